@@ -1,0 +1,242 @@
+//! What the person at the terminal sees: a line per step, two tables, one sentence.
+
+use std::time::Duration;
+
+use crate::{
+    args::{Arm, Pace},
+    script::ArmReport,
+    steps::{Outcome, Step},
+    table::{Group, draw},
+    tally::Tally,
+    terminal::Terminal,
+    verdict::faults,
+};
+
+const STATELESS: &str = "stateless: signed session tokens";
+const MEMORY: &str = "memory: sessions in the process";
+
+/// What an arm is, before its steps.
+pub(crate) fn arm_title(arm: Arm, pace: Pace) -> String {
+    match arm {
+        Arm::Stateless => format!(
+            "{STATELESS} (tower-jwt-session); a key signs for {:?}, a session lives {:?}",
+            pace.signing_period, pace.session_lifetime
+        ),
+        Arm::Memory => format!("{MEMORY} that made them (the control), same script"),
+    }
+}
+
+/// One step in one line, and what it means.
+pub(crate) fn progress(terminal: &Terminal, arm: Arm, step: Step, outcome: &Outcome) {
+    let tally = &outcome.tally;
+    let faults = faults(step, outcome);
+    let mark = if faults.is_empty() { terminal.good("✓") } else { terminal.bad("✗") };
+    let counts = format!(
+        "{:>6} requests, {} × 401, {} × 5xx, {} retried; by replica {}",
+        grouped(tally.requests),
+        grouped(tally.unexpected_401),
+        tally.failed,
+        tally.retries,
+        tally.by_replica.values().map(|&it| grouped(it)).collect::<Vec<_>>().join(" "),
+    );
+    terminal.line(&format!("  {mark} {:<22} {counts}", step.title()));
+    let meaning = match arm {
+        Arm::Stateless if faults.is_empty() => vec![kept(step, tally)],
+        _ => lost(tally),
+    };
+    for (index, reason) in meaning.iter().enumerate() {
+        let lead = if index == 0 { "you see:" } else { "    and:" };
+        terminal.line(&terminal.dim(&format!("      {lead} {reason}")));
+    }
+}
+
+/// What it means that a step went well.
+fn kept(step: Step, tally: &Tally) -> String {
+    match step {
+        Step::Turns => {
+            "one login, and every replica reads the session out of the token itself".to_owned()
+        }
+        Step::Kill => format!(
+            "the maker of the session is dead, the session is not; {} in flight went elsewhere",
+            tally.retries
+        ),
+        Step::Return => {
+            "a new process, asked directly: it serves the old session with its first request"
+                .to_owned()
+        }
+        Step::RollingRestart => {
+            "every process was replaced: out of the balancer, drained, started, back in".to_owned()
+        }
+        Step::Rotate => format!(
+            "{} keys signed in turn, {} cookies were renewed in passing, nobody logged in again",
+            tally.kids.len(),
+            tally.renewals
+        ),
+        Step::Grow => "the newcomers serve a session that is older than they are".to_owned(),
+        Step::Logout => {
+            "the cookie is gone from the jar, and without it every replica answers 401".to_owned()
+        }
+    }
+}
+
+/// Why sessions were refused, by the two replicas that were in it: at most two reasons.
+fn lost(tally: &Tally) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut pairs = tally.refusals.keys();
+    if let Some((replica, _)) = pairs.clone().find(|(refuser, maker)| refuser == maker) {
+        reasons.push(format!("{replica} has forgotten a session that it made itself"));
+    }
+    if let Some((refuser, maker)) = pairs.find(|(refuser, maker)| refuser != maker) {
+        reasons.push(format!("{refuser} does not know the session that {maker} made"));
+    }
+    reasons.extend(tally.surprise.clone());
+    reasons.truncate(2);
+    if reasons.is_empty() {
+        let reason = match tally.unexpected_401 {
+            0 => "nobody was logged out",
+            _ => "there was no session left to show: an earlier 401 had cleared the cookie",
+        };
+        reasons.push(reason.to_owned());
+    }
+    reasons
+}
+
+/// The two arms side by side: what was counted, and who answered. 100 columns wide.
+pub(crate) fn tables(stateless: &ArmReport, memory: &ArmReport) -> String {
+    let counts = [("reqs", 6), ("401", 6), ("5xx", 3), ("rtry", 4), ("p50", 5), ("p99", 5)];
+    let groups = [
+        Group::new("", &[("step", 22)]),
+        Group::new(STATELESS, &counts),
+        Group::new(MEMORY, &counts),
+    ];
+    let mut text = draw(&groups, &rows(stateless, memory, count_cells));
+    text += "  401: a good session was refused.  5xx: broken connections too.  \
+             rtry: tried again elsewhere.  ms.\n\n";
+
+    let names = [("r-1", 6), ("r-2", 6), ("r-3", 6), ("r-4", 6), ("r-5", 6)];
+    let groups = [
+        Group::new("", &[("who answered", 22)]),
+        Group::new(STATELESS, &names),
+        Group::new(MEMORY, &names),
+    ];
+    text + &draw(&groups, &rows(stateless, memory, replica_cells))
+}
+
+fn rows(
+    stateless: &ArmReport,
+    memory: &ArmReport,
+    cells: fn(&Tally) -> Vec<String>,
+) -> Vec<Option<Vec<String>>> {
+    let mut rows = Vec::new();
+    for ((step, one), (_, other)) in stateless.steps.iter().zip(&memory.steps) {
+        rows.push(Some(row(step.title(), &one.tally, &other.tally, cells)));
+    }
+    rows.push(None);
+    rows.push(Some(row("total", &total(stateless), &total(memory), cells)));
+    rows
+}
+
+fn row(title: &str, one: &Tally, other: &Tally, cells: fn(&Tally) -> Vec<String>) -> Vec<String> {
+    let mut row = vec![title.to_owned()];
+    row.extend(cells(one));
+    row.extend(cells(other));
+    row
+}
+
+fn count_cells(tally: &Tally) -> Vec<String> {
+    let time = |percent| tally.percentile(percent).map(milliseconds).unwrap_or_default();
+    vec![
+        grouped(tally.requests),
+        grouped(tally.unexpected_401),
+        tally.failed.to_string(),
+        tally.retries.to_string(),
+        time(50),
+        time(99),
+    ]
+}
+
+fn replica_cells(tally: &Tally) -> Vec<String> {
+    let count = |number| tally.by_replica.get(&format!("replica-{number}"));
+    (1..=5).map(|number| count(number).map_or_else(|| "·".to_owned(), |&it| grouped(it))).collect()
+}
+
+fn total(report: &ArmReport) -> Tally {
+    let mut total = Tally::default();
+    for (_, outcome) in &report.steps {
+        total.merge(outcome.tally.clone());
+    }
+    total
+}
+
+/// The verdict of a proof that holds.
+pub(crate) fn summary(stateless: &ArmReport, memory: &ArmReport) -> String {
+    let (one, other) = (total(stateless), total(memory));
+    format!(
+        "With sessions in signed tokens, none of {} requests lost its session while replicas were \
+         killed, replaced and added and {} keys signed in turn; with sessions in memory, {} of {} did.",
+        grouped(one.requests),
+        one.kids.len(),
+        grouped(other.unexpected_401),
+        grouped(other.requests),
+    )
+}
+
+/// Thousands apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// In at most five characters up to a minute.
+fn milliseconds(time: Duration) -> String {
+    let milliseconds = time.as_secs_f64() * 1000.0;
+    if milliseconds < 100.0 { format!("{milliseconds:.1}") } else { format!("{milliseconds:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!(["0", "999", "1,000", "12,345,678"], [0, 999, 1000, 12_345_678].map(grouped));
+        let times =
+            [0, 40, 1500, 99_900, 123_456].map(|it| milliseconds(Duration::from_micros(it)));
+        assert_eq!(times, ["0.0", "0.0", "1.5", "99.9", "123"]);
+    }
+
+    #[test]
+    fn the_tables_are_a_hundred_columns_wide() {
+        let report = || {
+            let tally = Tally { requests: 12_345, ..Tally::default() };
+            let step =
+                |step| (step, Outcome { tally: tally.clone(), expected: vec![], least_kids: 0 });
+            ArmReport { steps: Step::ALL.map(step).into() }
+        };
+        let text = tables(&report(), &report());
+        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(text.lines().filter(|it| it.starts_with('│')).all(|it| it.chars().count() == 100));
+    }
+
+    #[test]
+    fn a_refusal_names_both_replicas() {
+        let pair = |refuser: &str, maker: &str| (refuser.to_owned(), maker.to_owned());
+        let refusals = [(pair("replica-2", "replica-1"), 4), (pair("replica-1", "replica-1"), 2)];
+        let tally = Tally { refusals: refusals.into(), ..Tally::default() };
+        assert_eq!(
+            lost(&tally),
+            [
+                "replica-1 has forgotten a session that it made itself",
+                "replica-2 does not know the session that replica-1 made",
+            ]
+        );
+        assert_eq!(lost(&Tally::default()), ["nobody was logged out"]);
+    }
+}

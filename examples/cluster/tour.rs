@@ -1,0 +1,149 @@
+//! The steps of one user alone: one request after the other, each with the answer it should get.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::{
+    BoxError,
+    args::Arm,
+    client::{Answer, Client, Credentials, Jar},
+    steps::Run,
+    tally::{Expect, Tally},
+};
+
+const UNAUTHORIZED: Expect = Expect::Status(StatusCode::UNAUTHORIZED);
+const FORBIDDEN: Expect = Expect::Status(StatusCode::FORBIDDEN);
+
+/// One login, then every path on every replica.
+///
+/// # Errors
+/// If the cluster itself fails.
+pub(crate) async fn turns(run: &mut Run) -> Result<Tally, BoxError> {
+    let mut scribe = Scribe::new(run.cluster.url());
+    let count = run.cluster.replicas().len();
+
+    let alice = Credentials::Cookie(&run.jar);
+    let success = Expect::Success;
+    scribe.login(&run.jar, "alice", "wonderland", success).await;
+    for _ in 0..3 * count {
+        scribe.get("/me", alice, success).await;
+    }
+    for _ in 0..count {
+        scribe.get("/admin", alice, success).await;
+    }
+
+    let jar = Jar::default();
+    let bob = Credentials::Cookie(&jar);
+    scribe.login(&jar, "bob", "wonderland", UNAUTHORIZED).await;
+    scribe.login(&jar, "bob", "builder", success).await;
+    for _ in 0..count {
+        scribe.get("/admin", bob, FORBIDDEN).await;
+    }
+
+    let form = json!({ "username": "bob", "password": "builder" });
+    let path = "/login?transport=bearer";
+    let login = scribe.post(path, Credentials::Nobody, Some(form)).await?;
+    let token = login.json["access_token"].as_str().unwrap_or_default();
+    let maker = &login.replica;
+    for _ in 0..count {
+        let bearer = Credentials::Bearer { token, maker };
+        scribe.get("/me", bearer, success).await;
+    }
+
+    if run.cluster.arm() == Arm::Stateless {
+        let path = "/.well-known/jwks.json";
+        for _ in 0..count {
+            let answer = scribe.get(path, Credentials::Nobody, success).await;
+            let keys = answer.and_then(|it| it.json["keys"].as_array().map(Vec::len));
+            if keys.unwrap_or_default() == 0 {
+                scribe.surprise("the JWKS holds no key");
+            }
+        }
+    }
+    Ok(scribe.tally)
+}
+
+/// Starts the replica that was killed and asks it directly, before anyone else does; then it gets
+/// its share again.
+///
+/// # Errors
+/// If the cluster itself fails.
+pub(crate) async fn come_back(run: &mut Run) -> Result<Tally, BoxError> {
+    let index = run.killed.take().ok_or("no replica was killed")?;
+    let alice = Credentials::Cookie(&run.jar);
+    run.cluster.revive(index).await?;
+    let mut direct = Scribe::new(&run.cluster.replicas()[index].url);
+    direct.get("/me", alice, Expect::Success).await;
+
+    run.cluster.join(index).await?;
+    let mut scribe = Scribe::new(run.cluster.url());
+    for _ in run.cluster.replicas() {
+        scribe.get("/me", alice, Expect::Success).await;
+    }
+    scribe.tally.merge(direct.tally);
+    Ok(scribe.tally)
+}
+
+/// Logs in, is known everywhere, logs out, is nobody everywhere.
+///
+/// # Errors
+/// If the cluster itself fails.
+pub(crate) async fn log_out(run: &mut Run) -> Result<Tally, BoxError> {
+    let mut scribe = Scribe::new(run.cluster.url());
+    let count = run.cluster.replicas().len();
+    let jar = Jar::default();
+    let bob = Credentials::Cookie(&jar);
+    scribe.login(&jar, "bob", "builder", Expect::Success).await;
+    for _ in 0..count {
+        scribe.get("/me", bob, Expect::Success).await;
+    }
+    scribe.post("/logout", bob, None).await?;
+    if !jar.is_empty() {
+        scribe.surprise("the cookie is still in the jar after the logout");
+    }
+    for _ in 0..count {
+        scribe.get("/me", bob, UNAUTHORIZED).await;
+    }
+    Ok(scribe.tally)
+}
+
+/// A client that notes what it gets.
+struct Scribe {
+    client: Client,
+    tally: Tally,
+}
+
+impl Scribe {
+    fn new(base: &str) -> Self {
+        let client = Client::new(base);
+        Self { client, tally: Tally::default() }
+    }
+
+    async fn login(&mut self, jar: &Jar, username: &str, password: &str, expected: Expect) {
+        let answer = self.client.login(jar, username, password).await;
+        self.tally.record(&answer, expected, "");
+    }
+
+    async fn get(&mut self, path: &str, who: Credentials<'_>, expected: Expect) -> Option<Answer> {
+        let maker = who.maker();
+        let answer = self.client.get(path, who).await;
+        self.tally.record(&answer, expected, &maker);
+        answer.ok()
+    }
+
+    async fn post(
+        &mut self,
+        path: &str,
+        who: Credentials<'_>,
+        body: Option<Value>,
+    ) -> Result<Answer, BoxError> {
+        let maker = who.maker();
+        let answer = self.client.post(path, who, body).await;
+        self.tally.record(&answer, Expect::Success, &maker);
+        answer
+    }
+
+    fn surprise(&mut self, what: &str) {
+        self.tally.note_surprise(what.to_owned());
+    }
+}

@@ -1,0 +1,156 @@
+//! For axum: extractors, responses, and the JWKS route.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
+use axum::routing::get;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+
+use crate::error::Rejection;
+use crate::issue::{EndError, EndSession, IssueSession, PendingEnd};
+use crate::keys::JwksDocument;
+use crate::layer::{Presented, Refused, problem};
+use crate::session::Session;
+use crate::sessions::Sessions;
+
+/// Why a handler that asks for a [`Session`] is not called.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SessionRejection {
+    /// The request has no good session; the layer answers.
+    Rejected(Rejection),
+    /// No layer of sessions with these claims stands around the handler: the application's mistake.
+    MissingLayer(&'static str),
+}
+
+impl IntoResponse for SessionRejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Rejected(rejection) => {
+                let mut response = problem(rejection.status()).map(Body::from);
+                response.extensions_mut().insert(Refused(rejection));
+                response
+            }
+            Self::MissingLayer(claims) => misplaced(&format!(
+                "a handler asks for `Session<{claims}>`, but no `sessions.layer()` or \
+                 `sessions.validate_layer()` of `Sessions<{claims}>` stands around it"
+            )),
+        }
+    }
+}
+
+/// An application's mistake: it is told at the first request, to the client too, so that it is
+/// seen. The text holds nothing but types.
+fn misplaced(mistake: &str) -> Response {
+    tracing::error!("{mistake}");
+    (StatusCode::INTERNAL_SERVER_ERROR, mistake.to_owned()).into_response()
+}
+
+fn presented<C: Send + Sync + 'static>(parts: &Parts) -> Result<&Presented<C>, SessionRejection> {
+    let missing = || SessionRejection::MissingLayer(std::any::type_name::<C>());
+    parts.extensions.get::<Presented<C>>().ok_or_else(missing)
+}
+
+/// The session of the request; 401 if it has none.
+impl<S: Sync, C: Send + Sync + 'static> FromRequestParts<S> for Session<C> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
+        presented(parts)?.session.clone().map_err(SessionRejection::Rejected)
+    }
+}
+
+/// The session of the request, if it has one. A cookie that is no good any more reads as none; a
+/// bad bearer token is a 401, and an ambiguous credential a 400.
+impl<S: Sync, C: Send + Sync + 'static> OptionalFromRequestParts<S> for Session<C> {
+    type Rejection = SessionRejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _: &S,
+    ) -> Result<Option<Self>, SessionRejection> {
+        presented(parts)?.optional().map_err(SessionRejection::Rejected)
+    }
+}
+
+/// The whole response: 204 with the cookie, or 200 with the bearer token.
+impl<C: Send + Sync + 'static> IntoResponse for IssueSession<C> {
+    fn into_response(self) -> Response {
+        // What the client sees if no layer turns it into the answer.
+        let mut response = misplaced_answer("IssueSession");
+        response.extensions_mut().insert(self.pending(true));
+        response
+    }
+}
+
+/// The cookie beside another response.
+impl<C: Send + Sync + 'static> IntoResponseParts for IssueSession<C> {
+    type Error = SessionMisuse;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, SessionMisuse> {
+        if self.bearer {
+            return Err(SessionMisuse(()));
+        }
+        parts.extensions_mut().insert(self.pending(false));
+        Ok(parts)
+    }
+}
+
+/// A bearer token was issued beside another response, which has a body of its own.
+#[derive(Debug)]
+pub struct SessionMisuse(());
+
+impl IntoResponse for SessionMisuse {
+    fn into_response(self) -> Response {
+        misplaced("a bearer token is a whole response: return `IssueSession::bearer` by itself")
+    }
+}
+
+/// The whole response: 204, and the cookie is gone.
+impl IntoResponse for EndSession {
+    fn into_response(self) -> Response {
+        let mut response = misplaced_answer("EndSession");
+        response.extensions_mut().insert(PendingEnd { whole: true });
+        response
+    }
+}
+
+/// The cookie goes with another response.
+impl IntoResponseParts for EndSession {
+    type Error = std::convert::Infallible;
+
+    fn into_response_parts(
+        self,
+        mut parts: ResponseParts,
+    ) -> Result<ResponseParts, std::convert::Infallible> {
+        parts.extensions_mut().insert(PendingEnd { whole: false });
+        Ok(parts)
+    }
+}
+
+impl IntoResponse for EndError {
+    fn into_response(self) -> Response {
+        match self {}
+    }
+}
+
+fn misplaced_answer(returned: &str) -> Response {
+    let mistake = format!(
+        "a handler returned `{returned}`, but no `sessions.layer()` or `sessions.issue_layer()` of \
+         the same claims stands around it"
+    );
+    (StatusCode::INTERNAL_SERVER_ERROR, mistake).into_response()
+}
+
+impl<C: 'static> Sessions<C> {
+    /// A route that serves the public keys at `/.well-known/jwks.json` (RFC 7517), with `ETag`, and
+    /// cached no longer than the ring publishes its keys ahead.
+    pub fn jwks_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let keys = self.keys().clone();
+        let serve =
+            async move |headers: HeaderMap| JwksDocument::respond(&keys, &headers).map(Body::from);
+        Router::new().route(JwksDocument::PATH, get(serve))
+    }
+}

@@ -1,0 +1,206 @@
+//! Writes a payload: the registered claims, then the application's beside them.
+
+use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
+
+use super::REGISTERED;
+use crate::clock::Timestamp;
+
+/// The claims of a token that is issued.
+#[derive(Debug)]
+pub(crate) struct Payload<'a, C> {
+    pub(crate) iss: &'a str,
+    pub(crate) sub: &'a str,
+    pub(crate) aud: &'a str,
+    pub(crate) iat: Timestamp,
+    pub(crate) exp: Timestamp,
+    pub(crate) jti: &'a str,
+    pub(crate) sid: &'a str,
+    pub(crate) auth_time: Timestamp,
+    pub(crate) scope: Option<&'a str>,
+    pub(crate) claims: &'a C,
+}
+
+/// Writes the payload as JSON.
+///
+/// # Errors
+///
+/// If the application's claims are no struct, map or unit, use a registered claim's name, or use a
+/// name twice.
+pub(crate) fn write<C: Serialize>(payload: &Payload<'_, C>) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec(payload)
+}
+
+impl<C: Serialize> Serialize for Payload<'_, C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_map(None)?;
+        members.serialize_entry("iss", self.iss)?;
+        members.serialize_entry("sub", self.sub)?;
+        members.serialize_entry("aud", self.aud)?;
+        members.serialize_entry("iat", &self.iat.as_unix_seconds())?;
+        members.serialize_entry("exp", &self.exp.as_unix_seconds())?;
+        members.serialize_entry("jti", self.jti)?;
+        members.serialize_entry("sid", self.sid)?;
+        members.serialize_entry("auth_time", &self.auth_time.as_unix_seconds())?;
+        if let Some(scope) = self.scope {
+            members.serialize_entry("scope", scope)?;
+        }
+        self.claims.serialize(Beside { members: &mut members, names: Vec::new() })?;
+        members.end()
+    }
+}
+
+/// Serialises the members of a struct or map into an object that is already begun.
+struct Beside<'a, M> {
+    members: &'a mut M,
+    /// A validator refuses a name that stands twice, so none is issued.
+    names: Vec<String>,
+}
+
+impl<M: SerializeMap> Beside<'_, M> {
+    fn name(&mut self, name: &str) -> Result<(), M::Error> {
+        if REGISTERED.contains(&name) {
+            return Err(M::Error::custom(format_args!(
+                "`{name}` is a registered claim: give the field another name"
+            )));
+        }
+        if self.names.iter().any(|other| other == name) {
+            return Err(M::Error::custom(format_args!("`{name}` stands twice")));
+        }
+        self.names.push(name.to_owned());
+        Ok(())
+    }
+}
+
+fn no_object<T, E: Error>() -> Result<T, E> {
+    Err(E::custom("they have to be a struct, a map with string keys, or `()`"))
+}
+
+macro_rules! refuse {
+    ($($method:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
+        fn $method(self, $($argument: $type),*) -> Result<$result, M::Error> {
+            $(let _ = $argument;)*
+            no_object()
+        }
+    )*};
+}
+
+impl<M: SerializeMap> Serializer for Beside<'_, M> {
+    type Ok = ();
+    type Error = M::Error;
+    type SerializeSeq = Impossible<(), M::Error>;
+    type SerializeTuple = Impossible<(), M::Error>;
+    type SerializeTupleStruct = Impossible<(), M::Error>;
+    type SerializeTupleVariant = Impossible<(), M::Error>;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Impossible<(), M::Error>;
+
+    refuse! {
+        serialize_bool(value: bool) -> ();
+        serialize_i8(value: i8) -> ();
+        serialize_i16(value: i16) -> ();
+        serialize_i32(value: i32) -> ();
+        serialize_i64(value: i64) -> ();
+        serialize_u8(value: u8) -> ();
+        serialize_u16(value: u16) -> ();
+        serialize_u32(value: u32) -> ();
+        serialize_u64(value: u64) -> ();
+        serialize_f32(value: f32) -> ();
+        serialize_f64(value: f64) -> ();
+        serialize_char(value: char) -> ();
+        serialize_str(value: &str) -> ();
+        serialize_bytes(value: &[u8]) -> ();
+        serialize_unit_variant(name: &'static str, index: u32, variant: &'static str) -> ();
+        serialize_seq(length: Option<usize>) -> Self::SerializeSeq;
+        serialize_tuple(length: usize) -> Self::SerializeTuple;
+        serialize_tuple_struct(name: &'static str, length: usize) -> Self::SerializeTupleStruct;
+        serialize_tuple_variant(
+            name: &'static str, index: u32, variant: &'static str, length: usize
+        ) -> Self::SerializeTupleVariant;
+        serialize_struct_variant(
+            name: &'static str, index: u32, variant: &'static str, length: usize
+        ) -> Self::SerializeStructVariant;
+    }
+
+    fn serialize_none(self) -> Result<(), M::Error> {
+        no_object()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), M::Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<(), M::Error> {
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), M::Error> {
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> Result<(), M::Error> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _value: &T,
+    ) -> Result<(), M::Error> {
+        no_object()
+    }
+
+    fn serialize_map(self, _length: Option<usize>) -> Result<Self, M::Error> {
+        Ok(self)
+    }
+
+    fn serialize_struct(self, _name: &'static str, _length: usize) -> Result<Self, M::Error> {
+        Ok(self)
+    }
+}
+
+impl<M: SerializeMap> SerializeStruct for Beside<'_, M> {
+    type Ok = ();
+    type Error = M::Error;
+
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), M::Error> {
+        self.name(name)?;
+        self.members.serialize_entry(name, value)
+    }
+
+    fn end(self) -> Result<(), M::Error> {
+        Ok(())
+    }
+}
+
+impl<M: SerializeMap> SerializeMap for Beside<'_, M> {
+    type Ok = ();
+    type Error = M::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), M::Error> {
+        // Keys are written by the inner format; here only their text is looked at.
+        match serde_json::to_value(key).map_err(M::Error::custom)? {
+            serde_json::Value::String(name) => self.name(&name)?,
+            _ => return no_object(),
+        }
+        self.members.serialize_key(key)
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), M::Error> {
+        self.members.serialize_value(value)
+    }
+
+    fn end(self) -> Result<(), M::Error> {
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! Errors: what a build can get wrong says how to mend it; what a request can get wrong is one
+//! opaque [`Rejection`] with a [kind](RejectionKind).
+
+use std::fmt;
+
+use http::StatusCode;
+
+use crate::keys::KeyError;
+use crate::store::StoreError;
+
+/// Why a ring or its sessions could not be built: the field, its value and the mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A setting's value can't be used.
+    #[error("{field} is {value}: {mend}")]
+    Invalid {
+        /// The setting.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What to do about it.
+        mend: String,
+    },
+    /// Key material was refused.
+    #[error("{field}: {source}")]
+    Key {
+        /// The setting.
+        field: &'static str,
+        /// Why.
+        source: KeyError,
+    },
+    /// The store could not be opened or read, or a first key could not be written.
+    #[error("the store of ring {ring:?} failed: {source}")]
+    Store {
+        /// The ring's name.
+        ring: String,
+        /// What failed.
+        source: StoreError,
+    },
+    /// The store holds keys of which none can be used; a fresh key would log everyone out.
+    #[error("the store of ring {ring:?} holds entries, but no usable key: {reason}")]
+    Unreadable {
+        /// The ring's name.
+        ring: String,
+        /// What was found.
+        reason: String,
+    },
+}
+
+impl BuildError {
+    pub(crate) fn invalid(
+        field: &'static str,
+        value: impl fmt::Display,
+        mend: impl fmt::Display,
+    ) -> Self {
+        Self::Invalid { field, value: value.to_string(), mend: mend.to_string() }
+    }
+}
+
+/// Why a session could not be issued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// No key may sign now: the ring holds none whose time it is, or only public ones.
+    #[error("no key of the ring may sign now")]
+    NoSigningKey,
+    /// The application's claims can't be written as members of the token's payload.
+    #[error("the claims can't be written: {0}")]
+    Claims(#[from] serde_json::Error),
+    /// The subject is empty (RFC 7519, section 4.1.2).
+    #[error("the subject is empty")]
+    EmptySubject,
+    /// The session has reached its absolute lifetime.
+    #[error("the session has reached its absolute lifetime")]
+    LifetimeReached,
+    /// The token is longer than what validation accepts.
+    #[error(
+        "a token of {bytes} bytes is longer than the limit of {limit}: put less into the claims"
+    )]
+    TokenTooLong {
+        /// The token's length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The cookie's name and value are longer than what browsers must accept (RFC 6265, section
+    /// 6.1).
+    #[error("a cookie of {bytes} bytes is longer than {limit}: put less into the claims")]
+    CookieTooLong {
+        /// The length of name and value.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The sessions have no cookie transport, or none for bearer tokens.
+    #[error("the sessions have no {0} transport: add it to their builder")]
+    NoTransport(&'static str),
+    /// The operating system's random generator failed.
+    #[error("the operating system's random generator failed")]
+    RandomGenerator,
+}
+
+impl IssueError {
+    /// Whether it passes by itself: 503 rather than 500.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::NoSigningKey | Self::RandomGenerator)
+    }
+}
+
+/// Why a request was refused, or why it is anonymous.
+///
+/// Clients see one generic answer for every reason; the kind goes to the response's extensions and
+/// to `tracing`, at debug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    kind: RejectionKind,
+}
+
+/// The kinds of [`Rejection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// There is no credential.
+    Missing,
+    /// There is more than one credential, or it came in two places (RFC 6750, section 2).
+    Ambiguous,
+    /// It is no token: not three canonical base64url segments of JSON objects, or a header with
+    /// what this crate does not take (`crit`, `b64`, `zip`, a key).
+    Malformed,
+    /// The token is longer than the limit.
+    TooLong,
+    /// No key of the ring has the token's key ID.
+    UnknownKey,
+    /// The header names another algorithm than the key's.
+    WrongAlgorithm,
+    /// The header names another type than a session token's.
+    WrongType,
+    /// The signature is not the key's.
+    BadSignature,
+    /// A required claim is not there.
+    MissingClaim(&'static str),
+    /// A registered claim has a wrong type or an impossible value.
+    InvalidClaim(&'static str),
+    /// The application's own claims don't fit its type.
+    ForeignClaims,
+    /// The issuer is another.
+    WrongIssuer,
+    /// The audience does not contain this service.
+    WrongAudience,
+    /// The token has expired.
+    Expired,
+    /// The token is not valid yet (`nbf`).
+    NotYetValid,
+    /// The token was issued in the future.
+    IssuedInFuture,
+    /// The token's lifetime is longer than any that the issuer gives.
+    LifetimeTooLong,
+    /// The session is valid, and may not do this.
+    Forbidden,
+    /// The session is valid, and lacks a scope (RFC 6750, section 3.1).
+    InsufficientScope,
+    /// The request comes from another site, and could carry a cookie.
+    CrossSite,
+}
+
+impl Rejection {
+    /// The kind.
+    pub fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// Whether there simply was no credential.
+    pub fn is_missing(&self) -> bool {
+        self.kind == RejectionKind::Missing
+    }
+
+    /// Whether a good token has expired.
+    pub fn is_expired(&self) -> bool {
+        self.kind == RejectionKind::Expired
+    }
+
+    /// The status with which it is answered: 400, 401 or 403.
+    pub fn status(&self) -> StatusCode {
+        match self.kind {
+            RejectionKind::Ambiguous => StatusCode::BAD_REQUEST,
+            RejectionKind::Forbidden
+            | RejectionKind::InsufficientScope
+            | RejectionKind::CrossSite => StatusCode::FORBIDDEN,
+            _ => StatusCode::UNAUTHORIZED,
+        }
+    }
+}
+
+impl From<RejectionKind> for Rejection {
+    fn from(kind: RejectionKind) -> Self {
+        Self { kind }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            RejectionKind::Missing => "no credential",
+            RejectionKind::Ambiguous => "more than one credential",
+            RejectionKind::Malformed => "malformed token",
+            RejectionKind::TooLong => "token too long",
+            RejectionKind::UnknownKey => "unknown key",
+            RejectionKind::WrongAlgorithm => "not the key's algorithm",
+            RejectionKind::WrongType => "not a session token",
+            RejectionKind::BadSignature => "bad signature",
+            RejectionKind::MissingClaim(name) => return write!(f, "claim {name} is missing"),
+            RejectionKind::InvalidClaim(name) => return write!(f, "claim {name} is invalid"),
+            RejectionKind::ForeignClaims => "the application's claims don't fit",
+            RejectionKind::WrongIssuer => "another issuer",
+            RejectionKind::WrongAudience => "another audience",
+            RejectionKind::Expired => "expired",
+            RejectionKind::NotYetValid => "not yet valid",
+            RejectionKind::IssuedInFuture => "issued in the future",
+            RejectionKind::LifetimeTooLong => "lifetime too long",
+            RejectionKind::Forbidden => "forbidden",
+            RejectionKind::InsufficientScope => "insufficient scope",
+            RejectionKind::CrossSite => "cross-site request",
+        })
+    }
+}
+
+impl std::error::Error for Rejection {}

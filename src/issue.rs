@@ -1,0 +1,108 @@
+//! What a handler returns to log a user in or out: [`IssueSession`] and [`EndSession`].
+//!
+//! Both are words to the [issue layer](crate::IssueLayer), which signs and sets, or clears. They
+//! travel in the response's extensions.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::Response;
+
+/// Logs a user in: returned by a handler, it becomes a session.
+///
+/// Returned as the whole response it is answered 204 with the cookie, or, as a
+/// [bearer](Self::bearer) token, 200 with the JSON of RFC 6749, section 5.1. With axum the cookie
+/// kind can also stand before another response, as its part: `(issue, Redirect::to("/"))`.
+pub struct IssueSession<C> {
+    pub(crate) subject: String,
+    pub(crate) claims: C,
+    pub(crate) scope: Option<String>,
+    pub(crate) bearer: bool,
+}
+
+impl<C> IssueSession<C> {
+    /// A session of `subject` with the application's claims, in the cookie if there is one.
+    pub fn new(subject: impl Into<String>, claims: C) -> Self {
+        Self { subject: subject.into(), claims, scope: None, bearer: false }
+    }
+
+    /// With scopes, separated by single spaces: the `scope` claim (RFC 8693, section 4.2).
+    #[must_use]
+    pub fn scope(mut self, scope: impl Into<String>) -> Self {
+        self.scope = Some(scope.into());
+        self
+    }
+
+    /// As a bearer token in the response's body, for clients that are no browsers.
+    #[must_use]
+    pub fn bearer(mut self) -> Self {
+        self.bearer = true;
+        self
+    }
+}
+
+impl<C: Send + Sync + 'static> IssueSession<C> {
+    /// Asks the layer to make `response` log the user in by the cookie, where there is no axum.
+    pub fn insert_into<B>(self, response: &mut Response<B>) {
+        response.extensions_mut().insert(self.pending(false));
+    }
+
+    /// Asks the layer to answer with the session in place of `response`.
+    pub fn replace<B>(self, response: &mut Response<B>) {
+        response.extensions_mut().insert(self.pending(true));
+    }
+
+    pub(crate) fn pending(self, whole: bool) -> PendingIssue<C> {
+        PendingIssue { issue: Arc::new(self), whole }
+    }
+}
+
+impl<C> fmt::Debug for IssueSession<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueSession").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
+
+/// Logs a user out: returned by a handler, it takes the cookie away. Made by
+/// [`Sessions::end`](crate::Sessions::end).
+///
+/// As the whole response it is answered 204; with axum it can also stand before another response,
+/// as its part.
+#[derive(Debug)]
+#[must_use = "the cookie stays unless the handler returns this"]
+pub struct EndSession(());
+
+impl EndSession {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+
+    /// Asks the layer to clear the cookie with `response`, where there is no axum.
+    pub fn insert_into<B>(self, response: &mut Response<B>) {
+        response.extensions_mut().insert(PendingEnd { whole: false });
+    }
+}
+
+/// Why a session could not be ended everywhere.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndError {}
+
+/// An [`IssueSession`] on its way to the layer.
+pub(crate) struct PendingIssue<C> {
+    pub(crate) issue: Arc<IssueSession<C>>,
+    /// Whether the layer makes the whole response.
+    pub(crate) whole: bool,
+}
+
+impl<C> Clone for PendingIssue<C> {
+    fn clone(&self) -> Self {
+        Self { issue: self.issue.clone(), whole: self.whole }
+    }
+}
+
+/// An [`EndSession`] on its way to the layer.
+#[derive(Clone, Copy)]
+pub(crate) struct PendingEnd {
+    pub(crate) whole: bool,
+}

@@ -1,0 +1,345 @@
+//! What each algorithm does to bytes: the one place where signatures meet the `ring` crate.
+
+use std::fmt;
+
+use jsonwebtoken::Algorithm;
+use ring::rand::SystemRandom;
+use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use ring::{digest, hmac, rsa};
+use zeroize::Zeroizing;
+
+use super::key::KeyError;
+
+/// What an [`Algorithm`] is made of.
+pub(crate) struct Specification {
+    pub(crate) algorithm: Algorithm,
+    /// The header's `alg`.
+    pub(crate) name: &'static str,
+    pub(crate) primitive: Primitive,
+}
+
+pub(crate) enum Primitive {
+    Hmac(hmac::Algorithm),
+    Ed25519,
+    Ecdsa(&'static Ecdsa),
+    Rsa(&'static signature::RsaParameters, &'static dyn signature::RsaEncoding),
+}
+
+pub(crate) struct Ecdsa {
+    pub(crate) curve: jsonwebtoken::jwk::EllipticCurve,
+    /// Bytes of one coordinate.
+    pub(crate) coordinate: usize,
+    signing: &'static signature::EcdsaSigningAlgorithm,
+    verification: &'static signature::EcdsaVerificationAlgorithm,
+    agreement: &'static ring::agreement::Algorithm,
+}
+
+/// Finds what `algorithm` is made of.
+pub(crate) fn specification(algorithm: Algorithm) -> Result<&'static Specification, KeyError> {
+    SPECIFICATIONS
+        .iter()
+        .find(|known| known.algorithm == algorithm)
+        .ok_or(KeyError::UnsupportedAlgorithm)
+}
+
+/// Finds an algorithm by a header's `alg`. Ed25519 has two names: the polymorphic one of RFC 8037
+/// and the fully specified one of RFC 9864, section 2.2.
+pub(crate) fn named(name: &str) -> Option<Algorithm> {
+    let name = if name == FULLY_SPECIFIED_ED25519 { "EdDSA" } else { name };
+    let known = SPECIFICATIONS.iter().find(|known| known.name == name)?;
+    Some(known.algorithm)
+}
+
+/// RFC 9864's name for EdDSA with Ed25519.
+pub(crate) const FULLY_SPECIFIED_ED25519: &str = "Ed25519";
+
+/// The longest signature: that of an RSA key of 8192 bits.
+pub(crate) const MAX_SIGNATURE_BYTES: usize = 1024;
+
+/// A private or shared key, ready to sign.
+pub(crate) enum Signer {
+    Hmac(hmac::Key),
+    Ed25519(Box<Ed25519KeyPair>),
+    Ecdsa(Box<EcdsaKeyPair>),
+    Rsa(Box<rsa::KeyPair>, &'static dyn signature::RsaEncoding),
+}
+
+impl Signer {
+    /// From a shared secret (HMAC), or else a PKCS#8 document.
+    pub(crate) fn new(specification: &Specification, material: &[u8]) -> Result<Self, KeyError> {
+        let rejected = |error: ring::error::KeyRejected| KeyError::Rejected(error.to_string());
+        Ok(match specification.primitive {
+            Primitive::Hmac(algorithm) => {
+                let least = algorithm.digest_algorithm().output_len();
+                if material.len() < least {
+                    return Err(KeyError::ShortSecret { least, bytes: material.len() });
+                }
+                Self::Hmac(hmac::Key::new(algorithm, material))
+            }
+            Primitive::Ed25519 => Self::Ed25519(Box::new(
+                Ed25519KeyPair::from_pkcs8_maybe_unchecked(material).map_err(rejected)?,
+            )),
+            Primitive::Ecdsa(ecdsa) => Self::Ecdsa(Box::new(
+                EcdsaKeyPair::from_pkcs8(ecdsa.signing, material, &SystemRandom::new())
+                    .map_err(rejected)?,
+            )),
+            // `ring` refuses moduli under 2048 bits and mends no inconsistent key.
+            Primitive::Rsa(_, encoding) => {
+                Self::Rsa(Box::new(rsa::KeyPair::from_pkcs8(material).map_err(rejected)?), encoding)
+            }
+        })
+    }
+
+    /// The public part as the bytes that [`Verifier::new`] takes; `None` for a shared secret.
+    pub(crate) fn public(&self) -> Option<PublicKey> {
+        Some(match self {
+            Self::Hmac(_) => return None,
+            Self::Ed25519(pair) => PublicKey::Bytes(pair.public_key().as_ref().into()),
+            Self::Ecdsa(pair) => PublicKey::Bytes(pair.public_key().as_ref().into()),
+            Self::Rsa(pair, _) => PublicKey::Rsa(pair.public().into()),
+        })
+    }
+
+    /// Signs, and hands the signature to `with`. Fails only where the system's random generator
+    /// does (ECDSA, RSA-PSS).
+    pub(crate) fn sign<T>(
+        &self,
+        message: &[u8],
+        with: impl FnOnce(&[u8]) -> T,
+    ) -> Result<T, ring::error::Unspecified> {
+        Ok(match self {
+            Self::Hmac(key) => with(hmac::sign(key, message).as_ref()),
+            Self::Ed25519(pair) => with(pair.sign(message).as_ref()),
+            Self::Ecdsa(pair) => with(pair.sign(&SystemRandom::new(), message)?.as_ref()),
+            Self::Rsa(pair, encoding) => {
+                let mut signature = [0; MAX_SIGNATURE_BYTES];
+                let signature = &mut signature[..pair.public().modulus_len()];
+                pair.sign(*encoding, &SystemRandom::new(), message, signature)?;
+                with(signature)
+            }
+        })
+    }
+
+    /// The verifier for what this signs.
+    pub(crate) fn verifier(&self, specification: &Specification) -> Result<Verifier, KeyError> {
+        match self.public() {
+            Some(public) => Verifier::new(specification, public),
+            None => match self {
+                Self::Hmac(key) => Ok(Verifier::Hmac(key.clone())),
+                _ => Err(KeyError::UnsupportedAlgorithm),
+            },
+        }
+    }
+}
+
+/// A public key's numbers.
+#[derive(Clone)]
+pub(crate) enum PublicKey {
+    /// Ed25519: 32 bytes. ECDSA: the uncompressed point.
+    Bytes(Box<[u8]>),
+    Rsa(rsa::PublicKeyComponents<Vec<u8>>),
+}
+
+/// A public or shared key, ready to verify.
+pub(crate) enum Verifier {
+    Hmac(hmac::Key),
+    Public(UnparsedPublicKey<Box<[u8]>>),
+    Rsa(rsa::PublicKeyComponents<Vec<u8>>, &'static signature::RsaParameters),
+}
+
+impl Verifier {
+    /// Checks the numbers as far as it can be done without a signature.
+    pub(crate) fn new(specification: &Specification, public: PublicKey) -> Result<Self, KeyError> {
+        match (&specification.primitive, public) {
+            (Primitive::Ed25519, PublicKey::Bytes(point)) => {
+                check_ed25519(&point)?;
+                Ok(Self::Public(UnparsedPublicKey::new(&signature::ED25519, point)))
+            }
+            (Primitive::Ecdsa(ecdsa), PublicKey::Bytes(point)) => {
+                check_curve_point(ecdsa, &point)?;
+                Ok(Self::Public(UnparsedPublicKey::new(ecdsa.verification, point)))
+            }
+            (Primitive::Rsa(parameters, _), PublicKey::Rsa(components)) => {
+                check_rsa(&components)?;
+                Ok(Self::Rsa(components, parameters))
+            }
+            _ => Err(KeyError::UnsupportedAlgorithm),
+        }
+    }
+
+    /// Whether `signature` is this key's over `message`. HMACs are compared in constant time.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
+            Self::Public(key) => key.verify(message, signature).is_ok(),
+            Self::Rsa(components, parameters) => {
+                components.verify(parameters, message, signature).is_ok()
+            }
+        }
+    }
+}
+
+/// Makes new key material: a secret as long as the hash (RFC 7518, section 3.2), or PKCS#8.
+/// RSA keys are brought by the application.
+pub(crate) fn generate(specification: &Specification) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let generated = |_| KeyError::RandomGenerator;
+    let random = SystemRandom::new();
+    Ok(Zeroizing::new(match specification.primitive {
+        Primitive::Hmac(algorithm) => {
+            let mut secret = vec![0; algorithm.digest_algorithm().output_len()];
+            fill_random(&mut secret)?;
+            secret
+        }
+        Primitive::Ed25519 => {
+            let document = Ed25519KeyPair::generate_pkcs8(&random).map_err(generated)?;
+            document.as_ref().to_vec()
+        }
+        Primitive::Ecdsa(ecdsa) => {
+            let document =
+                EcdsaKeyPair::generate_pkcs8(ecdsa.signing, &random).map_err(generated)?;
+            document.as_ref().to_vec()
+        }
+        Primitive::Rsa(..) => return Err(KeyError::RsaNotGenerated),
+    }))
+}
+
+/// Fills `bytes` from the system's random generator.
+pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), KeyError> {
+    ring::rand::SecureRandom::fill(&SystemRandom::new(), bytes)
+        .map_err(|_| KeyError::RandomGenerator)
+}
+
+/// The SHA-256 of `bytes`.
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}
+
+/// A value that names `secret` and reveals nothing of it.
+pub(crate) fn commitment(secret: &[u8]) -> hmac::Tag {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    hmac::sign(&key, b"tower-jwt-session key ID")
+}
+
+/// Refuses the points of small order, under which anyone can make a signature (RFC 8032, section
+/// 5.1.7 leaves them to the application).
+fn check_ed25519(point: &[u8]) -> Result<(), KeyError> {
+    let mut point: [u8; 32] = point.try_into().map_err(|_| KeyError::InvalidPublicKey)?;
+    point[31] &= 0x7f;
+    if SMALL_ORDER.contains(&point) {
+        return Err(KeyError::InvalidPublicKey);
+    }
+    Ok(())
+}
+
+/// Refuses what is not a point of the curve. A signature's verification would refuse it too, but
+/// only at the first token; a key agreement with it tells it now.
+fn check_curve_point(ecdsa: &Ecdsa, point: &[u8]) -> Result<(), KeyError> {
+    let ephemeral =
+        ring::agreement::EphemeralPrivateKey::generate(ecdsa.agreement, &SystemRandom::new())
+            .map_err(|_| KeyError::RandomGenerator)?;
+    let public = ring::agreement::UnparsedPublicKey::new(ecdsa.agreement, point);
+    ring::agreement::agree_ephemeral(ephemeral, &public, |_| ())
+        .map_err(|_| KeyError::InvalidPublicKey)
+}
+
+/// Refuses moduli outside 2048 to 8192 bits and exponents that are even, below 3 or past 33 bits:
+/// the limits that `ring` puts to a verification.
+fn check_rsa(components: &rsa::PublicKeyComponents<Vec<u8>>) -> Result<(), KeyError> {
+    let bits = |number: &[u8]| match number.first() {
+        None | Some(0) => 0,
+        Some(first) => number.len() * 8 - first.leading_zeros() as usize,
+    };
+    let modulus = bits(&components.n);
+    if !(2048..=8192).contains(&modulus) {
+        return Err(KeyError::RsaModulus { bits: modulus });
+    }
+    let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
+    if !odd(&components.n) || !odd(&components.e) || !(2..=33).contains(&bits(&components.e)) {
+        return Err(KeyError::InvalidPublicKey);
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signer(..)")
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Verifier(..)")
+    }
+}
+
+static P256: Ecdsa = Ecdsa {
+    curve: jsonwebtoken::jwk::EllipticCurve::P256,
+    coordinate: 32,
+    signing: &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+    verification: &signature::ECDSA_P256_SHA256_FIXED,
+    agreement: &ring::agreement::ECDH_P256,
+};
+
+static P384: Ecdsa = Ecdsa {
+    curve: jsonwebtoken::jwk::EllipticCurve::P384,
+    coordinate: 48,
+    signing: &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
+    verification: &signature::ECDSA_P384_SHA384_FIXED,
+    agreement: &ring::agreement::ECDH_P384,
+};
+
+#[rustfmt::skip]
+static SPECIFICATIONS: [Specification; 12] = {
+    use Primitive::{Ecdsa, Ed25519, Hmac, Rsa};
+    use signature::*;
+    const fn of(algorithm: Algorithm, name: &'static str, primitive: Primitive) -> Specification {
+        Specification { algorithm, name, primitive }
+    }
+    [
+        of(Algorithm::EdDSA, "EdDSA", Ed25519),
+        of(Algorithm::HS256, "HS256", Hmac(hmac::HMAC_SHA256)),
+        of(Algorithm::HS384, "HS384", Hmac(hmac::HMAC_SHA384)),
+        of(Algorithm::HS512, "HS512", Hmac(hmac::HMAC_SHA512)),
+        of(Algorithm::ES256, "ES256", Ecdsa(&P256)),
+        of(Algorithm::ES384, "ES384", Ecdsa(&P384)),
+        of(Algorithm::RS256, "RS256", Rsa(&RSA_PKCS1_2048_8192_SHA256, &RSA_PKCS1_SHA256)),
+        of(Algorithm::RS384, "RS384", Rsa(&RSA_PKCS1_2048_8192_SHA384, &RSA_PKCS1_SHA384)),
+        of(Algorithm::RS512, "RS512", Rsa(&RSA_PKCS1_2048_8192_SHA512, &RSA_PKCS1_SHA512)),
+        of(Algorithm::PS256, "PS256", Rsa(&RSA_PSS_2048_8192_SHA256, &RSA_PSS_SHA256)),
+        of(Algorithm::PS384, "PS384", Rsa(&RSA_PSS_2048_8192_SHA384, &RSA_PSS_SHA384)),
+        of(Algorithm::PS512, "PS512", Rsa(&RSA_PSS_2048_8192_SHA512, &RSA_PSS_SHA512)),
+    ]
+};
+
+/// The y coordinates of all points of small order, the sign bit cleared, also where they are not
+/// reduced modulo p.
+#[rustfmt::skip]
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    [0; 32],
+    {
+        let mut one = [0; 32];
+        one[0] = 1;
+        one
+    },
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+        0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+        0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+    near_p(0xec),
+    near_p(0xed),
+    near_p(0xee),
+];
+
+/// p = 2^255 - 19 with another last digit, little-endian.
+const fn near_p(low: u8) -> [u8; 32] {
+    let mut number = [0xff; 32];
+    number[0] = low;
+    number[31] = 0x7f;
+    number
+}

@@ -1,0 +1,66 @@
+//! The JWKS document (RFC 7517): every public key that may verify now or next.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use jsonwebtoken::jwk::JwkSet;
+
+use super::algorithm;
+use super::ring::KeyRing;
+
+impl KeyRing {
+    /// The public keys that may verify now or next; never a shared secret.
+    pub fn jwks(&self) -> JwkSet {
+        let now = self.now();
+        let keys = self.keys();
+        let verifying = keys.keys().iter().filter(|key| key.scheduled.verifies(now));
+        JwkSet { keys: verifying.filter_map(|key| key.key.to_jwk()).collect() }
+    }
+}
+
+/// The document as an HTTP response.
+pub(crate) struct JwksDocument;
+
+impl JwksDocument {
+    pub(crate) const PATH: &str = "/.well-known/jwks.json";
+
+    /// Answers a request with these headers. Caches may keep it for as long as the ring publishes
+    /// its keys ahead for them, so that none misses a key before it signs.
+    pub(crate) fn respond(keys: &KeyRing, request: &HeaderMap) -> Response<Bytes> {
+        // Strings and numbers always serialise.
+        let body = serde_json::to_vec(&keys.jwks()).unwrap_or_default();
+        let tag = entity_tag(&body);
+        let matches = request.get_all(IF_NONE_MATCH).iter().any(|tags| {
+            let tags = tags.to_str().unwrap_or_default();
+            let is_ours = |candidate: &str| candidate.trim_start_matches("W/") == tag;
+            tags == "*" || tags.split(',').map(str::trim).any(is_ours)
+        });
+        let max_age = format!("public, max-age={}", keys.policy().jwks_max_age.as_secs());
+        let mut response = Response::new(Bytes::new());
+        let headers = response.headers_mut();
+        for (name, value) in [(ETAG, tag), (CACHE_CONTROL, max_age)] {
+            // ASCII without control characters always is a header value.
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+        if matches {
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+        } else {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+            *response.body_mut() = body.into();
+        }
+        response
+    }
+}
+
+fn entity_tag(body: &[u8]) -> String {
+    let mut tag = String::from("\"");
+    for byte in &algorithm::sha256(body)[..16] {
+        let _ = write!(tag, "{byte:02x}");
+    }
+    tag.push('"');
+    tag
+}

@@ -1,0 +1,20 @@
+//! Keys: what they are, when they sign, and the ring that keeps them on every replica.
+
+pub(crate) mod algorithm;
+mod jwks;
+mod key;
+mod ledger;
+mod record;
+mod ring;
+mod rotation;
+mod rotator;
+mod set;
+mod status;
+
+pub use key::{Key, KeyError};
+pub use ring::{KeyRing, KeyRingBuilder, RingError};
+pub use rotation::{KeyTimes, RotationPolicy};
+pub use status::{KeyState, KeyStatus, NotReady, RingStatus};
+
+pub(crate) use jwks::JwksDocument;
+pub(crate) use set::{KeySet, RingKey};

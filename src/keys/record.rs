@@ -1,0 +1,218 @@
+//! A key's record: what one entry of the store says, parsed and checked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::algorithm;
+use super::key::{Key, KeyError};
+use super::rotation::KeyTimes;
+use crate::clock::Timestamp;
+use crate::store::{Entry, EntryName};
+
+/// Which ring a key belongs to. Of two rings in one store, the one that was born first signs; two
+/// births at one time are ordered by their IDs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Birth {
+    pub(crate) born: Timestamp,
+    pub(crate) ring: String,
+}
+
+impl Birth {
+    pub(crate) fn new(now: Timestamp) -> Result<Self, KeyError> {
+        let mut id = [0; 16];
+        algorithm::fill_random(&mut id)?;
+        Ok(Self { born: now, ring: URL_SAFE_NO_PAD.encode(id) })
+    }
+}
+
+/// One key of a ring, immutable, as it stands in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRecord {
+    pub(crate) birth: Birth,
+    pub(crate) generation: u64,
+    pub(crate) times: KeyTimes,
+    pub(crate) key: Key,
+    /// The entry as it was read or written, to be put back as it is.
+    pub(crate) value: Zeroizing<Vec<u8>>,
+}
+
+/// What an entry of the store says.
+#[derive(Clone, Debug)]
+pub(crate) enum Statement {
+    /// This ring was born in this store.
+    Birth(Birth),
+    /// This key exists.
+    Key(Box<KeyRecord>),
+    /// This key signs no more from then on.
+    Retire(KeyMark),
+    /// This key neither signs nor verifies.
+    Revoke(KeyMark),
+}
+
+/// A mark on a key: which, and when it takes effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyMark {
+    pub(crate) kid: String,
+    pub(crate) at: Timestamp,
+}
+
+/// Why an entry says nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is damaged or foreign; others may be good.
+    Corrupt(String),
+    /// A newer version wrote it: what it says can't be known.
+    Newer(u64),
+}
+
+/// The form of every entry. Not flattened: that would buffer a secret where nothing wipes it.
+#[derive(Serialize, Deserialize)]
+struct Wire<T> {
+    version: u64,
+    entry: T,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireKey {
+    birth: Birth,
+    generation: u64,
+    kid: String,
+    algorithm: Algorithm,
+    times: KeyTimes,
+    /// A shared secret or a PKCS#8 document, base64url.
+    material: Zeroizing<String>,
+}
+
+const VERSION: u64 = 1;
+const BIRTH: &str = "birth";
+const KEY: &str = "key-";
+const RETIRE: &str = "retire-";
+const REVOKE: &str = "revoke-";
+
+impl KeyRecord {
+    /// Makes a new key and its record.
+    pub(crate) fn generate(
+        birth: &Birth,
+        generation: u64,
+        algorithm: Algorithm,
+        times: KeyTimes,
+    ) -> Result<Self, KeyError> {
+        let material = algorithm::generate(algorithm::specification(algorithm)?)?;
+        let key = Key::from_material(algorithm, &material)?;
+        let value = write(WireKey {
+            birth: birth.clone(),
+            generation,
+            kid: key.key_id().to_owned(),
+            algorithm,
+            times,
+            material: Zeroizing::new(URL_SAFE_NO_PAD.encode(&*material)),
+        });
+        Ok(Self { birth: birth.clone(), generation, times, key, value })
+    }
+
+    /// The entry for a key whose generation has gone to another: a replica puts its key back into
+    /// a store that was purged or restored and has gone on since.
+    pub(crate) fn entry_beside(&self) -> Option<Entry> {
+        Some(Entry { name: self.name_beside()?, value: self.value.clone() })
+    }
+
+    /// The place that exactly one key of a generation can have.
+    fn name(&self) -> Option<EntryName> {
+        EntryName::parse(format!("{KEY}{}-{:010}", self.birth.ring, self.generation))
+    }
+
+    fn name_beside(&self) -> Option<EntryName> {
+        let (ring, kid) = (&self.birth.ring, self.key.key_id());
+        EntryName::parse(format!("{KEY}{ring}-{:010}-{kid}", self.generation))
+    }
+}
+
+impl Statement {
+    /// Parses an entry, and checks that it says what its name promises.
+    pub(crate) fn parse(entry: &Entry) -> Result<Self, Unreadable> {
+        let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
+        let statement = match entry.name.as_str() {
+            BIRTH => Self::Birth(read(&entry.value)?),
+            name if name.starts_with(RETIRE) => Self::Retire(read(&entry.value)?),
+            name if name.starts_with(REVOKE) => Self::Revoke(read(&entry.value)?),
+            name if name.starts_with(KEY) => {
+                let wire: WireKey = read(&entry.value)?;
+                if !wire.times.are_ordered() {
+                    return Err(corrupt("its times are not in order"));
+                }
+                let material = URL_SAFE_NO_PAD.decode(&*wire.material).map(Zeroizing::new);
+                let material = material.map_err(|_| corrupt("its key is not base64url"))?;
+                let key = Key::from_material(wire.algorithm, &material)
+                    .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
+                if key.key_id() != wire.kid {
+                    return Err(corrupt("its key ID is not that of its key"));
+                }
+                Self::Key(Box::new(KeyRecord {
+                    birth: wire.birth,
+                    generation: wire.generation,
+                    times: wire.times,
+                    key,
+                    value: entry.value.clone(),
+                }))
+            }
+            _ => return Err(corrupt("nothing of this ring has such a name")),
+        };
+        if statement.names().iter().flatten().any(|name| *name == entry.name) {
+            Ok(statement)
+        } else {
+            Err(corrupt("its name is not that of its content"))
+        }
+    }
+
+    /// The entry that says this.
+    pub(crate) fn to_entry(&self) -> Option<Entry> {
+        let [name, _] = self.names();
+        let value = match self {
+            Self::Birth(birth) => write(birth),
+            Self::Key(record) => record.value.clone(),
+            Self::Retire(mark) | Self::Revoke(mark) => write(mark),
+        };
+        Some(Entry { name: name?, value })
+    }
+
+    /// Where this may stand: its place, and the one beside.
+    pub(crate) fn names(&self) -> [Option<EntryName>; 2] {
+        match self {
+            Self::Birth(_) => [EntryName::parse(BIRTH), None],
+            Self::Key(record) => [record.name(), record.name_beside()],
+            Self::Retire(mark) => [EntryName::parse(format!("{RETIRE}{}", mark.kid)), None],
+            Self::Revoke(mark) => [EntryName::parse(format!("{REVOKE}{}", mark.kid)), None],
+        }
+    }
+}
+
+fn write(entry: impl Serialize) -> Zeroizing<Vec<u8>> {
+    // Room for the longest record, so that growing leaves no copy of a secret behind.
+    let mut value = Zeroizing::new(Vec::with_capacity(2048));
+    // Structs of strings and numbers always serialise.
+    let _ = serde_json::to_writer_pretty(&mut *value, &Wire { version: VERSION, entry });
+    value
+}
+
+fn read<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Result<T, Unreadable> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u64,
+    }
+    let corrupt = |error: serde_json::Error| {
+        // The error's own text may quote the content.
+        Unreadable::Corrupt(format!(
+            "not a record: line {}, column {}",
+            error.line(),
+            error.column()
+        ))
+    };
+    let Version { version } = serde_json::from_slice(value).map_err(corrupt)?;
+    if version != VERSION {
+        return Err(Unreadable::Newer(version));
+    }
+    serde_json::from_slice(value).map(|wire: Wire<T>| wire.entry).map_err(corrupt)
+}

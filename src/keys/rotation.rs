@@ -1,0 +1,343 @@
+//! When keys are made, sign and end: the durations, the inequalities between them, and the
+//! schedule as a pure function of the keys and the time.
+
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::error::BuildError;
+
+/// The durations of a ring, with safe defaults.
+///
+/// A configuration changes only the keys that are made after it: every key carries the absolute
+/// times of its life. Every inequality is checked when the ring is opened.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_jwt_session::RotationPolicy;
+///
+/// let weekly = RotationPolicy::new().signing_period(Duration::from_secs(7 * 24 * 3600));
+/// assert_eq!(weekly.replica_lead(), RotationPolicy::default().replica_lead());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationPolicy {
+    pub(crate) signing_period: Duration,
+    pub(crate) max_token_lifetime: Duration,
+    pub(crate) clock_skew: Duration,
+    pub(crate) refresh_interval: Duration,
+    pub(crate) refresh_timeout: Duration,
+    pub(crate) insert_timeout: Duration,
+    pub(crate) jwks_max_age: Duration,
+    pub(crate) overrun: Duration,
+    /// What the store may add to a refresh; not the application's to set.
+    pub(crate) store_staleness: Duration,
+}
+
+impl Default for RotationPolicy {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const DAY: u64 = 24 * 60 * MINUTE;
+        Self {
+            signing_period: Duration::from_secs(DAY),
+            max_token_lifetime: Duration::from_secs(DAY),
+            clock_skew: Duration::from_secs(MINUTE),
+            refresh_interval: Duration::from_secs(15),
+            refresh_timeout: Duration::from_secs(5),
+            insert_timeout: Duration::from_secs(10),
+            jwks_max_age: Duration::from_secs(10 * MINUTE),
+            overrun: Duration::from_secs(DAY),
+            store_staleness: Duration::ZERO,
+        }
+    }
+}
+
+impl RotationPolicy {
+    /// The defaults, to be changed by the methods below.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long a key signs before its successor takes over (P). Default: 24 hours.
+    #[must_use]
+    pub fn signing_period(mut self, period: Duration) -> Self {
+        self.signing_period = period;
+        self
+    }
+
+    /// The longest life of any token of the ring, refresh tokens included (L): a key verifies that
+    /// long after it stopped signing. Default: 24 hours.
+    #[must_use]
+    pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_token_lifetime = lifetime;
+        self
+    }
+
+    /// The largest difference between any two replicas' clocks (d), which is also the leeway with
+    /// which a token's times are checked. Default: 60 seconds.
+    #[must_use]
+    pub fn clock_skew(mut self, skew: Duration) -> Self {
+        self.clock_skew = skew;
+        self
+    }
+
+    /// How often a replica reads the store; up to a tenth is added at random, so that replicas
+    /// don't read in step. Default: 15 seconds.
+    #[must_use]
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval;
+        self
+    }
+
+    /// How long one read of the store may take. Default: 5 seconds.
+    #[must_use]
+    pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
+        self.refresh_timeout = timeout;
+        self
+    }
+
+    /// How long one write to the store may take (W). Default: 10 seconds.
+    #[must_use]
+    pub fn insert_timeout(mut self, timeout: Duration) -> Self {
+        self.insert_timeout = timeout;
+        self
+    }
+
+    /// How long a client or proxy may cache the JWKS (C), served as `max-age`. Default: 10
+    /// minutes.
+    #[must_use]
+    pub fn jwks_max_age(mut self, age: Duration) -> Self {
+        self.jwks_max_age = age;
+        self
+    }
+
+    /// How long a key may sign past its time when no successor could be made, the store being down
+    /// (G). After that issuing fails closed. Default: 24 hours.
+    #[must_use]
+    pub fn overrun(mut self, overrun: Duration) -> Self {
+        self.overrun = overrun;
+        self
+    }
+
+    /// The longest time until a replica sees a change in the store (R): interval, jitter, timeout
+    /// and what the store itself may be behind.
+    pub fn refresh_bound(&self) -> Duration {
+        sum([
+            self.refresh_interval,
+            self.refresh_interval / JITTER_PART,
+            self.refresh_timeout,
+            self.store_staleness,
+        ])
+    }
+
+    /// How long before it may sign a key is published to the replicas: W + R + 2d.
+    pub fn replica_lead(&self) -> Duration {
+        sum([self.insert_timeout, self.refresh_bound(), self.clock_skew, self.clock_skew])
+    }
+
+    /// How long before it signs a key is published to everyone, caches of the JWKS included:
+    /// W + R + 2d + C.
+    pub fn full_lead(&self) -> Duration {
+        sum([self.replica_lead(), self.jwks_max_age])
+    }
+
+    /// How early the next key is made: one refresh before its lead begins, so that a poll that
+    /// comes late makes no key late.
+    fn publication(&self) -> Duration {
+        sum([self.full_lead(), self.refresh_bound()])
+    }
+
+    /// Checks every inequality.
+    pub(crate) fn validate(&self) -> Result<(), BuildError> {
+        const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+        for (field, value, may_be_zero) in [
+            ("signing_period", self.signing_period, false),
+            ("max_token_lifetime", self.max_token_lifetime, false),
+            ("clock_skew", self.clock_skew, true),
+            ("refresh_interval", self.refresh_interval, false),
+            ("refresh_timeout", self.refresh_timeout, false),
+            ("insert_timeout", self.insert_timeout, false),
+            ("jwks_max_age", self.jwks_max_age, true),
+            ("overrun", self.overrun, true),
+        ] {
+            if value > LONGEST
+                || (value < Duration::from_millis(1) && !(may_be_zero && value.is_zero()))
+            {
+                return Err(BuildError::invalid(
+                    field,
+                    format_args!("{value:?}"),
+                    format_args!("set it to at least 1 ms and at most {LONGEST:?}"),
+                ));
+            }
+        }
+        if self.max_token_lifetime < Duration::from_secs(1) {
+            return Err(BuildError::invalid(
+                "max_token_lifetime",
+                format_args!("{:?}", self.max_token_lifetime),
+                "a token's times are whole seconds: set it to at least 1s",
+            ));
+        }
+        if self.clock_skew >= self.max_token_lifetime {
+            return Err(BuildError::invalid(
+                "clock_skew",
+                format_args!("{:?}", self.clock_skew),
+                format_args!(
+                    "the leeway has to be shorter than max_token_lifetime ({:?})",
+                    self.max_token_lifetime
+                ),
+            ));
+        }
+        if self.signing_period < self.publication() {
+            return Err(BuildError::invalid(
+                "signing_period",
+                format_args!("{:?}", self.signing_period),
+                format_args!(
+                    "a successor has to be published to everyone while its predecessor signs, \
+                     which takes insert_timeout {:?} + 2 x refresh bound {:?} + 2 x clock_skew {:?} \
+                     + jwks_max_age {:?} = {:?}: make signing_period at least that, or those shorter",
+                    self.insert_timeout,
+                    self.refresh_bound(),
+                    self.clock_skew,
+                    self.jwks_max_age,
+                    self.publication(),
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The life of a key that is made now and follows `keys`.
+    ///
+    /// Where no key is left whose tokens could still be about, no replica serves, so that the new
+    /// one has nobody to wait for and signs at once: the birth of a ring, or its waking.
+    pub(crate) fn next_times(&self, keys: &[ScheduledKey], now: Timestamp) -> KeyTimes {
+        let margin = 2 * self.clock_skew;
+        if keys.iter().all(|key| key.times.verifies_until + margin <= now) {
+            return self.times(now, now, now);
+        }
+        let open = keys.iter().filter(|key| key.is_unmarked());
+        let predecessor = open.map(|key| key.times.signs_until).max();
+        let ready = now + self.full_lead();
+        let signs_from = predecessor.map_or(ready, |until| until.max(ready));
+        self.times(now, now + self.replica_lead(), signs_from)
+    }
+
+    fn times(
+        &self,
+        published: Timestamp,
+        propagated: Timestamp,
+        signs_from: Timestamp,
+    ) -> KeyTimes {
+        let signs_until = signs_from + self.signing_period;
+        let signs_latest = signs_until + self.overrun;
+        KeyTimes {
+            published,
+            propagated,
+            signs_from,
+            signs_until,
+            signs_latest,
+            verifies_until: signs_latest + self.max_token_lifetime + self.clock_skew,
+        }
+    }
+
+    /// Whether a further key is to be made now: fewer than two are open to sign, or the last one's
+    /// time comes within its successor's lead (two ahead).
+    pub(crate) fn is_due(&self, keys: &[ScheduledKey], now: Timestamp) -> bool {
+        let open = keys.iter().filter(|key| key.is_unmarked() && now < key.times.signs_until);
+        let starts: Vec<_> = open.map(|key| key.times.signs_from).collect();
+        starts.len() < 2 || starts.iter().all(|start| *start <= now + self.publication())
+    }
+}
+
+/// The absolute times of a key's life, in the order in which they pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[non_exhaustive]
+pub struct KeyTimes {
+    /// When it was made and could first be seen.
+    pub published: Timestamp,
+    /// From when on every replica has seen it.
+    pub propagated: Timestamp,
+    /// When its time to sign begins.
+    pub signs_from: Timestamp,
+    /// When its successor takes over.
+    pub signs_until: Timestamp,
+    /// When it stops signing even without a successor.
+    pub signs_latest: Timestamp,
+    /// When the last of its tokens has expired, and it is gone.
+    pub verifies_until: Timestamp,
+}
+
+impl KeyTimes {
+    /// The life of a key that is not rotated.
+    pub(crate) fn fixed(signs: bool) -> Self {
+        let past = Timestamp::from_unix_seconds(0);
+        let signs_from = if signs { past } else { Timestamp::MAX };
+        Self {
+            published: past,
+            propagated: past,
+            signs_from,
+            signs_until: Timestamp::MAX,
+            signs_latest: Timestamp::MAX,
+            verifies_until: Timestamp::MAX,
+        }
+    }
+
+    /// Whether it was born with nobody to wait for, so that a slow clock need not wait either.
+    pub(crate) fn has_no_lead(&self) -> bool {
+        self.propagated == self.published
+    }
+
+    /// Whether the times follow each other as they must.
+    pub(crate) fn are_ordered(&self) -> bool {
+        self.published <= self.propagated
+            && self.published <= self.signs_from
+            && self.signs_from < self.signs_until
+            && self.signs_until <= self.signs_latest
+            && self.signs_latest < self.verifies_until
+    }
+}
+
+/// What the schedule needs to know of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ScheduledKey {
+    pub(crate) generation: u64,
+    pub(crate) times: KeyTimes,
+    /// From then on it signs no more.
+    pub(crate) retire_at: Option<Timestamp>,
+    /// It neither signs nor verifies any more.
+    pub(crate) revoked: bool,
+}
+
+impl ScheduledKey {
+    pub(crate) fn verifies(&self, now: Timestamp) -> bool {
+        !self.revoked && now < self.times.verifies_until
+    }
+
+    pub(crate) fn is_unmarked(&self) -> bool {
+        !self.revoked && self.retire_at.is_none()
+    }
+
+    fn may_sign(&self, now: Timestamp) -> bool {
+        (self.times.has_no_lead() || self.times.propagated <= now)
+            && !self.revoked
+            && self.retire_at.is_none_or(|retire_at| now < retire_at)
+            && now < self.times.signs_latest
+    }
+}
+
+/// The key that signs at `now`, of keys in the order of their generations: the first that may,
+/// from the last one on whose time has begun. Never an earlier one, so that a revoked key's
+/// predecessor does not come back.
+pub(crate) fn signer<'a, K>(
+    keys: &'a [K],
+    scheduled: impl Fn(&K) -> &ScheduledKey,
+    now: Timestamp,
+) -> Option<&'a K> {
+    let base = keys.iter().rposition(|key| scheduled(key).times.signs_from <= now);
+    keys[base.unwrap_or(0)..].iter().find(|key| scheduled(key).may_sign(now))
+}
+
+/// The part of the refresh interval that is added at random, at most.
+pub(crate) const JITTER_PART: u32 = 10;
+
+fn sum<const N: usize>(durations: [Duration; N]) -> Duration {
+    durations.into_iter().fold(Duration::ZERO, Duration::saturating_add)
+}

@@ -1,0 +1,117 @@
+//! A [`KeySet`]: an immutable snapshot of a ring. Which key signs at a time, and which key a
+//! token's header means.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::algorithm;
+use super::key::Key;
+use super::ledger::Ledger;
+use super::rotation::{self, KeyTimes, ScheduledKey};
+use crate::claims::SESSION_TOKEN_TYPE;
+use crate::clock::Timestamp;
+
+/// An immutable snapshot of a ring's keys.
+#[derive(Debug)]
+pub(crate) struct KeySet {
+    /// First those that may sign, by generation; then those that only verify.
+    keys: Vec<RingKey>,
+    signing: usize,
+    by_header: HashMap<Box<[u8]>, usize>,
+    by_key_id: HashMap<Arc<str>, usize>,
+    fingerprint: String,
+}
+
+/// A key in its ring.
+#[derive(Debug)]
+pub(crate) struct RingKey {
+    pub(crate) key: Key,
+    pub(crate) scheduled: ScheduledKey,
+    /// The encoded header of what it signs.
+    pub(crate) header: Box<str>,
+}
+
+impl RingKey {
+    fn new(key: Key, scheduled: ScheduledKey) -> Self {
+        let header = key.encoded_headers(SESSION_TOKEN_TYPE).swap_remove(0).into();
+        Self { key, scheduled, header }
+    }
+}
+
+impl KeySet {
+    /// The keys of a rotating ring.
+    pub(crate) fn of_ledger(ledger: &Ledger, fully_specified: bool) -> Self {
+        let (keys, signing) = ledger.keys();
+        let named = |key: &Key| match fully_specified {
+            true => key.clone().fully_specified(),
+            false => key.clone(),
+        };
+        let keys =
+            keys.into_iter().map(|(record, scheduled)| RingKey::new(named(&record.key), scheduled));
+        Self::new(keys.collect(), signing)
+    }
+
+    /// Keys that are not rotated: the first signs, all verify.
+    pub(crate) fn fixed(keys: Vec<Key>) -> Self {
+        let keys = keys.into_iter().enumerate().map(|(place, key)| {
+            let generation = place as u64;
+            let times = KeyTimes::fixed(place == 0);
+            let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
+            RingKey::new(key, scheduled)
+        });
+        Self::new(keys.collect(), 1)
+    }
+
+    fn new(keys: Vec<RingKey>, signing: usize) -> Self {
+        let mut by_header = HashMap::new();
+        let mut by_key_id = HashMap::new();
+        for (place, RingKey { key, .. }) in keys.iter().enumerate() {
+            by_key_id.insert(key.shared_key_id().clone(), place);
+            for header in key.encoded_headers(SESSION_TOKEN_TYPE) {
+                by_header.insert(header.into_bytes().into(), place);
+            }
+        }
+        let fingerprint = fingerprint(&keys);
+        Self { keys, signing, by_header, by_key_id, fingerprint }
+    }
+
+    /// The key that signs at `now`.
+    pub(crate) fn signer(&self, now: Timestamp) -> Option<&RingKey> {
+        rotation::signer(&self.keys[..self.signing.min(self.keys.len())], |key| &key.scheduled, now)
+    }
+
+    /// The key whose tokens begin with this encoded header.
+    pub(crate) fn by_encoded_header(&self, header: &[u8]) -> Option<&RingKey> {
+        self.by_header.get(header).map(|place| &self.keys[*place])
+    }
+
+    /// The key of that ID.
+    pub(crate) fn by_key_id(&self, key_id: &str) -> Option<&RingKey> {
+        self.by_key_id.get(key_id).map(|place| &self.keys[*place])
+    }
+
+    pub(crate) fn keys(&self) -> &[RingKey] {
+        &self.keys
+    }
+
+    /// A short text that is the same on all replicas that know the same keys and marks.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+fn fingerprint(keys: &[RingKey]) -> String {
+    let mut lines: Vec<_> = keys
+        .iter()
+        .map(|RingKey { key, scheduled, .. }| {
+            let ScheduledKey { generation, retire_at, revoked, .. } = scheduled;
+            format!("{generation} {} {retire_at:?} {revoked}\n", key.key_id())
+        })
+        .collect();
+    lines.sort_unstable();
+    let hash = algorithm::sha256(lines.concat().as_bytes());
+    URL_SAFE_NO_PAD.encode(&hash[..12])
+}

@@ -1,0 +1,183 @@
+//! How a ring fares: for operators, readiness checks and dashboards.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::ring::RingError;
+use super::rotation::KeyTimes;
+use super::rotator::Report;
+use super::set::{KeySet, RingKey};
+use crate::clock::Timestamp;
+use crate::store::Skipped;
+
+/// What a ring holds, at one time. Serialisable, without secrets.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RingStatus {
+    /// The ring's name.
+    pub ring: String,
+    /// The same on all replicas that know the same keys; a replica that drifted shows here.
+    pub fingerprint: String,
+    /// The generation of the key that signs now.
+    pub generation: Option<u64>,
+    /// The ID of the key that signs now.
+    pub signing_key_id: Option<String>,
+    /// Every key, first those that may sign, in the order of their generations.
+    pub keys: Vec<KeyStatus>,
+    /// When the store was last read without a failure.
+    pub refreshed_at: Option<Timestamp>,
+    /// What the last refresh failed with, if it failed.
+    pub failure: Option<String>,
+    /// The entries of the store that were skipped, and why.
+    pub skipped: Vec<String>,
+}
+
+/// A key of a ring.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct KeyStatus {
+    /// Its number in the ring.
+    pub generation: u64,
+    /// Its ID.
+    pub key_id: String,
+    /// Its algorithm, as JOSE writes it.
+    pub algorithm: jsonwebtoken::Algorithm,
+    /// Where it stands.
+    pub state: KeyState,
+    /// The times of its life.
+    pub times: KeyTimes,
+    /// When it stops signing ahead of its time.
+    pub retire_at: Option<Timestamp>,
+}
+
+/// Where a key stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum KeyState {
+    /// It verifies, and will sign.
+    Published,
+    /// It signs.
+    Signing,
+    /// It verifies what it has signed.
+    Verifying,
+    /// It was revoked.
+    Revoked,
+    /// Its life has ended.
+    Gone,
+}
+
+impl RingStatus {
+    pub(crate) fn new(
+        ring: &str,
+        keys: &KeySet,
+        refreshed: Option<&RefreshState>,
+        now: Timestamp,
+    ) -> Self {
+        let signer = keys.signer(now);
+        let generation = signer.map(|signer| signer.scheduled.generation);
+        let signing_key_id = signer.map(|signer| signer.key.key_id().to_owned());
+        let skipped = refreshed.into_iter().flat_map(|state| &state.skipped);
+        Self {
+            ring: ring.to_owned(),
+            fingerprint: keys.fingerprint().to_owned(),
+            generation,
+            keys: keys.keys().iter().map(|key| KeyStatus::new(key, signer, now)).collect(),
+            signing_key_id,
+            refreshed_at: refreshed.and_then(|state| state.refreshed_at),
+            failure: refreshed.and_then(|state| state.failure.clone()),
+            skipped: skipped.map(|Skipped { name, reason }| format!("{name}: {reason}")).collect(),
+        }
+    }
+}
+
+impl KeyStatus {
+    fn new(key: &RingKey, signer: Option<&RingKey>, now: Timestamp) -> Self {
+        let scheduled = &key.scheduled;
+        let state = if scheduled.revoked {
+            KeyState::Revoked
+        } else if !scheduled.verifies(now) {
+            KeyState::Gone
+        } else if signer.is_some_and(|signer| signer.key.key_id() == key.key.key_id()) {
+            KeyState::Signing
+        } else if signer.is_none_or(|signer| signer.scheduled.generation < scheduled.generation) {
+            KeyState::Published
+        } else {
+            KeyState::Verifying
+        };
+        Self {
+            generation: scheduled.generation,
+            key_id: key.key.key_id().to_owned(),
+            algorithm: key.key.algorithm(),
+            state,
+            times: scheduled.times,
+            retire_at: scheduled.retire_at,
+        }
+    }
+}
+
+/// Why a replica should not be given requests.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// No key may sign: after `replace_all` until the new one has reached everyone, or when the
+    /// store has been down for too long.
+    #[error("no key of the ring may sign now")]
+    NoSigningKey,
+    /// The store holds entries of a format that this version does not know.
+    #[error(
+        "the store holds entries of format {version}, newer than this version knows: update this replica"
+    )]
+    NewerFormat {
+        /// The format's version.
+        version: u64,
+    },
+    /// This replica may see a key only after it has begun to sign.
+    #[error(
+        "this replica refreshes within {bound:?}, but the ring's keys are published only {lead:?} ahead: shorten refresh_interval, or wait until keys with a longer lead are in use"
+    )]
+    SlowRefresh {
+        /// How long this replica may take to see a key.
+        bound: Duration,
+        /// How early keys are published.
+        lead: Duration,
+    },
+}
+
+/// How the last refreshes went.
+#[derive(Debug)]
+pub(crate) struct RefreshState {
+    pub(crate) refreshed_at: Option<Timestamp>,
+    pub(crate) failure: Option<String>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) newer_version: Option<u64>,
+}
+
+impl RefreshState {
+    pub(crate) fn after(
+        before: Option<&Self>,
+        result: &Result<Report, RingError>,
+        now: Timestamp,
+    ) -> Self {
+        match result {
+            Ok(report) => Self {
+                refreshed_at: Some(now),
+                failure: None,
+                skipped: report.skipped.clone(),
+                newer_version: report.newer_version,
+            },
+            Err(error) => Self {
+                refreshed_at: before.and_then(|before| before.refreshed_at),
+                failure: Some(error.to_string()),
+                skipped: before.map(|before| before.skipped.clone()).unwrap_or_default(),
+                newer_version: before.and_then(|before| before.newer_version),
+            },
+        }
+    }
+
+    /// Whether there is something to tell.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        self.failure != other.failure || self.skipped != other.skipped
+    }
+}

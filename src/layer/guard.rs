@@ -1,0 +1,63 @@
+//! The guard against cross-site requests. It stands only where sessions travel in a cookie, and
+//! bearer requests never meet it: no browser sends those by itself.
+
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower_service::Service;
+
+use super::future::AnswerOr;
+use super::respond::{self, Respond};
+use crate::error::{Rejection, RejectionKind};
+use crate::transport::{Credential, Place, Transports};
+
+/// The outermost service of a [`SessionLayer`](super::SessionLayer).
+#[derive(Clone, Debug)]
+pub struct Guard<S, T> {
+    inner: S,
+    transports: Transports,
+    respond: T,
+}
+
+impl<S, T> Guard<S, T> {
+    pub(crate) fn new(inner: S, transports: &Transports, respond: T) -> Self {
+        Self { inner, transports: transports.clone(), respond }
+    }
+
+    /// Hands the request back if it may pass.
+    fn check<B>(&self, request: Request<B>) -> Option<Request<B>> {
+        let Some(cookie) = &self.transports.cookie else { return Some(request) };
+        let has_cookie = match self.transports.read(request.headers()) {
+            Ok(Some(Credential { place: Place::Bearer, .. })) => return Some(request),
+            Ok(credential) => credential.is_some(),
+            // Ambiguous: a cookie may be among them.
+            Err(_) => true,
+        };
+        cookie.check(request, has_cookie)
+    }
+}
+
+impl<S, T, RequestBody, ResponseBody> Service<Request<RequestBody>> for Guard<S, T>
+where
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>>,
+    T: Respond<ResponseBody>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = AnswerOr<S::Future, ResponseBody>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        match self.check(request) {
+            Some(request) => AnswerOr::inner(self.inner.call(request)),
+            None => {
+                let rejection = Rejection::from(RejectionKind::CrossSite);
+                let answer = respond::rejection(rejection, &self.transports);
+                AnswerOr::answer(self.respond.respond(answer))
+            }
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The [`IssueLayer`]: on the way out it turns what the handler returned into a session, takes one
+//! away, or renews one.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use pin_project_lite::pin_project;
+use serde::Serialize;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::respond::{self, Respond, WithBody};
+use super::validate::Presented;
+use crate::clock::Timestamp;
+use crate::error::IssueError;
+use crate::issue::{PendingEnd, PendingIssue};
+use crate::session::Session;
+use crate::sessions::{IssuedToken, SessionClaims, Sessions};
+
+/// Issues, ends and renews sessions: made by [`Sessions::issue_layer`].
+pub struct IssueLayer<C, T = WithBody> {
+    sessions: Sessions<C>,
+    respond: T,
+}
+
+impl<C: SessionClaims, T> IssueLayer<C, T> {
+    pub(crate) fn new(sessions: Sessions<C>, respond: T) -> Self {
+        Self { sessions, respond }
+    }
+
+    /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
+    /// [`Respond`].
+    pub fn respond_with<U>(self, respond: U) -> IssueLayer<C, U> {
+        IssueLayer { sessions: self.sessions, respond }
+    }
+
+    /// Turns the handler's response into what goes out.
+    fn finish<B>(&self, mut response: Response<B>, renewable: Option<&Session<C>>) -> Response<B>
+    where
+        T: Respond<B>,
+    {
+        let extensions = response.extensions_mut();
+        let issue = extensions.remove::<PendingIssue<C>>();
+        let end = extensions.remove::<PendingEnd>();
+        // Logging in and logging out beat a renewal.
+        if let Some(pending) = issue {
+            return self.issued(response, &pending).unwrap_or_else(|error| self.failure(&error));
+        }
+        if let Some(PendingEnd { whole }) = end {
+            let mut response = self.body_of(response, whole);
+            self.sessions.transports().clear_cookie(response.headers_mut());
+            return response;
+        }
+        if let Some(session) = renewable {
+            self.renew(response.headers_mut(), session);
+        }
+        response
+    }
+
+    fn issued<B>(
+        &self,
+        response: Response<B>,
+        pending: &PendingIssue<C>,
+    ) -> Result<Response<B>, IssueError>
+    where
+        T: Respond<B>,
+    {
+        let PendingIssue { issue, whole } = pending;
+        let transports = self.sessions.transports();
+        if issue.bearer || transports.cookie.is_none() {
+            if !transports.bearer {
+                return Err(IssueError::NoTransport("bearer"));
+            }
+            // A bearer token needs a body of its own.
+            if !whole || !T::CARRIES_BODY {
+                return Err(IssueError::NoTransport("cookie"));
+            }
+            let token = self.sessions.issue(issue)?;
+            let body = token_response(&token, issue.scope.as_deref())?;
+            return Ok(self.respond.respond(body));
+        }
+        let token = self.sessions.issue(issue)?;
+        let mut response = self.body_of(response, *whole);
+        transports.set_cookie(response.headers_mut(), token.as_str())?;
+        Ok(response)
+    }
+
+    /// A renewal that fails leaves the session as it was.
+    fn renew(&self, headers: &mut HeaderMap, session: &Session<C>) {
+        let transports = self.sessions.transports();
+        if transports.has_set_cookie(headers) {
+            return;
+        }
+        let renewed = self.sessions.renew(session);
+        match renewed.and_then(|token| transports.set_cookie(headers, token.as_str())) {
+            Ok(()) | Err(IssueError::LifetimeReached) => {}
+            Err(error) => tracing::warn!(%error, "a session could not be renewed"),
+        }
+    }
+
+    /// The handler's response, or 204 where it was only the word to the layer.
+    fn body_of<B>(&self, response: Response<B>, whole: bool) -> Response<B>
+    where
+        T: Respond<B>,
+    {
+        if !whole {
+            return response;
+        }
+        let mut answer = Response::new(Bytes::new());
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        self.respond.respond(answer)
+    }
+
+    fn failure<B>(&self, error: &IssueError) -> Response<B>
+    where
+        T: Respond<B>,
+    {
+        tracing::error!(%error, "a session could not be issued");
+        let status = match error.is_temporary() {
+            true => StatusCode::SERVICE_UNAVAILABLE,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        self.respond.respond(respond::problem(status))
+    }
+}
+
+/// RFC 6749, section 5.1.
+fn token_response(token: &IssuedToken, scope: Option<&str>) -> Result<Response<Bytes>, IssueError> {
+    #[derive(Serialize)]
+    struct TokenResponse<'a> {
+        access_token: &'a str,
+        token_type: &'static str,
+        expires_in: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<&'a str>,
+    }
+    let body = serde_json::to_vec(&TokenResponse {
+        access_token: token.as_str(),
+        token_type: "Bearer",
+        expires_in: token.lifetime().as_secs(),
+        scope,
+    })?;
+    let mut answer = Response::new(Bytes::from(body));
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+impl<S, C, T: Clone> Layer<S> for IssueLayer<C, T> {
+    type Service = Issue<S, C, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Issue { inner, layer: self.clone() }
+    }
+}
+
+/// The service of an [`IssueLayer`].
+pub struct Issue<S, C, T = WithBody> {
+    inner: S,
+    layer: IssueLayer<C, T>,
+}
+
+impl<S, C, T, RequestBody, ResponseBody> Service<Request<RequestBody>> for Issue<S, C, T>
+where
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>>,
+    C: SessionClaims,
+    T: Respond<ResponseBody>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, C, T>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let presented = request.extensions().get::<Presented<C>>();
+        let renewable = presented
+            .filter(|presented| presented.by_cookie())
+            .and_then(|presented| presented.session.as_ref().ok())
+            .filter(|session| is_past_half(session, self.layer.sessions.now()))
+            .cloned();
+        ResponseFuture { future: self.inner.call(request), layer: self.layer.clone(), renewable }
+    }
+}
+
+fn is_past_half<C>(session: &Session<C>, now: Timestamp) -> bool {
+    now - session.issued_at() > (session.expires_at() - session.issued_at()) / 2
+}
+
+pin_project! {
+    /// The response future of [`Issue`].
+    pub struct ResponseFuture<F, C, T> {
+        #[pin]
+        future: F,
+        layer: IssueLayer<C, T>,
+        renewable: Option<Session<C>>,
+    }
+}
+
+impl<F, C, T, B, E> Future for ResponseFuture<F, C, T>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    C: SessionClaims,
+    T: Respond<B>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.future.poll(context))?;
+        Poll::Ready(Ok(this.layer.finish(response, this.renewable.as_ref())))
+    }
+}
+
+impl<C, T: Clone> Clone for IssueLayer<C, T> {
+    fn clone(&self) -> Self {
+        Self { sessions: self.sessions.clone(), respond: self.respond.clone() }
+    }
+}
+
+impl<C, T> fmt::Debug for IssueLayer<C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssueLayer").field("sessions", &self.sessions).finish_non_exhaustive()
+    }
+}
+
+impl<S: Clone, C, T: Clone> Clone for Issue<S, C, T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, C, T> fmt::Debug for Issue<S, C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issue").field("inner", &self.inner).field("layer", &self.layer).finish()
+    }
+}

@@ -1,0 +1,100 @@
+//! The layers' own answers: made as bytes, and turned into the service's body type by a
+//! [`Respond`].
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::error::{Rejection, RejectionKind};
+use crate::transport::Transports;
+
+/// Turns an answer of the layers into a response of the service they stand around.
+///
+/// Implemented by [`WithBody`], the default, by [`HeadersOnly`], and by any
+/// `Fn(Response<Bytes>) -> Response<B> + Clone`. A rejection's reason is in the answer's
+/// extensions, so that an application can make answers of its own:
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Response;
+/// use tower_jwt_session::Rejection;
+///
+/// let own = |answer: Response<Bytes>| match answer.extensions().get::<Rejection>() {
+///     Some(rejection) if rejection.is_expired() => answer.map(|_| "please log in again".into()),
+///     _ => answer,
+/// };
+/// # fn is_respond<B>(_: impl tower_jwt_session::Respond<B>) {}
+/// # is_respond::<Bytes>(own);
+/// ```
+pub trait Respond<B>: Clone {
+    /// Whether the body arrives. A bearer token can't be issued where it does not.
+    const CARRIES_BODY: bool = true;
+
+    /// Turns the answer into a response.
+    fn respond(&self, answer: Response<Bytes>) -> Response<B>;
+}
+
+impl<B, F: Fn(Response<Bytes>) -> Response<B> + Clone> Respond<B> for F {
+    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
+        self(answer)
+    }
+}
+
+/// Answers with bodies, where they can be made from bytes: those of axum, and `Full<Bytes>`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WithBody;
+
+impl<B: From<Bytes>> Respond<B> for WithBody {
+    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
+        answer.map(B::from)
+    }
+}
+
+/// Answers with headers and a default body, where bodies can't be made from bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadersOnly;
+
+impl<B: Default> Respond<B> for HeadersOnly {
+    const CARRIES_BODY: bool = false;
+
+    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
+        answer.map(|_| B::default())
+    }
+}
+
+/// The answer to a rejected request: the same for every reason that has the same status.
+pub(crate) fn rejection(rejection: Rejection, transports: &Transports) -> Response<Bytes> {
+    tracing::debug!(reason = %rejection, "rejected a request");
+    let mut answer = problem(rejection.status());
+    if let Some(challenge) = challenge(rejection.kind(), transports) {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    answer.extensions_mut().insert(rejection);
+    answer
+}
+
+/// An RFC 9457 problem that says no more than its status.
+pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let body =
+        format!(r#"{{"type":"about:blank","title":"{title}","status":{}}}"#, status.as_u16());
+    let mut answer = Response::new(Bytes::from(body));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// RFC 6750, section 3: no error code where no credential came. Where only cookies are taken there
+/// is no registered scheme; a 401 has to name one all the same (RFC 9110, section 11.6.1).
+fn challenge(kind: RejectionKind, transports: &Transports) -> Option<&'static str> {
+    match kind {
+        RejectionKind::Forbidden | RejectionKind::CrossSite => None,
+        _ if !transports.bearer => Some("Cookie"),
+        RejectionKind::Missing => Some("Bearer"),
+        RejectionKind::Ambiguous => Some(r#"Bearer error="invalid_request""#),
+        RejectionKind::InsufficientScope => Some(r#"Bearer error="insufficient_scope""#),
+        _ => Some(r#"Bearer error="invalid_token""#),
+    }
+}

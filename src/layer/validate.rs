@@ -1,0 +1,320 @@
+//! The [`ValidateLayer`]: turns a request's credential into a session, or into a reason why there
+//! is none.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http::{Extensions, HeaderMap, Request, Response};
+use pin_project_lite::pin_project;
+use serde::de::DeserializeOwned;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::future::AnswerOr;
+use super::respond::{self, Respond, WithBody};
+use crate::clock::Timestamp;
+use crate::error::{Rejection, RejectionKind};
+use crate::session::Session;
+use crate::sessions::{SessionClaims, Sessions};
+use crate::transport::Place;
+
+/// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
+/// [`optional`](Self::optional).
+///
+/// ```
+/// use axum::{Router, routing::{get, post}};
+/// use tower_jwt_session::{Session, Sessions};
+///
+/// # fn app(sessions: Sessions<()>) -> Router {
+/// let orders = Router::new()
+///     .route("/orders", post(|session: Session<()>| async move { session.subject().to_owned() }))
+///     .route_layer(sessions.validate_layer().require_scope("orders:write"));
+///
+/// Router::new().route("/", get(|| async { "anyone" })).merge(orders).layer(sessions.layer())
+/// # }
+/// ```
+pub struct ValidateLayer<C, T = WithBody> {
+    sessions: Sessions<C>,
+    optional: bool,
+    checks: Arc<[Check<C>]>,
+    respond: T,
+}
+
+struct Check<C> {
+    passes: Arc<dyn Fn(&Session<C>) -> bool + Send + Sync>,
+    otherwise: RejectionKind,
+}
+
+impl<C: SessionClaims> ValidateLayer<C> {
+    pub(crate) fn new(sessions: Sessions<C>) -> Self {
+        Self { sessions, optional: false, checks: Arc::new([]), respond: WithBody }
+    }
+}
+
+impl<C, T> ValidateLayer<C, T> {
+    /// Lets requests without a session through. What is required of a session then holds for those
+    /// that have one.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// Requires `check` of a session; otherwise 403.
+    #[must_use]
+    pub fn authorize(self, check: impl Fn(&Session<C>) -> bool + Send + Sync + 'static) -> Self {
+        self.check(check, RejectionKind::Forbidden)
+    }
+
+    /// Requires a scope of a session; otherwise 403 with `insufficient_scope` (RFC 6750, section
+    /// 3.1).
+    #[must_use]
+    pub fn require_scope(self, scope: impl Into<String>) -> Self {
+        let scope = scope.into();
+        let has_scope = move |session: &Session<C>| session.scopes().any(|held| held == scope);
+        self.check(has_scope, RejectionKind::InsufficientScope)
+    }
+
+    /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
+    /// [`Respond`].
+    pub fn respond_with<U>(self, respond: U) -> ValidateLayer<C, U> {
+        let Self { sessions, optional, checks, .. } = self;
+        ValidateLayer { sessions, optional, checks, respond }
+    }
+
+    fn check(
+        mut self,
+        passes: impl Fn(&Session<C>) -> bool + Send + Sync + 'static,
+        otherwise: RejectionKind,
+    ) -> Self {
+        let check = Check { passes: Arc::new(passes), otherwise };
+        self.checks = self.checks.iter().cloned().chain([check]).collect();
+        self
+    }
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
+    /// What a request with these headers presents, at `now`.
+    fn presented(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        now: Timestamp,
+    ) -> Presented<C> {
+        let before = extensions.get::<Presented<C>>();
+        if let Some(before) = before.filter(|before| before.sessions.is(&self.sessions)) {
+            return before.clone();
+        }
+        let sessions = self.sessions.clone();
+        match sessions.transports().read(headers) {
+            Ok(Some(credential)) => Presented {
+                session: sessions.validate_bytes(credential.token, now),
+                place: Some(credential.place),
+                sessions,
+            },
+            Ok(None) => {
+                Presented { session: Err(RejectionKind::Missing.into()), place: None, sessions }
+            }
+            Err(kind) => Presented { session: Err(kind.into()), place: None, sessions },
+        }
+    }
+
+    /// Why the layer itself refuses what was presented, if it does.
+    fn refusal(&self, presented: &Presented<C>) -> Option<Rejection> {
+        match &presented.session {
+            Ok(session) => {
+                let failed = self.checks.iter().find(|check| !(check.passes)(session));
+                failed.map(|check| check.otherwise.into())
+            }
+            Err(rejection) => (!self.optional).then(|| rejection.clone()),
+        }
+    }
+}
+
+/// What a request presents: its session, or why there is none. In the request's extensions.
+pub(crate) struct Presented<C> {
+    pub(crate) session: Result<Session<C>, Rejection>,
+    place: Option<Place>,
+    sessions: Sessions<C>,
+}
+
+impl<C> Presented<C> {
+    /// The session as far as it is optional: none for an anonymous request, and for a cookie that
+    /// is no good any more.
+    #[cfg(feature = "axum")]
+    pub(crate) fn optional(&self) -> Result<Option<Session<C>>, Rejection> {
+        match &self.session {
+            Ok(session) => Ok(Some(session.clone())),
+            Err(rejection) if rejection.is_missing() || self.by_cookie() => Ok(None),
+            Err(rejection) => Err(rejection.clone()),
+        }
+    }
+
+    /// Whether the credential came in a cookie.
+    pub(crate) fn by_cookie(&self) -> bool {
+        self.place == Some(Place::Cookie)
+    }
+}
+
+impl<C: Send + Sync + 'static> Session<C> {
+    /// The session that a layer has found for a request: for services without extractors.
+    pub fn of_request<B>(request: &Request<B>) -> Option<&Self> {
+        request.extensions().get::<Presented<C>>()?.session.as_ref().ok()
+    }
+}
+
+/// In a response's extensions: an extractor has refused the request, and the layer answers.
+#[derive(Clone)]
+pub(crate) struct Refused(pub(crate) Rejection);
+
+impl<S, C, T: Clone> Layer<S> for ValidateLayer<C, T> {
+    type Service = Validate<S, C, T>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Validate { inner, layer: self.clone() }
+    }
+}
+
+/// The service of a [`ValidateLayer`].
+pub struct Validate<S, C, T = WithBody> {
+    inner: S,
+    layer: ValidateLayer<C, T>,
+}
+
+impl<S, C, T, RequestBody, ResponseBody> Service<Request<RequestBody>> for Validate<S, C, T>
+where
+    S: Service<Request<RequestBody>, Response = Response<ResponseBody>>,
+    C: DeserializeOwned + Send + Sync + 'static,
+    T: Respond<ResponseBody>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, ResponseBody, C, T>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+        let layer = &self.layer;
+        let now = layer.sessions.now();
+        let presented = layer.presented(request.headers(), request.extensions(), now);
+        let answering = || Answering {
+            sessions: layer.sessions.clone(),
+            respond: layer.respond.clone(),
+            unusable_cookie: presented.session.is_err() && presented.by_cookie(),
+        };
+        if let Some(rejection) = layer.refusal(&presented) {
+            let future = AnswerOr::answer(answering().reject(rejection));
+            return ResponseFuture { future, answering: None };
+        }
+        let answering = presented.session.is_err().then(answering);
+        request.extensions_mut().insert(presented);
+        ResponseFuture { future: AnswerOr::inner(self.inner.call(request)), answering }
+    }
+}
+
+pin_project! {
+    /// The response future of [`Validate`].
+    pub struct ResponseFuture<F, B, C, T> {
+        #[pin]
+        future: AnswerOr<F, B>,
+        // None where there is nothing left to do.
+        answering: Option<Answering<C, T>>,
+    }
+}
+
+/// What is needed to answer a request without a good session.
+struct Answering<C, T> {
+    sessions: Sessions<C>,
+    respond: T,
+    unusable_cookie: bool,
+}
+
+impl<C, T> Answering<C, T> {
+    fn reject<B>(&self, rejection: Rejection) -> Response<B>
+    where
+        T: Respond<B>,
+    {
+        let answer = respond::rejection(rejection, self.sessions.transports());
+        self.finish(self.respond.respond(answer))
+    }
+
+    /// Takes an unusable cookie away, unless the response sets a new one.
+    fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
+        let transports = self.sessions.transports();
+        let headers = response.headers_mut();
+        if self.unusable_cookie && !transports.has_set_cookie(headers) {
+            transports.clear_cookie(headers);
+        }
+        response
+    }
+}
+
+impl<F, B, C, T, E> Future for ResponseFuture<F, B, C, T>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    T: Respond<B>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.future.poll(context))?;
+        if let Some(answering) = this.answering {
+            response = match response.extensions_mut().remove::<Refused>() {
+                Some(Refused(rejection)) => answering.reject(rejection),
+                None => answering.finish(response),
+            };
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl<C> Clone for Check<C> {
+    fn clone(&self) -> Self {
+        Self { passes: self.passes.clone(), otherwise: self.otherwise }
+    }
+}
+
+impl<C, T: Clone> Clone for ValidateLayer<C, T> {
+    fn clone(&self) -> Self {
+        Self {
+            sessions: self.sessions.clone(),
+            optional: self.optional,
+            checks: self.checks.clone(),
+            respond: self.respond.clone(),
+        }
+    }
+}
+
+impl<C, T> fmt::Debug for ValidateLayer<C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValidateLayer")
+            .field("sessions", &self.sessions)
+            .field("optional", &self.optional)
+            .field("checks", &self.checks.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Clone, C, T: Clone> Clone for Validate<S, C, T> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), layer: self.layer.clone() }
+    }
+}
+
+impl<S: fmt::Debug, C, T> fmt::Debug for Validate<S, C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validate").field("inner", &self.inner).field("layer", &self.layer).finish()
+    }
+}
+
+impl<C> Clone for Presented<C> {
+    fn clone(&self) -> Self {
+        Self { session: self.session.clone(), place: self.place, sessions: self.sessions.clone() }
+    }
+}

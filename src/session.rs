@@ -1,0 +1,86 @@
+//! A [`Session`]: the proof that a request carries a valid token. Only the verifier makes one.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::token::Verified;
+
+/// A verified session, with the application's claims `C`. Cheap to clone; `C` need not be.
+///
+/// As an axum extractor (feature `axum`) it answers 401 where there is no valid session;
+/// `Option<Session<C>>` reads a request without a credential as anonymous. See
+/// [the layers](crate::layer).
+pub struct Session<C>(Arc<Verified<C>>);
+
+impl<C> Session<C> {
+    pub(crate) fn new(verified: Verified<C>) -> Self {
+        Self(Arc::new(verified))
+    }
+
+    /// Whom the session is of: the `sub` claim.
+    pub fn subject(&self) -> &str {
+        &self.0.subject
+    }
+
+    /// The application's own claims.
+    pub fn claims(&self) -> &C {
+        &self.0.claims
+    }
+
+    /// The session's ID, the `sid` claim: the same from login to logout, through every renewal.
+    pub fn session_id(&self) -> &str {
+        &self.0.session_id
+    }
+
+    /// The token's ID, the `jti` claim: another for every token.
+    pub fn token_id(&self) -> &str {
+        &self.0.token_id
+    }
+
+    /// The ID of the key that signed the token.
+    pub fn key_id(&self) -> &str {
+        &self.0.key_id
+    }
+
+    /// When the token was issued: the `iat` claim.
+    pub fn issued_at(&self) -> Timestamp {
+        self.0.issued_at
+    }
+
+    /// When the token expires, leeway not counted: the `exp` claim.
+    pub fn expires_at(&self) -> Timestamp {
+        self.0.expires_at
+    }
+
+    /// When the user logged in: the `auth_time` claim.
+    pub fn authenticated_at(&self) -> Timestamp {
+        self.0.authenticated_at
+    }
+
+    /// The scopes of the session: the `scope` claim (RFC 8693, section 4.2).
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.0.scope.iter().flat_map(|scope| scope.split(' ')).filter(|scope| !scope.is_empty())
+    }
+
+    pub(crate) fn scope(&self) -> Option<&str> {
+        self.0.scope.as_deref()
+    }
+}
+
+impl<C> Clone for Session<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Shows who and which, not the application's claims.
+impl<C> fmt::Debug for Session<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("subject", &self.subject())
+            .field("session_id", &self.session_id())
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,401 @@
+//! The file store's blocking work: what is written, read and refused in its directory.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::store::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no modes"))]
+    pub(super) group: bool,
+    pub(super) attribute_cache: Duration,
+    pub(super) slots: Arc<Semaphore>,
+}
+
+impl Directory {
+    pub(super) fn load(&self, ring: &str) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::default();
+        let Some(directory) = self.ring(ring)? else {
+            return Ok(loaded);
+        };
+        for item in fs::read_dir(&directory).map_err(failed("list", &directory))? {
+            let item = item.map_err(failed("list", &directory))?;
+            let (file, path) = (item.file_name(), item.path());
+            // Our temporary files, and what file systems keep for themselves.
+            if file.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let found = match entry_name(&file) {
+                None => Found::Unfit("is not named as an entry is, `<name>.json`".to_owned()),
+                Some(name) => match self.read(&path)? {
+                    Found::Value(value) => {
+                        loaded.entries.push(Entry { name, value });
+                        continue;
+                    }
+                    other => other,
+                },
+            };
+            // What is missing now was removed since it was listed.
+            if let Found::Unfit(reason) = found {
+                let name = path.display().to_string();
+                loaded.skipped.push(Skipped { name, reason });
+            }
+        }
+        Ok(loaded)
+    }
+
+    pub(super) fn insert(&self, ring: &str, entry: &Entry) -> Result<Insertion, StoreError> {
+        let directory = match self.ring(ring)? {
+            Some(directory) => directory,
+            None => {
+                let directory = self.path.join(ring);
+                self.create(&directory)?;
+                self.check(&directory)?;
+                directory
+            }
+        };
+        let path = entry_path(&directory, &entry.name);
+        let refused = |reason| {
+            let path = path.display();
+            Err(StoreError::new(format!("could not insert {path}: {reason}")))
+        };
+        let length = entry.value.len();
+        if length > Entry::MAX_BYTES {
+            let most = Entry::MAX_BYTES;
+            return refused(format!("its value has {length} bytes, more than {most}"));
+        }
+        for _ in 0..ATTEMPTS {
+            match self.read(&path)? {
+                Found::Missing => {}
+                Found::Value(value) => {
+                    // Its writer may have died before this, and its value is about to be used.
+                    sync_directory(&directory)?;
+                    // A network file system whose answer was lost tells a winner that it lost.
+                    return Ok(if value == entry.value {
+                        Insertion::Inserted
+                    } else {
+                        Insertion::Exists(value)
+                    });
+                }
+                Found::Unfit(reason) => return refused(format!("what is there {reason}")),
+            }
+            let (temporary, now) = self.write_temporary(&directory, &entry.value)?;
+            sweep(&directory, now);
+            // A rename would replace the entry that another replica has made meanwhile.
+            let linked = fs::hard_link(&temporary.0, &path);
+            drop(temporary);
+            match linked {
+                Ok(()) => {
+                    sync_directory(&directory)?;
+                    return Ok(Insertion::Inserted);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed("insert", &path)(error)),
+            }
+        }
+        refused("it comes and goes".to_owned())
+    }
+
+    pub(super) fn remove(&self, ring: &str, name: &EntryName) -> Result<(), StoreError> {
+        let Some(directory) = self.ring(ring)? else {
+            return Ok(());
+        };
+        let path = entry_path(&directory, name);
+        match fs::remove_file(&path) {
+            Ok(()) => sync_directory(&directory),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed("remove", &path)(error)),
+        }
+    }
+
+    /// The directory of `ring`, if there is one. A store that is gone is an error: it is not empty.
+    fn ring(&self, ring: &str) -> Result<Option<PathBuf>, StoreError> {
+        if !is_ring_name(ring) {
+            return Err(StoreError::new(format!("{ring:?} is not a ring's name")));
+        }
+        self.check(&self.path)?;
+        let path = self.path.join(ring);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            _ => self.check(&path).map(|()| Some(path)),
+        }
+    }
+
+    /// That `path` is a directory, and private.
+    pub(super) fn check(&self, path: &Path) -> Result<(), StoreError> {
+        let metadata = fs::symlink_metadata(path).map_err(failed("read", path))?;
+        let reason = if metadata.is_symlink() {
+            "is a symbolic link: name the directory itself".to_owned()
+        } else if !metadata.is_dir() {
+            "is not a directory".to_owned()
+        } else if let Some(reason) = self.exposed(&metadata, path) {
+            reason
+        } else {
+            return Ok(());
+        };
+        Err(StoreError::new(format!("{} {reason}", path.display())))
+    }
+
+    /// Makes the directory unless it is there.
+    pub(super) fn create(&self, path: &Path) -> Result<(), StoreError> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(false);
+        #[cfg(unix)]
+        builder.mode(0o700);
+        match builder.create(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let what = "make, for want of its parent, the directory";
+                return Err(failed(what, path)(error));
+            }
+            Err(error) => return Err(failed("make the directory", path)(error)),
+        }
+        #[cfg(unix)]
+        if self.group {
+            // Not by the mode above, which the umask cuts. New files inherit the group.
+            let mode = fs::Permissions::from_mode(0o2770);
+            fs::set_permissions(path, mode).map_err(failed("set the mode of", path))?;
+        }
+        path.parent().map_or(Ok(()), sync_directory)
+    }
+
+    /// Tries that the file system has what the store stands on, and sweeps what was left there.
+    pub(super) fn probe(&self) -> Result<(), StoreError> {
+        let (temporary, now) = self.write_temporary(&self.path, b"")?;
+        let link = Temporary(temporary_path(&self.path));
+        match fs::hard_link(&temporary.0, &link.0) {
+            // The name is nobody else's: a network file system's answer was lost.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            linked => linked.map_err(failed(
+                "make a hard link, as each entry needs (has the file system none?), in",
+                &self.path,
+            ))?,
+        }
+        if fs::hard_link(&temporary.0, &link.0).is_ok() {
+            return Err(StoreError::new(format!(
+                "a hard link replaces a file in {}: use another file system",
+                self.path.display(),
+            )));
+        }
+        sweep(&self.path, now);
+        for item in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            let ring = item.file_name().to_str().is_some_and(is_ring_name);
+            if ring && item.file_type().is_ok_and(|kind| kind.is_dir()) {
+                sweep(&item.path(), now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a new file, whole and synced, and tells the file system's time.
+    fn write_temporary(
+        &self,
+        directory: &Path,
+        value: &[u8],
+    ) -> Result<(Temporary, SystemTime), StoreError> {
+        let path = temporary_path(directory);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        options.mode(0o600);
+        let mut file = options.open(&path).map_err(failed("create", &path))?;
+        let temporary = Temporary(path);
+        let path = &temporary.0;
+        let mut write = || {
+            file.write_all(value)?;
+            #[cfg(unix)]
+            file.set_permissions(fs::Permissions::from_mode(if self.group {
+                0o640
+            } else {
+                0o600
+            }))?;
+            file.sync_all()?;
+            let metadata = file.metadata()?;
+            Ok((metadata.modified()?, metadata))
+        };
+        let (now, metadata) = write().map_err(failed("write", path))?;
+        if let Some(reason) = self.exposed(&metadata, path) {
+            return Err(StoreError::new(format!(
+                "the file system does not keep permissions: {} {reason}",
+                path.display(),
+            )));
+        }
+        Ok((temporary, now))
+    }
+
+    fn read(&self, path: &Path) -> Result<Found, StoreError> {
+        for _ in 0..ATTEMPTS {
+            match self.read_once(path) {
+                Ok(Some(found)) => return Ok(found),
+                Ok(None) => {}
+                Err(error) => match error.kind() {
+                    ErrorKind::NotFound => return Ok(Found::Missing),
+                    // Cut short, or replaced on an NFS server.
+                    ErrorKind::UnexpectedEof | ErrorKind::StaleNetworkFileHandle => {}
+                    // Not skipped: it may well be an entry, without which the ring is not whole.
+                    _ => return Err(failed("read", path)(error)),
+                },
+            }
+        }
+        Ok(Found::Unfit("changes while it is read".to_owned()))
+    }
+
+    /// Reads the file, or `None` if it was replaced or grew meanwhile.
+    fn read_once(&self, path: &Path) -> io::Result<Option<Found>> {
+        let named = fs::symlink_metadata(path)?;
+        if !named.is_file() {
+            return Ok(Some(Found::Unfit("is not a regular file".to_owned())));
+        }
+        let mut file = File::open(path)?;
+        // From here on, all is about the opened file, whatever becomes of the path: it must be the
+        // one just seen not to be a symbolic link.
+        let opened = file.metadata()?;
+        if !is_same_file(&named, &opened) {
+            return Ok(None);
+        }
+        if let Some(reason) = self.exposed(&opened, path) {
+            return Ok(Some(Found::Unfit(reason)));
+        }
+        let Some(length) =
+            usize::try_from(opened.len()).ok().filter(|length| *length <= Entry::MAX_BYTES)
+        else {
+            let (length, most) = (opened.len(), Entry::MAX_BYTES);
+            let reason = format!("has {length} bytes, more than {most}");
+            return Ok(Some(Found::Unfit(reason)));
+        };
+        // Exactly as long as the file, so that no reallocation leaves a copy behind.
+        let mut value = Zeroizing::new(vec![0; length]);
+        file.read_exact(&mut value)?;
+        let is_whole = file.read(&mut [0])? == 0;
+        Ok(is_whole.then_some(Found::Value(value)))
+    }
+
+    /// Why the mode gives too many people access, if it does.
+    #[cfg(unix)]
+    fn exposed(&self, metadata: &Metadata, path: &Path) -> Option<String> {
+        let mode = metadata.mode() & 0o7777;
+        let refused = if self.group { 0o007 } else { 0o077 };
+        let who = match mode & refused {
+            0 => return None,
+            bits if bits & 0o007 == 0 => "its group",
+            _ => "others",
+        };
+        let (path, mended) = (path.display(), mode & !refused);
+        Some(format!("has mode {mode:04o}, which gives {who} access: `chmod {mended:o} {path}`"))
+    }
+
+    #[cfg(not(unix))]
+    fn exposed(&self, _metadata: &Metadata, _path: &Path) -> Option<String> {
+        None
+    }
+}
+
+/// What a path holds.
+enum Found {
+    Missing,
+    Value(Zeroizing<Vec<u8>>),
+    /// Something that is not served: the rest of a sentence that begins with its path.
+    Unfit(String),
+}
+
+/// A temporary file's path; the file is removed on drop.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What stays is swept after an hour.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn is_ring_name(name: &str) -> bool {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(form)
+}
+
+fn entry_name(file: &OsStr) -> Option<EntryName> {
+    EntryName::parse(file.to_str()?.strip_suffix(".json")?)
+}
+
+fn entry_path(directory: &Path, name: &EntryName) -> PathBuf {
+    directory.join(format!("{name}.json"))
+}
+
+/// A path that no other process uses, on this machine or another that shares the directory.
+fn temporary_path(directory: &Path) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let process = std::process::id();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let nanos = since.unwrap_or_default().as_nanos();
+    directory.join(format!("{TEMPORARY}{process}-{count}-{nanos}"))
+}
+
+/// Removes the temporary files of writers that died, by the file system's own time `now`.
+fn sweep(directory: &Path, now: SystemTime) {
+    for item in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let is_stale = |metadata: Metadata| {
+            let age = metadata.modified().map(|at| now.duration_since(at));
+            metadata.is_file() && matches!(age, Ok(Ok(age)) if age > STALE)
+        };
+        let is_temporary = item.file_name().to_string_lossy().starts_with(TEMPORARY);
+        if is_temporary && item.metadata().is_ok_and(is_stale) {
+            let _ = fs::remove_file(item.path());
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+#[cfg(not(unix))]
+fn is_same_file(_one: &Metadata, other: &Metadata) -> bool {
+    other.is_file()
+}
+
+/// Makes the names in the directory outlive a crash of the machine, where that can be asked for.
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    #[cfg(unix)]
+    match File::open(path).and_then(|directory| directory.sync_all()) {
+        Err(error)
+            if !matches!(
+                error.kind(),
+                ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
+            ) =>
+        {
+            return Err(failed("sync", path)(error));
+        }
+        _ => {}
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |error| StoreError::with_source(format!("could not {what} {}", path.display()), error)
+}
+
+/// How often what comes and goes meanwhile is tried.
+const ATTEMPTS: usize = 8;
+
+/// How the names of temporary files begin.
+const TEMPORARY: &str = ".tmp-";
+
+/// The age from which a temporary file's writer is taken for dead.
+const STALE: Duration = Duration::from_secs(3600);

@@ -1,0 +1,106 @@
+//! A store in this process's memory.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use zeroize::Zeroizing;
+
+use super::{Entry, EntryName, Insertion, Loaded, Store, StoreError, StoreFuture};
+
+type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
+
+/// A [`Store`] in memory, for tests and for services of a single process.
+///
+/// 1. Clones share their content: give each replica of a test a clone.
+/// 2. All is lost with the last clone. A service that must keep its sessions over a restart, or
+///    that has more than one process, needs another store or a derived ring.
+///
+/// ```
+/// use tower_jwt_session::store::{Entry, EntryName, Insertion, MemoryStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let name = EntryName::parse("generation-0").ok_or("not a name")?;
+/// let entry = |value: &str| Entry {
+///     name: name.clone(),
+///     value: value.as_bytes().to_vec().into(),
+/// };
+/// let replica = MemoryStore::new();
+/// let other_replica = replica.clone();
+///
+/// let first = replica.insert("main", &entry("first")).await?;
+/// assert_eq!(first, Insertion::Inserted);
+///
+/// let second = other_replica.insert("main", &entry("second")).await?;
+/// assert_eq!(second, Insertion::Exists(entry("first").value));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    rings: Arc<Mutex<Rings>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn rings(&self) -> MutexGuard<'_, Rings> {
+        // No method can panic halfway through a change, so a poisoned map is a whole one.
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+// Each future does its work when it is polled, not when it is made, as those of other stores do.
+impl Store for MemoryStore {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let rings = self.rings();
+            let entries = rings.get(ring).into_iter().flatten();
+            Ok(Loaded {
+                entries: entries
+                    .map(|(name, value)| Entry { name: name.clone(), value: value.clone() })
+                    .collect(),
+                skipped: Vec::new(),
+            })
+        })
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        Box::pin(async move {
+            if entry.value.len() > Entry::MAX_BYTES {
+                return Err(StoreError::new(format!(
+                    "could not insert {}: its value has {} bytes, more than {}",
+                    entry.name,
+                    entry.value.len(),
+                    Entry::MAX_BYTES,
+                )));
+            }
+            let mut rings = self.rings();
+            let ring = rings.entry(ring.to_owned()).or_default();
+            if let Some(value) = ring.get(&entry.name) {
+                return Ok(Insertion::Exists(value.clone()));
+            }
+            ring.insert(entry.name.clone(), entry.value.clone());
+            Ok(Insertion::Inserted)
+        })
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            if let Some(ring) = self.rings().get_mut(ring) {
+                ring.remove(name);
+            }
+            Ok(())
+        })
+    }
+}

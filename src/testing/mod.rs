@@ -1,0 +1,119 @@
+//! For an application's own tests (feature `test-util`): a clock to be moved by hand, keys that are
+//! always the same, and tokens that no issuer would write.
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_jwt_session::testing::{self, ManualClock};
+//! use tower_jwt_session::{Algorithm, IssueSession, Sessions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let clock = ManualClock::default();
+//! let keys = testing::fixed_ring(clock.clone());
+//! let sessions = Sessions::<()>::builder(keys, "https://app.example", "app").build()?;
+//!
+//! let token = sessions.issue(&IssueSession::new("alice", ()))?;
+//! assert!(sessions.validate(token.as_str()).is_ok());
+//!
+//! clock.advance(Duration::from_secs(2 * 60 * 60));
+//! assert!(sessions.validate(token.as_str()).unwrap_err().is_expired());
+//!
+//! let odd = testing::mint(&testing::fixed_key(Algorithm::EdDSA), r#"{"alg":"EdDSA"}"#, "[]");
+//! assert!(sessions.validate(&odd).is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Security
+//!
+//! The keys are public: whoever has this crate can sign with them. The feature is for tests, and
+//! belongs into `[dev-dependencies]` alone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::Algorithm;
+use crate::clock::{Clock, Timestamp};
+use crate::keys::{Key, KeyRing};
+
+/// A clock that stands still until it is moved. Clones show the same time.
+#[derive(Clone, Debug)]
+pub struct ManualClock(Arc<AtomicI64>);
+
+impl ManualClock {
+    /// A clock that shows `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self(Arc::new(AtomicI64::new(now.as_unix_millis())))
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, duration: Duration) {
+        self.set(self.now() + duration);
+    }
+
+    /// Moves the clock to `now`, forward or back.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.as_unix_millis(), Ordering::Relaxed);
+    }
+}
+
+/// A clock at 2027-01-15T08:00:00Z.
+impl Default for ManualClock {
+    fn default() -> Self {
+        Self::new(Timestamp::from_unix_seconds(1_800_000_000))
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// A key that is always the same, for each algorithm.
+///
+/// # Panics
+///
+/// For an algorithm that this crate does not know.
+pub fn fixed_key(algorithm: Algorithm) -> Key {
+    let key = match algorithm {
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Key::hmac(
+            algorithm,
+            b"a fixed secret for tests, sixty-four bytes long, and never used!",
+        ),
+        Algorithm::ES256 => Key::from_pkcs8_der(algorithm, include_bytes!("p-256.pk8")),
+        Algorithm::ES384 => Key::from_pkcs8_der(algorithm, include_bytes!("p-384.pk8")),
+        Algorithm::EdDSA => Key::from_pkcs8_der(algorithm, include_bytes!("ed25519.pk8")),
+        _ => Key::from_pkcs8_der(algorithm, include_bytes!("rsa-2048.pk8")),
+    };
+    key.expect("a known algorithm")
+}
+
+/// A ring of the fixed Ed25519 key.
+pub fn fixed_ring(clock: impl Clock) -> KeyRing {
+    KeyRing::fixed_with_clock([fixed_key(Algorithm::EdDSA)], clock).expect("one good key")
+}
+
+/// Signs any header and payload, as they are: for the tokens that no issuer would write.
+///
+/// # Panics
+///
+/// If the key can't sign.
+pub fn mint(key: &Key, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    let signature = sign(key, signed.as_bytes());
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// Signs any bytes.
+///
+/// # Panics
+///
+/// If the key can't sign.
+pub fn sign(key: &Key, message: &[u8]) -> Vec<u8> {
+    let signer = key.signer().expect("a private or shared key");
+    signer.sign(message, <[u8]>::to_vec).expect("the system's random generator")
+}

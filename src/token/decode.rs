@@ -1,0 +1,126 @@
+//! Takes a compact JWS apart: segments, header, payload. Nothing here is trusted yet.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+
+use crate::claims::strict::{Names, Strict, Text};
+use crate::error::RejectionKind;
+use crate::keys::algorithm::{self, MAX_SIGNATURE_BYTES};
+
+/// The three segments of a compact JWS, as they came.
+#[derive(Clone, Copy)]
+pub(crate) struct Segments<'t> {
+    pub(crate) header: &'t [u8],
+    pub(crate) payload: &'t [u8],
+    pub(crate) signature: &'t [u8],
+    /// What the signature is over: header, dot, payload.
+    pub(crate) signed: &'t [u8],
+}
+
+impl<'t> Segments<'t> {
+    /// Splits at exactly two dots.
+    pub(crate) fn split(token: &'t [u8]) -> Option<Self> {
+        let is_dot = |byte: &u8| *byte == b'.';
+        let first = token.iter().position(is_dot)?;
+        let last = token.iter().rposition(is_dot)?;
+        let (header, signature) = (&token[..first], &token[last + 1..]);
+        let payload = token.get(first + 1..last)?;
+        let one_segment = !payload.iter().any(is_dot);
+        one_segment.then_some(Self { header, payload, signature, signed: &token[..last] })
+    }
+
+    /// Decodes the signature into `buffer`; `None` if it is not canonical, or longer than any.
+    pub(crate) fn signature<'b>(
+        &self,
+        buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
+    ) -> Option<&'b [u8]> {
+        let length = URL_SAFE_NO_PAD.decode_slice(self.signature, buffer).ok()?;
+        buffer.get(..length)
+    }
+}
+
+/// Decodes a segment of JSON text; `None` if it is not canonical base64url without padding (RFC
+/// 7515, section 2), or not UTF-8.
+pub(crate) fn text(segment: &[u8]) -> Option<String> {
+    String::from_utf8(URL_SAFE_NO_PAD.decode(segment).ok()?).ok()
+}
+
+/// What a header has to say, where it is not one that the ring's keys write.
+#[derive(Debug)]
+pub(crate) struct Header {
+    pub(crate) algorithm: Algorithm,
+    pub(crate) token_type: Option<String>,
+    pub(crate) key_id: Option<String>,
+}
+
+impl Header {
+    /// Parses an encoded header.
+    pub(crate) fn parse(segment: &[u8]) -> Result<Self, RejectionKind> {
+        let text = text(segment).ok_or(RejectionKind::Malformed)?;
+        let members: Members<'_> =
+            serde_json::from_str(&text).map_err(|_| RejectionKind::Malformed)?;
+        let name = members.alg.ok_or(RejectionKind::Malformed)?;
+        Ok(Self {
+            // `none` is no algorithm here.
+            algorithm: algorithm::named(&name.0).ok_or(RejectionKind::WrongAlgorithm)?,
+            token_type: members.typ.map(|typ| typ.0.into_owned()),
+            key_id: members.kid.map(|kid| kid.0.into_owned()),
+        })
+    }
+}
+
+#[derive(Default)]
+struct Members<'de> {
+    alg: Option<Text<'de>>,
+    typ: Option<Text<'de>>,
+    kid: Option<Text<'de>>,
+}
+
+/// Members that change what a token means, or bring a key of the sender's. No extension is
+/// understood here, so that `crit` in itself is a reason to refuse (RFC 7515, section 4.1.11), and
+/// the others would be wrong to ignore: RFC 7797, RFC 7516 and RFC 7515, sections 4.1.2 to 4.1.6.
+const REFUSED: [&str; 7] = ["crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"];
+
+/// More than any header has, and few enough that nobody makes the search for a double costly.
+const MAX_MEMBERS: usize = 16;
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeaderVisitor;
+        impl<'de> Visitor<'de> for HeaderVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut names = Names::default();
+                let mut members = Members::default();
+                for _ in 0..=MAX_MEMBERS {
+                    let Some(Text(name)) = access.next_key()? else { return Ok(members) };
+                    match &*name {
+                        "alg" => members.alg = Some(access.next_value()?),
+                        "typ" => members.typ = Some(access.next_value()?),
+                        "kid" => members.kid = Some(access.next_value()?),
+                        refused if REFUSED.contains(&refused) => {
+                            return Err(A::Error::custom("a header member that is not taken"));
+                        }
+                        _ => {
+                            _ = access
+                                .next_value_seed(Strict(std::marker::PhantomData::<IgnoredAny>))?
+                        }
+                    }
+                    names.insert(name)?;
+                }
+                Err(A::Error::custom("too many header members"))
+            }
+        }
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}

@@ -1,0 +1,89 @@
+//! From a token to a verified one: length, header, key, signature, claims, in this order.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::decode::{self, Header, Segments};
+use super::policy::Policy;
+use crate::claims::{self, ReadError, SESSION_TOKEN_TYPE};
+use crate::clock::Timestamp;
+use crate::error::RejectionKind;
+use crate::keys::algorithm::MAX_SIGNATURE_BYTES;
+use crate::keys::{KeySet, RingKey};
+
+/// A token that was verified. Only [`verify`] and the issuer make one.
+#[derive(Debug)]
+pub(crate) struct Verified<C> {
+    pub(crate) subject: Box<str>,
+    pub(crate) token_id: Box<str>,
+    pub(crate) session_id: Box<str>,
+    pub(crate) issued_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) authenticated_at: Timestamp,
+    pub(crate) scope: Option<Box<str>>,
+    pub(crate) key_id: Arc<str>,
+    pub(crate) claims: C,
+}
+
+/// Verifies `token` at `now`.
+///
+/// SECURITY: the algorithm is the key's. Where the header is not one that the ring's own keys
+/// write, it is parsed to find the key, and its `alg` is only compared. Nothing of the payload is
+/// looked at before the signature is found good, over the bytes as they came.
+pub(crate) fn verify<C: DeserializeOwned>(
+    token: &[u8],
+    keys: &KeySet,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Verified<C>, RejectionKind> {
+    if token.len() > policy.max_token_bytes {
+        return Err(RejectionKind::TooLong);
+    }
+    let segments = Segments::split(token).ok_or(RejectionKind::Malformed)?;
+    let ring_key = match keys.by_encoded_header(segments.header) {
+        Some(ring_key) => ring_key,
+        None => key_of_header(&Header::parse(segments.header)?, keys)?,
+    };
+    if !ring_key.scheduled.verifies(now) {
+        return Err(RejectionKind::UnknownKey);
+    }
+    let mut buffer = [0; MAX_SIGNATURE_BYTES];
+    let signature = segments.signature(&mut buffer).ok_or(RejectionKind::Malformed)?;
+    if !ring_key.key.verifier().verify(segments.signed, signature) {
+        return Err(RejectionKind::BadSignature);
+    }
+
+    let payload = decode::text(segments.payload).ok_or(RejectionKind::Malformed)?;
+    let (registered, claims) = claims::read(&payload).map_err(|error| match error {
+        ReadError::Malformed => RejectionKind::Malformed,
+        ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
+        ReadError::Application => RejectionKind::ForeignClaims,
+    })?;
+    let required = policy.check(&registered, now)?;
+    Ok(Verified {
+        subject: required.subject.into(),
+        token_id: required.token_id.into(),
+        // A token of another issuer may have neither: then it is a session of its own.
+        session_id: registered.sid.as_deref().unwrap_or(required.token_id).into(),
+        authenticated_at: registered.auth_time.unwrap_or(required.issued_at),
+        issued_at: required.issued_at,
+        expires_at: required.expires_at,
+        scope: registered.scope.as_deref().map(Box::from),
+        key_id: ring_key.key.shared_key_id().clone(),
+        claims,
+    })
+}
+
+fn key_of_header<'k>(header: &Header, keys: &'k KeySet) -> Result<&'k RingKey, RejectionKind> {
+    // RFC 8725, section 3.11; here the type is compared exactly, as it is written exactly.
+    if header.token_type.as_deref() != Some(SESSION_TOKEN_TYPE) {
+        return Err(RejectionKind::WrongType);
+    }
+    let key_id = header.key_id.as_deref().ok_or(RejectionKind::UnknownKey)?;
+    let ring_key = keys.by_key_id(key_id).ok_or(RejectionKind::UnknownKey)?;
+    if header.algorithm != ring_key.key.algorithm() {
+        return Err(RejectionKind::WrongAlgorithm);
+    }
+    Ok(ring_key)
+}

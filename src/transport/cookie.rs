@@ -1,0 +1,189 @@
+//! The session cookie (RFC 6265): read exactly, set and cleared by one builder.
+
+use std::borrow::Cow;
+
+use cookie::{Cookie, SameSite};
+use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue, Request};
+
+use super::cross_site::CrossSiteCheck;
+use crate::error::{BuildError, IssueError, RejectionKind};
+
+/// The cookie that carries a session, and the guard that comes with it.
+///
+/// 1. It is `__Host-session`, `Secure; HttpOnly; SameSite=Lax; Path=/`: no script reads it, no
+///    other host sets it, no plain connection carries it.
+/// 2. It has no `Max-Age`: it ends with the browser's session, or when its token expires.
+/// 3. Requests that change something and come from another site are answered 403 (tower-http's
+///    CSRF guard), and so are upgrades that carry the cookie, since browsers let any site open a
+///    WebSocket. A proxy in front has to pass `Host` and `Origin` on unchanged.
+///
+/// ```
+/// use tower_jwt_session::CookieTransport;
+///
+/// let cookie = CookieTransport::new()
+///     .name("__Host-app")
+///     .same_site_strict()
+///     .trusted_origin("https://admin.example");
+/// ```
+#[derive(Clone, Debug)]
+pub struct CookieTransport {
+    name: Cow<'static, str>,
+    same_site: SameSite,
+    secure: bool,
+    trusted_origins: Vec<String>,
+    /// Made when the sessions are built.
+    cross_site: Option<CrossSiteCheck>,
+}
+
+impl Default for CookieTransport {
+    fn default() -> Self {
+        Self {
+            name: "__Host-session".into(),
+            same_site: SameSite::Lax,
+            secure: true,
+            trusted_origins: Vec::new(),
+            cross_site: None,
+        }
+    }
+}
+
+impl CookieTransport {
+    /// The defaults, to be changed by the methods below.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The cookie's name, which has to begin with `__Host-`. Default: `__Host-session`.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Sends the cookie with no request that another site began, links included
+    /// (`SameSite=Strict`).
+    #[must_use]
+    pub fn same_site_strict(mut self) -> Self {
+        self.same_site = SameSite::Strict;
+        self
+    }
+
+    /// Lets requests of another origin pass the guard: `https://host` or `https://host:port`, as a
+    /// browser writes it into `Origin`.
+    #[must_use]
+    pub fn trusted_origin(mut self, origin: impl Into<String>) -> Self {
+        self.trusted_origins.push(origin.into());
+        self
+    }
+
+    /// A cookie without `Secure` and of any name, for plain http on a developer's machine where
+    /// the browser does not take `Secure` cookies from localhost.
+    ///
+    /// # Security
+    ///
+    /// Whoever listens on the network reads the cookie and is logged in; any host of the same
+    /// domain can set it. Never use it in production.
+    #[must_use]
+    pub fn dangerous_without_secure(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self.secure = false;
+        self
+    }
+
+    /// Checks the settings.
+    pub(crate) fn build(mut self) -> Result<Self, BuildError> {
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let mend = if self.name.is_empty() || !self.name.bytes().all(is_token) {
+            "use letters, digits and - _ ."
+        } else if self.secure && !self.name.starts_with("__Host-") {
+            "begin it with `__Host-`, which makes browsers refuse it from other hosts"
+        } else {
+            self.cross_site = Some(CrossSiteCheck::new(&self.trusted_origins)?);
+            return Ok(self);
+        };
+        Err(BuildError::invalid("cookie name", format_args!("{:?}", self.name), mend))
+    }
+
+    /// Hands the request back unless it comes from another site.
+    pub(crate) fn check<B>(&self, request: Request<B>, has_cookie: bool) -> Option<Request<B>> {
+        match &self.cross_site {
+            Some(check) => check.check(request, has_cookie),
+            None => Some(request),
+        }
+    }
+
+    /// Finds the cookie's value. Names are compared byte by byte; cookies may stand in several
+    /// header fields (RFC 9113, section 8.2.3).
+    pub(crate) fn read<'r>(
+        &self,
+        headers: &'r HeaderMap,
+    ) -> Result<Option<&'r [u8]>, RejectionKind> {
+        let mut found = None;
+        for field in headers.get_all(COOKIE) {
+            for pair in field.as_bytes().split(|byte| *byte == b';') {
+                let pair = trim(pair);
+                let value = pair
+                    .strip_prefix(self.name.as_bytes())
+                    .and_then(|rest| rest.strip_prefix(b"="));
+                if value.is_some() && found.is_some() {
+                    return Err(RejectionKind::Ambiguous);
+                }
+                found = found.or(value);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The `Set-Cookie` field that carries `token`.
+    pub(crate) fn set(&self, token: &str) -> Result<HeaderValue, IssueError> {
+        let bytes = self.name.len() + token.len();
+        if bytes > MAX_COOKIE_BYTES {
+            return Err(IssueError::CookieTooLong { bytes, limit: MAX_COOKIE_BYTES });
+        }
+        Ok(field(&self.cookie(token)))
+    }
+
+    /// The `Set-Cookie` field that takes the cookie away.
+    pub(crate) fn clear(&self) -> HeaderValue {
+        let mut cookie = self.cookie("");
+        cookie.set_max_age(cookie::time::Duration::ZERO);
+        field(&cookie)
+    }
+
+    /// Whether a `Set-Cookie` field is of this cookie.
+    pub(crate) fn is_set_by(&self, field: &HeaderValue) -> bool {
+        let rest = field.as_bytes().strip_prefix(self.name.as_bytes());
+        rest.is_some_and(|rest| rest.starts_with(b"="))
+    }
+
+    /// The one builder: a cookie is cleared only by the same attributes that set it.
+    fn cookie<'c>(&'c self, value: &'c str) -> Cookie<'c> {
+        Cookie::build((&*self.name, value))
+            .path("/")
+            .http_only(true)
+            .secure(self.secure)
+            .same_site(self.same_site)
+            .build()
+    }
+}
+
+/// Browsers keep at least this much of name and value (RFC 6265, section 6.1), and no more.
+const MAX_COOKIE_BYTES: usize = 4096;
+
+fn field(cookie: &Cookie<'_>) -> HeaderValue {
+    // A token name and base64url are visible ASCII.
+    let mut field =
+        HeaderValue::try_from(cookie.to_string()).unwrap_or(HeaderValue::from_static(""));
+    field.set_sensitive(true);
+    field
+}
+
+/// Without the white space that may stand around a pair (RFC 6265, section 5.2).
+fn trim(pair: &[u8]) -> &[u8] {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = pair.iter().position(|byte| !is_space(byte)).unwrap_or(pair.len());
+    let end = pair.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
+    &pair[start..end]
+}

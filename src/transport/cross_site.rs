@@ -1,0 +1,87 @@
+//! Whether a request that could carry the cookie comes from another site: tower-http's CSRF guard,
+//! as a check on its own.
+//!
+//! The guard is a service; around one that hands the request straight back it becomes a function,
+//! which the layer can leave out for bearer tokens, and ask about upgrades too.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use http::header::UPGRADE;
+use http::{Method, Request, Response};
+use tower_http::csrf::{Csrf, CsrfLayer, ProtectionError, ResponseForProtectionError};
+use tower_layer::Layer as _;
+use tower_service::Service;
+
+use crate::error::BuildError;
+
+#[derive(Clone, Debug)]
+pub(crate) struct CrossSiteCheck(Csrf<HandBack, Refuse>);
+
+impl CrossSiteCheck {
+    pub(crate) fn new(trusted_origins: &[String]) -> Result<Self, BuildError> {
+        let mut layer = CsrfLayer::new();
+        for origin in trusted_origins {
+            layer = layer.add_trusted_origin(origin).map_err(|error| {
+                BuildError::invalid("trusted_origin", format_args!("{origin:?}"), error)
+            })?;
+        }
+        Ok(Self(layer.with_rejection_response(Refuse).layer(HandBack)))
+    }
+
+    /// Hands the request back if it may pass.
+    ///
+    /// An upgrade is a `GET`, which the guard lets pass; but a WebSocket that another site's page
+    /// opens carries the cookie, and no browser asks us first. So it is checked like a `POST`.
+    pub(crate) fn check<B>(&self, mut request: Request<B>, has_cookie: bool) -> Option<Request<B>> {
+        let method = request.method().clone();
+        if has_cookie && (request.headers().contains_key(UPGRADE) || method == Method::CONNECT) {
+            *request.method_mut() = Method::POST;
+        }
+        let mut guard = self.0.clone();
+        // The guard decides at once: its future is ready, and nothing ever wakes it.
+        let checked = match pin!(guard.call(request)).poll(&mut Context::from_waker(Waker::noop()))
+        {
+            Poll::Ready(Ok(response)) => response.into_body(),
+            Poll::Ready(Err(never)) => match never {},
+            Poll::Pending => None,
+        };
+        checked.map(|mut request| {
+            *request.method_mut() = method;
+            request
+        })
+    }
+}
+
+/// A service that hands its request back.
+#[derive(Clone, Copy, Debug)]
+struct HandBack;
+
+impl<B> Service<Request<B>> for HandBack {
+    type Response = Response<Option<Request<B>>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        ready(Ok(Response::new(Some(request))))
+    }
+}
+
+/// Answers what may not pass with nothing.
+#[derive(Clone, Copy, Debug)]
+struct Refuse;
+
+impl<B> ResponseForProtectionError<Option<Request<B>>> for Refuse {
+    fn response_for_protection_error(
+        &mut self,
+        _: ProtectionError,
+    ) -> Response<Option<Request<B>>> {
+        Response::new(None)
+    }
+}

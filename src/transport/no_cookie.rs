@@ -1,0 +1,34 @@
+//! The cookie transport where the feature `cookie` is off: there is none, and nobody makes one.
+
+use http::{HeaderMap, HeaderValue, Request};
+
+use crate::error::{BuildError, IssueError, RejectionKind};
+
+#[derive(Clone, Debug)]
+pub(crate) enum CookieTransport {}
+
+impl CookieTransport {
+    pub(crate) fn read<'r>(&self, _: &'r HeaderMap) -> Result<Option<&'r [u8]>, RejectionKind> {
+        match *self {}
+    }
+
+    pub(crate) fn set(&self, _: &str) -> Result<HeaderValue, IssueError> {
+        match *self {}
+    }
+
+    pub(crate) fn clear(&self) -> HeaderValue {
+        match *self {}
+    }
+
+    pub(crate) fn is_set_by(&self, _: &HeaderValue) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn build(self) -> Result<Self, BuildError> {
+        match self {}
+    }
+
+    pub(crate) fn check<B>(&self, _: Request<B>, _: bool) -> Option<Request<B>> {
+        match *self {}
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests through the public API: one binary, a module per subject.
+
+mod store;
