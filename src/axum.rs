@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::error::Rejection;
 use crate::issue::{EndError, EndSession, IssueSession, PendingEnd};
-use crate::keys::JwksDocument;
+use crate::keys::KeyRing;
 use crate::layer::{Presented, Refused, problem};
 use crate::session::Session;
 use crate::sessions::Sessions;
@@ -149,8 +149,7 @@ impl<C: 'static> Sessions<C> {
     /// cached no longer than the ring publishes its keys ahead.
     pub fn jwks_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let keys = self.keys().clone();
-        let serve =
-            async move |headers: HeaderMap| JwksDocument::respond(&keys, &headers).map(Body::from);
-        Router::new().route(JwksDocument::PATH, get(serve))
+        let serve = async move |headers: HeaderMap| keys.jwks_response(&headers).map(Body::from);
+        Router::new().route(KeyRing::JWKS_PATH, get(serve))
     }
 }

@@ -1,4 +1,111 @@
-//! Stateless sessions for Rust web services.
+//! Stateless sessions for Rust web services: Tower layers that issue and validate signed session
+//! tokens (JWT), with keys that rotate by themselves. **Any request can land on any replica**, with
+//! no sticky routing, no session replication, and no session database on the request's path.
+//!
+//! # Quick start
+//!
+//! ```no_run
+//! # use axum::{Json, Router, extract::State, http::StatusCode, routing::{get, post}};
+//! # use serde::{Deserialize, Serialize};
+//! use tower_jwt_session::{EndError, EndSession, IssueSession, KeyRing, Session, Sessions, store::FileStore};
+//!
+//! # #[derive(Serialize, Deserialize)]
+//! # struct User { name: String }
+//! # #[derive(Deserialize)]
+//! # struct Login { name: String }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = KeyRing::builder("app").store(FileStore::open("keys")?).open().await?;
+//! let sessions = Sessions::<User>::builder(keys, "https://app.example", "app").build()?;
+//!
+//! let app = Router::new()
+//!     .route("/login", post(login))
+//!     .route("/me", get(me))
+//!     .route("/logout", post(logout))
+//!     .merge(sessions.jwks_router())
+//!     .layer(sessions.layer())
+//!     .with_state(sessions);
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! # axum::serve(listener, app).await?;
+//! # Ok(())
+//! # }
+//!
+//! async fn login(Json(form): Json<Login>) -> Result<IssueSession<User>, StatusCode> {
+//!     // Check the password here.
+//!     Ok(IssueSession::new("alice", User { name: form.name }))
+//! }
+//!
+//! async fn me(session: Session<User>) -> String {
+//!     format!("hello {}", session.claims().name)
+//! }
+//!
+//! async fn logout(
+//!     State(sessions): State<Sessions<User>>,
+//!     session: Session<User>,
+//! ) -> Result<EndSession, EndError> {
+//!     sessions.end(&session).await
+//! }
+//! ```
+//!
+//! # The way of a request
+//!
+//! ```text
+//! validate   the header or the cookie ─▶ length ─▶ key by the token's header ─▶ signature
+//!            ─▶ claims, parsed once ─▶ times, issuer, audience ─▶ Session<C> in the handler
+//!
+//! issue      the handler returns IssueSession<C> ─▶ the key that signs now ─▶ token
+//!            ─▶ Set-Cookie, or the JSON of RFC 6749
+//! ```
+//!
+//! 1. [`Sessions`] is what an application builds: issuer, audience, lifetimes, transports, keys.
+//! 2. [`layer`] explains the layers and what they answer.
+//! 3. A [`Session`] is the proof that a token was verified: nothing else makes one.
+//! 4. A [`KeyRing`] holds the keys on every replica and follows a [`store`]; [`RotationPolicy`] says
+//!    when keys are made, sign and end.
+//! 5. Time comes from a [`Clock`]; `testing` (feature `test-util`) has one to be moved by hand.
+//!
+//! # How keys rotate
+//!
+//! ```text
+//!             published      signs                  verifies only        gone
+//! key 0          ●═════════════════════════╗───────────────────────────────┤
+//! key 1          ·──── verifies only ──────╚══════════════════════╗────────────────▶
+//! key 2                               ·──── verifies only ────────╚════════════════▶
+//!                                     │                           │
+//!                       published before every replica     takes over from key 1,
+//!                       and every cache needs it           which goes on verifying
+//! ```
+//!
+//! Every key's record carries absolute times and is never changed. Which key signs is a pure function
+//! of the records and the time, so that all replicas agree without talking; whichever finds the next
+//! key due makes it, and of several the store lets one in. While the store is down, the last known
+//! keys sign and verify on, for [`overrun`](RotationPolicy::overrun), and then issuing fails closed.
+//!
+//! # What a token is
+//!
+//! A compact JWS (RFC 7515) with `typ: session+jwt`. Claims: `iss sub aud iat exp jti sid auth_time`,
+//! `scope` where given, and the application's own beside them. It is signed, not encrypted: its holder
+//! can read it.
+//!
+//! SECURITY: the algorithm belongs to the key and is never taken from a token. Refused are: any
+//! `crit`, `b64`, `zip`, `jwk`, `jku`, `x5u` or `x5c` header; names that stand twice, at every depth;
+//! base64 that is padded or not canonical; times that are no numbers, out of range or in the wrong
+//! order; lifetimes longer than the ring's; tokens longer than the limit, before anything is decoded.
+//!
+//! # Limits
+//!
+//! A session is ended at its client, by taking its cookie away, and by time. A copy of a token that
+//! someone has made stays valid until it expires: keep the
+//! [idle lifetime](SessionsBuilder::idle_lifetime) as short as that may last. A slow answer to a
+//! request that was on its way during a logout can renew the cookie again.
+//!
+//! # Features
+//!
+//! | feature | default | what |
+//! |---|---|---|
+//! | `axum` | yes | extractors, responses, the JWKS route |
+//! | `cookie` | yes | the cookie transport and its guard against cross-site requests |
+//! | `test-util` | | a manual clock, fixed keys and token minting, for tests |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
@@ -31,4 +138,9 @@ pub use crate::session::Session;
 pub use crate::sessions::{IssuedToken, SessionClaims, Sessions, SessionsBuilder};
 #[cfg(feature = "cookie")]
 pub use crate::transport::CookieTransport;
-pub use jsonwebtoken::{self, Algorithm};
+pub use jsonwebtoken::{Algorithm, jwk};
+
+/// README's code is compiled with the tests.
+#[cfg(all(doctest, feature = "axum", feature = "cookie"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

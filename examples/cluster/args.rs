@@ -10,6 +10,9 @@ Usage:
   cargo run --release --example cluster
       The proof: two arms, one script, a table. Exit status 0 only if it holds.
 
+  cargo run --release --example cluster -- prove --keys private
+      The same, but no replica sees another's keys: the proof has to fail.
+
   cargo run --release --example cluster -- serve [options]
       Keeps the cluster up for curl and a browser, until Ctrl-C.
 
@@ -24,7 +27,7 @@ Options of `serve`:
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
     /// Run the script over both arms.
-    Prove,
+    Prove(Keys),
     /// Keep a cluster up.
     Serve(ServeOptions),
     /// Print the usage.
@@ -36,6 +39,27 @@ pub(crate) enum Command {
         /// Where to listen; 0 picks a free port.
         port: u16,
     },
+}
+
+/// Who sees a replica's directory of keys.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Keys {
+    /// All replicas share one.
+    Shared,
+    /// Each has its own, so that the proof can be seen to fail.
+    Private,
+}
+
+impl FromStr for Keys {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "shared" => Ok(Self::Shared),
+            "private" => Ok(Self::Private),
+            _ => Err("expected `shared` or `private`"),
+        }
+    }
 }
 
 /// Where the sessions of a replica live.
@@ -95,9 +119,9 @@ pub(crate) struct ReplicaOptions {
     pub(crate) name: String,
     /// Which kind of sessions.
     pub(crate) arm: Arm,
-    /// The directory that all replicas share.
+    /// Its directory of keys.
     pub(crate) keys: PathBuf,
-    /// Whether to remove that directory when the parent is gone and cannot do it.
+    /// Whether to remove the directory around it when the parent is gone and cannot do it.
     pub(crate) temporary_keys: bool,
     /// How fast keys change and sessions end.
     pub(crate) pace: Pace,
@@ -128,13 +152,14 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         return Ok(Command::Help);
     }
     let Some((command, rest)) = arguments.split_first() else {
-        return Ok(Command::Prove);
+        return Ok(Command::Prove(Keys::Shared));
     };
     if command.starts_with('-') {
         return Err(format!("unknown option `{command}`; the options belong behind `serve`"));
     }
     let mut flags = Flags::read(rest)?;
     let command = match command.as_str() {
+        "prove" => Command::Prove(flags.take("keys")?.unwrap_or(Keys::Shared)),
         "serve" => Command::Serve(ServeOptions {
             replicas: match flags.take("replicas")?.unwrap_or(3) {
                 count @ 1..=9 => count,
@@ -216,7 +241,9 @@ mod tests {
 
     #[test]
     fn no_arguments_is_the_proof() {
-        assert_eq!(parsed(""), Ok(Command::Prove));
+        assert_eq!(parsed(""), Ok(Command::Prove(Keys::Shared)));
+        assert_eq!(parsed("prove"), Ok(Command::Prove(Keys::Shared)));
+        assert_eq!(parsed("prove --keys private"), Ok(Command::Prove(Keys::Private)));
     }
 
     #[test]

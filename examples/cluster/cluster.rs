@@ -7,7 +7,7 @@ use tokio::{sync::watch, time::timeout};
 
 use crate::{
     BoxError,
-    args::{Arm, Pace, ReplicaOptions},
+    args::{Arm, Keys, Pace, ReplicaOptions},
     process::Process,
     replica::DRAIN,
 };
@@ -21,6 +21,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Cluster {
     arm: Arm,
     pace: Pace,
+    sharing: Keys,
     replicas: Vec<Replica>,
     balancer: Balancer,
     // Last, so that it is removed when nobody writes to it any more.
@@ -52,12 +53,13 @@ impl Cluster {
     pub(crate) async fn start(
         arm: Arm,
         pace: Pace,
+        sharing: Keys,
         count: usize,
         port: u16,
     ) -> Result<Self, BoxError> {
         let keys = tempfile::Builder::new().prefix("cluster-keys-").tempdir()?;
         let balancer = Balancer::start(port).await?;
-        let mut cluster = Self { arm, pace, replicas: Vec::new(), balancer, keys };
+        let mut cluster = Self { arm, pace, sharing, replicas: Vec::new(), balancer, keys };
         cluster.grow(count).await?;
         Ok(cluster)
     }
@@ -184,7 +186,10 @@ impl Cluster {
         ReplicaOptions {
             name: name.to_owned(),
             arm: self.arm,
-            keys: self.keys.path().to_owned(),
+            keys: self.keys.path().join(match self.sharing {
+                Keys::Shared => "keys",
+                Keys::Private => name,
+            }),
             temporary_keys: true,
             pace: self.pace,
         }

@@ -64,8 +64,8 @@ async fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         // Dropping the losing future is what kills the processes it started.
-        Command::Prove => tokio::select! {
-            outcome = script::prove(&terminal) => outcome,
+        Command::Prove(keys) => tokio::select! {
+            outcome = script::prove(keys, &terminal) => outcome,
             () = process::interrupted() => Ok(ExitCode::from(INTERRUPTED)),
         },
         Command::Serve(options) => serve::serve(options, &terminal).await,

@@ -55,7 +55,7 @@ async fn obey(options: ReplicaOptions, drain: oneshot::Sender<()>) {
     }
     if options.temporary_keys {
         // The parent was killed, so nobody else will do it. Each replica tries, the last one wins.
-        let _ = std::fs::remove_dir_all(&options.keys);
+        let _ = options.keys.parent().map(std::fs::remove_dir_all);
     }
     std::process::exit(0)
 }

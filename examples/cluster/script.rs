@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     BoxError,
-    args::{Arm, Pace},
+    args::{Arm, Keys, Pace},
     cluster::Cluster,
     report,
     steps::{Outcome, REPLICAS, Run, Step},
@@ -29,10 +29,10 @@ pub(crate) struct ArmReport {
 ///
 /// # Errors
 /// If a cluster cannot be kept up.
-pub(crate) async fn prove(terminal: &Terminal) -> Result<ExitCode, BoxError> {
+pub(crate) async fn prove(keys: Keys, terminal: &Terminal) -> Result<ExitCode, BoxError> {
     let start = Instant::now();
-    let stateless = run(Arm::Stateless, terminal).await?;
-    let memory = run(Arm::Memory, terminal).await?;
+    let stateless = run(Arm::Stateless, keys, terminal).await?;
+    let memory = run(Arm::Memory, keys, terminal).await?;
 
     terminal.line(&report::tables(&stateless, &memory));
     let reasons = judge(&stateless, &memory);
@@ -50,10 +50,10 @@ pub(crate) async fn prove(terminal: &Terminal) -> Result<ExitCode, BoxError> {
 }
 
 /// Runs all steps over one arm.
-async fn run(arm: Arm, terminal: &Terminal) -> Result<ArmReport, BoxError> {
+async fn run(arm: Arm, keys: Keys, terminal: &Terminal) -> Result<ArmReport, BoxError> {
     terminal.line(&terminal.bold(&report::arm_title(arm, PACE)));
     terminal.meanwhile("starting");
-    let cluster = Cluster::start(arm, PACE, REPLICAS, 0).await?;
+    let cluster = Cluster::start(arm, PACE, keys, REPLICAS, 0).await?;
     terminal.clear();
 
     let mut run = Run { cluster, jar: Arc::default(), killed: None };

@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use crate::{
     BoxError,
-    args::{Pace, ServeOptions},
+    args::{Keys, Pace, ServeOptions},
     cluster::{Cluster, Replica},
     process,
     terminal::Terminal,
@@ -37,7 +37,8 @@ pub(crate) async fn serve(
 }
 
 async fn keep_up(options: ServeOptions, terminal: &Terminal) -> Result<ExitCode, BoxError> {
-    let mut cluster = Cluster::start(options.arm, PACE, options.replicas, options.port).await?;
+    let mut cluster =
+        Cluster::start(options.arm, PACE, Keys::Shared, options.replicas, options.port).await?;
     terminal.line(&instructions(&cluster, terminal));
     loop {
         sleep(Duration::from_millis(200)).await;

@@ -49,7 +49,7 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
     // The directory is all that the replicas share. Nobody is the leader: each one publishes the
     // next key if nobody has yet, and all agree on who signs because all read the same times.
     let keys = KeyRing::builder("cluster")
-        .store(FileStore::open(options.keys.join("keys"))?)
+        .store(FileStore::open(&options.keys)?)
         .rotation(rotation(options))
         .open()
         .await?;

@@ -11,6 +11,9 @@ use super::algorithm;
 use super::ring::KeyRing;
 
 impl KeyRing {
+    /// Where the JWKS is served by custom.
+    pub const JWKS_PATH: &'static str = "/.well-known/jwks.json";
+
     /// The public keys that may verify now or next; never a shared secret.
     pub fn jwks(&self) -> JwkSet {
         let now = self.now();
@@ -18,26 +21,22 @@ impl KeyRing {
         let verifying = keys.keys().iter().filter(|key| key.scheduled.verifies(now));
         JwkSet { keys: verifying.filter_map(|key| key.key.to_jwk()).collect() }
     }
-}
 
-/// The document as an HTTP response.
-pub(crate) struct JwksDocument;
-
-impl JwksDocument {
-    pub(crate) const PATH: &str = "/.well-known/jwks.json";
-
-    /// Answers a request with these headers. Caches may keep it for as long as the ring publishes
-    /// its keys ahead for them, so that none misses a key before it signs.
-    pub(crate) fn respond(keys: &KeyRing, request: &HeaderMap) -> Response<Bytes> {
+    /// The JWKS as the answer to a `GET` with these headers: for services without axum, which has
+    /// `Sessions::jwks_router`.
+    ///
+    /// Caches may keep it for as long as the ring publishes its keys ahead for them, so that none
+    /// misses a key before it signs.
+    pub fn jwks_response(&self, request: &HeaderMap) -> Response<Bytes> {
         // Strings and numbers always serialise.
-        let body = serde_json::to_vec(&keys.jwks()).unwrap_or_default();
+        let body = serde_json::to_vec(&self.jwks()).unwrap_or_default();
         let tag = entity_tag(&body);
         let matches = request.get_all(IF_NONE_MATCH).iter().any(|tags| {
             let tags = tags.to_str().unwrap_or_default();
             let is_ours = |candidate: &str| candidate.trim_start_matches("W/") == tag;
             tags == "*" || tags.split(',').map(str::trim).any(is_ours)
         });
-        let max_age = format!("public, max-age={}", keys.policy().jwks_max_age.as_secs());
+        let max_age = format!("public, max-age={}", self.policy().jwks_max_age.as_secs());
         let mut response = Response::new(Bytes::new());
         let headers = response.headers_mut();
         for (name, value) in [(ETAG, tag), (CACHE_CONTROL, max_age)] {

@@ -339,12 +339,11 @@ fn public_key(
             let point = [&[4], x.as_slice(), y.as_slice()].concat();
             Ok((Some(algorithm), PublicKey::Bytes(point.into())))
         }
-        AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters { curve, x, .. }) => match curve {
-            EllipticCurve::Ed25519 => {
-                Ok((Some(Algorithm::EdDSA), PublicKey::Bytes(bytes(x)?.into())))
-            }
-            _ => Err(KeyError::UnsupportedAlgorithm),
-        },
+        AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
+            curve: EllipticCurve::Ed25519,
+            x,
+            ..
+        }) => Ok((Some(Algorithm::EdDSA), PublicKey::Bytes(bytes(x)?.into()))),
         AlgorithmParameters::RSA(RSAKeyParameters { n, e, .. }) => {
             let components = ring::rsa::PublicKeyComponents { n: bytes(n)?, e: bytes(e)? };
             Ok((None, PublicKey::Rsa(components)))

@@ -16,5 +16,4 @@ pub use ring::{KeyRing, KeyRingBuilder, RingError};
 pub use rotation::{KeyTimes, RotationPolicy};
 pub use status::{KeyState, KeyStatus, NotReady, RingStatus};
 
-pub(crate) use jwks::JwksDocument;
 pub(crate) use set::{KeySet, RingKey};

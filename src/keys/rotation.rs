@@ -326,11 +326,11 @@ impl ScheduledKey {
 /// The key that signs at `now`, of keys in the order of their generations: the first that may,
 /// from the last one on whose time has begun. Never an earlier one, so that a revoked key's
 /// predecessor does not come back.
-pub(crate) fn signer<'a, K>(
-    keys: &'a [K],
+pub(crate) fn signer<K>(
+    keys: &[K],
     scheduled: impl Fn(&K) -> &ScheduledKey,
     now: Timestamp,
-) -> Option<&'a K> {
+) -> Option<&K> {
     let base = keys.iter().rposition(|key| scheduled(key).times.signs_from <= now);
     keys[base.unwrap_or(0)..].iter().find(|key| scheduled(key).may_sign(now))
 }

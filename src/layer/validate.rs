@@ -43,8 +43,10 @@ pub struct ValidateLayer<C, T = WithBody> {
     respond: T,
 }
 
+type Passes<C> = dyn Fn(&Session<C>) -> bool + Send + Sync;
+
 struct Check<C> {
-    passes: Arc<dyn Fn(&Session<C>) -> bool + Send + Sync>,
+    passes: Arc<Passes<C>>,
     otherwise: RejectionKind,
 }
 

@@ -11,7 +11,10 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::error::{IssueError, RejectionKind};
 
+#[cfg(feature = "cookie")]
 pub use cookie::CookieTransport;
+#[cfg(not(feature = "cookie"))]
+pub(crate) use cookie::CookieTransport;
 
 /// The transports of an application's sessions.
 #[derive(Clone, Debug)]

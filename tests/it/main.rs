@@ -1,3 +1,5 @@
 //! Tests through the public API: one binary, a module per subject.
+#![allow(clippy::unwrap_used)]
 
+mod cluster;
 mod store;

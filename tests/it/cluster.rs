@@ -1,0 +1,126 @@
+//! The example cluster: its proof holds with real processes, fails when it should, and leaves
+//! nothing behind.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, Stdio};
+
+/// The cluster, as README runs it but without optimisation, with a directory for its temporary
+/// files that the test can look into.
+fn cluster(arguments: &[&str], temporary: &tempfile::TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command
+        .args(["run", "--quiet", "--example", "cluster", "--"])
+        .args(arguments)
+        .env("TMPDIR", temporary.path())
+        .stdin(Stdio::null());
+    command
+}
+
+fn is_empty(directory: &tempfile::TempDir) -> bool {
+    std::fs::read_dir(directory.path()).unwrap().next().is_none()
+}
+
+#[test]
+fn the_proof_holds() {
+    let temporary = tempfile::tempdir().unwrap();
+    let output = cluster(&[], &temporary).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("The proof holds."), "{text}");
+    assert!(is_empty(&temporary), "a directory of keys was left behind");
+}
+
+#[test]
+fn the_proof_fails_if_the_replicas_do_not_share_their_keys() {
+    let temporary = tempfile::tempdir().unwrap();
+    let output = cluster(&["prove", "--keys", "private"], &temporary).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("The proof does not hold:"), "{text}");
+    assert!(text.contains("stateless, every replica, in turn: "), "{text}");
+    assert!(text.contains(" unexpected 401"), "{text}");
+}
+
+/// The parent dies without a chance to do anything; its children notice.
+#[cfg(target_os = "linux")]
+#[test]
+fn no_process_outlives_a_parent_that_is_killed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut parent = Serving::start(&temporary);
+    let children = parent.children();
+    assert_eq!(children.len(), 4, "three replicas and the balancer");
+    parent.kill();
+    let gone = |child: &u32| !std::path::Path::new(&format!("/proc/{child}")).exists();
+    for _ in 0..200 {
+        if children.iter().all(gone) && is_empty(&temporary) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("children or their directory are left: {children:?}");
+}
+
+/// A cluster that serves, and the process that started it.
+#[cfg(target_os = "linux")]
+struct Serving {
+    cargo: Child,
+    parent: u32,
+}
+
+#[cfg(target_os = "linux")]
+impl Serving {
+    fn start(temporary: &tempfile::TempDir) -> Self {
+        let mut command = cluster(&["serve", "--port", "0"], temporary);
+        let mut cargo = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(cargo.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("Ctrl-C ends everything") {
+            line.clear();
+            assert!(lines.read_line(&mut line).unwrap() > 0, "it ended before it served");
+        }
+        // On Unix cargo runs an example as a child, or becomes it.
+        let id = cargo.id();
+        let parent = match children_of(id).as_slice() {
+            [only] => *only,
+            _ => id,
+        };
+        // Whatever it prints later must find a reader.
+        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+        Self { cargo, parent }
+    }
+
+    fn children(&self) -> Vec<u32> {
+        children_of(self.parent)
+    }
+
+    fn kill(&mut self) {
+        let killed = Command::new("kill").args(["-9", &self.parent.to_string()]).status().unwrap();
+        assert!(killed.success());
+        self.cargo.wait().unwrap();
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Ok(None) = self.cargo.try_wait() {
+            self.kill();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn children_of(parent: u32) -> Vec<u32> {
+    let mut children = Vec::new();
+    for process in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Ok(id) = process.file_name().to_string_lossy().parse::<u32>() else { continue };
+        let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+        // The fourth field; the second, the name, stands in parentheses and may hold anything.
+        let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        let field = after_name.and_then(|rest| rest.split(' ').nth(1));
+        if field.and_then(|field| field.parse::<u32>().ok()) == Some(parent) {
+            children.push(id);
+        }
+    }
+    children
+}
