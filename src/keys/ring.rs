@@ -340,7 +340,7 @@ impl KeyRingBuilder {
         let name: Arc<str> = self.name.into();
         let rotator = Rotator {
             ring: name.clone(),
-            store,
+            store: store.clone(),
             policy: policy.clone(),
             algorithm: self.algorithm,
             fully_specified: self.fully_specified,
@@ -367,22 +367,34 @@ impl KeyRingBuilder {
         }));
         // Cannot fail: it was read just now.
         let _ = ring.0.note(Ok(report));
-        tokio::spawn(follow(Arc::downgrade(&ring.0), policy.refresh_interval));
+        let inner = Arc::downgrade(&ring.0);
+        tokio::spawn(follow(inner, store, ring.0.name.clone(), policy.refresh_interval));
         Ok(ring)
     }
 }
 
-/// Refreshes a ring until its last handle is gone.
-async fn follow(ring: Weak<Inner>, interval: Duration) {
+/// Refreshes a ring, in turn and when its store tells of a change, until its last handle is gone.
+async fn follow(ring: Weak<Inner>, store: Arc<dyn Store>, name: Arc<str>, interval: Duration) {
     loop {
         // Without randomness replicas read in step, which costs the store and nothing else.
         let mut random = [0; 2];
         let _ = algorithm::fill_random(&mut random);
         let jitter = interval / JITTER_PART * u32::from(u16::from_ne_bytes(random)) / 0x1_0000;
-        tokio::time::sleep(interval + jitter).await;
+        tokio::select! {
+            () = tokio::time::sleep(interval + jitter) => {}
+            () = pushed(&*store, &name) => {}
+        }
         let Some(inner) = ring.upgrade() else { return };
         // Told and remembered by the refresh itself.
         let _ = KeyRing(inner).refresh().await;
+    }
+}
+
+/// Waits for a change that the store tells of; a store that can't at present leaves it to polling.
+async fn pushed(store: &dyn Store, name: &str) {
+    if let Err(error) = store.changed(name).await {
+        tracing::debug!(ring = name, %error, "the store can't tell of changes at present");
+        std::future::pending().await
     }
 }
 

@@ -167,6 +167,11 @@ impl Store for FileStore {
     fn staleness(&self) -> Duration {
         self.directory.attribute_cache
     }
+
+    /// The file system keeps others out.
+    fn requires_sealing(&self) -> bool {
+        false
+    }
 }
 
 /// Each access to the file system takes one of these many blocking threads.

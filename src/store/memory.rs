@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::{Entry, EntryName, Insertion, Loaded, Store, StoreError, StoreFuture};
@@ -37,9 +39,24 @@ type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct MemoryStore {
-    rings: Arc<Mutex<Rings>>,
+    shared: Arc<Shared>,
+    /// The version at which [`changed`](Store::changed) last returned to this handle.
+    seen: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shared {
+    rings: Mutex<Rings>,
+    version: watch::Sender<u64>,
+}
+
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        let seen = AtomicU64::new(*self.shared.version.borrow());
+        Self { shared: self.shared.clone(), seen }
+    }
 }
 
 impl MemoryStore {
@@ -50,7 +67,7 @@ impl MemoryStore {
 
     fn rings(&self) -> MutexGuard<'_, Rings> {
         // No method can panic halfway through a change, so a poisoned map is a whole one.
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.rings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,6 +108,7 @@ impl Store for MemoryStore {
                 return Ok(Insertion::Exists(value.clone()));
             }
             ring.insert(entry.name.clone(), entry.value.clone());
+            self.shared.version.send_modify(|version| *version += 1);
             Ok(Insertion::Inserted)
         })
     }
@@ -102,5 +120,21 @@ impl Store for MemoryStore {
             }
             Ok(())
         })
+    }
+
+    fn changed<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let mut versions = self.shared.version.subscribe();
+            let seen = self.seen.load(Ordering::Relaxed);
+            // The sender lives as long as this handle.
+            if let Ok(version) = versions.wait_for(|version| *version != seen).await {
+                self.seen.store(*version, Ordering::Relaxed);
+            }
+            Ok(())
+        })
+    }
+
+    fn requires_sealing(&self) -> bool {
+        false
     }
 }

@@ -57,6 +57,24 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// If the store can't be reached or written.
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()>;
 
+    /// Waits until something may have changed in `ring` since the last such call returned.
+    ///
+    /// Stores that can't tell wait for ever, which is what this does unless it is implemented. A
+    /// missed change costs one refresh interval and no more, since replicas poll as well.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be listened to at present.
+    fn changed<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Whether private keys may stand in it only sealed, unless the application says otherwise:
+    /// so it is for whatever more people read than those who run the service.
+    fn requires_sealing(&self) -> bool {
+        true
+    }
+
     /// The longest time for which a successful [`load`](Self::load) may miss an entry that was
     /// inserted before it; zero unless a cache stands between.
     fn staleness(&self) -> Duration {
