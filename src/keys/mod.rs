@@ -1,6 +1,7 @@
 //! Keys: what they are, when they sign, and the ring that keeps them on every replica.
 
 pub(crate) mod algorithm;
+mod builder;
 mod jwks;
 mod key;
 mod ledger;
@@ -11,8 +12,9 @@ mod rotator;
 mod set;
 mod status;
 
+pub use builder::KeyRingBuilder;
 pub use key::{Key, KeyError};
-pub use ring::{KeyRing, KeyRingBuilder, RingError};
+pub use ring::{KeyRing, RingError};
 pub use rotation::{KeyTimes, RotationPolicy};
 pub use status::{KeyState, KeyStatus, NotReady, RingStatus};
 

@@ -3,22 +3,18 @@
 
 use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use jsonwebtoken::Algorithm;
-use tokio::sync::Mutex;
 
-use super::algorithm;
 use super::key::{Key, KeyError};
 use super::ledger::Ledger;
-use super::rotation::{JITTER_PART, RotationPolicy};
+use super::rotation::RotationPolicy;
 use super::rotator::{Report, Rotator};
 use super::set::KeySet;
 use super::status::{NotReady, RefreshState, RingStatus};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BuildError;
-use crate::store::{Store, StoreError};
+use crate::store::{Skipped, StoreError};
 
 /// A ring of keys, held whole in memory and followed in the background. Clones share it.
 ///
@@ -51,22 +47,38 @@ struct Inner {
     clock: Arc<dyn Clock>,
     policy: RotationPolicy,
     keys: ArcSwap<KeySet>,
-    rotator: Option<Rotator>,
+    source: Source,
     refreshed: ArcSwapOption<RefreshState>,
 }
 
+/// Where a ring's keys come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// The application gave them.
+    Fixed,
+    /// A store, in which they rotate.
+    Rotated(Box<Rotator>),
+}
+
+/// A handle that does not keep a ring alive.
+pub(super) struct WeakRing(Weak<Inner>);
+
+impl WeakRing {
+    pub(super) fn upgrade(&self) -> Option<KeyRing> {
+        self.0.upgrade().map(KeyRing)
+    }
+}
+
 impl KeyRing {
-    /// Begins a ring. Its name tells it from others in one store: 1 to 64 of
-    /// `a-z A-Z 0-9 . _ -`, the first not a dot.
-    pub fn builder(name: impl Into<String>) -> KeyRingBuilder {
-        KeyRingBuilder {
-            name: name.into(),
-            store: None,
-            policy: RotationPolicy::default(),
-            algorithm: Algorithm::EdDSA,
-            fully_specified: false,
-            clock: Arc::new(SystemClock),
-        }
+    pub(super) fn new(
+        name: Arc<str>,
+        clock: Arc<dyn Clock>,
+        policy: RotationPolicy,
+        keys: KeySet,
+        source: Source,
+    ) -> Self {
+        let (keys, refreshed) = (ArcSwap::from_pointee(keys), ArcSwapOption::empty());
+        Self(Arc::new(Inner { name, clock, policy, keys, source, refreshed }))
     }
 
     /// A ring of the application's own keys, not rotated: the first signs if it can, all verify.
@@ -97,14 +109,9 @@ impl KeyRing {
                 return Err(BuildError::invalid("keys", key.key_id(), mend));
             }
         }
-        Ok(Self(Arc::new(Inner {
-            name: "fixed".into(),
-            clock: Arc::new(clock),
-            policy: RotationPolicy::default(),
-            keys: ArcSwap::from_pointee(KeySet::fixed(keys)),
-            rotator: None,
-            refreshed: ArcSwapOption::empty(),
-        })))
+        let (name, clock) = ("fixed".into(), Arc::new(clock));
+        let keys = KeySet::fixed(keys);
+        Ok(Self::new(name, clock, RotationPolicy::default(), keys, Source::Fixed))
     }
 
     /// Reads the store now, and does what is due. The background does this by itself; a test with
@@ -114,11 +121,12 @@ impl KeyRing {
     ///
     /// If the store fails. The last known keys stay.
     pub async fn refresh(&self) -> Result<(), RingError> {
-        let Some(rotator) = &self.0.rotator else { return Ok(()) };
+        let Ok(rotator) = self.rotator() else { return Ok(()) };
         let mut ledger = rotator.ledger.lock().await;
         let result = rotator.refresh(&mut ledger).await;
-        self.0.publish(rotator, &ledger);
-        self.0.note(result)
+        self.publish(rotator.snapshot(&ledger));
+        self.note_refresh(&result);
+        result.map(|_| ())
     }
 
     /// Begins a rotation ahead of time. The key that signs now stops once its successor has
@@ -131,9 +139,11 @@ impl KeyRing {
     pub async fn rotate_now(&self) -> Result<Timestamp, RingError> {
         let rotator = self.rotator()?;
         let mut ledger = rotator.ledger.lock().await;
-        self.0.note(rotator.refresh(&mut ledger).await)?;
+        let refreshed = rotator.refresh(&mut ledger).await;
+        self.note_refresh(&refreshed);
+        refreshed?;
         let retired = rotator.retire_signer(&mut ledger).await;
-        self.0.publish(rotator, &ledger);
+        self.publish(rotator.snapshot(&ledger));
         retired
     }
 
@@ -211,8 +221,36 @@ impl KeyRing {
         self.0.clock.now()
     }
 
+    pub(super) fn downgrade(&self) -> WeakRing {
+        WeakRing(Arc::downgrade(&self.0))
+    }
+
+    /// Makes a snapshot the one that requests take.
+    pub(super) fn publish(&self, keys: KeySet) {
+        self.0.keys.store(Arc::new(keys));
+    }
+
+    /// Remembers and tells how a refresh went, once for each change.
+    pub(super) fn note_refresh(&self, result: &Result<Report, RingError>) {
+        let ring = &*self.0.name;
+        let before = self.0.refreshed.load_full();
+        let state = RefreshState::after(before.as_deref(), result, self.now());
+        if before.is_none_or(|before| before.differs(&state)) {
+            for Skipped { name, reason } in &state.skipped {
+                tracing::warn!(ring, entry = name, reason, "skipped an entry of the store");
+            }
+            if let Some(failure) = &state.failure {
+                tracing::warn!(ring, failure, "a refresh failed; the last known keys go on");
+            }
+        }
+        self.0.refreshed.store(Some(Arc::new(state)));
+    }
+
     fn rotator(&self) -> Result<&Rotator, RingError> {
-        self.0.rotator.as_ref().ok_or(RingError::NotRotated)
+        match &self.0.source {
+            Source::Rotated(rotator) => Ok(rotator),
+            Source::Fixed => Err(RingError::NotRotated),
+        }
     }
 
     async fn revoke_where(
@@ -222,11 +260,12 @@ impl KeyRing {
         let rotator = self.rotator()?;
         let mut ledger = rotator.ledger.lock().await;
         // A store that is down must not keep a leaked key alive here.
-        let refreshed = self.0.note(rotator.refresh(&mut ledger).await);
+        let refreshed = rotator.refresh(&mut ledger).await;
+        self.note_refresh(&refreshed);
         let key_ids = choose(&ledger)?;
         let revoked = rotator.revoke(&mut ledger, key_ids).await;
-        self.0.publish(rotator, &ledger);
-        revoked.and(refreshed)
+        self.publish(rotator.snapshot(&ledger));
+        revoked.and(refreshed.map(|_| ()))
     }
 }
 
@@ -236,165 +275,6 @@ impl fmt::Debug for KeyRing {
             .field("name", &self.0.name)
             .field("fingerprint", &self.keys().fingerprint())
             .finish_non_exhaustive()
-    }
-}
-
-impl Inner {
-    fn publish(&self, rotator: &Rotator, ledger: &Ledger) {
-        self.keys.store(Arc::new(rotator.snapshot(ledger)));
-    }
-
-    /// Remembers and tells how a refresh went, once for each change.
-    fn note(&self, result: Result<Report, RingError>) -> Result<(), RingError> {
-        let before = self.refreshed.load_full();
-        let state = RefreshState::after(before.as_deref(), &result, self.clock.now());
-        if before.is_none_or(|before| before.differs(&state)) {
-            for skipped in &state.skipped {
-                let (entry, reason) = (&skipped.name, &skipped.reason);
-                tracing::warn!(ring = &*self.name, entry, reason, "skipped an entry of the store");
-            }
-            if let Some(failure) = &state.failure {
-                tracing::warn!(
-                    ring = &*self.name,
-                    failure,
-                    "the store failed; the last known keys go on"
-                );
-            }
-        }
-        self.refreshed.store(Some(Arc::new(state)));
-        result.map(|_| ())
-    }
-}
-
-/// Builds a [`KeyRing`] that rotates by itself.
-#[derive(Debug)]
-#[must_use]
-pub struct KeyRingBuilder {
-    name: String,
-    store: Option<Arc<dyn Store>>,
-    policy: RotationPolicy,
-    algorithm: Algorithm,
-    fully_specified: bool,
-    clock: Arc<dyn Clock>,
-}
-
-impl KeyRingBuilder {
-    /// Where the replicas' keys meet. Required.
-    pub fn store(mut self, store: impl Store) -> Self {
-        self.store = Some(Arc::new(store));
-        self
-    }
-
-    /// The algorithm of the keys that are made from now on. Default: EdDSA with Ed25519, so that
-    /// who can validate can't forge. An HMAC algorithm is for one service that does both.
-    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.algorithm = algorithm;
-        self
-    }
-
-    /// Writes `Ed25519` (RFC 9864, section 2.2) into the header where the default is `EdDSA` (RFC
-    /// 8037). Either is read.
-    pub fn fully_specified_algorithms(mut self) -> Self {
-        self.fully_specified = true;
-        self
-    }
-
-    /// When keys are made, sign and end.
-    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Where the time is read. Default: the system's clock.
-    pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
-        self
-    }
-
-    /// Reads the ring from its store, makes its first keys if the store is empty, and starts the
-    /// background task, which ends with the last clone of the ring. Needs a Tokio runtime.
-    ///
-    /// # Errors
-    ///
-    /// If a setting is missing or can't be used, the store can't be read or written, or it holds
-    /// only keys that can't be read.
-    pub async fn open(self) -> Result<KeyRing, BuildError> {
-        let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let well_formed = (1..=64).contains(&self.name.len())
-            && !self.name.starts_with('.')
-            && self.name.bytes().all(form);
-        if !well_formed {
-            let mend = "use 1 to 64 of a-z A-Z 0-9 . _ -, the first not a dot";
-            return Err(BuildError::invalid("name", format_args!("{:?}", self.name), mend));
-        }
-        let Some(store) = self.store else {
-            let mend = "say where the replicas' keys meet, for example `.store(FileStore::open(\"keys\")?)`";
-            return Err(BuildError::invalid("store", "missing", mend));
-        };
-        let policy = RotationPolicy { store_staleness: store.staleness(), ..self.policy };
-        policy.validate()?;
-        algorithm::specification(self.algorithm)
-            .and_then(algorithm::generate)
-            .map_err(|source| BuildError::Key { field: "algorithm", source })?;
-
-        let name: Arc<str> = self.name.into();
-        let rotator = Rotator {
-            ring: name.clone(),
-            store: store.clone(),
-            policy: policy.clone(),
-            algorithm: self.algorithm,
-            fully_specified: self.fully_specified,
-            clock: self.clock.clone(),
-            ledger: Mutex::default(),
-        };
-        let mut ledger = Ledger::default();
-        let report = rotator.refresh(&mut ledger).await.map_err(|error| error.at_start(&name))?;
-        if ledger.is_empty() {
-            let found =
-                report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
-            let reason = found.unwrap_or_else(|| "no key could be made".to_owned());
-            return Err(BuildError::Unreadable { ring: name.to_string(), reason });
-        }
-        let keys = ArcSwap::from_pointee(rotator.snapshot(&ledger));
-        let rotator = Rotator { ledger: Mutex::new(ledger), ..rotator };
-        let ring = KeyRing(Arc::new(Inner {
-            name,
-            clock: self.clock,
-            policy: policy.clone(),
-            keys,
-            rotator: Some(rotator),
-            refreshed: ArcSwapOption::empty(),
-        }));
-        // Cannot fail: it was read just now.
-        let _ = ring.0.note(Ok(report));
-        let inner = Arc::downgrade(&ring.0);
-        tokio::spawn(follow(inner, store, ring.0.name.clone(), policy.refresh_interval));
-        Ok(ring)
-    }
-}
-
-/// Refreshes a ring, in turn and when its store tells of a change, until its last handle is gone.
-async fn follow(ring: Weak<Inner>, store: Arc<dyn Store>, name: Arc<str>, interval: Duration) {
-    loop {
-        // Without randomness replicas read in step, which costs the store and nothing else.
-        let mut random = [0; 2];
-        let _ = algorithm::fill_random(&mut random);
-        let jitter = interval / JITTER_PART * u32::from(u16::from_ne_bytes(random)) / 0x1_0000;
-        tokio::select! {
-            () = tokio::time::sleep(interval + jitter) => {}
-            () = pushed(&*store, &name) => {}
-        }
-        let Some(inner) = ring.upgrade() else { return };
-        // Told and remembered by the refresh itself.
-        let _ = KeyRing(inner).refresh().await;
-    }
-}
-
-/// Waits for a change that the store tells of; a store that can't at present leaves it to polling.
-async fn pushed(store: &dyn Store, name: &str) {
-    if let Err(error) = store.changed(name).await {
-        tracing::debug!(ring = name, %error, "the store can't tell of changes at present");
-        std::future::pending().await
     }
 }
 
@@ -420,7 +300,7 @@ pub enum RingError {
 }
 
 impl RingError {
-    fn at_start(self, ring: &str) -> BuildError {
+    pub(super) fn at_start(self, ring: &str) -> BuildError {
         let ring = ring.to_owned();
         match self {
             Self::Store(source) => BuildError::Store { ring, source },

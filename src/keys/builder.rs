@@ -1,0 +1,160 @@
+//! Opening a rotating ring: its settings, its first keys, and the task that follows its store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use tokio::sync::Mutex;
+
+use super::algorithm;
+use super::ledger::Ledger;
+use super::ring::{KeyRing, Source, WeakRing};
+use super::rotation::{JITTER_PART, RotationPolicy};
+use super::rotator::Rotator;
+use crate::clock::{Clock, SystemClock};
+use crate::error::BuildError;
+use crate::store::Store;
+
+/// Builds a [`KeyRing`] that rotates by itself.
+#[derive(Debug)]
+#[must_use]
+pub struct KeyRingBuilder {
+    name: String,
+    store: Option<Arc<dyn Store>>,
+    policy: RotationPolicy,
+    algorithm: Algorithm,
+    fully_specified: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl KeyRing {
+    /// Begins a ring that rotates by itself, in a store. Its name tells it from others there: 1 to
+    /// 64 of `a-z A-Z 0-9 . _ -`, the first not a dot.
+    pub fn builder(name: impl Into<String>) -> KeyRingBuilder {
+        KeyRingBuilder {
+            name: name.into(),
+            store: None,
+            policy: RotationPolicy::default(),
+            algorithm: Algorithm::EdDSA,
+            fully_specified: false,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl KeyRingBuilder {
+    /// Where the replicas' keys meet. Required.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// The algorithm of the keys that are made from now on. Default: EdDSA with Ed25519, so that
+    /// who can validate can't forge. An HMAC algorithm is for one service that does both.
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// Writes `Ed25519` (RFC 9864, section 2.2) into the header where the default is `EdDSA` (RFC
+    /// 8037). Either is read.
+    pub fn fully_specified_algorithms(mut self) -> Self {
+        self.fully_specified = true;
+        self
+    }
+
+    /// When keys are made, sign and end.
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Where the time is read. Default: the system's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Reads the ring from its store, makes its first keys if the store is empty, and starts the
+    /// background task, which ends with the last clone of the ring. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is missing or can't be used, the store can't be read or written, or it holds
+    /// only keys that can't be read.
+    pub async fn open(self) -> Result<KeyRing, BuildError> {
+        let name = ring_name(self.name)?;
+        let Some(store) = self.store else {
+            let mend = "say where the replicas' keys meet, for example `.store(FileStore::open(\"keys\")?)`";
+            return Err(BuildError::invalid("store", "missing", mend));
+        };
+        let policy = RotationPolicy { store_staleness: store.staleness(), ..self.policy };
+        policy.validate()?;
+        algorithm::specification(self.algorithm)
+            .and_then(algorithm::generate)
+            .map_err(|source| BuildError::Key { field: "algorithm", source })?;
+
+        let rotator = Rotator {
+            ring: name.clone(),
+            store: store.clone(),
+            policy: policy.clone(),
+            algorithm: self.algorithm,
+            fully_specified: self.fully_specified,
+            clock: self.clock.clone(),
+            ledger: Mutex::default(),
+        };
+        let mut ledger = Ledger::default();
+        let report = rotator.refresh(&mut ledger).await.map_err(|error| error.at_start(&name))?;
+        if ledger.is_empty() {
+            let found =
+                report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
+            let reason = found.unwrap_or_else(|| "no key could be made".to_owned());
+            return Err(BuildError::Unreadable { ring: name.to_string(), reason });
+        }
+        let keys = rotator.snapshot(&ledger);
+        let rotator = Rotator { ledger: Mutex::new(ledger), ..rotator };
+        let source = Source::Rotated(Box::new(rotator));
+        let interval = policy.refresh_interval;
+        let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
+        ring.note_refresh(&Ok(report));
+        tokio::spawn(follow(ring.downgrade(), store, name, interval));
+        Ok(ring)
+    }
+}
+
+/// Refreshes a ring, in turn and when its store tells of a change, until its last handle is gone.
+async fn follow(ring: WeakRing, store: Arc<dyn Store>, name: Arc<str>, interval: Duration) {
+    loop {
+        // Without randomness replicas read in step, which costs the store and nothing else.
+        let mut random = [0; 2];
+        let _ = algorithm::fill_random(&mut random);
+        let jitter = interval / JITTER_PART * u32::from(u16::from_ne_bytes(random)) / 0x1_0000;
+        tokio::select! {
+            () = tokio::time::sleep(interval + jitter) => {}
+            () = pushed(&*store, &name) => {}
+        }
+        let Some(ring) = ring.upgrade() else { return };
+        // Told and remembered by the refresh itself.
+        let _ = ring.refresh().await;
+    }
+}
+
+/// Waits for a change that the store tells of; a store that can't at present leaves it to polling.
+async fn pushed(store: &dyn Store, name: &str) {
+    if let Err(error) = store.changed(name).await {
+        tracing::debug!(ring = name, %error, "the store can't tell of changes at present");
+        std::future::pending().await
+    }
+}
+
+/// Parses a ring's name.
+pub(super) fn ring_name(name: String) -> Result<Arc<str>, BuildError> {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let well_formed =
+        (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(form);
+    if !well_formed {
+        let mend = "use 1 to 64 of a-z A-Z 0-9 . _ -, the first not a dot";
+        return Err(BuildError::invalid("name", format_args!("{name:?}"), mend));
+    }
+    Ok(name.into())
+}
