@@ -172,7 +172,7 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(IssueError::EmptySubject);
         }
         let inner = &*self.0;
-        let keys = inner.keys.keys();
+        let keys = inner.keys.keys(now);
         let key = keys.signer(now).ok_or(IssueError::NoSigningKey)?;
         // Tokens hold whole seconds.
         let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
@@ -199,7 +199,7 @@ impl<C: DeserializeOwned> Sessions<C> {
         token: &[u8],
         now: Timestamp,
     ) -> Result<Session<C>, Rejection> {
-        let verified = token::verify(token, &self.0.keys.keys(), &self.0.policy, now)?;
+        let verified = token::verify(token, &self.0.keys.keys(now), &self.0.policy, now)?;
         Ok(Session::new(verified))
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use jsonwebtoken::Algorithm;
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use ring::{digest, hmac, rsa};
+use ring::{digest, hkdf, hmac, rsa};
 use zeroize::Zeroizing;
 
 use super::key::KeyError;
@@ -52,6 +52,8 @@ pub(crate) fn named(name: &str) -> Option<Algorithm> {
 
 /// RFC 9864's name for EdDSA with Ed25519.
 pub(crate) const FULLY_SPECIFIED_ED25519: &str = "Ed25519";
+
+const ED25519_SEED_BYTES: usize = 32;
 
 /// The longest signature: that of an RSA key of 8192 bits.
 pub(crate) const MAX_SIGNATURE_BYTES: usize = 1024;
@@ -201,6 +203,48 @@ pub(crate) fn generate(specification: &Specification) -> Result<Zeroizing<Vec<u8
         }
         Primitive::Rsa(..) => return Err(KeyError::RsaNotGenerated),
     }))
+}
+
+/// Derives key material from a root secret by HKDF-SHA-256 (RFC 5869): a secret as long as the
+/// hash, or an Ed25519 seed as PKCS#8.
+pub(crate) fn derive(
+    specification: &Specification,
+    root: &[u8],
+    info: &[&[u8]],
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    struct Length(usize);
+    impl hkdf::KeyType for Length {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    let length = match specification.primitive {
+        Primitive::Hmac(algorithm) => algorithm.digest_algorithm().output_len(),
+        Primitive::Ed25519 => ED25519_SEED_BYTES,
+        _ => return Err(KeyError::UnsupportedAlgorithm),
+    };
+    let mut secret = Zeroizing::new(vec![0; length]);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, b"tower-jwt-session derived ring 1")
+        .extract(root)
+        .expand(info, Length(length))
+        .and_then(|output| output.fill(&mut secret))
+        .map_err(|_| KeyError::UnsupportedAlgorithm)?;
+    Ok(match specification.primitive {
+        Primitive::Ed25519 => ed25519_pkcs8(&secret),
+        _ => secret,
+    })
+}
+
+/// An Ed25519 seed as a PKCS#8 document (RFC 8410, section 7).
+fn ed25519_pkcs8(seed: &[u8]) -> Zeroizing<Vec<u8>> {
+    const PREFIX: [u8; 16] = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    let mut document = Zeroizing::new(Vec::with_capacity(PREFIX.len() + seed.len()));
+    document.extend_from_slice(&PREFIX);
+    document.extend_from_slice(seed);
+    document
 }
 
 /// Fills `bytes` from the system's random generator.

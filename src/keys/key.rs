@@ -250,6 +250,11 @@ pub enum KeyError {
         "the private key was refused ({0}): give an unencrypted PKCS#8 document (DER) for this algorithm"
     )]
     Rejected(String),
+    /// A root secret looks like text, or repeats itself.
+    #[error(
+        "the secret does not look random: give random bytes, decoded from base64 or hex where they are written so"
+    )]
+    NotRandom,
     /// RSA keys are not generated here.
     #[error(
         "RSA keys are not made by a ring: bring your own, or choose EdDSA, ES256, ES384 or HMAC"

@@ -2,6 +2,7 @@
 
 pub(crate) mod algorithm;
 mod builder;
+mod derived;
 mod jwks;
 mod key;
 mod ledger;
@@ -13,6 +14,7 @@ mod set;
 mod status;
 
 pub use builder::KeyRingBuilder;
+pub use derived::{DerivedRingBuilder, Root};
 pub use key::{Key, KeyError};
 pub use ring::{KeyRing, RingError};
 pub use rotation::{KeyTimes, RotationPolicy};

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
+use super::derived::Derived;
 use super::key::{Key, KeyError};
 use super::ledger::Ledger;
 use super::rotation::RotationPolicy;
@@ -58,6 +59,8 @@ pub(super) enum Source {
     Fixed,
     /// A store, in which they rotate.
     Rotated(Box<Rotator>),
+    /// A root secret and the time.
+    Derived(Derived),
 }
 
 /// A handle that does not keep a ring alive.
@@ -179,8 +182,9 @@ impl KeyRing {
 
     /// What the ring holds and how it fares.
     pub fn status(&self) -> RingStatus {
-        let (keys, refreshed) = (self.keys(), self.0.refreshed.load_full());
-        RingStatus::new(&self.0.name, &keys, refreshed.as_deref(), self.now())
+        let now = self.now();
+        let refreshed = self.0.refreshed.load_full();
+        RingStatus::new(&self.0.name, &self.keys(now), refreshed.as_deref(), now)
     }
 
     /// Whether this replica should be given requests.
@@ -190,7 +194,8 @@ impl KeyRing {
     /// If it can't sign, if the store holds what only a newer version understands, or if this
     /// replica polls more slowly than the ring's keys allow for.
     pub fn ready(&self) -> Result<(), NotReady> {
-        let keys = self.keys();
+        let now = self.now();
+        let keys = self.keys(now);
         if let Some(version) =
             self.0.refreshed.load().as_ref().and_then(|state| state.newer_version)
         {
@@ -202,7 +207,7 @@ impl KeyRing {
         if let Some(lead) = lead.min().filter(|lead| *lead < bound) {
             return Err(NotReady::SlowRefresh { bound, lead });
         }
-        match keys.signer(self.now()) {
+        match keys.signer(now) {
             Some(_) => Ok(()),
             None => Err(NotReady::NoSigningKey),
         }
@@ -213,8 +218,21 @@ impl KeyRing {
         &self.0.policy
     }
 
-    pub(crate) fn keys(&self) -> Guard<Arc<KeySet>> {
-        self.0.keys.load()
+    /// The snapshot for `now`.
+    pub(crate) fn keys(&self, now: Timestamp) -> Guard<Arc<KeySet>> {
+        let keys = self.0.keys.load();
+        match &self.0.source {
+            Source::Derived(derived) if derived.is_due(now) => {
+                // Computed by whoever comes first, once a period; two that do it at once do the
+                // same. It can fail only if it failed when the ring was built.
+                if let Ok(keys) = derived.keys(now) {
+                    self.publish(keys);
+                    derived.note_derived(now);
+                }
+                self.0.keys.load()
+            }
+            _ => keys,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -249,7 +267,7 @@ impl KeyRing {
     fn rotator(&self) -> Result<&Rotator, RingError> {
         match &self.0.source {
             Source::Rotated(rotator) => Ok(rotator),
-            Source::Fixed => Err(RingError::NotRotated),
+            Source::Fixed | Source::Derived(_) => Err(RingError::NotRotated),
         }
     }
 
@@ -273,7 +291,7 @@ impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRing")
             .field("name", &self.0.name)
-            .field("fingerprint", &self.keys().fingerprint())
+            .field("fingerprint", &self.0.keys.load().fingerprint())
             .finish_non_exhaustive()
     }
 }

@@ -145,8 +145,59 @@ impl RotationPolicy {
         sum([self.full_lead(), self.refresh_bound()])
     }
 
-    /// Checks every inequality.
+    /// Checks every inequality of a ring that rotates in a store.
     pub(crate) fn validate(&self) -> Result<(), BuildError> {
+        self.validate_each()?;
+        if self.signing_period < self.publication() {
+            return Err(BuildError::invalid(
+                "signing_period",
+                format_args!("{:?}", self.signing_period),
+                format_args!(
+                    "a successor has to be published to everyone while its predecessor signs, \
+                     which takes insert_timeout {:?} + 2 x refresh bound {:?} + 2 x clock_skew {:?} \
+                     + jwks_max_age {:?} = {:?}: make signing_period at least that, or those shorter",
+                    self.insert_timeout,
+                    self.refresh_bound(),
+                    self.clock_skew,
+                    self.jwks_max_age,
+                    self.publication(),
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks every inequality of a ring that is derived.
+    pub(crate) fn validate_derived(&self) -> Result<(), BuildError> {
+        self.validate_each()?;
+        let publication = sum([self.jwks_max_age, self.clock_skew, self.clock_skew]);
+        if self.signing_period < publication {
+            return Err(BuildError::invalid(
+                "signing_period",
+                format_args!("{:?}", self.signing_period),
+                format_args!(
+                    "a key is published one period ahead, which has to cover jwks_max_age {:?} + \
+                     2 x clock_skew {:?}: make signing_period at least {publication:?}",
+                    self.jwks_max_age, self.clock_skew,
+                ),
+            ));
+        }
+        let most = self.signing_period.saturating_mul(MOST_DERIVED_KEYS);
+        if self.max_token_lifetime > most {
+            return Err(BuildError::invalid(
+                "max_token_lifetime",
+                format_args!("{:?}", self.max_token_lifetime),
+                format_args!(
+                    "keys of {MOST_DERIVED_KEYS} periods are held at most: make it at most \
+                     {most:?}, or signing_period longer"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks each duration by itself, and the token's.
+    fn validate_each(&self) -> Result<(), BuildError> {
         const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
         for (field, value, may_be_zero) in [
             ("signing_period", self.signing_period, false),
@@ -182,22 +233,6 @@ impl RotationPolicy {
                 format_args!(
                     "the leeway has to be shorter than max_token_lifetime ({:?})",
                     self.max_token_lifetime
-                ),
-            ));
-        }
-        if self.signing_period < self.publication() {
-            return Err(BuildError::invalid(
-                "signing_period",
-                format_args!("{:?}", self.signing_period),
-                format_args!(
-                    "a successor has to be published to everyone while its predecessor signs, \
-                     which takes insert_timeout {:?} + 2 x refresh bound {:?} + 2 x clock_skew {:?} \
-                     + jwks_max_age {:?} = {:?}: make signing_period at least that, or those shorter",
-                    self.insert_timeout,
-                    self.refresh_bound(),
-                    self.clock_skew,
-                    self.jwks_max_age,
-                    self.publication(),
                 ),
             ));
         }
@@ -334,6 +369,9 @@ pub(crate) fn signer<K>(
     let base = keys.iter().rposition(|key| scheduled(key).times.signs_from <= now);
     keys[base.unwrap_or(0)..].iter().find(|key| scheduled(key).may_sign(now))
 }
+
+/// How many periods' keys a derived ring holds, at most.
+const MOST_DERIVED_KEYS: u32 = 100;
 
 /// The part of the refresh interval that is added at random, at most.
 pub(crate) const JITTER_PART: u32 = 10;

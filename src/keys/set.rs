@@ -65,6 +65,13 @@ impl KeySet {
         Self::new(keys.collect(), 1)
     }
 
+    /// The keys of a ring without a store: all may sign when it is their time.
+    pub(crate) fn derived(keys: Vec<(Key, ScheduledKey)>) -> Self {
+        let signing = keys.len();
+        let keys = keys.into_iter().map(|(key, scheduled)| RingKey::new(key, scheduled));
+        Self::new(keys.collect(), signing)
+    }
+
     fn new(keys: Vec<RingKey>, signing: usize) -> Self {
         let mut by_header = HashMap::new();
         let mut by_key_id = HashMap::new();
