@@ -260,6 +260,21 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
+/// Refuses a secret that is too short, or looks like text, or repeats itself.
+pub(crate) fn check_random(secret: &[u8], least: usize) -> Result<(), KeyError> {
+    if secret.len() < least {
+        return Err(KeyError::ShortSecret { least, bytes: secret.len() });
+    }
+    // Of 32 random bytes all are printable ASCII once in 10^13 times, and to hold no more than 8
+    // different values is far rarer.
+    let is_text = secret.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let values: std::collections::HashSet<_> = secret.iter().collect();
+    if is_text || values.len() <= 8 {
+        return Err(KeyError::NotRandom);
+    }
+    Ok(())
+}
+
 /// A value that names `secret` and reveals nothing of it.
 pub(crate) fn commitment(secret: &[u8]) -> hmac::Tag {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);

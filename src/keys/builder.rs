@@ -8,12 +8,15 @@ use tokio::sync::Mutex;
 
 use super::algorithm;
 use super::ledger::Ledger;
+use super::record::Vault;
 use super::ring::{KeyRing, Source, WeakRing};
 use super::rotation::{JITTER_PART, RotationPolicy};
 use super::rotator::Rotator;
+use super::seal::{Sealing, SealingKey};
+use super::status::NotReady;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
-use crate::store::Store;
+use crate::store::{SealingNeed, Store};
 
 /// Builds a [`KeyRing`] that rotates by itself.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub struct KeyRingBuilder {
     policy: RotationPolicy,
     algorithm: Algorithm,
     fully_specified: bool,
+    sealing: Sealing,
     clock: Arc<dyn Clock>,
 }
 
@@ -37,6 +41,7 @@ impl KeyRing {
             policy: RotationPolicy::default(),
             algorithm: Algorithm::EdDSA,
             fully_specified: false,
+            sealing: Sealing::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -69,6 +74,28 @@ impl KeyRingBuilder {
         self
     }
 
+    /// Seals the private keys in the store with the first of these; all of them open. To change
+    /// it: add the new one last on every replica, then put it first, and drop the old one when the
+    /// last key that it sealed has ended.
+    pub fn seal_with(mut self, keys: impl IntoIterator<Item = SealingKey>) -> Self {
+        self.sealing.keys = keys.into_iter().collect();
+        self
+    }
+
+    /// Takes private keys that are not sealed, and writes them so where no sealing key is given.
+    ///
+    /// A directory that no other user can read is taken without, with a warning. Together with
+    /// [`seal_with`](Self::seal_with) it serves to begin sealing in a store that has keys.
+    ///
+    /// # Security
+    ///
+    /// Whoever can read the store, or a backup of it, can sign as this service; whoever can write
+    /// to it can bring keys of their own.
+    pub fn dangerous_unsealed(mut self) -> Self {
+        self.sealing.allows_unsealed = true;
+        self
+    }
+
     /// Where the time is read. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -90,12 +117,27 @@ impl KeyRingBuilder {
         };
         let policy = RotationPolicy { store_staleness: store.staleness(), ..self.policy };
         policy.validate()?;
+        let mut sealing = self.sealing;
+        if sealing.keys.is_empty() && !sealing.allows_unsealed {
+            match store.sealing_need() {
+                SealingNeed::Required => {
+                    let mend = "keys in this store have to be sealed: give `.seal_with([..])`, or \
+                                say `.dangerous_unsealed()`";
+                    return Err(BuildError::invalid("sealing keys", "missing", mend));
+                }
+                SealingNeed::Advised => {
+                    tracing::warn!(ring = &*name, "private keys rest unsealed in the store");
+                }
+                SealingNeed::Needless => {}
+            }
+            sealing.allows_unsealed = true;
+        }
         algorithm::specification(self.algorithm)
             .and_then(algorithm::generate)
             .map_err(|source| BuildError::Key { field: "algorithm", source })?;
 
         let rotator = Rotator {
-            ring: name.clone(),
+            vault: Vault { ring: name.clone(), sealing },
             store: store.clone(),
             policy: policy.clone(),
             algorithm: self.algorithm,
@@ -105,7 +147,7 @@ impl KeyRingBuilder {
         };
         let mut ledger = Ledger::default();
         let report = rotator.refresh(&mut ledger).await.map_err(|error| error.at_start(&name))?;
-        if ledger.is_empty() {
+        if ledger.is_empty() || report.blocked == Some(NotReady::Sealed) {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
             let reason = found.unwrap_or_else(|| "no key could be made".to_owned());

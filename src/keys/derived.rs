@@ -46,17 +46,7 @@ impl Root {
     /// If it is shorter, or looks like text: a password, or random bytes that were not decoded.
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
-        if secret.len() < LEAST_ROOT_BYTES {
-            return Err(KeyError::ShortSecret { least: LEAST_ROOT_BYTES, bytes: secret.len() });
-        }
-        // Of 32 random bytes all are printable ASCII once in 10^13 times; and 8 different values
-        // are fewer than chance ever gives.
-        let is_text = secret.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
-        let mut values = [false; 256];
-        secret.iter().for_each(|byte| values[usize::from(*byte)] = true);
-        if is_text || values.iter().filter(|seen| **seen).count() <= 8 {
-            return Err(KeyError::NotRandom);
-        }
+        algorithm::check_random(secret, LEAST_ROOT_BYTES)?;
         Ok(Self { secret: secret.to_vec().into(), generation: 0, signs_from: None })
     }
 

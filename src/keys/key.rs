@@ -255,6 +255,9 @@ pub enum KeyError {
         "the secret does not look random: give random bytes, decoded from base64 or hex where they are written so"
     )]
     NotRandom,
+    /// A key-encryption key is not 32 bytes long.
+    #[error("a sealing key has exactly 32 bytes")]
+    SealingKeyLength,
     /// RSA keys are not generated here.
     #[error(
         "RSA keys are not made by a ring: bring your own, or choose EdDSA, ES256, ES384 or HMAC"

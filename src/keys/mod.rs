@@ -10,6 +10,7 @@ mod record;
 mod ring;
 mod rotation;
 mod rotator;
+mod seal;
 mod set;
 mod status;
 
@@ -18,6 +19,7 @@ pub use derived::{DerivedRingBuilder, Root};
 pub use key::{Key, KeyError};
 pub use ring::{KeyRing, RingError};
 pub use rotation::{KeyTimes, RotationPolicy};
+pub use seal::SealingKey;
 pub use status::{KeyState, KeyStatus, NotReady, RingStatus};
 
 pub(crate) use set::{KeySet, RingKey};

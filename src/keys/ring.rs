@@ -196,10 +196,9 @@ impl KeyRing {
     pub fn ready(&self) -> Result<(), NotReady> {
         let now = self.now();
         let keys = self.keys(now);
-        if let Some(version) =
-            self.0.refreshed.load().as_ref().and_then(|state| state.newer_version)
-        {
-            return Err(NotReady::NewerFormat { version });
+        let refreshed = self.0.refreshed.load();
+        if let Some(blocked) = refreshed.as_ref().and_then(|state| state.blocked.clone()) {
+            return Err(blocked);
         }
         let bound = self.0.policy.refresh_bound();
         let leads = keys.keys().iter().filter(|key| !key.scheduled.times.has_no_lead());

@@ -9,17 +9,19 @@ use jsonwebtoken::Algorithm;
 use tokio::sync::Mutex;
 
 use super::ledger::{Ledger, Seen};
-use super::record::{Birth, KeyMark, KeyRecord, Statement, Unreadable};
+use super::record::{Birth, KeyMark, KeyRecord, Statement, Unreadable, Vault};
 use super::ring::RingError;
 use super::rotation::{self, RotationPolicy};
 use super::set::KeySet;
+use super::status::NotReady;
 use crate::clock::{Clock, Timestamp};
 use crate::store::{Entry, Insertion, Skipped, Store, StoreError};
 
 /// What a ring needs to follow its store.
 #[derive(Debug)]
 pub(crate) struct Rotator {
-    pub(crate) ring: Arc<str>,
+    /// The ring's name, and how its keys rest.
+    pub(crate) vault: Vault,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: RotationPolicy,
     pub(crate) algorithm: Algorithm,
@@ -34,8 +36,8 @@ pub(crate) struct Rotator {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) skipped: Vec<Skipped>,
-    /// The version of entries that only a newer version of this crate understands.
-    pub(crate) newer_version: Option<u64>,
+    /// Entries that this replica may not go past: it makes no keys, and is not ready.
+    pub(crate) blocked: Option<NotReady>,
 }
 
 impl Rotator {
@@ -50,7 +52,7 @@ impl Rotator {
         self.put_back(ledger, &seen).await?;
         // Never a fresh key over what can't be read: it may be the keys of a whole ring.
         let blind = ledger.is_empty() && !report.skipped.is_empty();
-        if report.newer_version.is_none() && !blind {
+        if report.blocked.is_none() && !blind {
             self.make_due_keys(ledger).await?;
             self.remove_ended(ledger).await?;
         }
@@ -102,15 +104,15 @@ impl Rotator {
     }
 
     async fn read(&self, ledger: &mut Ledger) -> Result<(Report, Seen), RingError> {
-        let load = self.store.load(&self.ring);
+        let load = self.store.load(&self.vault.ring);
         let loaded = within(self.policy.refresh_timeout, "reading the ring", load).await?;
-        let mut report = Report { skipped: loaded.skipped, newer_version: None };
+        let mut report = Report { skipped: loaded.skipped, blocked: None };
         let mut seen = Seen::default();
         for entry in loaded.entries {
             let mut skip = |reason| {
                 report.skipped.push(Skipped { name: entry.name.to_string(), reason });
             };
-            match Statement::parse(&entry) {
+            match Statement::parse(&entry, &self.vault) {
                 Ok(statement) => {
                     seen.note(&statement);
                     ledger.absorb(statement).unwrap_or_else(skip);
@@ -118,7 +120,11 @@ impl Rotator {
                 Err(Unreadable::Corrupt(reason)) => skip(reason),
                 Err(Unreadable::Newer(version)) => {
                     skip(format!("it was written by a newer version (format {version})"));
-                    report.newer_version = report.newer_version.max(Some(version));
+                    report.blocked = Some(NotReady::NewerFormat { version });
+                }
+                Err(Unreadable::Sealed) => {
+                    skip("none of the sealing keys opens it".to_owned());
+                    report.blocked = Some(NotReady::Sealed);
                 }
             }
         }
@@ -132,7 +138,7 @@ impl Rotator {
         let missing = ledger.missing(seen, margin);
         if !missing.is_empty() {
             tracing::warn!(
-                ring = &*self.ring,
+                ring = &*self.vault.ring,
                 entries = missing.len(),
                 "the store has lost entries of the ring; putting them back"
             );
@@ -164,13 +170,14 @@ impl Rotator {
             };
             let generation = ledger.next_generation();
             let times = self.policy.next_times(&keys, now);
-            let record = KeyRecord::generate(&birth, generation, self.algorithm, times)?;
+            let record =
+                KeyRecord::generate(&birth, generation, self.algorithm, times, &self.vault)?;
             let kid = record.key.key_id().to_owned();
             let statement = Statement::Key(Box::new(record));
             let standing = self.write(statement.to_entry()).await?;
             if matches!(standing, Standing::Ours) {
                 let signs_from = times.signs_from;
-                tracing::info!(ring = &*self.ring, generation, kid, %signs_from, "published a key");
+                tracing::info!(ring = &*self.vault.ring, generation, kid, %signs_from, "published a key");
             }
             self.take(ledger, statement, standing);
             // Where something unreadable stands, the generation is lost.
@@ -192,7 +199,7 @@ impl Rotator {
         let margin = self.clock.now() - 2 * self.policy.clock_skew;
         for ended in ledger.prune(margin) {
             for name in ended.names().into_iter().flatten() {
-                let remove = self.store.remove(&self.ring, &name);
+                let remove = self.store.remove(&self.vault.ring, &name);
                 within(self.policy.insert_timeout, "removing an entry", remove).await?;
             }
         }
@@ -209,12 +216,12 @@ impl Rotator {
 
     async fn write(&self, entry: Option<Entry>) -> Result<Standing, RingError> {
         let entry = entry.ok_or_else(|| StoreError::new("an entry's name is too long"))?;
-        let insert = self.store.insert(&self.ring, &entry);
+        let insert = self.store.insert(&self.vault.ring, &entry);
         Ok(match within(self.policy.insert_timeout, "writing an entry", insert).await? {
             Insertion::Inserted => Standing::Ours,
-            Insertion::Exists(value) => {
-                Standing::Other(Statement::parse(&Entry { name: entry.name, value }).ok())
-            }
+            Insertion::Exists(value) => Standing::Other(
+                Statement::parse(&Entry { name: entry.name, value }, &self.vault).ok(),
+            ),
         })
     }
 
@@ -224,7 +231,11 @@ impl Rotator {
             Standing::Other(other) => other,
         };
         if let Some(Err(reason)) = statement.map(|statement| ledger.absorb(statement)) {
-            tracing::warn!(ring = &*self.ring, reason, "an entry of the ring was not believed");
+            tracing::warn!(
+                ring = &*self.vault.ring,
+                reason,
+                "an entry of the ring was not believed"
+            );
         }
     }
 }
