@@ -130,8 +130,8 @@ pub use crate::clock::{Clock, SystemClock, Timestamp};
 pub use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 pub use crate::issue::{EndError, EndSession, IssueSession};
 pub use crate::keys::{
-    DerivedRingBuilder, Key, KeyError, KeyRing, KeyRingBuilder, KeyState, KeyStatus, KeyTimes,
-    NotReady, RingError, RingStatus, Root, RotationPolicy, SealingKey,
+    DerivedRingBuilder, DirectoryRingBuilder, Key, KeyError, KeyRing, KeyRingBuilder, KeyState,
+    KeyStatus, KeyTimes, NotReady, RingError, RingStatus, Root, RotationPolicy, SealingKey,
 };
 pub use crate::layer::{IssueLayer, Respond, SessionLayer, ValidateLayer};
 pub use crate::session::Session;

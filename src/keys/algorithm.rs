@@ -67,7 +67,7 @@ pub(crate) enum Signer {
 }
 
 impl Signer {
-    /// From a shared secret (HMAC), or else a PKCS#8 document.
+    /// From a shared secret (HMAC), or else a PKCS#8 document; for RSA also a PKCS#1 one.
     pub(crate) fn new(specification: &Specification, material: &[u8]) -> Result<Self, KeyError> {
         let rejected = |error: ring::error::KeyRejected| KeyError::Rejected(error.to_string());
         Ok(match specification.primitive {
@@ -86,10 +86,51 @@ impl Signer {
                     .map_err(rejected)?,
             )),
             // `ring` refuses moduli under 2048 bits and mends no inconsistent key.
-            Primitive::Rsa(_, encoding) => {
-                Self::Rsa(Box::new(rsa::KeyPair::from_pkcs8(material).map_err(rejected)?), encoding)
-            }
+            Primitive::Rsa(_, encoding) => Self::Rsa(
+                Box::new(
+                    rsa::KeyPair::from_pkcs8(material)
+                        .or_else(|_| rsa::KeyPair::from_der(material))
+                        .map_err(rejected)?,
+                ),
+                encoding,
+            ),
         })
+    }
+
+    /// From a private scalar, or seed, and its public key.
+    pub(crate) fn of_scalar(
+        specification: &Specification,
+        private: &[u8],
+        public: &[u8],
+    ) -> Result<Self, KeyError> {
+        let rejected = |error: ring::error::KeyRejected| KeyError::Rejected(error.to_string());
+        match specification.primitive {
+            Primitive::Ed25519 => Ed25519KeyPair::from_seed_and_public_key(private, public)
+                .map(|pair| Self::Ed25519(Box::new(pair)))
+                .map_err(rejected),
+            Primitive::Ecdsa(ecdsa) => EcdsaKeyPair::from_private_key_and_public_key(
+                ecdsa.signing,
+                private,
+                public,
+                &SystemRandom::new(),
+            )
+            .map(|pair| Self::Ecdsa(Box::new(pair)))
+            .map_err(rejected),
+            _ => Err(KeyError::UnsupportedAlgorithm),
+        }
+    }
+
+    /// From an RSA key's numbers.
+    pub(crate) fn rsa(
+        specification: &Specification,
+        components: &rsa::KeyPairComponents<&[u8]>,
+    ) -> Result<Self, KeyError> {
+        let Primitive::Rsa(_, encoding) = specification.primitive else {
+            return Err(KeyError::UnsupportedAlgorithm);
+        };
+        let pair = rsa::KeyPair::from_components(components)
+            .map_err(|error| KeyError::Rejected(error.to_string()))?;
+        Ok(Self::Rsa(Box::new(pair), encoding))
     }
 
     /// The public part as the bytes that [`Verifier::new`] takes; `None` for a shared secret.

@@ -159,13 +159,17 @@ impl KeyRingBuilder {
         let interval = policy.refresh_interval;
         let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
         ring.note_refresh(&Ok(report));
-        tokio::spawn(follow(ring.downgrade(), store, name, interval));
+        tokio::spawn(follow(ring.downgrade(), interval, Some((store, name))));
         Ok(ring)
     }
 }
 
 /// Refreshes a ring, in turn and when its store tells of a change, until its last handle is gone.
-async fn follow(ring: WeakRing, store: Arc<dyn Store>, name: Arc<str>, interval: Duration) {
+pub(super) async fn follow(
+    ring: WeakRing,
+    interval: Duration,
+    store: Option<(Arc<dyn Store>, Arc<str>)>,
+) {
     loop {
         // Without randomness replicas read in step, which costs the store and nothing else.
         let mut random = [0; 2];
@@ -173,7 +177,7 @@ async fn follow(ring: WeakRing, store: Arc<dyn Store>, name: Arc<str>, interval:
         let jitter = interval / JITTER_PART * u32::from(u16::from_ne_bytes(random)) / 0x1_0000;
         tokio::select! {
             () = tokio::time::sleep(interval + jitter) => {}
-            () = pushed(&*store, &name) => {}
+            () = pushed(store.as_ref()) => {}
         }
         let Some(ring) = ring.upgrade() else { return };
         // Told and remembered by the refresh itself.
@@ -181,10 +185,11 @@ async fn follow(ring: WeakRing, store: Arc<dyn Store>, name: Arc<str>, interval:
     }
 }
 
-/// Waits for a change that the store tells of; a store that can't at present leaves it to polling.
-async fn pushed(store: &dyn Store, name: &str) {
-    if let Err(error) = store.changed(name).await {
-        tracing::debug!(ring = name, %error, "the store can't tell of changes at present");
+/// Waits for a change that the store tells of; one that can't at present leaves it to polling.
+async fn pushed(store: Option<&(Arc<dyn Store>, Arc<str>)>) {
+    let Some((store, ring)) = store else { return std::future::pending().await };
+    if let Err(error) = store.changed(ring).await {
+        tracing::debug!(ring = &**ring, %error, "the store can't tell of changes at present");
         std::future::pending().await
     }
 }

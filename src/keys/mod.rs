@@ -3,6 +3,8 @@
 pub(crate) mod algorithm;
 mod builder;
 mod derived;
+mod directory;
+mod import;
 mod jwks;
 mod key;
 mod ledger;
@@ -16,6 +18,7 @@ mod status;
 
 pub use builder::KeyRingBuilder;
 pub use derived::{DerivedRingBuilder, Root};
+pub use directory::DirectoryRingBuilder;
 pub use key::{Key, KeyError};
 pub use ring::{KeyRing, RingError};
 pub use rotation::{KeyTimes, RotationPolicy};

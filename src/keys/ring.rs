@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 use super::derived::Derived;
+use super::directory::KeyDirectory;
 use super::key::{Key, KeyError};
 use super::ledger::Ledger;
 use super::rotation::RotationPolicy;
@@ -61,6 +62,8 @@ pub(super) enum Source {
     Rotated(Box<Rotator>),
     /// A root secret and the time.
     Derived(Derived),
+    /// Files that someone else rotates.
+    Directory(KeyDirectory),
 }
 
 /// A handle that does not keep a ring alive.
@@ -102,32 +105,47 @@ impl KeyRing {
         keys: impl IntoIterator<Item = Key>,
         clock: impl Clock,
     ) -> Result<Self, BuildError> {
-        let keys: Vec<_> = keys.into_iter().collect();
-        if keys.is_empty() {
-            return Err(BuildError::invalid("keys", "empty", "give at least one key"));
-        }
-        for (place, key) in keys.iter().enumerate() {
-            if keys[..place].iter().any(|other| other.key_id() == key.key_id()) {
-                let mend = "two keys have this key ID: give each its own";
-                return Err(BuildError::invalid("keys", key.key_id(), mend));
-            }
-        }
+        let keys = KeySet::fixed(keys)?;
         let (name, clock) = ("fixed".into(), Arc::new(clock));
-        let keys = KeySet::fixed(keys);
         Ok(Self::new(name, clock, RotationPolicy::default(), keys, Source::Fixed))
     }
 
-    /// Reads the store now, and does what is due. The background does this by itself; a test with
+    /// Replaces all keys of a [fixed](Self::fixed) ring at once: requests see the old ones or the
+    /// new ones, and never a mixture.
+    ///
+    /// # Errors
+    ///
+    /// If there is no key, two have the same key ID, or the ring's keys come from elsewhere. The
+    /// ring keeps those it has.
+    pub fn replace(&self, keys: impl IntoIterator<Item = Key>) -> Result<(), BuildError> {
+        let Source::Fixed = self.0.source else {
+            let mend = "only the keys of a fixed ring are replaced by a call";
+            return Err(BuildError::invalid("keys", "not the application's", mend));
+        };
+        self.publish(KeySet::fixed(keys)?);
+        Ok(())
+    }
+
+    /// Reads the store or directory now, and does what is due. The background does this by itself; a test with
     /// a manual clock does it after moving the clock.
     ///
     /// # Errors
     ///
     /// If the store fails. The last known keys stay.
     pub async fn refresh(&self) -> Result<(), RingError> {
-        let Ok(rotator) = self.rotator() else { return Ok(()) };
-        let mut ledger = rotator.ledger.lock().await;
-        let result = rotator.refresh(&mut ledger).await;
-        self.publish(rotator.snapshot(&ledger));
+        let result = match &self.0.source {
+            Source::Fixed | Source::Derived(_) => return Ok(()),
+            Source::Directory(directory) => directory.load().await.map(|keys| {
+                self.publish(keys);
+                Report::default()
+            }),
+            Source::Rotated(rotator) => {
+                let mut ledger = rotator.ledger.lock().await;
+                let result = rotator.refresh(&mut ledger).await;
+                self.publish(rotator.snapshot(&ledger));
+                result
+            }
+        };
         self.note_refresh(&result);
         result.map(|_| ())
     }
@@ -266,7 +284,7 @@ impl KeyRing {
     fn rotator(&self) -> Result<&Rotator, RingError> {
         match &self.0.source {
             Source::Rotated(rotator) => Ok(rotator),
-            Source::Fixed | Source::Derived(_) => Err(RingError::NotRotated),
+            _ => Err(RingError::NotRotated),
         }
     }
 
@@ -312,7 +330,7 @@ pub enum RingError {
     #[error("no key of the ring signs now")]
     NoSigningKey,
     /// The keys of this ring are not rotated.
-    #[error("the keys of this ring are fixed: it has no store to rotate them in")]
+    #[error("the keys of this ring are not rotated in a store")]
     NotRotated,
 }
 

@@ -197,7 +197,7 @@ impl RotationPolicy {
     }
 
     /// Checks each duration by itself, and the token's.
-    fn validate_each(&self) -> Result<(), BuildError> {
+    pub(crate) fn validate_each(&self) -> Result<(), BuildError> {
         const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
         for (field, value, may_be_zero) in [
             ("signing_period", self.signing_period, false),

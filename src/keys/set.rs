@@ -13,6 +13,7 @@ use super::ledger::Ledger;
 use super::rotation::{self, KeyTimes, ScheduledKey};
 use crate::claims::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
+use crate::error::BuildError;
 
 /// An immutable snapshot of a ring's keys.
 #[derive(Debug)]
@@ -54,15 +55,32 @@ impl KeySet {
         Self::new(keys.collect(), signing)
     }
 
-    /// Keys that are not rotated: the first signs, all verify.
-    pub(crate) fn fixed(keys: Vec<Key>) -> Self {
+    /// Keys that are not rotated here: the first signs, all verify.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or two have the same key ID.
+    pub(crate) fn fixed(keys: impl IntoIterator<Item = Key>) -> Result<Self, BuildError> {
         let keys = keys.into_iter().enumerate().map(|(place, key)| {
             let generation = place as u64;
             let times = KeyTimes::fixed(place == 0);
             let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
             RingKey::new(key, scheduled)
         });
-        Self::new(keys.collect(), 1)
+        let set = Self::new(keys.collect(), 1);
+        if set.keys.is_empty() {
+            return Err(BuildError::invalid("keys", "empty", "give at least one key"));
+        }
+        // Of two with one ID the later is found by it.
+        let doubled =
+            set.keys.iter().enumerate().find(|(place, RingKey { key, .. })| {
+                set.by_key_id.get(key.key_id()) != Some(place)
+            });
+        if let Some((_, RingKey { key, .. })) = doubled {
+            let mend = "two keys have this key ID: give each its own";
+            return Err(BuildError::invalid("keys", key.key_id(), mend));
+        }
+        Ok(set)
     }
 
     /// The keys of a ring without a store: all may sign when it is their time.
