@@ -2,4 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod derived;
+mod sealing;
+mod static_keys;
 mod store;
