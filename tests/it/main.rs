@@ -3,6 +3,10 @@
 
 mod cluster;
 mod derived;
+mod jwks;
+mod replicas;
+mod ring;
+mod schedule;
 mod sealing;
 mod static_keys;
 mod store;
