@@ -177,9 +177,11 @@ impl<C: SessionClaims> Sessions<C> {
         // Tokens hold whole seconds.
         let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
         let issued_at = whole(now);
-        let expires_at = (issued_at + inner.idle_lifetime)
+        let times = &key.scheduled.times;
+        let longest = inner.policy.lifetime_of(times);
+        let expires_at = (issued_at + inner.idle_lifetime.min(longest))
             .min(claims.auth_time + inner.absolute_lifetime)
-            .min(key.scheduled.times.verifies_until - inner.policy.leeway);
+            .min(times.verifies_until - inner.policy.leeway);
         let expires_at = whole(expires_at);
         if expires_at <= issued_at {
             return Err(IssueError::LifetimeReached);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::algorithm;
 use super::ledger::Ledger;
@@ -146,7 +147,13 @@ impl KeyRingBuilder {
             ledger: Mutex::default(),
         };
         let mut ledger = Ledger::default();
-        let report = rotator.refresh(&mut ledger).await.map_err(|error| error.at_start(&name))?;
+        let read = rotator.read(&mut ledger).await;
+        let (mut report, due) = read.map_err(|error| error.at_start(&name))?;
+        report.failure = rotator.write(&mut ledger, &report, due).await.err();
+        // A store that can be read starts a replica, if there is a key to go on with.
+        if let Some(error) = report.failure.take_if(|_| ledger.is_empty()) {
+            return Err(error.at_start(&name));
+        }
         if ledger.is_empty() || report.blocked == Some(NotReady::Sealed) {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
@@ -170,16 +177,20 @@ pub(super) async fn follow(
     interval: Duration,
     store: Option<(Arc<dyn Store>, Arc<str>)>,
 ) {
+    let mut began = Instant::now();
     loop {
         // Without randomness replicas read in step, which costs the store and nothing else.
         let mut random = [0; 2];
         let _ = algorithm::fill_random(&mut random);
         let jitter = interval / JITTER_PART * u32::from(u16::from_ne_bytes(random)) / 0x1_0000;
+        // From read to read, however long one takes.
+        let next = began + interval + jitter;
         tokio::select! {
-            () = tokio::time::sleep(interval + jitter) => {}
+            () = tokio::time::sleep_until(next) => {}
             () = pushed(store.as_ref()) => {}
         }
         let Some(ring) = ring.upgrade() else { return };
+        began = Instant::now();
         // Told and remembered by the refresh itself.
         let _ = ring.refresh().await;
     }

@@ -99,6 +99,8 @@ struct WireKey {
 }
 
 const VERSION: u64 = 1;
+/// As many digits as names have room for; at one key a second it lasts for three centuries.
+const MAX_GENERATION: u64 = 9_999_999_999;
 const BIRTH: &str = "birth";
 const KEY: &str = "key-";
 const RETIRE: &str = "retire-";
@@ -149,12 +151,17 @@ impl Statement {
     /// Parses an entry, and checks that it says what its name promises.
     pub(crate) fn parse(entry: &Entry, vault: &Vault) -> Result<Self, Unreadable> {
         let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
+        // First of all: what a newer version writes may have any name.
+        check_version(&entry.value)?;
         let statement = match entry.name.as_str() {
             BIRTH => Self::Birth(read(&entry.value)?),
             name if name.starts_with(RETIRE) => Self::Retire(read(&entry.value)?),
             name if name.starts_with(REVOKE) => Self::Revoke(read(&entry.value)?),
             name if name.starts_with(KEY) => {
                 let wire: WireKey = read(&entry.value)?;
+                if wire.generation > MAX_GENERATION {
+                    return Err(corrupt("its generation is too high"));
+                }
                 if !wire.times.are_ordered() {
                     return Err(corrupt("its times are not in order"));
                 }
@@ -201,6 +208,14 @@ impl Statement {
         Some(Entry { name: name?, value })
     }
 
+    /// The ID of the key that this says to exist.
+    pub(crate) fn key_id(&self) -> Option<String> {
+        match self {
+            Self::Key(record) => Some(record.key.key_id().to_owned()),
+            _ => None,
+        }
+    }
+
     /// Where this may stand: its place, and the one beside.
     pub(crate) fn names(&self) -> [Option<EntryName>; 2] {
         match self {
@@ -221,21 +236,23 @@ fn write(entry: impl Serialize) -> Zeroizing<Vec<u8>> {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(value).map(|wire: Wire<T>| wire.entry).map_err(no_record)
+}
+
+fn check_version(value: &[u8]) -> Result<(), Unreadable> {
     #[derive(Deserialize)]
     struct Version {
         version: u64,
     }
-    let corrupt = |error: serde_json::Error| {
-        // The error's own text may quote the content.
-        Unreadable::Corrupt(format!(
-            "not a record: line {}, column {}",
-            error.line(),
-            error.column()
-        ))
-    };
-    let Version { version } = serde_json::from_slice(value).map_err(corrupt)?;
-    if version != VERSION {
-        return Err(Unreadable::Newer(version));
+    match serde_json::from_slice(value).map_err(no_record)? {
+        Version { version: VERSION } => Ok(()),
+        Version { version: 0 } => Err(Unreadable::Corrupt("not a record: version 0".to_owned())),
+        Version { version } => Err(Unreadable::Newer(version)),
     }
-    serde_json::from_slice(value).map(|wire: Wire<T>| wire.entry).map_err(corrupt)
+}
+
+/// Where it ends to be a record; the error's own text may quote the content.
+fn no_record(error: serde_json::Error) -> Unreadable {
+    let (line, column) = (error.line(), error.column());
+    Unreadable::Corrupt(format!("not a record: line {line}, column {column}"))
 }

@@ -1,8 +1,9 @@
 //! A [`KeyRing`]: the live handle to a ring's keys. One atomic pointer to a snapshot, and the task
 //! that refreshes it.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
@@ -10,6 +11,7 @@ use super::derived::Derived;
 use super::directory::KeyDirectory;
 use super::key::{Key, KeyError};
 use super::ledger::Ledger;
+use super::record::{KeyMark, Statement};
 use super::rotation::RotationPolicy;
 use super::rotator::{Report, Rotator};
 use super::set::KeySet;
@@ -51,6 +53,8 @@ struct Inner {
     keys: ArcSwap<KeySet>,
     source: Source,
     refreshed: ArcSwapOption<RefreshState>,
+    /// Revoked on this replica, so that no refresh that began before brings it back.
+    revoked_here: Mutex<BTreeSet<String>>,
 }
 
 /// Where a ring's keys come from.
@@ -84,7 +88,8 @@ impl KeyRing {
         source: Source,
     ) -> Self {
         let (keys, refreshed) = (ArcSwap::from_pointee(keys), ArcSwapOption::empty());
-        Self(Arc::new(Inner { name, clock, policy, keys, source, refreshed }))
+        let revoked_here = Mutex::default();
+        Self(Arc::new(Inner { name, clock, policy, keys, source, refreshed, revoked_here }))
     }
 
     /// A ring of the application's own keys, not rotated: the first signs if it can, all verify.
@@ -141,13 +146,14 @@ impl KeyRing {
             }),
             Source::Rotated(rotator) => {
                 let mut ledger = rotator.ledger.lock().await;
-                let result = rotator.refresh(&mut ledger).await;
-                self.publish(rotator.snapshot(&ledger));
-                result
+                self.read(rotator, &mut ledger).await
             }
         };
         self.note_refresh(&result);
-        result.map(|_| ())
+        match result {
+            Ok(Report { failure: Some(failure), .. }) | Err(failure) => Err(failure),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Begins a rotation ahead of time. The key that signs now stops once its successor has
@@ -160,9 +166,9 @@ impl KeyRing {
     pub async fn rotate_now(&self) -> Result<Timestamp, RingError> {
         let rotator = self.rotator()?;
         let mut ledger = rotator.ledger.lock().await;
-        let refreshed = rotator.refresh(&mut ledger).await;
-        self.note_refresh(&refreshed);
-        refreshed?;
+        let read = self.read(rotator, &mut ledger).await;
+        self.note_refresh(&read);
+        read?;
         let retired = rotator.retire_signer(&mut ledger).await;
         self.publish(rotator.snapshot(&ledger));
         retired
@@ -180,10 +186,13 @@ impl KeyRing {
     /// If the ring has no such key, or the store fails; then the key is revoked here, and the
     /// others are told as soon as the store is back.
     pub async fn revoke(&self, key_id: &str) -> Result<(), RingError> {
-        self.revoke_where(|ledger| match ledger.record(key_id) {
-            Some(_) => Ok(vec![key_id.to_owned()]),
-            None => Err(RingError::UnknownKey(key_id.to_owned())),
-        })
+        self.revoke_where(
+            |held| held == key_id,
+            |found| match found.is_empty() {
+                false => Ok(()),
+                true => Err(RingError::UnknownKey(key_id.to_owned())),
+            },
+        )
         .await
     }
 
@@ -195,7 +204,7 @@ impl KeyRing {
     /// If the store fails; then the keys are revoked here, and the others are told as soon as the
     /// store is back.
     pub async fn replace_all(&self) -> Result<(), RingError> {
-        self.revoke_where(|ledger| Ok(ledger.unrevoked())).await
+        self.revoke_where(|_| true, |_| Ok(())).await
     }
 
     /// What the ring holds and how it fares.
@@ -218,15 +227,17 @@ impl KeyRing {
         if let Some(blocked) = refreshed.as_ref().and_then(|state| state.blocked.clone()) {
             return Err(blocked);
         }
+        let signer = keys.signer(now).ok_or(NotReady::NoSigningKey)?;
+        // Keys that are made from now on are published as early as the newest ones.
+        let newer = keys.keys().iter().filter(|key| {
+            key.scheduled.generation >= signer.scheduled.generation
+                && !key.scheduled.times.has_no_lead()
+        });
+        let leads = newer.map(|key| key.scheduled.times.propagated - key.scheduled.times.published);
         let bound = self.0.policy.refresh_bound();
-        let leads = keys.keys().iter().filter(|key| !key.scheduled.times.has_no_lead());
-        let lead = leads.map(|key| key.scheduled.times.propagated - key.scheduled.times.published);
-        if let Some(lead) = lead.min().filter(|lead| *lead < bound) {
-            return Err(NotReady::SlowRefresh { bound, lead });
-        }
-        match keys.signer(now) {
-            Some(_) => Ok(()),
-            None => Err(NotReady::NoSigningKey),
+        match leads.map(|lead| (self.0.policy.allowed_bound(lead), lead)).min() {
+            Some((allowed, lead)) if allowed < bound => Err(NotReady::SlowRefresh { bound, lead }),
+            _ => Ok(()),
         }
     }
 
@@ -262,7 +273,12 @@ impl KeyRing {
 
     /// Makes a snapshot the one that requests take.
     pub(super) fn publish(&self, keys: KeySet) {
-        self.0.keys.store(Arc::new(keys));
+        let keys = keys.with_revoked(&self.revocations());
+        // What is bound to a snapshot stays good while nothing has changed: a record never does.
+        let is_rotated = matches!(self.0.source, Source::Rotated(_));
+        if !is_rotated || keys.fingerprint() != self.0.keys.load().fingerprint() {
+            self.0.keys.store(Arc::new(keys));
+        }
     }
 
     /// Remembers and tells how a refresh went, once for each change.
@@ -288,19 +304,66 @@ impl KeyRing {
         }
     }
 
+    /// Reads the store, and lets requests have what it says before anything is written.
+    async fn read(&self, rotator: &Rotator, ledger: &mut Ledger) -> Result<Report, RingError> {
+        let read = rotator.read(ledger).await;
+        self.take_revocations(ledger);
+        self.publish(rotator.snapshot(ledger));
+        let (mut report, due) = read?;
+        report.failure = rotator.write_in_time(ledger, &report, due).await.err();
+        self.publish(rotator.snapshot(ledger));
+        Ok(report)
+    }
+
+    /// Revokes the keys that `choose` takes: the known ones at once, before the store is asked and
+    /// whatever becomes of it, or of this future; and those that the store adds.
     async fn revoke_where(
         &self,
-        choose: impl FnOnce(&Ledger) -> Result<Vec<String>, RingError>,
+        choose: impl Fn(&str) -> bool,
+        check: impl FnOnce(&[String]) -> Result<(), RingError>,
     ) -> Result<(), RingError> {
         let rotator = self.rotator()?;
+        self.revoke_here(self.0.keys.load().keys().iter().map(|key| key.key.key_id()), &choose);
         let mut ledger = rotator.ledger.lock().await;
-        // A store that is down must not keep a leaked key alive here.
-        let refreshed = rotator.refresh(&mut ledger).await;
-        self.note_refresh(&refreshed);
-        let key_ids = choose(&ledger)?;
-        let revoked = rotator.revoke(&mut ledger, key_ids).await;
+        self.take_revocations(&mut ledger);
+        let read = rotator.read(&mut ledger).await;
+        let held = ledger.key_ids();
+        self.revoke_here(held.iter().map(String::as_str), &choose);
+        self.take_revocations(&mut ledger);
         self.publish(rotator.snapshot(&ledger));
-        revoked.and(refreshed.map(|_| ()))
+        let chosen: Vec<_> = held.into_iter().filter(|key_id| choose(key_id)).collect();
+        check(&chosen)?;
+        let told = rotator.tell_revoked(&mut ledger, chosen).await;
+        self.publish(rotator.snapshot(&ledger));
+        read.map(|_| ()).and(told)
+    }
+
+    fn revoke_here<'k>(
+        &self,
+        key_ids: impl Iterator<Item = &'k str>,
+        choose: impl Fn(&str) -> bool,
+    ) {
+        let chosen = key_ids.filter(|key_id| choose(key_id)).map(str::to_owned);
+        self.revocations().extend(chosen);
+        self.publish((**self.0.keys.load()).clone());
+    }
+
+    /// Takes into the ledger what was revoked here, to be told to the store until it knows.
+    fn take_revocations(&self, ledger: &mut Ledger) {
+        let at = self.now();
+        let mut revocations = self.revocations();
+        revocations.retain(|key_id| ledger.record(key_id).is_some());
+        for kid in
+            revocations.iter().filter(|kid| !ledger.is_revoked(kid)).cloned().collect::<Vec<_>>()
+        {
+            // A mark contradicts nothing.
+            let _ = ledger.absorb(Statement::Revoke(KeyMark { kid, at }));
+        }
+    }
+
+    /// What was revoked on this replica. No request looks at it; no panic leaves it half changed.
+    fn revocations(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.revoked_here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -326,6 +389,9 @@ pub enum RingError {
     /// The ring holds no key of that ID.
     #[error("the ring holds no key {0:?}")]
     UnknownKey(String),
+    /// The store holds what this replica may not go past.
+    #[error("no key is made: {0}")]
+    Blocked(NotReady),
     /// No key signs now, so that there is none to retire.
     #[error("no key of the ring signs now")]
     NoSigningKey,

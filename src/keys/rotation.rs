@@ -117,15 +117,13 @@ impl RotationPolicy {
         self
     }
 
-    /// The longest time until a replica sees a change in the store (R): interval, jitter, timeout
-    /// and what the store itself may be behind.
+    /// The longest time until a replica sees a change in the store (R): from one read to the next,
+    /// which is the interval with its jitter, or one that writes with all its might; then the read
+    /// itself, and what the store may be behind.
     pub fn refresh_bound(&self) -> Duration {
-        sum([
-            self.refresh_interval,
-            self.refresh_interval / JITTER_PART,
-            self.refresh_timeout,
-            self.store_staleness,
-        ])
+        let interval = sum([self.refresh_interval, self.refresh_interval / JITTER_PART]);
+        let writing = sum([self.refresh_timeout, self.insert_timeout]);
+        sum([interval.max(writing), self.refresh_timeout, self.store_staleness])
     }
 
     /// How long before it may sign a key is published to the replicas: W + R + 2d.
@@ -244,15 +242,56 @@ impl RotationPolicy {
     /// Where no key is left whose tokens could still be about, no replica serves, so that the new
     /// one has nobody to wait for and signs at once: the birth of a ring, or its waking.
     pub(crate) fn next_times(&self, keys: &[ScheduledKey], now: Timestamp) -> KeyTimes {
-        let margin = 2 * self.clock_skew;
-        if keys.iter().all(|key| key.times.verifies_until + margin <= now) {
+        if keys.is_empty() {
             return self.times(now, now, now);
         }
-        let open = keys.iter().filter(|key| key.is_unmarked());
-        let predecessor = open.map(|key| key.times.signs_until).max();
         let ready = now + self.full_lead();
-        let signs_from = predecessor.map_or(ready, |until| until.max(ready));
+        let signs_from = match self.open(keys, now).as_slice() {
+            [] => ready,
+            // A key whose predecessor is retired or revoked begins before its time, and ends so.
+            [only] => {
+                let retired = keys.iter().filter_map(|key| key.retire_at).max();
+                let begins = only.times.signs_from.min(retired.unwrap_or(now).max(now));
+                only.times.signs_until.min(begins + self.signing_period).max(ready)
+            }
+            [.., last] => last.times.signs_until.max(ready),
+        };
         self.times(now, now + self.replica_lead(), signs_from)
+    }
+
+    /// The keys that count when the next one is planned: neither marked nor over, and not made by
+    /// a clock that was far ahead.
+    fn open<'k>(&self, keys: &'k [ScheduledKey], now: Timestamp) -> Vec<&'k ScheduledKey> {
+        let is_open = |key: &&ScheduledKey| {
+            key.is_unmarked() && now < key.times.signs_until && !self.is_of_the_future(key, now)
+        };
+        keys.iter().filter(is_open).collect()
+    }
+
+    /// Whether a key was made by a clock that was further ahead than clocks may be.
+    pub(crate) fn is_of_the_future(&self, key: &ScheduledKey, now: Timestamp) -> bool {
+        key.times.published > now + 2 * self.clock_skew
+    }
+
+    /// How long after a key's times nothing of it can be about, on whatever clock.
+    pub(crate) fn margin(&self) -> Duration {
+        2 * self.clock_skew
+    }
+
+    /// How long after its making the last trace of a key is gone.
+    pub(crate) fn longest_life(&self) -> Duration {
+        sum([
+            self.publication(),
+            self.signing_period.saturating_mul(2),
+            self.overrun,
+            self.max_token_lifetime,
+            self.margin(),
+        ])
+    }
+
+    /// The longest time to a store's change that keys of this lead allow for.
+    pub(crate) fn allowed_bound(&self, lead: Duration) -> Duration {
+        lead.saturating_sub(sum([self.insert_timeout, self.clock_skew, self.clock_skew]))
     }
 
     fn times(
@@ -276,9 +315,9 @@ impl RotationPolicy {
     /// Whether a further key is to be made now: fewer than two are open to sign, or the last one's
     /// time comes within its successor's lead (two ahead).
     pub(crate) fn is_due(&self, keys: &[ScheduledKey], now: Timestamp) -> bool {
-        let open = keys.iter().filter(|key| key.is_unmarked() && now < key.times.signs_until);
-        let starts: Vec<_> = open.map(|key| key.times.signs_from).collect();
-        starts.len() < 2 || starts.iter().all(|start| *start <= now + self.publication())
+        let open = self.open(keys, now);
+        let last = open.iter().map(|key| key.times.signs_from).max();
+        open.len() < 2 || last.is_none_or(|signs_from| signs_from <= now + self.publication())
     }
 }
 
@@ -318,6 +357,12 @@ impl KeyTimes {
     /// Whether it was born with nobody to wait for, so that a slow clock need not wait either.
     pub(crate) fn has_no_lead(&self) -> bool {
         self.propagated == self.published
+    }
+
+    /// The longest life of a token that this key may have signed, the clocks' difference included;
+    /// `None` for a key that does not end.
+    pub(crate) fn token_lifetime(&self) -> Option<Duration> {
+        (self.signs_latest != Timestamp::MAX).then(|| self.verifies_until - self.signs_latest)
     }
 
     /// Whether the times follow each other as they must.
@@ -366,8 +411,9 @@ pub(crate) fn signer<K>(
     scheduled: impl Fn(&K) -> &ScheduledKey,
     now: Timestamp,
 ) -> Option<&K> {
-    let base = keys.iter().rposition(|key| scheduled(key).times.signs_from <= now);
-    keys[base.unwrap_or(0)..].iter().find(|key| scheduled(key).may_sign(now))
+    let begun = keys.iter().rfind(|key| scheduled(key).times.signs_from <= now);
+    let base = begun.map_or(0, |key| scheduled(key).generation);
+    keys.iter().find(|key| scheduled(key).generation >= base && scheduled(key).may_sign(now))
 }
 
 /// How many periods' keys a derived ring holds, at most.

@@ -1,7 +1,7 @@
 //! A [`KeySet`]: an immutable snapshot of a ring. Which key signs at a time, and which key a
 //! token's header means.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::error::BuildError;
 
 /// An immutable snapshot of a ring's keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeySet {
     /// First those that may sign, by generation; then those that only verify.
     keys: Vec<RingKey>,
@@ -27,7 +27,7 @@ pub(crate) struct KeySet {
 }
 
 /// A key in its ring.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RingKey {
     pub(crate) key: Key,
     pub(crate) scheduled: ScheduledKey,
@@ -101,6 +101,20 @@ impl KeySet {
         }
         let fingerprint = fingerprint(&keys);
         Self { keys, signing, by_header, by_key_id, fingerprint }
+    }
+
+    /// The same keys, of which these are revoked.
+    pub(crate) fn with_revoked(mut self, key_ids: &BTreeSet<String>) -> Self {
+        let mut changed = false;
+        for RingKey { key, scheduled, .. } in &mut self.keys {
+            if !scheduled.revoked && key_ids.contains(key.key_id()) {
+                (scheduled.revoked, changed) = (true, true);
+            }
+        }
+        if changed {
+            self.fingerprint = fingerprint(&self.keys);
+        }
+        self
     }
 
     /// The key that signs at `now`.

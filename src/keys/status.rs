@@ -168,7 +168,7 @@ impl RefreshState {
         match result {
             Ok(report) => Self {
                 refreshed_at: Some(now),
-                failure: None,
+                failure: report.failure.as_ref().map(ToString::to_string),
                 skipped: report.skipped.clone(),
                 blocked: report.blocked.clone(),
             },

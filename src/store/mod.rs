@@ -119,6 +119,9 @@ pub enum Insertion {
     Inserted,
     /// Another was there first: its value.
     Exists(Zeroizing<Vec<u8>>),
+    /// Something that can't be an entry stands in its place, for the reason given: nothing can be
+    /// written there until it is removed.
+    Unreadable(String),
 }
 
 /// A named value in a store. The value may hold secrets: it is zeroized and never printed.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::claims::Registered;
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
+use crate::keys::KeyTimes;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
@@ -12,7 +13,7 @@ pub(crate) struct Policy {
     pub(crate) issuer: Box<str>,
     pub(crate) audience: Box<str>,
     pub(crate) leeway: Duration,
-    /// The longest from `iat` to `exp`.
+    /// The longest from `iat` to `exp`, where the key does not say it.
     pub(crate) max_lifetime: Duration,
     /// The longest token, in bytes.
     pub(crate) max_token_bytes: usize,
@@ -27,10 +28,18 @@ pub(crate) struct Required<'c> {
 }
 
 impl Policy {
-    /// Checks everything but the signature. `now` is when the token is used.
+    /// The longest life of a token of this key. Replicas with different settings agree on it,
+    /// since it is the key's.
+    pub(crate) fn lifetime_of(&self, times: &KeyTimes) -> Duration {
+        times.token_lifetime().unwrap_or(self.max_lifetime)
+    }
+
+    /// Checks everything but the signature, which is of a key with these times. `now` is when the
+    /// token is used.
     pub(crate) fn check<'c>(
         &self,
         claims: &'c Registered<'_>,
+        times: &KeyTimes,
         now: Timestamp,
     ) -> Result<Required<'c>, RejectionKind> {
         let issuer = claims.iss.as_ref().ok_or(MissingClaim("iss"))?;
@@ -53,7 +62,7 @@ impl Policy {
         if expires_at <= issued_at {
             return Err(InvalidClaim("exp"));
         }
-        if expires_at - issued_at > self.max_lifetime {
+        if expires_at - issued_at > self.lifetime_of(times) {
             return Err(LifetimeTooLong);
         }
         // "On or after" (RFC 7519, section 4.1.4).

@@ -60,7 +60,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
         ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
         ReadError::Application => RejectionKind::ForeignClaims,
     })?;
-    let required = policy.check(&registered, now)?;
+    let required = policy.check(&registered, &ring_key.scheduled.times, now)?;
     Ok(Verified {
         subject: required.subject.into(),
         token_id: required.token_id.into(),

@@ -10,11 +10,12 @@ use tower::{BoxError, Layer, Service, service_fn};
 use tower_jwt_session::layer::{Guard, HeadersOnly};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{IssueSession, Session, Sessions};
-use tower_test::mock::{Handle, Mock, spawn_layer};
+use tower_test::mock::{Handle, Mock, SendResponse, spawn_layer};
 
 use crate::web::*;
 
 type Inner = Mock<Request<Body>, Response<Body>>;
+type InnerHandle = Handle<Request<Body>, Response<Body>>;
 
 /// Tokens of alice and requests made of them.
 struct Alice(Sessions<User>);
@@ -33,13 +34,19 @@ fn empty(request: Builder) -> Request<Body> {
     request.body(Body::empty()).unwrap()
 }
 
+/// The request that has just reached the service inside, and where to reply; not a moment later.
+fn received(handle: &mut InnerHandle) -> (Request<Body>, SendResponse<Response<Body>>) {
+    let Poll::Ready(Some(call)) = handle.poll_request() else { panic!("no request came through") };
+    call
+}
+
 /// What holds for each layer around a service that can be kept unready.
 async fn keeps_the_contract<L>(alice: &Alice, layer: L)
 where
     L: Layer<Inner>,
     L::Service: Service<Request<Body>, Response = Response<Body>, Error = BoxError>,
 {
-    let (mut service, mut handle): (_, Handle<Request<Body>, Response<Body>>) = spawn_layer(layer);
+    let (mut service, mut handle): (_, InnerHandle) = spawn_layer(layer);
 
     // Unready inside is unready outside, and the task is woken when that changes.
     handle.allow(0);
@@ -50,7 +57,7 @@ where
 
     // The one that was polled is called: the mock panics if its clone is.
     let answer = service.call(alice.request());
-    let (request, reply) = handle.next_request().await.unwrap();
+    let (request, reply) = received(&mut handle);
     assert_eq!(request.uri().path(), "/");
     assert!(service.poll_ready::<Request<Body>>().is_pending(), "one call was allowed");
     reply.send_response(Response::new(Body::from("inner")));
@@ -60,7 +67,7 @@ where
     handle.allow(1);
     assert!(service.poll_ready::<Request<Body>>().is_ready());
     let answer = service.call(alice.request());
-    let (_, reply) = handle.next_request().await.unwrap();
+    let (_, reply) = received(&mut handle);
     reply.send_error("the call failed");
     assert_eq!(answer.await.unwrap_err().to_string(), "the call failed");
 
@@ -85,7 +92,7 @@ where
 
     assert!(service.poll_ready::<Request<Body>>().is_ready());
     let answer = service.call(alice.request());
-    let (_, reply) = handle.next_request().await.unwrap();
+    let (_, reply) = received(&mut handle);
     reply.send_response(Response::new(Body::empty()));
     assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
 }
@@ -136,7 +143,7 @@ async fn the_inner_service_is_called_at_once_and_not_when_the_future_is_polled()
     let (mut service, mut handle) = spawn_layer::<_, Response<Body>, _>(alice.0.layer());
     assert!(service.poll_ready::<Request<Body>>().is_ready());
     let _unpolled = service.call(alice.request());
-    let (request, _) = handle.next_request().await.unwrap();
+    let (request, _) = received(&mut handle);
     assert!(Session::<User>::of_request(&request).is_some());
 }
 

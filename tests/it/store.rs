@@ -188,6 +188,7 @@ async fn one_of_many_racers_wins(replicas: Replicas) {
             match outcome {
                 Insertion::Inserted => winners.push(own),
                 Insertion::Exists(value) => seen.push(value.to_vec()),
+                Insertion::Unreadable(reason) => panic!("{reason}"),
             }
         }
         let [winner] = winners.as_slice() else {
@@ -776,6 +777,7 @@ mod file_store_only {
                 Insertion::Exists(value) => {
                     println!("lost {round} {}", String::from_utf8_lossy(&value));
                 }
+                Insertion::Unreadable(reason) => panic!("{reason}"),
             }
         }
     }

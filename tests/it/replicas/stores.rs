@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Barrier, Notify};
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, SealingNeed, MemoryStore, Store, StoreError, StoreFuture,
+    Entry, EntryName, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreError, StoreFuture,
 };
 
 use super::RING;

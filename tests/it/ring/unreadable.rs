@@ -36,7 +36,9 @@ fn damages() -> [(&'static str, Damage); 9] {
                 record["entry"]["times"]["verifies_until"].clone();
         }),
         ("its key is damaged", |record| record["entry"]["material"]["unsealed"] = json!("+/==")),
-        ("the private key was refused", |record| record["entry"]["material"]["unsealed"] = json!("AAAA")),
+        ("the private key was refused", |record| {
+            record["entry"]["material"]["unsealed"] = json!("AAAA")
+        }),
         ("its key ID is not that of its key", |record| record["entry"]["kid"] = json!("other")),
         ("its name is not that of its content", |record| record["entry"]["generation"] = json!(7)),
         ("its name is not that of its content", |record| {

@@ -15,7 +15,6 @@ async fn let_run() {
 }
 
 #[tokio::test]
-#[ignore = "fails: the mark counts only after the store was asked"]
 async fn a_leaked_key_is_revoked_here_before_the_store_answers() {
     for hanging in [Operation::Load, Operation::Insert] {
         let store = TestStore::new();
@@ -37,7 +36,6 @@ async fn a_leaked_key_is_revoked_here_before_the_store_answers() {
 }
 
 #[tokio::test]
-#[ignore = "fails: a revocation waits for the refresh that is under way"]
 async fn a_leaked_key_is_revoked_here_while_a_refresh_hangs() {
     let store = TestStore::new();
     let replica = Arc::new(Replica::open(store.clone(), START).await);
@@ -64,7 +62,6 @@ async fn a_leaked_key_is_revoked_here_while_a_refresh_hangs() {
 
 /// As when the client of an administrative route goes away.
 #[tokio::test]
-#[ignore = "fails: the mark counts only after the store was asked"]
 async fn a_revocation_whose_caller_went_away_stands() {
     let store = TestStore::new();
     let replica = Arc::new(Replica::open(store.clone(), START).await);
@@ -84,7 +81,6 @@ async fn a_revocation_whose_caller_went_away_stands() {
 
 /// Otherwise the refresh bound does not hold: each write may take as long as an insert may.
 #[tokio::test]
-#[ignore = "fails: a refresh publishes only when it has ended"]
 async fn what_was_read_counts_before_anything_is_written() {
     let content = TestStore::new();
     let other = Replica::open(content.clone(), START).await;
@@ -109,7 +105,6 @@ async fn what_was_read_counts_before_anything_is_written() {
 
 /// The order matters to a newcomer that opens in between, or if the store fails again.
 #[tokio::test]
-#[ignore = "fails: keys are put back before their marks"]
 async fn a_revoked_key_is_put_back_after_its_revocation() {
     for inserts in 0..4 {
         let store = TestStore::new();
@@ -126,7 +121,6 @@ async fn a_revoked_key_is_put_back_after_its_revocation() {
 }
 
 #[tokio::test]
-#[ignore = "fails: an equal value is taken for another"]
 async fn a_key_already_in_the_store_is_not_put_beside() {
     let content = TestStore::new();
     let stores = [content.sibling(), content.sibling()];
@@ -144,7 +138,6 @@ async fn a_key_already_in_the_store_is_not_put_beside() {
 }
 
 #[tokio::test]
-#[ignore = "fails: `rotate_now` returns before it publishes"]
 async fn an_operation_that_fails_after_its_read_publishes_what_it_read() {
     let content = TestStore::new();
     let other = Replica::open(content.clone(), START).await;

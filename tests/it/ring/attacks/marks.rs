@@ -8,7 +8,6 @@ use crate::replicas::{
 };
 
 #[tokio::test]
-#[ignore = "fails: marks are put back whatever became of their keys"]
 async fn no_mark_outlives_its_key() {
     let store = TestStore::new();
     let fast = Replica::open(store.clone(), START + SKEW).await;
@@ -31,7 +30,6 @@ async fn no_mark_outlives_its_key() {
 }
 
 #[tokio::test]
-#[ignore = "fails: the earlier mark never reaches the store"]
 async fn replicas_that_retired_a_key_apart_agree_when() {
     let store = TestStore::new();
     let one = Replica::open(store.clone(), START).await;
@@ -46,7 +44,6 @@ async fn replicas_that_retired_a_key_apart_agree_when() {
 }
 
 #[tokio::test]
-#[ignore = "fails: tells its own time, not that of the mark that won"]
 async fn a_rotation_tells_the_time_that_stands() {
     let content = TestStore::new();
     let stores = [content.sibling(), content.sibling()];
@@ -66,7 +63,6 @@ async fn a_rotation_tells_the_time_that_stands() {
 
 /// A key that another configuration gave a longer lead is not ready as early as ours would be.
 #[tokio::test]
-#[ignore = "fails: forgets the successor's own `propagated`"]
 async fn a_key_is_not_retired_before_its_successor_may_sign() {
     let store = TestStore::new();
     // A period so short that both successors are made at the birth.
@@ -83,7 +79,6 @@ async fn a_key_is_not_retired_before_its_successor_may_sign() {
 }
 
 #[tokio::test]
-#[ignore = "fails: each adds a period to the schedule"]
 async fn rotations_by_hand_do_not_lengthen_the_life_of_later_keys() {
     let replica = Replica::open(TestStore::new(), START).await;
     let mut now = START;
