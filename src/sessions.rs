@@ -178,7 +178,7 @@ impl<C: SessionClaims> Sessions<C> {
         let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
         let issued_at = whole(now);
         let times = &key.scheduled.times;
-        let longest = inner.policy.lifetime_of(times);
+        let longest = inner.policy.issued_lifetime(times);
         let expires_at = (issued_at + inner.idle_lifetime.min(longest))
             .min(claims.auth_time + inner.absolute_lifetime)
             .min(times.verifies_until - inner.policy.leeway);

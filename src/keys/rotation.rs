@@ -251,8 +251,11 @@ impl RotationPolicy {
             // A key whose predecessor is retired or revoked begins before its time, and ends so.
             [only] => {
                 let retired = keys.iter().filter_map(|key| key.retire_at).max();
-                let begins = only.times.signs_from.min(retired.unwrap_or(now).max(now));
-                only.times.signs_until.min(begins + self.signing_period).max(ready)
+                let early = retired.unwrap_or(now).max(now).max(only.times.propagated);
+                let begins = only.times.signs_from.min(early);
+                let ends = only.times.signs_until.min(begins + self.signing_period);
+                // Never before its predecessor's own time, so that keys end in their order.
+                ends.max(only.times.signs_from).max(ready)
             }
             [.., last] => last.times.signs_until.max(ready),
         };

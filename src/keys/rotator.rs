@@ -135,7 +135,7 @@ impl Rotator {
     ) -> Result<(), RingError> {
         let limit = self.policy.insert_timeout;
         tokio::time::timeout(limit, self.write(ledger, report, due)).await.unwrap_or_else(|_| {
-            Err(StoreError::new(format!("writing to the store took longer than {limit:?}")).into())
+            Err(StoreError::new(format!("writing an entry took longer than {limit:?}")).into())
         })
     }
 

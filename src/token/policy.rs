@@ -34,6 +34,15 @@ impl Policy {
         times.token_lifetime().unwrap_or(self.max_lifetime)
     }
 
+    /// The longest life that a token of this key is given: what is accepted, less the clocks'
+    /// difference that it includes.
+    pub(crate) fn issued_lifetime(&self, times: &KeyTimes) -> Duration {
+        match times.token_lifetime() {
+            Some(lifetime) => lifetime.saturating_sub(self.leeway),
+            None => self.max_lifetime,
+        }
+    }
+
     /// Checks everything but the signature, which is of a key with these times. `now` is when the
     /// token is used.
     pub(crate) fn check<'c>(

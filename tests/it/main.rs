@@ -2,11 +2,21 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod cross_site;
 mod derived;
+mod extractors;
+mod issuing;
 mod jwks;
+mod layers;
+mod odd_wiring;
+mod readiness;
+mod renewal;
 mod replicas;
+mod respond;
 mod ring;
 mod schedule;
 mod sealing;
 mod static_keys;
 mod store;
+mod transports;
+mod web;

@@ -39,7 +39,7 @@ async fn replicas_that_retired_a_key_apart_agree_when() {
     store.purge().await;
     two.clock.advance(seconds(20));
     two.ring.rotate_now().await.expect("rotates");
-    pass(&[&one, &two], 2 * REFRESH).await;
+    pass(&[&one, &two], 3 * REFRESH).await;
     assert_converged(&[&one, &two]);
 }
 
