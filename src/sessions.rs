@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -115,6 +116,15 @@ impl<C: SessionClaims> Sessions<C> {
         )
     }
 
+    /// The `Set-Cookie` field that carries a token, where no layer does it.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no cookie transport, or name and value are too long for a cookie.
+    pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, IssueError> {
+        self.transports().cookie_of(token.as_str())
+    }
+
     /// Validates a token as it came from a client.
     ///
     /// # Errors
@@ -137,13 +147,17 @@ impl<C: SessionClaims> Sessions<C> {
     /// happen yet.
     pub async fn end(&self, session: &Session<C>) -> Result<EndSession, EndError> {
         tracing::debug!(session_id = session.session_id(), "a session ends");
-        Ok(EndSession::new())
+        Ok(EndSession::new(self.transports().clearing_cookie()))
     }
 
     /// Issues the session anew, with its ID and its login's time, if it is past half of its
     /// lifetime and that gains anything.
     pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
+        let latest = session.authenticated_at() + self.0.absolute_lifetime;
+        if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
+            return Err(IssueError::LifetimeReached);
+        }
         let token_id = random_id()?;
         let token = self.sign(
             now,

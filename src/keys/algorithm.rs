@@ -347,8 +347,12 @@ fn check_curve_point(ecdsa: &Ecdsa, point: &[u8]) -> Result<(), KeyError> {
 /// Refuses moduli outside 2048 to 8192 bits and exponents that are even, below 3 or past 33 bits:
 /// the limits that `ring` puts to a verification.
 fn check_rsa(components: &rsa::PublicKeyComponents<Vec<u8>>) -> Result<(), KeyError> {
+    // RFC 7518, section 6.3.1: the least number of octets.
+    if components.n.first() == Some(&0) || components.e.first() == Some(&0) {
+        return Err(KeyError::InvalidPublicKey);
+    }
     let bits = |number: &[u8]| match number.first() {
-        None | Some(0) => 0,
+        None => 0,
         Some(first) => number.len() * 8 - first.leading_zeros() as usize,
     };
     let modulus = bits(&components.n);

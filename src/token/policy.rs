@@ -61,8 +61,11 @@ impl Policy {
         }
         let subject = claims.sub.as_ref().ok_or(MissingClaim("sub"))?;
         let token_id = claims.jti.as_ref().ok_or(MissingClaim("jti"))?;
-        for (name, text) in [("sub", subject), ("jti", token_id)] {
-            if text.is_empty() {
+        // What is empty names nobody and nothing; and all such would be one.
+        for (name, text) in
+            [("sub", Some(subject)), ("jti", Some(token_id)), ("sid", claims.sid.as_ref())]
+        {
+            if text.is_some_and(|text| text.is_empty()) {
                 return Err(InvalidClaim(name));
             }
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod codec;
 mod cross_site;
 mod derived;
 mod extractors;
@@ -9,6 +10,7 @@ mod issuing;
 mod jwks;
 mod layers;
 mod odd_wiring;
+mod policy;
 mod readiness;
 mod renewal;
 mod replicas;
@@ -20,3 +22,4 @@ mod static_keys;
 mod store;
 mod transports;
 mod web;
+mod wiring_mistakes;

@@ -147,7 +147,7 @@ fn a_key_in_the_header_is_not_used() {
 
 #[test]
 fn a_key_id_is_only_compared() {
-    let long = "k".repeat(4000);
+    let long = "k".repeat(600);
     for kid in [
         "",
         "../../../../../../dev/null",
