@@ -242,8 +242,8 @@ impl Source for Channel {
     }
 
     async fn next((listener, pool): &mut Self::Connection) -> Result<String, StoreError> {
-        let heard = pool.close_event().do_until(listener.try_recv()).await.flatten();
-        match heard.map_err(failed(LISTEN))? {
+        let heard = pool.close_event().do_until(listener.try_recv()).await;
+        match heard.and_then(|heard| heard).map_err(failed(LISTEN))? {
             Some(message) => Ok(message.payload().to_owned()),
             None => Err(StoreError::new("the connection that listens to PostgreSQL was lost")),
         }
