@@ -105,6 +105,8 @@
 //! |---|---|---|
 //! | `axum` | yes | extractors, responses, the JWKS route |
 //! | `cookie` | yes | the cookie transport and its guard against cross-site requests |
+//! | `postgres` | | a store in PostgreSQL (`store::PostgresStore`); needs Rust 1.94 |
+//! | `redis` | | a store in Redis or Valkey (`store::RedisStore`) |
 //! | `test-util` | | a manual clock, fixed keys and token minting, for tests |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::{Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreError, StoreFuture};
+use super::{Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreFuture};
 
 type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
 
@@ -94,14 +94,7 @@ impl Store for MemoryStore {
 
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
         Box::pin(async move {
-            if entry.value.len() > Entry::MAX_BYTES {
-                return Err(StoreError::new(format!(
-                    "could not insert {}: its value has {} bytes, more than {}",
-                    entry.name,
-                    entry.value.len(),
-                    Entry::MAX_BYTES,
-                )));
-            }
+            entry.check_length()?;
             let mut rings = self.rings();
             let ring = rings.entry(ring.to_owned()).or_default();
             if let Some(value) = ring.get(&entry.name) {

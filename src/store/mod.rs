@@ -13,7 +13,13 @@
 //! decided by the ring alone, so that every store is small and all behave alike.
 
 mod file;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod listener;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::fmt;
 use std::future::Future;
@@ -22,6 +28,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresStore;
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 pub use file::{FileStore, FileStoreBuilder};
 pub use memory::MemoryStore;
 
@@ -103,6 +113,26 @@ pub struct Loaded {
     pub skipped: Vec<Skipped>,
 }
 
+#[cfg(any(feature = "postgres", feature = "redis"))]
+impl Loaded {
+    /// Takes what stands in `place` under `name`: as an entry, or as skipped.
+    fn take(&mut self, place: &str, name: &str, length: usize, value: Vec<u8>) {
+        let value = Zeroizing::new(value);
+        let mut skip = |reason| {
+            // Whatever stands there shall not fill a log.
+            let start: String = name.chars().take(128).collect();
+            self.skipped.push(Skipped { name: format!("{place} {start:?}"), reason });
+        };
+        match EntryName::parse(name) {
+            None => skip("is not an entry's name".to_owned()),
+            Some(_) if length > Entry::MAX_BYTES => {
+                skip(format!("has {length} bytes, more than {}", Entry::MAX_BYTES));
+            }
+            Some(name) => self.entries.push(Entry { name, value }),
+        }
+    }
+}
+
 /// Something in a store that is not served: where, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
@@ -136,6 +166,19 @@ pub struct Entry {
 impl Entry {
     /// The length that no entry's value exceeds: 64 KiB. A store may skip what is longer.
     pub const MAX_BYTES: usize = 64 * 1024;
+
+    /// Refuses a value that is too long.
+    fn check_length(&self) -> Result<(), StoreError> {
+        let length = self.value.len();
+        if length > Self::MAX_BYTES {
+            return Err(StoreError::new(format!(
+                "could not insert {}: its value has {length} bytes, more than {}",
+                self.name,
+                Self::MAX_BYTES,
+            )));
+        }
+        Ok(())
+    }
 }
 
 impl fmt::Debug for Entry {

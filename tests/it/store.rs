@@ -2,28 +2,16 @@
 //!
 //! A further store joins with one line: `contract!(name, factory)`.
 
-use std::any::Any;
+#[macro_use]
+pub(crate) mod contract;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::Barrier;
-use tower_jwt_session::store::{
-    Entry, EntryName, FileStore, Insertion, Loaded, MemoryStore, Store,
-};
+use tower_jwt_session::store::{Entry, EntryName, FileStore, Insertion, MemoryStore, Store};
 
-/// The handles of as many replicas to one store, which is fresh and empty.
-struct Replicas {
-    stores: [Arc<dyn Store>; 4],
-    /// Dropped after the stores: what the store is kept in.
-    _place: Box<dyn Any + Send>,
-}
-
-impl Replicas {
-    fn handles(&self) -> [&dyn Store; 4] {
-        self.stores.each_ref().map(AsRef::as_ref)
-    }
-}
+use contract::{Replicas, content, entry, held, insert, name};
 
 async fn memory() -> Replicas {
     let store = MemoryStore::new();
@@ -38,25 +26,17 @@ async fn file() -> Replicas {
 
 macro_rules! contract {
     ($store:ident, $factory:path) => {
-        contract!($store, $factory =>
-            an_unknown_ring_is_empty,
-            every_replica_loads_what_one_inserts,
-            the_first_insert_wins,
-            an_insert_may_be_repeated,
-            what_is_removed_is_gone,
-            rings_do_not_see_each_other,
-            values_and_names_are_exact,
-            a_value_that_is_too_long_is_refused,
-            one_of_many_racers_wins,
-            readers_see_whole_values,
-        );
+        promises!(tests $store, $factory);
     };
-    ($store:ident, $factory:path => $($promise:ident),+ $(,)?) => {
+}
+
+macro_rules! tests {
+    ([$store:ident, $factory:path] $($promise:ident)+) => {
         mod $store {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
                 async fn $promise() {
-                    super::$promise($factory().await).await;
+                    super::contract::$promise($factory().await).await;
                 }
             )+
         }
@@ -65,175 +45,6 @@ macro_rules! contract {
 
 contract!(memory_store, super::memory);
 contract!(file_store, super::file);
-
-async fn an_unknown_ring_is_empty(replicas: Replicas) {
-    let [store, ..] = replicas.handles();
-    assert_eq!(content(store, "unknown").await, BTreeMap::new());
-    store.remove("unknown", &name("a")).await.expect("a missing entry is removed");
-    assert_eq!(content(store, "unknown").await, BTreeMap::new());
-}
-
-async fn every_replica_loads_what_one_inserts(replicas: Replicas) {
-    let [one, ..] = replicas.handles();
-    assert_eq!(insert(one, "ring", "a", b"1").await, Insertion::Inserted);
-    assert_eq!(insert(one, "ring", "b", b"2").await, Insertion::Inserted);
-    for store in replicas.handles() {
-        let expected = BTreeMap::from([held("a", b"1"), held("b", b"2")]);
-        assert_eq!(content(store, "ring").await, expected);
-    }
-}
-
-async fn the_first_insert_wins(replicas: Replicas) {
-    let [one, two, ..] = replicas.handles();
-    assert_eq!(insert(one, "ring", "a", b"1").await, Insertion::Inserted);
-    for store in [one, two] {
-        let second = insert(store, "ring", "a", b"other").await;
-        assert_eq!(second, Insertion::Exists(b"1".to_vec().into()));
-        assert_eq!(content(store, "ring").await, BTreeMap::from([held("a", b"1")]));
-    }
-}
-
-/// After an error a writer can't know whether its value was written, and tries again.
-async fn an_insert_may_be_repeated(replicas: Replicas) {
-    let [one, two, ..] = replicas.handles();
-    insert(one, "ring", "a", b"1").await;
-    for store in [one, two] {
-        let repeated = insert(store, "ring", "a", b"1").await;
-        let same = Insertion::Exists(b"1".to_vec().into());
-        assert!(repeated == Insertion::Inserted || repeated == same);
-        assert_eq!(content(store, "ring").await, BTreeMap::from([held("a", b"1")]));
-    }
-}
-
-async fn what_is_removed_is_gone(replicas: Replicas) {
-    let [one, two, three, ..] = replicas.handles();
-    insert(one, "ring", "a", b"1").await;
-    insert(one, "ring", "b", b"2").await;
-    for store in [one, two] {
-        store.remove("ring", &name("a")).await.expect("removes");
-        assert_eq!(content(three, "ring").await, BTreeMap::from([held("b", b"2")]));
-    }
-    assert_eq!(insert(two, "ring", "a", b"3").await, Insertion::Inserted);
-    let expected = BTreeMap::from([held("a", b"3"), held("b", b"2")]);
-    assert_eq!(content(one, "ring").await, expected);
-}
-
-async fn rings_do_not_see_each_other(replicas: Replicas) {
-    let [one, two, ..] = replicas.handles();
-    let rings = ["a", "a.b", "a-b", "a_b", "ab", "b"];
-    for ring in rings {
-        let inserted = insert(one, ring, "x", ring.as_bytes()).await;
-        assert_eq!(inserted, Insertion::Inserted, "{ring}");
-    }
-    two.remove("a", &name("x")).await.expect("removes");
-    assert_eq!(content(one, "a").await, BTreeMap::new());
-    for ring in &rings[1..] {
-        let expected = BTreeMap::from([held("x", ring.as_bytes())]);
-        assert_eq!(content(two, ring).await, expected, "{ring}");
-    }
-}
-
-async fn values_and_names_are_exact(replicas: Replicas) {
-    let [one, two, ..] = replicas.handles();
-    let long_ring = "r".repeat(64);
-    let all_bytes: Vec<u8> = (0..=255).collect();
-    let longest = all_bytes.repeat(Entry::MAX_BYTES / 256);
-    assert_eq!(longest.len(), Entry::MAX_BYTES);
-    let long_name = "n".repeat(128);
-    let values: [(&str, &[u8]); 6] = [
-        ("empty", b""),
-        ("0", b"\0"),
-        ("line", b"{\"a\": 1}\r\n"),
-        ("-_09azAZ", &all_bytes),
-        ("longest", &longest),
-        (&long_name, &longest),
-    ];
-    for (entry, value) in values {
-        let inserted = insert(one, &long_ring, entry, value).await;
-        assert_eq!(inserted, Insertion::Inserted, "{entry}");
-        let lost = insert(two, &long_ring, entry, b"other").await;
-        assert_eq!(lost, Insertion::Exists(value.to_vec().into()), "{entry}");
-    }
-    let expected = values.map(|(entry, value)| held(entry, value)).into();
-    assert!(content(two, &long_ring).await == expected);
-}
-
-async fn a_value_that_is_too_long_is_refused(replicas: Replicas) {
-    let [one, two, ..] = replicas.handles();
-    let long = vec![b'x'; Entry::MAX_BYTES + 1];
-    let refused = one.insert("ring", &entry("a", &long)).await;
-    refused.expect_err("longer than a value may be");
-    assert_eq!(content(two, "ring").await, BTreeMap::new());
-    assert_eq!(insert(two, "ring", "a", b"1").await, Insertion::Inserted);
-}
-
-async fn one_of_many_racers_wins(replicas: Replicas) {
-    for round in 0..200 {
-        let start = Arc::new(Barrier::new(replicas.stores.len()));
-        let racers = replicas.stores.iter().enumerate().map(|(racer, store)| {
-            let (store, start) = (Arc::clone(store), Arc::clone(&start));
-            tokio::spawn(async move {
-                let own = format!("the value of racer {racer} in round {round}").into_bytes();
-                start.wait().await;
-                let outcome = insert(store.as_ref(), "ring", &format!("g-{round}"), &own).await;
-                let read = content(store.as_ref(), "ring").await;
-                (own, outcome, read)
-            })
-        });
-        let mut winners = Vec::new();
-        let mut seen = Vec::new();
-        for racer in racers.collect::<Vec<_>>() {
-            let (own, outcome, mut read) = racer.await.expect("a racer ends");
-            seen.extend(read.remove(&format!("g-{round}")));
-            match outcome {
-                Insertion::Inserted => winners.push(own),
-                Insertion::Exists(value) => seen.push(value.to_vec()),
-                Insertion::Unreadable(reason) => panic!("{reason}"),
-            }
-        }
-        let [winner] = winners.as_slice() else {
-            panic!("{} winners in round {round}", winners.len());
-        };
-        // Four reads after the insert, and three losers.
-        assert_eq!(seen.len(), 7, "round {round}");
-        assert!(seen.iter().all(|value| value == winner), "round {round}");
-    }
-}
-
-async fn readers_see_whole_values(replicas: Replicas) {
-    let [reader, writers @ ..] = replicas.stores.clone();
-    let writing = Arc::new(AtomicUsize::new(writers.len()));
-    let writers: Vec<_> = writers
-        .into_iter()
-        .enumerate()
-        .map(|(writer, store)| {
-            let writing = Arc::clone(&writing);
-            tokio::spawn(async move {
-                for number in 0..20_u8 {
-                    let value = vec![number; Entry::MAX_BYTES];
-                    insert(store.as_ref(), "ring", &format!("{number}-{writer}"), &value).await;
-                }
-                writing.fetch_sub(1, Ordering::SeqCst);
-            })
-        })
-        .collect();
-    loop {
-        let last = writing.load(Ordering::SeqCst) == 0;
-        let read = content(reader.as_ref(), "ring").await;
-        for (entry, value) in &read {
-            let number = entry.split('-').next().and_then(|n| n.parse().ok());
-            assert!(value.len() == Entry::MAX_BYTES, "{entry} is cut short");
-            assert!(value.iter().all(|b| Some(*b) == number), "{entry} is torn");
-        }
-        if last {
-            assert_eq!(read.len(), 60);
-            break;
-        }
-    }
-    for writer in writers {
-        writer.await.expect("a writer ends");
-    }
-}
 
 #[test]
 fn an_entry_name_is_safe_in_a_path() {
@@ -249,34 +60,6 @@ fn an_entry_does_not_print_its_value() {
     let printed = format!("{:?}", entry("name", b"secret"));
     assert!(printed.contains("name"));
     assert!(!printed.contains("secret") && !printed.contains("115"));
-}
-
-fn name(name: &str) -> EntryName {
-    EntryName::parse(name).expect("an entry's name")
-}
-
-fn entry(of: &str, value: &[u8]) -> Entry {
-    Entry { name: name(of), value: value.to_vec().into() }
-}
-
-fn held(name: &str, value: &[u8]) -> (String, Vec<u8>) {
-    (name.to_owned(), value.to_vec())
-}
-
-async fn insert(store: &dyn Store, ring: &str, of: &str, value: &[u8]) -> Insertion {
-    let inserted = store.insert(ring, &entry(of, value)).await;
-    inserted.expect("inserts")
-}
-
-/// What a ring holds, when nothing is skipped and no name comes twice.
-async fn content(store: &dyn Store, ring: &str) -> BTreeMap<String, Vec<u8>> {
-    let Loaded { entries, skipped, .. } = store.load(ring).await.expect("loads");
-    assert_eq!(skipped, []);
-    let count = entries.len();
-    let content: BTreeMap<_, _> =
-        entries.iter().map(|entry| held(entry.name.as_str(), &entry.value)).collect();
-    assert_eq!(content.len(), count, "a name comes twice");
-    content
 }
 
 /// What the file store has beside the contract.

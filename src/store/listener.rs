@@ -1,0 +1,204 @@
+//! Listens for the changes that other replicas tell of, and wakes whoever follows a ring.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::StoreError;
+
+/// Where the changes of all rings of a store can be heard. A clone listens at the same place.
+pub(super) trait Source: Clone + Send + Sync + 'static {
+    type Connection: Send;
+
+    /// Connects, and listens from then on.
+    fn connect(&self) -> impl Future<Output = Result<Self::Connection, StoreError>> + Send;
+
+    /// Waits for the next change and says in which ring. Nothing is lost if it is dropped.
+    fn next(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<String, StoreError>> + Send;
+
+    /// Asks for a sign of life.
+    fn ping(
+        connection: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+}
+
+/// One connection that listens for all clones of a store, while any is left.
+///
+/// 1. The task that holds it is started by the first call of [`changed`](Self::changed).
+/// 2. It is tried for signs of life, and a lost one is made anew, with pauses that grow.
+/// 3. Whatever was told while there was none is lost. So every new connection wakes everyone.
+pub(super) struct Listener<S: Source> {
+    shared: Arc<Shared<S>>,
+    /// The versions at which `changed` last returned to this handle.
+    seen: Mutex<HashMap<Box<str>, u64>>,
+}
+
+struct Shared<S> {
+    source: S,
+    board: Arc<Mutex<Board>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The versions of the rings that somebody follows.
+#[derive(Default)]
+struct Board {
+    rings: HashMap<Box<str>, watch::Sender<u64>>,
+    listening: bool,
+}
+
+impl<S: Source> Listener<S> {
+    pub(super) fn new(source: S) -> Self {
+        let shared = Shared { source, board: Arc::default(), task: Mutex::default() };
+        Self { shared: Arc::new(shared), seen: Mutex::default() }
+    }
+
+    /// Waits until something may have changed in `ring` since this last returned to this handle.
+    pub(super) async fn changed(&self, ring: &str) {
+        let mut versions = lock(&self.shared.board).follow(ring);
+        self.shared.start();
+        let seen = lock(&self.seen).get(ring).copied().unwrap_or_default();
+        // The sender lives as long as this handle.
+        if let Ok(version) = versions.wait_for(|version| *version != seen).await {
+            lock(&self.seen).insert(ring.into(), *version);
+        }
+    }
+}
+
+/// A clone has seen nothing yet: its first call returns as soon as the connection listens.
+impl<S: Source> Clone for Listener<S> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), seen: Mutex::default() }
+    }
+}
+
+impl<S: Source> fmt::Debug for Listener<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
+}
+
+impl<S: Source> Shared<S> {
+    /// Starts the task unless it runs. One ends early only with the runtime it was started on.
+    fn start(&self) {
+        let mut task = lock(&self.task);
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
+            let listening = listen(self.source.clone(), Arc::clone(&self.board));
+            *task = Some(tokio::spawn(listening));
+        }
+    }
+}
+
+impl<S> Drop for Shared<S> {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.task).take() {
+            task.abort();
+        }
+    }
+}
+
+impl Board {
+    fn follow(&mut self, ring: &str) -> watch::Receiver<u64> {
+        // What was told before anyone followed the ring was not noted.
+        let version = || watch::Sender::new(u64::from(self.listening));
+        self.rings.entry(ring.into()).or_insert_with(version).subscribe()
+    }
+
+    fn wake(&mut self, ring: &str) {
+        if let Some(version) = self.rings.get(ring) {
+            version.send_modify(|version| *version += 1);
+        }
+    }
+
+    /// A new connection listens: nobody knows what was told before.
+    fn listen(&mut self) {
+        self.listening = true;
+        for version in self.rings.values() {
+            version.send_modify(|version| *version += 1);
+        }
+    }
+}
+
+async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
+    let mut pause = FIRST_PAUSE;
+    let mut told = false;
+    loop {
+        let mut begun = None;
+        let failure = match within(source.connect(), "connecting").await {
+            Ok(mut connection) => {
+                begun = Some(Instant::now());
+                lock(&board).listen();
+                hear::<S>(&mut connection, &board).await
+            }
+            Err(failure) => failure,
+        };
+        lock(&board).listening = false;
+        // One that is lost as soon as it is made is no reason to hurry.
+        if begun.is_some_and(|begun| begun.elapsed() > LONGEST_PAUSE) {
+            (pause, told) = (FIRST_PAUSE, false);
+        }
+        let cause = std::error::Error::source(&failure).map(ToString::to_string);
+        if told {
+            tracing::debug!(%failure, cause, "still no word of changes");
+        } else {
+            tracing::warn!(%failure, cause, "no word of changes at present; polling goes on");
+            told = true;
+        }
+        // Up to as long again, so that replicas don't come back in step.
+        sleep(pause + pause.mul_f64(random())).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// Wakes those who follow the rings it hears of, until the connection fails.
+async fn hear<S: Source>(connection: &mut S::Connection, board: &Mutex<Board>) -> StoreError {
+    loop {
+        let heard = match timeout(QUIET, S::next(connection)).await {
+            Ok(Ok(ring)) => {
+                lock(board).wake(&ring);
+                Ok(())
+            }
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => within(S::ping(connection), "a sign of life").await,
+        };
+        if let Err(failure) = heard {
+            return failure;
+        }
+    }
+}
+
+async fn within<T>(
+    future: impl Future<Output = Result<T, StoreError>>,
+    attempt: &str,
+) -> Result<T, StoreError> {
+    timeout(LIMIT, future)
+        .await
+        .unwrap_or_else(|_| Err(StoreError::new(format!("{attempt} took longer than {LIMIT:?}"))))
+}
+
+/// A number in 0..1, of no use to secrecy.
+fn random() -> f64 {
+    let bits = RandomState::new().build_hasher().finish() >> 32;
+    bits as f64 / f64::from(u32::MAX)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that is done under these locks panics halfway.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// How long a connection may be silent before it is asked for a sign of life.
+const QUIET: Duration = Duration::from_secs(15);
+/// How long connecting, and a sign of life, may take.
+const LIMIT: Duration = Duration::from_secs(5);

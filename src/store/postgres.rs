@@ -1,0 +1,323 @@
+//! A store in PostgreSQL: a row per entry.
+
+use std::fmt;
+use std::future::Future;
+
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{Executor, PgExecutor, PgPool, Row};
+use zeroize::Zeroizing;
+
+use super::listener::{Listener, Source};
+use super::{Entry, EntryName, Insertion, Loaded, Store, StoreError, StoreFuture};
+
+/// A [`Store`] in PostgreSQL, over the application's own pool (feature `postgres`).
+///
+/// 1. All is in one table, `tower_jwt_session_entries`, which [`migrate`](Self::migrate) makes
+///    where the pool's `search_path` leads, or the application, from
+///    [`MIGRATION`](Self::MIGRATION). A table of a newer version of this crate is refused.
+/// 2. An insert is one statement, `INSERT … ON CONFLICT DO NOTHING`, which tells the others in the
+///    same transaction (`NOTIFY`). It waits for a rival that is not done yet. If the rival won, its
+///    row may not be visible to that statement, so that another reads it, which begins after the
+///    rival's commit and surely sees it; should it have been removed by then, all begins again.
+/// 3. Replicas hear of changes on the channel `tower_jwt_session`, whose messages are the names of
+///    rings. For that a replica makes one connection with the pool's options when it first waits for
+///    a change; it is not one of the pool's.
+///
+/// # Operation
+///
+/// * This feature needs Rust 1.94, as sqlx 0.9 does; the rest of the crate is content with less.
+/// * Everyone who can read the table can read the entries, and so
+///   [`requires_sealing`](Store::requires_sealing) is true.
+/// * The role needs `SELECT`, `INSERT` and `DELETE` on the table, and `CREATE` on the schema only
+///   while the table is missing.
+/// * The pool is to lead to the server that takes writes: a standby shows entries late.
+/// * Behind a proxy that pools transactions (PgBouncer's `pool_mode = transaction`) `LISTEN` hears
+///   nothing: replicas then see changes when they poll. Such a proxy also has to support prepared
+///   statements, as PgBouncer 1.21 does with `max_prepared_statements`.
+/// * TLS is switched on by the application, beside this crate in its own `Cargo.toml`, for example
+///   with sqlx's feature `tls-rustls`.
+///
+/// ```no_run
+/// use sqlx::PgPool;
+/// use tower_jwt_session::store::{Entry, EntryName, Insertion, PostgresStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pool = PgPool::connect("postgres://app:password@postgres.example/app").await?;
+/// let replica = PostgresStore::new(pool);
+/// replica.migrate().await?;
+/// let other_replica = replica.clone();
+///
+/// let name = EntryName::parse("generation-0").ok_or("not a name")?;
+/// let entry = |value: &str| Entry {
+///     name: name.clone(),
+///     value: value.as_bytes().to_vec().into(),
+/// };
+/// let first = replica.insert("main", &entry("first")).await?;
+/// assert_eq!(first, Insertion::Inserted);
+///
+/// let second = other_replica.insert("main", &entry("second")).await?;
+/// assert_eq!(second, Insertion::Exists(entry("first").value));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: PgPool,
+    listener: Listener<Channel>,
+}
+
+impl PostgresStore {
+    /// What makes the table, for those who run their migrations by themselves. It may be run again.
+    ///
+    /// No ring's name is empty, so that the schema's version can stand in the table itself.
+    pub const MIGRATION: &'static str = r#"
+CREATE TABLE IF NOT EXISTS tower_jwt_session_entries (
+    ring text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (ring, name)
+);
+INSERT INTO tower_jwt_session_entries (ring, name, value)
+    VALUES ('', 'schema-version', '1') ON CONFLICT DO NOTHING;
+"#;
+
+    /// A store over `pool`. It does nothing before it is used.
+    pub fn new(pool: PgPool) -> Self {
+        let listener = Listener::new(Channel { pool: pool.clone() });
+        Self { pool, listener }
+    }
+
+    /// Makes the table if it is missing. Any number of replicas may do so at once.
+    ///
+    /// # Errors
+    ///
+    /// If PostgreSQL can't be reached, the role may not make the table, or there is one of a newer
+    /// version of this crate.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let attempt = "make the table tower_jwt_session_entries in PostgreSQL";
+        // Nothing to be done needs no rights, and waits for nobody.
+        match version(&self.pool).await {
+            Ok(Some(version)) => return check(&version),
+            Ok(None) => {}
+            Err(error) if is(&error, UNDEFINED_TABLE) => {}
+            Err(error) => return Err(failed(attempt)(error)),
+        }
+        let version = async {
+            let mut transaction = self.pool.begin().await?;
+            // Each statement sees what was committed before it, whatever the role's default is.
+            transaction.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
+            // `IF NOT EXISTS` alone is no protection against another who does the same.
+            sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                .bind(MIGRATION_LOCK)
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::raw_sql(Self::MIGRATION).execute(&mut *transaction).await?;
+            let version = version(&mut *transaction).await?;
+            transaction.commit().await?;
+            Ok(version)
+        };
+        check(&version.await.map_err(failed(attempt))?.unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
+    }
+}
+
+impl Store for PostgresStore {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let rows = sqlx::query(LOAD)
+                .bind(ring)
+                .bind(Entry::MAX_BYTES as i32)
+                .fetch_all(&self.pool)
+                .await
+                .map_err(|error| unread(ring, error))?;
+            let place = format!("tower_jwt_session_entries {ring:?}");
+            let (mut loaded, mut version) = (Loaded::default(), Vec::new());
+            for row in rows {
+                let columns = || {
+                    let (of, name) = (row.try_get("ring")?, row.try_get("name")?);
+                    Ok((of, name, row.try_get("length")?, row.try_get("value")?))
+                };
+                let (of, name, length, value): (&str, &str, i32, Option<Vec<u8>>) =
+                    columns().map_err(|error| unread(ring, error))?;
+                let value = value.unwrap_or_default();
+                if of == ring {
+                    let length = length.try_into().unwrap_or_default();
+                    loaded.take(&place, name, length, value);
+                } else if name == VERSION {
+                    version = value;
+                }
+            }
+            check(&version)?;
+            Ok(loaded)
+        })
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        Box::pin(async move {
+            entry.check_length()?;
+            let failed =
+                |error| failed(&format!("insert into the ring {ring} in PostgreSQL"))(error);
+            for _ in 0..ATTEMPTS {
+                let inserted = sqlx::query(INSERT)
+                    .bind(ring)
+                    .bind(entry.name.as_str())
+                    .bind(entry.value.as_slice())
+                    .bind(CHANNEL)
+                    .fetch_optional(&self.pool)
+                    .await;
+                match inserted {
+                    Ok(Some(_)) => return Ok(Insertion::Inserted),
+                    Ok(None) => {}
+                    // So it says where REPEATABLE READ is the role's default.
+                    Err(error) if is(&error, SERIALIZATION_FAILURE) => {}
+                    Err(error) => return Err(failed(error)),
+                }
+                let found: Option<(Vec<u8>,)> = sqlx::query_as(FIND)
+                    .bind(ring)
+                    .bind(entry.name.as_str())
+                    .fetch_optional(&self.pool)
+                    .await
+                    .map_err(failed)?;
+                if let Some((value,)) = found {
+                    return Ok(Insertion::Exists(Zeroizing::new(value)));
+                }
+            }
+            Err(StoreError::new(format!(
+                "could not insert into the ring {ring} in PostgreSQL: {} comes and goes",
+                entry.name
+            )))
+        })
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let remove = sqlx::query(REMOVE).bind(ring).bind(name.as_str()).execute(&self.pool);
+            let removed = remove.await.map(drop);
+            removed.map_err(failed(&format!("remove from the ring {ring} in PostgreSQL")))
+        })
+    }
+
+    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.listener.changed(ring).await;
+            Ok(())
+        })
+    }
+}
+
+/// The channel of all rings, over a connection of its own.
+#[derive(Clone)]
+struct Channel {
+    pool: PgPool,
+}
+
+impl Source for Channel {
+    type Connection = (PgListener, PgPool);
+
+    async fn connect(&self) -> Result<Self::Connection, StoreError> {
+        let listen = async {
+            // A pool that is closed was the application's word that it is done.
+            if self.pool.is_closed() {
+                return Err(sqlx::Error::PoolClosed);
+            }
+            let options = PgConnectOptions::clone(&self.pool.connect_options());
+            let single = PgPoolOptions::new()
+                .max_connections(1)
+                .max_lifetime(None)
+                .idle_timeout(None)
+                .connect_lazy_with(options);
+            let mut listener = PgListener::connect_with(&single).await?;
+            listener.eager_reconnect(false);
+            listener.listen(CHANNEL).await?;
+            Ok(listener)
+        };
+        let listener = listen.await.map_err(failed(LISTEN))?;
+        Ok((listener, self.pool.clone()))
+    }
+
+    async fn next((listener, pool): &mut Self::Connection) -> Result<String, StoreError> {
+        let heard = pool.close_event().do_until(listener.try_recv()).await;
+        match heard.and_then(|heard| heard).map_err(failed(LISTEN))? {
+            Some(message) => Ok(message.payload().to_owned()),
+            None => Err(StoreError::new("the connection that listens to PostgreSQL was lost")),
+        }
+    }
+
+    async fn ping((listener, _): &mut Self::Connection) -> Result<(), StoreError> {
+        listener.execute("SELECT 1").await.map(drop).map_err(failed(LISTEN))
+    }
+}
+
+/// What the table says its version is, if it says so.
+fn version<'c>(
+    connection: impl PgExecutor<'c> + 'c,
+) -> impl Future<Output = Result<Option<Vec<u8>>, sqlx::Error>> {
+    let version = sqlx::query_scalar(FIND).bind("").bind(VERSION);
+    version.fetch_optional(connection)
+}
+
+fn check(version: &[u8]) -> Result<(), StoreError> {
+    match str::from_utf8(version).ok().and_then(|version| version.parse::<u32>().ok()) {
+        Some(SCHEMA) => Ok(()),
+        Some(newer @ 2..) => Err(StoreError::new(format!(
+            "the table tower_jwt_session_entries in PostgreSQL has schema version {newer}, newer \
+             than {SCHEMA}, which this version of tower-jwt-session knows: update this replica"
+        ))),
+        _ => Err(StoreError::new(
+            "the table tower_jwt_session_entries in PostgreSQL has no schema version: make it with \
+             `migrate`",
+        )),
+    }
+}
+
+fn unread(ring: &str, error: sqlx::Error) -> StoreError {
+    let mend = if is(&error, UNDEFINED_TABLE) { ": make its table with `migrate`" } else { "" };
+    failed(&format!("read the ring {ring} in PostgreSQL{mend}"))(error)
+}
+
+fn failed(attempt: &str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    let context = format!("could not {attempt}");
+    move |source| StoreError::with_source(context, source)
+}
+
+fn is(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
+}
+
+const SCHEMA: u32 = 1;
+const VERSION: &str = "schema-version";
+const CHANNEL: &str = "tower_jwt_session";
+const LISTEN: &str = "listen to PostgreSQL";
+
+/// A number that nobody else locks: random.
+const MIGRATION_LOCK: i64 = 0x2c1f_9a53_7be4_06d8;
+
+/// How often an insert is tried, when the one who was first removes its entry each time.
+const ATTEMPTS: usize = 5;
+
+/// PostgreSQL's error codes (appendix A of its manual).
+const UNDEFINED_TABLE: &str = "42P01";
+const SERIALIZATION_FAILURE: &str = "40001";
+
+/// What is too long is not even sent.
+const LOAD: &str = "\
+SELECT ring, name, octet_length(value) AS length,
+    CASE WHEN octet_length(value) <= $2 THEN value END AS value
+FROM tower_jwt_session_entries WHERE ring IN ($1, '')";
+
+/// Returns a row if it has inserted.
+const INSERT: &str = "\
+WITH inserted AS (
+    INSERT INTO tower_jwt_session_entries (ring, name, value) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING RETURNING ring
+)
+SELECT pg_notify($4, ring) FROM inserted";
+
+const FIND: &str = "SELECT value FROM tower_jwt_session_entries WHERE ring = $1 AND name = $2";
+const REMOVE: &str = "DELETE FROM tower_jwt_session_entries WHERE ring = $1 AND name = $2";

@@ -1,0 +1,267 @@
+//! A store in Redis or Valkey: a hash per ring, a field per entry.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::StreamExt;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSubSink, PubSubStream};
+use redis::{Client, Cmd, FromRedisValue, RedisError, RedisResult};
+use zeroize::Zeroizing;
+
+use super::listener::{Listener, Source};
+use super::{Entry, EntryName, Insertion, Loaded, Skipped, Store, StoreError, StoreFuture};
+
+/// A [`Store`] in Redis 6 or newer, or Valkey (feature `redis`).
+///
+/// 1. The entries of a ring are the hash `{tower-jwt-session:<ring>}:entries`: the field is an
+///    entry's name. Nothing has a time to live, and no other key is touched.
+/// 2. An insert is one script, which the server runs as a whole: `HSETNX`, and then either
+///    `PUBLISH` or the value that was there first. It uses one key, so that it runs in a cluster's
+///    slot too. A user who may not publish can insert all the same.
+/// 3. Replicas hear of changes on the channel `tower-jwt-session:changed`, whose messages are the
+///    names of rings, over a second connection that they make when they first wait for a change.
+/// 4. Lost connections are made anew. A command whose connection was found dead is sent once more,
+///    which is safe: an insert that was made twice finds its own value.
+///
+/// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:entries
+/// &tower-jwt-session:changed +eval +hsetnx +hget +hgetall +hdel +publish +subscribe +ping`.
+///
+/// # Operation
+///
+/// * Everyone who can read the database can read the entries, and so
+///   [`requires_sealing`](Store::requires_sealing) is true.
+/// * The server is to keep what it was given: set `maxmemory-policy` to `noeviction` or one of
+///   `volatile-…`. Should it lose entries all the same, by eviction, a restart without persistence
+///   or a failover to a server that was behind, live replicas put them back.
+/// * Connect to the server that takes writes. After a failover the name in the URL has to lead to
+///   the new one: a connection to a server that has become a replica is made anew. Redis Cluster is
+///   reached through a proxy or an endpoint that follows the slots; Sentinel isn't asked.
+/// * TLS is switched on by the application, beside this crate in its own `Cargo.toml`, for example
+///   with `redis = { version = "1", features = ["tokio-rustls-comp"] }`; then `rediss://` works.
+///
+/// ```no_run
+/// use tower_jwt_session::store::{Entry, EntryName, Insertion, RedisStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let replica = RedisStore::connect("redis://:password@redis.example:6379/0").await?;
+/// let other_replica = replica.clone();
+///
+/// let name = EntryName::parse("generation-0").ok_or("not a name")?;
+/// let entry = |value: &str| Entry {
+///     name: name.clone(),
+///     value: value.as_bytes().to_vec().into(),
+/// };
+/// let first = replica.insert("main", &entry("first")).await?;
+/// assert_eq!(first, Insertion::Inserted);
+///
+/// let second = other_replica.insert("main", &entry("second")).await?;
+/// assert_eq!(second, Insertion::Exists(entry("first").value));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisStore {
+    server: Arc<Server>,
+    listener: Listener<Channel>,
+}
+
+struct Server {
+    client: Client,
+    /// Host and port, or the path of a socket.
+    address: String,
+    connection: ArcSwap<ConnectionManager>,
+}
+
+impl RedisStore {
+    /// Connects to the server at `url`: `redis://[user][:password@]host[:port][/database]`, or
+    /// `redis+unix:///path`. What has a meaning in a URL (`/ ? # @ %`) is written `%2F` and so on
+    /// in a password.
+    ///
+    /// # Errors
+    ///
+    /// If `url` isn't one, or the server can't be reached or refuses the user. The error never
+    /// shows the password.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        // What stands before it would be taken for the host, and shown.
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        let after_host = rest.find(['/', '?', '#']).map_or("", |end| &rest[end..]);
+        if !scheme.contains("unix") && after_host.contains('@') {
+            return Err(StoreError::new(
+                "could not read the URL of Redis: it has an @ after the host; write / as %2F, ? as \
+                 %3F and # as %23 in its password",
+            ));
+        }
+        let client = Client::open(url)
+            .map_err(|source| StoreError::with_source("could not read the URL of Redis", source))?;
+        Self::with_client(client).await
+    }
+
+    /// Connects with a client of the application's own, for example one with certificates.
+    ///
+    /// # Errors
+    ///
+    /// If the server can't be reached or refuses the user.
+    pub async fn with_client(client: Client) -> Result<Self, StoreError> {
+        let address = client.get_connection_info().addr().to_string();
+        let connection = ConnectionManager::new_with_config(client.clone(), config())
+            .await
+            .map_err(failed(format_args!("connect to Redis at {address}")))?;
+        let connection = ArcSwap::from_pointee(connection);
+        let listener = Listener::new(Channel { client: client.clone(), address: address.clone() });
+        Ok(Self { server: Arc::new(Server { client, address, connection }), listener })
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("address", &self.server.address).finish_non_exhaustive()
+    }
+}
+
+impl Store for RedisStore {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let key = key(ring);
+            let mut loaded = Loaded::default();
+            let fields: Vec<(Vec<u8>, Vec<u8>)> =
+                match self.server.query(redis::cmd("HGETALL").arg(&key)).await {
+                    Err(error) if error.code() == Some("WRONGTYPE") => {
+                        let reason = "is not a hash: remove it".to_owned();
+                        loaded.skipped.push(Skipped { name: key, reason });
+                        return Ok(loaded);
+                    }
+                    fields => fields.map_err(|error| self.server.failed("read", ring, error))?,
+                };
+            for (name, value) in fields {
+                loaded.take(&key, &String::from_utf8_lossy(&name), value.len(), value);
+            }
+            Ok(loaded)
+        })
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        Box::pin(async move {
+            entry.check_length()?;
+            let mut script = redis::cmd("EVAL");
+            script.arg(INSERT).arg(1).arg(key(ring)).arg(entry.name.as_str());
+            script.arg(entry.value.as_slice()).arg(CHANNEL).arg(ring);
+            let found: Option<Vec<u8>> = self
+                .server
+                .query(&script)
+                .await
+                .map_err(|error| self.server.failed("insert into", ring, error))?;
+            Ok(match found {
+                Some(value) => Insertion::Exists(Zeroizing::new(value)),
+                None => Insertion::Inserted,
+            })
+        })
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.server
+                .query(redis::cmd("HDEL").arg(key(ring)).arg(name.as_str()))
+                .await
+                .map_err(|error| self.server.failed("remove from", ring, error))
+        })
+    }
+
+    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.listener.changed(ring).await;
+            Ok(())
+        })
+    }
+}
+
+impl Server {
+    /// Sends a command, and once more if its connection was found dead.
+    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        match self.query_once(command).await {
+            Err(error) if error.is_connection_dropped() => self.query_once(command).await,
+            result => result,
+        }
+    }
+
+    async fn query_once<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
+        let mut connection = ConnectionManager::clone(&self.connection.load());
+        let result = command.query_async(&mut connection).await;
+        // The manager keeps a connection over which nothing comes any more, and one to a server
+        // that has become another's replica.
+        if let Err(error) = &result
+            && (error.is_timeout() || error.code() == Some("READONLY"))
+        {
+            let new = ConnectionManager::new_lazy_with_config(self.client.clone(), config())?;
+            self.connection.store(Arc::new(new));
+        }
+        result
+    }
+
+    fn failed(&self, verb: &str, ring: &str, error: RedisError) -> StoreError {
+        failed(format_args!("{verb} the ring {ring} in Redis at {}", self.address))(error)
+    }
+}
+
+/// The channel of all rings, over a connection of its own.
+#[derive(Clone)]
+struct Channel {
+    client: Client,
+    address: String,
+}
+
+impl Source for Channel {
+    type Connection = (PubSubSink, PubSubStream);
+
+    async fn connect(&self) -> Result<Self::Connection, StoreError> {
+        let subscribe = async {
+            let (mut sink, stream) = self.client.get_async_pubsub().await?.split();
+            sink.subscribe(CHANNEL).await?;
+            Ok((sink, stream))
+        };
+        subscribe.await.map_err(failed(format_args!("listen to Redis at {}", self.address)))
+    }
+
+    async fn next((_, stream): &mut Self::Connection) -> Result<String, StoreError> {
+        match stream.next().await {
+            Some(message) => Ok(String::from_utf8_lossy(message.get_payload_bytes()).into_owned()),
+            None => Err(StoreError::new("the connection that listens to Redis was lost")),
+        }
+    }
+
+    async fn ping((sink, _): &mut Self::Connection) -> Result<(), StoreError> {
+        let pong: RedisResult<redis::Value> = sink.ping().await;
+        pong.map(drop).map_err(failed(format_args!("listen to Redis any longer")))
+    }
+}
+
+fn key(ring: &str) -> String {
+    format!("{{tower-jwt-session:{ring}}}:entries")
+}
+
+fn config() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(TIMEOUT))
+        .set_response_timeout(Some(TIMEOUT))
+        .set_number_of_retries(1)
+}
+
+fn failed(attempt: fmt::Arguments<'_>) -> impl FnOnce(RedisError) -> StoreError {
+    let context = format!("could not {attempt}");
+    move |source| StoreError::with_source(context, source)
+}
+
+const CHANNEL: &str = "tower-jwt-session:changed";
+
+/// Shorter than what a ring waits by default, so that a silent connection is noticed.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Returns nothing if it has inserted, else the value that is there.
+const INSERT: &str = "\
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then
+    redis.pcall('PUBLISH', ARGV[3], ARGV[4])
+    return false
+end
+return redis.call('HGET', KEYS[1], ARGV[1])";

@@ -1,0 +1,5 @@
+//! The store in PostgreSQL.
+
+fn main() {
+    stores::run::<stores::postgres::Postgres>();
+}

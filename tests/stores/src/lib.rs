@@ -1,0 +1,95 @@
+//! The stores of tower-jwt-session against real servers: the contract of all stores, and what only
+//! a server can do to them.
+//!
+//! Each program starts its servers from what is installed, on the loopback interface, in temporary
+//! directories. Where there are none, its tests are reported as ignored, with the reason; with the
+//! environment variable `REQUIRE_SERVERS=1` that is a failure.
+
+#[macro_use]
+#[path = "../../it/store/contract.rs"]
+mod contract;
+pub mod postgres;
+pub mod process;
+pub mod redis;
+mod rings;
+mod scenarios;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+use tower_jwt_session::store::Store;
+
+/// A kind of server that a store is in.
+pub trait Backend: Sized + Send + Sync + 'static {
+    type Store: Store + Clone;
+    /// What shows nowhere.
+    const PASSWORD: &'static str;
+
+    /// Looks for what is installed.
+    ///
+    /// # Errors
+    ///
+    /// If something is missing: what.
+    fn installed() -> Result<(), String>;
+
+    /// Starts a server.
+    fn start() -> impl Future<Output = Self>;
+    /// Kills the server, which keeps its data.
+    fn kill(&mut self);
+    /// Starts it again, where it was.
+    fn restart(&mut self) -> impl Future<Output = ()>;
+
+    /// Makes an empty database, and says its name.
+    fn database(&self) -> impl Future<Output = String>;
+    /// Opens a store there, with connections of its own.
+    fn open(&self, database: &str) -> impl Future<Output = Self::Store>;
+    /// How many connections listen there.
+    fn listeners(&self, database: &str) -> impl Future<Output = usize>;
+    /// Ends all connections there.
+    fn disconnect(&self, database: &str) -> impl Future<Output = ()>;
+    /// Puts what is no entry into a ring, beside the entry `a`: how many things are to be skipped.
+    fn plant(&self, database: &str, ring: &str) -> impl Future<Output = usize>;
+
+    /// The tests of this kind alone.
+    fn own() -> Vec<Test<Self>>;
+}
+
+/// A test's name, and what it does with a server that it shares with others.
+pub type Test<B> = (&'static str, fn(Arc<B>));
+
+/// Runs all tests of a kind of server, as the program's `main`.
+pub fn run<B: Backend>() -> ! {
+    let arguments = Arguments::from_args();
+    let installed = B::installed();
+    let required = std::env::var_os("REQUIRE_SERVERS").is_some_and(|value| value == "1");
+    let ignored = installed.is_err() && !required;
+    // One server for all tests that do it no harm, made when it is first needed.
+    let shared: Arc<std::sync::OnceLock<Arc<B>>> = Arc::default();
+
+    let tests = scenarios::all::<B>().into_iter().chain(B::own());
+    let trials = tests.map(|(name, test)| {
+        let (missing, shared) = (installed.clone().err(), Arc::clone(&shared));
+        let kind = missing.clone().unwrap_or_default();
+        let run = move || {
+            if let Some(missing) = missing {
+                return Err(missing.into());
+            }
+            let start = || Arc::new(block_on(B::start()));
+            test(Arc::clone(shared.get_or_init(start)));
+            Ok(())
+        };
+        Trial::test(name, run).with_kind(kind).with_ignored_flag(ignored)
+    });
+    let trials = trials.collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(shared);
+    conclusion.exit()
+}
+
+/// Runs a test's future on a runtime of its own.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(4).enable_all().build();
+    runtime.expect("a runtime").block_on(future)
+}

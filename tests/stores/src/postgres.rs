@@ -1,0 +1,387 @@
+//! PostgreSQL.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::sync::Barrier;
+use tower_jwt_session::store::{Entry, Insertion, PostgresStore, Store};
+
+use crate::contract::{content, entry, held, insert};
+use crate::process::{self, Place, Server};
+use crate::scenarios::{assert_hidden, eventually};
+use crate::{Backend, Test, block_on};
+
+/// A cluster with a password.
+pub struct Postgres {
+    // Ended before its directory is removed.
+    server: Server,
+    place: Place,
+    port: u16,
+    databases: AtomicUsize,
+}
+
+impl Postgres {
+    fn serve(place: &Place, port: u16) -> Server {
+        let port = port.to_string();
+        let arguments = [
+            ["-D", "data"],
+            ["-p", &port],
+            ["-c", "listen_addresses=127.0.0.1"],
+            ["-c", "unix_socket_directories="],
+            ["-c", "max_connections=200"],
+            ["-c", "shared_buffers=16MB"],
+            ["-c", "fsync=off"],
+        ];
+        // Kills the server's children too, and cleans nothing up.
+        place.serve("QUIT", &program("postgres").expect("is installed"), arguments.as_flattened())
+    }
+
+    fn options(&self, database: &str) -> PgConnectOptions {
+        PgConnectOptions::new_without_pgpass()
+            .host("127.0.0.1")
+            .port(self.port)
+            .username("app")
+            .password(Self::PASSWORD)
+            .database(database)
+    }
+
+    fn pool(&self, database: &str) -> PgPool {
+        self.pool_of(self.options(database))
+    }
+
+    fn pool_of(&self, options: PgConnectOptions) -> PgPool {
+        let pool = PgPoolOptions::new().max_connections(2);
+        pool.acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options)
+    }
+
+    /// Does something beside the store.
+    async fn send(&self, database: &str, statement: &str) {
+        let statement = AssertSqlSafe(statement.to_owned());
+        let done = sqlx::raw_sql(statement).execute(&self.pool(database)).await;
+        done.expect("the server does it");
+    }
+
+    async fn ask(&self, database: &str, query: &str) -> i64 {
+        let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
+        query.fetch_one(&self.pool(database)).await.expect("the server answers")
+    }
+
+    async fn ready(&self) {
+        let began = Instant::now();
+        while let Err(error) = self.pool("postgres").acquire().await {
+            let log = self.place.log();
+            assert!(began.elapsed() < Duration::from_secs(20), "{error:?}\n{log}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// A program beside `initdb`, which is not always in the path.
+fn program(name: &str) -> Option<PathBuf> {
+    let initdb = process::find("initdb")?.canonicalize().ok()?;
+    let program = initdb.with_file_name(name);
+    program.is_file().then_some(program)
+}
+
+/// Whom the server runs as: it refuses to be root.
+fn user() -> Result<Option<(u32, u32)>, String> {
+    if !process::is_root() {
+        return Ok(None);
+    }
+    let user = process::user(&["postgres", "nobody"]);
+    user.map(Some).ok_or_else(|| "needs a user that is not root, postgres or nobody".to_owned())
+}
+
+impl Backend for Postgres {
+    type Store = PostgresStore;
+    const PASSWORD: &'static str = "correct-horse-battery-staple";
+
+    fn installed() -> Result<(), String> {
+        program("postgres").ok_or_else(|| "needs PostgreSQL: postgres and initdb".to_owned())?;
+        user().map(drop)
+    }
+
+    async fn start() -> Self {
+        let place = Place::new(user().expect("a user"));
+        let password = place.write("password", Self::PASSWORD);
+        let made = place
+            .command(program("initdb").expect("is installed"))
+            .args(["-D", "data", "-U", "app", "--auth=scram-sha-256", "--no-sync"])
+            .args(["--encoding=UTF8", "--locale=C"])
+            .arg("--pwfile")
+            .arg(password)
+            .output()
+            .expect("initdb starts");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = process::free_port();
+        let server = Self::serve(&place, port);
+        let postgres = Self { server, place, port, databases: AtomicUsize::new(1) };
+        postgres.ready().await;
+        postgres
+    }
+
+    fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    async fn restart(&mut self) {
+        self.server = Self::serve(&self.place, self.port);
+        self.ready().await;
+    }
+
+    async fn database(&self) -> String {
+        let name = format!("test_{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.send("postgres", &format!("CREATE DATABASE {name}")).await;
+        name
+    }
+
+    async fn open(&self, database: &str) -> PostgresStore {
+        let store = PostgresStore::new(self.pool(database));
+        store.migrate().await.expect("migrates");
+        store
+    }
+
+    async fn listeners(&self, database: &str) -> usize {
+        let query = format!(
+            "SELECT count(*) FROM pg_stat_activity \
+             WHERE datname = '{database}' AND query LIKE 'LISTEN%'"
+        );
+        self.ask("postgres", &query).await.try_into().expect("a count")
+    }
+
+    async fn disconnect(&self, database: &str) {
+        let terminate = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+             WHERE datname = '{database}'"
+        );
+        assert!(self.ask("postgres", &terminate).await > 0);
+    }
+
+    async fn plant(&self, database: &str, ring: &str) -> usize {
+        let foreign =
+            ["'no name', '2'", "'', '2'", "E'line\\nfeed', '2'", "repeat('x', 5000), '2'"];
+        let long = format!("'too-long', convert_to(repeat('x', {}), 'UTF8')", Entry::MAX_BYTES + 1);
+        let foreign: Vec<_> = foreign.into_iter().chain([&*long]).collect();
+        for row in &foreign {
+            let table = "INSERT INTO tower_jwt_session_entries (ring, name, value)";
+            self.send(database, &format!("{table} VALUES ('{ring}', {row})")).await;
+        }
+        foreign.len()
+    }
+
+    fn own() -> Vec<Test<Self>> {
+        macro_rules! tests {
+            ($($test:ident)+) => {
+                vec![$((stringify!($test), |server: Arc<Self>| block_on($test(&server)))),+]
+            };
+        }
+        tests! {
+            replicas_migrate_at_once
+            a_migration_by_hand_is_as_good
+            a_missing_table_is_an_error_with_a_mend
+            a_table_of_another_version_is_refused
+            the_smallest_rights_suffice
+            stricter_isolation_does_no_harm
+            who_wins_may_still_be_writing
+            a_pool_of_one_connection_suffices
+            a_closed_pool_ends_the_connection_that_listens
+            a_wrong_password_shows_nowhere
+        }
+    }
+}
+
+async fn replicas_migrate_at_once(server: &Postgres) {
+    for isolation in ["read committed", "repeatable read", "serializable"] {
+        for _ in 0..5 {
+            let database = server.database().await;
+            let start = Arc::new(Barrier::new(8));
+            let migrations = [(); 8].map(|()| {
+                let options = server.options(&database);
+                let options = options.options([("default_transaction_isolation", isolation)]);
+                let store = PostgresStore::new(server.pool_of(options));
+                let start = Arc::clone(&start);
+                tokio::spawn(async move {
+                    start.wait().await;
+                    store.migrate().await.expect("migrates");
+                    store.migrate().await.expect("migrates again");
+                })
+            });
+            for migration in migrations {
+                migration.await.expect("ends");
+            }
+            let rows = "SELECT count(*) FROM tower_jwt_session_entries";
+            assert_eq!(server.ask(&database, rows).await, 1);
+        }
+    }
+}
+
+async fn a_migration_by_hand_is_as_good(server: &Postgres) {
+    let database = server.database().await;
+    let store = PostgresStore::new(server.pool(&database));
+    for _ in 0..2 {
+        server.send(&database, PostgresStore::MIGRATION).await;
+        store.migrate().await.expect("finds it done");
+    }
+    assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
+    assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
+    server.send(&database, PostgresStore::MIGRATION).await;
+    assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
+}
+
+async fn a_missing_table_is_an_error_with_a_mend(server: &Postgres) {
+    let store = PostgresStore::new(server.pool(&server.database().await));
+    let error = store.load("ring").await.expect_err("there is no table");
+    assert!(error.to_string().contains("`migrate`"), "{error}");
+    store.insert("ring", &entry("a", b"1")).await.expect_err("there is no table");
+}
+
+async fn a_table_of_another_version_is_refused(server: &Postgres) {
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    insert(&store, "ring", "a", b"1").await;
+    for (version, says) in [
+        ("'2'", "version 2, newer than 1"),
+        ("'4294967295'", "newer than 1"),
+        ("'new'", "no schema version"),
+        ("'0'", "no schema version"),
+        ("'\\xff'", "no schema version"),
+    ] {
+        let change =
+            format!("UPDATE tower_jwt_session_entries SET value = {version} WHERE ring = ''");
+        server.send(&database, &change).await;
+        for refused in [store.load("ring").await.map(drop), store.migrate().await] {
+            let refused = refused.expect_err(version).to_string();
+            assert!(refused.contains(says), "{refused}");
+        }
+    }
+    server.send(&database, "DELETE FROM tower_jwt_session_entries WHERE ring = ''").await;
+    store.load("ring").await.expect_err("it has no version");
+    store.migrate().await.expect("gives it one");
+    assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
+}
+
+/// Those of the documentation.
+async fn the_smallest_rights_suffice(server: &Postgres) {
+    let database = server.database().await;
+    let role = format!("role_{database}");
+    let create = format!("CREATE ROLE {role} LOGIN PASSWORD '{}'", Postgres::PASSWORD);
+    server.send(&database, &create).await;
+    let store = PostgresStore::new(server.pool_of(server.options(&database).username(&role)));
+    let refused = store.migrate().await.expect_err("may not make a table");
+    assert_hidden::<Postgres>(&refused);
+
+    server.send(&database, PostgresStore::MIGRATION).await;
+    let table = "tower_jwt_session_entries";
+    server.send(&database, &format!("GRANT SELECT, INSERT, DELETE ON {table} TO {role}")).await;
+    store.migrate().await.expect("finds it done");
+    store.changed("ring").await.expect("listens");
+    assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
+    assert_eq!(insert(&store, "ring", "a", b"2").await, Insertion::Exists(b"1".to_vec().into()));
+    store.remove("ring", &entry("a", b"").name).await.expect("removes");
+    assert_eq!(content(&store, "ring").await, BTreeMap::new());
+}
+
+async fn stricter_isolation_does_no_harm(server: &Postgres) {
+    for isolation in ["repeatable read", "serializable"] {
+        let database = server.database().await;
+        server.open(&database).await;
+        let options = server.options(&database);
+        let options = options.options([("default_transaction_isolation", isolation)]);
+        let stores = [(); 4].map(|()| PostgresStore::new(server.pool_of(options.clone())));
+        for round in 0..50 {
+            let start = Arc::new(Barrier::new(stores.len()));
+            let racers = stores.clone().map(|store| {
+                let start = Arc::clone(&start);
+                tokio::spawn(async move {
+                    start.wait().await;
+                    insert(&store, "ring", &format!("a-{round}"), b"1").await
+                })
+            });
+            let mut winners = 0;
+            for racer in racers {
+                match racer.await.expect("ends") {
+                    Insertion::Inserted => winners += 1,
+                    Insertion::Exists(value) => assert_eq!(value.as_slice(), b"1"),
+                    Insertion::Unreadable(reason) => panic!("{reason}"),
+                }
+            }
+            assert_eq!(winners, 1, "round {round}, {isolation}");
+        }
+    }
+}
+
+/// The loser waits for a winner that has not committed, and then reads what it wrote, though its
+/// own statement began before that.
+async fn who_wins_may_still_be_writing(server: &Postgres) {
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    let pool = server.pool(&database);
+    for (name, commit) in [("a", true), ("b", false)] {
+        let mut winner = pool.begin().await.expect("begins");
+        let write = "INSERT INTO tower_jwt_session_entries VALUES ('ring', $1, 'winner')";
+        let write = sqlx::query(write).bind(name).execute(&mut *winner).await;
+        write.expect("writes");
+        let losing = tokio::spawn({
+            let store = store.clone();
+            async move { insert(&store, "ring", name, b"loser").await }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!losing.is_finished(), "the winner is not done");
+        if commit {
+            winner.commit().await.expect("commits");
+            let lost = Insertion::Exists(b"winner".to_vec().into());
+            assert_eq!(losing.await.expect("ends"), lost);
+        } else {
+            winner.rollback().await.expect("gives up");
+            assert_eq!(losing.await.expect("ends"), Insertion::Inserted);
+        }
+    }
+}
+
+/// Listening takes none of the application's.
+async fn a_pool_of_one_connection_suffices(server: &Postgres) {
+    let database = server.database().await;
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_secs(3));
+    let store = PostgresStore::new(pool.connect_lazy_with(server.options(&database)));
+    store.migrate().await.expect("migrates");
+    store.changed("ring").await.expect("listens");
+    insert(&store, "ring", "a", b"1").await;
+    let told = tokio::time::timeout(Duration::from_secs(1), store.changed("ring")).await;
+    told.expect("is told").expect("listens");
+    assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
+}
+
+async fn a_closed_pool_ends_the_connection_that_listens(server: &Postgres) {
+    let database = server.database().await;
+    let pool = server.pool(&database);
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.expect("migrates");
+    store.changed("ring").await.expect("listens");
+    assert_eq!(server.listeners(&database).await, 1);
+    pool.close().await;
+    eventually("nobody listens", async || server.listeners(&database).await == 0).await;
+    store.load("ring").await.expect_err("is closed");
+    // Nobody is connected any more.
+    server.send("postgres", &format!("DROP DATABASE {database}")).await;
+}
+
+async fn a_wrong_password_shows_nowhere(server: &Postgres) {
+    let options = server.options("postgres").username("nobody");
+    let store = PostgresStore::new(server.pool_of(options));
+    let name = entry("a", b"1").name;
+    for refused in [
+        store.load("ring").await.map(drop),
+        store.insert("ring", &entry("a", b"1")).await.map(drop),
+        store.remove("ring", &name).await,
+        store.migrate().await,
+    ] {
+        let refused = refused.expect_err("may not");
+        assert_hidden::<Postgres>(&refused);
+        assert!(refused.to_string().contains("PostgreSQL"), "{refused}");
+    }
+}

@@ -1,0 +1,351 @@
+//! Redis or Valkey.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{Client, Cmd, FromRedisValue, cmd};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tower_jwt_session::store::{Entry, Insertion, RedisStore, Store};
+
+use crate::contract::{content, entry, held, insert};
+use crate::process::{self, Place, Server};
+use crate::scenarios::assert_hidden;
+use crate::{Backend, Test, block_on};
+
+/// A server with a password, which syncs each write.
+pub struct Redis {
+    // Ended before its directory is removed.
+    server: Server,
+    place: Place,
+    port: u16,
+    databases: AtomicUsize,
+}
+
+impl Redis {
+    fn serve(place: &Place, port: u16) -> Server {
+        let program = program().expect("is installed");
+        let port = port.to_string();
+        let arguments = [
+            ["--bind", "127.0.0.1"],
+            ["--port", &port],
+            ["--requirepass", Self::PASSWORD],
+            ["--databases", "1000"],
+            ["--save", ""],
+            ["--appendonly", "yes"],
+            ["--appendfsync", "always"],
+        ];
+        place.serve("KILL", &program, arguments.as_flattened())
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("redis://:{}@127.0.0.1:{}/{database}", Self::PASSWORD, self.port)
+    }
+
+    async fn ready(&self) {
+        let began = Instant::now();
+        while let Err(error) = RedisStore::connect(&self.url("0")).await {
+            let log = self.place.log();
+            assert!(began.elapsed() < Duration::from_secs(20), "{error:?}\n{log}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends a command beside the store.
+    async fn send<T: FromRedisValue>(&self, database: &str, command: &Cmd) -> T {
+        let mut connection = self.connection(database).await;
+        command.query_async(&mut connection).await.expect("the server does it")
+    }
+
+    async fn connection(&self, database: &str) -> MultiplexedConnection {
+        let client = Client::open(self.url(database)).expect("a URL");
+        client.get_multiplexed_async_connection().await.expect("connects")
+    }
+
+    /// The numbers of the connections that listen there.
+    async fn listening(&self, database: &str) -> Vec<u64> {
+        let list: String = self.send("0", cmd("CLIENT").arg("LIST")).await;
+        let there = format!(" db={database} ");
+        let clients = list.lines().filter(|client| client.contains(&there));
+        let listening = clients.filter(|client| !client.contains(" sub=0 "));
+        let number = |client: &str| client.strip_prefix("id=")?.split(' ').next()?.parse().ok();
+        listening.map(|client| number(client).expect("a client's number")).collect()
+    }
+}
+
+fn program() -> Option<std::path::PathBuf> {
+    ["redis-server", "valkey-server"].into_iter().find_map(process::find)
+}
+
+impl Backend for Redis {
+    type Store = RedisStore;
+    const PASSWORD: &'static str = "correct-horse-battery-staple";
+
+    fn installed() -> Result<(), String> {
+        let missing = || "needs redis-server or valkey-server".to_owned();
+        program().map(drop).ok_or_else(missing)
+    }
+
+    async fn start() -> Self {
+        let (place, port) = (Place::new(None), process::free_port());
+        let server = Self::serve(&place, port);
+        let redis = Self { server, place, port, databases: AtomicUsize::new(1) };
+        redis.ready().await;
+        redis
+    }
+
+    fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    async fn restart(&mut self) {
+        self.server = Self::serve(&self.place, self.port);
+        self.ready().await;
+    }
+
+    async fn database(&self) -> String {
+        self.databases.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    async fn open(&self, database: &str) -> RedisStore {
+        RedisStore::connect(&self.url(database)).await.expect("connects")
+    }
+
+    async fn listeners(&self, database: &str) -> usize {
+        self.listening(database).await.len()
+    }
+
+    async fn disconnect(&self, database: &str) {
+        for client in self.listening(database).await {
+            let mut kill = cmd("CLIENT");
+            let killed: usize = self.send("0", kill.arg("KILL").arg("ID").arg(client)).await;
+            assert_eq!(killed, 1);
+        }
+    }
+
+    async fn plant(&self, database: &str, ring: &str) -> usize {
+        let long = vec![b'x'; Entry::MAX_BYTES + 1];
+        let endless = vec![b'x'; 5000];
+        let foreign: [(&[u8], &[u8]); 6] = [
+            (b"no name", b"2"),
+            (b"", b"2"),
+            (b"line\nfeed", b"2"),
+            (b"\xff\xfe", b"2"),
+            (&endless, b"2"),
+            (b"too-long", &long),
+        ];
+        let mut set = cmd("HSET");
+        set.arg(key(ring));
+        for (field, value) in foreign {
+            set.arg(field).arg(value);
+        }
+        let _: usize = self.send(database, &set).await;
+        foreign.len()
+    }
+
+    fn own() -> Vec<Test<Self>> {
+        macro_rules! tests {
+            ($($test:ident)+) => {
+                vec![$((stringify!($test), |server: Arc<Self>| block_on($test(&server)))),+]
+            };
+        }
+        tests! {
+            another_protocol_does_as_well
+            other_keys_are_left_alone
+            a_key_of_another_type_is_told
+            an_error_of_the_url_hides_the_password
+            a_client_of_ones_own_connects
+            the_smallest_rights_suffice
+            who_may_not_publish_inserts_all_the_same
+            dead_connections_are_made_anew
+            a_silent_connection_is_given_up
+        }
+    }
+}
+
+fn key(ring: &str) -> String {
+    format!("{{tower-jwt-session:{ring}}}:entries")
+}
+
+async fn another_protocol_does_as_well(server: &Redis) {
+    let url = format!("{}?protocol=resp3", server.url(&server.database().await));
+    let one = RedisStore::connect(&url).await.expect("connects");
+    let two = RedisStore::connect(&url).await.expect("connects");
+    two.changed("ring").await.expect("listens");
+    assert_eq!(insert(&one, "ring", "a", b"1").await, Insertion::Inserted);
+    assert_eq!(insert(&two, "ring", "a", b"2").await, Insertion::Exists(b"1".to_vec().into()));
+    let told = tokio::time::timeout(Duration::from_secs(1), two.changed("ring")).await;
+    told.expect("is told").expect("listens");
+    assert_eq!(content(&two, "ring").await, BTreeMap::from([held("a", b"1")]));
+    let planted = server.plant(url_database(&url), "ring").await;
+    assert_eq!(two.load("ring").await.expect("loads").skipped.len(), planted);
+}
+
+fn url_database(url: &str) -> &str {
+    let (_, database) = url.rsplit_once('/').expect("a path");
+    database.split('?').next().expect("a database")
+}
+
+async fn other_keys_are_left_alone(server: &Redis) {
+    let database = server.database().await;
+    let others = ["{tower-jwt-session:ring}:other", "tower-jwt-session:ring", "ring", "a"];
+    for other in others {
+        let _: () = server.send(&database, cmd("SET").arg(other).arg("2")).await;
+    }
+    let store = server.open(&database).await;
+    insert(&store, "ring", "a", b"1").await;
+    insert(&store, "ring", "b", b"1").await;
+    store.remove("ring", &entry("b", b"").name).await.expect("removes");
+    assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
+    let mut keys: Vec<String> = server.send(&database, cmd("KEYS").arg("*")).await;
+    keys.sort();
+    let mut expected = others.map(str::to_owned).to_vec();
+    expected.push(key("ring"));
+    expected.sort();
+    assert_eq!(keys, expected);
+    for other in others {
+        let value: String = server.send(&database, cmd("GET").arg(other)).await;
+        assert_eq!(value, "2");
+    }
+    let life: i64 = server.send(&database, cmd("TTL").arg(key("ring"))).await;
+    assert_eq!(life, -1, "it has a time to live");
+}
+
+async fn a_key_of_another_type_is_told(server: &Redis) {
+    let database = server.database().await;
+    let _: () = server.send(&database, cmd("SET").arg(key("ring")).arg("2")).await;
+    let store = server.open(&database).await;
+    let loaded = store.load("ring").await.expect("loads");
+    assert_eq!(loaded.entries, []);
+    let [skipped] = &loaded.skipped[..] else { panic!("{:?}", loaded.skipped) };
+    assert_eq!((&*skipped.name, &*skipped.reason), (&*key("ring"), "is not a hash: remove it"));
+    store.insert("ring", &entry("a", b"1")).await.expect_err("it is taken");
+    let value: String = server.send(&database, cmd("GET").arg(key("ring"))).await;
+    assert_eq!(value, "2");
+}
+
+async fn an_error_of_the_url_hides_the_password(server: &Redis) {
+    let port = server.port;
+    let password = Redis::PASSWORD;
+    let unused = process::free_port();
+    for url in [
+        String::new(),
+        password.to_owned(),
+        format!("redis://:{password}@127.0.0.1:{unused}"),
+        format!("redis://:{password}@"),
+        format!("redis://:{password}@127.0.0.1:port"),
+        format!("redis://:{password}@127.0.0.1:{port}/base"),
+        format!("redis://:{password}@127.0.0.1:{port}?protocol=4"),
+        format!("rediss://:{password}@127.0.0.1:{port}"),
+        format!("http://:{password}@127.0.0.1:{port}"),
+        // What was not encoded.
+        format!("redis://{password}/@127.0.0.1:{port}"),
+        format!("redis://{password}?protocol={password}@127.0.0.1:{port}"),
+        format!("redis://{password}#@127.0.0.1:{port}"),
+        format!("redis://:1#{password}@127.0.0.1:{port}"),
+        // Refused.
+        format!("redis://user:{password}@127.0.0.1:{port}"),
+        format!("redis://:{password}-@127.0.0.1:{port}"),
+        format!("redis+unix:///no/such/socket?pass={password}"),
+    ] {
+        let error = RedisStore::connect(&url).await.expect_err(&url);
+        assert_hidden::<Redis>(&error);
+        assert!(error.to_string().contains("Redis"), "{error}");
+    }
+    let refused = RedisStore::connect(&format!("redis://127.0.0.1:{unused}")).await;
+    let refused = refused.expect_err("nobody listens").to_string();
+    assert_eq!(refused, format!("could not connect to Redis at 127.0.0.1:{unused}"));
+}
+
+async fn a_client_of_ones_own_connects(server: &Redis) {
+    let client = Client::open(server.url(&server.database().await)).expect("a URL");
+    let store = RedisStore::with_client(client).await.expect("connects");
+    assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
+    let printed = format!("{store:?}");
+    assert!(printed.contains(&server.port.to_string()), "{printed}");
+}
+
+/// Makes a user, and opens a store as that user.
+async fn open_as(server: &Redis, user: &str, rights: &str) -> RedisStore {
+    let mut acl = cmd("ACL");
+    acl.arg("SETUSER").arg(user).arg("reset").arg("on").arg(format!(">{}", Redis::PASSWORD));
+    for right in rights.split_whitespace() {
+        acl.arg(right);
+    }
+    let _: () = server.send("0", &acl).await;
+    let url = format!("redis://{user}:{}@127.0.0.1:{}", Redis::PASSWORD, server.port);
+    RedisStore::connect(&url).await.expect("connects")
+}
+
+/// Those of the documentation.
+async fn the_smallest_rights_suffice(server: &Redis) {
+    let rights = "~{tower-jwt-session:small}:entries &tower-jwt-session:changed +eval +hsetnx \
+                  +hget +hgetall +hdel +publish +subscribe +ping";
+    let store = open_as(server, "small", rights).await;
+    store.changed("small").await.expect("listens");
+    assert_eq!(insert(&store, "small", "a", b"1").await, Insertion::Inserted);
+    let lost = insert(&store, "small", "a", b"2").await;
+    assert_eq!(lost, Insertion::Exists(b"1".to_vec().into()));
+    let told = tokio::time::timeout(Duration::from_secs(1), store.changed("small")).await;
+    told.expect("is told").expect("listens");
+    store.remove("small", &entry("a", b"").name).await.expect("removes");
+    assert_eq!(content(&store, "small").await, BTreeMap::new());
+    let refused = store.load("other").await.expect_err("may not");
+    assert_hidden::<Redis>(&refused);
+}
+
+async fn who_may_not_publish_inserts_all_the_same(server: &Redis) {
+    let rights = "~{tower-jwt-session:mute}:entries resetchannels +eval +hsetnx +hget +hgetall";
+    let store = open_as(server, "mute", rights).await;
+    assert_eq!(insert(&store, "mute", "a", b"1").await, Insertion::Inserted);
+    assert_eq!(content(&store, "mute").await, BTreeMap::from([held("a", b"1")]));
+    let told = tokio::time::timeout(Duration::from_millis(300), store.changed("mute")).await;
+    told.expect_err("can't listen, and polls");
+}
+
+/// A command whose connection was ended by the server while nobody looked does not fail.
+async fn dead_connections_are_made_anew(_: &Redis) {
+    let server = Redis::start().await;
+    let store = server.open("0").await;
+    for round in 0..10 {
+        let mut kill = cmd("CLIENT");
+        let kill = kill.arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
+        let _: usize = server.send("0", kill).await;
+        let inserted = insert(&store, "ring", &format!("a-{round}"), b"1").await;
+        assert_eq!(inserted, Insertion::Inserted);
+    }
+}
+
+/// Nothing comes over a connection any more, and no end of it either: as after a failure of a
+/// machine or a firewall.
+async fn a_silent_connection_is_given_up(server: &Redis) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (target, silence) = (server.port, Arc::new(Notify::new()));
+    let silenced = Arc::clone(&silence);
+    tokio::spawn(async move {
+        while let Ok((mut inner, _)) = listener.accept().await {
+            let silenced = Arc::clone(&silenced);
+            tokio::spawn(async move {
+                let mut outer = TcpStream::connect(("127.0.0.1", target)).await.expect("connects");
+                tokio::select! {
+                    _ = copy_bidirectional(&mut inner, &mut outer) => {}
+                    () = silenced.notified() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    let database = server.database().await;
+    let url = format!("redis://:{}@127.0.0.1:{port}/{database}", Redis::PASSWORD);
+    let store = RedisStore::connect(&url).await.expect("connects");
+    insert(&store, "ring", "a", b"1").await;
+    silence.notify_waiters();
+    let began = Instant::now();
+    store.load("ring").await.expect_err("nothing comes");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
+}

@@ -1,0 +1,366 @@
+//! What every store in a server has to stand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Barrier;
+use tokio::time::{sleep, timeout};
+use tower_jwt_session::store::{Insertion, SealingNeed, Store, StoreError};
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{KeyRing, KeyState, SystemClock};
+
+use crate::contract::{self, Replicas, content, entry, held, insert, name};
+use crate::rings::{self, Counted};
+use crate::{Backend, Test, block_on};
+
+pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
+    macro_rules! contract {
+        ([$backend:ident] $($promise:ident)+) => {
+            vec![$((concat!("contract::", stringify!($promise)), |server: Arc<$backend>| {
+                block_on(async { contract::$promise(replicas(&*server).await).await });
+            })),+]
+        };
+    }
+    macro_rules! scenarios {
+        ($($scenario:ident)+) => {
+            [$((stringify!($scenario), |server: Arc<B>| block_on($scenario(&*server)))),+]
+        };
+    }
+    let mut tests: Vec<Test<B>> = promises!(contract B);
+    let more: [Test<B>; 12] = scenarios! {
+        it_asks_for_sealing
+        a_killed_server_is_an_error_until_it_is_back
+        a_password_shows_nowhere
+        what_is_no_entry_is_told_and_hides_nothing
+        a_change_is_told_at_once
+        a_change_is_told_to_those_who_were_busy
+        a_lost_connection_is_followed_by_a_wake_up
+        a_server_that_came_back_is_followed_by_a_wake_up
+        the_connection_that_listens_ends_with_the_store
+        two_rotators_make_one_key_per_generation
+        five_replicas_that_boot_at_once_have_one_ring
+        a_rotation_and_a_revocation_are_pushed
+    };
+    tests.extend(more);
+    tests
+}
+
+async fn replicas<B: Backend>(server: &B) -> Replicas {
+    let database = server.database().await;
+    let mut stores = Vec::<Arc<dyn Store>>::new();
+    for _ in 0..4 {
+        stores.push(Arc::new(server.open(&database).await));
+    }
+    Replicas { stores: stores.try_into().expect("four stores"), _place: Box::new(()) }
+}
+
+/// Two handles to an empty store, with connections of their own.
+async fn two<B: Backend>(server: &B) -> (String, B::Store, B::Store) {
+    let database = server.database().await;
+    let (one, two) = (server.open(&database).await, server.open(&database).await);
+    (database, one, two)
+}
+
+async fn it_asks_for_sealing<B: Backend>(server: &B) {
+    let (_, store, _) = two(server).await;
+    assert_eq!(store.sealing_need(), SealingNeed::Required);
+    assert_eq!(store.staleness(), Duration::ZERO);
+}
+
+async fn a_killed_server_is_an_error_until_it_is_back<B: Backend>(_: &B) {
+    let mut server = B::start().await;
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    insert(&store, "ring", "a", b"1").await;
+    for round in ["b", "c"] {
+        server.kill();
+        for _ in 0..2 {
+            for error in errors(&store).await {
+                assert!(error.to_string().contains("ring"), "{error}");
+                assert!(error.source().is_some(), "{error}");
+                assert_hidden::<B>(&error);
+            }
+        }
+        server.restart().await;
+        // The first call may find nothing but dead connections.
+        let started = Instant::now();
+        assert!(store.load("ring").await.expect("loads").entries.len() < 3);
+        assert_eq!(insert(&store, "ring", round, b"2").await, Insertion::Inserted);
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    }
+    let expected = BTreeMap::from([held("a", b"1"), held("b", b"2"), held("c", b"2")]);
+    assert_eq!(content(&store, "ring").await, expected);
+}
+
+async fn errors(store: &dyn Store) -> [StoreError; 3] {
+    let name = name("a");
+    let limit = Duration::from_secs(10);
+    [
+        timeout(limit, store.load("ring")).await.expect("in time").expect_err("can't load"),
+        timeout(limit, store.insert("ring", &entry("x", b"2")))
+            .await
+            .expect("in time")
+            .expect_err("can't insert"),
+        timeout(limit, store.remove("ring", &name))
+            .await
+            .expect("in time")
+            .expect_err("can't remove"),
+    ]
+}
+
+/// Neither an error nor what caused it shows the password.
+pub(crate) fn assert_hidden<B: Backend>(error: &StoreError) {
+    let mut printed = format!("{error:?} {error:#?}");
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        printed += &format!(" {error} {error:?}");
+        cause = error.source();
+    }
+    assert!(!printed.contains(B::PASSWORD), "{printed}");
+}
+
+async fn a_password_shows_nowhere<B: Backend>(server: &B) {
+    let (_, store, _) = two(server).await;
+    for printed in [format!("{store:?}"), format!("{store:#?}")] {
+        assert!(!printed.contains(B::PASSWORD), "{printed}");
+    }
+}
+
+async fn what_is_no_entry_is_told_and_hides_nothing<B: Backend>(server: &B) {
+    let (database, store, _) = two(server).await;
+    insert(&store, "ring", "a", b"1").await;
+    insert(&store, "other", "a", b"2").await;
+    let planted = server.plant(&database, "ring").await;
+    let loaded = store.load("ring").await.expect("loads");
+    assert_eq!(loaded.entries, [entry("a", b"1")]);
+    assert_eq!(loaded.skipped.len(), planted, "{:?}", loaded.skipped);
+    let long = loaded.skipped.iter().find(|skipped| skipped.name.contains("too-long"));
+    assert!(long.is_some_and(|long| long.reason.contains("65537 bytes, more than 65536")));
+    for skipped in &loaded.skipped {
+        assert!(skipped.name.contains("ring"), "{skipped:?}");
+        assert!(skipped.name.len() < 300 && !skipped.name.contains('\n'), "{skipped:?}");
+    }
+    // The other ring is as it was.
+    assert_eq!(content(&store, "other").await, BTreeMap::from([held("a", b"2")]));
+}
+
+/// Waits for a change, and says how long that took.
+async fn told(store: &dyn Store) -> Duration {
+    let began = Instant::now();
+    let changed = timeout(Duration::from_secs(20), store.changed("ring")).await;
+    changed.expect("is told").expect("listens");
+    began.elapsed()
+}
+
+async fn assert_not_told(store: &dyn Store) {
+    let changed = timeout(Duration::from_millis(300), store.changed("ring")).await;
+    changed.expect_err("nothing has changed");
+}
+
+async fn a_change_is_told_at_once<B: Backend>(server: &B) {
+    let (_, one, two) = two(server).await;
+    // The first time as soon as it listens.
+    assert!(told(&two).await < Duration::from_secs(2));
+    assert_not_told(&two).await;
+    for round in 0..20 {
+        let waiting = tokio::spawn({
+            let two = two.clone();
+            async move {
+                told(&two).await; // A clone's first time.
+                told(&two).await
+            }
+        });
+        sleep(Duration::from_millis(20)).await;
+        insert(&one, "ring", &format!("a-{round}"), b"1").await;
+        let took = waiting.await.expect("ends");
+        assert!(took < Duration::from_secs(1), "round {round} took {took:?}");
+        assert!(told(&two).await < Duration::from_secs(1));
+    }
+    // Neither one who was too late nor another ring is a change.
+    insert(&one, "ring", "a-0", b"2").await;
+    insert(&one, "other", "a", b"1").await;
+    assert_not_told(&two).await;
+}
+
+async fn a_change_is_told_to_those_who_were_busy<B: Backend>(server: &B) {
+    let (database, one, two) = two(server).await;
+    told(&two).await;
+    for round in 0..5 {
+        insert(&one, "ring", &format!("a-{round}"), b"1").await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    // Once for all that came since.
+    assert!(told(&two).await < Duration::from_millis(100));
+    assert_not_told(&two).await;
+    // Whoever waits in vain loses nothing by giving up.
+    for round in 5..10 {
+        let gave_up = timeout(Duration::from_millis(1), two.changed("ring")).await;
+        gave_up.expect_err("nothing has changed");
+        insert(&one, "ring", &format!("a-{round}"), b"1").await;
+        assert!(told(&two).await < Duration::from_secs(1));
+    }
+    // Any number of clones and rings share a connection.
+    for ring in ["ring", "b", "c"] {
+        two.clone().changed(ring).await.expect("listens");
+    }
+    assert_eq!(server.listeners(&database).await, 1);
+}
+
+async fn a_lost_connection_is_followed_by_a_wake_up<B: Backend>(server: &B) {
+    let (database, one, two) = two(server).await;
+    told(&two).await;
+    for round in 0..3 {
+        server.disconnect(&database).await;
+        assert!(told(&two).await < Duration::from_secs(5), "round {round}");
+        assert_not_told(&two).await;
+        insert(&one, "ring", &format!("a-{round}"), b"1").await;
+        assert!(told(&two).await < Duration::from_secs(1), "round {round}");
+    }
+}
+
+async fn a_server_that_came_back_is_followed_by_a_wake_up<B: Backend>(_: &B) {
+    let mut server = B::start().await;
+    let database = server.database().await;
+    let (one, two) = (server.open(&database).await, server.open(&database).await);
+    told(&two).await;
+    server.kill();
+    let waiting = tokio::spawn(async move {
+        two.changed("ring").await.expect("listens");
+        two
+    });
+    sleep(Duration::from_millis(500)).await;
+    assert!(!waiting.is_finished(), "told of a change by a dead server");
+    server.restart().await;
+    let woken = timeout(Duration::from_secs(5), waiting).await;
+    let two = woken.expect("is woken").expect("ends");
+    insert(&one, "ring", "a", b"1").await;
+    assert!(told(&two).await < Duration::from_secs(1));
+}
+
+async fn the_connection_that_listens_ends_with_the_store<B: Backend>(server: &B) {
+    let (database, one, two) = two(server).await;
+    told(&one).await;
+    let clone = one.clone();
+    drop(one);
+    told(&two).await;
+    assert_eq!(server.listeners(&database).await, 2);
+    drop((clone, two));
+    eventually("nobody listens", async || server.listeners(&database).await == 0).await;
+}
+
+async fn two_rotators_make_one_key_per_generation<B: Backend>(server: &B) {
+    const TRIALS: u64 = 100;
+    let (_, one, two) = two(server).await;
+    let (clock, policy) = (ManualClock::default(), rings::hardly_polled());
+    let lost = Arc::new(AtomicUsize::new(0));
+    let open = async |store: B::Store| {
+        let store = Counted { store, lost: Arc::clone(&lost) };
+        rings::open("ring", store, policy.clone(), clock.clone()).await
+    };
+    let replicas = [open(one).await, open(two.clone()).await];
+    let highest = |ring: &KeyRing| ring.status().keys.iter().map(|key| key.generation).max();
+    let first = highest(&replicas[0]).expect("has keys");
+    for trial in 1..=TRIALS {
+        clock.advance(Duration::from_secs(24 * 3600));
+        let start = Arc::new(Barrier::new(2));
+        let refreshes = replicas.clone().map(|ring| {
+            let start = Arc::clone(&start);
+            tokio::spawn(async move {
+                start.wait().await;
+                ring.refresh().await.expect("refreshes");
+            })
+        });
+        for refresh in refreshes {
+            refresh.await.expect("ends");
+        }
+        let [one, two] = replicas.each_ref().map(KeyRing::status);
+        assert_eq!(one.fingerprint, two.fingerprint, "trial {trial}");
+        assert_eq!(one.skipped, [""; 0], "trial {trial}");
+        let generations: BTreeSet<_> = one.keys.iter().map(|key| key.generation).collect();
+        assert_eq!(generations.len(), one.keys.len(), "trial {trial}");
+        assert_eq!(generations.last(), Some(&(first + trial)), "trial {trial}");
+    }
+    let lost = lost.load(Ordering::Relaxed);
+    assert!(lost > 0, "nobody ever raced");
+    // What has ended was removed: the store holds little more than the ring does.
+    let held = content(&two, "ring").await.len();
+    assert!(held < 10, "{held} entries");
+}
+
+async fn five_replicas_that_boot_at_once_have_one_ring<B: Backend>(server: &B) {
+    let database = server.database().await;
+    let mut stores = Vec::new();
+    for _ in 0..5 {
+        stores.push(server.open(&database).await);
+    }
+    for trial in 0..20 {
+        let start = Arc::new(Barrier::new(stores.len()));
+        let boots = stores.iter().map(|store| {
+            let (store, start) = (store.clone(), Arc::clone(&start));
+            tokio::spawn(async move {
+                start.wait().await;
+                let name = format!("ring-{trial}");
+                let ring = rings::open(&name, store, rings::hardly_polled(), SystemClock).await;
+                ring.ready().expect("is ready");
+                ring
+            })
+        });
+        let mut replicas = Vec::new();
+        for boot in boots.collect::<Vec<_>>() {
+            replicas.push(boot.await.expect("boots"));
+        }
+        let mut fingerprints = BTreeSet::new();
+        let mut signing = BTreeSet::new();
+        for ring in &replicas {
+            ring.refresh().await.expect("refreshes");
+            let status = ring.status();
+            fingerprints.insert(status.fingerprint);
+            signing.insert(status.signing_key_id);
+            let generations: BTreeSet<_> = status.keys.iter().map(|key| key.generation).collect();
+            assert_eq!(generations.len(), status.keys.len(), "trial {trial}");
+        }
+        assert_eq!((fingerprints.len(), signing.len()), (1, 1), "trial {trial}");
+    }
+}
+
+async fn a_rotation_and_a_revocation_are_pushed<B: Backend>(server: &B) {
+    let (database, one, two) = two(server).await;
+    let one = rings::open("ring", one, rings::hardly_polled(), SystemClock).await;
+    let two = rings::open("ring", two, rings::hardly_polled(), SystemClock).await;
+    eventually("both listen", async || server.listeners(&database).await == 2).await;
+    // Until both have refreshed themselves because they now listen.
+    sleep(Duration::from_millis(500)).await;
+
+    let signing = two.status().signing_key_id.expect("signs");
+    let began = Instant::now();
+    one.rotate_now().await.expect("rotates");
+    eventually("the other knows of it", async || {
+        let keys = two.status().keys;
+        keys.iter().any(|key| key.key_id == signing && key.retire_at.is_some())
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+
+    let began = Instant::now();
+    one.revoke(&signing).await.expect("revokes");
+    eventually("the other knows of it", async || {
+        let keys = two.status().keys;
+        keys.iter().any(|key| key.key_id == signing && key.state == KeyState::Revoked)
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    eventually("both hold the same", async || one.status().fingerprint == two.status().fingerprint)
+        .await;
+}
+
+/// Waits until something holds, for at most 10 seconds.
+pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < Duration::from_secs(10), "{what}: not in time");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
