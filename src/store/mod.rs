@@ -213,11 +213,27 @@ impl fmt::Display for EntryName {
 }
 
 /// Why a store could not be opened, read or written: what was tried, and the cause.
-#[derive(Debug, thiserror::Error)]
-#[error("{context}")]
+#[derive(Debug)]
 pub struct StoreError {
     context: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// With the cause: it goes to logs and status pages, where nobody asks for the source.
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.context)?;
+        match &self.source {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as _)
+    }
 }
 
 impl StoreError {

@@ -203,7 +203,9 @@ async fn replicas_migrate_at_once(server: &Postgres) {
             let migrations = [(); 8].map(|()| {
                 let options = server.options(&database);
                 let options = options.options([("default_transaction_isolation", isolation)]);
-                let store = PostgresStore::new(server.pool_of(options));
+                // Eight wait for each other here, on a machine that may be busy.
+                let patient = PgPoolOptions::new().acquire_timeout(Duration::from_secs(60));
+                let store = PostgresStore::new(patient.connect_lazy_with(options));
                 let start = Arc::clone(&start);
                 tokio::spawn(async move {
                     start.wait().await;
@@ -351,7 +353,7 @@ async fn a_pool_of_one_connection_suffices(server: &Postgres) {
     store.migrate().await.expect("migrates");
     store.changed("ring").await.expect("listens");
     insert(&store, "ring", "a", b"1").await;
-    let told = tokio::time::timeout(Duration::from_secs(1), store.changed("ring")).await;
+    let told = tokio::time::timeout(Duration::from_secs(10), store.changed("ring")).await;
     told.expect("is told").expect("listens");
     assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
 }

@@ -178,7 +178,7 @@ async fn another_protocol_does_as_well(server: &Redis) {
     two.changed("ring").await.expect("listens");
     assert_eq!(insert(&one, "ring", "a", b"1").await, Insertion::Inserted);
     assert_eq!(insert(&two, "ring", "a", b"2").await, Insertion::Exists(b"1".to_vec().into()));
-    let told = tokio::time::timeout(Duration::from_secs(1), two.changed("ring")).await;
+    let told = tokio::time::timeout(Duration::from_secs(5), two.changed("ring")).await;
     told.expect("is told").expect("listens");
     assert_eq!(content(&two, "ring").await, BTreeMap::from([held("a", b"1")]));
     let planted = server.plant(url_database(&url), "ring").await;
@@ -290,7 +290,7 @@ async fn the_smallest_rights_suffice(server: &Redis) {
     assert_eq!(insert(&store, "small", "a", b"1").await, Insertion::Inserted);
     let lost = insert(&store, "small", "a", b"2").await;
     assert_eq!(lost, Insertion::Exists(b"1".to_vec().into()));
-    let told = tokio::time::timeout(Duration::from_secs(1), store.changed("small")).await;
+    let told = tokio::time::timeout(Duration::from_secs(5), store.changed("small")).await;
     told.expect("is told").expect("listens");
     store.remove("small", &entry("a", b"").name).await.expect("removes");
     assert_eq!(content(&store, "small").await, BTreeMap::new());

@@ -16,6 +16,9 @@ use crate::contract::{self, Replicas, content, entry, held, insert, name};
 use crate::rings::{self, Counted};
 use crate::{Backend, Test, block_on};
 
+/// Far sooner than any poll of these tests, also on a machine that is busy.
+const PROMPT: Duration = Duration::from_secs(5);
+
 pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
     macro_rules! contract {
         ([$backend:ident] $($promise:ident)+) => {
@@ -176,8 +179,8 @@ async fn a_change_is_told_at_once<B: Backend>(server: &B) {
         sleep(Duration::from_millis(20)).await;
         insert(&one, "ring", &format!("a-{round}"), b"1").await;
         let took = waiting.await.expect("ends");
-        assert!(took < Duration::from_secs(1), "round {round} took {took:?}");
-        assert!(told(&two).await < Duration::from_secs(1));
+        assert!(took < PROMPT, "round {round} took {took:?}");
+        assert!(told(&two).await < PROMPT);
     }
     // Neither one who was too late nor another ring is a change.
     insert(&one, "ring", "a-0", b"2").await;
@@ -193,14 +196,14 @@ async fn a_change_is_told_to_those_who_were_busy<B: Backend>(server: &B) {
     }
     sleep(Duration::from_millis(300)).await;
     // Once for all that came since.
-    assert!(told(&two).await < Duration::from_millis(100));
+    assert!(told(&two).await < PROMPT);
     assert_not_told(&two).await;
     // Whoever waits in vain loses nothing by giving up.
     for round in 5..10 {
         let gave_up = timeout(Duration::from_millis(1), two.changed("ring")).await;
         gave_up.expect_err("nothing has changed");
         insert(&one, "ring", &format!("a-{round}"), b"1").await;
-        assert!(told(&two).await < Duration::from_secs(1));
+        assert!(told(&two).await < PROMPT);
     }
     // Any number of clones and rings share a connection.
     for ring in ["ring", "b", "c"] {
@@ -217,7 +220,7 @@ async fn a_lost_connection_is_followed_by_a_wake_up<B: Backend>(server: &B) {
         assert!(told(&two).await < Duration::from_secs(5), "round {round}");
         assert_not_told(&two).await;
         insert(&one, "ring", &format!("a-{round}"), b"1").await;
-        assert!(told(&two).await < Duration::from_secs(1), "round {round}");
+        assert!(told(&two).await < PROMPT, "round {round}");
     }
 }
 
@@ -237,7 +240,7 @@ async fn a_server_that_came_back_is_followed_by_a_wake_up<B: Backend>(_: &B) {
     let woken = timeout(Duration::from_secs(5), waiting).await;
     let two = woken.expect("is woken").expect("ends");
     insert(&one, "ring", "a", b"1").await;
-    assert!(told(&two).await < Duration::from_secs(1));
+    assert!(told(&two).await < PROMPT);
 }
 
 async fn the_connection_that_listens_ends_with_the_store<B: Backend>(server: &B) {
@@ -342,7 +345,7 @@ async fn a_rotation_and_a_revocation_are_pushed<B: Backend>(server: &B) {
         keys.iter().any(|key| key.key_id == signing && key.retire_at.is_some())
     })
     .await;
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
 
     let began = Instant::now();
     one.revoke(&signing).await.expect("revokes");
@@ -351,7 +354,7 @@ async fn a_rotation_and_a_revocation_are_pushed<B: Backend>(server: &B) {
         keys.iter().any(|key| key.key_id == signing && key.state == KeyState::Revoked)
     })
     .await;
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
     eventually("both hold the same", async || one.status().fingerprint == two.status().fingerprint)
         .await;
 }
