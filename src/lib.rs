@@ -105,6 +105,7 @@
 //! |---|---|---|
 //! | `axum` | yes | extractors, responses, the JWKS route |
 //! | `cookie` | yes | the cookie transport and its guard against cross-site requests |
+//! | `jwks-client` | | the bundled HTTP client, with which a service that only validates follows its issuer |
 //! | `test-util` | | a manual clock, fixed keys and token minting, for tests |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -129,9 +130,10 @@ pub use crate::axum::{SessionMisuse, SessionRejection};
 pub use crate::clock::{Clock, SystemClock, Timestamp};
 pub use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 pub use crate::issue::{EndError, EndSession, IssueSession};
+pub use crate::keys::client as http_client;
 pub use crate::keys::{
-    Key, KeyError, KeyRing, KeyRingBuilder, KeyState, KeyStatus, KeyTimes, NotReady, RingError,
-    RingStatus, RotationPolicy,
+    FetchError, FollowerBuilder, Key, KeyError, KeyRing, KeyRingBuilder, KeyState, KeyStatus,
+    KeyTimes, NotReady, RingError, RingStatus, RotationPolicy,
 };
 pub use crate::layer::{IssueLayer, Respond, SessionLayer, ValidateLayer};
 pub use crate::session::Session;

@@ -2,10 +2,12 @@
 
 pub(crate) mod algorithm;
 mod builder;
+pub mod client;
 mod jwks;
 mod key;
 mod ledger;
 mod record;
+mod remote;
 mod ring;
 mod rotation;
 mod rotator;
@@ -14,6 +16,7 @@ mod status;
 
 pub use builder::KeyRingBuilder;
 pub use key::{Key, KeyError};
+pub use remote::{FetchError, FollowerBuilder};
 pub use ring::{KeyRing, RingError};
 pub use rotation::{KeyTimes, RotationPolicy};
 pub use status::{KeyState, KeyStatus, NotReady, RingStatus};

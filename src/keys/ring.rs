@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 use super::key::{Key, KeyError};
 use super::ledger::Ledger;
+use super::remote::{FetchError, Follower};
 use super::rotation::RotationPolicy;
 use super::rotator::{Report, Rotator};
 use super::set::KeySet;
@@ -58,6 +59,8 @@ pub(super) enum Source {
     Fixed,
     /// A store, in which they rotate.
     Rotated(Box<Rotator>),
+    /// Another service, which issues: here they only verify.
+    Followed(Box<Follower>),
 }
 
 /// A handle that does not keep a ring alive.
@@ -114,13 +117,16 @@ impl KeyRing {
         Ok(Self::new(name, clock, RotationPolicy::default(), keys, Source::Fixed))
     }
 
-    /// Reads the store now, and does what is due. The background does this by itself; a test with
+    /// Reads the store now and does what is due, or fetches the keys of a followed issuer. The background does this by itself; a test with
     /// a manual clock does it after moving the clock.
     ///
     /// # Errors
     ///
-    /// If the store fails. The last known keys stay.
+    /// If the store or the fetch fails. The last known keys stay.
     pub async fn refresh(&self) -> Result<(), RingError> {
+        if let Some(follower) = self.follower() {
+            return follower.refresh(self).await;
+        }
         let Ok(rotator) = self.rotator() else { return Ok(()) };
         let mut ledger = rotator.ledger.lock().await;
         let result = rotator.refresh(&mut ledger).await;
@@ -188,9 +194,15 @@ impl KeyRing {
     /// # Errors
     ///
     /// If it can't sign, if the store holds what only a newer version understands, or if this
-    /// replica polls more slowly than the ring's keys allow for.
+    /// replica polls more slowly than the ring's keys allow for. A ring that follows an issuer need
+    /// not sign; it is not ready once its keys are too old to verify.
     pub fn ready(&self) -> Result<(), NotReady> {
         let keys = self.keys();
+        if let Some(follower) = self.follower() {
+            let state = self.0.refreshed.load();
+            let failure = state.as_ref().and_then(|state| state.failure.as_deref());
+            return follower.ready(&keys, failure, self.now());
+        }
         if let Some(version) =
             self.0.refreshed.load().as_ref().and_then(|state| state.newer_version)
         {
@@ -221,6 +233,34 @@ impl KeyRing {
         self.0.clock.now()
     }
 
+    /// The issuer that this ring follows, whose tokens alone its keys may verify.
+    pub(crate) fn followed_issuer(&self) -> Option<&str> {
+        self.follower().map(Follower::issuer)
+    }
+
+    /// Whether tokens are ever issued with this ring.
+    pub(crate) fn issues(&self) -> bool {
+        match &self.0.source {
+            Source::Followed(_) => false,
+            Source::Fixed => self.keys().keys().iter().any(|key| key.key.can_sign()),
+            _ => true,
+        }
+    }
+
+    /// Says that a request named a key that the ring does not hold. Never waits.
+    pub(crate) fn note_unknown_key(&self, now: Timestamp) {
+        if let Some(follower) = self.follower() {
+            follower.note_unknown_key(now);
+        }
+    }
+
+    pub(super) fn follower(&self) -> Option<&Follower> {
+        match &self.0.source {
+            Source::Followed(follower) => Some(follower),
+            _ => None,
+        }
+    }
+
     pub(super) fn downgrade(&self) -> WeakRing {
         WeakRing(Arc::downgrade(&self.0))
     }
@@ -237,7 +277,7 @@ impl KeyRing {
         let state = RefreshState::after(before.as_deref(), result, self.now());
         if before.is_none_or(|before| before.differs(&state)) {
             for Skipped { name, reason } in &state.skipped {
-                tracing::warn!(ring, entry = name, reason, "skipped an entry of the store");
+                tracing::warn!(ring, entry = name, reason, "skipped an entry");
             }
             if let Some(failure) = &state.failure {
                 tracing::warn!(ring, failure, "a refresh failed; the last known keys go on");
@@ -249,7 +289,7 @@ impl KeyRing {
     fn rotator(&self) -> Result<&Rotator, RingError> {
         match &self.0.source {
             Source::Rotated(rotator) => Ok(rotator),
-            Source::Fixed => Err(RingError::NotRotated),
+            Source::Fixed | Source::Followed(_) => Err(RingError::NotRotated),
         }
     }
 
@@ -285,6 +325,9 @@ pub enum RingError {
     /// The store failed.
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
+    /// The keys of a followed issuer could not be fetched.
+    #[error("the issuer's keys could not be fetched: {0}")]
+    Fetch(#[from] FetchError),
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -295,7 +338,7 @@ pub enum RingError {
     #[error("no key of the ring signs now")]
     NoSigningKey,
     /// The keys of this ring are not rotated.
-    #[error("the keys of this ring are fixed: it has no store to rotate them in")]
+    #[error("the keys of this ring are not rotated here: it has no store")]
     NotRotated,
 }
 
@@ -304,6 +347,7 @@ impl RingError {
         let ring = ring.to_owned();
         match self {
             Self::Store(source) => BuildError::Store { ring, source },
+            Self::Fetch(source) => BuildError::Fetch { issuer: ring, source },
             Self::Key(source) => BuildError::Key { field: "algorithm", source },
             other => BuildError::Unreadable { ring, reason: other.to_string() },
         }
