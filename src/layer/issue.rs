@@ -183,7 +183,7 @@ where
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let presented = request.extensions().get::<Presented<C>>();
         let renewable = presented
-            .filter(|presented| presented.by_cookie())
+            .filter(|presented| presented.by_cookie() && self.layer.sessions.keys().issues())
             .and_then(|presented| presented.session.as_ref().ok())
             .filter(|session| is_past_half(session, self.layer.sessions.now()))
             .cloned();
