@@ -67,14 +67,7 @@ impl KeySet {
 
     /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
     pub(crate) fn followed(keys: Vec<Key>, until: Timestamp) -> Self {
-        let past = Timestamp::from_unix_seconds(0);
-        let times = KeyTimes {
-            signs_from: past,
-            signs_until: past,
-            signs_latest: past,
-            verifies_until: until,
-            ..KeyTimes::fixed(false)
-        };
+        let times = KeyTimes { verifies_until: until, ..KeyTimes::fixed(false) };
         let keys = keys.into_iter().enumerate().map(|(place, key)| {
             let generation = place as u64;
             let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };

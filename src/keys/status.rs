@@ -101,7 +101,7 @@ impl KeyStatus {
             KeyState::Gone
         } else if signer.is_some_and(|signer| signer.key.key_id() == key.key.key_id()) {
             KeyState::Signing
-        } else if scheduled.times.signs_latest > now
+        } else if scheduled.times.signs_from < Timestamp::MAX
             && signer.is_none_or(|signer| signer.scheduled.generation < scheduled.generation)
         {
             KeyState::Published
