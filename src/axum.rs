@@ -9,7 +9,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
 use crate::error::Rejection;
-use crate::issue::{EndError, EndSession, IssueSession, PendingEnd};
+use crate::issue::{EndError, EndSession, IssueSession};
 use crate::keys::KeyRing;
 use crate::layer::{Presented, Refused, problem};
 use crate::session::Session;
@@ -79,7 +79,9 @@ impl<S: Sync, C: Send + Sync + 'static> OptionalFromRequestParts<S> for Session<
 impl<C: Send + Sync + 'static> IntoResponse for IssueSession<C> {
     fn into_response(self) -> Response {
         // What the client sees if no layer turns it into the answer.
-        let mut response = misplaced_answer("IssueSession");
+        let mistake = "a handler returned `IssueSession`, but no `sessions.layer()` or \
+                       `sessions.issue_layer()` of the same claims stands around it";
+        let mut response = (StatusCode::INTERNAL_SERVER_ERROR, mistake).into_response();
         response.extensions_mut().insert(self.pending(true));
         response
     }
@@ -111,9 +113,7 @@ impl IntoResponse for SessionMisuse {
 /// The whole response: 204, and the cookie is gone.
 impl IntoResponse for EndSession {
     fn into_response(self) -> Response {
-        let mut response = misplaced_answer("EndSession");
-        response.extensions_mut().insert(PendingEnd { whole: true });
-        response
+        (self, StatusCode::NO_CONTENT).into_response()
     }
 }
 
@@ -125,7 +125,7 @@ impl IntoResponseParts for EndSession {
         self,
         mut parts: ResponseParts,
     ) -> Result<ResponseParts, std::convert::Infallible> {
-        parts.extensions_mut().insert(PendingEnd { whole: false });
+        self.write_to(parts.headers_mut());
         Ok(parts)
     }
 }
@@ -134,14 +134,6 @@ impl IntoResponse for EndError {
     fn into_response(self) -> Response {
         match self {}
     }
-}
-
-fn misplaced_answer(returned: &str) -> Response {
-    let mistake = format!(
-        "a handler returned `{returned}`, but no `sessions.layer()` or `sessions.issue_layer()` of \
-         the same claims stands around it"
-    );
-    (StatusCode::INTERNAL_SERVER_ERROR, mistake).into_response()
 }
 
 impl<C: 'static> Sessions<C> {

@@ -1,12 +1,15 @@
 //! What a handler returns to log a user in or out: [`IssueSession`] and [`EndSession`].
 //!
-//! Both are words to the [issue layer](crate::IssueLayer), which signs and sets, or clears. They
-//! travel in the response's extensions.
+//! The first is a word to the [issue layer](crate::IssueLayer), which signs; it travels in the
+//! response's extensions. The second knows by itself what to clear.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::Response;
+use http::{HeaderMap, HeaderValue, Response};
+
+use crate::transport::append_cookie;
 
 /// Logs a user in: returned by a handler, it becomes a session.
 ///
@@ -53,7 +56,8 @@ impl<C: Send + Sync + 'static> IssueSession<C> {
     }
 
     pub(crate) fn pending(self, whole: bool) -> PendingIssue<C> {
-        PendingIssue { issue: Arc::new(self), whole }
+        let is_taken = AtomicBool::new(false);
+        PendingIssue(Arc::new(Pending { issue: self, whole, is_taken }))
     }
 }
 
@@ -67,19 +71,28 @@ impl<C> fmt::Debug for IssueSession<C> {
 /// [`Sessions::end`](crate::Sessions::end).
 ///
 /// As the whole response it is answered 204; with axum it can also stand before another response,
-/// as its part.
+/// as its part. It needs no layer.
 #[derive(Debug)]
 #[must_use = "the cookie stays unless the handler returns this"]
-pub struct EndSession(());
+pub struct EndSession {
+    /// `None` where sessions travel in no cookie.
+    clearing_cookie: Option<HeaderValue>,
+}
 
 impl EndSession {
-    pub(crate) fn new() -> Self {
-        Self(())
+    pub(crate) fn new(clearing_cookie: Option<HeaderValue>) -> Self {
+        Self { clearing_cookie }
     }
 
-    /// Asks the layer to clear the cookie with `response`, where there is no axum.
+    /// Takes the cookie away with `response`, where there is no axum.
     pub fn insert_into<B>(self, response: &mut Response<B>) {
-        response.extensions_mut().insert(PendingEnd { whole: false });
+        self.write_to(response.headers_mut());
+    }
+
+    pub(crate) fn write_to(self, headers: &mut HeaderMap) {
+        if let Some(cookie) = self.clearing_cookie {
+            append_cookie(headers, cookie);
+        }
     }
 }
 
@@ -88,21 +101,38 @@ impl EndSession {
 #[non_exhaustive]
 pub enum EndError {}
 
-/// An [`IssueSession`] on its way to the layer.
-pub(crate) struct PendingIssue<C> {
-    pub(crate) issue: Arc<IssueSession<C>>,
+/// An [`IssueSession`] on its way to the layer, in a response's extensions.
+pub(crate) struct PendingIssue<C>(Arc<Pending<C>>);
+
+pub(crate) struct Pending<C> {
+    pub(crate) issue: IssueSession<C>,
     /// Whether the layer makes the whole response.
     pub(crate) whole: bool,
+    is_taken: AtomicBool,
+}
+
+impl<C> PendingIssue<C> {
+    /// For the layer that makes it a session.
+    pub(crate) fn take(&self) -> &Pending<C> {
+        self.0.is_taken.store(true, Ordering::Relaxed);
+        &self.0
+    }
 }
 
 impl<C> Clone for PendingIssue<C> {
     fn clone(&self) -> Self {
-        Self { issue: self.issue.clone(), whole: self.whole }
+        Self(self.0.clone())
     }
 }
 
-/// An [`EndSession`] on its way to the layer.
-#[derive(Clone, Copy)]
-pub(crate) struct PendingEnd {
-    pub(crate) whole: bool,
+/// A part of a response can't say that it was lost; so it is told here.
+impl<C> Drop for Pending<C> {
+    fn drop(&mut self) {
+        if !self.is_taken.load(Ordering::Relaxed) {
+            tracing::error!(
+                "a login was lost: no `sessions.layer()` or `sessions.issue_layer()` of the same \
+                 claims stands around the handler that returned `IssueSession`"
+            );
+        }
+    }
 }

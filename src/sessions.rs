@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -119,6 +120,15 @@ impl<C: SessionClaims> Sessions<C> {
         )
     }
 
+    /// The `Set-Cookie` field that carries a token, where no layer does it.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no cookie transport, or name and value are too long for a cookie.
+    pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, IssueError> {
+        self.transports().cookie_of(token.as_str())
+    }
+
     /// Validates a token as it came from a client.
     ///
     /// # Errors
@@ -141,13 +151,17 @@ impl<C: SessionClaims> Sessions<C> {
     /// happen yet.
     pub async fn end(&self, session: &Session<C>) -> Result<EndSession, EndError> {
         tracing::debug!(session_id = session.session_id(), "a session ends");
-        Ok(EndSession::new())
+        Ok(EndSession::new(self.transports().clearing_cookie()))
     }
 
     /// Issues the session anew, with its ID and its login's time, if it is past half of its
     /// lifetime and that gains anything.
     pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
+        let latest = session.authenticated_at() + self.0.absolute_lifetime;
+        if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
+            return Err(IssueError::LifetimeReached);
+        }
         let token_id = random_id()?;
         let token = self.sign(
             now,
@@ -176,14 +190,16 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(IssueError::EmptySubject);
         }
         let inner = &*self.0;
-        let keys = inner.keys.keys();
+        let keys = inner.keys.keys(now);
         let key = keys.signer(now).ok_or(IssueError::NoSigningKey)?;
         // Tokens hold whole seconds.
         let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
         let issued_at = whole(now);
-        let expires_at = (issued_at + inner.idle_lifetime)
+        let times = &key.scheduled.times;
+        let longest = inner.policy.issued_lifetime(times);
+        let expires_at = (issued_at + inner.idle_lifetime.min(longest))
             .min(claims.auth_time + inner.absolute_lifetime)
-            .min(key.scheduled.times.verifies_until - inner.policy.leeway);
+            .min(times.verifies_until - inner.policy.leeway);
         let expires_at = whole(expires_at);
         if expires_at <= issued_at {
             return Err(IssueError::LifetimeReached);
@@ -203,7 +219,7 @@ impl<C: DeserializeOwned> Sessions<C> {
         token: &[u8],
         now: Timestamp,
     ) -> Result<Session<C>, Rejection> {
-        let verified = token::verify(token, &self.0.keys.keys(), &self.0.policy, now);
+        let verified = token::verify(token, &self.0.keys.keys(now), &self.0.policy, now);
         let verified = verified.inspect_err(|kind| {
             if *kind == RejectionKind::UnknownKey {
                 self.0.keys.note_unknown_key(now);

@@ -1,1 +1,165 @@
-//! What the benchmarks share.
+//! What the benchmarks share: one login, the token that it becomes, and three ways to verify and
+//! sign it: this crate, the bare primitive of `ring`, and `jsonwebtoken`.
+
+mod jwt;
+mod raw;
+
+use jsonwebtoken::Algorithm;
+use ring::rand::{self, SystemRandom};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
+use serde::{Deserialize, Serialize};
+use tower_jwt_session::{IssueSession, Key, KeyRing, Sessions};
+
+pub use crate::jwt::{Claims, Jwt};
+pub use crate::raw::Raw;
+
+/// The algorithms that are measured.
+pub const ALGORITHMS: [Algorithm; 4] =
+    [Algorithm::HS256, Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
+
+/// Those of them that are measured at issuing, too.
+pub const ISSUING: [Algorithm; 3] = [Algorithm::HS256, Algorithm::EdDSA, Algorithm::ES256];
+
+/// Who the token is of.
+pub const SUBJECT: &str = "9b2e4c1a-6f3d-4b8e-a7c5-1d0f2e3b4a59";
+
+const ISSUER: &str = "https://id.test";
+const AUDIENCE: &str = "shop";
+const SCOPE: &str = "orders";
+const KEY_ID: &str = "k1";
+
+/// The application's claims: owned strings, as most have them.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct User {
+    /// What the user may do.
+    pub roles: Vec<String>,
+}
+
+impl User {
+    fn reference() -> Self {
+        Self { roles: vec!["user".into(), "admin".into()] }
+    }
+}
+
+/// One algorithm's keys, in three hands, and the reference token.
+pub struct Fixture {
+    /// The algorithm's name in JOSE headers.
+    pub name: &'static str,
+    /// This crate, with the application's claims as [`User`].
+    pub sessions: Sessions<User>,
+    /// This crate, without claims of an application.
+    pub unit_sessions: Sessions<()>,
+    /// What `sessions` issue.
+    pub login: IssueSession<User>,
+    /// What `unit_sessions` issue.
+    pub unit_login: IssueSession<()>,
+    /// The reference token: 244 bytes of JSON under the signature.
+    pub token: String,
+    /// The bare primitive.
+    pub raw: Raw,
+    /// `jsonwebtoken`, with everything that can be made once made once.
+    pub jwt: Jwt,
+}
+
+impl Fixture {
+    /// Makes the keys and the token. The clock is the system's, for all alike.
+    pub fn new(algorithm: Algorithm) -> Self {
+        let document = document(algorithm);
+        let (name, key) = key(algorithm, &document);
+        let raw = Raw::new(&key, &document);
+        let jwt = Jwt::new(&key, &document);
+        let ring = KeyRing::fixed([key]).expect("one good key");
+        let sessions: Sessions<User> =
+            Sessions::builder(ring.clone(), ISSUER, AUDIENCE).build().expect("good settings");
+        let unit_sessions =
+            Sessions::builder(ring, ISSUER, AUDIENCE).build().expect("good settings");
+        let login = IssueSession::new(SUBJECT, User::reference()).scope(SCOPE);
+        let unit_login = IssueSession::new(SUBJECT, ()).scope(SCOPE);
+        let token = sessions.issue(&login).expect("a private key").as_str().to_owned();
+        Self { name, sessions, unit_sessions, login, unit_login, token, raw, jwt }
+    }
+
+    /// The reference token's signed bytes, and its decoded signature.
+    pub fn signed(&self) -> (&[u8], Vec<u8>) {
+        let (signed, signature) = self.token.rsplit_once('.').expect("a compact token");
+        (signed.as_bytes(), decode(signature))
+    }
+
+    /// Whether this crate takes `token` for what it is.
+    pub fn validates(&self, token: &str) -> bool {
+        self.sessions.validate(token).is_ok_and(|session| session.subject().len() == SUBJECT.len())
+    }
+
+    /// The same without an application's claims.
+    pub fn validates_unit(&self, token: &str) -> bool {
+        let session = self.unit_sessions.validate(token);
+        session.is_ok_and(|session| session.subject().len() == SUBJECT.len())
+    }
+
+    /// Whether this crate issues a token as long as the reference.
+    pub fn issues(&self) -> bool {
+        let token = self.sessions.issue(&self.login);
+        token.is_ok_and(|token| token.as_str().len() == self.token.len())
+    }
+}
+
+fn key(algorithm: Algorithm, document: &[u8]) -> (&'static str, Key) {
+    let (name, key) = match algorithm {
+        Algorithm::HS256 => ("HS256", Key::hmac(algorithm, document)),
+        Algorithm::EdDSA => ("EdDSA", Key::from_pkcs8_der(algorithm, document)),
+        Algorithm::ES256 => ("ES256", Key::from_pkcs8_der(algorithm, document)),
+        _ => ("RS256", Key::from_pkcs8_der(algorithm, document)),
+    };
+    (name, key.expect("a good key").with_key_id(KEY_ID))
+}
+
+/// A new key: a shared secret, or PKCS#8. The RSA key is always the same.
+fn document(algorithm: Algorithm) -> Vec<u8> {
+    let random = SystemRandom::new();
+    let document = match algorithm {
+        Algorithm::HS256 => {
+            return rand::generate::<[u8; 32]>(&random).expect("random").expose().into();
+        }
+        Algorithm::EdDSA => Ed25519KeyPair::generate_pkcs8(&random),
+        Algorithm::ES256 => EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random),
+        _ => return include_bytes!("rsa-2048.pk8").into(),
+    };
+    document.expect("random").as_ref().into()
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).expect("base64url")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everyone_takes_the_reference_token() {
+        for algorithm in ALGORITHMS {
+            let fixture = Fixture::new(algorithm);
+            let payload = fixture.token.split('.').nth(1).expect("a compact token");
+            assert_eq!(decode(payload).len(), 244, "{}", fixture.name);
+            assert!(fixture.validates(&fixture.token));
+            assert!(fixture.validates_unit(&fixture.token));
+            assert!(fixture.jwt.validates(&fixture.token));
+            let (signed, signature) = fixture.signed();
+            assert!(fixture.raw.verifies(signed, &signature));
+        }
+    }
+
+    #[test]
+    fn what_anyone_signs_is_the_same() {
+        for algorithm in ISSUING {
+            let fixture = Fixture::new(algorithm);
+            let token = fixture.jwt.issue();
+            assert!(fixture.issues());
+            assert!(fixture.validates(&token));
+            assert_eq!(token.len(), fixture.token.len());
+            let (signed, signature) = fixture.signed();
+            assert_eq!(fixture.raw.sign(signed), signature.len());
+        }
+    }
+}

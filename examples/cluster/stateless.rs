@@ -27,8 +27,8 @@ fn rotation(options: &ReplicaOptions) -> RotationPolicy {
         // All replicas run on one machine here.
         .clock_skew(Duration::from_millis(100))
         .refresh_interval(Duration::from_millis(200))
-        .refresh_timeout(Duration::from_millis(300))
-        .insert_timeout(Duration::from_millis(400))
+        .refresh_timeout(Duration::from_millis(200))
+        .insert_timeout(Duration::from_millis(250))
         .jwks_max_age(Duration::from_secs(1))
         .overrun(Duration::from_secs(60))
 }

@@ -236,7 +236,7 @@ impl<'de> Deserialize<'de> for NumericDate {
                 Ok(NumericDate(Timestamp::from_unix_millis((seconds * 1000.0) as i64)))
             }
         }
-        deserializer.deserialize_any(NumericDateVisitor)
+        deserializer.deserialize_f64(NumericDateVisitor)
     }
 }
 

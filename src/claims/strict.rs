@@ -296,9 +296,10 @@ impl<'de, E> Name<'de, E> {
 macro_rules! parse {
     ($($method:ident $visit:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, E> {
+            // Only as it would be written: `05` and `+5` are other names than `5`.
             match self.text.parse() {
-                Ok(value) => visitor.$visit(value),
-                Err(_) => self.deserialize_any(visitor),
+                Ok(value) if ToString::to_string(&value) == self.text => visitor.$visit(value),
+                _ => self.deserialize_any(visitor),
             }
         }
     )*};

@@ -5,7 +5,7 @@ use std::fmt;
 use jsonwebtoken::Algorithm;
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use ring::{digest, hmac, rsa};
+use ring::{digest, hkdf, hmac, rsa};
 use zeroize::Zeroizing;
 
 use super::key::KeyError;
@@ -53,6 +53,8 @@ pub(crate) fn named(name: &str) -> Option<Algorithm> {
 /// RFC 9864's name for EdDSA with Ed25519.
 pub(crate) const FULLY_SPECIFIED_ED25519: &str = "Ed25519";
 
+const ED25519_SEED_BYTES: usize = 32;
+
 /// The longest signature: that of an RSA key of 8192 bits.
 pub(crate) const MAX_SIGNATURE_BYTES: usize = 1024;
 
@@ -65,7 +67,7 @@ pub(crate) enum Signer {
 }
 
 impl Signer {
-    /// From a shared secret (HMAC), or else a PKCS#8 document.
+    /// From a shared secret (HMAC), or else a PKCS#8 document; for RSA also a PKCS#1 one.
     pub(crate) fn new(specification: &Specification, material: &[u8]) -> Result<Self, KeyError> {
         let rejected = |error: ring::error::KeyRejected| KeyError::Rejected(error.to_string());
         Ok(match specification.primitive {
@@ -84,10 +86,51 @@ impl Signer {
                     .map_err(rejected)?,
             )),
             // `ring` refuses moduli under 2048 bits and mends no inconsistent key.
-            Primitive::Rsa(_, encoding) => {
-                Self::Rsa(Box::new(rsa::KeyPair::from_pkcs8(material).map_err(rejected)?), encoding)
-            }
+            Primitive::Rsa(_, encoding) => Self::Rsa(
+                Box::new(
+                    rsa::KeyPair::from_pkcs8(material)
+                        .or_else(|_| rsa::KeyPair::from_der(material))
+                        .map_err(rejected)?,
+                ),
+                encoding,
+            ),
         })
+    }
+
+    /// From a private scalar, or seed, and its public key.
+    pub(crate) fn of_scalar(
+        specification: &Specification,
+        private: &[u8],
+        public: &[u8],
+    ) -> Result<Self, KeyError> {
+        let rejected = |error: ring::error::KeyRejected| KeyError::Rejected(error.to_string());
+        match specification.primitive {
+            Primitive::Ed25519 => Ed25519KeyPair::from_seed_and_public_key(private, public)
+                .map(|pair| Self::Ed25519(Box::new(pair)))
+                .map_err(rejected),
+            Primitive::Ecdsa(ecdsa) => EcdsaKeyPair::from_private_key_and_public_key(
+                ecdsa.signing,
+                private,
+                public,
+                &SystemRandom::new(),
+            )
+            .map(|pair| Self::Ecdsa(Box::new(pair)))
+            .map_err(rejected),
+            _ => Err(KeyError::UnsupportedAlgorithm),
+        }
+    }
+
+    /// From an RSA key's numbers.
+    pub(crate) fn rsa(
+        specification: &Specification,
+        components: &rsa::KeyPairComponents<&[u8]>,
+    ) -> Result<Self, KeyError> {
+        let Primitive::Rsa(_, encoding) = specification.primitive else {
+            return Err(KeyError::UnsupportedAlgorithm);
+        };
+        let pair = rsa::KeyPair::from_components(components)
+            .map_err(|error| KeyError::Rejected(error.to_string()))?;
+        Ok(Self::Rsa(Box::new(pair), encoding))
     }
 
     /// The public part as the bytes that [`Verifier::new`] takes; `None` for a shared secret.
@@ -203,6 +246,48 @@ pub(crate) fn generate(specification: &Specification) -> Result<Zeroizing<Vec<u8
     }))
 }
 
+/// Derives key material from a root secret by HKDF-SHA-256 (RFC 5869): a secret as long as the
+/// hash, or an Ed25519 seed as PKCS#8.
+pub(crate) fn derive(
+    specification: &Specification,
+    root: &[u8],
+    info: &[&[u8]],
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    struct Length(usize);
+    impl hkdf::KeyType for Length {
+        fn len(&self) -> usize {
+            self.0
+        }
+    }
+    let length = match specification.primitive {
+        Primitive::Hmac(algorithm) => algorithm.digest_algorithm().output_len(),
+        Primitive::Ed25519 => ED25519_SEED_BYTES,
+        _ => return Err(KeyError::UnsupportedAlgorithm),
+    };
+    let mut secret = Zeroizing::new(vec![0; length]);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, b"tower-jwt-session derived ring 1")
+        .extract(root)
+        .expand(info, Length(length))
+        .and_then(|output| output.fill(&mut secret))
+        .map_err(|_| KeyError::UnsupportedAlgorithm)?;
+    Ok(match specification.primitive {
+        Primitive::Ed25519 => ed25519_pkcs8(&secret),
+        _ => secret,
+    })
+}
+
+/// An Ed25519 seed as a PKCS#8 document (RFC 8410, section 7).
+fn ed25519_pkcs8(seed: &[u8]) -> Zeroizing<Vec<u8>> {
+    const PREFIX: [u8; 16] = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    let mut document = Zeroizing::new(Vec::with_capacity(PREFIX.len() + seed.len()));
+    document.extend_from_slice(&PREFIX);
+    document.extend_from_slice(seed);
+    document
+}
+
 /// Fills `bytes` from the system's random generator.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), KeyError> {
     ring::rand::SecureRandom::fill(&SystemRandom::new(), bytes)
@@ -214,6 +299,21 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     hash
+}
+
+/// Refuses a secret that is too short, or looks like text, or repeats itself.
+pub(crate) fn check_random(secret: &[u8], least: usize) -> Result<(), KeyError> {
+    if secret.len() < least {
+        return Err(KeyError::ShortSecret { least, bytes: secret.len() });
+    }
+    // Of 32 random bytes all are printable ASCII once in 10^13 times, and to hold no more than 8
+    // different values is far rarer.
+    let is_text = secret.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let values: std::collections::HashSet<_> = secret.iter().collect();
+    if is_text || values.len() <= 8 {
+        return Err(KeyError::NotRandom);
+    }
+    Ok(())
 }
 
 /// A value that names `secret` and reveals nothing of it.
@@ -247,8 +347,12 @@ fn check_curve_point(ecdsa: &Ecdsa, point: &[u8]) -> Result<(), KeyError> {
 /// Refuses moduli outside 2048 to 8192 bits and exponents that are even, below 3 or past 33 bits:
 /// the limits that `ring` puts to a verification.
 fn check_rsa(components: &rsa::PublicKeyComponents<Vec<u8>>) -> Result<(), KeyError> {
+    // RFC 7518, section 6.3.1: the least number of octets.
+    if components.n.first() == Some(&0) || components.e.first() == Some(&0) {
+        return Err(KeyError::InvalidPublicKey);
+    }
     let bits = |number: &[u8]| match number.first() {
-        None | Some(0) => 0,
+        None => 0,
         Some(first) => number.len() * 8 - first.leading_zeros() as usize,
     };
     let modulus = bits(&components.n);

@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::algorithm;
 use super::ledger::Ledger;
+use super::record::Vault;
 use super::ring::{KeyRing, Source, WeakRing};
 use super::rotation::{JITTER_PART, RotationPolicy};
 use super::rotator::Rotator;
+use super::seal::{Sealing, SealingKey};
+use super::status::NotReady;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
-use crate::store::Store;
+use crate::store::{SealingNeed, Store};
 
 /// Builds a [`KeyRing`] that rotates by itself.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub struct KeyRingBuilder {
     policy: RotationPolicy,
     algorithm: Algorithm,
     fully_specified: bool,
+    sealing: Sealing,
     clock: Arc<dyn Clock>,
 }
 
@@ -37,6 +42,7 @@ impl KeyRing {
             policy: RotationPolicy::default(),
             algorithm: Algorithm::EdDSA,
             fully_specified: false,
+            sealing: Sealing::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -69,6 +75,28 @@ impl KeyRingBuilder {
         self
     }
 
+    /// Seals the private keys in the store with the first of these; all of them open. To change
+    /// it: add the new one last on every replica, then put it first, and drop the old one when the
+    /// last key that it sealed has ended.
+    pub fn seal_with(mut self, keys: impl IntoIterator<Item = SealingKey>) -> Self {
+        self.sealing.keys = keys.into_iter().collect();
+        self
+    }
+
+    /// Takes private keys that are not sealed, and writes them so where no sealing key is given.
+    ///
+    /// A directory that no other user can read is taken without, with a warning. Together with
+    /// [`seal_with`](Self::seal_with) it serves to begin sealing in a store that has keys.
+    ///
+    /// # Security
+    ///
+    /// Whoever can read the store, or a backup of it, can sign as this service; whoever can write
+    /// to it can bring keys of their own.
+    pub fn dangerous_unsealed(mut self) -> Self {
+        self.sealing.allows_unsealed = true;
+        self
+    }
+
     /// Where the time is read. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -90,12 +118,27 @@ impl KeyRingBuilder {
         };
         let policy = RotationPolicy { store_staleness: store.staleness(), ..self.policy };
         policy.validate()?;
+        let mut sealing = self.sealing;
+        if sealing.keys.is_empty() && !sealing.allows_unsealed {
+            match store.sealing_need() {
+                SealingNeed::Required => {
+                    let mend = "keys in this store have to be sealed: give `.seal_with([..])`, or \
+                                say `.dangerous_unsealed()`";
+                    return Err(BuildError::invalid("sealing keys", "missing", mend));
+                }
+                SealingNeed::Advised => {
+                    tracing::warn!(ring = &*name, "private keys rest unsealed in the store");
+                }
+                SealingNeed::Needless => {}
+            }
+            sealing.allows_unsealed = true;
+        }
         algorithm::specification(self.algorithm)
             .and_then(algorithm::generate)
             .map_err(|source| BuildError::Key { field: "algorithm", source })?;
 
         let rotator = Rotator {
-            ring: name.clone(),
+            vault: Vault { ring: name.clone(), sealing },
             store: store.clone(),
             policy: policy.clone(),
             algorithm: self.algorithm,
@@ -104,8 +147,14 @@ impl KeyRingBuilder {
             ledger: Mutex::default(),
         };
         let mut ledger = Ledger::default();
-        let report = rotator.refresh(&mut ledger).await.map_err(|error| error.at_start(&name))?;
-        if ledger.is_empty() {
+        let read = rotator.read(&mut ledger).await;
+        let (mut report, due) = read.map_err(|error| error.at_start(&name))?;
+        report.failure = rotator.write(&mut ledger, &report, due).await.err();
+        // A store that can be read starts a replica, if there is a key to go on with.
+        if let Some(error) = report.failure.take_if(|_| ledger.is_empty()) {
+            return Err(error.at_start(&name));
+        }
+        if ledger.is_empty() || report.blocked == Some(NotReady::Sealed) {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
             let reason = found.unwrap_or_else(|| "no key could be made".to_owned());
@@ -117,32 +166,41 @@ impl KeyRingBuilder {
         let interval = policy.refresh_interval;
         let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
         ring.note_refresh(&Ok(report));
-        tokio::spawn(follow(ring.downgrade(), store, name, interval));
+        tokio::spawn(follow(ring.downgrade(), interval, Some((store, name))));
         Ok(ring)
     }
 }
 
 /// Refreshes a ring, in turn and when its store tells of a change, until its last handle is gone.
-async fn follow(ring: WeakRing, store: Arc<dyn Store>, name: Arc<str>, interval: Duration) {
+pub(super) async fn follow(
+    ring: WeakRing,
+    interval: Duration,
+    store: Option<(Arc<dyn Store>, Arc<str>)>,
+) {
+    let mut began = Instant::now();
     loop {
         // Without randomness replicas read in step, which costs the store and nothing else.
         let mut random = [0; 2];
         let _ = algorithm::fill_random(&mut random);
         let jitter = interval / JITTER_PART * u32::from(u16::from_ne_bytes(random)) / 0x1_0000;
+        // From read to read, however long one takes.
+        let next = began + interval + jitter;
         tokio::select! {
-            () = tokio::time::sleep(interval + jitter) => {}
-            () = pushed(&*store, &name) => {}
+            () = tokio::time::sleep_until(next) => {}
+            () = pushed(store.as_ref()) => {}
         }
         let Some(ring) = ring.upgrade() else { return };
+        began = Instant::now();
         // Told and remembered by the refresh itself.
         let _ = ring.refresh().await;
     }
 }
 
-/// Waits for a change that the store tells of; a store that can't at present leaves it to polling.
-async fn pushed(store: &dyn Store, name: &str) {
-    if let Err(error) = store.changed(name).await {
-        tracing::debug!(ring = name, %error, "the store can't tell of changes at present");
+/// Waits for a change that the store tells of; one that can't at present leaves it to polling.
+async fn pushed(store: Option<&(Arc<dyn Store>, Arc<str>)>) {
+    let Some((store, ring)) = store else { return std::future::pending().await };
+    if let Err(error) = store.changed(ring).await {
+        tracing::debug!(ring = &**ring, %error, "the store can't tell of changes at present");
         std::future::pending().await
     }
 }

@@ -17,7 +17,7 @@ impl KeyRing {
     /// The public keys that may verify now or next; never a shared secret.
     pub fn jwks(&self) -> JwkSet {
         let now = self.now();
-        let keys = self.keys();
+        let keys = self.keys(now);
         let verifying = keys.keys().iter().filter(|key| key.scheduled.verifies(now));
         JwkSet { keys: verifying.filter_map(|key| key.key.to_jwk()).collect() }
     }

@@ -98,13 +98,34 @@ impl Key {
             return Err(KeyError::InvalidPublicKey);
         }
         let specification = algorithm::specification(algorithm)?;
+        Self::from_public(specification, public, common.key_id.as_deref())
+    }
+
+    /// From a public key's numbers, by default under their thumbprint.
+    pub(super) fn from_public(
+        specification: &'static Specification,
+        public: PublicKey,
+        key_id: Option<&str>,
+    ) -> Result<Self, KeyError> {
         let verifier = Verifier::new(specification, public.clone())?;
-        let key_id = match &common.key_id {
-            Some(key_id) => key_id.as_str().into(),
+        let key_id = match key_id {
+            Some(key_id) => key_id.into(),
             None => thumbprint(specification, &public).into(),
         };
         let public = Some(public);
         Ok(Self::new(key_id, specification, Material { signer: None, verifier, public }))
+    }
+
+    /// The same key with its private part.
+    pub(super) fn with_signer(self, signer: Signer) -> Result<Self, KeyError> {
+        let public = signer.public();
+        let verifier = signer.verifier(self.specification)?;
+        let material = Material { signer: Some(signer), verifier, public };
+        Ok(Self::new(self.key_id, self.specification, material))
+    }
+
+    pub(super) fn public(&self) -> Option<&PublicKey> {
+        self.material.public.as_ref()
     }
 
     /// The same key under another key ID.
@@ -250,6 +271,17 @@ pub enum KeyError {
         "the private key was refused ({0}): give an unencrypted PKCS#8 document (DER) for this algorithm"
     )]
     Rejected(String),
+    /// A root secret looks like text, or repeats itself.
+    #[error(
+        "the secret does not look random: give random bytes, decoded from base64 or hex where they are written so"
+    )]
+    NotRandom,
+    /// A key-encryption key is not 32 bytes long.
+    #[error("a sealing key has exactly 32 bytes")]
+    SealingKeyLength,
+    /// The text is no JWK with the private members of its type.
+    #[error("the text is no JWK with all private members of its type")]
+    NoPrivateJwk,
     /// RSA keys are not generated here.
     #[error(
         "RSA keys are not made by a ring: bring your own, or choose EdDSA, ES256, ES384 or HMAC"

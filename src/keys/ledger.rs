@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::record::{Birth, KeyMark, KeyRecord, Statement};
 use super::rotation::ScheduledKey;
+use super::status::NotReady;
 use crate::clock::Timestamp;
 
 /// The union of all statements seen, less the keys whose life has ended.
@@ -18,6 +19,8 @@ pub(crate) struct Ledger {
     /// Born in the store, perhaps without a key yet.
     birth: Option<Birth>,
     highest_generation: Option<u64>,
+    /// Why this replica makes no keys, as the store was read last.
+    pub(crate) blocked: Option<NotReady>,
 }
 
 type Place = (Birth, u64, Timestamp, String);
@@ -47,8 +50,9 @@ impl Ledger {
                 // Held records stay: they are immutable, and a change of one is not believed.
                 self.records.entry(place).or_insert(*record);
             }
-            Statement::Retire(mark) => take_mark(&mut self.retired, mark),
-            Statement::Revoke(mark) => take_mark(&mut self.revoked, mark),
+            // Of several the store's counts, so that all replicas come to the same.
+            Statement::Retire(mark) => _ = self.retired.insert(mark.kid, mark.at),
+            Statement::Revoke(mark) => _ = self.revoked.insert(mark.kid, mark.at),
         }
         Ok(())
     }
@@ -65,7 +69,7 @@ impl Ledger {
 
     /// The number of the next key, which no key ever had.
     pub(crate) fn next_generation(&self) -> u64 {
-        self.highest_generation.map_or(0, |highest| highest + 1)
+        self.highest_generation.map_or(0, |highest| highest.saturating_add(1))
     }
 
     /// Says that a generation is taken by something unreadable.
@@ -95,51 +99,77 @@ impl Ledger {
         keys.into_iter().take(signing).map(|(_, scheduled)| scheduled).collect()
     }
 
-    /// The IDs of the keys that are not revoked.
-    pub(crate) fn unrevoked(&self) -> Vec<String> {
-        let key_ids = self.records.keys().map(|place| &place.3);
-        key_ids.filter(|key_id| !self.revoked.contains_key(*key_id)).cloned().collect()
+    /// When a key signs no more, ahead of its time.
+    pub(crate) fn retire_at(&self, key_id: &str) -> Option<Timestamp> {
+        self.retired.get(key_id).copied()
+    }
+
+    pub(crate) fn is_revoked(&self, key_id: &str) -> bool {
+        self.revoked.contains_key(key_id)
+    }
+
+    /// The IDs of the keys that are held.
+    pub(crate) fn key_ids(&self) -> Vec<String> {
+        self.records.keys().map(|place| place.3.clone()).collect()
     }
 
     pub(crate) fn record(&self, key_id: &str) -> Option<&KeyRecord> {
         self.records.values().find(|record| record.key.key_id() == key_id)
     }
 
-    /// What is held and was not among the store's `seen` statements, and so has to be put back.
+    /// What is held and was not among the store's `seen` statements, and so has to be put back:
+    /// marks before their keys, so that nobody finds a revoked key without its revocation.
     pub(crate) fn missing(&self, seen: &Seen, margin: Timestamp) -> Vec<Statement> {
-        if self.is_empty() {
-            return Vec::new();
-        }
-        let birth = self.birth().into_iter().filter(|_| !seen.birth).cloned();
-        let birth = birth.map(Statement::Birth);
-        let records = self.records.values();
-        let records = records
-            .filter(|record| margin < record.times.verifies_until)
-            .filter(|record| !seen.keys.contains(record.key.key_id()))
-            .map(|record| Statement::Key(Box::new(record.clone())));
-        birth
-            .chain(records)
-            .chain(missing_marks(&self.retired, &seen.retired, Statement::Retire))
-            .chain(missing_marks(&self.revoked, &seen.revoked, Statement::Revoke))
-            .collect()
+        let held: Vec<_> =
+            self.records.values().filter(|it| margin < it.times.verifies_until).collect();
+        let marks = |marks: &BTreeMap<String, Timestamp>,
+                     seen: &HashSet<String>,
+                     of: fn(KeyMark) -> Statement| {
+            let kids = held.iter().map(|record| record.key.key_id());
+            let missing = kids.filter(|kid| !seen.contains(*kid));
+            let mark = |kid: &str| Some(KeyMark { kid: kid.to_owned(), at: *marks.get(kid)? });
+            missing.filter_map(mark).map(of).collect::<Vec<_>>()
+        };
+        let records = held.iter().filter(|record| !seen.keys.contains(record.key.key_id()));
+        let records = records.map(|record| Statement::Key(Box::new((*record).clone())));
+        // A ring without a key has nothing to lose.
+        let birth = self.birth().filter(|_| !seen.birth && !held.is_empty()).cloned();
+        let mut missing = marks(&self.revoked, &seen.revoked, Statement::Revoke);
+        missing.extend(marks(&self.retired, &seen.retired, Statement::Retire));
+        missing.extend(birth.map(Statement::Birth));
+        missing.extend(records);
+        missing
     }
 
-    /// Forgets the keys whose life ended before `margin`, and says what is to be removed from the
-    /// store: marks first, so that none outlives its key.
-    pub(crate) fn prune(&mut self, margin: Timestamp) -> Vec<Statement> {
-        let mut ended = Vec::new();
-        self.records.retain(|place, record| {
-            let lives = margin < record.times.verifies_until;
+    /// Forgets the keys whose life ended before `ended`, and marks that are older than `orphaned`
+    /// and have no key; and says what is to be removed from the store: marks first, so that none
+    /// outlives its key.
+    pub(crate) fn prune(&mut self, ended: Timestamp, orphaned: Timestamp) -> Vec<Statement> {
+        let mut removed = Vec::new();
+        self.records.retain(|_, record| {
+            let lives = ended < record.times.verifies_until;
             if !lives {
-                let kid = &place.3;
-                let mark = |at| KeyMark { kid: kid.clone(), at };
-                ended.extend(self.retired.remove(kid).map(|at| Statement::Retire(mark(at))));
-                ended.extend(self.revoked.remove(kid).map(|at| Statement::Revoke(mark(at))));
-                ended.push(Statement::Key(Box::new(record.clone())));
+                removed.push(Statement::Key(Box::new(record.clone())));
             }
             lives
         });
-        ended
+        let gone: HashSet<String> = removed.iter().filter_map(Statement::key_id).collect();
+        let held: HashSet<&str> = self.records.keys().map(|place| &*place.3).collect();
+        let mut marks = Vec::new();
+        for (of, statement) in [
+            (&mut self.retired, Statement::Retire as fn(KeyMark) -> Statement),
+            (&mut self.revoked, Statement::Revoke),
+        ] {
+            of.retain(|kid, at| {
+                let stays = held.contains(&**kid) || !gone.contains(kid) && orphaned < *at;
+                if !stays {
+                    marks.push(statement(KeyMark { kid: kid.clone(), at: *at }));
+                }
+                stays
+            });
+        }
+        marks.extend(removed);
+        marks
     }
 }
 
@@ -161,18 +191,4 @@ impl Seen {
             Statement::Revoke(mark) => _ = self.revoked.insert(mark.kid.clone()),
         }
     }
-}
-
-fn take_mark(marks: &mut BTreeMap<String, Timestamp>, mark: KeyMark) {
-    let at = marks.entry(mark.kid).or_insert(mark.at);
-    *at = mark.at.min(*at);
-}
-
-fn missing_marks(
-    held: &BTreeMap<String, Timestamp>,
-    seen: &HashSet<String>,
-    statement: fn(KeyMark) -> Statement,
-) -> impl Iterator<Item = Statement> {
-    let missing = held.iter().filter(|(kid, _)| !seen.contains(*kid));
-    missing.map(move |(kid, at)| statement(KeyMark { kid: kid.clone(), at: *at }))
 }

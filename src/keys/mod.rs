@@ -3,6 +3,9 @@
 pub(crate) mod algorithm;
 mod builder;
 pub mod client;
+mod derived;
+mod directory;
+mod import;
 mod jwks;
 mod key;
 mod ledger;
@@ -11,14 +14,18 @@ mod remote;
 mod ring;
 mod rotation;
 mod rotator;
+mod seal;
 mod set;
 mod status;
 
 pub use builder::KeyRingBuilder;
+pub use derived::{DerivedRingBuilder, Root};
+pub use directory::DirectoryRingBuilder;
 pub use key::{Key, KeyError};
 pub use remote::{FetchError, FollowerBuilder};
 pub use ring::{KeyRing, RingError};
 pub use rotation::{KeyTimes, RotationPolicy};
+pub use seal::SealingKey;
 pub use status::{KeyState, KeyStatus, NotReady, RingStatus};
 
 pub(crate) use set::{KeySet, RingKey};

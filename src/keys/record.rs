@@ -1,5 +1,7 @@
 //! A key's record: what one entry of the store says, parsed and checked.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
@@ -9,6 +11,7 @@ use zeroize::Zeroizing;
 use super::algorithm;
 use super::key::{Key, KeyError};
 use super::rotation::KeyTimes;
+use super::seal::{AtRest, OpenError, Place, Sealing};
 use crate::clock::Timestamp;
 use crate::store::{Entry, EntryName};
 
@@ -26,6 +29,13 @@ impl Birth {
         algorithm::fill_random(&mut id)?;
         Ok(Self { born: now, ring: URL_SAFE_NO_PAD.encode(id) })
     }
+}
+
+/// What records are read and written with.
+#[derive(Clone, Debug)]
+pub(crate) struct Vault {
+    pub(crate) ring: Arc<str>,
+    pub(crate) sealing: Sealing,
 }
 
 /// One key of a ring, immutable, as it stands in the store.
@@ -66,6 +76,8 @@ pub(crate) enum Unreadable {
     Corrupt(String),
     /// A newer version wrote it: what it says can't be known.
     Newer(u64),
+    /// None of the sealing keys opens it.
+    Sealed,
 }
 
 /// The form of every entry. Not flattened: that would buffer a secret where nothing wipes it.
@@ -82,11 +94,13 @@ struct WireKey {
     kid: String,
     algorithm: Algorithm,
     times: KeyTimes,
-    /// A shared secret or a PKCS#8 document, base64url.
-    material: Zeroizing<String>,
+    /// A shared secret or a PKCS#8 document.
+    material: AtRest,
 }
 
 const VERSION: u64 = 1;
+/// As many digits as names have room for; at one key a second it lasts for three centuries.
+const MAX_GENERATION: u64 = 9_999_999_999;
 const BIRTH: &str = "birth";
 const KEY: &str = "key-";
 const RETIRE: &str = "retire-";
@@ -99,16 +113,19 @@ impl KeyRecord {
         generation: u64,
         algorithm: Algorithm,
         times: KeyTimes,
+        vault: &Vault,
     ) -> Result<Self, KeyError> {
         let material = algorithm::generate(algorithm::specification(algorithm)?)?;
         let key = Key::from_material(algorithm, &material)?;
+        let place = Place { ring: &vault.ring, generation, key_id: key.key_id() };
+        let material = vault.sealing.seal(&material, &place)?;
         let value = write(WireKey {
             birth: birth.clone(),
             generation,
             kid: key.key_id().to_owned(),
             algorithm,
             times,
-            material: Zeroizing::new(URL_SAFE_NO_PAD.encode(&*material)),
+            material,
         });
         Ok(Self { birth: birth.clone(), generation, times, key, value })
     }
@@ -132,19 +149,32 @@ impl KeyRecord {
 
 impl Statement {
     /// Parses an entry, and checks that it says what its name promises.
-    pub(crate) fn parse(entry: &Entry) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(entry: &Entry, vault: &Vault) -> Result<Self, Unreadable> {
         let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
+        // First of all: what a newer version writes may have any name.
+        check_version(&entry.value)?;
         let statement = match entry.name.as_str() {
             BIRTH => Self::Birth(read(&entry.value)?),
             name if name.starts_with(RETIRE) => Self::Retire(read(&entry.value)?),
             name if name.starts_with(REVOKE) => Self::Revoke(read(&entry.value)?),
             name if name.starts_with(KEY) => {
                 let wire: WireKey = read(&entry.value)?;
+                if wire.generation > MAX_GENERATION {
+                    return Err(corrupt("its generation is too high"));
+                }
                 if !wire.times.are_ordered() {
                     return Err(corrupt("its times are not in order"));
                 }
-                let material = URL_SAFE_NO_PAD.decode(&*wire.material).map(Zeroizing::new);
-                let material = material.map_err(|_| corrupt("its key is not base64url"))?;
+                let (generation, key_id) = (wire.generation, wire.kid.as_str());
+                let place = Place { ring: &vault.ring, generation, key_id };
+                let material = vault.sealing.open(&wire.material, &place);
+                let material = material.map_err(|error| match error {
+                    OpenError::Corrupt => {
+                        corrupt("its key is damaged, or was sealed for another place")
+                    }
+                    OpenError::Unsealed => corrupt("its key is not sealed"),
+                    OpenError::UnknownSealingKey => Unreadable::Sealed,
+                })?;
                 let key = Key::from_material(wire.algorithm, &material)
                     .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
                 if key.key_id() != wire.kid {
@@ -178,6 +208,14 @@ impl Statement {
         Some(Entry { name: name?, value })
     }
 
+    /// The ID of the key that this says to exist.
+    pub(crate) fn key_id(&self) -> Option<String> {
+        match self {
+            Self::Key(record) => Some(record.key.key_id().to_owned()),
+            _ => None,
+        }
+    }
+
     /// Where this may stand: its place, and the one beside.
     pub(crate) fn names(&self) -> [Option<EntryName>; 2] {
         match self {
@@ -198,21 +236,23 @@ fn write(entry: impl Serialize) -> Zeroizing<Vec<u8>> {
 }
 
 fn read<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(value).map(|wire: Wire<T>| wire.entry).map_err(no_record)
+}
+
+fn check_version(value: &[u8]) -> Result<(), Unreadable> {
     #[derive(Deserialize)]
     struct Version {
         version: u64,
     }
-    let corrupt = |error: serde_json::Error| {
-        // The error's own text may quote the content.
-        Unreadable::Corrupt(format!(
-            "not a record: line {}, column {}",
-            error.line(),
-            error.column()
-        ))
-    };
-    let Version { version } = serde_json::from_slice(value).map_err(corrupt)?;
-    if version != VERSION {
-        return Err(Unreadable::Newer(version));
+    match serde_json::from_slice(value).map_err(no_record)? {
+        Version { version: VERSION } => Ok(()),
+        Version { version: 0 } => Err(Unreadable::Corrupt("not a record: version 0".to_owned())),
+        Version { version } => Err(Unreadable::Newer(version)),
     }
-    serde_json::from_slice(value).map(|wire: Wire<T>| wire.entry).map_err(corrupt)
+}
+
+/// Where it ends to be a record; the error's own text may quote the content.
+fn no_record(error: serde_json::Error) -> Unreadable {
+    let (line, column) = (error.line(), error.column());
+    Unreadable::Corrupt(format!("not a record: line {line}, column {column}"))
 }

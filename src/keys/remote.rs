@@ -89,7 +89,7 @@ impl Follower {
     /// Fetches the keys now, and makes them the ring's.
     pub(super) async fn refresh(&self, ring: &KeyRing) -> Result<(), RingError> {
         let mut pace = self.pace.lock().await;
-        let before = ring.keys().clone();
+        let before = ring.keys(self.clock.now()).clone();
         let result = match self.fetch(&mut pace, Some(&before)).await {
             Ok((keys, report)) => {
                 ring.publish(keys);
@@ -162,7 +162,7 @@ impl Follower {
         }
         // From before the fetch: an answer may be as old as that.
         let keys = KeySet::followed(keys, now + self.limits.stale_on_error);
-        Ok((keys, Report { skipped, newer_version: None }))
+        Ok((keys, Report { skipped, ..Report::default() }))
     }
 
     async fn documents(&self) -> Result<(Parsed, Option<Duration>), FetchError> {

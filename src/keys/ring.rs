@@ -1,13 +1,17 @@
 //! A [`KeyRing`]: the live handle to a ring's keys. One atomic pointer to a snapshot, and the task
 //! that refreshes it.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
+use super::derived::Derived;
+use super::directory::KeyDirectory;
 use super::key::{Key, KeyError};
 use super::ledger::Ledger;
+use super::record::{KeyMark, Statement};
 use super::remote::{FetchError, Follower};
 use super::rotation::RotationPolicy;
 use super::rotator::{Report, Rotator};
@@ -50,6 +54,8 @@ struct Inner {
     keys: ArcSwap<KeySet>,
     source: Source,
     refreshed: ArcSwapOption<RefreshState>,
+    /// Revoked on this replica, so that no refresh that began before brings it back.
+    revoked_here: Mutex<BTreeSet<String>>,
 }
 
 /// Where a ring's keys come from.
@@ -59,6 +65,10 @@ pub(super) enum Source {
     Fixed,
     /// A store, in which they rotate.
     Rotated(Box<Rotator>),
+    /// A root secret and the time.
+    Derived(Derived),
+    /// Files that someone else rotates.
+    Directory(KeyDirectory),
     /// Another service, which issues: here they only verify.
     Followed(Box<Follower>),
 }
@@ -81,7 +91,8 @@ impl KeyRing {
         source: Source,
     ) -> Self {
         let (keys, refreshed) = (ArcSwap::from_pointee(keys), ArcSwapOption::empty());
-        Self(Arc::new(Inner { name, clock, policy, keys, source, refreshed }))
+        let revoked_here = Mutex::default();
+        Self(Arc::new(Inner { name, clock, policy, keys, source, refreshed, revoked_here }))
     }
 
     /// A ring of the application's own keys, not rotated: the first signs if it can, all verify.
@@ -102,22 +113,29 @@ impl KeyRing {
         keys: impl IntoIterator<Item = Key>,
         clock: impl Clock,
     ) -> Result<Self, BuildError> {
-        let keys: Vec<_> = keys.into_iter().collect();
-        if keys.is_empty() {
-            return Err(BuildError::invalid("keys", "empty", "give at least one key"));
-        }
-        for (place, key) in keys.iter().enumerate() {
-            if keys[..place].iter().any(|other| other.key_id() == key.key_id()) {
-                let mend = "two keys have this key ID: give each its own";
-                return Err(BuildError::invalid("keys", key.key_id(), mend));
-            }
-        }
+        let keys = KeySet::fixed(keys)?;
         let (name, clock) = ("fixed".into(), Arc::new(clock));
-        let keys = KeySet::fixed(keys);
         Ok(Self::new(name, clock, RotationPolicy::default(), keys, Source::Fixed))
     }
 
-    /// Reads the store now and does what is due, or fetches the keys of a followed issuer. The background does this by itself; a test with
+    /// Replaces all keys of a [fixed](Self::fixed) ring at once: requests see the old ones or the
+    /// new ones, and never a mixture.
+    ///
+    /// # Errors
+    ///
+    /// If there is no key, two have the same key ID, or the ring's keys come from elsewhere. The
+    /// ring keeps those it has.
+    pub fn replace(&self, keys: impl IntoIterator<Item = Key>) -> Result<(), BuildError> {
+        let Source::Fixed = self.0.source else {
+            let mend = "only the keys of a fixed ring are replaced by a call";
+            return Err(BuildError::invalid("keys", "not the application's", mend));
+        };
+        self.publish(KeySet::fixed(keys)?);
+        Ok(())
+    }
+
+    /// Reads the store, directory or followed issuer now, and does what is due. The background does
+    /// this by itself; a test with
     /// a manual clock does it after moving the clock.
     ///
     /// # Errors
@@ -127,12 +145,22 @@ impl KeyRing {
         if let Some(follower) = self.follower() {
             return follower.refresh(self).await;
         }
-        let Ok(rotator) = self.rotator() else { return Ok(()) };
-        let mut ledger = rotator.ledger.lock().await;
-        let result = rotator.refresh(&mut ledger).await;
-        self.publish(rotator.snapshot(&ledger));
+        let result = match &self.0.source {
+            Source::Fixed | Source::Derived(_) | Source::Followed(_) => return Ok(()),
+            Source::Directory(directory) => directory.load().await.map(|keys| {
+                self.publish(keys);
+                Report::default()
+            }),
+            Source::Rotated(rotator) => {
+                let mut ledger = rotator.ledger.lock().await;
+                self.read(rotator, &mut ledger).await
+            }
+        };
         self.note_refresh(&result);
-        result.map(|_| ())
+        match result {
+            Ok(Report { failure: Some(failure), .. }) | Err(failure) => Err(failure),
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Begins a rotation ahead of time. The key that signs now stops once its successor has
@@ -145,9 +173,9 @@ impl KeyRing {
     pub async fn rotate_now(&self) -> Result<Timestamp, RingError> {
         let rotator = self.rotator()?;
         let mut ledger = rotator.ledger.lock().await;
-        let refreshed = rotator.refresh(&mut ledger).await;
-        self.note_refresh(&refreshed);
-        refreshed?;
+        let read = self.read(rotator, &mut ledger).await;
+        self.note_refresh(&read);
+        read?;
         let retired = rotator.retire_signer(&mut ledger).await;
         self.publish(rotator.snapshot(&ledger));
         retired
@@ -165,10 +193,13 @@ impl KeyRing {
     /// If the ring has no such key, or the store fails; then the key is revoked here, and the
     /// others are told as soon as the store is back.
     pub async fn revoke(&self, key_id: &str) -> Result<(), RingError> {
-        self.revoke_where(|ledger| match ledger.record(key_id) {
-            Some(_) => Ok(vec![key_id.to_owned()]),
-            None => Err(RingError::UnknownKey(key_id.to_owned())),
-        })
+        self.revoke_where(
+            |held| held == key_id,
+            |found| match found.is_empty() {
+                false => Ok(()),
+                true => Err(RingError::UnknownKey(key_id.to_owned())),
+            },
+        )
         .await
     }
 
@@ -180,13 +211,14 @@ impl KeyRing {
     /// If the store fails; then the keys are revoked here, and the others are told as soon as the
     /// store is back.
     pub async fn replace_all(&self) -> Result<(), RingError> {
-        self.revoke_where(|ledger| Ok(ledger.unrevoked())).await
+        self.revoke_where(|_| true, |_| Ok(())).await
     }
 
     /// What the ring holds and how it fares.
     pub fn status(&self) -> RingStatus {
-        let (keys, refreshed) = (self.keys(), self.0.refreshed.load_full());
-        RingStatus::new(&self.0.name, &keys, refreshed.as_deref(), self.now())
+        let now = self.now();
+        let refreshed = self.0.refreshed.load_full();
+        RingStatus::new(&self.0.name, &self.keys(now), refreshed.as_deref(), now)
     }
 
     /// Whether this replica should be given requests.
@@ -197,26 +229,27 @@ impl KeyRing {
     /// replica polls more slowly than the ring's keys allow for. A ring that follows an issuer need
     /// not sign; it is not ready once its keys are too old to verify.
     pub fn ready(&self) -> Result<(), NotReady> {
-        let keys = self.keys();
+        let now = self.now();
+        let keys = self.keys(now);
+        let refreshed = self.0.refreshed.load();
         if let Some(follower) = self.follower() {
-            let state = self.0.refreshed.load();
-            let failure = state.as_ref().and_then(|state| state.failure.as_deref());
-            return follower.ready(&keys, failure, self.now());
+            let failure = refreshed.as_ref().and_then(|state| state.failure.as_deref());
+            return follower.ready(&keys, failure, now);
         }
-        if let Some(version) =
-            self.0.refreshed.load().as_ref().and_then(|state| state.newer_version)
-        {
-            return Err(NotReady::NewerFormat { version });
+        if let Some(blocked) = refreshed.as_ref().and_then(|state| state.blocked.clone()) {
+            return Err(blocked);
         }
+        let signer = keys.signer(now).ok_or(NotReady::NoSigningKey)?;
+        // Keys that are made from now on are published as early as the newest ones.
+        let newer = keys.keys().iter().filter(|key| {
+            key.scheduled.generation >= signer.scheduled.generation
+                && !key.scheduled.times.has_no_lead()
+        });
+        let leads = newer.map(|key| key.scheduled.times.propagated - key.scheduled.times.published);
         let bound = self.0.policy.refresh_bound();
-        let leads = keys.keys().iter().filter(|key| !key.scheduled.times.has_no_lead());
-        let lead = leads.map(|key| key.scheduled.times.propagated - key.scheduled.times.published);
-        if let Some(lead) = lead.min().filter(|lead| *lead < bound) {
-            return Err(NotReady::SlowRefresh { bound, lead });
-        }
-        match keys.signer(self.now()) {
-            Some(_) => Ok(()),
-            None => Err(NotReady::NoSigningKey),
+        match leads.map(|lead| (self.0.policy.allowed_bound(lead), lead)).min() {
+            Some((allowed, lead)) if allowed < bound => Err(NotReady::SlowRefresh { bound, lead }),
+            _ => Ok(()),
         }
     }
 
@@ -225,8 +258,21 @@ impl KeyRing {
         &self.0.policy
     }
 
-    pub(crate) fn keys(&self) -> Guard<Arc<KeySet>> {
-        self.0.keys.load()
+    /// The snapshot for `now`.
+    pub(crate) fn keys(&self, now: Timestamp) -> Guard<Arc<KeySet>> {
+        let keys = self.0.keys.load();
+        match &self.0.source {
+            Source::Derived(derived) if derived.is_due(now) => {
+                // Computed by whoever comes first, once a period; two that do it at once do the
+                // same. It can fail only if it failed when the ring was built.
+                if let Ok(keys) = derived.keys(now) {
+                    self.publish(keys);
+                    derived.note_derived(now);
+                }
+                self.0.keys.load()
+            }
+            _ => keys,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -242,7 +288,9 @@ impl KeyRing {
     pub(crate) fn issues(&self) -> bool {
         match &self.0.source {
             Source::Followed(_) => false,
-            Source::Fixed => self.keys().keys().iter().any(|key| key.key.can_sign()),
+            Source::Fixed | Source::Directory(_) => {
+                self.0.keys.load().keys().iter().any(|key| key.key.can_sign())
+            }
             _ => true,
         }
     }
@@ -267,7 +315,12 @@ impl KeyRing {
 
     /// Makes a snapshot the one that requests take.
     pub(super) fn publish(&self, keys: KeySet) {
-        self.0.keys.store(Arc::new(keys));
+        let keys = keys.with_revoked(&self.revocations());
+        // What is bound to a snapshot stays good while nothing has changed: a record never does.
+        let is_rotated = matches!(self.0.source, Source::Rotated(_));
+        if !is_rotated || keys.fingerprint() != self.0.keys.load().fingerprint() {
+            self.0.keys.store(Arc::new(keys));
+        }
     }
 
     /// Remembers and tells how a refresh went, once for each change.
@@ -289,23 +342,70 @@ impl KeyRing {
     fn rotator(&self) -> Result<&Rotator, RingError> {
         match &self.0.source {
             Source::Rotated(rotator) => Ok(rotator),
-            Source::Fixed | Source::Followed(_) => Err(RingError::NotRotated),
+            _ => Err(RingError::NotRotated),
         }
     }
 
+    /// Reads the store, and lets requests have what it says before anything is written.
+    async fn read(&self, rotator: &Rotator, ledger: &mut Ledger) -> Result<Report, RingError> {
+        let read = rotator.read(ledger).await;
+        self.take_revocations(ledger);
+        self.publish(rotator.snapshot(ledger));
+        let (mut report, due) = read?;
+        report.failure = rotator.write_in_time(ledger, &report, due).await.err();
+        self.publish(rotator.snapshot(ledger));
+        Ok(report)
+    }
+
+    /// Revokes the keys that `choose` takes: the known ones at once, before the store is asked and
+    /// whatever becomes of it, or of this future; and those that the store adds.
     async fn revoke_where(
         &self,
-        choose: impl FnOnce(&Ledger) -> Result<Vec<String>, RingError>,
+        choose: impl Fn(&str) -> bool,
+        check: impl FnOnce(&[String]) -> Result<(), RingError>,
     ) -> Result<(), RingError> {
         let rotator = self.rotator()?;
+        self.revoke_here(self.0.keys.load().keys().iter().map(|key| key.key.key_id()), &choose);
         let mut ledger = rotator.ledger.lock().await;
-        // A store that is down must not keep a leaked key alive here.
-        let refreshed = rotator.refresh(&mut ledger).await;
-        self.note_refresh(&refreshed);
-        let key_ids = choose(&ledger)?;
-        let revoked = rotator.revoke(&mut ledger, key_ids).await;
+        self.take_revocations(&mut ledger);
+        let read = rotator.read(&mut ledger).await;
+        let held = ledger.key_ids();
+        self.revoke_here(held.iter().map(String::as_str), &choose);
+        self.take_revocations(&mut ledger);
         self.publish(rotator.snapshot(&ledger));
-        revoked.and(refreshed.map(|_| ()))
+        let chosen: Vec<_> = held.into_iter().filter(|key_id| choose(key_id)).collect();
+        check(&chosen)?;
+        let told = rotator.tell_revoked(&mut ledger, chosen).await;
+        self.publish(rotator.snapshot(&ledger));
+        read.map(|_| ()).and(told)
+    }
+
+    fn revoke_here<'k>(
+        &self,
+        key_ids: impl Iterator<Item = &'k str>,
+        choose: impl Fn(&str) -> bool,
+    ) {
+        let chosen = key_ids.filter(|key_id| choose(key_id)).map(str::to_owned);
+        self.revocations().extend(chosen);
+        self.publish((**self.0.keys.load()).clone());
+    }
+
+    /// Takes into the ledger what was revoked here, to be told to the store until it knows.
+    fn take_revocations(&self, ledger: &mut Ledger) {
+        let at = self.now();
+        let mut revocations = self.revocations();
+        revocations.retain(|key_id| ledger.record(key_id).is_some());
+        for kid in
+            revocations.iter().filter(|kid| !ledger.is_revoked(kid)).cloned().collect::<Vec<_>>()
+        {
+            // A mark contradicts nothing.
+            let _ = ledger.absorb(Statement::Revoke(KeyMark { kid, at }));
+        }
+    }
+
+    /// What was revoked on this replica. No request looks at it; no panic leaves it half changed.
+    fn revocations(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.revoked_here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -313,7 +413,7 @@ impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRing")
             .field("name", &self.0.name)
-            .field("fingerprint", &self.keys().fingerprint())
+            .field("fingerprint", &self.0.keys.load().fingerprint())
             .finish_non_exhaustive()
     }
 }
@@ -334,11 +434,14 @@ pub enum RingError {
     /// The ring holds no key of that ID.
     #[error("the ring holds no key {0:?}")]
     UnknownKey(String),
+    /// The store holds what this replica may not go past.
+    #[error("no key is made: {0}")]
+    Blocked(NotReady),
     /// No key signs now, so that there is none to retire.
     #[error("no key of the ring signs now")]
     NoSigningKey,
     /// The keys of this ring are not rotated.
-    #[error("the keys of this ring are not rotated here: it has no store")]
+    #[error("the keys of this ring are not rotated in a store")]
     NotRotated,
 }
 

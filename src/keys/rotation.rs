@@ -117,15 +117,13 @@ impl RotationPolicy {
         self
     }
 
-    /// The longest time until a replica sees a change in the store (R): interval, jitter, timeout
-    /// and what the store itself may be behind.
+    /// The longest time until a replica sees a change in the store (R): from one read to the next,
+    /// which is the interval with its jitter, or one that writes with all its might; then the read
+    /// itself, and what the store may be behind.
     pub fn refresh_bound(&self) -> Duration {
-        sum([
-            self.refresh_interval,
-            self.refresh_interval / JITTER_PART,
-            self.refresh_timeout,
-            self.store_staleness,
-        ])
+        let interval = sum([self.refresh_interval, self.refresh_interval / JITTER_PART]);
+        let writing = sum([self.refresh_timeout, self.insert_timeout]);
+        sum([interval.max(writing), self.refresh_timeout, self.store_staleness])
     }
 
     /// How long before it may sign a key is published to the replicas: W + R + 2d.
@@ -145,8 +143,59 @@ impl RotationPolicy {
         sum([self.full_lead(), self.refresh_bound()])
     }
 
-    /// Checks every inequality.
+    /// Checks every inequality of a ring that rotates in a store.
     pub(crate) fn validate(&self) -> Result<(), BuildError> {
+        self.validate_each()?;
+        if self.signing_period < self.publication() {
+            return Err(BuildError::invalid(
+                "signing_period",
+                format_args!("{:?}", self.signing_period),
+                format_args!(
+                    "a successor has to be published to everyone while its predecessor signs, \
+                     which takes insert_timeout {:?} + 2 x refresh bound {:?} + 2 x clock_skew {:?} \
+                     + jwks_max_age {:?} = {:?}: make signing_period at least that, or those shorter",
+                    self.insert_timeout,
+                    self.refresh_bound(),
+                    self.clock_skew,
+                    self.jwks_max_age,
+                    self.publication(),
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks every inequality of a ring that is derived.
+    pub(crate) fn validate_derived(&self) -> Result<(), BuildError> {
+        self.validate_each()?;
+        let publication = sum([self.jwks_max_age, self.clock_skew, self.clock_skew]);
+        if self.signing_period < publication {
+            return Err(BuildError::invalid(
+                "signing_period",
+                format_args!("{:?}", self.signing_period),
+                format_args!(
+                    "a key is published one period ahead, which has to cover jwks_max_age {:?} + \
+                     2 x clock_skew {:?}: make signing_period at least {publication:?}",
+                    self.jwks_max_age, self.clock_skew,
+                ),
+            ));
+        }
+        let most = self.signing_period.saturating_mul(MOST_DERIVED_KEYS);
+        if self.max_token_lifetime > most {
+            return Err(BuildError::invalid(
+                "max_token_lifetime",
+                format_args!("{:?}", self.max_token_lifetime),
+                format_args!(
+                    "keys of {MOST_DERIVED_KEYS} periods are held at most: make it at most \
+                     {most:?}, or signing_period longer"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks each duration by itself, and the token's.
+    pub(crate) fn validate_each(&self) -> Result<(), BuildError> {
         const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
         for (field, value, may_be_zero) in [
             ("signing_period", self.signing_period, false),
@@ -185,22 +234,6 @@ impl RotationPolicy {
                 ),
             ));
         }
-        if self.signing_period < self.publication() {
-            return Err(BuildError::invalid(
-                "signing_period",
-                format_args!("{:?}", self.signing_period),
-                format_args!(
-                    "a successor has to be published to everyone while its predecessor signs, \
-                     which takes insert_timeout {:?} + 2 x refresh bound {:?} + 2 x clock_skew {:?} \
-                     + jwks_max_age {:?} = {:?}: make signing_period at least that, or those shorter",
-                    self.insert_timeout,
-                    self.refresh_bound(),
-                    self.clock_skew,
-                    self.jwks_max_age,
-                    self.publication(),
-                ),
-            ));
-        }
         Ok(())
     }
 
@@ -209,15 +242,59 @@ impl RotationPolicy {
     /// Where no key is left whose tokens could still be about, no replica serves, so that the new
     /// one has nobody to wait for and signs at once: the birth of a ring, or its waking.
     pub(crate) fn next_times(&self, keys: &[ScheduledKey], now: Timestamp) -> KeyTimes {
-        let margin = 2 * self.clock_skew;
-        if keys.iter().all(|key| key.times.verifies_until + margin <= now) {
+        if keys.is_empty() {
             return self.times(now, now, now);
         }
-        let open = keys.iter().filter(|key| key.is_unmarked());
-        let predecessor = open.map(|key| key.times.signs_until).max();
         let ready = now + self.full_lead();
-        let signs_from = predecessor.map_or(ready, |until| until.max(ready));
+        let signs_from = match self.open(keys, now).as_slice() {
+            [] => ready,
+            // A key whose predecessor is retired or revoked begins before its time, and ends so.
+            [only] => {
+                let retired = keys.iter().filter_map(|key| key.retire_at).max();
+                let early = retired.unwrap_or(now).max(now).max(only.times.propagated);
+                let begins = only.times.signs_from.min(early);
+                let ends = only.times.signs_until.min(begins + self.signing_period);
+                // Never before its predecessor's own time, so that keys end in their order.
+                ends.max(only.times.signs_from).max(ready)
+            }
+            [.., last] => last.times.signs_until.max(ready),
+        };
         self.times(now, now + self.replica_lead(), signs_from)
+    }
+
+    /// The keys that count when the next one is planned: neither marked nor over, and not made by
+    /// a clock that was far ahead.
+    fn open<'k>(&self, keys: &'k [ScheduledKey], now: Timestamp) -> Vec<&'k ScheduledKey> {
+        let is_open = |key: &&ScheduledKey| {
+            key.is_unmarked() && now < key.times.signs_until && !self.is_of_the_future(key, now)
+        };
+        keys.iter().filter(is_open).collect()
+    }
+
+    /// Whether a key was made by a clock that was further ahead than clocks may be.
+    pub(crate) fn is_of_the_future(&self, key: &ScheduledKey, now: Timestamp) -> bool {
+        key.times.published > now + 2 * self.clock_skew
+    }
+
+    /// How long after a key's times nothing of it can be about, on whatever clock.
+    pub(crate) fn margin(&self) -> Duration {
+        2 * self.clock_skew
+    }
+
+    /// How long after its making the last trace of a key is gone.
+    pub(crate) fn longest_life(&self) -> Duration {
+        sum([
+            self.publication(),
+            self.signing_period.saturating_mul(2),
+            self.overrun,
+            self.max_token_lifetime,
+            self.margin(),
+        ])
+    }
+
+    /// The longest time to a store's change that keys of this lead allow for.
+    pub(crate) fn allowed_bound(&self, lead: Duration) -> Duration {
+        lead.saturating_sub(sum([self.insert_timeout, self.clock_skew, self.clock_skew]))
     }
 
     fn times(
@@ -241,9 +318,9 @@ impl RotationPolicy {
     /// Whether a further key is to be made now: fewer than two are open to sign, or the last one's
     /// time comes within its successor's lead (two ahead).
     pub(crate) fn is_due(&self, keys: &[ScheduledKey], now: Timestamp) -> bool {
-        let open = keys.iter().filter(|key| key.is_unmarked() && now < key.times.signs_until);
-        let starts: Vec<_> = open.map(|key| key.times.signs_from).collect();
-        starts.len() < 2 || starts.iter().all(|start| *start <= now + self.publication())
+        let open = self.open(keys, now);
+        let last = open.iter().map(|key| key.times.signs_from).max();
+        open.len() < 2 || last.is_none_or(|signs_from| signs_from <= now + self.publication())
     }
 }
 
@@ -283,6 +360,12 @@ impl KeyTimes {
     /// Whether it was born with nobody to wait for, so that a slow clock need not wait either.
     pub(crate) fn has_no_lead(&self) -> bool {
         self.propagated == self.published
+    }
+
+    /// The longest life of a token that this key may have signed, the clocks' difference included;
+    /// `None` for a key that does not end.
+    pub(crate) fn token_lifetime(&self) -> Option<Duration> {
+        (self.signs_latest != Timestamp::MAX).then(|| self.verifies_until - self.signs_latest)
     }
 
     /// Whether the times follow each other as they must.
@@ -331,9 +414,13 @@ pub(crate) fn signer<K>(
     scheduled: impl Fn(&K) -> &ScheduledKey,
     now: Timestamp,
 ) -> Option<&K> {
-    let base = keys.iter().rposition(|key| scheduled(key).times.signs_from <= now);
-    keys[base.unwrap_or(0)..].iter().find(|key| scheduled(key).may_sign(now))
+    let begun = keys.iter().rfind(|key| scheduled(key).times.signs_from <= now);
+    let base = begun.map_or(0, |key| scheduled(key).generation);
+    keys.iter().find(|key| scheduled(key).generation >= base && scheduled(key).may_sign(now))
 }
+
+/// How many periods' keys a derived ring holds, at most.
+const MOST_DERIVED_KEYS: u32 = 100;
 
 /// The part of the refresh interval that is added at random, at most.
 pub(crate) const JITTER_PART: u32 = 10;

@@ -9,17 +9,19 @@ use jsonwebtoken::Algorithm;
 use tokio::sync::Mutex;
 
 use super::ledger::{Ledger, Seen};
-use super::record::{Birth, KeyMark, KeyRecord, Statement, Unreadable};
+use super::record::{Birth, KeyMark, KeyRecord, Statement, Unreadable, Vault};
 use super::ring::RingError;
-use super::rotation::{self, RotationPolicy};
+use super::rotation::{self, RotationPolicy, ScheduledKey};
 use super::set::KeySet;
+use super::status::NotReady;
 use crate::clock::{Clock, Timestamp};
 use crate::store::{Entry, Insertion, Skipped, Store, StoreError};
 
 /// What a ring needs to follow its store.
 #[derive(Debug)]
 pub(crate) struct Rotator {
-    pub(crate) ring: Arc<str>,
+    /// The ring's name, and how its keys rest.
+    pub(crate) vault: Vault,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: RotationPolicy,
     pub(crate) algorithm: Algorithm,
@@ -30,39 +32,118 @@ pub(crate) struct Rotator {
     pub(crate) ledger: Mutex<Ledger>,
 }
 
-/// What a refresh found, beside the keys.
+/// What a read of the store found, beside the keys.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) skipped: Vec<Skipped>,
-    /// The version of entries that only a newer version of this crate understands.
-    pub(crate) newer_version: Option<u64>,
+    /// Entries that this replica may not go past: it makes no keys, and is not ready.
+    pub(crate) blocked: Option<NotReady>,
+    /// What could not be written after the read.
+    pub(crate) failure: Option<RingError>,
+}
+
+/// What is to be written after a read.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    seen: Seen,
+    ended: Vec<Statement>,
 }
 
 impl Rotator {
-    /// Reads the store, merges, puts back what the store has lost, makes the next key if it is due
-    /// and removes what has ended.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails. What was read before that is merged, and the ledger is as good as ever.
-    pub(crate) async fn refresh(&self, ledger: &mut Ledger) -> Result<Report, RingError> {
-        let (report, seen) = self.read(ledger).await?;
-        self.put_back(ledger, &seen).await?;
-        // Never a fresh key over what can't be read: it may be the keys of a whole ring.
-        let blind = ledger.is_empty() && !report.skipped.is_empty();
-        if report.newer_version.is_none() && !blind {
-            self.make_due_keys(ledger).await?;
-            self.remove_ended(ledger).await?;
-        }
-        Ok(report)
-    }
-
     pub(crate) fn snapshot(&self, ledger: &Ledger) -> KeySet {
         KeySet::of_ledger(ledger, self.fully_specified)
     }
 
+    /// Reads the store and merges what it says.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be read; the ledger stays as good as it was.
+    pub(crate) async fn read(&self, ledger: &mut Ledger) -> Result<(Report, Due), RingError> {
+        let load = self.store.load(&self.vault.ring);
+        let loaded = within(self.policy.refresh_timeout, "reading the ring", load).await?;
+        let now = self.clock.now();
+        let mut report = Report { skipped: loaded.skipped, ..Report::default() };
+        let mut seen = Seen::default();
+        for entry in loaded.entries {
+            let mut skip = |reason| {
+                report.skipped.push(Skipped { name: entry.name.to_string(), reason });
+            };
+            match Statement::parse(&entry, &self.vault) {
+                Ok(statement) => {
+                    if let Statement::Key(record) = &statement
+                        && record.times.published > now + self.policy.margin()
+                    {
+                        skip(
+                            "it was made in the future, by a clock that was wrong: it only \
+                              verifies"
+                                .to_owned(),
+                        );
+                    }
+                    seen.note(&statement);
+                    ledger.absorb(statement).unwrap_or_else(skip);
+                }
+                Err(Unreadable::Corrupt(reason)) => skip(reason),
+                Err(Unreadable::Newer(version)) => {
+                    skip(format!("it was written by a newer version (format {version})"));
+                    report.blocked = Some(NotReady::NewerFormat { version });
+                }
+                Err(Unreadable::Sealed) => {
+                    skip("none of the sealing keys opens it".to_owned());
+                    report.blocked = Some(NotReady::Sealed);
+                }
+            }
+        }
+        ledger.blocked = report.blocked.clone();
+        let ended = now - self.policy.margin();
+        let ended = ledger.prune(ended, ended - self.policy.longest_life());
+        Ok((report, Due { seen, ended }))
+    }
+
+    /// Puts back what the store has lost, makes the next key if it is due, and removes what has
+    /// ended: each whether or not the others can be done.
+    ///
+    /// # Errors
+    ///
+    /// The first failure. What was written is taken in.
+    pub(crate) async fn write(
+        &self,
+        ledger: &mut Ledger,
+        report: &Report,
+        due: Due,
+    ) -> Result<(), RingError> {
+        let restored = self.put_back(ledger, &due.seen).await;
+        // Never a fresh key over what can't be read: it may be the keys of a whole ring.
+        let blind = ledger.is_empty() && !report.skipped.is_empty();
+        let made = match blind {
+            true => Ok(()),
+            false => self.make_due_keys(ledger).await,
+        };
+        let removed = match ledger.blocked {
+            Some(_) => Ok(()),
+            None => self.remove(due.ended).await,
+        };
+        restored.and(made).and(removed)
+    }
+
+    /// The same, within the time that one write may take.
+    pub(crate) async fn write_in_time(
+        &self,
+        ledger: &mut Ledger,
+        report: &Report,
+        due: Due,
+    ) -> Result<(), RingError> {
+        let limit = self.policy.insert_timeout;
+        tokio::time::timeout(limit, self.write(ledger, report, due)).await.unwrap_or_else(|_| {
+            Err(StoreError::new(format!("writing an entry took longer than {limit:?}")).into())
+        })
+    }
+
     /// Ends the signing of the key that signs now, when its successor has reached everyone.
     pub(crate) async fn retire_signer(&self, ledger: &mut Ledger) -> Result<Timestamp, RingError> {
+        if let Some(blocked) = &ledger.blocked {
+            return Err(RingError::Blocked(blocked.clone()));
+        }
         let now = self.clock.now();
         let (keys, signing) = ledger.keys();
         let signing = &keys[..signing];
@@ -71,83 +152,81 @@ impl Rotator {
         if let Some(retire_at) = signer.retire_at {
             return Ok(retire_at);
         }
-        let successor = signing
-            .iter()
-            .find(|(_, next)| next.generation > signer.generation && next.is_unmarked());
-        let published = successor.map_or(now, |(_, next)| next.times.published);
-        let at = (now + self.policy.replica_lead()).max(published + self.policy.full_lead());
-        let mark = KeyMark { kid: record.key.key_id().to_owned(), at };
-        self.state(ledger, Statement::Retire(mark)).await?;
+        let mut at = now + self.policy.replica_lead();
+        let is_successor = |next: &ScheduledKey| {
+            next.generation > signer.generation
+                && next.is_unmarked()
+                && !self.policy.is_of_the_future(next, now)
+        };
+        match signing.iter().find(|(_, next)| is_successor(next)) {
+            Some((_, next)) => {
+                let reaches_everyone = next.times.published + self.policy.full_lead();
+                at = at.max(reaches_everyone).max(next.times.propagated);
+            }
+            None => at = at.max(now + self.policy.full_lead()),
+        }
+        let kid = record.key.key_id().to_owned();
+        self.state(ledger, Statement::Retire(KeyMark { kid: kid.clone(), at })).await?;
         self.make_due_keys(ledger).await?;
-        Ok(at)
+        // Another replica's mark may have been there first.
+        Ok(ledger.retire_at(&kid).unwrap_or(at))
     }
 
-    /// Revokes keys: here at once, elsewhere when they see it.
-    pub(crate) async fn revoke(
+    /// Writes the revocations that were taken in, and makes what has to follow.
+    pub(crate) async fn tell_revoked(
         &self,
         ledger: &mut Ledger,
         key_ids: Vec<String>,
     ) -> Result<(), RingError> {
         let at = self.clock.now();
-        let marks = key_ids.into_iter().map(|kid| Statement::Revoke(KeyMark { kid, at }));
-        let marks: Vec<_> = marks.collect();
-        for mark in &marks {
-            // Marks contradict nothing.
-            let _ = ledger.absorb(mark.clone());
-        }
-        for mark in marks {
-            self.state(ledger, mark).await?;
+        for kid in key_ids {
+            self.state(ledger, Statement::Revoke(KeyMark { kid, at })).await?;
         }
         self.make_due_keys(ledger).await
     }
 
-    async fn read(&self, ledger: &mut Ledger) -> Result<(Report, Seen), RingError> {
-        let load = self.store.load(&self.ring);
-        let loaded = within(self.policy.refresh_timeout, "reading the ring", load).await?;
-        let mut report = Report { skipped: loaded.skipped, newer_version: None };
-        let mut seen = Seen::default();
-        for entry in loaded.entries {
-            let mut skip = |reason| {
-                report.skipped.push(Skipped { name: entry.name.to_string(), reason });
-            };
-            match Statement::parse(&entry) {
-                Ok(statement) => {
-                    seen.note(&statement);
-                    ledger.absorb(statement).unwrap_or_else(skip);
-                }
-                Err(Unreadable::Corrupt(reason)) => skip(reason),
-                Err(Unreadable::Newer(version)) => {
-                    skip(format!("it was written by a newer version (format {version})"));
-                    report.newer_version = report.newer_version.max(Some(version));
-                }
-            }
-        }
-        Ok((report, seen))
-    }
-
     /// A store that was purged or restored gets back what this replica still holds.
     async fn put_back(&self, ledger: &mut Ledger, seen: &Seen) -> Result<(), RingError> {
-        // A margin of both clocks' skew, so that no replica puts back what another removes.
-        let margin = self.clock.now() + 2 * self.policy.clock_skew;
-        let missing = ledger.missing(seen, margin);
-        if !missing.is_empty() {
-            tracing::warn!(
-                ring = &*self.ring,
-                entries = missing.len(),
-                "the store has lost entries of the ring; putting them back"
-            );
-        }
-        for statement in missing {
-            let standing = self.write(statement.to_entry()).await?;
-            match (&statement, standing) {
-                // Its generation has gone to another key meanwhile: both have to be known.
-                (Statement::Key(record), Standing::Other(_)) => {
-                    self.write(record.entry_beside()).await?;
-                }
-                (_, standing) => self.take(ledger, statement, standing),
+        // No replica puts back what another removes.
+        let margin = self.clock.now() + self.policy.margin();
+        let mut failed = Ok(());
+        let mut restored = 0;
+        for statement in ledger.missing(seen, margin) {
+            match self.put_back_one(ledger, statement).await {
+                Ok(was_lost) => restored += usize::from(was_lost),
+                Err(error) => failed = failed.and(Err(error)),
             }
         }
-        Ok(())
+        if restored > 0 {
+            let ring = &*self.vault.ring;
+            tracing::warn!(ring, restored, "the store had lost entries of the ring");
+        }
+        failed
+    }
+
+    async fn put_back_one(
+        &self,
+        ledger: &mut Ledger,
+        statement: Statement,
+    ) -> Result<bool, RingError> {
+        let standing = self.insert(statement.to_entry()).await?;
+        match (&statement, standing) {
+            // Its generation has gone to another key meanwhile: both have to be known.
+            (Statement::Key(record), Standing::Other(other)) => {
+                let beside = self.insert(record.entry_beside()).await?;
+                if let Some(other) = other {
+                    self.take(ledger, other);
+                }
+                Ok(matches!(beside, Standing::Ours))
+            }
+            (_, Standing::Other(other)) => {
+                if let Some(other) = other {
+                    self.take(ledger, other);
+                }
+                Ok(false)
+            }
+            (_, Standing::Ours) => Ok(true),
+        }
     }
 
     /// Makes keys until enough are ahead.
@@ -155,7 +234,7 @@ impl Rotator {
         for _ in 0..MOST_KEYS_AT_ONCE {
             let now = self.clock.now();
             let keys = ledger.schedule();
-            if !self.policy.is_due(&keys, now) {
+            if ledger.blocked.is_some() || !self.policy.is_due(&keys, now) {
                 break;
             }
             let birth = match ledger.birth() {
@@ -164,15 +243,14 @@ impl Rotator {
             };
             let generation = ledger.next_generation();
             let times = self.policy.next_times(&keys, now);
-            let record = KeyRecord::generate(&birth, generation, self.algorithm, times)?;
+            let algorithm = self.algorithm;
+            let record = KeyRecord::generate(&birth, generation, algorithm, times, &self.vault)?;
             let kid = record.key.key_id().to_owned();
-            let statement = Statement::Key(Box::new(record));
-            let standing = self.write(statement.to_entry()).await?;
-            if matches!(standing, Standing::Ours) {
-                let signs_from = times.signs_from;
-                tracing::info!(ring = &*self.ring, generation, kid, %signs_from, "published a key");
+            self.state(ledger, Statement::Key(Box::new(record))).await?;
+            if ledger.record(&kid).is_some() {
+                let (ring, signs_from) = (&*self.vault.ring, times.signs_from);
+                tracing::info!(ring, generation, kid, %signs_from, "published a key");
             }
-            self.take(ledger, statement, standing);
             // Where something unreadable stands, the generation is lost.
             ledger.skip_generation(generation);
         }
@@ -182,19 +260,14 @@ impl Rotator {
     /// Of all replicas that find an empty store, one gives the ring its identity.
     async fn birth(&self, ledger: &mut Ledger, now: Timestamp) -> Result<Birth, RingError> {
         self.state(ledger, Statement::Birth(Birth::new(now)?)).await?;
-        ledger
-            .birth()
-            .cloned()
-            .ok_or_else(|| StoreError::new("the entry `birth` can't be read: remove it").into())
+        let birth = ledger.birth().cloned();
+        birth.ok_or_else(|| StoreError::new("the entry `birth` can't be read: remove it").into())
     }
 
-    async fn remove_ended(&self, ledger: &mut Ledger) -> Result<(), RingError> {
-        let margin = self.clock.now() - 2 * self.policy.clock_skew;
-        for ended in ledger.prune(margin) {
-            for name in ended.names().into_iter().flatten() {
-                let remove = self.store.remove(&self.ring, &name);
-                within(self.policy.insert_timeout, "removing an entry", remove).await?;
-            }
+    async fn remove(&self, ended: Vec<Statement>) -> Result<(), RingError> {
+        for name in ended.iter().flat_map(Statement::names).flatten() {
+            let remove = self.store.remove(&self.vault.ring, &name);
+            within(self.policy.insert_timeout, "removing an entry", remove).await?;
         }
         Ok(())
     }
@@ -202,29 +275,40 @@ impl Rotator {
     /// Writes a statement, and takes in what then stands in the store: this one, or that which was
     /// there first.
     async fn state(&self, ledger: &mut Ledger, statement: Statement) -> Result<(), RingError> {
-        let standing = self.write(statement.to_entry()).await?;
-        self.take(ledger, statement, standing);
+        match (self.insert(statement.to_entry()).await?, &statement) {
+            (Standing::Ours, _) => self.take(ledger, statement),
+            (Standing::Other(Some(other)), _) => self.take(ledger, other),
+            (Standing::Other(None), Statement::Retire(mark) | Statement::Revoke(mark)) => {
+                let mend = "something that can't be read stands in the place of a mark of key";
+                return Err(StoreError::new(format!("{mend} {}: remove it", mark.kid)).into());
+            }
+            (Standing::Other(None), _) => {}
+        }
         Ok(())
     }
 
-    async fn write(&self, entry: Option<Entry>) -> Result<Standing, RingError> {
+    async fn insert(&self, entry: Option<Entry>) -> Result<Standing, RingError> {
         let entry = entry.ok_or_else(|| StoreError::new("an entry's name is too long"))?;
-        let insert = self.store.insert(&self.ring, &entry);
+        let insert = self.store.insert(&self.vault.ring, &entry);
         Ok(match within(self.policy.insert_timeout, "writing an entry", insert).await? {
             Insertion::Inserted => Standing::Ours,
+            Insertion::Exists(value) if value == entry.value => Standing::Ours,
             Insertion::Exists(value) => {
-                Standing::Other(Statement::parse(&Entry { name: entry.name, value }).ok())
+                let other = Entry { name: entry.name, value };
+                Standing::Other(Statement::parse(&other, &self.vault).ok())
+            }
+            Insertion::Unreadable(reason) => {
+                let (ring, entry) = (&*self.vault.ring, entry.name);
+                tracing::debug!(ring, %entry, reason, "something else stands in an entry's place");
+                Standing::Other(None)
             }
         })
     }
 
-    fn take(&self, ledger: &mut Ledger, ours: Statement, standing: Standing) {
-        let statement = match standing {
-            Standing::Ours => Some(ours),
-            Standing::Other(other) => other,
-        };
-        if let Some(Err(reason)) = statement.map(|statement| ledger.absorb(statement)) {
-            tracing::warn!(ring = &*self.ring, reason, "an entry of the ring was not believed");
+    fn take(&self, ledger: &mut Ledger, statement: Statement) {
+        if let Err(reason) = ledger.absorb(statement) {
+            let ring = &*self.vault.ring;
+            tracing::warn!(ring, reason, "an entry of the ring was not believed");
         }
     }
 }
@@ -236,8 +320,8 @@ enum Standing {
     Other(Option<Statement>),
 }
 
-/// After `replace_all` two keys have to be made; one more gives room for a lost generation.
-const MOST_KEYS_AT_ONCE: usize = 3;
+/// After `replace_all` two keys have to be made; more give room for lost generations.
+const MOST_KEYS_AT_ONCE: usize = 4;
 
 async fn within<T>(
     limit: Duration,

@@ -1,7 +1,7 @@
 //! A [`KeySet`]: an immutable snapshot of a ring. Which key signs at a time, and which key a
 //! token's header means.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,9 +13,10 @@ use super::ledger::Ledger;
 use super::rotation::{self, KeyTimes, ScheduledKey};
 use crate::claims::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
+use crate::error::BuildError;
 
 /// An immutable snapshot of a ring's keys.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeySet {
     /// First those that may sign, by generation; then those that only verify.
     keys: Vec<RingKey>,
@@ -26,7 +27,7 @@ pub(crate) struct KeySet {
 }
 
 /// A key in its ring.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct RingKey {
     pub(crate) key: Key,
     pub(crate) scheduled: ScheduledKey,
@@ -54,15 +55,39 @@ impl KeySet {
         Self::new(keys.collect(), signing)
     }
 
-    /// Keys that are not rotated: the first signs, all verify.
-    pub(crate) fn fixed(keys: Vec<Key>) -> Self {
+    /// Keys that are not rotated here: the first signs, all verify.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or two have the same key ID.
+    pub(crate) fn fixed(keys: impl IntoIterator<Item = Key>) -> Result<Self, BuildError> {
         let keys = keys.into_iter().enumerate().map(|(place, key)| {
             let generation = place as u64;
             let times = KeyTimes::fixed(place == 0);
             let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
             RingKey::new(key, scheduled)
         });
-        Self::new(keys.collect(), 1)
+        let set = Self::new(keys.collect(), 1);
+        if set.keys.is_empty() {
+            return Err(BuildError::invalid("keys", "empty", "give at least one key"));
+        }
+        // Of two with one ID the later is found by it.
+        let doubled =
+            set.keys.iter().enumerate().find(|(place, RingKey { key, .. })| {
+                set.by_key_id.get(key.key_id()) != Some(place)
+            });
+        if let Some((_, RingKey { key, .. })) = doubled {
+            let mend = "two keys have this key ID: give each its own";
+            return Err(BuildError::invalid("keys", key.key_id(), mend));
+        }
+        Ok(set)
+    }
+
+    /// The keys of a ring without a store: all may sign when it is their time.
+    pub(crate) fn derived(keys: Vec<(Key, ScheduledKey)>) -> Self {
+        let signing = keys.len();
+        let keys = keys.into_iter().map(|(key, scheduled)| RingKey::new(key, scheduled));
+        Self::new(keys.collect(), signing)
     }
 
     /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
@@ -87,6 +112,20 @@ impl KeySet {
         }
         let fingerprint = fingerprint(&keys);
         Self { keys, signing, by_header, by_key_id, fingerprint }
+    }
+
+    /// The same keys, of which these are revoked.
+    pub(crate) fn with_revoked(mut self, key_ids: &BTreeSet<String>) -> Self {
+        let mut changed = false;
+        for RingKey { key, scheduled, .. } in &mut self.keys {
+            if !scheduled.revoked && key_ids.contains(key.key_id()) {
+                (scheduled.revoked, changed) = (true, true);
+            }
+        }
+        if changed {
+            self.fingerprint = fingerprint(&self.keys);
+        }
+        self
     }
 
     /// The key that signs at `now`.

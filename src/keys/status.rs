@@ -135,6 +135,11 @@ pub enum NotReady {
         /// The format's version.
         version: u64,
     },
+    /// The store holds keys that none of the sealing keys opens.
+    #[error(
+        "the store holds keys that none of the sealing keys opens: give this replica every sealing key in use"
+    )]
+    Sealed,
     /// This replica may see a key only after it has begun to sign.
     #[error(
         "this replica refreshes within {bound:?}, but the ring's keys are published only {lead:?} ahead: shorten refresh_interval, or wait until keys with a longer lead are in use"
@@ -165,7 +170,7 @@ pub(crate) struct RefreshState {
     pub(crate) refreshed_at: Option<Timestamp>,
     pub(crate) failure: Option<String>,
     pub(crate) skipped: Vec<Skipped>,
-    pub(crate) newer_version: Option<u64>,
+    pub(crate) blocked: Option<NotReady>,
 }
 
 impl RefreshState {
@@ -177,15 +182,15 @@ impl RefreshState {
         match result {
             Ok(report) => Self {
                 refreshed_at: Some(now),
-                failure: None,
+                failure: report.failure.as_ref().map(ToString::to_string),
                 skipped: report.skipped.clone(),
-                newer_version: report.newer_version,
+                blocked: report.blocked.clone(),
             },
             Err(error) => Self {
                 refreshed_at: before.and_then(|before| before.refreshed_at),
                 failure: Some(error.to_string()),
                 skipped: before.map(|before| before.skipped.clone()).unwrap_or_default(),
-                newer_version: before.and_then(|before| before.newer_version),
+                blocked: before.and_then(|before| before.blocked.clone()),
             },
         }
     }

@@ -18,9 +18,10 @@ use super::respond::{self, Respond, WithBody};
 use super::validate::Presented;
 use crate::clock::Timestamp;
 use crate::error::IssueError;
-use crate::issue::{PendingEnd, PendingIssue};
+use crate::issue::{Pending, PendingIssue};
 use crate::session::Session;
 use crate::sessions::{IssuedToken, SessionClaims, Sessions};
+use crate::transport::append_cookie;
 
 /// Issues, ends and renews sessions: made by [`Sessions::issue_layer`].
 pub struct IssueLayer<C, T = WithBody> {
@@ -44,17 +45,10 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     where
         T: Respond<B>,
     {
-        let extensions = response.extensions_mut();
-        let issue = extensions.remove::<PendingIssue<C>>();
-        let end = extensions.remove::<PendingEnd>();
         // Logging in and logging out beat a renewal.
-        if let Some(pending) = issue {
-            return self.issued(response, &pending).unwrap_or_else(|error| self.failure(&error));
-        }
-        if let Some(PendingEnd { whole }) = end {
-            let mut response = self.body_of(response, whole);
-            self.sessions.transports().clear_cookie(response.headers_mut());
-            return response;
+        if let Some(pending) = response.extensions_mut().remove::<PendingIssue<C>>() {
+            let issued = self.issued(response, pending.take());
+            return issued.unwrap_or_else(|error| self.failure(&error));
         }
         if let Some(session) = renewable {
             self.renew(response.headers_mut(), session);
@@ -65,12 +59,11 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     fn issued<B>(
         &self,
         response: Response<B>,
-        pending: &PendingIssue<C>,
+        Pending { issue, whole, .. }: &Pending<C>,
     ) -> Result<Response<B>, IssueError>
     where
         T: Respond<B>,
     {
-        let PendingIssue { issue, whole } = pending;
         let transports = self.sessions.transports();
         if issue.bearer || transports.cookie.is_none() {
             if !transports.bearer {
@@ -81,13 +74,31 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
                 return Err(IssueError::NoTransport("cookie"));
             }
             let token = self.sessions.issue(issue)?;
-            let body = token_response(&token, issue.scope.as_deref())?;
-            return Ok(self.respond.respond(body));
+            let answer = token_response(&token, issue.scope.as_deref())?;
+            return Ok(self.whole(response, answer));
         }
-        let token = self.sessions.issue(issue)?;
-        let mut response = self.body_of(response, *whole);
-        transports.set_cookie(response.headers_mut(), token.as_str())?;
+        let cookie = self.sessions.set_cookie(&self.sessions.issue(issue)?)?;
+        let mut response = response;
+        if *whole {
+            let mut answer = Response::new(Bytes::new());
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+            response = self.whole(response, answer);
+        }
+        transports.remove_set_cookie(response.headers_mut());
+        append_cookie(response.headers_mut(), cookie);
         Ok(response)
+    }
+
+    /// The answer that the handler's whole response stood for, with the status that it was given,
+    /// if it was.
+    fn whole<B>(&self, response: Response<B>, mut answer: Response<Bytes>) -> Response<B>
+    where
+        T: Respond<B>,
+    {
+        if response.status() != StatusCode::INTERNAL_SERVER_ERROR {
+            *answer.status_mut() = response.status();
+        }
+        respond::in_place_of(response, self.respond.respond(answer))
     }
 
     /// A renewal that fails leaves the session as it was.
@@ -97,23 +108,11 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             return;
         }
         let renewed = self.sessions.renew(session);
-        match renewed.and_then(|token| transports.set_cookie(headers, token.as_str())) {
-            Ok(()) | Err(IssueError::LifetimeReached) => {}
+        match renewed.and_then(|token| self.sessions.set_cookie(&token)) {
+            Ok(cookie) => append_cookie(headers, cookie),
+            Err(IssueError::LifetimeReached) => {}
             Err(error) => tracing::warn!(%error, "a session could not be renewed"),
         }
-    }
-
-    /// The handler's response, or 204 where it was only the word to the layer.
-    fn body_of<B>(&self, response: Response<B>, whole: bool) -> Response<B>
-    where
-        T: Respond<B>,
-    {
-        if !whole {
-            return response;
-        }
-        let mut answer = Response::new(Bytes::new());
-        *answer.status_mut() = StatusCode::NO_CONTENT;
-        self.respond.respond(answer)
     }
 
     fn failure<B>(&self, error: &IssueError) -> Response<B>
@@ -183,7 +182,9 @@ where
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let presented = request.extensions().get::<Presented<C>>();
         let renewable = presented
-            .filter(|presented| presented.by_cookie() && self.layer.sessions.keys().issues())
+            .filter(|presented| presented.is_of(&self.layer.sessions) && presented.by_cookie())
+            // Another's sessions are not ours to renew.
+            .filter(|_| self.layer.sessions.keys().issues())
             .and_then(|presented| presented.session.as_ref().ok())
             .filter(|session| is_past_half(session, self.layer.sessions.now()))
             .cloned();

@@ -27,6 +27,8 @@ mod issue;
 mod respond;
 mod validate;
 
+use std::fmt;
+
 use tower_layer::Layer;
 
 use crate::sessions::{SessionClaims, Sessions};
@@ -43,7 +45,6 @@ pub use validate::{Validate, ValidateLayer};
 
 /// All layers at once, with validation optional: the handler's extractor decides. See
 /// [`Sessions::layer`].
-#[derive(Debug)]
 pub struct SessionLayer<C, T = WithBody> {
     sessions: Sessions<C>,
     respond: T,
@@ -62,7 +63,8 @@ impl<C: SessionClaims> Sessions<C> {
         ValidateLayer::new(self.clone())
     }
 
-    /// The layer that issues, ends and renews.
+    /// The layer that issues and renews. It renews what a validate layer around it has found, so
+    /// that it belongs inside of that.
     pub fn issue_layer(&self) -> IssueLayer<C> {
         IssueLayer::new(self.clone(), WithBody)
     }
@@ -83,6 +85,7 @@ impl<S, C: SessionClaims, T: Clone> Layer<S> for SessionLayer<C, T> {
         let issue = IssueLayer::new(self.sessions.clone(), self.respond.clone()).layer(inner);
         let validate = ValidateLayer::new(self.sessions.clone())
             .optional()
+            .guarded()
             .respond_with(self.respond.clone())
             .layer(issue);
         Guard::new(validate, self.sessions.transports(), self.respond.clone())
@@ -92,5 +95,11 @@ impl<S, C: SessionClaims, T: Clone> Layer<S> for SessionLayer<C, T> {
 impl<C, T: Clone> Clone for SessionLayer<C, T> {
     fn clone(&self) -> Self {
         Self { sessions: self.sessions.clone(), respond: self.respond.clone() }
+    }
+}
+
+impl<C, T> fmt::Debug for SessionLayer<C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer").field("sessions", &self.sessions).finish_non_exhaustive()
     }
 }

@@ -2,7 +2,9 @@
 //! [`Respond`].
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, VARY, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::error::{Rejection, RejectionKind};
@@ -58,7 +60,9 @@ impl<B: Default> Respond<B> for HeadersOnly {
     const CARRIES_BODY: bool = false;
 
     fn respond(&self, answer: Response<Bytes>) -> Response<B> {
-        answer.map(|_| B::default())
+        let mut answer = answer.map(|_| B::default());
+        answer.headers_mut().remove(CONTENT_TYPE);
+        answer
     }
 }
 
@@ -70,6 +74,26 @@ pub(crate) fn rejection(rejection: Rejection, transports: &Transports) -> Respon
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     answer.extensions_mut().insert(rejection);
+    answer
+}
+
+/// An answer in the place of a handler's response, of which everything beside its body stays: what
+/// inner layers, or the handler, have said in headers and extensions.
+pub(crate) fn in_place_of<B>(response: Response<B>, mut answer: Response<B>) -> Response<B> {
+    let (parts, _) = response.into_parts();
+    let mut headers = parts.headers;
+    headers.remove(CONTENT_TYPE);
+    headers.remove(CONTENT_LENGTH);
+    for (name, value) in answer.headers() {
+        if name != SET_COOKIE && name != VARY {
+            headers.remove(name);
+        }
+        headers.append(name, value.clone());
+    }
+    let mut extensions = parts.extensions;
+    extensions.extend(std::mem::take(answer.extensions_mut()));
+    *answer.headers_mut() = headers;
+    *answer.extensions_mut() = extensions;
     answer
 }
 

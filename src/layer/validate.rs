@@ -19,7 +19,7 @@ use crate::clock::Timestamp;
 use crate::error::{Rejection, RejectionKind};
 use crate::session::Session;
 use crate::sessions::{SessionClaims, Sessions};
-use crate::transport::Place;
+use crate::transport::{Credential, Place, append_cookie};
 
 /// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
 /// [`optional`](Self::optional).
@@ -39,6 +39,8 @@ use crate::transport::Place;
 pub struct ValidateLayer<C, T = WithBody> {
     sessions: Sessions<C>,
     optional: bool,
+    /// Whether the guard stands around it, so that it need not check where a cookie comes from.
+    guarded: bool,
     checks: Arc<[Check<C>]>,
     respond: T,
 }
@@ -52,7 +54,7 @@ struct Check<C> {
 
 impl<C: SessionClaims> ValidateLayer<C> {
     pub(crate) fn new(sessions: Sessions<C>) -> Self {
-        Self { sessions, optional: false, checks: Arc::new([]), respond: WithBody }
+        Self { sessions, optional: false, guarded: false, checks: Arc::new([]), respond: WithBody }
     }
 }
 
@@ -83,8 +85,13 @@ impl<C, T> ValidateLayer<C, T> {
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> ValidateLayer<C, U> {
-        let Self { sessions, optional, checks, .. } = self;
-        ValidateLayer { sessions, optional, checks, respond }
+        let Self { sessions, optional, guarded, checks, .. } = self;
+        ValidateLayer { sessions, optional, guarded, checks, respond }
+    }
+
+    pub(super) fn guarded(mut self) -> Self {
+        self.guarded = true;
+        self
     }
 
     fn check(
@@ -99,28 +106,31 @@ impl<C, T> ValidateLayer<C, T> {
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
+    /// What an outer layer of the same sessions has found.
+    fn found(&self, extensions: &Extensions) -> Option<Presented<C>> {
+        let presented = extensions.get::<Presented<C>>();
+        presented.filter(|presented| presented.is_of(&self.sessions)).cloned()
+    }
+
     /// What a request with these headers presents, at `now`.
-    fn presented(
-        &self,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-        now: Timestamp,
-    ) -> Presented<C> {
-        let before = extensions.get::<Presented<C>>();
-        if let Some(before) = before.filter(|before| before.sessions.is(&self.sessions)) {
-            return before.clone();
-        }
+    fn presented(&self, headers: &HeaderMap, now: Timestamp) -> Presented<C> {
         let sessions = self.sessions.clone();
-        match sessions.transports().read(headers) {
-            Ok(Some(credential)) => Presented {
-                session: sessions.validate_bytes(credential.token, now),
-                place: Some(credential.place),
-                sessions,
-            },
-            Ok(None) => {
-                Presented { session: Err(RejectionKind::Missing.into()), place: None, sessions }
+        let (session, place) = match sessions.transports().read(headers) {
+            Ok(Some(Credential { token, place })) => {
+                (sessions.validate_bytes(token, now), Some(place))
             }
-            Err(kind) => Presented { session: Err(kind.into()), place: None, sessions },
+            Ok(None) => (Err(RejectionKind::Missing.into()), None),
+            Err(kind) => (Err(kind.into()), None),
+        };
+        Presented { session, place, sessions }
+    }
+
+    /// Hands the request back unless its cookie may have come from another site. Where the guard
+    /// stands, it has been asked.
+    fn check_site<B>(&self, request: Request<B>, by_cookie: bool) -> Option<Request<B>> {
+        match &self.sessions.transports().cookie {
+            Some(cookie) if by_cookie && !self.guarded => cookie.check(request, true),
+            _ => Some(request),
         }
     }
 
@@ -153,6 +163,11 @@ impl<C> Presented<C> {
             Err(rejection) if rejection.is_missing() || self.by_cookie() => Ok(None),
             Err(rejection) => Err(rejection.clone()),
         }
+    }
+
+    /// Whether a layer of these sessions has found it.
+    pub(crate) fn is_of(&self, sessions: &Sessions<C>) -> bool {
+        self.sessions.is(sessions)
     }
 
     /// Whether the credential came in a cookie.
@@ -200,17 +215,27 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let layer = &self.layer;
-        let now = layer.sessions.now();
-        let presented = layer.presented(request.headers(), request.extensions(), now);
+        let found = layer.found(request.extensions());
+        let is_new = found.is_none();
+        let presented =
+            found.unwrap_or_else(|| layer.presented(request.headers(), layer.sessions.now()));
         let answering = || Answering {
             sessions: layer.sessions.clone(),
             respond: layer.respond.clone(),
             unusable_cookie: presented.session.is_err() && presented.by_cookie(),
         };
+        let by_cookie = is_new && presented.by_cookie();
+        let Some(mut request) = layer.check_site(request, by_cookie) else {
+            let rejection = RejectionKind::CrossSite.into();
+            let answer = respond::rejection(rejection, layer.sessions.transports());
+            let future = AnswerOr::answer(layer.respond.respond(answer));
+            return ResponseFuture { future, answering: None };
+        };
         if let Some(rejection) = layer.refusal(&presented) {
-            let future = AnswerOr::answer(answering().reject(rejection));
+            let answering = answering();
+            let future = AnswerOr::answer(answering.finish(answering.reject(rejection)));
             return ResponseFuture { future, answering: None };
         }
         let answering = presented.session.is_err().then(answering);
@@ -241,16 +266,18 @@ impl<C, T> Answering<C, T> {
     where
         T: Respond<B>,
     {
-        let answer = respond::rejection(rejection, self.sessions.transports());
-        self.finish(self.respond.respond(answer))
+        self.respond.respond(respond::rejection(rejection, self.sessions.transports()))
     }
 
     /// Takes an unusable cookie away, unless the response sets a new one.
     fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
         let transports = self.sessions.transports();
         let headers = response.headers_mut();
-        if self.unusable_cookie && !transports.has_set_cookie(headers) {
-            transports.clear_cookie(headers);
+        if self.unusable_cookie
+            && !transports.has_set_cookie(headers)
+            && let Some(cookie) = transports.clearing_cookie()
+        {
+            append_cookie(headers, cookie);
         }
         response
     }
@@ -267,10 +294,11 @@ where
         let this = self.project();
         let mut response = ready!(this.future.poll(context))?;
         if let Some(answering) = this.answering {
-            response = match response.extensions_mut().remove::<Refused>() {
-                Some(Refused(rejection)) => answering.reject(rejection),
-                None => answering.finish(response),
-            };
+            if let Some(Refused(rejection)) = response.extensions_mut().remove::<Refused>() {
+                let answer = answering.reject(rejection);
+                response = respond::in_place_of(response, answer);
+            }
+            response = answering.finish(response);
         }
         Poll::Ready(Ok(response))
     }
@@ -287,6 +315,7 @@ impl<C, T: Clone> Clone for ValidateLayer<C, T> {
         Self {
             sessions: self.sessions.clone(),
             optional: self.optional,
+            guarded: self.guarded,
             checks: self.checks.clone(),
             respond: self.respond.clone(),
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::directory::{Directory, failed};
-use super::{Entry, EntryName, Insertion, Loaded, Store, StoreError, StoreFuture};
+use super::{Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreError, StoreFuture};
 
 /// A [`Store`] in a directory that the replicas of one machine share, or on a network volume.
 ///
@@ -169,8 +169,8 @@ impl Store for FileStore {
     }
 
     /// The file system keeps others out.
-    fn requires_sealing(&self) -> bool {
-        false
+    fn sealing_need(&self) -> SealingNeed {
+        SealingNeed::Advised
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::{Entry, EntryName, Insertion, Loaded, Store, StoreError, StoreFuture};
+use super::{Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreError, StoreFuture};
 
 type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
 
@@ -134,7 +134,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn requires_sealing(&self) -> bool {
-        false
+    fn sealing_need(&self) -> SealingNeed {
+        SealingNeed::Needless
     }
 }

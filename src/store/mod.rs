@@ -69,10 +69,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::pending())
     }
 
-    /// Whether private keys may stand in it only sealed, unless the application says otherwise:
-    /// so it is for whatever more people read than those who run the service.
-    fn requires_sealing(&self) -> bool {
-        true
+    /// Whether private keys have to be sealed in it.
+    fn sealing_need(&self) -> SealingNeed {
+        SealingNeed::Required
     }
 
     /// The longest time for which a successful [`load`](Self::load) may miss an entry that was
@@ -80,6 +79,18 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     fn staleness(&self) -> Duration {
         Duration::ZERO
     }
+}
+
+/// Whether private keys have to be sealed in a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealingNeed {
+    /// More people can read it than those who run the service: they have to be, unless the
+    /// application says otherwise by name.
+    Required,
+    /// Others are kept out of it: it is advised, and told when a ring is opened without.
+    Advised,
+    /// Nothing rests in it.
+    Needless,
 }
 
 /// What a [`Store`] holds for a ring.
@@ -108,6 +119,9 @@ pub enum Insertion {
     Inserted,
     /// Another was there first: its value.
     Exists(Zeroizing<Vec<u8>>),
+    /// Something that can't be an entry stands in its place, for the reason given: nothing can be
+    /// written there until it is removed.
+    Unreadable(String),
 }
 
 /// A named value in a store. The value may hold secrets: it is zeroized and never printed.

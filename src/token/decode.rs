@@ -61,6 +61,10 @@ pub(crate) struct Header {
 impl Header {
     /// Parses an encoded header.
     pub(crate) fn parse(segment: &[u8]) -> Result<Self, RejectionKind> {
+        // Nothing is signed yet: what is read has to be little.
+        if segment.len() > MAX_HEADER_BYTES {
+            return Err(RejectionKind::Malformed);
+        }
         let text = text(segment).ok_or(RejectionKind::Malformed)?;
         let members: Members<'_> =
             serde_json::from_str(&text).map_err(|_| RejectionKind::Malformed)?;
@@ -85,6 +89,9 @@ struct Members<'de> {
 /// understood here, so that `crit` in itself is a reason to refuse (RFC 7515, section 4.1.11), and
 /// the others would be wrong to ignore: RFC 7797, RFC 7516 and RFC 7515, sections 4.1.2 to 4.1.6.
 const REFUSED: [&str; 7] = ["crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"];
+
+/// The longest encoded header: several times what issuers write.
+const MAX_HEADER_BYTES: usize = 1024;
 
 /// More than any header has, and few enough that nobody makes the search for a double costly.
 const MAX_MEMBERS: usize = 16;

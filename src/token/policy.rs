@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::claims::{Registered, SESSION_TOKEN_TYPE};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
+use crate::keys::KeyTimes;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
@@ -12,7 +13,7 @@ pub(crate) struct Policy {
     pub(crate) issuer: Box<str>,
     pub(crate) audience: Box<str>,
     pub(crate) leeway: Duration,
-    /// The longest from `iat` to `exp`.
+    /// The longest from `iat` to `exp`, where the key does not say it.
     pub(crate) max_lifetime: Duration,
     /// The longest token, in bytes.
     pub(crate) max_token_bytes: usize,
@@ -64,10 +65,27 @@ pub(crate) struct Required<'c> {
 }
 
 impl Policy {
-    /// Checks everything but the signature. `now` is when the token is used.
+    /// The longest life of a token of this key. Replicas with different settings agree on it,
+    /// since it is the key's.
+    pub(crate) fn lifetime_of(&self, times: &KeyTimes) -> Duration {
+        times.token_lifetime().unwrap_or(self.max_lifetime)
+    }
+
+    /// The longest life that a token of this key is given: what is accepted, less the clocks'
+    /// difference that it includes.
+    pub(crate) fn issued_lifetime(&self, times: &KeyTimes) -> Duration {
+        match times.token_lifetime() {
+            Some(lifetime) => lifetime.saturating_sub(self.leeway),
+            None => self.max_lifetime,
+        }
+    }
+
+    /// Checks everything but the signature, which is of a key with these times. `now` is when the
+    /// token is used.
     pub(crate) fn check<'c>(
         &self,
         claims: &'c Registered<'_>,
+        times: &KeyTimes,
         now: Timestamp,
     ) -> Result<Required<'c>, RejectionKind> {
         let issuer = claims.iss.as_ref().ok_or(MissingClaim("iss"))?;
@@ -83,7 +101,10 @@ impl Policy {
         if token_id.is_none() && !self.without_token_id {
             return Err(MissingClaim("jti"));
         }
-        for (name, text) in [("sub", Some(&**subject)), ("jti", token_id)] {
+        // What is empty names nobody and nothing; and all such would be one.
+        for (name, text) in
+            [("sub", Some(&**subject)), ("jti", token_id), ("sid", claims.sid.as_deref())]
+        {
             if text.is_some_and(str::is_empty) {
                 return Err(InvalidClaim(name));
             }
@@ -92,13 +113,13 @@ impl Policy {
         let issued_at = match claims.iat {
             Some(issued_at) => issued_at,
             // The earliest that it can have been, so that no check takes it for a young one.
-            None if self.without_issued_at => expires_at - self.max_lifetime,
+            None if self.without_issued_at => expires_at - self.lifetime_of(times),
             None => return Err(MissingClaim("iat")),
         };
         if expires_at <= issued_at {
             return Err(InvalidClaim("exp"));
         }
-        if expires_at - issued_at > self.max_lifetime {
+        if expires_at - issued_at > self.lifetime_of(times) {
             return Err(LifetimeTooLong);
         }
         // "On or after" (RFC 7519, section 4.1.4).

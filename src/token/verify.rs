@@ -64,7 +64,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
         ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
         ReadError::Application => RejectionKind::ForeignClaims,
     })?;
-    let required = policy.check(&registered, now)?;
+    let required = policy.check(&registered, &ring_key.scheduled.times, now)?;
     let token_id = match required.token_id {
         Some(token_id) => token_id.into(),
         None => digest(segments.signed),

@@ -99,6 +99,8 @@ impl CookieTransport {
             "use letters, digits and - _ ."
         } else if self.secure && !self.name.starts_with("__Host-") {
             "begin it with `__Host-`, which makes browsers refuse it from other hosts"
+        } else if !self.secure && is_prefixed(&self.name) {
+            "give it another name: browsers refuse this prefix without `Secure`"
         } else {
             self.cross_site = Some(CrossSiteCheck::new(&self.trusted_origins)?);
             return Ok(self);
@@ -167,6 +169,14 @@ impl CookieTransport {
             .same_site(self.same_site)
             .build()
     }
+}
+
+/// Whether browsers put conditions to a cookie of this name (RFC 6265bis, section 4.1.3).
+fn is_prefixed(name: &str) -> bool {
+    let begins = |prefix: &str| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    begins("__Host-") || begins("__Secure-")
 }
 
 /// Browsers keep at least this much of name and value (RFC 6265, section 6.1), and no more.

@@ -24,6 +24,14 @@ impl CrossSiteCheck {
     pub(crate) fn new(trusted_origins: &[String]) -> Result<Self, BuildError> {
         let mut layer = CsrfLayer::new();
         for origin in trusted_origins {
+            // As browsers write it: anything else would be taken, and never match.
+            let is_default_port = origin.starts_with("https://") && origin.ends_with(":443")
+                || origin.starts_with("http://") && origin.ends_with(":80");
+            if is_default_port || origin.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                let mend = "write it as browsers do: in lower case, without a default port";
+                let origin = format_args!("{origin:?}");
+                return Err(BuildError::invalid("trusted_origin", origin, mend));
+            }
             layer = layer.add_trusted_origin(origin).map_err(|error| {
                 BuildError::invalid("trusted_origin", format_args!("{origin:?}"), error)
             })?;
@@ -37,8 +45,8 @@ impl CrossSiteCheck {
     /// opens carries the cookie, and no browser asks us first. So it is checked like a `POST`.
     pub(crate) fn check<B>(&self, mut request: Request<B>, has_cookie: bool) -> Option<Request<B>> {
         let method = request.method().clone();
-        if has_cookie && (request.headers().contains_key(UPGRADE) || method == Method::CONNECT) {
-            *request.method_mut() = Method::POST;
+        if request.headers().contains_key(UPGRADE) || method == Method::CONNECT {
+            *request.method_mut() = if has_cookie { Method::POST } else { Method::GET };
         }
         let mut guard = self.0.clone();
         // The guard decides at once: its future is ready, and nothing ever wakes it.

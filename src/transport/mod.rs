@@ -74,35 +74,43 @@ impl Transports {
         self.cookie.as_ref().map_or(Ok(None), |cookie| cookie.read(headers))
     }
 
-    /// Has a response's headers carry the token in the cookie, past every cache.
-    pub(crate) fn set_cookie(
-        &self,
-        headers: &mut HeaderMap,
-        token: &str,
-    ) -> Result<(), IssueError> {
-        let cookie = self.cookie.as_ref().ok_or(IssueError::NoTransport("cookie"))?;
-        append(headers, cookie.set(token)?);
-        Ok(())
+    /// The field that carries the token in the cookie.
+    pub(crate) fn cookie_of(&self, token: &str) -> Result<HeaderValue, IssueError> {
+        self.cookie.as_ref().ok_or(IssueError::NoTransport("cookie"))?.set(token)
     }
 
-    /// Has a response's headers take the cookie away, if there is one.
-    pub(crate) fn clear_cookie(&self, headers: &mut HeaderMap) {
-        if let Some(cookie) = &self.cookie {
-            append(headers, cookie.clear());
-        }
+    /// The field that takes the cookie away, if there is one.
+    pub(crate) fn clearing_cookie(&self) -> Option<HeaderValue> {
+        self.cookie.as_ref().map(CookieTransport::clear)
     }
 
     /// Whether a response's headers set the cookie, or take it away.
     pub(crate) fn has_set_cookie(&self, headers: &HeaderMap) -> bool {
-        let ours = |cookie: &CookieTransport| {
-            headers.get_all(SET_COOKIE).iter().any(|field| cookie.is_set_by(field))
-        };
-        self.cookie.as_ref().is_some_and(ours)
+        headers.get_all(SET_COOKIE).iter().any(|field| self.is_ours(field))
+    }
+
+    /// Takes what was set of the cookie before out of a response's headers: a response must not
+    /// set one cookie twice (RFC 6265, section 4.1.1).
+    pub(crate) fn remove_set_cookie(&self, headers: &mut HeaderMap) {
+        if self.has_set_cookie(headers) {
+            let others = headers.get_all(SET_COOKIE).iter().filter(|field| !self.is_ours(field));
+            let others: Vec<_> = others.cloned().collect();
+            headers.remove(SET_COOKIE);
+            headers.extend(others.into_iter().map(|field| (SET_COOKIE, field)));
+        }
+    }
+
+    fn is_ours(&self, field: &HeaderValue) -> bool {
+        self.cookie.as_ref().is_some_and(|cookie| cookie.is_set_by(field))
     }
 }
 
-fn append(headers: &mut HeaderMap, cookie: HeaderValue) {
+/// Has a response's headers set a cookie, past every cache.
+pub(crate) fn append_cookie(headers: &mut HeaderMap, cookie: HeaderValue) {
     headers.append(SET_COOKIE, cookie);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.append(VARY, HeaderValue::from_static("cookie"));
+    let is_cookie = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"cookie");
+    if !headers.get_all(VARY).iter().any(is_cookie) {
+        headers.append(VARY, HeaderValue::from_static("cookie"));
+    }
 }

@@ -2,5 +2,25 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod codec;
+mod cross_site;
+mod derived;
+mod extractors;
+mod issuing;
+mod jwks;
+mod layers;
+mod odd_wiring;
+mod policy;
+mod readiness;
 mod remote;
+mod renewal;
+mod replicas;
+mod respond;
+mod ring;
+mod schedule;
+mod sealing;
+mod static_keys;
 mod store;
+mod transports;
+mod web;
+mod wiring_mistakes;

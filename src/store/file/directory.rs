@@ -89,7 +89,10 @@ impl Directory {
                         Insertion::Exists(value)
                     });
                 }
-                Found::Unfit(reason) => return refused(format!("what is there {reason}")),
+                Found::Unfit(reason) => {
+                    let path = path.display();
+                    return Ok(Insertion::Unreadable(format!("{path}: what is there {reason}")));
+                }
             }
             let (temporary, now) = self.write_temporary(&directory, &entry.value)?;
             sweep(&directory, now);

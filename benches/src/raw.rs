@@ -1,0 +1,71 @@
+//! The bare primitive: what no token can be verified or signed without.
+
+use jsonwebtoken::jwk::AlgorithmParameters;
+use ring::hmac;
+use ring::rand::SystemRandom;
+use ring::rsa::PublicKeyComponents;
+use ring::signature::{
+    self, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
+};
+use tower_jwt_session::Key;
+
+/// A key of `ring`.
+pub enum Raw {
+    /// HS256.
+    Hmac(hmac::Key),
+    /// EdDSA.
+    Ed25519(Box<Ed25519KeyPair>, UnparsedPublicKey<Vec<u8>>),
+    /// ES256.
+    Ecdsa(Box<EcdsaKeyPair>, UnparsedPublicKey<Vec<u8>>),
+    /// RS256; verifies only.
+    Rsa(PublicKeyComponents<Vec<u8>>),
+}
+
+impl Raw {
+    pub(crate) fn new(key: &Key, document: &[u8]) -> Self {
+        let Some(jwk) = key.to_jwk() else {
+            return Self::Hmac(hmac::Key::new(hmac::HMAC_SHA256, document));
+        };
+        match &jwk.algorithm {
+            AlgorithmParameters::OctetKeyPair(public) => Self::Ed25519(
+                Box::new(Ed25519KeyPair::from_pkcs8_maybe_unchecked(document).expect("a good key")),
+                UnparsedPublicKey::new(&ED25519, crate::decode(&public.x)),
+            ),
+            AlgorithmParameters::EllipticCurve(public) => {
+                let signing = &ECDSA_P256_SHA256_FIXED_SIGNING;
+                let pair = EcdsaKeyPair::from_pkcs8(signing, document, &SystemRandom::new());
+                let point = [vec![4], crate::decode(&public.x), crate::decode(&public.y)].concat();
+                Self::Ecdsa(
+                    Box::new(pair.expect("a good key")),
+                    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point),
+                )
+            }
+            AlgorithmParameters::RSA(public) => Self::Rsa(PublicKeyComponents {
+                n: crate::decode(&public.n),
+                e: crate::decode(&public.e),
+            }),
+            _ => unreachable!("not measured"),
+        }
+    }
+
+    /// Whether `signature` is this key's over `signed`.
+    pub fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Hmac(key) => hmac::verify(key, signed, signature).is_ok(),
+            Self::Ed25519(_, key) | Self::Ecdsa(_, key) => key.verify(signed, signature).is_ok(),
+            Self::Rsa(key) => key.verify(&RSA_PKCS1_2048_8192_SHA256, signed, signature).is_ok(),
+        }
+    }
+
+    /// Signs `signed`; returns the signature's length.
+    pub fn sign(&self, signed: &[u8]) -> usize {
+        let length = |signature: signature::Signature| signature.as_ref().len();
+        match self {
+            Self::Hmac(key) => hmac::sign(key, signed).as_ref().len(),
+            Self::Ed25519(pair, _) => length(pair.sign(signed)),
+            Self::Ecdsa(pair, _) => length(pair.sign(&SystemRandom::new(), signed).expect("signs")),
+            Self::Rsa(_) => unreachable!("not measured"),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Sealing: private keys at rest, encrypted and bound to their place in the ring.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::algorithm;
+use super::key::KeyError;
+
+/// A key-encryption key: seals the private keys of a ring in its store with AES-256-GCM.
+///
+/// `Debug` does not show it. Its bytes are the application's to keep, apart from the store.
+///
+/// ```
+/// use tower_jwt_session::{KeyRing, SealingKey, store::MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let secret: [u8; 32] = std::array::from_fn(|place| place as u8 * 7);
+/// let newest = SealingKey::new(&secret)?;
+/// let keys = KeyRing::builder("app").store(MemoryStore::new()).seal_with([newest]).open().await?;
+/// # keys.ready()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SealingKey {
+    id: String,
+    key: Arc<LessSafeKey>,
+}
+
+impl SealingKey {
+    /// From exactly 32 random bytes.
+    ///
+    /// # Errors
+    ///
+    /// If there are fewer or more, or they look like text: a password, or random bytes that were
+    /// not decoded.
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        let secret = secret.as_ref();
+        algorithm::check_random(secret, 32)?;
+        let key = UnboundKey::new(&AES_256_GCM, secret).map_err(|_| KeyError::SealingKeyLength)?;
+        // Half of a commitment is enough to tell a handful of keys apart.
+        let id = URL_SAFE_NO_PAD.encode(&algorithm::commitment(secret).as_ref()[..16]);
+        Ok(Self { id, key: Arc::new(LessSafeKey::new(key)) })
+    }
+}
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealingKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// How a ring's private keys rest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sealing {
+    /// The first seals, all open.
+    pub(crate) keys: Vec<SealingKey>,
+    /// Whether what is not sealed is believed; and written, where there is no key.
+    pub(crate) allows_unsealed: bool,
+}
+
+/// A private key as it rests.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AtRest {
+    Unsealed(Zeroizing<String>),
+    Sealed { sealing_key: String, nonce: String, ciphertext: String },
+}
+
+/// Why a private key at rest can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// It is damaged, or not where it was sealed for.
+    Corrupt,
+    /// It is not sealed, where it has to be.
+    Unsealed,
+    /// It is sealed under a key that was not given.
+    UnknownSealingKey,
+}
+
+/// What a private key is bound to: nobody moves it to another ring, generation or key ID.
+pub(crate) struct Place<'a> {
+    pub(crate) ring: &'a str,
+    pub(crate) generation: u64,
+    pub(crate) key_id: &'a str,
+}
+
+impl Place<'_> {
+    fn associated_data(&self) -> Aad<Vec<u8>> {
+        let Self { ring, generation, key_id } = self;
+        // Neither name holds a zero byte.
+        let parts = [ring.as_bytes(), &[0], &generation.to_be_bytes(), key_id.as_bytes()];
+        Aad::from(parts.concat())
+    }
+}
+
+impl Sealing {
+    pub(crate) fn seal(&self, material: &[u8], place: &Place<'_>) -> Result<AtRest, KeyError> {
+        let Some(SealingKey { id, key }) = self.keys.first() else {
+            return Ok(AtRest::Unsealed(URL_SAFE_NO_PAD.encode(material).into()));
+        };
+        let mut nonce = [0; NONCE_LEN];
+        algorithm::fill_random(&mut nonce)?;
+        // Encrypted in place, so that what is left of it is the ciphertext.
+        let mut text = material.to_vec();
+        let unique = Nonce::assume_unique_for_key(nonce);
+        key.seal_in_place_append_tag(unique, place.associated_data(), &mut text)
+            .map_err(|_| KeyError::RandomGenerator)?;
+        Ok(AtRest::Sealed {
+            sealing_key: id.clone(),
+            nonce: URL_SAFE_NO_PAD.encode(nonce),
+            ciphertext: URL_SAFE_NO_PAD.encode(text),
+        })
+    }
+
+    pub(crate) fn open(
+        &self,
+        at_rest: &AtRest,
+        place: &Place<'_>,
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| OpenError::Corrupt);
+        match at_rest {
+            // SECURITY: where keys are sealed, whoever can write to the store must not be able to
+            // bring one of their own by leaving the seal out.
+            AtRest::Unsealed(_) if !self.allows_unsealed => Err(OpenError::Unsealed),
+            AtRest::Unsealed(material) => Ok(decode(material)?.into()),
+            AtRest::Sealed { sealing_key, nonce, ciphertext } => {
+                let known = self.keys.iter().find(|known| known.id == *sealing_key);
+                let SealingKey { key, .. } = known.ok_or(OpenError::UnknownSealingKey)?;
+                let nonce = Nonce::try_assume_unique_for_key(&decode(nonce)?)
+                    .map_err(|_| OpenError::Corrupt)?;
+                let mut text = Zeroizing::new(decode(ciphertext)?);
+                let opened = key
+                    .open_in_place(nonce, place.associated_data(), &mut text)
+                    .map_err(|_| OpenError::Corrupt)?
+                    .len();
+                text.truncate(opened);
+                Ok(text)
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The guard against cross-site requests, which stands where sessions travel in a cookie.
+
+use axum::Router;
+use axum::routing::{any, get as on_get, post as on_post};
+use http::request::Builder;
+use http::{Method, Request, StatusCode};
+use tower_http::cors::{Any, CorsLayer};
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{CookieTransport, RejectionKind, Sessions};
+
+use crate::web::*;
+
+fn guarded() -> Sessions<User> {
+    let cookie = CookieTransport::new().trusted_origin("https://admin.example");
+    builder(&ManualClock::default()).cookie(cookie).build().unwrap()
+}
+
+fn app(sessions: &Sessions<User>) -> Router {
+    Router::new()
+        .route("/", any(async || "in"))
+        .route("/login", on_post(async || login()))
+        .route("/method", any(async |method: Method| method.to_string()))
+        .layer(sessions.layer())
+}
+
+async fn passes(request: Builder) -> bool {
+    let answer = send(&app(&guarded()), request).await;
+    match answer.kind() {
+        Some(RejectionKind::CrossSite) => false,
+        None => answer.status.is_success(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn request(method: &str) -> Builder {
+    Request::builder().method(method).uri("/").header("host", "app.example")
+}
+
+/// A WebSocket's opening (RFC 6455, section 4.1).
+fn websocket(origin: &str) -> Builder {
+    get("/").header("connection", "Upgrade").header("upgrade", "websocket").header("origin", origin)
+}
+
+#[tokio::test]
+async fn a_request_from_another_site_is_refused_with_and_without_the_cookie() {
+    let sessions = guarded();
+    for cookie in [None, Some(token(&sessions)), Some("garbage".into())] {
+        for fields in [
+            &[("origin", "https://else.example")][..],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site"), ("origin", "https://sub.app.example")],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://app.example")],
+            &[("origin", "null")],
+        ] {
+            let request = fields
+                .iter()
+                .fold(post("/"), |request, (name, value)| request.header(*name, *value));
+            let request = match &cookie {
+                Some(token) => request.cookie(token),
+                None => request,
+            };
+            let answer = send(&app(&sessions), request).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{fields:?}");
+            assert_eq!(answer.body, r#"{"type":"about:blank","title":"Forbidden","status":403}"#);
+            assert_eq!(answer.all("content-type"), ["application/problem+json"]);
+            assert_eq!(answer.all("cache-control"), ["no-store"]);
+            // Nobody is challenged, and no other site can log a user out.
+            assert_eq!(answer.headers.len(), 2, "{:?}", answer.headers);
+            assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
+        }
+    }
+}
+
+#[tokio::test]
+async fn another_site_cannot_log_a_user_in() {
+    let app = app(&guarded());
+    for field in [("origin", "https://else.example"), ("sec-fetch-site", "cross-site")] {
+        let answer = send(&app, post("/login").header(field.0, field.1)).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+        assert_eq!(answer.all("set-cookie"), [""; 0]);
+    }
+    let own = post("/login").header("origin", "https://app.example");
+    assert_eq!(send(&app, own).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn every_method_that_may_change_something_is_guarded() {
+    for method in ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "TRACE"] {
+        assert!(
+            !passes(request(method).header("origin", "https://else.example")).await,
+            "{method}"
+        );
+        assert!(passes(request(method).header("origin", "https://app.example")).await, "{method}");
+    }
+    for method in ["GET", "HEAD", "OPTIONS"] {
+        assert!(passes(request(method).header("origin", "https://else.example")).await, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn the_own_origin_and_clients_that_are_no_browsers_pass() {
+    let token = token(&guarded());
+    for request in [
+        post("/").header("origin", "https://app.example"),
+        post("/").header("sec-fetch-site", "same-origin"),
+        post("/").header("sec-fetch-site", "none"),
+        post("/"),
+    ] {
+        assert!(passes(request.cookie(&token)).await);
+    }
+}
+
+#[tokio::test]
+async fn a_trusted_origin_passes_and_nothing_like_it() {
+    let token = token(&guarded());
+    let from = |origin: &str| {
+        post("/").header("sec-fetch-site", "cross-site").header("origin", origin).cookie(&token)
+    };
+    assert!(passes(from("https://admin.example")).await);
+    for origin in [
+        "http://admin.example",
+        "https://admin.example:8443",
+        "https://admin.example.else.example",
+        "https://Admin.example",
+        "https://x.admin.example",
+        "null",
+        "",
+    ] {
+        assert!(!passes(from(origin)).await, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn another_port_or_a_longer_host_is_another_origin() {
+    for origin in ["https://app.example:8443", "https://app.example.else.example", "app.example"] {
+        assert!(!passes(post("/").header("origin", origin)).await, "{origin}");
+    }
+}
+
+#[tokio::test]
+async fn a_bearer_request_never_meets_the_guard() {
+    let sessions = guarded();
+    for token in [token(&sessions), "garbage".into()] {
+        let foreign = post("/").header("origin", "https://else.example").bearer(&token);
+        assert!(passes(foreign.header("sec-fetch-site", "cross-site")).await);
+    }
+    assert!(passes(websocket("https://else.example").bearer("x")).await);
+}
+
+#[tokio::test]
+async fn a_bearer_token_beside_the_cookie_does_not_take_the_guard_away() {
+    let token = token(&guarded());
+    let from_elsewhere = || post("/").header("origin", "https://else.example");
+    for request in [
+        from_elsewhere().cookie(&token).bearer("x"),
+        from_elsewhere().bearer("x").bearer("y"),
+        from_elsewhere().cookie(&token).cookie(&token),
+        from_elsewhere().cookie(&token).header("authorization", "Basic YTpi"),
+        websocket("https://else.example").cookie(&token).bearer("x"),
+    ] {
+        assert!(!passes(request).await);
+    }
+}
+
+#[tokio::test]
+async fn where_only_cookies_are_taken_an_authorization_header_changes_nothing() {
+    let cookie = builder(&ManualClock::default()).cookie_only(CookieTransport::new());
+    let sessions = cookie.build().unwrap();
+    let foreign = post("/").header("origin", "https://else.example").bearer("x");
+    let answer = send(&app(&sessions), foreign.cookie(&token(&sessions))).await;
+    assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
+}
+
+#[tokio::test]
+async fn a_websocket_with_the_cookie_opens_from_the_own_and_trusted_origins_only() {
+    let token = token(&guarded());
+    assert!(passes(websocket("https://app.example").cookie(&token)).await);
+    assert!(passes(websocket("https://admin.example").cookie(&token)).await);
+    for origin in ["https://else.example", "null", "https://app.example.else.example"] {
+        assert!(!passes(websocket(origin).cookie(&token)).await, "{origin}");
+        // Even a cookie that is no good: the answer says nothing about it.
+        assert!(!passes(websocket(origin).cookie("garbage")).await, "{origin}");
+    }
+    let without = get("/").header("upgrade", "websocket").cookie(&token);
+    assert!(passes(without).await, "no browser leaves out the origin");
+}
+
+#[tokio::test]
+async fn a_websocket_without_the_cookie_opens_from_anywhere() {
+    assert!(passes(websocket("https://else.example")).await);
+    assert!(passes(websocket("https://else.example").header("cookie", "theme=dark")).await);
+}
+
+#[tokio::test]
+async fn a_websocket_over_http_2_is_checked_as_over_http_1() {
+    // RFC 8441: an extended CONNECT, whose target has the authority.
+    let sessions = guarded();
+    let connect = |origin: &str| {
+        let target = Request::builder().method("CONNECT").uri("https://app.example/");
+        target.header("origin", origin).cookie(&token(&sessions))
+    };
+    let answer = send(&app(&sessions), connect("https://else.example")).await;
+    assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
+    let answer = send(&app(&sessions), connect("https://app.example")).await;
+    assert_ne!(answer.kind(), Some(RejectionKind::CrossSite));
+}
+
+#[tokio::test]
+async fn the_method_is_the_clients_after_the_check() {
+    let sessions = guarded();
+    let upgrade = get("/method").header("upgrade", "websocket").cookie(&token(&sessions));
+    assert_eq!(send(&app(&sessions), upgrade).await.body, "GET");
+}
+
+#[tokio::test]
+async fn a_cors_layer_around_answers_preflights_and_marks_refusals() {
+    let cors = CorsLayer::new().allow_origin(Any).allow_methods([Method::PUT]);
+    let app = app(&guarded()).layer(cors);
+    let preflight = request("OPTIONS").header("origin", "https://else.example");
+    let answer = send(&app, preflight.header("access-control-request-method", "PUT")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.all("access-control-allow-methods"), ["PUT"]);
+    let answer = send(&app, post("/").header("origin", "https://else.example")).await;
+    assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
+    assert_eq!(answer.all("access-control-allow-origin"), ["*"]);
+}
+
+#[tokio::test]
+async fn a_refused_request_reaches_no_handler() {
+    let handler = async || -> &'static str { panic!("reached") };
+    let app = Router::new().route("/", on_post(handler)).route("/ws", on_get(handler));
+    let app = app.layer(guarded().layer());
+    let answer = send(&app, post("/").header("origin", "https://else.example")).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let upgrade = get("/ws").header("upgrade", "websocket").header("origin", "null").cookie("x");
+    assert_eq!(send(&app, upgrade).await.status, StatusCode::FORBIDDEN);
+}

@@ -1,0 +1,168 @@
+//! Derived rings: the same keys on every replica, from a root secret and the time alone.
+
+use std::time::Duration;
+
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{
+    Algorithm, BuildError, IssueSession, KeyError, KeyRing, RingError, Root, RotationPolicy,
+    Sessions, Timestamp,
+};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A whole number of days since the epoch, and eight hours.
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+
+fn secret() -> Vec<u8> {
+    (100..132).collect()
+}
+
+fn root() -> Root {
+    Root::new(secret()).unwrap()
+}
+
+fn ring(clock: &ManualClock) -> KeyRing {
+    KeyRing::derived("app", root()).clock(clock.clone()).build().unwrap()
+}
+
+fn key_ids(ring: &KeyRing) -> Vec<String> {
+    ring.status().keys.into_iter().map(|key| key.key_id).collect()
+}
+
+fn sessions(keys: KeyRing) -> Sessions<()> {
+    Sessions::builder(keys, "https://app.example", "app").build().unwrap()
+}
+
+/// Made by another implementation of HKDF, Ed25519 and HMAC. They are fixed for ever: a change logs
+/// out every user of every derived ring.
+#[test]
+fn the_known_answers_stay() {
+    let clock = ManualClock::new(NOW);
+    // The epoch whose tokens may be about, the one that signs, the next.
+    assert_eq!(
+        key_ids(&ring(&clock)),
+        [
+            "dDRb4ynlL3k6-udklXoJzTSsBbskKhqdYf5T1X0662I",
+            "V7ImJsTIqRPutSbrbLGL0dCXS6fTVb8H_J3GsLbYTGM",
+            "0ygBFtJ94BtRXQ6DO_dlU0zrX2N5Zm87HyYvk3jBTqA",
+        ]
+    );
+    let signer = |ring: KeyRing| ring.status().signing_key_id.unwrap();
+    assert_eq!(signer(ring(&clock)), "V7ImJsTIqRPutSbrbLGL0dCXS6fTVb8H_J3GsLbYTGM");
+
+    let other = KeyRing::derived("other", root()).clock(clock.clone()).build().unwrap();
+    assert_eq!(signer(other), "BDYexT-qm8Fq_nom8R6crfIcsA-GbyKfBIqI-YYNi2w");
+
+    let next_root = Root::successor(1, secret(), NOW - DAY).unwrap();
+    let next = KeyRing::derived("app", next_root).clock(clock.clone()).build().unwrap();
+    assert_eq!(signer(next), "yoXYz1ZZ7VY0k_oSoA8QP3CH0eU79UzZNQ65Pqsqgmc");
+
+    for (algorithm, key_id) in [
+        (Algorithm::HS256, "bV5paspIveTfBIdOleu23OKgyeugVR2825poHtq0hMI"),
+        (Algorithm::HS384, "jcsApofY3jmQZxHvaYog0KP4AiVsaxEQqw9vo8xko-E"),
+        (Algorithm::HS512, "Yg6tVfgWhvVPsO1aaILxQe9jDytEkPMF5eSQYkGbX_I"),
+    ] {
+        let ring = KeyRing::derived("app", root()).algorithm(algorithm).clock(clock.clone());
+        assert_eq!(signer(ring.build().unwrap()), key_id);
+    }
+}
+
+#[test]
+fn replicas_agree_across_every_boundary_and_skew() {
+    // The largest difference that the default policy allows for.
+    let skew = Duration::from_secs(60);
+    let (slow, fast) = (ManualClock::new(NOW), ManualClock::new(NOW + skew));
+    let (one, other) = (sessions(ring(&slow)), sessions(ring(&fast)));
+    let mut signers = std::collections::BTreeSet::new();
+    // Around each midnight in small steps, for four days.
+    for _ in 0..4 * 24 * 60 {
+        slow.advance(Duration::from_secs(60));
+        fast.advance(Duration::from_secs(60));
+        for (issuer, verifier) in [(&one, &other), (&other, &one)] {
+            let token = issuer.issue(&IssueSession::new("alice", ())).unwrap();
+            let session = verifier.validate(token.as_str()).unwrap();
+            signers.insert(session.key_id().to_owned());
+        }
+    }
+    assert_eq!(signers.len(), 5, "one key a day");
+}
+
+#[test]
+fn a_token_lives_its_whole_life_whatever_epochs_pass() {
+    let clock = ManualClock::new(NOW);
+    let ring = KeyRing::derived("app", root()).clock(clock.clone()).build().unwrap();
+    let sessions = Sessions::<()>::builder(ring, "https://app.example", "app")
+        .idle_lifetime(DAY)
+        .absolute_lifetime(DAY)
+        .build()
+        .unwrap();
+    // The last second of an epoch.
+    clock.set(Timestamp::from_unix_seconds((1_800_000_000 / 86_400 + 1) * 86_400 - 1));
+    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    clock.advance(DAY - Duration::from_secs(1));
+    assert!(sessions.validate(token.as_str()).is_ok());
+}
+
+#[test]
+fn keys_whose_tokens_have_ended_are_not_held() {
+    let clock = ManualClock::new(NOW);
+    let ring = ring(&clock);
+    let before = key_ids(&ring);
+    clock.advance(10 * DAY);
+    let after = key_ids(&ring);
+    assert_eq!(after.len(), before.len());
+    assert!(before.iter().all(|key_id| !after.contains(key_id)));
+    ring.ready().unwrap();
+}
+
+#[test]
+fn a_root_is_followed_by_another_without_a_refused_token() {
+    let clock = ManualClock::new(NOW);
+    let change = NOW + Duration::from_secs(3 * 60 * 60);
+    let next: Vec<u8> = (7..39).collect();
+    let next = Root::successor(1, next, change).unwrap();
+    let both = KeyRing::derived("app", root()).root(next).clock(clock.clone()).build().unwrap();
+    let (both, old) = (sessions(both), sessions(ring(&clock)));
+
+    let token = both.issue(&IssueSession::new("alice", ())).unwrap();
+    assert!(old.validate(token.as_str()).is_ok(), "until its time the old root signs");
+
+    clock.set(change - Duration::from_secs(60));
+    let token = both.issue(&IssueSession::new("alice", ())).unwrap();
+    clock.set(change);
+    assert!(both.validate(token.as_str()).is_ok(), "the old root's tokens stay good");
+    let token = both.issue(&IssueSession::new("alice", ())).unwrap();
+    assert!(both.validate(token.as_str()).is_ok());
+    assert!(old.validate(token.as_str()).is_err(), "now the new root signs");
+}
+
+#[test]
+fn a_root_has_to_be_random_and_long_enough() {
+    let refused = |secret: &[u8]| Root::new(secret).unwrap_err();
+    assert_eq!(refused(&[7; 31]), KeyError::ShortSecret { least: 32, bytes: 31 });
+    assert_eq!(refused(&[7; 32]), KeyError::NotRandom);
+    assert_eq!(refused(b"correct horse battery staple, and more"), KeyError::NotRandom);
+    // 32 random bytes, but written in hex or base64.
+    let hex = b"6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283";
+    assert_eq!(refused(hex), KeyError::NotRandom);
+    assert!(!format!("{:?}", root()).contains("100"));
+}
+
+#[tokio::test]
+async fn what_a_derived_ring_can_not_do_is_told() {
+    let clock = ManualClock::new(NOW);
+    let ring = ring(&clock);
+    assert!(matches!(ring.rotate_now().await, Err(RingError::NotRotated)));
+    assert!(matches!(ring.replace_all().await, Err(RingError::NotRotated)));
+
+    let error = |build: Result<KeyRing, BuildError>| build.unwrap_err().to_string();
+    let derived = || KeyRing::derived("app", root());
+    assert!(error(derived().algorithm(Algorithm::ES256).build()).contains("ES256"));
+    assert!(error(KeyRing::derived("a/b", root()).build()).starts_with("name is \"a/b\""));
+    assert!(error(derived().root(root()).build()).starts_with("root is 0"));
+
+    let hour = Duration::from_secs(60 * 60);
+    let short = RotationPolicy::new().signing_period(hour / 12).jwks_max_age(hour);
+    assert!(error(derived().rotation(short).build()).starts_with("signing_period is 300s"));
+    let many = RotationPolicy::new().signing_period(hour).max_token_lifetime(101 * hour);
+    assert!(error(derived().rotation(many).build()).starts_with("max_token_lifetime is 363600s"));
+}

@@ -1,0 +1,210 @@
+//! Stores that fail, hang, forget and remember as a test tells them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Barrier, Notify};
+use tower_jwt_session::store::{
+    Entry, EntryName, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreError, StoreFuture,
+};
+
+use super::RING;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Operation {
+    Load,
+    Insert,
+    Remove,
+}
+
+use Operation::{Insert, Load, Remove};
+
+/// One replica's connection to a store in memory. Clones are the same connection; siblings share
+/// the content alone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TestStore {
+    content: MemoryStore,
+    connection: Arc<Connection>,
+}
+
+#[derive(Debug, Default)]
+struct Connection {
+    orders: Mutex<Orders>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Orders {
+    failing: BTreeSet<Operation>,
+    hanging: BTreeSet<Operation>,
+    /// How many inserts succeed before they fail.
+    inserts_left: Option<usize>,
+    /// Inserts are done, and their answers lost.
+    loses_answers: bool,
+    calls: Vec<(Operation, String)>,
+    meeting: Option<Arc<Barrier>>,
+}
+
+impl TestStore {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another replica's connection to the same content.
+    pub(crate) fn sibling(&self) -> Self {
+        Self { content: self.content.clone(), connection: Arc::default() }
+    }
+
+    pub(crate) fn down(&self) {
+        self.fail(&[Load, Insert, Remove]);
+    }
+
+    pub(crate) fn up(&self) {
+        let mut orders = self.orders();
+        orders.failing.clear();
+        orders.hanging.clear();
+        orders.inserts_left = None;
+        orders.loses_answers = false;
+        self.connection.changed.notify_waiters();
+    }
+
+    pub(crate) fn fail(&self, operations: &[Operation]) {
+        self.orders().failing.extend(operations);
+    }
+
+    pub(crate) fn hang(&self, operations: &[Operation]) {
+        self.orders().hanging.extend(operations);
+    }
+
+    pub(crate) fn fail_after_inserts(&self, inserts: usize) {
+        self.orders().inserts_left = Some(inserts);
+    }
+
+    pub(crate) fn lose_answers(&self) {
+        self.orders().loses_answers = true;
+    }
+
+    /// Whoever has loaded waits for the others before going on.
+    pub(crate) fn meet_after_load(&self, meeting: Option<Arc<Barrier>>) {
+        self.orders().meeting = meeting;
+    }
+
+    /// The names that were asked for by that operation.
+    pub(crate) fn calls(&self, operation: Operation) -> Vec<String> {
+        let calls = &self.orders().calls;
+        let names = calls.iter().filter(|(of, _)| *of == operation).map(|(_, name)| name.clone());
+        names.collect()
+    }
+
+    pub(crate) fn forget_calls(&self) {
+        self.orders().calls.clear();
+    }
+
+    /// Waits until a call of that operation has come in.
+    pub(crate) async fn called(&self, operation: Operation) {
+        while self.calls(operation).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// What the store holds for the ring.
+    pub(crate) async fn entries(&self) -> BTreeMap<String, Vec<u8>> {
+        let loaded = self.content.load(RING).await.expect("memory does not fail");
+        let entry = |entry: Entry| (entry.name.to_string(), entry.value.to_vec());
+        loaded.entries.into_iter().map(entry).collect()
+    }
+
+    pub(crate) async fn names(&self) -> Vec<String> {
+        self.entries().await.into_keys().collect()
+    }
+
+    /// Makes the store hold that and nothing else.
+    pub(crate) async fn restore(&self, entries: &BTreeMap<String, Vec<u8>>) {
+        for name in self.names().await {
+            self.delete(&name).await;
+        }
+        for (name, value) in entries {
+            self.put(name, value).await;
+        }
+    }
+
+    pub(crate) async fn purge(&self) {
+        self.restore(&BTreeMap::new()).await;
+    }
+
+    /// Sets an entry, whatever was there.
+    pub(crate) async fn put(&self, name: &str, value: &[u8]) {
+        self.delete(name).await;
+        let name = EntryName::parse(name).expect("a name");
+        let entry = Entry { name, value: value.to_vec().into() };
+        self.content.insert(RING, &entry).await.expect("memory does not fail");
+    }
+
+    pub(crate) async fn delete(&self, name: &str) {
+        let name = EntryName::parse(name).expect("a name");
+        self.content.remove(RING, &name).await.expect("memory does not fail");
+    }
+
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.connection.orders.lock().expect("no test panics in here")
+    }
+
+    async fn obey(&self, operation: Operation, name: &str) -> Result<(), StoreError> {
+        self.orders().calls.push((operation, name.to_owned()));
+        loop {
+            let changed = self.connection.changed.notified();
+            if !self.orders().hanging.contains(&operation) {
+                break;
+            }
+            changed.await;
+        }
+        let mut orders = self.orders();
+        let failing = orders.failing.contains(&operation);
+        let exhausted = operation == Insert
+            && orders.inserts_left.as_mut().is_some_and(|left| {
+                let exhausted = *left == 0;
+                *left = left.saturating_sub(1);
+                exhausted
+            });
+        if failing || exhausted {
+            return Err(StoreError::new(format!("the test's store refuses to {operation:?}")));
+        }
+        Ok(())
+    }
+}
+
+impl Store for TestStore {
+    fn sealing_need(&self) -> SealingNeed {
+        SealingNeed::Needless
+    }
+
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            self.obey(Load, "").await?;
+            let loaded = self.content.load(ring).await;
+            let meeting = self.orders().meeting.clone();
+            if let Some(meeting) = meeting {
+                meeting.wait().await;
+            }
+            loaded
+        })
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        Box::pin(async move {
+            self.obey(Insert, entry.name.as_str()).await?;
+            let insertion = self.content.insert(ring, entry).await;
+            if self.orders().loses_answers {
+                return Err(StoreError::new("the answer was lost"));
+            }
+            insertion
+        })
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.obey(Remove, name.as_str()).await?;
+            self.content.remove(ring, name).await
+        })
+    }
+}

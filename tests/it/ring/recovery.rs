@@ -1,0 +1,204 @@
+//! A store that was purged, or restored to what it was: live replicas put back what they hold.
+
+use tower_jwt_session::store::FileStore;
+use tower_jwt_session::{KeyState, RejectionKind};
+
+use crate::replicas::stores::{Operation, TestStore};
+use crate::replicas::{
+    LEAD, REFRESH, Replica, SKEW, START, assert_converged, assert_served_everywhere, pass, seconds,
+};
+
+/// Two replicas in the middle of their third key's life, with a mark of each kind.
+async fn replicas(store: &TestStore) -> [Replica; 2] {
+    let one = Replica::open(store.clone(), START).await;
+    let two = Replica::open(store.sibling(), START).await;
+    let both = [&one, &two];
+    pass(&both, seconds(7000)).await;
+    one.revoke(2).await;
+    two.ring.rotate_now().await.expect("rotates");
+    pass(&both, REFRESH).await;
+    [one, two]
+}
+
+#[tokio::test]
+async fn a_purged_store_is_filled_again_and_nothing_is_refused() {
+    let store = TestStore::new();
+    let [one, two] = replicas(&store).await;
+    let token = one.issue();
+    let (before, entries) = (one.fingerprint(), store.entries().await);
+    store.purge().await;
+    one.refresh().await;
+    assert_eq!(store.entries().await, entries);
+    two.refresh().await;
+    assert_eq!(store.entries().await, entries);
+    let newcomer = Replica::open(store.sibling(), START + seconds(7070)).await;
+    assert_converged(&[&one, &two, &newcomer]);
+    assert_eq!(newcomer.fingerprint(), before);
+    assert_eq!(newcomer.judge(&token), Ok(()));
+    assert_served_everywhere(&[&one, &two, &newcomer]);
+}
+
+#[tokio::test]
+async fn a_purged_directory_is_filled_again() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let keys = place.path().join("keys");
+    let open = || FileStore::open(&keys).expect("opens");
+    let one = Replica::open(open(), START).await;
+    let token = one.issue();
+    std::fs::remove_dir_all(keys.join("app")).expect("purges");
+    one.refresh().await;
+    let two = Replica::open(open(), START).await;
+    assert_converged(&[&one, &two]);
+    assert_eq!(two.judge(&token), Ok(()));
+}
+
+#[tokio::test]
+async fn a_ring_born_in_a_purged_store_gives_way_to_the_older_one() {
+    let store = TestStore::new();
+    let [one, two] = replicas(&store).await;
+    let now = START + seconds(7070);
+    let old = one.issue();
+    store.purge().await;
+    let newcomer = Replica::open(store.sibling(), now).await;
+    let new = newcomer.issue();
+    newcomer.judge(&old).expect_err("knows the key not yet");
+    let signer = one.signing_key();
+
+    one.refresh().await;
+    // It knows both now, and goes on as before.
+    assert_eq!(one.signing_key(), signer);
+    assert_eq!([one.judge(&old), one.judge(&new)], [Ok(()); 2]);
+    newcomer.refresh().await;
+    assert_eq!(newcomer.signing_key(), signer);
+    two.refresh().await;
+    let all = [&one, &two, &newcomer];
+    for replica in all {
+        assert_eq!([replica.judge(&old), replica.judge(&new)], [Ok(()); 2]);
+    }
+    assert_converged(&all);
+    assert_served_everywhere(&all);
+
+    // The younger ring makes no more keys, and goes when its last token has.
+    let count = one.generations().len();
+    pass(&all, 8 * LEAD).await;
+    assert_converged(&all);
+    assert!(one.generations().len() <= count);
+    let latest = Replica::open(store.sibling(), now + 8 * LEAD).await;
+    assert_converged(&[&one, &latest]);
+}
+
+#[tokio::test]
+async fn an_older_snapshot_takes_nothing_away() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let snapshot = store.entries().await;
+    let two = Replica::open(store.sibling(), START).await;
+    pass(&[&one, &two], seconds(7000)).await;
+    one.revoke(1).await;
+    two.refresh().await;
+    let (token, fingerprint) = (two.issue(), two.fingerprint());
+    store.restore(&snapshot).await;
+    let newcomer = Replica::open(store.sibling(), START + seconds(7000)).await;
+    pass(&[&one, &two, &newcomer], REFRESH).await;
+    pass(&[&one, &two, &newcomer], seconds(1)).await;
+    for replica in [&one, &two, &newcomer] {
+        assert_eq!(replica.judge(&token), Ok(()));
+        assert_eq!(replica.state(1), KeyState::Revoked);
+    }
+    assert_converged(&[&one, &two, &newcomer]);
+    assert_served_everywhere(&[&one, &two, &newcomer]);
+    // The newcomer has made a key of the generation that the others had made before.
+    assert_ne!(one.fingerprint(), fingerprint);
+}
+
+#[tokio::test]
+async fn two_keys_of_one_generation_verify_everywhere_and_one_signs() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let two = Replica::open(store.sibling(), START).await;
+    let snapshot = store.entries().await;
+    let due = one.times(1).signs_from - seconds(500);
+    pass(&[&one, &two], due - START).await;
+    assert_eq!(one.generations(), [0, 1, 2]);
+    store.restore(&snapshot).await;
+    let newcomer = Replica::open(store.sibling(), due + SKEW).await;
+    assert_ne!(one.key(2).key_id, newcomer.key(2).key_id);
+
+    let all = [&one, &two, &newcomer];
+    for replica in all {
+        replica.clock.set(due + SKEW);
+    }
+    for _ in 0..2 {
+        for replica in all {
+            replica.refresh().await;
+        }
+    }
+    assert_converged(&all);
+    assert_eq!(one.generations(), [0, 1, 2, 2]);
+    let mut signers = Vec::new();
+    for _ in 0..280 {
+        pass(&all, REFRESH).await;
+        assert_converged(&all);
+        assert_served_everywhere(&all);
+        signers.push(one.signs().expect("someone signs"));
+    }
+    signers.dedup();
+    assert_eq!(signers, [0, 1, 2, 3]);
+    assert!(one.generations().len() <= 4, "{:?}", one.generations());
+}
+
+#[tokio::test]
+async fn a_purge_between_a_revocation_and_its_news_loses_no_revocation() {
+    let store = TestStore::new();
+    let [one, two] = replicas(&store).await;
+    let stolen = one.issue();
+    let signer = one.signs().expect("someone signs");
+    one.revoke(signer).await;
+    store.purge().await;
+    two.refresh().await;
+    assert_eq!(two.judge(&stolen), Ok(()));
+    one.refresh().await;
+    two.refresh().await;
+    assert_eq!(two.judge(&stolen), Err(RejectionKind::UnknownKey));
+    assert_converged(&[&one, &two]);
+}
+
+#[tokio::test]
+async fn nothing_is_written_where_nothing_is_missing() {
+    let store = TestStore::new();
+    let [one, two] = replicas(&store).await;
+    store.forget_calls();
+    for _ in 0..3 {
+        one.refresh().await;
+        two.refresh().await;
+    }
+    assert_eq!(store.calls(Operation::Insert), [""; 0]);
+    assert_eq!(store.calls(Operation::Remove), [""; 0]);
+    assert_eq!(store.calls(Operation::Load).len(), 3);
+}
+
+#[tokio::test]
+async fn converged_replicas_have_one_fingerprint_and_every_change_another() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let two = Replica::open(store.sibling(), START).await;
+    let mut prints = vec![one.fingerprint()];
+    assert_converged(&[&one, &two]);
+    pass(&[&one, &two], seconds(1000)).await;
+    assert_eq!(one.fingerprint(), prints[0], "time alone changes nothing");
+
+    one.ring.rotate_now().await.expect("rotates");
+    prints.push(one.fingerprint());
+    assert_eq!(two.fingerprint(), prints[0]);
+    two.refresh().await;
+    assert_converged(&[&one, &two]);
+    two.revoke(0).await;
+    prints.push(two.fingerprint());
+    one.ring.replace_all().await.expect("replaces");
+    prints.push(one.fingerprint());
+    two.refresh().await;
+    assert_converged(&[&one, &two]);
+    prints.sort();
+    prints.dedup();
+    assert_eq!(prints.len(), 4);
+}

@@ -1,0 +1,141 @@
+//! Sealed keys: what rests in a store is of no use without a sealing key, and can't be replaced.
+
+use tower_jwt_session::store::{
+    Entry, EntryName, Insertion, Loaded, MemoryStore, Store, StoreFuture,
+};
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{
+    BuildError, IssueSession, KeyError, KeyRing, KeyRingBuilder, NotReady, SealingKey, Sessions,
+};
+
+fn sealing_key(first: u8) -> SealingKey {
+    let secret: Vec<u8> = (first..first + 32).collect();
+    SealingKey::new(secret).unwrap()
+}
+
+fn builder(store: &MemoryStore) -> KeyRingBuilder {
+    KeyRing::builder("app").clock(ManualClock::default()).store(store.clone())
+}
+
+fn sessions(keys: KeyRing) -> Sessions<()> {
+    Sessions::builder(keys, "https://app.example", "app").build().unwrap()
+}
+
+async fn texts(store: &MemoryStore, ring: &str) -> Vec<(String, String)> {
+    let entries = store.load(ring).await.unwrap().entries;
+    let text = |value: &[u8]| String::from_utf8(value.to_vec()).unwrap();
+    entries.iter().map(|entry| (entry.name.to_string(), text(&entry.value))).collect()
+}
+
+#[tokio::test]
+async fn a_sealed_ring_is_shared_and_its_store_holds_no_private_key() {
+    let store = MemoryStore::new();
+    let one = sessions(builder(&store).seal_with([sealing_key(1)]).open().await.unwrap());
+    let other = sessions(builder(&store).seal_with([sealing_key(1)]).open().await.unwrap());
+    let token = one.issue(&IssueSession::new("alice", ())).unwrap();
+    assert!(other.validate(token.as_str()).is_ok());
+
+    let keys: Vec<_> = texts(&store, "app").await.into_iter().collect();
+    let keys: Vec<_> = keys.iter().filter(|(name, _)| name.starts_with("key-")).collect();
+    assert_eq!(keys.len(), 2);
+    for (_, text) in keys {
+        assert!(text.contains("ciphertext") && !text.contains("unsealed"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_sealing_key_is_one_clear_error_and_makes_no_keys() {
+    let store = MemoryStore::new();
+    builder(&store).seal_with([sealing_key(1)]).open().await.unwrap();
+    let before = texts(&store, "app").await;
+    let error = builder(&store).seal_with([sealing_key(2)]).open().await.unwrap_err();
+    assert!(matches!(error, BuildError::Unreadable { .. }));
+    assert!(error.to_string().contains("none of the sealing keys opens it"), "{error}");
+    assert_eq!(texts(&store, "app").await, before);
+}
+
+#[tokio::test]
+async fn sealing_keys_change_one_after_the_other() {
+    let (old, new) = (sealing_key(1), sealing_key(2));
+    let store = MemoryStore::new();
+    let first = builder(&store).seal_with([old.clone()]).open().await.unwrap();
+    let second = builder(&store).seal_with([new.clone(), old.clone()]).open().await.unwrap();
+    assert_eq!(first.status().fingerprint, second.status().fingerprint);
+
+    // The newest seals: a replica that has only the old one is told, goes on, and makes no keys.
+    second.rotate_now().await.unwrap();
+    let fingerprint = first.status().fingerprint;
+    first.refresh().await.unwrap();
+    assert_eq!(first.ready(), Err(NotReady::Sealed));
+    assert!(sessions(first.clone()).issue(&IssueSession::new("alice", ())).is_ok());
+    assert_ne!(first.status().fingerprint, second.status().fingerprint);
+    assert_ne!(first.status().fingerprint, fingerprint, "the mark was read all the same");
+    second.ready().unwrap();
+}
+
+#[tokio::test]
+async fn a_key_that_is_moved_to_another_place_does_not_open() {
+    let store = MemoryStore::new();
+    builder(&store).seal_with([sealing_key(1)]).open().await.unwrap();
+    for (name, text) in texts(&store, "app").await {
+        let entry =
+            Entry { name: EntryName::parse(name).unwrap(), value: text.into_bytes().into() };
+        store.insert("elsewhere", &entry).await.unwrap();
+    }
+    let elsewhere = KeyRing::builder("elsewhere").store(store).seal_with([sealing_key(1)]);
+    let error = elsewhere.open().await.unwrap_err().to_string();
+    assert!(error.contains("sealed for another place"), "{error}");
+}
+
+#[tokio::test]
+async fn where_keys_are_sealed_an_unsealed_one_is_not_believed() {
+    let store = MemoryStore::new();
+    let forger = builder(&store).open().await.unwrap();
+    let error = builder(&store).seal_with([sealing_key(1)]).open().await.unwrap_err();
+    assert!(error.to_string().contains("its key is not sealed"), "{error}");
+
+    // Beginning to seal is asked for by name; from then on new keys are sealed.
+    let ring = builder(&store).seal_with([sealing_key(1)]).dangerous_unsealed();
+    let ring = ring.open().await.unwrap();
+    assert_eq!(ring.status().fingerprint, forger.status().fingerprint);
+    ring.rotate_now().await.unwrap();
+    let sealed = texts(&store, "app").await;
+    assert_eq!(sealed.iter().filter(|(_, text)| text.contains("ciphertext")).count(), 1);
+}
+
+#[tokio::test]
+async fn an_exposed_store_takes_no_unsealed_keys_unless_told() {
+    /// Like a database: it does not say that sealing is needless.
+    #[derive(Debug, Default)]
+    struct Exposed(MemoryStore);
+
+    impl Store for Exposed {
+        fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+            self.0.load(ring)
+        }
+
+        fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+            self.0.insert(ring, entry)
+        }
+
+        fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+            self.0.remove(ring, name)
+        }
+    }
+
+    let open = || KeyRing::builder("app").store(Exposed::default());
+    let error = open().open().await.unwrap_err().to_string();
+    assert!(error.starts_with("sealing keys is missing"), "{error}");
+    assert!(open().dangerous_unsealed().open().await.is_ok());
+    assert!(open().seal_with([sealing_key(1)]).open().await.is_ok());
+}
+
+#[test]
+fn a_sealing_key_is_32_random_bytes_and_is_not_shown() {
+    let refused = |secret: &[u8]| SealingKey::new(secret).unwrap_err();
+    assert_eq!(refused(&[1; 16]), KeyError::ShortSecret { least: 32, bytes: 16 });
+    assert_eq!(refused(b"a passphrase that is long enough"), KeyError::NotRandom);
+    let long: Vec<u8> = (0..33).collect();
+    assert_eq!(refused(&long), KeyError::SealingKeyLength);
+    assert!(!format!("{:?}", sealing_key(1)).contains("[1, 2"));
+}

@@ -1,0 +1,203 @@
+//! Keys of the application's own: as PEM and JWK, replaced by a call, and from a directory.
+
+use std::path::Path;
+
+use tower_jwt_session::testing::{fixed_key, fixed_ring};
+use tower_jwt_session::{
+    Algorithm, IssueSession, Key, KeyError, KeyRing, Sessions, SystemClock, jwk::Jwk,
+};
+
+/// The fixed keys as OpenSSL writes them.
+const PEM: [(Algorithm, &str, &str); 3] = [
+    (
+        Algorithm::EdDSA,
+        include_str!("static_keys/ed25519.pem"),
+        include_str!("static_keys/ed25519.pub.pem"),
+    ),
+    (
+        Algorithm::ES256,
+        include_str!("static_keys/p-256.pem"),
+        include_str!("static_keys/p-256.pub.pem"),
+    ),
+    (
+        Algorithm::PS256,
+        include_str!("static_keys/rsa-2048.pem"),
+        include_str!("static_keys/rsa-2048.pub.pem"),
+    ),
+];
+
+fn sessions(keys: KeyRing) -> Sessions<()> {
+    Sessions::builder(keys, "https://app.example", "app").build().unwrap()
+}
+
+fn ring(keys: impl IntoIterator<Item = Key>) -> Sessions<()> {
+    sessions(KeyRing::fixed(keys).unwrap())
+}
+
+#[test]
+fn a_private_pem_signs_what_its_public_pem_verifies() {
+    for (algorithm, private, public) in PEM {
+        let private = Key::from_pem(algorithm, private.as_bytes()).unwrap();
+        let public = Key::from_pem(algorithm, public.as_bytes()).unwrap();
+        assert!(private.can_sign() && !public.can_sign());
+        assert_eq!(private.key_id(), fixed_key(algorithm).key_id());
+        assert_eq!(public.key_id(), private.key_id());
+        assert_eq!(public.to_jwk(), private.to_jwk());
+        let token = ring([private]).issue(&IssueSession::new("alice", ())).unwrap();
+        assert!(ring([public]).validate(token.as_str()).is_ok());
+    }
+    let traditional = include_str!("static_keys/rsa-2048.pkcs1.pem");
+    let key = Key::from_pem(Algorithm::RS256, traditional.as_bytes()).unwrap();
+    assert!(key.can_sign());
+    assert_eq!(key.key_id(), fixed_key(Algorithm::RS256).key_id());
+}
+
+#[test]
+fn a_pem_of_another_kind_or_none_is_refused() {
+    for (algorithm, private, public) in PEM {
+        for other in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::ES384, Algorithm::RS256] {
+            let same_kind =
+                algorithm == other || algorithm == Algorithm::PS256 && other == Algorithm::RS256;
+            for text in [private, public] {
+                assert_eq!(Key::from_pem(other, text.as_bytes()).is_ok(), same_kind, "{other:?}");
+            }
+        }
+        assert_eq!(
+            Key::from_pem(Algorithm::HS256, private.as_bytes()).unwrap_err(),
+            KeyError::UnsupportedAlgorithm
+        );
+    }
+    assert!(matches!(Key::from_pem(Algorithm::EdDSA, b""), Err(KeyError::Rejected(_))));
+}
+
+/// RFC 8037, appendix A: an Ed25519 key, its thumbprint, and nothing else of a JWK.
+#[test]
+fn a_private_jwk_signs_what_its_public_part_verifies() {
+    let json = r#"{"kty":"OKP","crv":"Ed25519",
+        "d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let private = Key::from_private_jwk(json).unwrap();
+    assert!(private.can_sign());
+    assert_eq!(private.key_id(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    let jwk: Jwk = serde_json::from_str(json).unwrap();
+    let public = Key::from_jwk(&jwk).unwrap();
+    assert!(!public.can_sign());
+    let token = ring([private]).issue(&IssueSession::new("alice", ())).unwrap();
+    assert!(ring([public]).validate(token.as_str()).is_ok());
+
+    let mixed = json.replace("11qYAYKx", "11qYAYKy");
+    assert!(Key::from_private_jwk(&mixed).is_err(), "the parts don't belong together");
+    let public = serde_json::to_string(&jwk).unwrap();
+    assert_eq!(Key::from_private_jwk(&public).unwrap_err(), KeyError::NoPrivateJwk);
+}
+
+#[test]
+fn a_shared_secret_as_a_jwk_needs_its_algorithm() {
+    let secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr8";
+    let json = format!(r#"{{"kty":"oct","k":"{secret}","kid":"one","alg":"HS256"}}"#);
+    let key = Key::from_private_jwk(&json).unwrap();
+    assert_eq!((key.key_id(), key.algorithm()), ("one", Algorithm::HS256));
+    let unnamed = json.replace(r#","alg":"HS256""#, "");
+    assert_eq!(Key::from_private_jwk(&unnamed).unwrap_err(), KeyError::AmbiguousAlgorithm);
+}
+
+#[test]
+fn a_fixed_ring_is_replaced_whole_or_not_at_all() {
+    let old = fixed_key(Algorithm::EdDSA);
+    let keys = KeyRing::fixed([old.clone()]).unwrap();
+    let sessions = sessions(keys.clone());
+    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+
+    keys.replace([fixed_key(Algorithm::ES256), old]).unwrap();
+    let session = sessions.validate(token.as_str()).unwrap();
+    let newer = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let newer = sessions.validate(newer.as_str()).unwrap();
+    assert_ne!(newer.key_id(), session.key_id(), "the first signs, all verify");
+
+    assert!(keys.replace([]).is_err());
+    let twice = [fixed_key(Algorithm::RS256), fixed_key(Algorithm::PS256)];
+    assert!(keys.replace(twice).is_err(), "one key under two algorithms has one key ID");
+    assert!(sessions.validate(token.as_str()).is_ok(), "what it had stays");
+
+    keys.replace([fixed_key(Algorithm::ES256)]).unwrap();
+    assert!(sessions.validate(token.as_str()).is_err(), "a key that is gone is gone");
+}
+
+#[tokio::test]
+async fn only_a_fixed_ring_is_replaced_by_a_call() {
+    let store = tower_jwt_session::store::MemoryStore::new();
+    let rotated = KeyRing::builder("app").store(store).open().await.unwrap();
+    assert!(rotated.replace([fixed_key(Algorithm::EdDSA)]).is_err());
+    assert!(fixed_ring(SystemClock).replace([fixed_key(Algorithm::ES256)]).is_ok());
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+#[tokio::test]
+async fn the_keys_of_a_directory_sign_in_the_order_of_their_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let error = KeyRing::directory(directory.path()).open().await.unwrap_err().to_string();
+    assert!(error.contains("give at least one key"), "{error}");
+
+    write(&file("1.pem"), PEM[0].1);
+    write(&file("2.pem"), PEM[1].2);
+    write(&file("3.pem"), PEM[2].1);
+    write(&file("README"), "not a key");
+    let ring = KeyRing::directory(directory.path()).rsa_algorithm(Algorithm::PS256);
+    let ring = ring.open().await.unwrap();
+    let algorithms: Vec<_> = ring.status().keys.into_iter().map(|key| key.algorithm).collect();
+    assert_eq!(algorithms, [Algorithm::EdDSA, Algorithm::ES256, Algorithm::PS256]);
+    let sessions = sessions(ring.clone());
+    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+
+    // A new first key; the former one stays.
+    let jwk = serde_json::to_string(&fixed_key(Algorithm::ES384).to_jwk()).unwrap();
+    write(&file("0.jwk"), &jwk);
+    ring.refresh().await.unwrap();
+    assert_eq!(ring.status().keys.len(), 4);
+    assert!(sessions.validate(token.as_str()).is_ok());
+    assert!(sessions.issue(&IssueSession::new("alice", ())).is_err(), "a public key can't sign");
+
+    // What can't be read is told, and the last good keys stay.
+    write(&file("1.pem"), "-----BEGIN PRIVATE KEY-----\nbm8=\n-----END PRIVATE KEY-----\n");
+    let error = ring.refresh().await.unwrap_err().to_string();
+    assert!(error.contains("1.pem"), "{error}");
+    assert!(ring.status().failure.unwrap().contains("1.pem"));
+    assert!(sessions.validate(token.as_str()).is_ok());
+}
+
+/// As the kubelet updates a mounted secret: a new directory, and a link that is replaced by rename.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_mounted_secret_is_followed_through_its_swaps() {
+    use std::os::unix::fs::symlink;
+    let mount = tempfile::tempdir().unwrap();
+    let at = |name: &str| mount.path().join(name);
+    let publish = |version: &str, files: &[(&str, &str)]| {
+        std::fs::create_dir(at(version)).unwrap();
+        for (name, text) in files {
+            write(&at(version).join(name), text);
+        }
+        symlink(version, at("..data_tmp")).unwrap();
+        std::fs::rename(at("..data_tmp"), at("..data")).unwrap();
+    };
+    publish("..2027_01_15", &[("tls.pem", PEM[0].1)]);
+    symlink("..data/tls.pem", at("tls.pem")).unwrap();
+    let ring = KeyRing::directory(mount.path()).open().await.unwrap();
+    let sessions = sessions(ring.clone());
+    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let first = ring.status().signing_key_id;
+
+    publish("..2027_01_16", &[("1.pem", PEM[1].1), ("2.pem", PEM[0].2)]);
+    std::fs::remove_dir_all(at("..2027_01_15")).unwrap();
+    ring.refresh().await.unwrap();
+    assert_ne!(ring.status().signing_key_id, first);
+    assert!(sessions.validate(token.as_str()).is_ok());
+
+    publish("..2027_01_17", &[("1.pem", PEM[1].1)]);
+    ring.refresh().await.unwrap();
+    assert!(sessions.validate(token.as_str()).is_err(), "withdrawn");
+}
