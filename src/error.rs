@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::StatusCode;
 
-use crate::keys::KeyError;
+use crate::keys::{FetchError, KeyError};
 use crate::store::StoreError;
 
 /// Why a ring or its sessions could not be built: the field, its value and the mend.
@@ -45,6 +45,14 @@ pub enum BuildError {
         ring: String,
         /// What was found.
         reason: String,
+    },
+    /// The first keys of an issuer that is to be followed could not be fetched.
+    #[error("the keys of {issuer} could not be fetched: {source}")]
+    Fetch {
+        /// The issuer.
+        issuer: String,
+        /// From where, and the cause.
+        source: FetchError,
     },
 }
 

@@ -107,6 +107,7 @@
 //! | `cookie` | yes | the cookie transport and its guard against cross-site requests |
 //! | `postgres` | | a store in PostgreSQL (`store::PostgresStore`); needs Rust 1.94 |
 //! | `redis` | | a store in Redis or Valkey (`store::RedisStore`) |
+//! | `jwks-client` | | the bundled HTTP client, with which a service that only validates follows its issuer |
 //! | `test-util` | | a manual clock, fixed keys and token minting, for tests |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -131,9 +132,11 @@ pub use crate::axum::{SessionMisuse, SessionRejection};
 pub use crate::clock::{Clock, SystemClock, Timestamp};
 pub use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 pub use crate::issue::{EndError, EndSession, IssueSession};
+pub use crate::keys::client as http_client;
 pub use crate::keys::{
-    DerivedRingBuilder, DirectoryRingBuilder, Key, KeyError, KeyRing, KeyRingBuilder, KeyState,
-    KeyStatus, KeyTimes, NotReady, RingError, RingStatus, Root, RotationPolicy, SealingKey,
+    DerivedRingBuilder, DirectoryRingBuilder, FetchError, FollowerBuilder, Key, KeyError, KeyRing,
+    KeyRingBuilder, KeyState, KeyStatus, KeyTimes, NotReady, RingError, RingStatus, Root,
+    RotationPolicy, SealingKey,
 };
 pub use crate::layer::{IssueLayer, Respond, SessionLayer, ValidateLayer};
 pub use crate::session::Session;

@@ -1,6 +1,8 @@
 //! [`Sessions`]: the one object an application builds. It hands out the layers, and also issues and
 //! validates directly.
 
+mod foreign;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -14,13 +16,14 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
-use crate::error::{BuildError, IssueError, Rejection};
+use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 use crate::issue::{EndError, EndSession, IssueSession};
 use crate::keys::KeyRing;
 use crate::keys::algorithm;
 use crate::session::Session;
 use crate::token::{self, Policy, TokenClaims};
 use crate::transport::{CookieTransport, Transports};
+use foreign::ForeignTokens;
 
 /// What an application's claims have to be: written and read by serde, and shared by threads.
 /// Implemented for everything that is; `()` for none.
@@ -87,6 +90,7 @@ impl<C: SessionClaims> Sessions<C> {
             absolute_lifetime: Duration::from_secs(12 * 60 * 60),
             max_token_bytes: 8 * 1024,
             transports: Transports::default(),
+            foreign: ForeignTokens::default(),
             claims: PhantomData,
         }
     }
@@ -215,7 +219,12 @@ impl<C: DeserializeOwned> Sessions<C> {
         token: &[u8],
         now: Timestamp,
     ) -> Result<Session<C>, Rejection> {
-        let verified = token::verify(token, &self.0.keys.keys(now), &self.0.policy, now)?;
+        let verified = token::verify(token, &self.0.keys.keys(now), &self.0.policy, now);
+        let verified = verified.inspect_err(|kind| {
+            if *kind == RejectionKind::UnknownKey {
+                self.0.keys.note_unknown_key(now);
+            }
+        })?;
         Ok(Session::new(verified))
     }
 }
@@ -267,6 +276,7 @@ pub struct SessionsBuilder<C> {
     absolute_lifetime: Duration,
     max_token_bytes: usize,
     transports: Transports,
+    foreign: ForeignTokens,
     claims: PhantomData<fn() -> C>,
 }
 
@@ -323,9 +333,12 @@ impl<C: SessionClaims> SessionsBuilder<C> {
                 return Err(BuildError::invalid(field, "empty", "say which service this is"));
             }
         }
+        let token_type = self.foreign.check(&self.keys, &self.issuer)?;
         let ring = self.keys.policy();
         let longest = ring.max_token_lifetime;
-        if self.idle_lifetime < Duration::from_secs(1) || self.idle_lifetime > longest {
+        // How long sessions live is the issuer's to say, where that is another service.
+        let issues = self.keys.followed_issuer().is_none();
+        if issues && (self.idle_lifetime < Duration::from_secs(1) || self.idle_lifetime > longest) {
             return Err(BuildError::invalid(
                 "idle_lifetime",
                 format_args!("{:?}", self.idle_lifetime),
@@ -353,6 +366,9 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             leeway: ring.clock_skew,
             max_lifetime: longest,
             max_token_bytes: self.max_token_bytes,
+            token_type,
+            without_token_id: self.foreign.without_token_id,
+            without_issued_at: self.foreign.without_issued_at,
         };
         Ok(Sessions(Arc::new(Inner {
             policy,

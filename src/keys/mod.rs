@@ -2,6 +2,7 @@
 
 pub(crate) mod algorithm;
 mod builder;
+pub mod client;
 mod derived;
 mod directory;
 mod import;
@@ -9,6 +10,7 @@ mod jwks;
 mod key;
 mod ledger;
 mod record;
+mod remote;
 mod ring;
 mod rotation;
 mod rotator;
@@ -20,6 +22,7 @@ pub use builder::KeyRingBuilder;
 pub use derived::{DerivedRingBuilder, Root};
 pub use directory::DirectoryRingBuilder;
 pub use key::{Key, KeyError};
+pub use remote::{FetchError, FollowerBuilder};
 pub use ring::{KeyRing, RingError};
 pub use rotation::{KeyTimes, RotationPolicy};
 pub use seal::SealingKey;

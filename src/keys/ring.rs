@@ -12,6 +12,7 @@ use super::directory::KeyDirectory;
 use super::key::{Key, KeyError};
 use super::ledger::Ledger;
 use super::record::{KeyMark, Statement};
+use super::remote::{FetchError, Follower};
 use super::rotation::RotationPolicy;
 use super::rotator::{Report, Rotator};
 use super::set::KeySet;
@@ -68,6 +69,8 @@ pub(super) enum Source {
     Derived(Derived),
     /// Files that someone else rotates.
     Directory(KeyDirectory),
+    /// Another service, which issues: here they only verify.
+    Followed(Box<Follower>),
 }
 
 /// A handle that does not keep a ring alive.
@@ -131,15 +134,19 @@ impl KeyRing {
         Ok(())
     }
 
-    /// Reads the store or directory now, and does what is due. The background does this by itself; a test with
+    /// Reads the store, directory or followed issuer now, and does what is due. The background does
+    /// this by itself; a test with
     /// a manual clock does it after moving the clock.
     ///
     /// # Errors
     ///
-    /// If the store fails. The last known keys stay.
+    /// If the store or the fetch fails. The last known keys stay.
     pub async fn refresh(&self) -> Result<(), RingError> {
+        if let Some(follower) = self.follower() {
+            return follower.refresh(self).await;
+        }
         let result = match &self.0.source {
-            Source::Fixed | Source::Derived(_) => return Ok(()),
+            Source::Fixed | Source::Derived(_) | Source::Followed(_) => return Ok(()),
             Source::Directory(directory) => directory.load().await.map(|keys| {
                 self.publish(keys);
                 Report::default()
@@ -219,11 +226,16 @@ impl KeyRing {
     /// # Errors
     ///
     /// If it can't sign, if the store holds what only a newer version understands, or if this
-    /// replica polls more slowly than the ring's keys allow for.
+    /// replica polls more slowly than the ring's keys allow for. A ring that follows an issuer need
+    /// not sign; it is not ready once its keys are too old to verify.
     pub fn ready(&self) -> Result<(), NotReady> {
         let now = self.now();
         let keys = self.keys(now);
         let refreshed = self.0.refreshed.load();
+        if let Some(follower) = self.follower() {
+            let failure = refreshed.as_ref().and_then(|state| state.failure.as_deref());
+            return follower.ready(&keys, failure, now);
+        }
         if let Some(blocked) = refreshed.as_ref().and_then(|state| state.blocked.clone()) {
             return Err(blocked);
         }
@@ -267,6 +279,36 @@ impl KeyRing {
         self.0.clock.now()
     }
 
+    /// The issuer that this ring follows, whose tokens alone its keys may verify.
+    pub(crate) fn followed_issuer(&self) -> Option<&str> {
+        self.follower().map(Follower::issuer)
+    }
+
+    /// Whether tokens are ever issued with this ring.
+    pub(crate) fn issues(&self) -> bool {
+        match &self.0.source {
+            Source::Followed(_) => false,
+            Source::Fixed | Source::Directory(_) => {
+                self.0.keys.load().keys().iter().any(|key| key.key.can_sign())
+            }
+            _ => true,
+        }
+    }
+
+    /// Says that a request named a key that the ring does not hold. Never waits.
+    pub(crate) fn note_unknown_key(&self, now: Timestamp) {
+        if let Some(follower) = self.follower() {
+            follower.note_unknown_key(now);
+        }
+    }
+
+    pub(super) fn follower(&self) -> Option<&Follower> {
+        match &self.0.source {
+            Source::Followed(follower) => Some(follower),
+            _ => None,
+        }
+    }
+
     pub(super) fn downgrade(&self) -> WeakRing {
         WeakRing(Arc::downgrade(&self.0))
     }
@@ -288,7 +330,7 @@ impl KeyRing {
         let state = RefreshState::after(before.as_deref(), result, self.now());
         if before.is_none_or(|before| before.differs(&state)) {
             for Skipped { name, reason } in &state.skipped {
-                tracing::warn!(ring, entry = name, reason, "skipped an entry of the store");
+                tracing::warn!(ring, entry = name, reason, "skipped an entry");
             }
             if let Some(failure) = &state.failure {
                 tracing::warn!(ring, failure, "a refresh failed; the last known keys go on");
@@ -383,6 +425,9 @@ pub enum RingError {
     /// The store failed.
     #[error("the store failed: {0}")]
     Store(#[from] StoreError),
+    /// The keys of a followed issuer could not be fetched.
+    #[error("the issuer's keys could not be fetched: {0}")]
+    Fetch(#[from] FetchError),
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -405,6 +450,7 @@ impl RingError {
         let ring = ring.to_owned();
         match self {
             Self::Store(source) => BuildError::Store { ring, source },
+            Self::Fetch(source) => BuildError::Fetch { issuer: ring, source },
             Self::Key(source) => BuildError::Key { field: "algorithm", source },
             other => BuildError::Unreadable { ring, reason: other.to_string() },
         }

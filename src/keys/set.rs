@@ -90,6 +90,17 @@ impl KeySet {
         Self::new(keys.collect(), signing)
     }
 
+    /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
+    pub(crate) fn followed(keys: Vec<Key>, until: Timestamp) -> Self {
+        let times = KeyTimes { verifies_until: until, ..KeyTimes::fixed(false) };
+        let keys = keys.into_iter().enumerate().map(|(place, key)| {
+            let generation = place as u64;
+            let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
+            RingKey::new(key, scheduled)
+        });
+        Self::new(keys.collect(), 0)
+    }
+
     fn new(keys: Vec<RingKey>, signing: usize) -> Self {
         let mut by_header = HashMap::new();
         let mut by_key_id = HashMap::new();
@@ -147,7 +158,9 @@ fn fingerprint(keys: &[RingKey]) -> String {
         .iter()
         .map(|RingKey { key, scheduled, .. }| {
             let ScheduledKey { generation, retire_at, revoked, .. } = scheduled;
-            format!("{generation} {} {retire_at:?} {revoked}\n", key.key_id())
+            // The ID of another issuer's key need not say which key it is.
+            let public = serde_json::to_string(&key.to_jwk()).unwrap_or_default();
+            format!("{generation} {} {retire_at:?} {revoked} {public}\n", key.key_id())
         })
         .collect();
     lines.sort_unstable();

@@ -25,11 +25,11 @@ pub struct RingStatus {
     pub signing_key_id: Option<String>,
     /// Every key, first those that may sign, in the order of their generations.
     pub keys: Vec<KeyStatus>,
-    /// When the store was last read without a failure.
+    /// When the store was last read, or a followed issuer's keys were fetched, without a failure.
     pub refreshed_at: Option<Timestamp>,
     /// What the last refresh failed with, if it failed.
     pub failure: Option<String>,
-    /// The entries of the store that were skipped, and why.
+    /// The entries of the store, or of a followed issuer's JWKS, that were skipped, and why.
     pub skipped: Vec<String>,
 }
 
@@ -101,7 +101,9 @@ impl KeyStatus {
             KeyState::Gone
         } else if signer.is_some_and(|signer| signer.key.key_id() == key.key.key_id()) {
             KeyState::Signing
-        } else if signer.is_none_or(|signer| signer.scheduled.generation < scheduled.generation) {
+        } else if scheduled.times.signs_from < Timestamp::MAX
+            && signer.is_none_or(|signer| signer.scheduled.generation < scheduled.generation)
+        {
             KeyState::Published
         } else {
             KeyState::Verifying
@@ -147,6 +149,18 @@ pub enum NotReady {
         bound: Duration,
         /// How early keys are published.
         lead: Duration,
+    },
+    /// The keys of a followed issuer are too old to verify: no fetch has succeeded for the limit.
+    #[error(
+        "the keys of {issuer} are older than {limit:?} and verify no more; the last fetch failed: {failure}"
+    )]
+    Stale {
+        /// The issuer.
+        issuer: String,
+        /// How long keys verify after their fetch.
+        limit: Duration,
+        /// What the last fetch failed with.
+        failure: String,
     },
 }
 

@@ -183,6 +183,8 @@ where
         let presented = request.extensions().get::<Presented<C>>();
         let renewable = presented
             .filter(|presented| presented.is_of(&self.layer.sessions) && presented.by_cookie())
+            // Another's sessions are not ours to renew.
+            .filter(|_| self.layer.sessions.keys().issues())
             .and_then(|presented| presented.session.as_ref().ok())
             .filter(|session| is_past_half(session, self.layer.sessions.now()))
             .cloned();

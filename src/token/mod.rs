@@ -6,5 +6,5 @@ mod policy;
 mod verify;
 
 pub(crate) use encode::{TokenClaims, encode};
-pub(crate) use policy::Policy;
+pub(crate) use policy::{Policy, TokenType, subtype};
 pub(crate) use verify::{Verified, verify};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::claims::Registered;
+use crate::claims::{Registered, SESSION_TOKEN_TYPE};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::KeyTimes;
@@ -17,12 +17,49 @@ pub(crate) struct Policy {
     pub(crate) max_lifetime: Duration,
     /// The longest token, in bytes.
     pub(crate) max_token_bytes: usize,
+    pub(crate) token_type: TokenType,
+    /// Whether a token may come without `jti`.
+    pub(crate) without_token_id: bool,
+    /// Whether a token may come without `iat`.
+    pub(crate) without_issued_at: bool,
+}
+
+/// What a token's `typ` has to be (RFC 8725, section 3.11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TokenType {
+    /// Our own, exactly as we write it.
+    Session,
+    /// Another issuer's: a media type, of which `application/` may be left out (RFC 7515, section
+    /// 4.1.9), in upper or lower case (RFC 9068, section 4; RFC 2045, section 5.1).
+    Named(Box<str>),
+    /// None, or one that says nothing but that it is a JWT.
+    Untyped,
+}
+
+impl TokenType {
+    pub(crate) fn accepts(&self, typ: Option<&str>) -> bool {
+        match self {
+            Self::Session => typ == Some(SESSION_TOKEN_TYPE),
+            Self::Named(name) => typ.is_some_and(|typ| subtype(typ).eq_ignore_ascii_case(name)),
+            Self::Untyped => typ.is_none_or(|typ| subtype(typ).eq_ignore_ascii_case("JWT")),
+        }
+    }
+}
+
+/// A media type without `application/`.
+pub(crate) fn subtype(typ: &str) -> &str {
+    const PREFIX: &str = "application/";
+    match typ.split_at_checked(PREFIX.len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
+        _ => typ,
+    }
 }
 
 /// The claims that a session is made of, known to be there.
 pub(crate) struct Required<'c> {
     pub(crate) subject: &'c str,
-    pub(crate) token_id: &'c str,
+    /// `None` only where the policy lets it.
+    pub(crate) token_id: Option<&'c str>,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
 }
@@ -60,17 +97,25 @@ impl Policy {
             return Err(WrongAudience);
         }
         let subject = claims.sub.as_ref().ok_or(MissingClaim("sub"))?;
-        let token_id = claims.jti.as_ref().ok_or(MissingClaim("jti"))?;
+        let token_id = claims.jti.as_deref();
+        if token_id.is_none() && !self.without_token_id {
+            return Err(MissingClaim("jti"));
+        }
         // What is empty names nobody and nothing; and all such would be one.
         for (name, text) in
-            [("sub", Some(subject)), ("jti", Some(token_id)), ("sid", claims.sid.as_ref())]
+            [("sub", Some(&**subject)), ("jti", token_id), ("sid", claims.sid.as_deref())]
         {
-            if text.is_some_and(|text| text.is_empty()) {
+            if text.is_some_and(str::is_empty) {
                 return Err(InvalidClaim(name));
             }
         }
-        let issued_at = claims.iat.ok_or(MissingClaim("iat"))?;
         let expires_at = claims.exp.ok_or(MissingClaim("exp"))?;
+        let issued_at = match claims.iat {
+            Some(issued_at) => issued_at,
+            // The earliest that it can have been, so that no check takes it for a young one.
+            None if self.without_issued_at => expires_at - self.lifetime_of(times),
+            None => return Err(MissingClaim("iat")),
+        };
         if expires_at <= issued_at {
             return Err(InvalidClaim("exp"));
         }

@@ -12,6 +12,7 @@ mod layers;
 mod odd_wiring;
 mod policy;
 mod readiness;
+mod remote;
 mod renewal;
 mod replicas;
 mod respond;

@@ -1,0 +1,307 @@
+//! Following an issuer: a ring of another service's public keys, for a service that only validates.
+//! What is held, when it is fetched again, and what becomes of an answer.
+//!
+//! 1. Requests never wait for a fetch. One that names an unknown key is refused at once, and asks
+//!    for a fetch: one for all, and no more than one per cooldown.
+//! 2. An answer replaces the keys as a whole, so that what was withdrawn is gone. An answer without
+//!    a usable key is a failure.
+//! 3. After a failure the last keys go on, to the limit that they were given when they were
+//!    fetched; no task has to run for them to end.
+
+mod builder;
+mod document;
+mod fetch;
+mod freshness;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use tokio::sync::{Mutex, Notify};
+
+use super::algorithm;
+use super::client::HttpClient;
+use super::ring::{KeyRing, RingError, WeakRing};
+use super::rotator::Report;
+use super::set::KeySet;
+use super::status::NotReady;
+use crate::clock::{Clock, Timestamp};
+use document::Parsed;
+use fetch::{Cause, Description, Endpoint};
+
+pub use builder::FollowerBuilder;
+pub use fetch::FetchError;
+
+/// What a ring needs to follow an issuer.
+pub(super) struct Follower {
+    issuer: Arc<str>,
+    place: Place,
+    client: Arc<dyn HttpClient>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    /// When a fetch was last begun or asked for, in milliseconds. All that a request touches.
+    attempted: AtomicI64,
+    /// Wakes the background task.
+    wake: Arc<Notify>,
+    /// Held for a whole fetch, so that fetches follow each other.
+    pace: Mutex<Pace>,
+}
+
+/// Where an issuer's keys stand.
+#[derive(Clone, Debug)]
+enum Place {
+    /// There.
+    Jwks(Endpoint),
+    /// Where the description there says.
+    Discovered(Endpoint),
+}
+
+/// The limits that an issuer is followed within.
+#[derive(Clone, Debug)]
+struct Limits {
+    timeout: Duration,
+    document_bytes: usize,
+    least_refresh: Duration,
+    most_refresh: Duration,
+    default_max_age: Duration,
+    cooldown: Duration,
+    stale_on_error: Duration,
+    rsa_algorithm: Option<Algorithm>,
+    http_on_loopback: bool,
+}
+
+/// How fetches have gone, for the time of the next one.
+#[derive(Debug, Default)]
+struct Pace {
+    /// How many failed since the last that did not.
+    failures: u32,
+    /// How long the last good answer stays fresh, if it said so.
+    fresh_for: Option<Duration>,
+}
+
+impl Follower {
+    pub(super) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Fetches the keys now, and makes them the ring's.
+    pub(super) async fn refresh(&self, ring: &KeyRing) -> Result<(), RingError> {
+        let mut pace = self.pace.lock().await;
+        let before = ring.keys(self.clock.now()).clone();
+        let result = match self.fetch(&mut pace, Some(&before)).await {
+            Ok((keys, report)) => {
+                ring.publish(keys);
+                Ok(report)
+            }
+            Err(error) => Err(error.into()),
+        };
+        ring.note_refresh(&result);
+        result.map(|_| ())
+    }
+
+    /// Asks for a fetch because a request named a key that is not held, unless one was begun or
+    /// asked for within the cooldown. Never waits: it is on the way of a request.
+    ///
+    /// A clock that was set back by more than the cooldown is no reason to wait for it.
+    pub(super) fn note_unknown_key(&self, now: Timestamp) {
+        let now = now.as_unix_millis();
+        let last = self.attempted.load(Ordering::Relaxed);
+        if u128::from(now.abs_diff(last)) < self.limits.cooldown.as_millis() {
+            return;
+        }
+        // Of all that come here at once, one.
+        let first =
+            self.attempted.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
+        if first.is_ok() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether the keys still verify.
+    pub(super) fn ready(
+        &self,
+        keys: &KeySet,
+        failure: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), NotReady> {
+        if keys.keys().iter().any(|key| key.scheduled.verifies(now)) {
+            return Ok(());
+        }
+        Err(NotReady::Stale {
+            issuer: self.issuer.to_string(),
+            limit: self.limits.stale_on_error,
+            failure: failure.unwrap_or("none was tried").to_owned(),
+        })
+    }
+
+    /// Fetches the keys, and says what they are and how long they verify.
+    async fn fetch(
+        &self,
+        pace: &mut Pace,
+        before: Option<&KeySet>,
+    ) -> Result<(KeySet, Report), FetchError> {
+        let now = self.clock.now();
+        self.attempted.store(now.as_unix_millis(), Ordering::Relaxed);
+        let (Place::Jwks(first) | Place::Discovered(first)) = &self.place;
+        let timeout = self.limits.timeout;
+        let fetched = tokio::time::timeout(timeout, self.documents())
+            .await
+            .unwrap_or_else(|_| Err(first.error(Cause::TimedOut(timeout))));
+        let (Parsed { keys, skipped }, fresh_for) = fetched.inspect_err(|_| {
+            pace.failures = pace.failures.saturating_add(1);
+        })?;
+        *pace = Pace { failures: 0, fresh_for };
+        for key in &keys {
+            let held = before.and_then(|before| before.by_key_id(key.key_id()));
+            if held.is_some_and(|held| !document::is_same(&held.key, key)) {
+                let (ring, kid) = (&*self.issuer, document::cut(key.key_id()));
+                tracing::warn!(ring, kid, "the issuer has put another key under a key ID in use");
+            }
+        }
+        // From before the fetch: an answer may be as old as that.
+        let keys = KeySet::followed(keys, now + self.limits.stale_on_error);
+        Ok((keys, Report { skipped, ..Report::default() }))
+    }
+
+    async fn documents(&self) -> Result<(Parsed, Option<Duration>), FetchError> {
+        let discovered;
+        let endpoint = match &self.place {
+            Place::Jwks(endpoint) => endpoint,
+            Place::Discovered(endpoint) => {
+                discovered = self.discover(endpoint).await?;
+                &discovered
+            }
+        };
+        let (headers, body) = self.get(endpoint).await?;
+        let parsed = document::parse(&body, self.limits.rsa_algorithm)
+            .map_err(|reason| endpoint.error(Cause::Document(reason)))?;
+        if parsed.keys.is_empty() {
+            let first =
+                parsed.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
+            let found = first.unwrap_or_else(|| "it is empty".to_owned());
+            let reason = format!("the set holds no key that can be used: {found}");
+            return Err(endpoint.error(Cause::Document(reason)));
+        }
+        Ok((parsed, freshness::remaining(&headers)))
+    }
+
+    /// Asks the issuer's description where the keys are. OpenID Connect Discovery 1.0, section 4.3:
+    /// it must name the very issuer that was asked.
+    async fn discover(&self, endpoint: &Endpoint) -> Result<Endpoint, FetchError> {
+        let (_, body) = self.get(endpoint).await?;
+        let description = Description::parse(&body).map_err(|cause| endpoint.error(cause))?;
+        if description.issuer != *self.issuer {
+            let reason =
+                format!("it describes another issuer: {}", document::cut(&description.issuer));
+            return Err(endpoint.error(Cause::Document(reason)));
+        }
+        Endpoint::parse(&description.jwks_uri, self.limits.http_on_loopback).map_err(|_| {
+            let url = document::cut(&description.jwks_uri);
+            endpoint.error(Cause::Document(format!("its `jwks_uri` is not taken: {url}")))
+        })
+    }
+
+    async fn get(&self, endpoint: &Endpoint) -> Result<(http::HeaderMap, Vec<u8>), FetchError> {
+        let got = endpoint.get(&*self.client, self.limits.document_bytes).await;
+        got.map_err(|cause| endpoint.error(cause))
+    }
+}
+
+impl Limits {
+    /// How long to wait with the next fetch; `random` spreads the followers of one issuer.
+    ///
+    /// After an answer: until most of its lifetime is over, so that the next is there before it
+    /// ends. After a failure: the cooldown, and twice as long each further time.
+    fn wait(&self, pace: &Pace, random: u16) -> Duration {
+        let base = match pace.failures {
+            0 => {
+                let fresh = pace.fresh_for.unwrap_or(self.default_max_age);
+                let fresh = fresh.clamp(self.least_refresh, self.most_refresh);
+                (fresh / 4 * 3).max(self.least_refresh)
+            }
+            failures => {
+                let factor = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+                self.cooldown.saturating_mul(factor).min(self.most_refresh.max(self.cooldown))
+            }
+        };
+        base + base / 8 * u32::from(random) / 0x1_0000
+    }
+}
+
+/// Fetches a ring's keys, in turn and when it is asked to, until its last handle is gone.
+async fn follow(ring: WeakRing, wake: Arc<Notify>) {
+    loop {
+        let wait = {
+            let Some(ring) = ring.upgrade() else { return };
+            let Some(follower) = ring.follower() else { return };
+            // Without randomness followers ask in step, which costs the issuer and nothing else.
+            let mut random = [0; 2];
+            let _ = algorithm::fill_random(&mut random);
+            follower.limits.wait(&*follower.pace.lock().await, u16::from_ne_bytes(random))
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = wake.notified() => {}
+        }
+        let Some(ring) = ring.upgrade() else { return };
+        // Told and remembered by the refresh itself.
+        let _ = ring.refresh().await;
+    }
+}
+
+/// The last handle is gone: the background task ends now.
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower")
+            .field("issuer", &self.issuer)
+            .field("place", &self.place)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn wait(failures: u32, fresh_for: Option<u32>, random: u16) -> Duration {
+        let pace = Pace { failures, fresh_for: fresh_for.map(|seconds| SECOND * seconds) };
+        Limits::default().wait(&pace, random)
+    }
+
+    #[test]
+    fn keys_are_fetched_before_the_last_answer_ends() {
+        for (fresh_for, least) in [(None, 450), (Some(600), 450), (Some(3600), 2700)] {
+            assert_eq!(wait(0, fresh_for, 0), SECOND * least);
+            let latest = wait(0, fresh_for, u16::MAX);
+            assert!(latest > SECOND * least * 11 / 10, "there is jitter: {latest:?}");
+            assert!(latest < SECOND * fresh_for.unwrap_or(600));
+        }
+    }
+
+    #[test]
+    fn what_the_issuer_says_of_freshness_is_bounded() {
+        for fresh_for in [0, 1, 60, 80] {
+            assert_eq!(wait(0, Some(fresh_for), 0), SECOND * 60);
+        }
+        assert_eq!(wait(0, Some(u32::MAX), 0), SECOND * 2700);
+    }
+
+    #[test]
+    fn failures_are_retried_ever_more_slowly() {
+        let waits: Vec<_> =
+            (1..=9).map(|failures| wait(failures, Some(600), 0).as_secs()).collect();
+        assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(wait(u32::MAX, None, 0), SECOND * 3600);
+    }
+}

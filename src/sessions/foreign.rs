@@ -1,0 +1,105 @@
+//! What a service that only validates may have to take from another's tokens: their type, and
+//! claims that they lack.
+
+use super::{SessionClaims, SessionsBuilder};
+use crate::claims::SESSION_TOKEN_TYPE;
+use crate::error::BuildError;
+use crate::keys::KeyRing;
+use crate::token::{TokenType, subtype};
+
+/// The settings for another issuer's tokens.
+#[derive(Debug, Default)]
+pub(super) struct ForeignTokens {
+    token_type: Option<String>,
+    untyped: bool,
+    pub(super) without_token_id: bool,
+    pub(super) without_issued_at: bool,
+}
+
+impl<C: SessionClaims> SessionsBuilder<C> {
+    /// Takes another issuer's tokens of this type, in place of `session+jwt`: `at+jwt` for the
+    /// access tokens of RFC 9068. For sessions that are only validated.
+    ///
+    /// It is compared as a media type: `application/` may stand before it, and case does not count
+    /// (RFC 9068, section 4; RFC 7515, section 4.1.9). The default, `session+jwt`, is compared
+    /// exactly.
+    pub fn accept_type(mut self, token_type: impl Into<String>) -> Self {
+        self.foreign.token_type = Some(token_type.into());
+        self
+    }
+
+    /// Takes another issuer's tokens that have no type, or the type `JWT`, in place of
+    /// `session+jwt`. For sessions that are only validated.
+    ///
+    /// # Security
+    ///
+    /// Any other JWT of that issuer for the same audience then is a session, such as an ID token
+    /// where access tokens are meant (RFC 8725, section 2.8). Make the issuer write a type if it
+    /// can, and give each kind of token an audience of its own if it can't.
+    pub fn dangerous_accept_untyped(mut self) -> Self {
+        self.foreign.untyped = true;
+        self
+    }
+
+    /// Takes another issuer's tokens without `jti`. Their [ID](crate::Session::token_id) then is a
+    /// hash of what is signed, the same whenever the token is seen.
+    pub fn accept_without_token_id(mut self) -> Self {
+        self.foreign.without_token_id = true;
+        self
+    }
+
+    /// Takes another issuer's tokens without `iat`. They count as issued when they can have been at
+    /// the earliest: the ring's longest lifetime before they expire.
+    ///
+    /// # Security
+    ///
+    /// How long such a token has been about can't be known: one that was made for longer than the
+    /// longest lifetime is not refused for good, but becomes valid when that much is left of it.
+    pub fn dangerous_accept_without_issued_at(mut self) -> Self {
+        self.foreign.without_issued_at = true;
+        self
+    }
+}
+
+impl ForeignTokens {
+    /// Checks these settings, and that the issuer is the one whose keys these are; the type that
+    /// tokens must have.
+    pub(super) fn check(&self, keys: &KeyRing, issuer: &str) -> Result<TokenType, BuildError> {
+        if let Some(followed) = keys.followed_issuer().filter(|followed| *followed != issuer) {
+            let mend =
+                format!("these are the keys of {followed:?}: no other issuer's tokens are theirs");
+            return Err(BuildError::invalid("issuer", format_args!("{issuer:?}"), mend));
+        }
+        let settings = [
+            ("accept_type", self.token_type.is_some()),
+            ("dangerous_accept_untyped", self.untyped),
+            ("accept_without_token_id", self.without_token_id),
+            ("dangerous_accept_without_issued_at", self.without_issued_at),
+        ];
+        let set = settings.into_iter().find(|(_, set)| *set);
+        if let Some((field, _)) = set.filter(|_| keys.issues()) {
+            let mend = "these sessions are issued here, with all of this: leave it out";
+            return Err(BuildError::invalid(field, "set", mend));
+        }
+        let Some(token_type) = &self.token_type else {
+            return Ok(if self.untyped { TokenType::Untyped } else { TokenType::Session });
+        };
+        let value = || format!("{token_type:?}");
+        if self.untyped {
+            let mend = "take tokens of this type or untyped ones, not both";
+            return Err(BuildError::invalid("accept_type", value(), mend));
+        }
+        match subtype(token_type) {
+            SESSION_TOKEN_TYPE => Ok(TokenType::Session),
+            name if name.eq_ignore_ascii_case("JWT") => {
+                let mend = "that type says nothing: see `dangerous_accept_untyped`";
+                Err(BuildError::invalid("accept_type", value(), mend))
+            }
+            name if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                let mend = "give a media type, as `at+jwt`";
+                Err(BuildError::invalid("accept_type", value(), mend))
+            }
+            name => Ok(TokenType::Named(name.into())),
+        }
+    }
+}

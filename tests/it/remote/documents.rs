@@ -1,0 +1,180 @@
+//! JWKS as they come: one bad key hurts no other, and none is taken that could be misused.
+
+use super::*;
+use tower_jwt_session::RejectionKind;
+
+/// A good key with one member changed.
+fn with(mut jwk: Value, member: &str, value: Value) -> Value {
+    jwk[member] = value;
+    jwk
+}
+
+fn without(mut jwk: Value, member: &str) -> Value {
+    jwk.as_object_mut().unwrap().remove(member);
+    jwk
+}
+
+async fn open(document: String) -> (KeyRing, ManualClock) {
+    let clock = ManualClock::default();
+    (following(&FakeClient::new(document), &clock).open().await.unwrap(), clock)
+}
+
+#[tokio::test]
+async fn one_bad_key_hurts_no_other_and_is_told() {
+    let ed = || jwk(Algorithm::EdDSA, "bad");
+    let ec = || jwk(Algorithm::ES256, "bad");
+    let rsa = || jwk(Algorithm::RS256, "bad");
+    let cases = [
+        (json!(null), "no object"),
+        (json!("key"), "no object"),
+        (json!([]), "no object"),
+        (json!({}), "no `kid`"),
+        (without(ed(), "kid"), "no `kid`"),
+        (with(ed(), "kid", json!("")), "no `kid`"),
+        (with(ed(), "kid", json!(5)), "no `kid`"),
+        (json!({ "kid": "bad" }), "not known"),
+        (with(ed(), "kty", json!("new")), "not known"),
+        (with(ed(), "use", json!("enc")), "`use`"),
+        (with(ed(), "use", json!(["sig"])), "wrong type"),
+        (with(ed(), "key_ops", json!(["encrypt"])), "`key_ops`"),
+        (with(ed(), "key_ops", json!("verify")), "wrong type"),
+        (with(ed(), "alg", json!(8)), "wrong type"),
+        (with(ed(), "x5c", json!("text")), "wrong type"),
+        (with(ed(), "crv", json!("X25519")), "not known"),
+        (with(ed(), "x", json!("AAAA")), "no good key"),
+        (with(ed(), "x", json!("A".repeat(43))), "no good key"),
+        (with(ed(), "alg", json!("RS256")), "no good key"),
+        (with(ed(), "alg", json!("ES512")), "not known"),
+        (with(ed(), "d", json!("A".repeat(43))), "private key"),
+        (with(rsa(), "d", json!("AAAA")), "private key"),
+        (with(ec(), "crv", json!("P-521")), "not known"),
+        (with(ec(), "crv", json!("secp256k1")), "not known"),
+        (with(ec(), "y", json!("A".repeat(43))), "no good key"),
+        (with(ec(), "y", json!(null)), "not known"),
+        (with(rsa(), "n", json!("AQAB")), "modulus"),
+        (with(rsa(), "e", json!("AQ")), "no good key"),
+        (with(rsa(), "alg", json!("RSA-OAEP")), "not known"),
+        (with(rsa(), "alg", json!("HS256")), "not known"),
+        (with(rsa(), "alg", json!("none")), "not known"),
+        (without(rsa(), "alg"), "`rsa_algorithm`"),
+        (
+            json!({ "kty": "oct", "k": "A".repeat(43), "alg": "HS256", "kid": "bad" }),
+            "shared secret",
+        ),
+    ];
+    for (bad, reason) in cases {
+        for document in [
+            set([bad.clone(), jwk(Algorithm::EdDSA, "good")]),
+            set([jwk(Algorithm::EdDSA, "good"), bad.clone()]),
+        ] {
+            let (keys, clock) = open(document).await;
+            assert!(validate(&keys, &clock, Algorithm::EdDSA, "good").is_ok(), "{bad}");
+            let status = keys.status();
+            assert_eq!(status.keys.len(), 1, "{bad}");
+            let [skipped] = status.skipped.as_slice() else { panic!("{bad}: {status:?}") };
+            assert!(skipped.contains(reason), "{bad}: {skipped}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_skipped_is_named_without_its_secret_or_its_length() {
+    let secret = "c2VjcmV0".repeat(8);
+    let odd = json!({ "kty": "oct", "k": [secret], "alg": secret, "kid": "s\n".repeat(1000) });
+    let (keys, _) = open(set([odd, jwk(Algorithm::EdDSA, "a")])).await;
+    let skipped = keys.status().skipped.concat();
+    assert!(!skipped.contains(&secret) && !skipped.contains('\n'), "{skipped}");
+    assert!(skipped.len() < 600, "{skipped}");
+}
+
+#[tokio::test]
+async fn keys_of_every_public_algorithm_verify() {
+    use Algorithm::*;
+    for algorithm in [EdDSA, ES256, ES384, RS256, RS384, RS512, PS256, PS384, PS512] {
+        let (keys, clock) = open(set([jwk(algorithm, "a")])).await;
+        assert!(validate(&keys, &clock, algorithm, "a").is_ok(), "{algorithm:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_algorithm_may_be_left_out_where_only_one_is_possible() {
+    for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::ES384] {
+        let (keys, clock) = open(set([without(jwk(algorithm, "a"), "alg")])).await;
+        assert!(validate(&keys, &clock, algorithm, "a").is_ok(), "{algorithm:?}");
+    }
+    // RFC 9864's name.
+    let named = with(jwk(Algorithm::EdDSA, "a"), "alg", json!("Ed25519"));
+    let (keys, clock) = open(set([named])).await;
+    assert!(validate(&keys, &clock, Algorithm::EdDSA, "a").is_ok());
+}
+
+#[tokio::test]
+async fn an_rsa_key_without_an_algorithm_takes_the_one_that_is_set() {
+    let clock = ManualClock::default();
+    let rsa = without(jwk(Algorithm::RS256, "a"), "alg");
+    let stated = jwk(Algorithm::PS512, "b");
+    let client = FakeClient::new(set([rsa, stated]));
+    let keys = following(&client, &clock).rsa_algorithm(Algorithm::RS256).open().await.unwrap();
+    assert!(validate(&keys, &clock, Algorithm::RS256, "a").is_ok());
+    assert!(validate(&keys, &clock, Algorithm::PS512, "b").is_ok());
+    for (algorithm, key_id) in [(Algorithm::PS256, "a"), (Algorithm::RS256, "b")] {
+        let refused = validate(&keys, &clock, algorithm, key_id).unwrap_err();
+        assert_eq!(refused.kind(), RejectionKind::WrongAlgorithm);
+    }
+}
+
+/// Someone who has the public key signs with it as if it were a secret.
+#[tokio::test]
+async fn a_public_key_is_no_secret_for_hmac() {
+    let (keys, clock) = open(set([jwk(Algorithm::RS256, "a")])).await;
+    let refused = validate(&keys, &clock, Algorithm::HS256, "a").unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::WrongAlgorithm);
+}
+
+#[tokio::test]
+async fn of_different_keys_with_one_id_none_is_taken() {
+    let doubled = [jwk(Algorithm::EdDSA, "a"), jwk(Algorithm::ES256, "a")];
+    let same_key = [jwk(Algorithm::RS256, "a"), jwk(Algorithm::PS256, "a")];
+    for [one, other] in [doubled, same_key] {
+        let (keys, clock) = open(set([one, jwk(Algorithm::ES384, "b"), other])).await;
+        assert!(validate(&keys, &clock, Algorithm::ES384, "b").is_ok());
+        for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256, Algorithm::PS256] {
+            let refused = validate(&keys, &clock, algorithm, "a").unwrap_err();
+            assert_eq!(refused.kind(), RejectionKind::UnknownKey);
+        }
+        let skipped = keys.status().skipped;
+        assert_eq!(skipped, [r#"kid "a": 2 different keys have this key ID"#]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_stands_twice_is_one_key() {
+    let key = || jwk(Algorithm::EdDSA, "a");
+    let encryption = with(jwk(Algorithm::RS256, "a"), "use", json!("enc"));
+    let (keys, clock) = open(set([key(), encryption, key()])).await;
+    assert!(validate(&keys, &clock, Algorithm::EdDSA, "a").is_ok());
+    assert_eq!(keys.status().keys.len(), 1);
+}
+
+#[tokio::test]
+async fn a_set_of_too_many_keys_is_refused() {
+    let document = |count: usize| {
+        let keys: Vec<_> = (0..count).map(|n| jwk(Algorithm::EdDSA, &n.to_string())).collect();
+        json!({ "keys": keys }).to_string()
+    };
+    let clock = ManualClock::default();
+    let open = async |count| following(&FakeClient::new(document(count)), &clock).open().await;
+    assert_eq!(open(128).await.unwrap().status().keys.len(), 128);
+    let error = open(129).await.unwrap_err().to_string();
+    assert!(error.contains("129 keys"), "{error}");
+}
+
+#[tokio::test]
+async fn replicas_see_in_the_fingerprint_whether_they_hold_the_same_keys() {
+    let [a, b] = [jwk(Algorithm::EdDSA, "a"), jwk(Algorithm::ES256, "b")];
+    let fingerprint = async |document| open(document).await.0.status().fingerprint;
+    let ab = fingerprint(set([a.clone(), b.clone()])).await;
+    assert_eq!(ab, fingerprint(set([b.clone(), a.clone()])).await);
+    assert_ne!(ab, fingerprint(set([a.clone()])).await);
+    assert_ne!(ab, fingerprint(set([a, jwk(Algorithm::ES384, "b")])).await);
+}

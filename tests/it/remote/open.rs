@@ -1,0 +1,190 @@
+//! Opening: URLs, discovery, settings, and what the first fetch may fail with.
+
+use super::*;
+use tower_jwt_session::{BuildError, KeyState};
+
+const DISCOVERY: &str = "https://login.example/.well-known/openid-configuration";
+
+fn one_key() -> String {
+    set([jwk(Algorithm::EdDSA, "a")])
+}
+
+#[tokio::test]
+async fn an_issuers_keys_verify_and_do_not_sign() {
+    let (client, clock) = (FakeClient::new(one_key()), ManualClock::default());
+    let keys = following(&client, &clock).open().await.unwrap();
+
+    let session = validate(&keys, &clock, Algorithm::EdDSA, "a").unwrap();
+    assert_eq!((session.subject(), session.key_id()), ("alice", "a"));
+    keys.ready().unwrap();
+    let status = keys.status();
+    assert_eq!((status.ring.as_str(), status.generation), (ISSUER, None));
+    assert_eq!(status.keys[0].state, KeyState::Verifying);
+    assert_eq!(status.refreshed_at, Some(clock.now()));
+    assert_eq!(client.requests(), [URL]);
+}
+
+#[tokio::test]
+async fn only_https_is_taken_or_http_on_loopback_where_allowed() {
+    const NEVER: [&str; 11] = [
+        "",
+        "keys",
+        "/keys",
+        "https:///keys",
+        "ftp://login.example/keys",
+        "http://login.example/keys",
+        "http://10.0.0.1/keys",
+        "http://localhost.example/keys",
+        "http://127.0.0.1.example/keys",
+        "https://user@login.example/keys",
+        "https://login.example/keys#a",
+    ];
+    const LOOPBACK: [&str; 3] =
+        ["http://127.0.0.1:8080/keys", "http://[::1]/keys", "http://localhost/keys"];
+    let (client, clock) = (FakeClient::new(""), ManualClock::default());
+    let open = async |url: &str, loopback: bool| {
+        let ring = KeyRing::jwks_url(ISSUER, url).client(client.clone()).clock(clock.clone());
+        let ring = if loopback { ring.allow_http_on_loopback() } else { ring };
+        ring.open().await
+    };
+    for (url, loopback) in
+        NEVER.map(|url| (url, true)).into_iter().chain(LOOPBACK.map(|url| (url, false)))
+    {
+        let error = open(url, loopback).await.unwrap_err();
+        assert!(matches!(error, BuildError::Invalid { field: "url", .. }), "{url}: {error}");
+    }
+    assert_eq!(client.count(), 0, "nothing was asked");
+    for url in LOOPBACK {
+        client.answers(url, Answer::Says(200, "", one_key()));
+        open(url, true).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_first_fetch_that_fails_names_the_url_and_the_cause() {
+    let no_key = set([json!({ "kty": "oct", "k": "c2VjcmV0", "kid": "s" })]);
+    let mut long = one_key();
+    long.push_str(&" ".repeat(256 * 1024));
+    let cases = [
+        (Answer::Fails("connection refused"), "connection refused"),
+        (Answer::Hangs, "within 10ms"),
+        (Answer::Says(503, "", one_key()), "503"),
+        (Answer::Says(404, "", one_key()), "404"),
+        (Answer::Says(302, "", one_key()), "redirects are not followed"),
+        (Answer::Says(204, "", one_key()), "204"),
+        (Answer::Says(200, "", String::new()), "no JSON"),
+        (Answer::Says(200, "", "<html>".to_owned()), "no JSON"),
+        (Answer::Says(200, "", "{}".to_owned()), "no JSON object with a list `keys`"),
+        (Answer::Says(200, "", r#"{"keys":{}}"#.to_owned()), "no JSON object with a list `keys`"),
+        (Answer::Says(200, "", r#"{"keys":[]}"#.to_owned()), "it is empty"),
+        (Answer::Says(200, "", no_key), r#"kid "s": it is a shared secret"#),
+        (Answer::Says(200, "", long), "longer than 262144 bytes"),
+    ];
+    for (answer, cause) in cases {
+        let (client, clock) = (FakeClient::new(""), ManualClock::default());
+        client.answers(URL, answer.clone());
+        let ring = following(&client, &clock).timeout(Duration::from_millis(10));
+        let error = ring.open().await.unwrap_err();
+        assert!(matches!(error, BuildError::Fetch { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(text.contains(URL) && text.contains(cause), "{answer:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn the_longest_document_is_the_last_that_is_read() {
+    let clock = ManualClock::default();
+    let mut document = one_key();
+    document.push_str(&" ".repeat(1024 - document.len()));
+    let open = async |document: &str| {
+        following(&FakeClient::new(document), &clock).max_document_bytes(1024).open().await
+    };
+    open(&document).await.unwrap();
+    document.push(' ');
+    open(&document).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn discovery_leads_to_the_keys() {
+    let clock = ManualClock::default();
+    for (issuer, description) in [
+        (ISSUER, DISCOVERY),
+        ("https://login.example/", DISCOVERY),
+        ("https://login.example/a", "https://login.example/a/.well-known/openid-configuration"),
+        ("https://login.example/a/", "https://login.example/a/.well-known/openid-configuration"),
+    ] {
+        let client = FakeClient::new("");
+        let elsewhere = "https://keys.example/set";
+        let document = json!({ "issuer": issuer, "jwks_uri": elsewhere, "other": [1] });
+        client.answers(description, Answer::Says(200, "", document.to_string()));
+        client.answers(elsewhere, Answer::Says(200, "", one_key()));
+        let ring = KeyRing::discover(issuer).client(client.clone()).clock(clock.clone());
+        let keys = ring.open().await.unwrap();
+        assert_eq!(client.requests(), [description, elsewhere]);
+        assert_eq!(keys.status().ring, issuer);
+    }
+}
+
+#[tokio::test]
+async fn a_description_of_another_issuer_or_place_is_refused() {
+    let cases = [
+        (json!({ "issuer": "https://login.example/", "jwks_uri": URL }), "another issuer"),
+        (json!({ "issuer": "https://LOGIN.example", "jwks_uri": URL }), "another issuer"),
+        (json!({ "issuer": "https://evil.example", "jwks_uri": URL }), "another issuer"),
+        (json!({ "issuer": ISSUER, "jwks_uri": "http://login.example/keys" }), "`jwks_uri`"),
+        (json!({ "issuer": ISSUER, "jwks_uri": "file:///keys" }), "`jwks_uri`"),
+        (json!({ "issuer": ISSUER }), "no JSON object with"),
+        (json!({ "jwks_uri": URL }), "no JSON object with"),
+        (json!([ISSUER]), "no JSON object with"),
+    ];
+    for (document, cause) in cases {
+        let client = FakeClient::new(one_key());
+        client.answers(DISCOVERY, Answer::Says(200, "", document.to_string()));
+        let ring = KeyRing::discover(ISSUER).client(client.clone());
+        let error = ring.open().await.unwrap_err().to_string();
+        assert!(error.contains(DISCOVERY) && error.contains(cause), "{document}: {error}");
+        assert_eq!(client.requests(), [DISCOVERY], "its keys were not asked for");
+    }
+    for issuer in ["http://login.example", "https://login.example?a=b", "https://login.example#a"] {
+        let client = FakeClient::new(one_key());
+        let error = KeyRing::discover(issuer).client(client.clone()).open().await.unwrap_err();
+        assert!(matches!(error, BuildError::Invalid { field: "issuer", .. }), "{error}");
+        assert_eq!(client.count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn settings_are_checked_before_anything_is_asked() {
+    let (client, clock) = (FakeClient::new(one_key()), ManualClock::default());
+    let ring = || following(&client, &clock);
+    let seconds = Duration::from_secs;
+    let cases = [
+        ("timeout", ring().timeout(Duration::ZERO)),
+        ("timeout", ring().timeout(seconds(61))),
+        ("refresh_bounds", ring().refresh_bounds(Duration::ZERO, seconds(60))),
+        ("refresh_bounds", ring().refresh_bounds(seconds(61), seconds(60))),
+        ("refresh_bounds", ring().refresh_bounds(seconds(60), seconds(24 * 60 * 60 + 1))),
+        ("unknown_key_cooldown", ring().unknown_key_cooldown(seconds(4))),
+        ("stale_on_error", ring().stale_on_error(seconds(60 * 60))),
+        ("max_document_bytes", ring().max_document_bytes(0)),
+        ("max_document_bytes", ring().max_document_bytes(usize::MAX)),
+        ("max_token_lifetime", ring().max_token_lifetime(Duration::ZERO)),
+        ("clock_skew", ring().clock_skew(seconds(601))),
+        ("rsa_algorithm", ring().rsa_algorithm(Algorithm::HS256)),
+        ("rsa_algorithm", ring().rsa_algorithm(Algorithm::ES256)),
+        ("issuer", KeyRing::jwks_url("", URL).client(client.clone())),
+    ];
+    for (setting, ring) in cases {
+        let error = ring.open().await.unwrap_err();
+        let named = matches!(error, BuildError::Invalid { field, .. } if field == setting);
+        assert!(named, "{setting}: {error}");
+    }
+    assert_eq!(client.count(), 0);
+}
+
+#[cfg(not(feature = "jwks-client"))]
+#[tokio::test]
+async fn without_the_bundled_client_one_has_to_be_given() {
+    let error = KeyRing::jwks_url(ISSUER, URL).open().await.unwrap_err();
+    assert!(error.to_string().contains("`jwks-client`"), "{error}");
+}
