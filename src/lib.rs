@@ -60,8 +60,10 @@
 //! 1. [`Sessions`] is what an application builds: issuer, audience, lifetimes, transports, keys.
 //! 2. [`layer`] explains the layers and what they answer.
 //! 3. A [`Session`] is the proof that a token was verified: nothing else makes one.
-//! 4. A [`KeyRing`] holds the keys on every replica and follows a [`store`]; [`RotationPolicy`] says
-//!    when keys are made, sign and end.
+//! 4. A [`KeyRing`] holds the keys on every replica. It follows a [`store`], and [`RotationPolicy`]
+//!    says when keys are made, sign and end; or it is [derived](KeyRing::derived) without a store,
+//!    [fixed](KeyRing::fixed), read from a [directory](KeyRing::directory), or follows an
+//!    [issuer](KeyRing::discover).
 //! 5. Time comes from a [`Clock`]; `testing` (feature `test-util`) has one to be moved by hand.
 //!
 //! # How keys rotate

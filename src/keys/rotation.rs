@@ -262,11 +262,15 @@ impl RotationPolicy {
         self.times(now, now + self.replica_lead(), signs_from)
     }
 
-    /// The keys that count when the next one is planned: neither marked nor over, and not made by
-    /// a clock that was far ahead.
+    /// The keys that count when the next one is planned: neither marked nor over, none that a later
+    /// one has followed already, and not made by a clock that was far ahead.
     fn open<'k>(&self, keys: &'k [ScheduledKey], now: Timestamp) -> Vec<&'k ScheduledKey> {
+        let base = base(keys, |key| key, now);
         let is_open = |key: &&ScheduledKey| {
-            key.is_unmarked() && now < key.times.signs_until && !self.is_of_the_future(key, now)
+            key.generation >= base
+                && key.is_unmarked()
+                && now < key.times.signs_until
+                && !self.is_of_the_future(key, now)
         };
         keys.iter().filter(is_open).collect()
     }
@@ -414,9 +418,14 @@ pub(crate) fn signer<K>(
     scheduled: impl Fn(&K) -> &ScheduledKey,
     now: Timestamp,
 ) -> Option<&K> {
-    let begun = keys.iter().rfind(|key| scheduled(key).times.signs_from <= now);
-    let base = begun.map_or(0, |key| scheduled(key).generation);
+    let base = base(keys, &scheduled, now);
     keys.iter().find(|key| scheduled(key).generation >= base && scheduled(key).may_sign(now))
+}
+
+/// The generation of the last key whose time has begun.
+fn base<K>(keys: &[K], scheduled: impl Fn(&K) -> &ScheduledKey, now: Timestamp) -> u64 {
+    let begun = keys.iter().rfind(|key| scheduled(key).times.signs_from <= now);
+    begun.map_or(0, |key| scheduled(key).generation)
 }
 
 /// How many periods' keys a derived ring holds, at most.
