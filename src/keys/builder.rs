@@ -147,13 +147,22 @@ impl KeyRingBuilder {
             ledger: Mutex::default(),
         };
         let mut ledger = Ledger::default();
+        let mut began = Instant::now();
         let read = rotator.read(&mut ledger).await;
-        let (mut report, due) = read.map_err(|error| error.at_start(&name))?;
-        report.failure = rotator.write(&mut ledger, &report, due).await.err();
-        // A store that can be read starts a replica, if there is a key to go on with.
-        if let Some(error) = report.failure.take_if(|_| ledger.is_empty()) {
-            return Err(error.at_start(&name));
+        let (mut report, mut due) = read.map_err(|error| error.at_start(&name))?;
+        if ledger.is_empty() {
+            // A first ring takes the time that it takes; what others did meanwhile is read again.
+            let born = rotator.write(&mut ledger, &report, due).await;
+            if let Some(error) = born.err().filter(|_| ledger.is_empty()) {
+                return Err(error.at_start(&name));
+            }
+            began = Instant::now();
+            let read = rotator.read(&mut ledger).await;
+            (report, due) = read.map_err(|error| error.at_start(&name))?;
         }
+        // A store that can be read and not written starts a replica, which tells it.
+        let written = rotator.in_time(rotator.write(&mut ledger, &report, due)).await;
+        report.failure = written.err();
         if ledger.is_empty() || report.blocked == Some(NotReady::Sealed) {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
@@ -166,18 +175,19 @@ impl KeyRingBuilder {
         let interval = policy.refresh_interval;
         let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
         ring.note_refresh(&Ok(report));
-        tokio::spawn(follow(ring.downgrade(), interval, Some((store, name))));
+        tokio::spawn(follow(ring.downgrade(), interval, began, Some((store, name))));
         Ok(ring)
     }
 }
 
-/// Refreshes a ring, in turn and when its store tells of a change, until its last handle is gone.
+/// Refreshes a ring, whose last read `began` then, in turn and when its store tells of a change,
+/// until its last handle is gone.
 pub(super) async fn follow(
     ring: WeakRing,
     interval: Duration,
+    mut began: Instant,
     store: Option<(Arc<dyn Store>, Arc<str>)>,
 ) {
-    let mut began = Instant::now();
     loop {
         // Without randomness replicas read in step, which costs the store and nothing else.
         let mut random = [0; 2];

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, jwk::Jwk};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::builder::follow;
@@ -80,7 +81,7 @@ impl DirectoryRingBuilder {
         let source = Source::Directory(self.directory);
         let ring = KeyRing::new(name, self.clock, self.policy, keys, source);
         ring.note_refresh(&Ok(Report::default()));
-        tokio::spawn(follow(ring.downgrade(), interval, None));
+        tokio::spawn(follow(ring.downgrade(), interval, Instant::now(), None));
         Ok(ring)
     }
 }

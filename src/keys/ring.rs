@@ -176,7 +176,7 @@ impl KeyRing {
         let read = self.read(rotator, &mut ledger).await;
         self.note_refresh(&read);
         read?;
-        let retired = rotator.retire_signer(&mut ledger).await;
+        let retired = rotator.in_time(rotator.retire_signer(&mut ledger)).await;
         self.publish(rotator.snapshot(&ledger));
         retired
     }
@@ -352,7 +352,7 @@ impl KeyRing {
         self.take_revocations(ledger);
         self.publish(rotator.snapshot(ledger));
         let (mut report, due) = read?;
-        report.failure = rotator.write_in_time(ledger, &report, due).await.err();
+        report.failure = rotator.in_time(rotator.write(ledger, &report, due)).await.err();
         self.publish(rotator.snapshot(ledger));
         Ok(report)
     }
@@ -375,7 +375,7 @@ impl KeyRing {
         self.publish(rotator.snapshot(&ledger));
         let chosen: Vec<_> = held.into_iter().filter(|key_id| choose(key_id)).collect();
         check(&chosen)?;
-        let told = rotator.tell_revoked(&mut ledger, chosen).await;
+        let told = rotator.in_time(rotator.tell_revoked(&mut ledger, chosen)).await;
         self.publish(rotator.snapshot(&ledger));
         read.map(|_| ()).and(told)
     }

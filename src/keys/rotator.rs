@@ -126,15 +126,14 @@ impl Rotator {
         restored.and(made).and(removed)
     }
 
-    /// The same, within the time that one write may take.
-    pub(crate) async fn write_in_time(
+    /// Does what writes within the time that one write may take, so that no read comes late. What
+    /// is left is done at the next refresh.
+    pub(crate) async fn in_time<T>(
         &self,
-        ledger: &mut Ledger,
-        report: &Report,
-        due: Due,
-    ) -> Result<(), RingError> {
+        writing: impl Future<Output = Result<T, RingError>>,
+    ) -> Result<T, RingError> {
         let limit = self.policy.insert_timeout;
-        tokio::time::timeout(limit, self.write(ledger, report, due)).await.unwrap_or_else(|_| {
+        tokio::time::timeout(limit, writing).await.unwrap_or_else(|_| {
             Err(StoreError::new(format!("writing an entry took longer than {limit:?}")).into())
         })
     }

@@ -258,7 +258,8 @@ async fn an_error_of_the_url_hides_the_password(server: &Redis) {
     }
     let refused = RedisStore::connect(&format!("redis://127.0.0.1:{unused}")).await;
     let refused = refused.expect_err("nobody listens").to_string();
-    assert_eq!(refused, format!("could not connect to Redis at 127.0.0.1:{unused}"));
+    let expected = format!("could not connect to Redis at 127.0.0.1:{unused}: ");
+    assert!(refused.starts_with(&expected), "{refused}");
 }
 
 async fn a_client_of_ones_own_connects(server: &Redis) {
