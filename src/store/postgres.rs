@@ -27,7 +27,7 @@ use super::{Entry, EntryName, Insertion, Loaded, Store, StoreError, StoreFuture}
 ///
 /// * This feature needs Rust 1.94, as sqlx 0.9 does; the rest of the crate is content with less.
 /// * Everyone who can read the table can read the entries, and so
-///   [`requires_sealing`](Store::requires_sealing) is true.
+///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
 /// * The role needs `SELECT`, `INSERT` and `DELETE` on the table, and `CREATE` on the schema only
 ///   while the table is missing.
 /// * The pool is to lead to the server that takes writes: a standby shows entries late.

@@ -31,7 +31,7 @@ use super::{Entry, EntryName, Insertion, Loaded, Skipped, Store, StoreError, Sto
 /// # Operation
 ///
 /// * Everyone who can read the database can read the entries, and so
-///   [`requires_sealing`](Store::requires_sealing) is true.
+///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
 /// * The server is to keep what it was given: set `maxmemory-policy` to `noeviction` or one of
 ///   `volatile-…`. Should it lose entries all the same, by eviction, a restart without persistence
 ///   or a failover to a server that was behind, live replicas put them back.
