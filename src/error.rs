@@ -2,6 +2,7 @@
 //! opaque [`Rejection`] with a [kind](RejectionKind).
 
 use std::fmt;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -168,6 +169,11 @@ pub enum RejectionKind {
     Forbidden,
     /// The session is valid, and lacks a scope (RFC 6750, section 3.1).
     InsufficientScope,
+    /// The session is valid, but its login was too long ago for this (RFC 9470, section 3).
+    InsufficientUserAuthentication {
+        /// How long ago it may have been.
+        max_age: Duration,
+    },
     /// The request comes from another site, and could carry a cookie.
     CrossSite,
 }
@@ -228,6 +234,7 @@ impl fmt::Display for Rejection {
             RejectionKind::LifetimeTooLong => "lifetime too long",
             RejectionKind::Forbidden => "forbidden",
             RejectionKind::InsufficientScope => "insufficient scope",
+            RejectionKind::InsufficientUserAuthentication { .. } => "the login was too long ago",
             RejectionKind::CrossSite => "cross-site request",
         })
     }

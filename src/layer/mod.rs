@@ -24,6 +24,7 @@
 mod future;
 mod guard;
 mod issue;
+mod require;
 mod respond;
 mod validate;
 

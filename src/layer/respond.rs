@@ -71,7 +71,7 @@ pub(crate) fn rejection(rejection: Rejection, transports: &Transports) -> Respon
     tracing::debug!(reason = %rejection, "rejected a request");
     let mut answer = problem(rejection.status());
     if let Some(challenge) = challenge(rejection.kind(), transports) {
-        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     answer.extensions_mut().insert(rejection);
     answer
@@ -112,13 +112,22 @@ pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
 
 /// RFC 6750, section 3: no error code where no credential came. Where only cookies are taken there
 /// is no registered scheme; a 401 has to name one all the same (RFC 9110, section 11.6.1).
-fn challenge(kind: RejectionKind, transports: &Transports) -> Option<&'static str> {
-    match kind {
-        RejectionKind::Forbidden | RejectionKind::CrossSite => None,
-        _ if !transports.bearer => Some("Cookie"),
-        RejectionKind::Missing => Some("Bearer"),
-        RejectionKind::Ambiguous => Some(r#"Bearer error="invalid_request""#),
-        RejectionKind::InsufficientScope => Some(r#"Bearer error="insufficient_scope""#),
-        _ => Some(r#"Bearer error="invalid_token""#),
-    }
+fn challenge(kind: RejectionKind, transports: &Transports) -> Option<HeaderValue> {
+    let challenge = match kind {
+        RejectionKind::Forbidden | RejectionKind::CrossSite => return None,
+        // Scripts of a page have to see it, too: the session is good, and its user is to log in.
+        RejectionKind::InsufficientUserAuthentication { max_age } => {
+            let scheme = if transports.bearer { "Bearer" } else { "Cookie" };
+            let error = "insufficient_user_authentication";
+            let max_age = max_age.as_secs();
+            let challenge = format!(r#"{scheme} error="{error}", max_age="{max_age}""#);
+            return HeaderValue::try_from(challenge).ok();
+        }
+        _ if !transports.bearer => "Cookie",
+        RejectionKind::Missing => "Bearer",
+        RejectionKind::Ambiguous => r#"Bearer error="invalid_request""#,
+        RejectionKind::InsufficientScope => r#"Bearer error="insufficient_scope""#,
+        _ => r#"Bearer error="invalid_token""#,
+    };
+    Some(HeaderValue::from_static(challenge))
 }

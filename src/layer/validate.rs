@@ -14,6 +14,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::future::AnswerOr;
+use super::require::Check;
 use super::respond::{self, Respond, WithBody};
 use crate::clock::Timestamp;
 use crate::error::{Rejection, RejectionKind};
@@ -37,19 +38,12 @@ use crate::transport::{Credential, Place, append_cookie};
 /// # }
 /// ```
 pub struct ValidateLayer<C, T = WithBody> {
-    sessions: Sessions<C>,
+    pub(super) sessions: Sessions<C>,
     optional: bool,
     /// Whether the guard stands around it, so that it need not check where a cookie comes from.
     guarded: bool,
-    checks: Arc<[Check<C>]>,
+    pub(super) checks: Arc<[Check<C>]>,
     respond: T,
-}
-
-type Passes<C> = dyn Fn(&Session<C>) -> bool + Send + Sync;
-
-struct Check<C> {
-    passes: Arc<Passes<C>>,
-    otherwise: RejectionKind,
 }
 
 impl<C: SessionClaims> ValidateLayer<C> {
@@ -67,21 +61,6 @@ impl<C, T> ValidateLayer<C, T> {
         self
     }
 
-    /// Requires `check` of a session; otherwise 403.
-    #[must_use]
-    pub fn authorize(self, check: impl Fn(&Session<C>) -> bool + Send + Sync + 'static) -> Self {
-        self.check(check, RejectionKind::Forbidden)
-    }
-
-    /// Requires a scope of a session; otherwise 403 with `insufficient_scope` (RFC 6750, section
-    /// 3.1).
-    #[must_use]
-    pub fn require_scope(self, scope: impl Into<String>) -> Self {
-        let scope = scope.into();
-        let has_scope = move |session: &Session<C>| session.scopes().any(|held| held == scope);
-        self.check(has_scope, RejectionKind::InsufficientScope)
-    }
-
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> ValidateLayer<C, U> {
@@ -91,16 +70,6 @@ impl<C, T> ValidateLayer<C, T> {
 
     pub(super) fn guarded(mut self) -> Self {
         self.guarded = true;
-        self
-    }
-
-    fn check(
-        mut self,
-        passes: impl Fn(&Session<C>) -> bool + Send + Sync + 'static,
-        otherwise: RejectionKind,
-    ) -> Self {
-        let check = Check { passes: Arc::new(passes), otherwise };
-        self.checks = self.checks.iter().cloned().chain([check]).collect();
         self
     }
 }
@@ -138,8 +107,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
     fn refusal(&self, presented: &Presented<C>) -> Option<Rejection> {
         match &presented.session {
             Ok(session) => {
-                let failed = self.checks.iter().find(|check| !(check.passes)(session));
-                failed.map(|check| check.otherwise.into())
+                self.checks.iter().find_map(|check| check.refusal(session)).map(Rejection::from)
             }
             Err(rejection) => (!self.optional).then(|| rejection.clone()),
         }
@@ -301,12 +269,6 @@ where
             response = answering.finish(response);
         }
         Poll::Ready(Ok(response))
-    }
-}
-
-impl<C> Clone for Check<C> {
-    fn clone(&self) -> Self {
-        Self { passes: self.passes.clone(), otherwise: self.otherwise }
     }
 }
 

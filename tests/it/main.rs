@@ -9,6 +9,7 @@ mod extractors;
 mod issuing;
 mod jwks;
 mod layers;
+mod login_age;
 mod odd_wiring;
 mod policy;
 mod readiness;

@@ -1,0 +1,74 @@
+//! What a [`ValidateLayer`] requires of a session, beyond that it is valid.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::validate::ValidateLayer;
+use crate::error::RejectionKind;
+use crate::session::Session;
+
+impl<C, T> ValidateLayer<C, T> {
+    /// Requires `check` of a session; otherwise 403.
+    #[must_use]
+    pub fn authorize(self, check: impl Fn(&Session<C>) -> bool + Send + Sync + 'static) -> Self {
+        self.check(check, RejectionKind::Forbidden)
+    }
+
+    /// Requires a scope of a session; otherwise 403 with `insufficient_scope` (RFC 6750, section
+    /// 3.1).
+    #[must_use]
+    pub fn require_scope(self, scope: impl Into<String>) -> Self {
+        let scope = scope.into();
+        let has_scope = move |session: &Session<C>| session.scopes().any(|held| held == scope);
+        self.check(has_scope, RejectionKind::InsufficientScope)
+    }
+
+    /// Requires that the user has logged in no longer than `max_age` ago, the ring's clock skew
+    /// aside; otherwise 401 with `insufficient_user_authentication` and the `max_age` in whole
+    /// seconds (RFC 9470, section 3). The session itself goes on, with its cookie.
+    ///
+    /// For what a stolen session should not do: a new password, a payment. Renewals don't count:
+    /// they keep the time of the login.
+    #[must_use]
+    pub fn max_auth_age(self, max_age: Duration) -> Self
+    where
+        C: 'static,
+    {
+        let sessions = self.sessions.clone();
+        let is_recent = move |session: &Session<C>| {
+            let allowed = max_age.saturating_add(sessions.keys().policy().clock_skew);
+            sessions.now() - session.authenticated_at() <= allowed
+        };
+        self.check(is_recent, RejectionKind::InsufficientUserAuthentication { max_age })
+    }
+
+    fn check(
+        mut self,
+        passes: impl Fn(&Session<C>) -> bool + Send + Sync + 'static,
+        otherwise: RejectionKind,
+    ) -> Self {
+        let check = Check { passes: Arc::new(passes), otherwise };
+        self.checks = self.checks.iter().cloned().chain([check]).collect();
+        self
+    }
+}
+
+type Passes<C> = dyn Fn(&Session<C>) -> bool + Send + Sync;
+
+/// One requirement, and what a session that fails it is told.
+pub(super) struct Check<C> {
+    passes: Arc<Passes<C>>,
+    otherwise: RejectionKind,
+}
+
+impl<C> Check<C> {
+    pub(super) fn refusal(&self, session: &Session<C>) -> Option<RejectionKind> {
+        (!(self.passes)(session)).then_some(self.otherwise)
+    }
+}
+
+impl<C> Clone for Check<C> {
+    fn clone(&self) -> Self {
+        Self { passes: self.passes.clone(), otherwise: self.otherwise }
+    }
+}
