@@ -22,7 +22,7 @@ use crate::keys::KeyRing;
 use crate::keys::algorithm;
 use crate::session::Session;
 use crate::token::{self, Policy, TokenClaims};
-use crate::transport::{CookieTransport, Transports};
+use crate::transport::{CookieTransport, Transports, WebSocketProtocol};
 use foreign::ForeignTokens;
 
 /// What an application's claims have to be: written and read by serde, and shared by threads.
@@ -312,13 +312,26 @@ impl<C: SessionClaims> SessionsBuilder<C> {
     /// Carries sessions in this cookie, and leaves the `Authorization` header alone.
     #[cfg(feature = "cookie")]
     pub fn cookie_only(mut self, cookie: CookieTransport) -> Self {
-        self.transports = Transports { bearer: false, cookie: Some(cookie) };
+        self.transports.bearer = false;
+        self.transports.cookie = Some(cookie);
         self
     }
 
     /// Carries sessions as bearer tokens in the `Authorization` header, and leaves cookies alone.
     pub fn bearer_only(mut self) -> Self {
-        self.transports = Transports { bearer: true, cookie: None };
+        self.transports.bearer = true;
+        self.transports.cookie = None;
+        self
+    }
+
+    /// Accepts a bearer token also as `name.<token>` among the protocols that a WebSocket's opening
+    /// request offers (RFC 6455, section 1.9), for scripts in browsers, which can set no other
+    /// header: `new WebSocket(url, ["chat", "session." + token])`. Handlers don't see it among the
+    /// protocols; agree to another one, as browsers want it. Default: not accepted.
+    ///
+    /// A token never comes in a URL, which logs and histories keep.
+    pub fn web_socket_protocol(mut self, name: &str) -> Self {
+        self.transports.web_socket = Some(WebSocketProtocol::new(name));
         self
     }
 
@@ -360,6 +373,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             return Err(BuildError::invalid("max_token_bytes", self.max_token_bytes, mend));
         }
         let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;
+        let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
         let policy = Policy {
             issuer: self.issuer.into(),
             audience: self.audience.into(),
@@ -375,7 +389,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             keys: self.keys,
             idle_lifetime: self.idle_lifetime,
             absolute_lifetime: self.absolute_lifetime,
-            transports: Transports { cookie, ..self.transports },
+            transports: Transports { cookie, web_socket, ..self.transports },
             claims: PhantomData,
         })))
     }

@@ -28,8 +28,9 @@ impl<S, T> Guard<S, T> {
     fn check<B>(&self, request: Request<B>) -> Option<Request<B>> {
         let Some(cookie) = &self.transports.cookie else { return Some(request) };
         let has_cookie = match self.transports.read(request.headers()) {
-            Ok(Some(Credential { place: Place::Bearer, .. })) => return Some(request),
-            Ok(credential) => credential.is_some(),
+            Ok(None) => false,
+            Ok(Some(Credential { place: Place::Cookie, .. })) => true,
+            Ok(Some(_)) => return Some(request),
             // Ambiguous: a cookie may be among them.
             Err(_) => true,
         };

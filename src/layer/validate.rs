@@ -207,6 +207,9 @@ where
             return ResponseFuture { future, answering: None };
         }
         let answering = presented.session.is_err().then(answering);
+        if let Some(protocol) = &layer.sessions.transports().web_socket {
+            protocol.remove(request.headers_mut());
+        }
         request.extensions_mut().insert(presented);
         ResponseFuture { future: AnswerOr::inner(self.inner.call(request)), answering }
     }

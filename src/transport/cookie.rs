@@ -7,6 +7,7 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Request};
 
 use super::cross_site::CrossSiteCheck;
+use super::is_token;
 use crate::error::{BuildError, IssueError, RejectionKind};
 
 /// The cookie that carries a session, and the guard that comes with it.
@@ -93,9 +94,7 @@ impl CookieTransport {
 
     /// Checks the settings.
     pub(crate) fn build(mut self) -> Result<Self, BuildError> {
-        let is_token =
-            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        let mend = if self.name.is_empty() || !self.name.bytes().all(is_token) {
+        let mend = if !is_token(&self.name) {
             "use letters, digits and - _ ."
         } else if self.secure && !self.name.starts_with("__Host-") {
             "begin it with `__Host-`, which makes browsers refuse it from other hosts"

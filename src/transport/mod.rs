@@ -1,10 +1,11 @@
-//! How a token travels: in the `Authorization` header or in a cookie.
+//! How a token travels: in the `Authorization` header, in a cookie, or to a WebSocket.
 
 mod bearer;
 #[cfg_attr(not(feature = "cookie"), path = "no_cookie.rs")]
 mod cookie;
 #[cfg(feature = "cookie")]
 mod cross_site;
+mod web_socket;
 
 use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
@@ -15,12 +16,14 @@ use crate::error::{IssueError, RejectionKind};
 pub use cookie::CookieTransport;
 #[cfg(not(feature = "cookie"))]
 pub(crate) use cookie::CookieTransport;
+pub(crate) use web_socket::WebSocketProtocol;
 
 /// The transports of an application's sessions.
 #[derive(Clone, Debug)]
 pub(crate) struct Transports {
     pub(crate) bearer: bool,
     pub(crate) cookie: Option<CookieTransport>,
+    pub(crate) web_socket: Option<WebSocketProtocol>,
 }
 
 impl Default for Transports {
@@ -31,6 +34,7 @@ impl Default for Transports {
             cookie: Some(CookieTransport::new()),
             #[cfg(not(feature = "cookie"))]
             cookie: None,
+            web_socket: None,
         }
     }
 }
@@ -47,6 +51,7 @@ pub(crate) struct Credential<'r> {
 pub(crate) enum Place {
     Bearer,
     Cookie,
+    WebSocketProtocol,
 }
 
 impl Transports {
@@ -59,11 +64,18 @@ impl Transports {
         headers: &'r HeaderMap,
     ) -> Result<Option<Credential<'r>>, RejectionKind> {
         let bearer = if self.bearer { bearer::read(headers)? } else { None };
-        match (bearer, self.read_cookie(headers)?) {
-            (Some(_), Some(_)) => Err(RejectionKind::Ambiguous),
-            (Some(token), None) => Ok(Some(Credential { token, place: Place::Bearer })),
-            (None, Some(token)) => Ok(Some(Credential { token, place: Place::Cookie })),
-            (None, None) => Ok(None),
+        let web_socket = self.web_socket.as_ref().map(|protocol| protocol.read(headers));
+        let places = [
+            (bearer, Place::Bearer),
+            (self.read_cookie(headers)?, Place::Cookie),
+            (web_socket.transpose()?.flatten(), Place::WebSocketProtocol),
+        ];
+        let mut found = places
+            .into_iter()
+            .filter_map(|(token, place)| Some(Credential { token: token?, place }));
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(RejectionKind::Ambiguous),
+            (credential, None) => Ok(credential),
         }
     }
 
@@ -103,6 +115,12 @@ impl Transports {
     fn is_ours(&self, field: &HeaderValue) -> bool {
         self.cookie.as_ref().is_some_and(|cookie| cookie.is_set_by(field))
     }
+}
+
+/// Whether it is a token of HTTP's grammar (RFC 9110, section 5.6.2).
+fn is_token(text: &str) -> bool {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_token)
 }
 
 /// Has a response's headers set a cookie, past every cache.

@@ -24,4 +24,5 @@ mod static_keys;
 mod store;
 mod transports;
 mod web;
+mod web_sockets;
 mod wiring_mistakes;
