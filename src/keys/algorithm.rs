@@ -253,27 +253,37 @@ pub(crate) fn derive(
     root: &[u8],
     info: &[&[u8]],
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let length = match specification.primitive {
+        Primitive::Hmac(algorithm) => algorithm.digest_algorithm().output_len(),
+        Primitive::Ed25519 => ED25519_SEED_BYTES,
+        _ => return Err(KeyError::UnsupportedAlgorithm),
+    };
+    let secret = hkdf_sha256(b"tower-jwt-session derived ring 1", root, info, length)
+        .map_err(|_| KeyError::UnsupportedAlgorithm)?;
+    Ok(match specification.primitive {
+        Primitive::Ed25519 => ed25519_pkcs8(&secret),
+        _ => secret,
+    })
+}
+
+/// HKDF-SHA-256 (RFC 5869). Fails only where more than 255 hashes are asked for.
+pub(crate) fn hkdf_sha256(
+    salt: &[u8],
+    secret: &[u8],
+    info: &[&[u8]],
+    length: usize,
+) -> Result<Zeroizing<Vec<u8>>, ring::error::Unspecified> {
     struct Length(usize);
     impl hkdf::KeyType for Length {
         fn len(&self) -> usize {
             self.0
         }
     }
-    let length = match specification.primitive {
-        Primitive::Hmac(algorithm) => algorithm.digest_algorithm().output_len(),
-        Primitive::Ed25519 => ED25519_SEED_BYTES,
-        _ => return Err(KeyError::UnsupportedAlgorithm),
-    };
-    let mut secret = Zeroizing::new(vec![0; length]);
-    hkdf::Salt::new(hkdf::HKDF_SHA256, b"tower-jwt-session derived ring 1")
-        .extract(root)
-        .expand(info, Length(length))
-        .and_then(|output| output.fill(&mut secret))
-        .map_err(|_| KeyError::UnsupportedAlgorithm)?;
-    Ok(match specification.primitive {
-        Primitive::Ed25519 => ed25519_pkcs8(&secret),
-        _ => secret,
-    })
+    let extracted = hkdf::Salt::new(hkdf::HKDF_SHA256, salt).extract(secret);
+    let output = extracted.expand(info, Length(length))?;
+    let mut derived = Zeroizing::new(vec![0; length]);
+    output.fill(&mut derived)?;
+    Ok(derived)
 }
 
 /// An Ed25519 seed as a PKCS#8 document (RFC 8410, section 7).

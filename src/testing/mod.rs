@@ -37,7 +37,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::Algorithm;
 use crate::clock::{Clock, Timestamp};
-use crate::keys::{Key, KeyRing};
+use crate::error::{Rejection, RejectionKind};
+use crate::keys::{Key, KeyRing, algorithm};
+use crate::token::{self, TokenType};
 
 /// A clock that stands still until it is moved. Clones show the same time.
 #[derive(Clone, Debug)]
@@ -116,4 +118,42 @@ pub fn mint(key: &Key, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> S
 pub fn sign(key: &Key, message: &[u8]) -> Vec<u8> {
     let signer = key.signer().expect("a private or shared key");
     signer.sign(message, <[u8]>::to_vec).expect("the system's random generator")
+}
+
+/// Whether `signature` is the key's over `message`: what a token's signature is checked with.
+pub fn verify(key: &Key, message: &[u8], signature: &[u8]) -> bool {
+    key.verifier().verify(message, signature)
+}
+
+/// Takes any compact JWS apart, finds its key and checks its signature, as is done with a token
+/// before its claims are read; its payload, which need not be claims. The header may be untyped.
+///
+/// ```
+/// use tower_jwt_session::testing::{self, ManualClock};
+/// use tower_jwt_session::{Algorithm, KeyRing};
+///
+/// let key = testing::fixed_key(Algorithm::EdDSA);
+/// let header = format!(r#"{{"alg":"EdDSA","kid":"{}"}}"#, key.key_id());
+/// let token = testing::mint(&key, header, "any payload");
+///
+/// let ring = KeyRing::fixed([key])?;
+/// assert_eq!(testing::open(&ring, &token).unwrap(), b"any payload");
+/// assert!(testing::open(&ring, &token[1..]).is_err());
+/// # Ok::<_, tower_jwt_session::BuildError>(())
+/// ```
+///
+/// # Errors
+///
+/// If it is no compact JWS, or not signed by a key of the ring.
+pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
+    let now = ring.now();
+    let keys = ring.keys(now);
+    let (segments, _) = token::authenticate(token.as_bytes(), &keys, &TokenType::Untyped, now)?;
+    URL_SAFE_NO_PAD.decode(segments.payload).map_err(|_| RejectionKind::Malformed.into())
+}
+
+/// HKDF-SHA-256 (RFC 5869), with which a [derived ring](KeyRing::derived) makes its keys; `None` if
+/// more than 255 hashes are asked for.
+pub fn hkdf_sha256(salt: &[u8], secret: &[u8], info: &[u8], length: usize) -> Option<Vec<u8>> {
+    algorithm::hkdf_sha256(salt, secret, &[info], length).ok().map(|derived| derived.to_vec())
 }

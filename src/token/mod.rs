@@ -7,4 +7,6 @@ mod verify;
 
 pub(crate) use encode::{TokenClaims, encode};
 pub(crate) use policy::{Policy, TokenType, subtype};
+#[cfg(feature = "test-util")]
+pub(crate) use verify::authenticate;
 pub(crate) use verify::{Verified, verify};

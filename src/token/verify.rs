@@ -28,11 +28,7 @@ pub(crate) struct Verified<C> {
     pub(crate) claims: C,
 }
 
-/// Verifies `token` at `now`.
-///
-/// SECURITY: the algorithm is the key's. Where the header is not one that the ring's own keys
-/// write, it is parsed to find the key, and its `alg` is only compared. Nothing of the payload is
-/// looked at before the signature is found good, over the bytes as they came.
+/// Verifies `token` at `now`. Nothing of the payload is looked at before the signature is found good.
 pub(crate) fn verify<C: DeserializeOwned>(
     token: &[u8],
     keys: &KeySet,
@@ -42,22 +38,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
     if token.len() > policy.max_token_bytes {
         return Err(RejectionKind::TooLong);
     }
-    let segments = Segments::split(token).ok_or(RejectionKind::Malformed)?;
-    // The encoded headers are those of our own type.
-    let ours = policy.token_type == TokenType::Session;
-    let ring_key = match ours.then(|| keys.by_encoded_header(segments.header)).flatten() {
-        Some(ring_key) => ring_key,
-        None => key_of_header(&Header::parse(segments.header)?, keys, &policy.token_type)?,
-    };
-    if !ring_key.scheduled.verifies(now) {
-        return Err(RejectionKind::UnknownKey);
-    }
-    let mut buffer = [0; MAX_SIGNATURE_BYTES];
-    let signature = segments.signature(&mut buffer).ok_or(RejectionKind::Malformed)?;
-    if !ring_key.key.verifier().verify(segments.signed, signature) {
-        return Err(RejectionKind::BadSignature);
-    }
-
+    let (segments, ring_key) = authenticate(token, keys, &policy.token_type, now)?;
     let payload = decode::text(segments.payload).ok_or(RejectionKind::Malformed)?;
     let (registered, claims) = claims::read(&payload).map_err(|error| match error {
         ReadError::Malformed => RejectionKind::Malformed,
@@ -81,6 +62,35 @@ pub(crate) fn verify<C: DeserializeOwned>(
         key_id: ring_key.key.shared_key_id().clone(),
         claims,
     })
+}
+
+/// Takes a token apart and finds its signature good: all that comes before its claims.
+///
+/// SECURITY: the algorithm is the key's. Where the header is not one that the ring's own keys
+/// write, it is parsed to find the key, and its `alg` is only compared. The signature is over the
+/// bytes as they came.
+pub(crate) fn authenticate<'t, 'k>(
+    token: &'t [u8],
+    keys: &'k KeySet,
+    token_type: &TokenType,
+    now: Timestamp,
+) -> Result<(Segments<'t>, &'k RingKey), RejectionKind> {
+    let segments = Segments::split(token).ok_or(RejectionKind::Malformed)?;
+    // The encoded headers are those of our own type.
+    let ours = *token_type == TokenType::Session;
+    let ring_key = match ours.then(|| keys.by_encoded_header(segments.header)).flatten() {
+        Some(ring_key) => ring_key,
+        None => key_of_header(&Header::parse(segments.header)?, keys, token_type)?,
+    };
+    if !ring_key.scheduled.verifies(now) {
+        return Err(RejectionKind::UnknownKey);
+    }
+    let mut buffer = [0; MAX_SIGNATURE_BYTES];
+    let signature = segments.signature(&mut buffer).ok_or(RejectionKind::Malformed)?;
+    if !ring_key.key.verifier().verify(segments.signed, signature) {
+        return Err(RejectionKind::BadSignature);
+    }
+    Ok((segments, ring_key))
 }
 
 /// Names a token that has no `jti`, by what is signed: an ECDSA signature can be written in two ways.

@@ -1,25 +1,15 @@
-//! Tokens of known attacks, from a file: at the codec, in the `Authorization` header and in the
-//! cookie. Where the file is absent the cases are reported as ignored, and on a CI that names their
-//! place they fail.
+//! Tokens of known attacks, from a file: asked for their verdict in every way.
 
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE, WWW_AUTHENTICATE};
-use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
-use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use conformance::{Verdict, WAYS, count, published, report, verdicts};
 use jsonwebtoken::jwk::Jwk;
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
-use tower::ServiceExt as _;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{Algorithm, Key, KeyRing, Session, Sessions, Timestamp};
-
-const VARIABLE: &str = "CONFORMANCE_VECTORS";
+use tower_jwt_session::{Algorithm, Key, KeyRing, Sessions, Timestamp};
 
 #[derive(Deserialize)]
 struct Samples {
@@ -87,142 +77,40 @@ impl Case {
         }
     }
 
-    fn is_accepted(&self) -> Result<bool, Failed> {
+    fn expected(&self) -> Result<Verdict, Failed> {
         match &*self.expected {
-            "200" => Ok(true),
-            refused if refused.starts_with("401") => Ok(false),
+            "200" => Ok(Verdict::Accepted),
+            refused if refused.starts_with("401") => Ok(Verdict::Refused),
             other => Err(format!("an expectation of another form than was known: {other}").into()),
         }
     }
-}
 
-/// What every way of asking has to agree on.
-fn check(accepted: bool, expected: bool, how: &str) -> Result<(), Failed> {
-    match (accepted, expected) {
-        (true, false) => Err(format!("accepted {how}, and must not be").into()),
-        (false, true) => Err(format!("refused {how}, and must not be").into()),
-        _ => Ok(()),
+    fn run(&self, profile: &Profile) -> Result<(), Failed> {
+        let sessions = profile.sessions()?;
+        verdicts(&sessions, &profile.cookie, self.token()?, self.expected()?)?;
+        count(WAYS);
+        Ok(())
     }
 }
 
-fn at_codec(profile: &Profile, case: &Case) -> Result<(), Failed> {
-    let verdict = profile.sessions()?.validate(case.token()?);
-    check(verdict.is_ok(), case.is_accepted()?, "by the codec")
-}
-
-/// A route under each of the layers: the extractor decides, or the strict layer does.
-fn routers(sessions: &Sessions<()>) -> [(&'static str, Router); 3] {
-    async fn subject(session: Session<()>) -> String {
-        session.subject().to_owned()
-    }
-    async fn maybe(session: Option<Session<()>>) -> StatusCode {
-        session.map_or(StatusCode::UNAUTHORIZED, |_| StatusCode::OK)
-    }
-    [
-        ("layer()", Router::new().route("/", get(subject)).layer(sessions.layer())),
-        ("layer() with an optional session", {
-            Router::new().route("/", get(maybe)).layer(sessions.layer())
-        }),
-        (
-            "validate_layer()",
-            Router::new().route("/", get(subject)).layer(sessions.validate_layer()),
-        ),
-    ]
-}
-
-fn ask(router: Router, name: HeaderName, value: &str) -> Result<Response<Body>, Failed> {
-    let mut request = Request::new(Body::empty());
-    request.headers_mut().insert(name, HeaderValue::from_str(value)?);
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    Ok(runtime.block_on(router.oneshot(request))?)
-}
-
-fn over_http(profile: &Profile, case: &Case) -> Result<(), Failed> {
-    let (sessions, token, accepted) = (profile.sessions()?, case.token()?, case.is_accepted()?);
-    let status = if accepted { StatusCode::OK } else { StatusCode::UNAUTHORIZED };
-    let in_header = (AUTHORIZATION, format!("Bearer {token}"), "Authorization");
-    let in_cookie = (COOKIE, format!("{}={token}", profile.cookie), "a cookie");
-    for (field, value, place) in [in_header, in_cookie] {
-        for (layer, router) in routers(&sessions) {
-            let how = format!("in {place} by {layer}");
-            let response = ask(router, field.clone(), &value)?;
-            check(response.status() == StatusCode::OK, accepted, &how)?;
-            if response.status() != status {
-                return Err(format!("{} {how}, expected {status}", response.status()).into());
-            }
-            let is_optional = layer.contains("optional");
-            let is_anonymous = field == COOKIE && is_optional;
-            if !accepted && !is_anonymous {
-                let challenge = response.headers().get(WWW_AUTHENTICATE);
-                if challenge.is_none_or(|text| text != r#"Bearer error="invalid_token""#) {
-                    return Err(format!("challenge {challenge:?} {how}").into());
-                }
-            }
-            // A cookie that is no good any more is taken away, and no other is touched.
-            let cleared = response.headers().get(SET_COOKIE).is_some_and(|cookie| {
-                let cookie = cookie.to_str().unwrap_or_default();
-                cookie.starts_with(&format!("{}=;", profile.cookie)) && cookie.contains("Max-Age=0")
-            });
-            if cleared != (!accepted && field == COOKIE) {
-                return Err(format!("the cookie is cleared: {cleared}, {how}").into());
-            }
-        }
-    }
-    Ok(())
-}
-
-fn directory() -> PathBuf {
-    std::env::var_os(VARIABLE).map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join("../shared/vectors"),
-        PathBuf::from,
-    )
-}
-
-fn trials() -> Vec<Trial> {
-    let file = directory().join("attack_samples.json");
-    let text = match std::fs::read_to_string(&file) {
-        Ok(text) => text,
-        Err(error) => {
-            let required = std::env::var_os(VARIABLE).is_some()
-                && std::env::var_os("CI").is_some_and(|ci| ci == "true");
-            let reason = format!("{}: {error}; set {VARIABLE} to their directory", file.display());
-            let name = format!("attack samples are absent: {reason}");
-            return vec![
-                Trial::test(name, move || Err(reason.into())).with_ignored_flag(!required),
-            ];
-        }
-    };
-    let Samples { profile, cases } = match serde_json::from_str(&text) {
-        Ok(samples) => samples,
-        Err(error) => {
-            let read = move || Err(format!("{}: {error}", file.display()).into());
-            return vec![Trial::test("attack samples can be read", read)];
-        }
-    };
-    let mut trials = Vec::new();
+fn trials(Samples { profile, cases }: Samples) -> Vec<Trial> {
     let count = cases.len();
-    trials.push(Trial::test("there are attack samples", move || {
-        if count == 0 { Err("the file holds none".into()) } else { Ok(()) }
-    }));
+    let any = move || if count == 0 { Err("the file holds none".into()) } else { Ok(()) };
+    let mut trials = vec![Trial::test("there are attack samples", any)];
     for case in cases {
         if case.request.is_none() {
             let reason = case.note.as_deref().unwrap_or("it has no request");
             let name = format!("{}: not applicable: {reason}", case.id);
-            trials.push(
-                Trial::test(name, || Err("it has no request".into())).with_ignored_flag(true),
-            );
+            let run = || Err("it has no request".into());
+            trials.push(Trial::test(name, run).with_ignored_flag(true));
             continue;
         }
-        for (level, run) in [("codec", at_codec as fn(&_, &_) -> _), ("http", over_http)] {
-            let (profile, case) = (profile.clone(), case.clone());
-            let name = format!("{level}::{}", case.id);
-            trials.push(Trial::test(name, move || run(&profile, &case)));
-        }
+        let profile = profile.clone();
+        trials.push(Trial::test(case.id.clone(), move || case.run(&profile)));
     }
     trials
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    libtest_mimic::run(&arguments, trials()).exit_code()
+    report(published("attack_samples.json", trials), "answers to attack samples")
 }

@@ -1,0 +1,116 @@
+//! Asks for a token's verdict in every way that there is: by the codec, and over http by each of the
+//! layers, in the `Authorization` header and in the cookie.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, SET_COOKIE, WWW_AUTHENTICATE};
+use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use axum::routing::get;
+use libtest_mimic::Failed;
+use tower::ServiceExt as _;
+use tower_jwt_session::{Session, Sessions};
+
+/// What became of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is a session.
+    Accepted,
+    /// It is none.
+    Refused,
+}
+
+/// In how many ways a token is asked for its verdict.
+pub const WAYS: usize = 1 + 2 * 3;
+
+/// Asks in every way and checks each answer to the last header: `expected` has to come out.
+///
+/// # Errors
+///
+/// If another verdict came out, or an answer tells too much or too little.
+pub fn verdicts(
+    sessions: &Sessions<()>,
+    cookie: &str,
+    token: &str,
+    expected: Verdict,
+) -> Result<(), Failed> {
+    let session = sessions.validate(token);
+    check(session.is_ok(), expected, "by the codec")?;
+    let in_header = (AUTHORIZATION, format!("Bearer {token}"));
+    let in_cookie = (COOKIE, format!("{cookie}={token}"));
+    for (field, value) in [in_header, in_cookie] {
+        // What is no header's value can't come by http.
+        let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else { continue };
+        for (layer, router) in routers(sessions) {
+            let how = format!("in {field} by {layer}");
+            let response = ask(router, field.clone(), value.clone())?;
+            check(response.status() == StatusCode::OK, expected, &how)?;
+            check_answer(&response, &field, layer, cookie, expected)
+                .map_err(|error| Failed::from(format!("{error} {how}")))?;
+        }
+    }
+    Ok(())
+}
+
+fn check(accepted: bool, expected: Verdict, how: &str) -> Result<(), Failed> {
+    match (accepted, expected) {
+        (true, Verdict::Refused) => Err(format!("accepted {how}, and must not be").into()),
+        (false, Verdict::Accepted) => Err(format!("refused {how}, and must not be").into()),
+        _ => Ok(()),
+    }
+}
+
+/// A refusal says 401 and no more, and takes a cookie that is no good any more away.
+fn check_answer(
+    response: &Response<Body>,
+    field: &HeaderName,
+    layer: &str,
+    cookie: &str,
+    expected: Verdict,
+) -> Result<(), String> {
+    let refused = expected == Verdict::Refused;
+    let header = |name: &HeaderName| {
+        response.headers().get(name).map(|value| value.to_str().unwrap_or("no text"))
+    };
+    if refused && response.status() != StatusCode::UNAUTHORIZED {
+        return Err(format!("{}", response.status()));
+    }
+    let is_anonymous = field == COOKIE && layer == OPTIONAL;
+    if refused && !is_anonymous {
+        let challenge = header(&WWW_AUTHENTICATE);
+        if challenge != Some(r#"Bearer error="invalid_token""#) {
+            return Err(format!("challenge {challenge:?}"));
+        }
+        if header(&CACHE_CONTROL) != Some("no-store") {
+            return Err("a refusal may be cached".to_owned());
+        }
+    }
+    let cleared = header(&SET_COOKIE)
+        .is_some_and(|set| set.starts_with(&format!("{cookie}=;")) && set.contains("Max-Age=0"));
+    if cleared != (refused && field == COOKIE) {
+        return Err(format!("the cookie is cleared: {cleared}"));
+    }
+    Ok(())
+}
+
+const OPTIONAL: &str = "layer() with an optional session";
+
+/// A route under each of the layers: the extractor decides, or the strict layer does.
+fn routers(sessions: &Sessions<()>) -> [(&'static str, Router); 3] {
+    async fn subject(session: Session<()>) -> String {
+        session.subject().to_owned()
+    }
+    async fn maybe(session: Option<Session<()>>) -> StatusCode {
+        session.map_or(StatusCode::UNAUTHORIZED, |_| StatusCode::OK)
+    }
+    let extracted = Router::new().route("/", get(subject)).layer(sessions.layer());
+    let optional = Router::new().route("/", get(maybe)).layer(sessions.layer());
+    let strict = Router::new().route("/", get(subject)).layer(sessions.validate_layer());
+    [("layer()", extracted), (OPTIONAL, optional), ("validate_layer()", strict)]
+}
+
+fn ask(router: Router, name: HeaderName, value: HeaderValue) -> Result<Response<Body>, Failed> {
+    let mut request = Request::new(Body::empty());
+    request.headers_mut().insert(name, value);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    Ok(runtime.block_on(router.oneshot(request))?)
+}

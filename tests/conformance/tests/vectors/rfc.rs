@@ -1,0 +1,86 @@
+//! The tokens of RFC 7515, appendix A, and RFC 8037, appendix A.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use conformance::{count, published};
+use jsonwebtoken::jwk::Jwk;
+use libtest_mimic::{Failed, Trial};
+use serde::Deserialize;
+use serde_json::Value;
+use tower_jwt_session::testing::{ManualClock, fixed_ring, open, sign, verify};
+use tower_jwt_session::{Key, KeyError};
+
+#[derive(Deserialize)]
+struct Vector {
+    id: String,
+    valid: bool,
+    alg: Option<Value>,
+    #[serde(default)]
+    jwk: Value,
+    #[serde(default)]
+    private_jwk: Value,
+    compact: Option<String>,
+    /// A JWS in the JSON serialisation.
+    serialized: Option<Value>,
+    thumbprint_sha256: Option<String>,
+}
+
+pub(crate) fn trials() -> Vec<Trial> {
+    published("rfc/jws_vectors.json", |vectors: Vec<Vector>| {
+        let trial = |vector: Vector| Trial::test(vector.id.clone(), move || vector.run());
+        vectors.into_iter().map(trial).collect()
+    })
+}
+
+impl Vector {
+    fn run(&self) -> Result<(), Failed> {
+        count(1);
+        let text = match (&self.compact, &self.serialized) {
+            (Some(compact), _) => compact.clone(),
+            (_, Some(serialized)) => serialized.to_string(),
+            _ => return Err("a vector of another form than was known".into()),
+        };
+        // None of them names its key, so that as a whole none is good here.
+        if open(&fixed_ring(ManualClock::default()), &text).is_ok() {
+            return Err("a token that names no key was taken".into());
+        }
+        if !self.valid {
+            return Ok(());
+        }
+        if self.id == "rfc7515-A4-ES512" {
+            // P-521, which the `ring` crate does not have: an algorithm that is not offered.
+            let jwk = Jwk::deserialize(self.with_algorithm(&self.jwk))?;
+            let refused = matches!(Key::from_jwk(&jwk), Err(KeyError::UnsupportedAlgorithm));
+            return if refused { Ok(()) } else { Err("a key of P-521 was taken".into()) };
+        }
+        let (signed, signature) = text.rsplit_once('.').ok_or("no signature")?;
+        let signature = URL_SAFE_NO_PAD.decode(signature)?;
+        let check = |key: &Key| {
+            let is_good = verify(key, signed.as_bytes(), &signature)
+                && !verify(key, &signed.as_bytes()[1..], &signature);
+            if is_good { Ok(()) } else { Err(Failed::from("the signature is not the key's")) }
+        };
+        if self.jwk["kty"] != "oct" {
+            let key = Key::from_jwk(&Jwk::deserialize(self.with_algorithm(&self.jwk))?)?;
+            check(&key)?;
+            if self.thumbprint_sha256.as_ref().is_some_and(|print| print != key.key_id()) {
+                return Err(format!("thumbprint {}", key.key_id()).into());
+            }
+        }
+        let private = if self.private_jwk.is_null() { &self.jwk } else { &self.private_jwk };
+        let key = Key::from_private_jwk(&self.with_algorithm(private).to_string())?;
+        check(&key)?;
+        let is_random = self.alg.as_ref().is_some_and(|alg| alg == "ES256");
+        if is_random != (sign(&key, signed.as_bytes()) != signature) {
+            return Err("signed otherwise".into());
+        }
+        Ok(())
+    }
+
+    /// The RFCs' keys leave it to the token to name the algorithm; here it is the key's.
+    fn with_algorithm(&self, jwk: &Value) -> Value {
+        let mut jwk = jwk.clone();
+        jwk["alg"] = self.alg.clone().unwrap_or_default();
+        jwk
+    }
+}
