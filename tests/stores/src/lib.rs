@@ -9,10 +9,11 @@
 #[path = "../../it/store/contract.rs"]
 mod contract;
 pub mod postgres;
-pub mod process;
 pub mod redis;
 mod rings;
 mod scenarios;
+#[path = "../../../examples/cluster/server/mod.rs"]
+mod server;
 
 use std::future::Future;
 use std::sync::Arc;

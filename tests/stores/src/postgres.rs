@@ -1,10 +1,9 @@
 //! PostgreSQL.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -12,40 +11,22 @@ use tokio::sync::Barrier;
 use tower_jwt_session::store::{Entry, Insertion, PostgresStore, Store};
 
 use crate::contract::{content, entry, held, insert};
-use crate::process::{self, Place, Server};
 use crate::scenarios::{assert_hidden, eventually};
+use crate::server::{self, Server, ServerKind};
 use crate::{Backend, Test, block_on};
 
 /// A cluster with a password.
 pub struct Postgres {
-    // Ended before its directory is removed.
     server: Server,
-    place: Place,
-    port: u16,
     databases: AtomicUsize,
 }
 
 impl Postgres {
-    fn serve(place: &Place, port: u16) -> Server {
-        let port = port.to_string();
-        let arguments = [
-            ["-D", "data"],
-            ["-p", &port],
-            ["-c", "listen_addresses=127.0.0.1"],
-            ["-c", "unix_socket_directories="],
-            ["-c", "max_connections=200"],
-            ["-c", "shared_buffers=16MB"],
-            ["-c", "fsync=off"],
-        ];
-        // Kills the server's children too, and cleans nothing up.
-        place.serve("QUIT", &program("postgres").expect("is installed"), arguments.as_flattened())
-    }
-
     fn options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
-            .port(self.port)
-            .username("app")
+            .port(self.server.port())
+            .username("postgres")
             .password(Self::PASSWORD)
             .database(database)
     }
@@ -70,31 +51,6 @@ impl Postgres {
         let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
         query.fetch_one(&self.pool(database)).await.expect("the server answers")
     }
-
-    async fn ready(&self) {
-        let began = Instant::now();
-        while let Err(error) = self.pool("postgres").acquire().await {
-            let log = self.place.log();
-            assert!(began.elapsed() < Duration::from_secs(20), "{error:?}\n{log}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-}
-
-/// A program beside `initdb`, which is not always in the path.
-fn program(name: &str) -> Option<PathBuf> {
-    let initdb = process::find("initdb")?.canonicalize().ok()?;
-    let program = initdb.with_file_name(name);
-    program.is_file().then_some(program)
-}
-
-/// Whom the server runs as: it refuses to be root.
-fn user() -> Result<Option<(u32, u32)>, String> {
-    if !process::is_root() {
-        return Ok(None);
-    }
-    let user = process::user(&["postgres", "nobody"]);
-    user.map(Some).ok_or_else(|| "needs a user that is not root, postgres or nobody".to_owned())
 }
 
 impl Backend for Postgres {
@@ -102,27 +58,12 @@ impl Backend for Postgres {
     const PASSWORD: &'static str = "correct-horse-battery-staple";
 
     fn installed() -> Result<(), String> {
-        program("postgres").ok_or_else(|| "needs PostgreSQL: postgres and initdb".to_owned())?;
-        user().map(drop)
+        server::installed(ServerKind::Postgres)
     }
 
     async fn start() -> Self {
-        let place = Place::new(user().expect("a user"));
-        let password = place.write("password", Self::PASSWORD);
-        let made = place
-            .command(program("initdb").expect("is installed"))
-            .args(["-D", "data", "-U", "app", "--auth=scram-sha-256", "--no-sync"])
-            .args(["--encoding=UTF8", "--locale=C"])
-            .arg("--pwfile")
-            .arg(password)
-            .output()
-            .expect("initdb starts");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        let port = process::free_port();
-        let server = Self::serve(&place, port);
-        let postgres = Self { server, place, port, databases: AtomicUsize::new(1) };
-        postgres.ready().await;
-        postgres
+        let server = Server::start(ServerKind::Postgres, Self::PASSWORD).await.expect("starts");
+        Self { server, databases: AtomicUsize::new(1) }
     }
 
     fn kill(&mut self) {
@@ -130,8 +71,7 @@ impl Backend for Postgres {
     }
 
     async fn restart(&mut self) {
-        self.server = Self::serve(&self.place, self.port);
-        self.ready().await;
+        self.server.restart().await.expect("starts again");
     }
 
     async fn database(&self) -> String {

@@ -13,46 +13,19 @@ use tokio::sync::Notify;
 use tower_jwt_session::store::{Entry, Insertion, RedisStore, Store};
 
 use crate::contract::{content, entry, held, insert};
-use crate::process::{self, Place, Server};
 use crate::scenarios::assert_hidden;
+use crate::server::{self, Server, ServerKind};
 use crate::{Backend, Test, block_on};
 
 /// A server with a password, which syncs each write.
 pub struct Redis {
-    // Ended before its directory is removed.
     server: Server,
-    place: Place,
-    port: u16,
     databases: AtomicUsize,
 }
 
 impl Redis {
-    fn serve(place: &Place, port: u16) -> Server {
-        let program = program().expect("is installed");
-        let port = port.to_string();
-        let arguments = [
-            ["--bind", "127.0.0.1"],
-            ["--port", &port],
-            ["--requirepass", Self::PASSWORD],
-            ["--databases", "1000"],
-            ["--save", ""],
-            ["--appendonly", "yes"],
-            ["--appendfsync", "always"],
-        ];
-        place.serve("KILL", &program, arguments.as_flattened())
-    }
-
     fn url(&self, database: &str) -> String {
-        format!("redis://:{}@127.0.0.1:{}/{database}", Self::PASSWORD, self.port)
-    }
-
-    async fn ready(&self) {
-        let began = Instant::now();
-        while let Err(error) = RedisStore::connect(&self.url("0")).await {
-            let log = self.place.log();
-            assert!(began.elapsed() < Duration::from_secs(20), "{error:?}\n{log}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        format!("{}/{database}", self.server.url())
     }
 
     /// Sends a command beside the store.
@@ -77,25 +50,17 @@ impl Redis {
     }
 }
 
-fn program() -> Option<std::path::PathBuf> {
-    ["redis-server", "valkey-server"].into_iter().find_map(process::find)
-}
-
 impl Backend for Redis {
     type Store = RedisStore;
     const PASSWORD: &'static str = "correct-horse-battery-staple";
 
     fn installed() -> Result<(), String> {
-        let missing = || "needs redis-server or valkey-server".to_owned();
-        program().map(drop).ok_or_else(missing)
+        server::installed(ServerKind::Redis)
     }
 
     async fn start() -> Self {
-        let (place, port) = (Place::new(None), process::free_port());
-        let server = Self::serve(&place, port);
-        let redis = Self { server, place, port, databases: AtomicUsize::new(1) };
-        redis.ready().await;
-        redis
+        let server = Server::start(ServerKind::Redis, Self::PASSWORD).await.expect("starts");
+        Self { server, databases: AtomicUsize::new(1) }
     }
 
     fn kill(&mut self) {
@@ -103,8 +68,7 @@ impl Backend for Redis {
     }
 
     async fn restart(&mut self) {
-        self.server = Self::serve(&self.place, self.port);
-        self.ready().await;
+        self.server.restart().await.expect("starts again");
     }
 
     async fn database(&self) -> String {
@@ -229,9 +193,9 @@ async fn a_key_of_another_type_is_told(server: &Redis) {
 }
 
 async fn an_error_of_the_url_hides_the_password(server: &Redis) {
-    let port = server.port;
+    let port = server.server.port();
     let password = Redis::PASSWORD;
-    let unused = process::free_port();
+    let unused = server::free_port().expect("a free port");
     for url in [
         String::new(),
         password.to_owned(),
@@ -267,7 +231,7 @@ async fn a_client_of_ones_own_connects(server: &Redis) {
     let store = RedisStore::with_client(client).await.expect("connects");
     assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
     let printed = format!("{store:?}");
-    assert!(printed.contains(&server.port.to_string()), "{printed}");
+    assert!(printed.contains(&server.server.port().to_string()), "{printed}");
 }
 
 /// Makes a user, and opens a store as that user.
@@ -278,7 +242,7 @@ async fn open_as(server: &Redis, user: &str, rights: &str) -> RedisStore {
         acl.arg(right);
     }
     let _: () = server.send("0", &acl).await;
-    let url = format!("redis://{user}:{}@127.0.0.1:{}", Redis::PASSWORD, server.port);
+    let url = format!("redis://{user}:{}@127.0.0.1:{}", Redis::PASSWORD, server.server.port());
     RedisStore::connect(&url).await.expect("connects")
 }
 
@@ -326,7 +290,7 @@ async fn dead_connections_are_made_anew(_: &Redis) {
 async fn a_silent_connection_is_given_up(server: &Redis) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let (target, silence) = (server.port, Arc::new(Notify::new()));
+    let (target, silence) = (server.server.port(), Arc::new(Notify::new()));
     let silenced = Arc::clone(&silence);
     tokio::spawn(async move {
         while let Ok((mut inner, _)) = listener.accept().await {
