@@ -5,4 +5,4 @@ mod published;
 mod verdict;
 
 pub use published::{count, published, read, report};
-pub use verdict::{Verdict, WAYS, verdicts};
+pub use verdict::{Service, Verdict, WAYS};

@@ -7,6 +7,7 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, SET_COOKIE, WWW_A
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use axum::routing::get;
 use libtest_mimic::Failed;
+use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 use tower_jwt_session::{Session, Sessions};
 
@@ -20,35 +21,53 @@ pub enum Verdict {
 }
 
 /// In how many ways a token is asked for its verdict.
-pub const WAYS: usize = 1 + 2 * 3;
+pub const WAYS: usize = 2 + 2 * 3;
 
-/// Asks in every way and checks each answer to the last header: `expected` has to come out.
-///
-/// # Errors
-///
-/// If another verdict came out, or an answer tells too much or too little.
-pub fn verdicts(
-    sessions: &Sessions<()>,
-    cookie: &str,
-    token: &str,
-    expected: Verdict,
-) -> Result<(), Failed> {
-    let session = sessions.validate(token);
-    check(session.is_ok(), expected, "by the codec")?;
-    let in_header = (AUTHORIZATION, format!("Bearer {token}"));
-    let in_cookie = (COOKIE, format!("{cookie}={token}"));
-    for (field, value) in [in_header, in_cookie] {
-        // What is no header's value can't come by http.
-        let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) else { continue };
-        for (layer, router) in routers(sessions) {
-            let how = format!("in {field} by {layer}");
-            let response = ask(router, field.clone(), value.clone())?;
-            check(response.status() == StatusCode::OK, expected, &how)?;
-            check_answer(&response, &field, layer, cookie, expected)
-                .map_err(|error| Failed::from(format!("{error} {how}")))?;
-        }
+/// A service that is asked what a token is to it: by the codec, and over http by each of the layers,
+/// in the `Authorization` header and in the cookie.
+pub struct Service {
+    sessions: Sessions<()>,
+    cookie: String,
+    routers: [(&'static str, Router); 3],
+    runtime: Runtime,
+}
+
+impl Service {
+    /// Of these sessions, which have a cookie of this name.
+    pub fn new(sessions: Sessions<()>, cookie: impl Into<String>) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        Self { routers: routers(&sessions), sessions, cookie: cookie.into(), runtime }
     }
-    Ok(())
+
+    /// Asks in every way and checks each answer to the last header: `expected` has to come out.
+    ///
+    /// # Errors
+    ///
+    /// If another verdict came out, or an answer tells too much or too little.
+    pub fn check(&self, token: &str, expected: Verdict) -> Result<(), Failed> {
+        // What was said once is said again.
+        for time in ["first", "again"] {
+            check(
+                self.sessions.validate(token).is_ok(),
+                expected,
+                &format!("by the codec, {time}"),
+            )?;
+        }
+        let in_header = (AUTHORIZATION, format!("Bearer {token}"));
+        let in_cookie = (COOKIE, format!("{}={token}", self.cookie));
+        for (field, value) in [in_header, in_cookie] {
+            for (layer, router) in &self.routers {
+                let how = format!("in {field} by {layer}");
+                let mut request = Request::new(Body::empty());
+                request.headers_mut().insert(&field, HeaderValue::from_bytes(value.as_bytes())?);
+                let response = self.runtime.block_on(router.clone().oneshot(request))?;
+                check(response.status() == StatusCode::OK, expected, &how)?;
+                check_answer(&response, &field, layer, &self.cookie, expected)
+                    .map_err(|error| Failed::from(format!("{error} {how}")))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn check(accepted: bool, expected: Verdict, how: &str) -> Result<(), Failed> {
@@ -106,11 +125,4 @@ fn routers(sessions: &Sessions<()>) -> [(&'static str, Router); 3] {
     let optional = Router::new().route("/", get(maybe)).layer(sessions.layer());
     let strict = Router::new().route("/", get(subject)).layer(sessions.validate_layer());
     [("layer()", extracted), (OPTIONAL, optional), ("validate_layer()", strict)]
-}
-
-fn ask(router: Router, name: HeaderName, value: HeaderValue) -> Result<Response<Body>, Failed> {
-    let mut request = Request::new(Body::empty());
-    request.headers_mut().insert(name, value);
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    Ok(runtime.block_on(router.oneshot(request))?)
 }

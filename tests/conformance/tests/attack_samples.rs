@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use conformance::{Verdict, WAYS, count, published, report, verdicts};
+use conformance::{Service, Verdict, WAYS, count, published, report};
 use jsonwebtoken::jwk::Jwk;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
@@ -86,8 +86,8 @@ impl Case {
     }
 
     fn run(&self, profile: &Profile) -> Result<(), Failed> {
-        let sessions = profile.sessions()?;
-        verdicts(&sessions, &profile.cookie, self.token()?, self.expected()?)?;
+        let service = Service::new(profile.sessions()?, &*profile.cookie);
+        service.check(self.token()?, self.expected()?)?;
         count(WAYS);
         Ok(())
     }

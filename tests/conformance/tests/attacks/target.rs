@@ -1,0 +1,119 @@
+//! What is attacked: a service with a ring of one algorithm's key, and beside it two others.
+
+use conformance::{Service, Verdict};
+use serde_json::{Value, json};
+use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Sessions};
+
+pub(crate) const ALGORITHMS: [Algorithm; 12] = [
+    Algorithm::HS256,
+    Algorithm::HS384,
+    Algorithm::HS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::EdDSA,
+];
+
+/// The time of the service's clock.
+pub(crate) const NOW: i64 = 1_800_000_000;
+
+/// A token, and what has to become of it.
+pub(crate) struct Attack {
+    pub(crate) name: String,
+    pub(crate) token: String,
+    pub(crate) expected: Verdict,
+}
+
+pub(crate) struct Target {
+    pub(crate) key: Key,
+    pub(crate) service: Service,
+    /// Another key of the ring, of another algorithm.
+    pub(crate) other: Key,
+}
+
+impl Target {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
+        let key = fixed_key(algorithm);
+        // One that is shared beside those that are public, and the other way round.
+        let is_shared = key.to_jwk().is_none();
+        let other =
+            if is_shared { fixed_key(Algorithm::EdDSA) } else { fixed_key(Algorithm::HS512) };
+        let third = fixed_key(Algorithm::ES256).with_key_id("third");
+        let clock = ManualClock::default();
+        let ring = KeyRing::fixed_with_clock([key.clone(), other.clone(), third], clock);
+        let sessions = Sessions::builder(ring.expect("a ring"), "https://issuer.test", "app");
+        let service = Service::new(sessions.build().expect("good settings"), "__Host-session");
+        Self { key, service, other }
+    }
+
+    /// The header that the key's tokens have.
+    pub(crate) fn header(&self) -> Value {
+        let alg = format!("{:?}", self.key.algorithm());
+        json!({ "alg": alg, "typ": "session+jwt", "kid": self.key.key_id() })
+    }
+
+    /// A payload that passes.
+    pub(crate) fn payload(&self) -> Value {
+        json!({
+            "iss": "https://issuer.test", "sub": "alice", "aud": "app", "jti": "token-1",
+            "iat": NOW - 10, "exp": NOW + 890, "sid": "session-1", "auth_time": NOW - 10,
+        })
+    }
+
+    /// Signs any header and payload as they are.
+    pub(crate) fn signed(&self, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
+        mint(&self.key, header, payload)
+    }
+
+    /// A good token, but for this header.
+    pub(crate) fn headed(&self, header: impl AsRef<[u8]>) -> String {
+        self.signed(header, self.payload().to_string())
+    }
+
+    /// A good token, but for this payload.
+    pub(crate) fn claiming(&self, payload: impl AsRef<[u8]>) -> String {
+        self.signed(self.header().to_string(), payload)
+    }
+
+    /// A good token, but for a member of its header, as JSON text.
+    pub(crate) fn headed_with(&self, name: &str, value: &str) -> String {
+        self.headed(with(&self.header(), name, value))
+    }
+
+    /// A good token, but for a claim, as JSON text.
+    pub(crate) fn claiming_with(&self, name: &str, value: &str) -> String {
+        self.claiming(with(&self.payload(), name, value))
+    }
+
+    /// A good token.
+    pub(crate) fn good(&self) -> String {
+        self.headed(self.header().to_string())
+    }
+}
+
+/// An object's text with one member replaced by this text, or added.
+pub(crate) fn with(object: &Value, name: &str, value: &str) -> String {
+    let rest = without(object, name);
+    format!("{},\"{name}\":{value}}}", &rest[..rest.len() - 1])
+}
+
+/// An object's text without a member.
+pub(crate) fn without(object: &Value, name: &str) -> String {
+    let mut object = object.clone();
+    object.as_object_mut().expect("an object").remove(name);
+    object.to_string()
+}
+
+pub(crate) fn good(name: impl Into<String>, token: String) -> Attack {
+    Attack { name: name.into(), token, expected: Verdict::Accepted }
+}
+
+pub(crate) fn bad(name: impl Into<String>, token: String) -> Attack {
+    Attack { name: name.into(), token, expected: Verdict::Refused }
+}
