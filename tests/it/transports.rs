@@ -211,6 +211,42 @@ async fn a_token_in_the_query_or_in_another_header_is_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_may_say_of_user_and_path_is_nothing() {
+    let sessions = sessions(&ManualClock::default());
+    let greet = async |session: Session<User>| session.subject().to_owned();
+    let open = Router::new().route("/open", on_get(async || "open"));
+    let app = Router::new()
+        .route("/", on_get(greet))
+        .layer(sessions.validate_layer())
+        .merge(open)
+        .layer(sessions.layer());
+    let token = token(&sessions);
+    for name in [
+        "x-forwarded-user",
+        "x-remote-user",
+        "remote-user",
+        "x-user-id",
+        "x-auth-request-user",
+        "x-jwt-payload",
+        "x-amzn-oidc-data",
+        "forwarded",
+    ] {
+        let spoofed = get("/").header(name, "admin");
+        assert_eq!(send(&app, spoofed).await.status, 401, "{name}");
+        let beside = get("/").header(name, "admin").bearer(&token);
+        assert_eq!(send(&app, beside).await.body, "alice", "{name}");
+    }
+    for name in ["x-original-url", "x-rewrite-url", "x-envoy-original-path", "x-forwarded-uri"] {
+        let spoofed = get("/").header(name, "/open");
+        assert_eq!(send(&app, spoofed).await.status, 401, "{name}");
+    }
+    for name in ["x-http-method-override", "x-method-override"] {
+        let spoofed = get("/").header(name, "OPTIONS");
+        assert_eq!(send(&app, spoofed).await.status, 401, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn where_only_cookies_are_taken_the_authorization_header_is_ignored() {
     let cookies = builder(&ManualClock::default()).cookie_only(CookieTransport::new());
     let sessions = cookies.build().unwrap();

@@ -1,8 +1,10 @@
-//! What the conformance tests share: where published vectors lie, and how a token is asked for its
-//! verdict in every way that there is.
+//! What the conformance tests share: where published vectors lie, how a token is asked for its
+//! verdict in every way that there is, and which tests there are.
 
+mod named_tests;
 mod published;
 mod verdict;
 
+pub use named_tests::is_test;
 pub use published::{count, published, read, report};
 pub use verdict::{Service, Verdict, WAYS};
