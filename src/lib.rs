@@ -115,6 +115,7 @@
 
 #[cfg(feature = "axum")]
 mod axum;
+mod base64url;
 mod claims;
 mod clock;
 mod error;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use crate::base64url::BASE64URL;
 use crate::clock::Timestamp;
 use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 use crate::issue::{EndError, EndSession, IssueSession};
@@ -429,5 +429,5 @@ impl fmt::Debug for IssuedToken {
 fn random_id() -> Result<String, IssueError> {
     let mut id = [0; 16];
     algorithm::fill_random(&mut id).map_err(|_| IssueError::RandomGenerator)?;
-    Ok(URL_SAFE_NO_PAD.encode(id))
+    Ok(BASE64URL.encode(id))
 }

@@ -1,13 +1,14 @@
 //! Takes a compact JWS apart: segments, header, payload. Nothing here is trusted yet.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::{DecodeSliceError, Engine as _};
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
+use crate::base64url::BASE64URL;
 use crate::claims::strict::{Names, Strict, Text};
 use crate::error::RejectionKind;
 use crate::keys::algorithm::{self, MAX_SIGNATURE_BYTES};
@@ -25,29 +26,34 @@ pub(crate) struct Segments<'t> {
 impl<'t> Segments<'t> {
     /// Splits at exactly two dots.
     pub(crate) fn split(token: &'t [u8]) -> Option<Self> {
-        let is_dot = |byte: &u8| *byte == b'.';
-        let first = token.iter().position(is_dot)?;
-        let last = token.iter().rposition(is_dot)?;
+        let first = memchr::memchr(b'.', token)?;
+        let last = memchr::memrchr(b'.', token)?;
         let (header, signature) = (&token[..first], &token[last + 1..]);
         let payload = token.get(first + 1..last)?;
-        let one_segment = !payload.iter().any(is_dot);
+        let one_segment = memchr::memchr(b'.', payload).is_none();
         one_segment.then_some(Self { header, payload, signature, signed: &token[..last] })
     }
 
     /// Decodes the signature into `buffer`; `None` if it is not canonical, or longer than any.
-    pub(crate) fn signature<'b>(
-        &self,
-        buffer: &'b mut [u8; MAX_SIGNATURE_BYTES],
-    ) -> Option<&'b [u8]> {
-        let length = URL_SAFE_NO_PAD.decode_slice(self.signature, buffer).ok()?;
+    pub(crate) fn signature<'b>(&self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
+        let length = BASE64URL.decode_slice(self.signature, buffer).ok()?;
         buffer.get(..length)
     }
 }
 
-/// Decodes a segment of JSON text; `None` if it is not canonical base64url without padding (RFC
-/// 7515, section 2), or not UTF-8.
-pub(crate) fn text(segment: &[u8]) -> Option<String> {
-    String::from_utf8(URL_SAFE_NO_PAD.decode(segment).ok()?).ok()
+/// Room on the stack: for any signature, and after it for all but long payloads.
+pub(crate) type Buffer = [u8; MAX_SIGNATURE_BYTES];
+
+/// Decodes a segment of JSON text, into `buffer` if it fits; `None` if it is not canonical base64url
+/// without padding (RFC 7515, section 2), or not UTF-8.
+pub(crate) fn text<'b>(segment: &[u8], buffer: &'b mut Buffer) -> Option<Cow<'b, str>> {
+    match BASE64URL.decode_slice(segment, buffer) {
+        Ok(length) => str::from_utf8(buffer.get(..length)?).ok().map(Cow::Borrowed),
+        Err(DecodeSliceError::OutputSliceTooSmall) => {
+            String::from_utf8(BASE64URL.decode(segment).ok()?).ok().map(Cow::Owned)
+        }
+        Err(DecodeSliceError::DecodeError(_)) => None,
+    }
 }
 
 /// What a header has to say, where it is not one that the ring's keys write.
@@ -60,12 +66,12 @@ pub(crate) struct Header {
 
 impl Header {
     /// Parses an encoded header.
-    pub(crate) fn parse(segment: &[u8]) -> Result<Self, RejectionKind> {
+    pub(crate) fn parse(segment: &[u8], buffer: &mut Buffer) -> Result<Self, RejectionKind> {
         // Nothing is signed yet: what is read has to be little.
         if segment.len() > MAX_HEADER_BYTES {
             return Err(RejectionKind::Malformed);
         }
-        let text = text(segment).ok_or(RejectionKind::Malformed)?;
+        let text = text(segment, buffer).ok_or(RejectionKind::Malformed)?;
         let members: Members<'_> =
             serde_json::from_str(&text).map_err(|_| RejectionKind::Malformed)?;
         let name = members.alg.ok_or(RejectionKind::Malformed)?;

@@ -1,10 +1,10 @@
 //! From claims to a token: the encoded header of the key, the payload, the signature.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::base64url::BASE64URL;
 use crate::claims::{self, Payload};
 use crate::error::IssueError;
 use crate::keys::RingKey;
@@ -24,8 +24,8 @@ pub(crate) fn encode<C: Serialize>(
     let mut token = Zeroizing::new(String::with_capacity(room));
     token.push_str(&ring_key.header);
     token.push('.');
-    URL_SAFE_NO_PAD.encode_string(&json, &mut token);
-    let signature = signer.sign(token.as_bytes(), |signature| URL_SAFE_NO_PAD.encode(signature));
+    BASE64URL.encode_string(&json, &mut token);
+    let signature = signer.sign(token.as_bytes(), |signature| BASE64URL.encode(signature));
     token.push('.');
     token.push_str(&signature.map_err(|_| IssueError::RandomGenerator)?);
     Ok(token)

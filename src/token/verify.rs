@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::DeserializeOwned;
 
-use super::decode::{self, Header, Segments};
+use super::decode::{self, Buffer, Header, Segments};
 use super::policy::{Policy, TokenType};
+use crate::base64url::BASE64URL;
 use crate::claims::{self, ReadError};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind;
@@ -38,8 +38,9 @@ pub(crate) fn verify<C: DeserializeOwned>(
     if token.len() > policy.max_token_bytes {
         return Err(RejectionKind::TooLong);
     }
-    let (segments, ring_key) = authenticate(token, keys, &policy.token_type, now)?;
-    let payload = decode::text(segments.payload).ok_or(RejectionKind::Malformed)?;
+    let mut buffer = [0; MAX_SIGNATURE_BYTES];
+    let (segments, ring_key) = authenticate(token, keys, &policy.token_type, &mut buffer, now)?;
+    let payload = decode::text(segments.payload, &mut buffer).ok_or(RejectionKind::Malformed)?;
     let (registered, claims) = claims::read(&payload).map_err(|error| match error {
         ReadError::Malformed => RejectionKind::Malformed,
         ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
@@ -73,6 +74,7 @@ pub(crate) fn authenticate<'t, 'k>(
     token: &'t [u8],
     keys: &'k KeySet,
     token_type: &TokenType,
+    buffer: &mut Buffer,
     now: Timestamp,
 ) -> Result<(Segments<'t>, &'k RingKey), RejectionKind> {
     let segments = Segments::split(token).ok_or(RejectionKind::Malformed)?;
@@ -80,13 +82,12 @@ pub(crate) fn authenticate<'t, 'k>(
     let ours = *token_type == TokenType::Session;
     let ring_key = match ours.then(|| keys.by_encoded_header(segments.header)).flatten() {
         Some(ring_key) => ring_key,
-        None => key_of_header(&Header::parse(segments.header)?, keys, token_type)?,
+        None => key_of_header(&Header::parse(segments.header, buffer)?, keys, token_type)?,
     };
     if !ring_key.scheduled.verifies(now) {
         return Err(RejectionKind::UnknownKey);
     }
-    let mut buffer = [0; MAX_SIGNATURE_BYTES];
-    let signature = segments.signature(&mut buffer).ok_or(RejectionKind::Malformed)?;
+    let signature = segments.signature(buffer).ok_or(RejectionKind::Malformed)?;
     if !ring_key.key.verifier().verify(segments.signed, signature) {
         return Err(RejectionKind::BadSignature);
     }
@@ -95,7 +96,7 @@ pub(crate) fn authenticate<'t, 'k>(
 
 /// Names a token that has no `jti`, by what is signed: an ECDSA signature can be written in two ways.
 fn digest(signed: &[u8]) -> Box<str> {
-    URL_SAFE_NO_PAD.encode(algorithm::sha256(signed)).into()
+    BASE64URL.encode(algorithm::sha256(signed)).into()
 }
 
 fn key_of_header<'k>(
