@@ -14,13 +14,13 @@ use crate::token::Verified;
 pub struct Session<C>(Arc<Verified<C>>);
 
 impl<C> Session<C> {
-    pub(crate) fn new(verified: Verified<C>) -> Self {
-        Self(Arc::new(verified))
+    pub(crate) fn new(verified: Arc<Verified<C>>) -> Self {
+        Self(verified)
     }
 
     /// Whom the session is of: the `sub` claim.
     pub fn subject(&self) -> &str {
-        &self.0.subject
+        self.0.texts.subject()
     }
 
     /// The application's own claims.
@@ -30,17 +30,17 @@ impl<C> Session<C> {
 
     /// The session's ID, the `sid` claim: the same from login to logout, through every renewal.
     pub fn session_id(&self) -> &str {
-        &self.0.session_id
+        self.0.texts.session_id()
     }
 
     /// The token's ID, the `jti` claim: another for every token.
     pub fn token_id(&self) -> &str {
-        &self.0.token_id
+        self.0.texts.token_id()
     }
 
     /// The ID of the key that signed the token.
     pub fn key_id(&self) -> &str {
-        &self.0.key_id
+        self.0.texts.key_id()
     }
 
     /// When the token was issued: the `iat` claim.
@@ -60,11 +60,11 @@ impl<C> Session<C> {
 
     /// The scopes of the session: the `scope` claim (RFC 8693, section 4.2).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
-        self.0.scope.iter().flat_map(|scope| scope.split(' ')).filter(|scope| !scope.is_empty())
+        self.scope().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
     }
 
     pub(crate) fn scope(&self) -> Option<&str> {
-        self.0.scope.as_deref()
+        self.0.texts.scope()
     }
 }
 

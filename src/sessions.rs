@@ -8,18 +8,15 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
 use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
-use crate::base64url::BASE64URL;
 use crate::clock::Timestamp;
 use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 use crate::issue::{EndError, EndSession, IssueSession};
 use crate::keys::KeyRing;
-use crate::keys::algorithm;
 use crate::session::Session;
 use crate::token::{self, Policy, TokenClaims};
 use crate::transport::{CookieTransport, Transports, WebSocketProtocol};
@@ -102,7 +99,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// If no key may sign, the claims can't be written, or the token gets too long.
     pub fn issue(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
-        let [session_id, token_id] = [random_id()?, random_id()?];
+        let [session_id, token_id] = token::random_ids(now)?;
         self.sign(
             now,
             TokenClaims {
@@ -162,7 +159,7 @@ impl<C: SessionClaims> Sessions<C> {
         if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
             return Err(IssueError::LifetimeReached);
         }
-        let token_id = random_id()?;
+        let [token_id] = token::random_ids(now)?;
         let token = self.sign(
             now,
             TokenClaims {
@@ -423,11 +420,4 @@ impl fmt::Debug for IssuedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IssuedToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
-}
-
-/// 128 random bits: nobody guesses it, and no two are equal.
-fn random_id() -> Result<String, IssueError> {
-    let mut id = [0; 16];
-    algorithm::fill_random(&mut id).map_err(|_| IssueError::RandomGenerator)?;
-    Ok(BASE64URL.encode(id))
 }

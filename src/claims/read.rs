@@ -11,23 +11,22 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::REGISTERED;
-use super::strict::{Name, Names, Strict, Text};
+use super::strict::{Name, Names, Strict, Text, twice};
 use crate::clock::Timestamp;
 
 /// The registered claims of a payload, as they came.
 #[derive(Debug, Default)]
 pub(crate) struct Registered<'de> {
-    pub(crate) iss: Option<Cow<'de, str>>,
-    pub(crate) sub: Option<Cow<'de, str>>,
+    pub(crate) iss: Option<Text<'de>>,
+    pub(crate) sub: Option<Text<'de>>,
     pub(crate) aud: Option<Audience<'de>>,
-    pub(crate) iat: Option<Timestamp>,
-    pub(crate) nbf: Option<Timestamp>,
-    pub(crate) exp: Option<Timestamp>,
-    pub(crate) jti: Option<Cow<'de, str>>,
-    pub(crate) sid: Option<Cow<'de, str>>,
-    pub(crate) auth_time: Option<Timestamp>,
-    pub(crate) scope: Option<Cow<'de, str>>,
+    pub(crate) iat: Option<NumericDate>,
+    pub(crate) nbf: Option<NumericDate>,
+    pub(crate) exp: Option<NumericDate>,
+    pub(crate) jti: Option<Text<'de>>,
+    pub(crate) sid: Option<Text<'de>>,
+    pub(crate) auth_time: Option<NumericDate>,
+    pub(crate) scope: Option<Text<'de>>,
     pub(crate) rv: Option<u64>,
 }
 
@@ -58,21 +57,18 @@ pub(crate) enum ReadError {
     Application,
 }
 
-/// Reads a payload into the registered claims and the application's.
-pub(crate) fn read<C: DeserializeOwned>(text: &str) -> Result<(Registered<'_>, C), ReadError> {
-    let mut registered = Registered::default();
+/// Reads a payload: into the registered claims, and the application's.
+pub(crate) fn read<'de, C: DeserializeOwned>(
+    text: &'de str,
+    registered: &mut Registered<'de>,
+) -> Result<C, ReadError> {
     let mut reading = ReadError::Malformed;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let payload =
-        Payload { registered: &mut registered, reading: &mut reading, claims: PhantomData::<C> };
+    let payload = Payload { registered, reading: &mut reading, claims: PhantomData::<C> };
     let claims = deserializer
         .deserialize_map(payload)
         .and_then(|claims| deserializer.end().map(|()| claims));
-    match claims {
-        Ok(claims) => Ok((registered, claims)),
-        Err(error) if error.is_data() => Err(reading),
-        Err(_) => Err(ReadError::Malformed),
-    }
+    claims.map_err(|error| if error.is_data() { reading } else { ReadError::Malformed })
 }
 
 struct Payload<'a, 'de, C> {
@@ -104,27 +100,42 @@ struct Members<'a, 'de, A> {
     access: A,
     registered: &'a mut Registered<'de>,
     reading: &'a mut ReadError,
+    /// The application's; a registered claim that stands twice finds its place taken.
     names: Names<'de>,
 }
 
 impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
-    fn keep(&mut self, name: &'static str) -> Result<(), A::Error> {
-        *self.reading = ReadError::Claim(name);
-        let registered = &mut *self.registered;
-        let access = &mut self.access;
+    /// Keeps the claim of that name, if it is a registered one.
+    fn keep(&mut self, name: &str) -> Result<bool, A::Error> {
         match name {
-            "iss" => registered.iss = Some(access.next_value::<Text<'_>>()?.0),
-            "sub" => registered.sub = Some(access.next_value::<Text<'_>>()?.0),
-            "aud" => registered.aud = Some(access.next_value()?),
-            "iat" => registered.iat = Some(access.next_value::<NumericDate>()?.0),
-            "nbf" => registered.nbf = Some(access.next_value::<NumericDate>()?.0),
-            "exp" => registered.exp = Some(access.next_value::<NumericDate>()?.0),
-            "jti" => registered.jti = Some(access.next_value::<Text<'_>>()?.0),
-            "sid" => registered.sid = Some(access.next_value::<Text<'_>>()?.0),
-            "auth_time" => registered.auth_time = Some(access.next_value::<NumericDate>()?.0),
-            "scope" => registered.scope = Some(access.next_value::<Text<'_>>()?.0),
-            _ => registered.rv = Some(access.next_value()?),
+            "iss" => self.once("iss", |registered| &mut registered.iss)?,
+            "sub" => self.once("sub", |registered| &mut registered.sub)?,
+            "aud" => self.once("aud", |registered| &mut registered.aud)?,
+            "iat" => self.once("iat", |registered| &mut registered.iat)?,
+            "nbf" => self.once("nbf", |registered| &mut registered.nbf)?,
+            "exp" => self.once("exp", |registered| &mut registered.exp)?,
+            "jti" => self.once("jti", |registered| &mut registered.jti)?,
+            "sid" => self.once("sid", |registered| &mut registered.sid)?,
+            "auth_time" => self.once("auth_time", |registered| &mut registered.auth_time)?,
+            "scope" => self.once("scope", |registered| &mut registered.scope)?,
+            "rv" => self.once("rv", |registered| &mut registered.rv)?,
+            _ => return Ok(false),
         }
+        Ok(true)
+    }
+
+    /// Reads the value of a claim that may stand once.
+    fn once<T: Deserialize<'de>>(
+        &mut self,
+        name: &'static str,
+        place: impl for<'r> FnOnce(&'r mut Registered<'de>) -> &'r mut Option<T>,
+    ) -> Result<(), A::Error> {
+        let place = place(self.registered);
+        if place.is_some() {
+            return Err(twice());
+        }
+        *self.reading = ReadError::Claim(name);
+        *place = Some(self.access.next_value()?);
         Ok(())
     }
 
@@ -147,14 +158,14 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
                 *self.reading = ReadError::Application;
                 return Ok(None);
             };
-            self.names.insert(name.clone())?;
-            match REGISTERED.iter().find(|registered| **registered == name) {
-                Some(registered) => self.keep(registered)?,
-                None => {
-                    *self.reading = ReadError::Application;
-                    return seed.deserialize(Name::new(name)).map(Some);
-                }
+            if self.keep(&name)? {
+                continue;
             }
+            if !self.names.insert(name.clone()) {
+                return Err(twice());
+            }
+            *self.reading = ReadError::Application;
+            return seed.deserialize(Name::new(name)).map(Some);
         }
     }
 
@@ -206,7 +217,8 @@ impl<'de, M: MapAccess<'de>> Deserializer<'de> for ApplicationClaims<'_, M> {
 
 /// RFC 7519, section 2: seconds since the Unix epoch, perhaps with a fraction. Not before the
 /// epoch, and not past the year 9999, so that no arithmetic with it can overflow.
-struct NumericDate(Timestamp);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NumericDate(pub(crate) Timestamp);
 
 const LAST_SECOND: u64 = 253_402_300_799;
 

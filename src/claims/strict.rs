@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 
 use serde::de::value::CowStrDeserializer;
 use serde::de::{
@@ -15,6 +16,7 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
+use smallvec::SmallVec;
 
 /// Wraps a deserializer, a visitor, a seed or an access; all hand the wrapping on.
 pub(crate) struct Strict<T>(pub(crate) T);
@@ -22,20 +24,32 @@ pub(crate) struct Strict<T>(pub(crate) T);
 /// The names of one object so far. A linear search: an object has few members, and a token of at
 /// most some kilobytes bounds them.
 #[derive(Default)]
-pub(crate) struct Names<'de>(Vec<Cow<'de, str>>);
+pub(crate) struct Names<'de>(SmallVec<[Cow<'de, str>; 8]>);
 
 impl<'de> Names<'de> {
-    pub(crate) fn insert<E: Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
-        if self.0.contains(&name) {
-            return Err(E::custom("a name stands twice in an object"));
-        }
+    /// Whether the name is new.
+    pub(crate) fn insert(&mut self, name: Cow<'de, str>) -> bool {
+        let is_new = !self.0.contains(&name);
         self.0.push(name);
-        Ok(())
+        is_new
     }
 }
 
+pub(crate) fn twice<E: Error>() -> E {
+    E::custom("a name stands twice in an object")
+}
+
 /// A string, borrowed from the input where it holds no escape.
+#[derive(Debug)]
 pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
 
 impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -268,7 +282,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for StrictMap<'de, A> {
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
         let Some(Text(name)) = self.access.next_key()? else { return Ok(None) };
-        self.names.insert(name.clone())?;
+        if !self.names.insert(name.clone()) {
+            return Err(twice());
+        }
         seed.deserialize(Name::new(name)).map(Some)
     }
 

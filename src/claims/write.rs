@@ -1,8 +1,11 @@
 //! Writes a payload: the registered claims, then the application's beside them.
 
+use std::borrow::Cow;
+
 use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 
 use super::REGISTERED;
+use super::strict::Names;
 use crate::clock::Timestamp;
 
 /// The claims of a token that is issued.
@@ -27,7 +30,10 @@ pub(crate) struct Payload<'a, C> {
 /// If the application's claims are no struct, map or unit, use a registered claim's name, or use a
 /// name twice.
 pub(crate) fn write<C: Serialize>(payload: &Payload<'_, C>) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(payload)
+    // Room for what most applications have.
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, payload)?;
+    Ok(json)
 }
 
 impl<C: Serialize> Serialize for Payload<'_, C> {
@@ -44,7 +50,7 @@ impl<C: Serialize> Serialize for Payload<'_, C> {
         if let Some(scope) = self.scope {
             members.serialize_entry("scope", scope)?;
         }
-        self.claims.serialize(Beside { members: &mut members, names: Vec::new() })?;
+        self.claims.serialize(Beside { members: &mut members, names: Names::default() })?;
         members.end()
     }
 }
@@ -53,20 +59,19 @@ impl<C: Serialize> Serialize for Payload<'_, C> {
 struct Beside<'a, M> {
     members: &'a mut M,
     /// A validator refuses a name that stands twice, so none is issued.
-    names: Vec<String>,
+    names: Names<'static>,
 }
 
 impl<M: SerializeMap> Beside<'_, M> {
-    fn name(&mut self, name: &str) -> Result<(), M::Error> {
-        if REGISTERED.contains(&name) {
+    fn name(&mut self, name: Cow<'static, str>) -> Result<(), M::Error> {
+        if REGISTERED.contains(&&*name) {
             return Err(M::Error::custom(format_args!(
                 "`{name}` is a registered claim: give the field another name"
             )));
         }
-        if self.names.iter().any(|other| other == name) {
+        if !self.names.insert(name.clone()) {
             return Err(M::Error::custom(format_args!("`{name}` stands twice")));
         }
-        self.names.push(name.to_owned());
         Ok(())
     }
 }
@@ -174,7 +179,7 @@ impl<M: SerializeMap> SerializeStruct for Beside<'_, M> {
         name: &'static str,
         value: &T,
     ) -> Result<(), M::Error> {
-        self.name(name)?;
+        self.name(name.into())?;
         self.members.serialize_entry(name, value)
     }
 
@@ -190,7 +195,7 @@ impl<M: SerializeMap> SerializeMap for Beside<'_, M> {
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), M::Error> {
         // Keys are written by the inner format; here only their text is looked at.
         match serde_json::to_value(key).map_err(M::Error::custom)? {
-            serde_json::Value::String(name) => self.name(&name)?,
+            serde_json::Value::String(name) => self.name(name.into())?,
             _ => return no_object(),
         }
         self.members.serialize_key(key)

@@ -143,6 +143,17 @@ impl Signer {
         })
     }
 
+    /// How many bytes a signature has.
+    pub(crate) fn signature_length(&self) -> usize {
+        match self {
+            Self::Hmac(key) => key.algorithm().digest_algorithm().output_len(),
+            Self::Ed25519(_) => 64,
+            // r and s: as long as the two coordinates of the uncompressed point.
+            Self::Ecdsa(pair) => pair.public_key().as_ref().len() - 1,
+            Self::Rsa(pair, _) => pair.public().modulus_len(),
+        }
+    }
+
     /// Signs, and hands the signature to `with`. Fails only where the system's random generator
     /// does (ECDSA, RSA-PSS).
     pub(crate) fn sign<T>(

@@ -21,7 +21,8 @@ pub(crate) struct KeySet {
     /// First those that may sign, by generation; then those that only verify.
     keys: Vec<RingKey>,
     signing: usize,
-    by_header: HashMap<Box<[u8]>, usize>,
+    /// A sender chooses what is looked up, not what is held: no need for a slow hash.
+    by_header: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
     by_key_id: HashMap<Arc<str>, usize>,
     fingerprint: String,
 }
@@ -102,7 +103,7 @@ impl KeySet {
     }
 
     fn new(keys: Vec<RingKey>, signing: usize) -> Self {
-        let mut by_header = HashMap::new();
+        let mut by_header = HashMap::default();
         let mut by_key_id = HashMap::new();
         for (place, RingKey { key, .. }) in keys.iter().enumerate() {
             by_key_id.insert(key.shared_key_id().clone(), place);

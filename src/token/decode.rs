@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use crate::base64url::BASE64URL;
-use crate::claims::strict::{Names, Strict, Text};
+use crate::claims::strict::{Names, Strict, Text, twice};
 use crate::error::RejectionKind;
 use crate::keys::algorithm::{self, MAX_SIGNATURE_BYTES};
 
@@ -129,7 +129,9 @@ impl<'de> Deserialize<'de> for Members<'de> {
                                 .next_value_seed(Strict(std::marker::PhantomData::<IgnoredAny>))?
                         }
                     }
-                    names.insert(name)?;
+                    if !names.insert(name) {
+                        return Err(twice());
+                    }
                 }
                 Err(A::Error::custom("too many header members"))
             }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use serde::Serialize;
+use smallvec::SmallVec;
 use zeroize::Zeroizing;
 
 use crate::base64url::BASE64URL;
@@ -18,15 +19,16 @@ pub(crate) fn encode<C: Serialize>(
 ) -> Result<Zeroizing<String>, IssueError> {
     let signer = ring_key.key.signer().ok_or(IssueError::NoSigningKey)?;
     let json = claims::write(payload)?;
-    let encoded_length = |bytes: usize| bytes.div_ceil(3) * 4;
     // Room for the whole, so that growing leaves no copy of it behind.
-    let room = ring_key.header.len() + encoded_length(json.len()) + encoded_length(64) + 2;
+    let encoded_length = |bytes: usize| (bytes * 4).div_ceil(3);
+    let signature_length = encoded_length(signer.signature_length());
+    let room = ring_key.header.len() + encoded_length(json.len()) + signature_length + 2;
     let mut token = Zeroizing::new(String::with_capacity(room));
     token.push_str(&ring_key.header);
     token.push('.');
     BASE64URL.encode_string(&json, &mut token);
-    let signature = signer.sign(token.as_bytes(), |signature| BASE64URL.encode(signature));
+    let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
     token.push('.');
-    token.push_str(&signature.map_err(|_| IssueError::RandomGenerator)?);
+    BASE64URL.encode_string(signature.map_err(|_| IssueError::RandomGenerator)?, &mut token);
     Ok(token)
 }

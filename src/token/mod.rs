@@ -2,11 +2,15 @@
 
 mod decode;
 mod encode;
+mod id;
 mod policy;
+mod verified;
 mod verify;
 
 pub(crate) use encode::{TokenClaims, encode};
+pub(crate) use id::random_ids;
 pub(crate) use policy::{Policy, TokenType, subtype};
+pub(crate) use verified::Verified;
 #[cfg(feature = "test-util")]
 pub(crate) use verify::authenticate;
-pub(crate) use verify::{Verified, verify};
+pub(crate) use verify::verify;

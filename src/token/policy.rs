@@ -109,9 +109,9 @@ impl Policy {
                 return Err(InvalidClaim(name));
             }
         }
-        let expires_at = claims.exp.ok_or(MissingClaim("exp"))?;
+        let expires_at = claims.exp.ok_or(MissingClaim("exp"))?.0;
         let issued_at = match claims.iat {
-            Some(issued_at) => issued_at,
+            Some(issued_at) => issued_at.0,
             // The earliest that it can have been, so that no check takes it for a young one.
             None if self.without_issued_at => expires_at - self.lifetime_of(times),
             None => return Err(MissingClaim("iat")),
@@ -129,10 +129,10 @@ impl Policy {
         if issued_at > now + self.leeway {
             return Err(IssuedInFuture);
         }
-        if claims.nbf.is_some_and(|not_before| not_before > now + self.leeway) {
+        if claims.nbf.is_some_and(|not_before| not_before.0 > now + self.leeway) {
             return Err(NotYetValid);
         }
-        if claims.auth_time.is_some_and(|at| at > now + self.leeway) {
+        if claims.auth_time.is_some_and(|at| at.0 > now + self.leeway) {
             return Err(InvalidClaim("auth_time"));
         }
         Ok(Required { subject, token_id, issued_at, expires_at })

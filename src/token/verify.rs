@@ -1,5 +1,6 @@
 //! From a token to a verified one: length, header, key, signature, claims, in this order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -7,26 +8,13 @@ use serde::de::DeserializeOwned;
 
 use super::decode::{self, Buffer, Header, Segments};
 use super::policy::{Policy, TokenType};
+use super::verified::{Texts, Verified};
 use crate::base64url::BASE64URL;
-use crate::claims::{self, ReadError};
+use crate::claims::{self, ReadError, Registered};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind;
 use crate::keys::algorithm::{self, MAX_SIGNATURE_BYTES};
 use crate::keys::{KeySet, RingKey};
-
-/// A token that was verified. Only [`verify`] and the issuer make one.
-#[derive(Debug)]
-pub(crate) struct Verified<C> {
-    pub(crate) subject: Box<str>,
-    pub(crate) token_id: Box<str>,
-    pub(crate) session_id: Box<str>,
-    pub(crate) issued_at: Timestamp,
-    pub(crate) expires_at: Timestamp,
-    pub(crate) authenticated_at: Timestamp,
-    pub(crate) scope: Option<Box<str>>,
-    pub(crate) key_id: Arc<str>,
-    pub(crate) claims: C,
-}
 
 /// Verifies `token` at `now`. Nothing of the payload is looked at before the signature is found good.
 pub(crate) fn verify<C: DeserializeOwned>(
@@ -34,35 +22,37 @@ pub(crate) fn verify<C: DeserializeOwned>(
     keys: &KeySet,
     policy: &Policy,
     now: Timestamp,
-) -> Result<Verified<C>, RejectionKind> {
+) -> Result<Arc<Verified<C>>, RejectionKind> {
     if token.len() > policy.max_token_bytes {
         return Err(RejectionKind::TooLong);
     }
     let mut buffer = [0; MAX_SIGNATURE_BYTES];
     let (segments, ring_key) = authenticate(token, keys, &policy.token_type, &mut buffer, now)?;
     let payload = decode::text(segments.payload, &mut buffer).ok_or(RejectionKind::Malformed)?;
-    let (registered, claims) = claims::read(&payload).map_err(|error| match error {
+    let mut registered = Registered::default();
+    let claims = claims::read(&payload, &mut registered).map_err(|error| match error {
         ReadError::Malformed => RejectionKind::Malformed,
         ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
         ReadError::Application => RejectionKind::ForeignClaims,
     })?;
     let required = policy.check(&registered, &ring_key.scheduled.times, now)?;
     let token_id = match required.token_id {
-        Some(token_id) => token_id.into(),
-        None => digest(segments.signed),
+        Some(token_id) => Cow::Borrowed(token_id),
+        None => Cow::Owned(digest(segments.signed)),
     };
-    Ok(Verified {
-        subject: required.subject.into(),
-        // A token of another issuer may have neither: then it is a session of its own.
-        session_id: registered.sid.as_deref().map_or_else(|| token_id.clone(), Box::from),
-        token_id,
-        authenticated_at: registered.auth_time.unwrap_or(required.issued_at),
+    // A token of another issuer may have neither: then it is a session of its own.
+    let session_id = registered.sid.as_deref().unwrap_or(&token_id);
+    let key_id = ring_key.key.key_id();
+    Ok(Arc::new(Verified {
+        texts: Texts::new(
+            [required.subject, &token_id, session_id, key_id],
+            registered.scope.as_deref(),
+        ),
+        authenticated_at: registered.auth_time.map_or(required.issued_at, |at| at.0),
         issued_at: required.issued_at,
         expires_at: required.expires_at,
-        scope: registered.scope.as_deref().map(Box::from),
-        key_id: ring_key.key.shared_key_id().clone(),
         claims,
-    })
+    }))
 }
 
 /// Takes a token apart and finds its signature good: all that comes before its claims.
@@ -95,8 +85,8 @@ pub(crate) fn authenticate<'t, 'k>(
 }
 
 /// Names a token that has no `jti`, by what is signed: an ECDSA signature can be written in two ways.
-fn digest(signed: &[u8]) -> Box<str> {
-    BASE64URL.encode(algorithm::sha256(signed)).into()
+fn digest(signed: &[u8]) -> String {
+    BASE64URL.encode(algorithm::sha256(signed))
 }
 
 fn key_of_header<'k>(

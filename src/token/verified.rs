@@ -1,0 +1,56 @@
+//! What a verified token says.
+
+use smallstr::SmallString;
+
+use crate::clock::Timestamp;
+
+/// A token that was verified. Only [`verify`](super::verify) makes one.
+#[derive(Debug)]
+pub(crate) struct Verified<C> {
+    pub(crate) texts: Texts,
+    pub(crate) issued_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+    pub(crate) authenticated_at: Timestamp,
+    pub(crate) claims: C,
+}
+
+/// The texts of a session, one behind the other: so they need no allocation of their own.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    all: SmallString<[u8; 160]>,
+    /// Where the subject, the token's ID, the session's ID and the key's end; the scope follows.
+    ends: [usize; 4],
+    has_scope: bool,
+}
+
+impl Texts {
+    pub(super) fn new(texts: [&str; 4], scope: Option<&str>) -> Self {
+        let mut all = SmallString::new();
+        let ends = texts.map(|text| {
+            all.push_str(text);
+            all.len()
+        });
+        all.push_str(scope.unwrap_or_default());
+        Self { all, ends, has_scope: scope.is_some() }
+    }
+
+    pub(crate) fn subject(&self) -> &str {
+        &self.all[..self.ends[0]]
+    }
+
+    pub(crate) fn token_id(&self) -> &str {
+        &self.all[self.ends[0]..self.ends[1]]
+    }
+
+    pub(crate) fn session_id(&self) -> &str {
+        &self.all[self.ends[1]..self.ends[2]]
+    }
+
+    pub(crate) fn key_id(&self) -> &str {
+        &self.all[self.ends[2]..self.ends[3]]
+    }
+
+    pub(crate) fn scope(&self) -> Option<&str> {
+        self.has_scope.then(|| &self.all[self.ends[3]..])
+    }
+}
