@@ -1,6 +1,7 @@
 //! A store in a directory: a subdirectory per ring, a file per entry.
 
 mod directory;
+mod redemptions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,20 +10,26 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::directory::{Directory, failed};
-use super::{Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreError, StoreFuture};
+use super::{
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreError,
+    StoreFuture,
+};
 
 /// A [`Store`] in a directory that the replicas of one machine share, or on a network volume.
 ///
 /// 1. An entry is the file `<directory>/<ring>/<name>.json`. It is written whole to a temporary
 ///    file beside it, synced, and entered by a hard link, which never replaces a file. A writer
 ///    that dies leaves at most a temporary file; another sweeps it after an hour.
-/// 2. The directory is private: mode 0700, its files 0600, or 2770 and 0640 with
+/// 2. That a refresh token was redeemed is the file `<ring>/.redeemed/<xy>/<session>.<sequence>`,
+///    where `xy` are the session's first two characters. The last two of a session are kept until
+///    they expire, and are dropped when another session of the same two characters comes.
+/// 3. The directory is private: mode 0700, its files 0600, or 2770 and 0640 with
 ///    [`allow_group`](FileStoreBuilder::allow_group). A directory that lets more people in is an
 ///    error at every access, a file that does is skipped and told. Symbolic links are not followed.
-/// 3. It has a file system with hard links and permissions, which [`open`](FileStore::open) tries.
-/// 4. Names of different case are different names: on a file system that ignores case (macOS,
+/// 4. It has a file system with hard links and permissions, which [`open`](FileStore::open) tries.
+/// 5. Names of different case are different names: on a file system that ignores case (macOS,
 ///    Windows), use one case.
-/// 5. The file system is met on tokio's blocking threads, at most four at a time, so that one that
+/// 6. The file system is met on tokio's blocking threads, at most four at a time, so that one that
 ///    hangs can't take them all. The methods need a tokio runtime, and a time limit around them.
 ///
 /// # Network volumes
@@ -162,6 +169,15 @@ impl Store for FileStore {
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         let (ring, name) = (ring.to_owned(), name.clone());
         self.run(move |directory| directory.remove(&ring, &name))
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        let (ring, redemption) = (ring.to_owned(), redemption.clone());
+        self.run(move |directory| directory.redeem(&ring, &redemption))
     }
 
     fn staleness(&self) -> Duration {

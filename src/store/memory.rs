@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::{Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreFuture};
+use super::{
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreFuture,
+};
+use crate::clock::Timestamp;
 
 type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
 
@@ -49,7 +52,39 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Shared {
     rings: Mutex<Rings>,
+    families: Mutex<Families>,
     version: watch::Sender<u64>,
+}
+
+/// What was redeemed last of each family of each ring.
+#[derive(Default)]
+struct Families {
+    last: HashMap<(String, EntryName), Remembered>,
+    /// How many there are when those that have expired are dropped next.
+    purge_at: usize,
+}
+
+struct Remembered {
+    redeemed: Redeemed,
+    until: Timestamp,
+}
+
+impl Families {
+    fn redeem(&mut self, ring: &str, redemption: &Redemption) -> Redeemed {
+        if self.last.len() >= self.purge_at {
+            self.last.retain(|_, remembered| remembered.until > redemption.at);
+            // Not before as many again have come, so that each costs the same.
+            self.purge_at = (2 * self.last.len()).max(64);
+        }
+        let mine = redemption.redeemed();
+        let until = redemption.at + redemption.keep_for;
+        let family = (ring.to_owned(), redemption.family.clone());
+        let last = self.last.entry(family).or_insert(Remembered { redeemed: mine, until });
+        if last.redeemed.sequence < mine.sequence {
+            *last = Remembered { redeemed: mine, until };
+        }
+        last.redeemed
+    }
 }
 
 impl Clone for MemoryStore {
@@ -112,6 +147,17 @@ impl Store for MemoryStore {
                 ring.remove(name);
             }
             Ok(())
+        })
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(async move {
+            let mut families = self.shared.families.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(families.redeem(ring, redemption))
         })
     }
 

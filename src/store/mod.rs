@@ -9,6 +9,12 @@
 //!    (a network file system), within [`Store::staleness`].
 //! 3. **Values are whole.** A reader sees all of a value or none of it, whenever a writer dies.
 //!
+//! Beside them it may remember which refresh token of a session was redeemed last, and when:
+//!
+//! 4. **Redeeming is linearizable.** Whoever [redeems](Store::redeem) is told the family's highest
+//!    sequence of all that were redeemed before it ended, its own included, and the one time at which
+//!    that was first redeemed.
+//!
 //! What the values mean, which of them replicas put back after a loss and when they are removed is
 //! decided by the ring alone, so that every store is small and all behave alike.
 
@@ -27,6 +33,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
 
 #[cfg(feature = "postgres")]
 pub use self::postgres::PostgresStore;
@@ -66,6 +74,27 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ///
     /// If the store can't be reached or written.
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()>;
+
+    /// Remembers that a refresh token was redeemed, unless that one or a later one of its family
+    /// was; and tells which was redeemed last, and when.
+    ///
+    /// It is one record per session, which [`load`](Self::load) does not return. A store has to keep
+    /// it for [`keep_for`](Redemption::keep_for), and may drop it then; if it is lost before, reuse
+    /// goes unnoticed, and nothing else happens. Unless it is implemented, sessions over this store
+    /// have no refresh tokens: each is an error.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be reached or written. The token may have been redeemed all the same, as
+    /// it may when the future is dropped.
+    fn redeem<'a>(
+        &'a self,
+        _ring: &'a str,
+        _redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        let context = format!("{self:?} keeps no refresh tokens: it does not implement `redeem`");
+        Box::pin(std::future::ready(Err(StoreError::new(context))))
+    }
 
     /// Waits until something may have changed in `ring` since the last such call returned.
     ///
@@ -210,6 +239,34 @@ impl fmt::Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// That a refresh token was redeemed: for [`Store::redeem`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redemption {
+    /// The session whose refresh tokens follow each other.
+    pub family: EntryName,
+    /// Which of them it is.
+    pub sequence: u32,
+    /// When, by the clock of the replica that redeems it.
+    pub at: Timestamp,
+    /// How long from `at` it has to be remembered.
+    pub keep_for: Duration,
+}
+
+impl Redemption {
+    fn redeemed(&self) -> Redeemed {
+        Redeemed { sequence: self.sequence, at: self.at }
+    }
+}
+
+/// Which refresh token of a family was redeemed last: see [`Store::redeem`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redeemed {
+    /// Its sequence: the highest.
+    pub sequence: u32,
+    /// When it was redeemed first, by the clock of the replica that did.
+    pub at: Timestamp,
 }
 
 /// Why a store could not be opened, read or written: what was tried, and the cause.

@@ -8,28 +8,33 @@ use sqlx::{Executor, PgExecutor, PgPool, Row};
 use zeroize::Zeroizing;
 
 use super::listener::{Listener, Source};
-use super::{Entry, EntryName, Insertion, Loaded, Store, StoreError, StoreFuture};
+use super::{
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Store, StoreError, StoreFuture,
+};
+use crate::clock::Timestamp;
 
 /// A [`Store`] in PostgreSQL, over the application's own pool (feature `postgres`).
 ///
-/// 1. All is in one table, `tower_jwt_session_entries`, which [`migrate`](Self::migrate) makes
-///    where the pool's `search_path` leads, or the application, from
-///    [`MIGRATION`](Self::MIGRATION). A table of a newer version of this crate is refused.
+/// 1. All is in two tables, `tower_jwt_session_entries` and `tower_jwt_session_redemptions`, which
+///    [`migrate`](Self::migrate) makes where the pool's `search_path` leads, or the application, from
+///    [`MIGRATION`](Self::MIGRATION). Tables of a newer version of this crate are refused.
 /// 2. An insert is one statement, `INSERT … ON CONFLICT DO NOTHING`, which tells the others in the
 ///    same transaction (`NOTIFY`). It waits for a rival that is not done yet. If the rival won, its
 ///    row may not be visible to that statement, so that another reads it, which begins after the
 ///    rival's commit and surely sees it; should it have been removed by then, all begins again.
-/// 3. Replicas hear of changes on the channel `tower_jwt_session`, whose messages are the names of
+/// 3. Redeeming a refresh token is one statement, `INSERT … ON CONFLICT DO UPDATE`, which also
+///    deletes a few rows that have expired.
+/// 4. Replicas hear of changes on the channel `tower_jwt_session`, whose messages are the names of
 ///    rings. For that a replica makes one connection with the pool's options when it first waits for
 ///    a change; it is not one of the pool's.
 ///
 /// # Operation
 ///
 /// * This feature needs Rust 1.94, as sqlx 0.9 does; the rest of the crate is content with less.
-/// * Everyone who can read the table can read the entries, and so
+/// * Everyone who can read the tables can read the entries, and so
 ///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
-/// * The role needs `SELECT`, `INSERT` and `DELETE` on the table, and `CREATE` on the schema only
-///   while the table is missing.
+/// * The role needs `SELECT`, `INSERT` and `DELETE` on the tables, `UPDATE` on that of redemptions,
+///   and `CREATE` on the schema only while they are missing.
 /// * The pool is to lead to the server that takes writes: a standby shows entries late.
 /// * Behind a proxy that pools transactions (PgBouncer's `pool_mode = transaction`) `LISTEN` hears
 ///   nothing: replicas then see changes when they poll. Such a proxy also has to support prepared
@@ -68,7 +73,7 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// What makes the table, for those who run their migrations by themselves. It may be run again.
+    /// What makes the tables, for those who run their migrations by themselves. It may be run again.
     ///
     /// No ring's name is empty, so that the schema's version can stand in the table itself.
     pub const MIGRATION: &'static str = r#"
@@ -80,6 +85,16 @@ CREATE TABLE IF NOT EXISTS tower_jwt_session_entries (
 );
 INSERT INTO tower_jwt_session_entries (ring, name, value)
     VALUES ('', 'schema-version', '1') ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS tower_jwt_session_redemptions (
+    ring text COLLATE "C" NOT NULL,
+    family text COLLATE "C" NOT NULL,
+    sequence bigint NOT NULL,
+    at_millis bigint NOT NULL,
+    until_millis bigint NOT NULL,
+    PRIMARY KEY (ring, family)
+);
+CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
+    ON tower_jwt_session_redemptions (until_millis);
 "#;
 
     /// A store over `pool`. It does nothing before it is used.
@@ -88,14 +103,14 @@ INSERT INTO tower_jwt_session_entries (ring, name, value)
         Self { pool, listener }
     }
 
-    /// Makes the table if it is missing. Any number of replicas may do so at once.
+    /// Makes the tables if they are missing. Any number of replicas may do so at once.
     ///
     /// # Errors
     ///
-    /// If PostgreSQL can't be reached, the role may not make the table, or there is one of a newer
+    /// If PostgreSQL can't be reached, the role may not make the tables, or there are some of a newer
     /// version of this crate.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let attempt = "make the table tower_jwt_session_entries in PostgreSQL";
+        let attempt = "make the tables of tower-jwt-session in PostgreSQL";
         // Nothing to be done needs no rights, and waits for nobody.
         match version(&self.pool).await {
             Ok(Some(version)) => return check(&version),
@@ -203,6 +218,38 @@ impl Store for PostgresStore {
         })
     }
 
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(async move {
+            let Redemption { family, sequence, at, keep_for } = redemption;
+            let mut attempts = ATTEMPTS;
+            loop {
+                let redeemed = sqlx::query_as(REDEEM)
+                    .bind(ring)
+                    .bind(family.as_str())
+                    .bind(i64::from(*sequence))
+                    .bind(at.as_unix_millis())
+                    .bind((*at + *keep_for).as_unix_millis())
+                    .bind(PURGED_AT_ONCE)
+                    .fetch_one(&self.pool)
+                    .await;
+                attempts -= 1;
+                match redeemed {
+                    Ok((sequence, at)) => return redeemed_of(sequence, at),
+                    Err(error) if is(&error, SERIALIZATION_FAILURE) && attempts > 0 => {}
+                    Err(error) => {
+                        let attempt =
+                            format!("redeem a refresh token of the ring {ring} in PostgreSQL");
+                        return Err(failed(&attempt)(error));
+                    }
+                }
+            }
+        })
+    }
+
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.listener.changed(ring).await;
@@ -276,6 +323,14 @@ fn check(version: &[u8]) -> Result<(), StoreError> {
     }
 }
 
+fn redeemed_of(sequence: i64, at: i64) -> Result<Redeemed, StoreError> {
+    let sequence = u32::try_from(sequence).map_err(|source| {
+        let context = "could not read a redemption in PostgreSQL: its sequence is none";
+        StoreError::with_source(context, source)
+    })?;
+    Ok(Redeemed { sequence, at: Timestamp::from_unix_millis(at) })
+}
+
 fn unread(ring: &str, error: sqlx::Error) -> StoreError {
     let mend = if is(&error, UNDEFINED_TABLE) { ": make its table with `migrate`" } else { "" };
     failed(&format!("read the ring {ring} in PostgreSQL{mend}"))(error)
@@ -298,8 +353,12 @@ const LISTEN: &str = "listen to PostgreSQL";
 /// A number that nobody else locks: random.
 const MIGRATION_LOCK: i64 = 0x2c1f_9a53_7be4_06d8;
 
-/// How often an insert is tried, when the one who was first removes its entry each time.
+/// How often an insert is tried, when the one who was first removes its entry each time; and a
+/// redemption, where the isolation level makes rivals fail.
 const ATTEMPTS: usize = 5;
+
+/// How many expired redemptions one of a new family or token deletes: more than it adds, and few.
+const PURGED_AT_ONCE: i64 = 8;
 
 /// PostgreSQL's error codes (appendix A of its manual).
 const UNDEFINED_TABLE: &str = "42P01";
@@ -321,3 +380,23 @@ SELECT pg_notify($4, ring) FROM inserted";
 
 const FIND: &str = "SELECT value FROM tower_jwt_session_entries WHERE ring = $1 AND name = $2";
 const REMOVE: &str = "DELETE FROM tower_jwt_session_entries WHERE ring = $1 AND name = $2";
+
+/// Returns what was redeemed last. A row that loses against its rival is locked and written as it
+/// was, so that it is seen whole, whoever commits when.
+const REDEEM: &str = "\
+WITH expired AS (
+    SELECT ring, family FROM tower_jwt_session_redemptions
+    WHERE until_millis < $4 AND (ring, family) <> ($1, $2)
+    ORDER BY until_millis LIMIT $6 FOR UPDATE SKIP LOCKED
+), purged AS (
+    DELETE FROM tower_jwt_session_redemptions AS gone USING expired
+    WHERE (gone.ring, gone.family) = (expired.ring, expired.family)
+)
+INSERT INTO tower_jwt_session_redemptions AS last (ring, family, sequence, at_millis, until_millis)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (ring, family) DO UPDATE SET
+    sequence = GREATEST(last.sequence, excluded.sequence),
+    at_millis = CASE WHEN last.sequence < excluded.sequence
+        THEN excluded.at_millis ELSE last.at_millis END,
+    until_millis = GREATEST(last.until_millis, excluded.until_millis)
+RETURNING sequence, at_millis";

@@ -11,30 +11,38 @@ use redis::{Client, Cmd, FromRedisValue, RedisError, RedisResult};
 use zeroize::Zeroizing;
 
 use super::listener::{Listener, Source};
-use super::{Entry, EntryName, Insertion, Loaded, Skipped, Store, StoreError, StoreFuture};
+use super::{
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
+    StoreFuture,
+};
+use crate::clock::Timestamp;
 
 /// A [`Store`] in Redis 6 or newer, or Valkey (feature `redis`).
 ///
 /// 1. The entries of a ring are the hash `{tower-jwt-session:<ring>}:entries`: the field is an
-///    entry's name. Nothing has a time to live, and no other key is touched.
+///    entry's name. They have no time to live.
 /// 2. An insert is one script, which the server runs as a whole: `HSETNX`, and then either
 ///    `PUBLISH` or the value that was there first. It uses one key, so that it runs in a cluster's
 ///    slot too. A user who may not publish can insert all the same.
-/// 3. Replicas hear of changes on the channel `tower-jwt-session:changed`, whose messages are the
+/// 3. Which refresh token of a session was redeemed last is the string
+///    `{tower-jwt-session:<ring>}:family:<session>`, which expires by itself. It is compared and set
+///    by one script, too.
+/// 4. Replicas hear of changes on the channel `tower-jwt-session:changed`, whose messages are the
 ///    names of rings, over a second connection that they make when they first wait for a change.
-/// 4. Lost connections are made anew. A command whose connection was found dead is sent once more,
-///    which is safe: an insert that was made twice finds its own value.
+/// 5. Lost connections are made anew. A command whose connection was found dead is sent once more,
+///    which is safe: what was done twice finds its own value.
 ///
-/// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:entries
-/// &tower-jwt-session:changed +eval +hsetnx +hget +hgetall +hdel +publish +subscribe +ping`.
+/// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
+/// +eval +hsetnx +hget +hgetall +hdel +get +set +publish +subscribe +ping`.
 ///
 /// # Operation
 ///
 /// * Everyone who can read the database can read the entries, and so
 ///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
-/// * The server is to keep what it was given: set `maxmemory-policy` to `noeviction` or one of
-///   `volatile-…`. Should it lose entries all the same, by eviction, a restart without persistence
-///   or a failover to a server that was behind, live replicas put them back.
+/// * The server is to keep what it was given: set `maxmemory-policy` to `noeviction`. Should it lose
+///   entries all the same, by eviction, a restart without persistence or a failover to a server
+///   that was behind, live replicas put them back. Nobody puts back which refresh tokens were
+///   redeemed: of those sessions one that is used again goes unnoticed, once.
 /// * Connect to the server that takes writes. After a failover the name in the URL has to lead to
 ///   the new one: a connection to a server that has become a replica is made anew. Redis Cluster is
 ///   reached through a proxy or an endpoint that follows the slots; Sentinel isn't asked.
@@ -169,6 +177,27 @@ impl Store for RedisStore {
         })
     }
 
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(async move {
+            let Redemption { family, sequence, at, keep_for } = redemption;
+            let mut script = redis::cmd("EVAL");
+            script.arg(REDEEM).arg(1).arg(family_key(ring, family)).arg(sequence);
+            // The server's clock is none of ours: it is told how long, not until when.
+            let keep_for =
+                u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST);
+            script.arg(at.as_unix_millis()).arg(keep_for);
+            let (sequence, at): (u32, i64) =
+                self.server.query(&script).await.map_err(|error| {
+                    self.server.failed("redeem a refresh token of", ring, error)
+                })?;
+            Ok(Redeemed { sequence, at: Timestamp::from_unix_millis(at) })
+        })
+    }
+
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             self.listener.changed(ring).await;
@@ -241,6 +270,10 @@ fn key(ring: &str) -> String {
     format!("{{tower-jwt-session:{ring}}}:entries")
 }
 
+fn family_key(ring: &str, family: &EntryName) -> String {
+    format!("{{tower-jwt-session:{ring}}}:family:{family}")
+}
+
 fn config() -> ConnectionManagerConfig {
     ConnectionManagerConfig::new()
         .set_connection_timeout(Some(TIMEOUT))
@@ -265,3 +298,19 @@ if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then
     return false
 end
 return redis.call('HGET', KEYS[1], ARGV[1])";
+
+/// Returns the sequence that was redeemed last, and when. Both are numbers that Lua's hold exactly.
+const REDEEM: &str = "\
+local last = redis.call('GET', KEYS[1])
+local sequence, at = string.match(last or '', '^(%d+) (-?%d+)')
+if last and not sequence then
+    return redis.error_reply('ERR what is there is no redemption: remove it')
+end
+if not last or tonumber(sequence) < tonumber(ARGV[1]) then
+    sequence, at = ARGV[1], ARGV[2]
+    redis.call('SET', KEYS[1], sequence .. ' ' .. at, 'PX', ARGV[3])
+end
+return {tonumber(sequence), tonumber(at)}";
+
+/// A thousand years, in milliseconds: far from where a time to live overflows.
+const LONGEST: u64 = 1000 * 365 * 24 * 60 * 60 * 1000;

@@ -9,9 +9,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tower_jwt_session::store::{Entry, EntryName, FileStore, Insertion, MemoryStore, Store};
+use tower_jwt_session::store::{
+    Entry, EntryName, FileStore, Insertion, Loaded, MemoryStore, Store, StoreFuture,
+};
 
-use contract::{Replicas, content, entry, held, insert, name};
+use contract::{Replicas, content, entry, held, insert, last, name, redeem, redemption};
 
 async fn memory() -> Replicas {
     let store = MemoryStore::new();
@@ -60,6 +62,47 @@ fn an_entry_does_not_print_its_value() {
     let printed = format!("{:?}", entry("name", b"secret"));
     assert!(printed.contains("name"));
     assert!(!printed.contains("secret") && !printed.contains("115"));
+}
+
+#[tokio::test]
+async fn memory_drops_redemptions_that_have_expired() {
+    let store = MemoryStore::new();
+    let hour = 3_600_000;
+    for session in 0..1000 {
+        redeem(&store, "ring", &format!("s-{session}"), 5, 0).await;
+    }
+    redeem(&store, "ring", "stays", 7, hour).await;
+    // As many again, when those have expired: somewhere between they are dropped.
+    for session in 0..1100 {
+        redeem(&store, "ring", &format!("t-{session}"), 5, hour).await;
+    }
+    assert_eq!(redeem(&store, "ring", "s-0", 1, hour).await, last(1, hour));
+    assert_eq!(redeem(&store, "ring", "stays", 1, hour + 1).await, last(7, hour));
+    assert_eq!(redeem(&store, "ring", "t-0", 1, hour + 1).await, last(5, hour));
+}
+
+#[tokio::test]
+async fn a_store_that_keeps_no_refresh_tokens_says_so() {
+    #[derive(Debug)]
+    struct Simple(MemoryStore);
+
+    impl Store for Simple {
+        fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+            self.0.load(ring)
+        }
+
+        fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+            self.0.insert(ring, entry)
+        }
+
+        fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+            self.0.remove(ring, name)
+        }
+    }
+
+    let redeemed = Simple(MemoryStore::new()).redeem("ring", &redemption("a", 0, 0)).await;
+    let error = redeemed.expect_err("it has none").to_string();
+    assert!(error.contains("Simple") && error.contains("`redeem`"), "{error}");
 }
 
 /// What the file store has beside the contract.
@@ -118,6 +161,47 @@ mod file_store_only {
         let mut names: Vec<_> = names.map(|n| n.to_string_lossy().into_owned()).collect();
         names.sort();
         names
+    }
+
+    #[tokio::test]
+    async fn of_redemptions_the_last_two_are_kept_until_they_expire() {
+        let (place, store) = with_entry().await;
+        let shelf = place.path().join("ring/.redeemed/se");
+        for sequence in 0..10 {
+            redeem(&store, "ring", "session", sequence, 1).await;
+        }
+        assert_eq!(files(&shelf), ["session.8", "session.9"]);
+        // One that is used again leaves nothing behind.
+        assert_eq!(redeem(&store, "ring", "session", 3, 2).await, last(9, 1));
+        assert_eq!(files(&shelf), ["session.8", "session.9"]);
+        assert_eq!(mode(&shelf.join("session.9")), 0o600);
+        assert_eq!(mode(&shelf), 0o700);
+
+        redeem(&store, "ring", "seldom", 0, 3_600_000).await;
+        assert_eq!(files(&shelf), ["seldom.0", "session.8", "session.9"], "just not expired");
+        redeem(&store, "ring", "sells", 0, 3_600_002).await;
+        assert_eq!(files(&shelf), ["seldom.0", "sells.0"]);
+        assert_eq!(skipped(&store).await, []);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_redemption_is_an_error_or_left_alone() {
+        let (place, store) = with_entry().await;
+        redeem(&store, "ring", "session", 4, 1).await;
+        let shelf = place.path().join("ring/.redeemed/se");
+        for foreign in ["se", "se.x", "se.99999999999", ".hidden", "session.4.bak"] {
+            write(&shelf.join(foreign), 0o600, b"1 2");
+        }
+        assert_eq!(redeem(&store, "ring", "session", 2, 2).await, last(4, 1));
+        for (mode, value) in [(0o600, &b"1"[..]), (0o600, b"a b"), (0o600, b""), (0o644, b"1 2")] {
+            let path = shelf.join("session.5");
+            write(&path, mode, value);
+            let refused = store.redeem("ring", &redemption("session", 4, 2)).await;
+            let refused = refused.expect_err("it can't be told which was last").to_string();
+            assert!(refused.contains("session.5"), "{refused}");
+            fs::remove_file(path).expect("removes");
+        }
+        assert_eq!(redeem(&store, "ring", "session", 4, 2).await, last(4, 1));
     }
 
     /// Asserts that nothing but the skipped hides: `a` is still served.

@@ -57,15 +57,7 @@ impl Directory {
     }
 
     pub(super) fn insert(&self, ring: &str, entry: &Entry) -> Result<Insertion, StoreError> {
-        let directory = match self.ring(ring)? {
-            Some(directory) => directory,
-            None => {
-                let directory = self.path.join(ring);
-                self.create(&directory)?;
-                self.check(&directory)?;
-                directory
-            }
-        };
+        let directory = self.ring_made(ring)?;
         let path = entry_path(&directory, &entry.name);
         let refused = |reason| {
             let path = path.display();
@@ -124,7 +116,7 @@ impl Directory {
     }
 
     /// The directory of `ring`, if there is one. A store that is gone is an error: it is not empty.
-    fn ring(&self, ring: &str) -> Result<Option<PathBuf>, StoreError> {
+    pub(super) fn ring(&self, ring: &str) -> Result<Option<PathBuf>, StoreError> {
         if !is_ring_name(ring) {
             return Err(StoreError::new(format!("{ring:?} is not a ring's name")));
         }
@@ -134,6 +126,21 @@ impl Directory {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             _ => self.check(&path).map(|()| Some(path)),
         }
+    }
+
+    /// The directory of `ring`, made unless it is there.
+    pub(super) fn ring_made(&self, ring: &str) -> Result<PathBuf, StoreError> {
+        if let Some(directory) = self.ring(ring)? {
+            return Ok(directory);
+        }
+        self.made(self.path.join(ring))
+    }
+
+    /// A private directory, made unless it is there.
+    pub(super) fn made(&self, path: PathBuf) -> Result<PathBuf, StoreError> {
+        self.create(&path)?;
+        self.check(&path)?;
+        Ok(path)
     }
 
     /// That `path` is a directory, and private.
@@ -204,7 +211,7 @@ impl Directory {
     }
 
     /// Writes a new file, whole and synced, and tells the file system's time.
-    fn write_temporary(
+    pub(super) fn write_temporary(
         &self,
         directory: &Path,
         value: &[u8],
@@ -239,7 +246,7 @@ impl Directory {
         Ok((temporary, now))
     }
 
-    fn read(&self, path: &Path) -> Result<Found, StoreError> {
+    pub(super) fn read(&self, path: &Path) -> Result<Found, StoreError> {
         for _ in 0..ATTEMPTS {
             match self.read_once(path) {
                 Ok(Some(found)) => return Ok(found),
@@ -307,7 +314,7 @@ impl Directory {
 }
 
 /// What a path holds.
-enum Found {
+pub(super) enum Found {
     Missing,
     Value(Zeroizing<Vec<u8>>),
     /// Something that is not served: the rest of a sentence that begins with its path.
@@ -315,7 +322,7 @@ enum Found {
 }
 
 /// A temporary file's path; the file is removed on drop.
-struct Temporary(PathBuf);
+pub(super) struct Temporary(pub(super) PathBuf);
 
 impl Drop for Temporary {
     fn drop(&mut self) {
@@ -348,7 +355,7 @@ fn temporary_path(directory: &Path) -> PathBuf {
 }
 
 /// Removes the temporary files of writers that died, by the file system's own time `now`.
-fn sweep(directory: &Path, now: SystemTime) {
+pub(super) fn sweep(directory: &Path, now: SystemTime) {
     for item in fs::read_dir(directory).into_iter().flatten().flatten() {
         let is_stale = |metadata: Metadata| {
             let age = metadata.modified().map(|at| now.duration_since(at));
@@ -372,7 +379,7 @@ fn is_same_file(_one: &Metadata, other: &Metadata) -> bool {
 }
 
 /// Makes the names in the directory outlive a crash of the machine, where that can be asked for.
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
     match File::open(path).and_then(|directory| directory.sync_all()) {
         Err(error)
@@ -395,7 +402,7 @@ pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) 
 }
 
 /// How often what comes and goes meanwhile is tried.
-const ATTEMPTS: usize = 8;
+pub(super) const ATTEMPTS: usize = 8;
 
 /// How the names of temporary files begin.
 const TEMPORARY: &str = ".tmp-";

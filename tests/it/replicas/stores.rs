@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Barrier, Notify};
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreError, StoreFuture,
+    Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, SealingNeed, Store,
+    StoreError, StoreFuture,
 };
 
 use super::RING;
@@ -15,9 +16,10 @@ pub(crate) enum Operation {
     Load,
     Insert,
     Remove,
+    Redeem,
 }
 
-use Operation::{Insert, Load, Remove};
+use Operation::{Insert, Load, Redeem, Remove};
 
 /// One replica's connection to a store in memory. Clones are the same connection; siblings share
 /// the content alone.
@@ -39,7 +41,7 @@ struct Orders {
     hanging: BTreeSet<Operation>,
     /// How many inserts succeed before they fail.
     inserts_left: Option<usize>,
-    /// Inserts are done, and their answers lost.
+    /// What is written is done, and the answer lost.
     loses_answers: bool,
     calls: Vec<(Operation, String)>,
     meeting: Option<Arc<Barrier>>,
@@ -56,7 +58,7 @@ impl TestStore {
     }
 
     pub(crate) fn down(&self) {
-        self.fail(&[Load, Insert, Remove]);
+        self.fail(&[Load, Insert, Remove, Redeem]);
     }
 
     pub(crate) fn up(&self) {
@@ -205,6 +207,21 @@ impl Store for TestStore {
         Box::pin(async move {
             self.obey(Remove, name.as_str()).await?;
             self.content.remove(ring, name).await
+        })
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(async move {
+            self.obey(Redeem, redemption.family.as_str()).await?;
+            let redeemed = self.content.redeem(ring, redemption).await;
+            if self.orders().loses_answers {
+                return Err(StoreError::new("the answer was lost"));
+            }
+            redeemed
         })
     }
 }

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use std::time::Duration;
+
 use tokio::sync::Barrier;
-use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, Store};
+use tower_jwt_session::Timestamp;
+use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Store};
 
 /// Hands the names of all promises, each a function of [`Replicas`], to the macro `$with`.
 macro_rules! promises {
@@ -22,6 +25,11 @@ macro_rules! promises {
             a_value_that_is_too_long_is_refused
             one_of_many_racers_wins
             readers_see_whole_values
+            a_redemption_is_told_to_all
+            families_do_not_see_each_other
+            redemptions_are_exact
+            of_many_who_redeem_one_is_first
+            whoever_redeems_sees_what_came_before
         }
     };
 }
@@ -206,6 +214,129 @@ pub(crate) async fn readers_see_whole_values(replicas: Replicas) {
     for writer in writers {
         writer.await.expect("a writer ends");
     }
+}
+
+pub(crate) async fn a_redemption_is_told_to_all(replicas: Replicas) {
+    let [one, two, three, four] = replicas.handles();
+    assert_eq!(redeem(one, "ring", "a", 0, 10).await, last(0, 10));
+    for (millis, store) in replicas.handles().into_iter().enumerate() {
+        assert_eq!(redeem(store, "ring", "a", 0, millis as i64).await, last(0, 10));
+    }
+    assert_eq!(redeem(two, "ring", "a", 1, 20).await, last(1, 20));
+    assert_eq!(redeem(three, "ring", "a", 0, 30).await, last(1, 20));
+    assert_eq!(redeem(four, "ring", "a", 1, 30).await, last(1, 20));
+    // Clocks differ, and what lies between may have been lost.
+    assert_eq!(redeem(one, "ring", "a", 10, 5).await, last(10, 5));
+    for (sequence, store) in replicas.handles().into_iter().enumerate() {
+        assert_eq!(redeem(store, "ring", "a", sequence as u32 * 3, 40).await, last(10, 5));
+    }
+    assert_eq!(redeem(two, "ring", "a", 11, 50).await, last(11, 50));
+}
+
+pub(crate) async fn families_do_not_see_each_other(replicas: Replicas) {
+    let [one, two, ..] = replicas.handles();
+    let others = [("ring", "ab"), ("ring", "abc"), ("ring", "abd"), ("a", "abc"), ("rin", "gabc")];
+    for (sequence, (ring, family)) in others.into_iter().enumerate() {
+        let sequence = sequence as u32;
+        assert_eq!(redeem(one, ring, family, sequence, 10).await, last(sequence, 10), "{family}");
+    }
+    for (sequence, (ring, family)) in others.into_iter().enumerate() {
+        let latest = last(sequence as u32, 10);
+        assert_eq!(redeem(two, ring, family, 0, 20).await, latest, "{ring} {family}");
+    }
+    for ring in ["ring", "a", "rin"] {
+        assert_eq!(content(two, ring).await, BTreeMap::new(), "they are no entries");
+    }
+    insert(one, "ring", "abc", b"1").await;
+    one.remove("ring", &name("abc")).await.expect("removes");
+    assert_eq!(redeem(two, "ring", "abc", 0, 20).await, last(1, 10));
+}
+
+pub(crate) async fn redemptions_are_exact(replicas: Replicas) {
+    let [one, two, ..] = replicas.handles();
+    let (long_ring, long_name) = ("r".repeat(64), "n".repeat(128));
+    let last_millisecond = 253_402_300_799_999;
+    for (family, sequence, at) in [
+        ("0", 0, 0),
+        ("-_09azAZ", u32::MAX, 1_800_000_000_001),
+        ("-", u32::MAX - 1, last_millisecond),
+        ("_-", 1 << 31, -1),
+        (&long_name, 9, 1),
+    ] {
+        assert_eq!(redeem(one, &long_ring, family, sequence, at).await, last(sequence, at));
+        assert_eq!(redeem(two, &long_ring, family, sequence, 2).await, last(sequence, at));
+    }
+    for (family, keep_for) in [("long", Duration::MAX), ("short", Duration::from_secs(60))] {
+        let redemption = Redemption { keep_for, ..redemption(family, 3, 7) };
+        assert_eq!(one.redeem("ring", &redemption).await.expect("redeems"), last(3, 7));
+        assert_eq!(redeem(two, "ring", family, 3, 8).await, last(3, 7));
+    }
+}
+
+pub(crate) async fn of_many_who_redeem_one_is_first(replicas: Replicas) {
+    for sequence in 0..100 {
+        let start = Arc::new(Barrier::new(replicas.stores.len()));
+        let racers = replicas.stores.iter().enumerate().map(|(racer, store)| {
+            let (store, start) = (Arc::clone(store), Arc::clone(&start));
+            tokio::spawn(async move {
+                let own = i64::from(sequence) * 10 + racer as i64;
+                start.wait().await;
+                redeem(store.as_ref(), "ring", "a", sequence, own).await
+            })
+        });
+        let mut all = Vec::new();
+        for racer in racers.collect::<Vec<_>>() {
+            all.push(racer.await.expect("a racer ends"));
+        }
+        assert!(all.iter().all(|each| *each == all[0]), "{all:?}");
+        assert_eq!(all[0].sequence, sequence);
+        assert_eq!(all[0].at.as_unix_millis() / 10, i64::from(sequence));
+    }
+}
+
+/// Each redeems what it is given and the next, and so on: nobody is told less than what others had
+/// been told before it began.
+pub(crate) async fn whoever_redeems_sees_what_came_before(replicas: Replicas) {
+    let highest = Arc::new(AtomicUsize::new(0));
+    let racers = replicas.stores.iter().enumerate().map(|(racer, store)| {
+        let (store, highest) = (Arc::clone(store), Arc::clone(&highest));
+        tokio::spawn(async move {
+            for round in 0..60_usize {
+                let before = highest.load(Ordering::SeqCst);
+                // Now an ancestor, now the last, now one beyond it.
+                let sequence = (before + (round + racer) % 3).saturating_sub(1);
+                let redeemed = redeem(store.as_ref(), "ring", "a", sequence as u32, 1).await;
+                let latest = redeemed.sequence as usize;
+                assert!(latest >= before.max(sequence), "{latest} after {before}, {sequence}");
+                highest.fetch_max(latest, Ordering::SeqCst);
+            }
+        })
+    });
+    for racer in racers.collect::<Vec<_>>() {
+        racer.await.expect("a racer ends");
+    }
+    let highest = highest.load(Ordering::SeqCst) as u32;
+    assert!(highest > 20, "they went on to {highest}");
+    assert_eq!(redeem(&*replicas.stores[0], "ring", "a", 0, 2).await, last(highest, 1));
+}
+
+pub(crate) fn redemption(family: &str, sequence: u32, at: i64) -> Redemption {
+    let (family, at) = (name(family), Timestamp::from_unix_millis(at));
+    Redemption { family, sequence, at, keep_for: Duration::from_secs(3600) }
+}
+
+pub(crate) fn last(sequence: u32, at: i64) -> Redeemed {
+    Redeemed { sequence, at: Timestamp::from_unix_millis(at) }
+}
+
+pub(crate) async fn redeem(
+    store: &dyn Store,
+    ring: &str,
+    family: &str,
+    sequence: u32,
+    at: i64,
+) -> Redeemed {
+    store.redeem(ring, &redemption(family, sequence, at)).await.expect("redeems")
 }
 
 pub(crate) fn name(name: &str) -> EntryName {

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Barrier;
 use tower_jwt_session::store::{Entry, Insertion, PostgresStore, Store};
 
-use crate::contract::{content, entry, held, insert};
+use crate::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::scenarios::{assert_hidden, eventually};
 use crate::server::{self, Server, ServerKind};
 use crate::{Backend, Test, block_on};
@@ -126,6 +126,7 @@ impl Backend for Postgres {
             a_missing_table_is_an_error_with_a_mend
             a_table_of_another_version_is_refused
             the_smallest_rights_suffice
+            redemptions_that_have_expired_are_deleted_in_passing
             stricter_isolation_does_no_harm
             who_wins_may_still_be_writing
             a_pool_of_one_connection_suffices
@@ -180,6 +181,7 @@ async fn a_missing_table_is_an_error_with_a_mend(server: &Postgres) {
     let error = store.load("ring").await.expect_err("there is no table");
     assert!(error.to_string().contains("`migrate`"), "{error}");
     store.insert("ring", &entry("a", b"1")).await.expect_err("there is no table");
+    store.redeem("ring", &redemption("a", 0, 1)).await.expect_err("there is no table");
 }
 
 async fn a_table_of_another_version_is_refused(server: &Postgres) {
@@ -220,12 +222,36 @@ async fn the_smallest_rights_suffice(server: &Postgres) {
     server.send(&database, PostgresStore::MIGRATION).await;
     let table = "tower_jwt_session_entries";
     server.send(&database, &format!("GRANT SELECT, INSERT, DELETE ON {table} TO {role}")).await;
+    let rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON tower_jwt_session_redemptions";
+    server.send(&database, &format!("{rights} TO {role}")).await;
     store.migrate().await.expect("finds it done");
     store.changed("ring").await.expect("listens");
     assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
     assert_eq!(insert(&store, "ring", "a", b"2").await, Insertion::Exists(b"1".to_vec().into()));
     store.remove("ring", &entry("a", b"").name).await.expect("removes");
     assert_eq!(content(&store, "ring").await, BTreeMap::new());
+    assert_eq!(redeem(&store, "ring", "a", 0, 1).await, last(0, 1));
+    assert_eq!(redeem(&store, "ring", "b", 1, 4_000_000).await, last(1, 4_000_000));
+}
+
+async fn redemptions_that_have_expired_are_deleted_in_passing(server: &Postgres) {
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    let count = "SELECT count(*) FROM tower_jwt_session_redemptions";
+    let hour = 3_600_000;
+    for session in 0..20 {
+        redeem(&store, "ring", &format!("s-{session}"), 2, 0).await;
+    }
+    redeem(&store, "ring", "one", 0, hour).await;
+    assert_eq!(server.ask(&database, count).await, 21, "just not expired");
+    redeem(&store, "other", "one", 0, hour + 1).await;
+    assert_eq!(server.ask(&database, count).await, 21 - 8 + 1, "a few at once");
+    for _ in 0..3 {
+        redeem(&store, "ring", "one", 0, hour + 1).await;
+    }
+    assert_eq!(server.ask(&database, count).await, 2, "all that have expired");
+    // Its own is compared all the same.
+    assert_eq!(redeem(&store, "ring", "one", 0, 9 * hour).await, last(0, hour));
 }
 
 async fn stricter_isolation_does_no_harm(server: &Postgres) {
@@ -241,6 +267,7 @@ async fn stricter_isolation_does_no_harm(server: &Postgres) {
                 let start = Arc::clone(&start);
                 tokio::spawn(async move {
                     start.wait().await;
+                    redeem(&store, "ring", "a", round, 1).await;
                     insert(&store, "ring", &format!("a-{round}"), b"1").await
                 })
             });

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tower_jwt_session::store::{Entry, Insertion, RedisStore, Store};
 
-use crate::contract::{content, entry, held, insert};
+use crate::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::scenarios::assert_hidden;
 use crate::server::{self, Server, ServerKind};
 use crate::{Backend, Test, block_on};
@@ -125,6 +125,8 @@ impl Backend for Redis {
             a_client_of_ones_own_connects
             the_smallest_rights_suffice
             who_may_not_publish_inserts_all_the_same
+            a_redemption_expires_by_itself
+            what_is_no_redemption_is_an_error
             dead_connections_are_made_anew
             a_silent_connection_is_given_up
         }
@@ -192,6 +194,41 @@ async fn a_key_of_another_type_is_told(server: &Redis) {
     assert_eq!(value, "2");
 }
 
+async fn a_redemption_expires_by_itself(server: &Redis) {
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    // Whatever the replica's clock says, it is kept from now on.
+    for (sequence, at) in [(0, 0), (1, 253_402_300_799_000)] {
+        redeem(&store, "ring", "session", sequence, at).await;
+        let keys: Vec<String> = server.send(&database, cmd("KEYS").arg("*")).await;
+        assert_eq!(keys, [family_key("ring", "session")]);
+        let life: i64 = server.send(&database, cmd("PTTL").arg(&keys[0])).await;
+        assert!((3_500_000..=3_600_000).contains(&life), "{life}");
+        let _: i64 = server.send(&database, cmd("PEXPIRE").arg(&keys[0]).arg(5_000_000)).await;
+        redeem(&store, "ring", "session", 0, 5).await;
+        let life: i64 = server.send(&database, cmd("PTTL").arg(&keys[0])).await;
+        assert!(life > 4_000_000, "what is used again shortens nothing: {life}");
+    }
+}
+
+async fn what_is_no_redemption_is_an_error(server: &Redis) {
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    for foreign in ["", "x", "1", "1 x", "-1 5"] {
+        let mut set = cmd("SET");
+        let _: () = server.send(&database, set.arg(family_key("ring", "a")).arg(foreign)).await;
+        let refused = store.redeem("ring", &redemption("a", 7, 1)).await.expect_err(foreign);
+        assert!(refused.to_string().contains("no redemption"), "{refused}");
+    }
+    let _: () = server.send(&database, cmd("DEL").arg(family_key("ring", "a"))).await;
+    let _: () = server.send(&database, cmd("LPUSH").arg(family_key("ring", "a")).arg("1")).await;
+    store.redeem("ring", &redemption("a", 7, 1)).await.expect_err("a key of another type");
+}
+
+fn family_key(ring: &str, family: &str) -> String {
+    format!("{{tower-jwt-session:{ring}}}:family:{family}")
+}
+
 async fn an_error_of_the_url_hides_the_password(server: &Redis) {
     let port = server.server.port();
     let password = Redis::PASSWORD;
@@ -248,8 +285,8 @@ async fn open_as(server: &Redis, user: &str, rights: &str) -> RedisStore {
 
 /// Those of the documentation.
 async fn the_smallest_rights_suffice(server: &Redis) {
-    let rights = "~{tower-jwt-session:small}:entries &tower-jwt-session:changed +eval +hsetnx \
-                  +hget +hgetall +hdel +publish +subscribe +ping";
+    let rights = "~{tower-jwt-session:small}:* &tower-jwt-session:changed +eval +hsetnx +hget \
+                  +hgetall +hdel +get +set +publish +subscribe +ping";
     let store = open_as(server, "small", rights).await;
     store.changed("small").await.expect("listens");
     assert_eq!(insert(&store, "small", "a", b"1").await, Insertion::Inserted);
@@ -259,6 +296,8 @@ async fn the_smallest_rights_suffice(server: &Redis) {
     told.expect("is told").expect("listens");
     store.remove("small", &entry("a", b"").name).await.expect("removes");
     assert_eq!(content(&store, "small").await, BTreeMap::new());
+    assert_eq!(redeem(&store, "small", "a", 0, 1).await, last(0, 1));
+    assert_eq!(redeem(&store, "small", "a", 1, 2).await, last(1, 2));
     let refused = store.load("other").await.expect_err("may not");
     assert_hidden::<Redis>(&refused);
 }

@@ -12,7 +12,9 @@ use tower_jwt_session::store::{Insertion, SealingNeed, Store, StoreError};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{KeyRing, KeyState, SystemClock};
 
-use crate::contract::{self, Replicas, content, entry, held, insert, name};
+use crate::contract::{
+    self, Replicas, content, entry, held, insert, last, name, redeem, redemption,
+};
 use crate::rings::{self, Counted};
 use crate::{Backend, Test, block_on};
 
@@ -78,6 +80,7 @@ async fn a_killed_server_is_an_error_until_it_is_back<B: Backend>(_: &B) {
     let database = server.database().await;
     let store = server.open(&database).await;
     insert(&store, "ring", "a", b"1").await;
+    assert_eq!(redeem(&store, "ring", "session", 6, 1).await, last(6, 1));
     for round in ["b", "c"] {
         server.kill();
         for _ in 0..2 {
@@ -96,10 +99,13 @@ async fn a_killed_server_is_an_error_until_it_is_back<B: Backend>(_: &B) {
     }
     let expected = BTreeMap::from([held("a", b"1"), held("b", b"2"), held("c", b"2")]);
     assert_eq!(content(&store, "ring").await, expected);
+    // Neither was it forgotten, nor was anything redeemed that was answered with an error.
+    assert_eq!(redeem(&store, "ring", "session", 5, 2).await, last(6, 1));
 }
 
-async fn errors(store: &dyn Store) -> [StoreError; 3] {
+async fn errors(store: &dyn Store) -> [StoreError; 4] {
     let name = name("a");
+    let redemption = redemption("session", 7, 2);
     let limit = Duration::from_secs(10);
     [
         timeout(limit, store.load("ring")).await.expect("in time").expect_err("can't load"),
@@ -111,6 +117,10 @@ async fn errors(store: &dyn Store) -> [StoreError; 3] {
             .await
             .expect("in time")
             .expect_err("can't remove"),
+        timeout(limit, store.redeem("ring", &redemption))
+            .await
+            .expect("in time")
+            .expect_err("can't redeem"),
     ]
 }
 

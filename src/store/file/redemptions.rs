@@ -1,0 +1,118 @@
+//! Which refresh tokens were redeemed: a file for each, of which a session's highest counts.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::directory::{ATTEMPTS, Directory, Found, failed, sweep, sync_directory};
+use crate::clock::Timestamp;
+use crate::store::{EntryName, Redeemed, Redemption, StoreError};
+
+impl Directory {
+    /// Enters the redemption's file, which a hard link never does twice, and only then looks for
+    /// the highest: so whoever is first is seen by all who come later. A file that is lower than
+    /// another means nothing, whoever writes it and dies.
+    pub(super) fn redeem(
+        &self,
+        ring: &str,
+        redemption: &Redemption,
+    ) -> Result<Redeemed, StoreError> {
+        let Redemption { family, sequence, at, keep_for } = redemption;
+        let redeemed = self.made(self.ring_made(ring)?.join(REDEEMED))?;
+        // One directory for all would be long, and one each many.
+        let shelf = &family.as_str()[..family.as_str().len().min(2)];
+        let shelf = self.made(redeemed.join(shelf))?;
+        let until = *at + *keep_for;
+        let value = format!("{} {}", at.as_unix_millis(), until.as_unix_millis());
+        let (temporary, now) = self.write_temporary(&shelf, value.as_bytes())?;
+        sweep(&shelf, now);
+        let path = file_path(&shelf, family, *sequence);
+        match fs::hard_link(&temporary.0, &path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed("enter", &path)(error)),
+        }
+        drop(temporary);
+        sync_directory(&shelf)?;
+        for _ in 0..ATTEMPTS {
+            let files = list(&shelf)?;
+            let of_family = files.iter().filter(|(of, _)| of == family);
+            // Not even the own one, if others have gone on meanwhile.
+            let Some((_, highest)) = of_family.max_by_key(|(_, sequence)| *sequence) else {
+                continue;
+            };
+            let Some((redeemed_at, _)) = self.times(&file_path(&shelf, family, *highest))? else {
+                continue;
+            };
+            self.tidy(&shelf, &files, (family, *highest), *at);
+            return Ok(Redeemed { sequence: *highest, at: redeemed_at });
+        }
+        Err(StoreError::new(format!("could not redeem {}: it comes and goes", path.display())))
+    }
+
+    /// Removes what means nothing any more. What fails is tried again by others.
+    fn tidy(
+        &self,
+        shelf: &Path,
+        files: &[(EntryName, u32)],
+        (family, highest): (&EntryName, u32),
+        now: Timestamp,
+    ) {
+        // A shelf grows by new sessions alone.
+        let is_new = !files.iter().any(|(of, sequence)| of == family && *sequence != highest);
+        for (of, sequence) in files {
+            let path = file_path(shelf, of, *sequence);
+            let is_over = if of == family {
+                // While a list is made files come and go. One that the list has to show was the
+                // highest when it began, and goes only after two more were redeemed.
+                highest - sequence >= 2
+            } else {
+                is_new && matches!(self.times(&path), Ok(Some((_, until))) if until < now)
+            };
+            if is_over {
+                let _ = fs::remove_file(&path);
+            }
+        }
+    }
+
+    /// When it was redeemed, and until when that is kept; `None` if the file is gone.
+    fn times(&self, path: &Path) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+        let unfit = |reason: &str| {
+            let path = path.display();
+            Err(StoreError::new(format!("could not redeem {path}: what is there {reason}")))
+        };
+        let value = match self.read(path)? {
+            Found::Missing => return Ok(None),
+            Found::Unfit(reason) => return unfit(&reason),
+            Found::Value(value) => value,
+        };
+        let text = str::from_utf8(&value).unwrap_or_default();
+        let mut times =
+            text.split(' ').map(|millis| millis.parse().map(Timestamp::from_unix_millis));
+        match (times.next(), times.next()) {
+            (Some(Ok(at)), Some(Ok(until))) => Ok(Some((at, until))),
+            _ => unfit("is no redemption: remove it"),
+        }
+    }
+}
+
+/// All redemptions on a shelf. Of what is none, none was made by this crate.
+fn list(shelf: &Path) -> Result<Vec<(EntryName, u32)>, StoreError> {
+    let mut found = Vec::new();
+    for item in fs::read_dir(shelf).map_err(failed("list", shelf))? {
+        let file = item.map_err(failed("list", shelf))?.file_name();
+        let parts = file.to_str().and_then(|file| file.rsplit_once('.'));
+        let parts = parts.and_then(|(family, sequence)| {
+            Some((EntryName::parse(family)?, sequence.parse().ok()?))
+        });
+        found.extend(parts);
+    }
+    Ok(found)
+}
+
+fn file_path(shelf: &Path, family: &EntryName, sequence: u32) -> PathBuf {
+    shelf.join(format!("{family}.{sequence}"))
+}
+
+/// The directory in a ring's. Where entries are listed, what begins with a dot is none.
+const REDEEMED: &str = ".redeemed";
