@@ -5,13 +5,14 @@ use axum::body::Body;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use axum::routing::get;
+use http::header::RETRY_AFTER;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::error::Rejection;
 use crate::issue::{EndError, EndSession, IssueSession};
 use crate::keys::KeyRing;
-use crate::layer::{Presented, Refused, problem};
+use crate::layer::{Presented, Refused, problem, problem_because};
 use crate::session::Session;
 use crate::sessions::Sessions;
 
@@ -132,7 +133,20 @@ impl IntoResponseParts for EndSession {
 
 impl IntoResponse for EndError {
     fn into_response(self) -> Response {
-        match self {}
+        match self {
+            Self::NotRecorded(error) => {
+                tracing::error!(%error, "the end of a session could not be recorded");
+                let detail = "The session was not ended everywhere: that could not be recorded. \
+                              Try again.";
+                let mut response = problem_because(StatusCode::SERVICE_UNAVAILABLE, detail);
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                response.map(Body::from)
+            }
+            Self::NoRevocations => misplaced(
+                "a handler ends sessions that are not at hand, but these sessions have no \
+                 revocations: give them to their builder",
+            ),
+        }
     }
 }
 

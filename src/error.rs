@@ -83,6 +83,9 @@ pub enum IssueError {
     /// The session has reached its absolute lifetime.
     #[error("the session has reached its absolute lifetime")]
     LifetimeReached,
+    /// The session was ended, or has to be taken for it.
+    #[error("the session can't be renewed: {0}")]
+    Ended(Rejection),
     /// The token is longer than what validation accepts.
     #[error(
         "a token of {bytes} bytes is longer than the limit of {limit}: put less into the claims"
@@ -174,6 +177,14 @@ pub enum RejectionKind {
         /// How long ago it may have been.
         max_age: Duration,
     },
+    /// The session was ended before its time.
+    Revoked,
+    /// The session is valid as far as is known; but whether it was ended can't be told, since the
+    /// store of what was ended has not been read for too long. It is answered 503.
+    StaleRevocations {
+        /// After how long it may be worth another try.
+        retry_after: Duration,
+    },
     /// The request comes from another site, and could carry a cookie.
     CrossSite,
 }
@@ -194,13 +205,19 @@ impl Rejection {
         self.kind == RejectionKind::Expired
     }
 
-    /// The status with which it is answered: 400, 401 or 403.
+    /// Whether the service is at fault, and the credential may be good.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self.kind, RejectionKind::StaleRevocations { .. })
+    }
+
+    /// The status with which it is answered: 400, 401, 403 or 503.
     pub fn status(&self) -> StatusCode {
         match self.kind {
             RejectionKind::Ambiguous => StatusCode::BAD_REQUEST,
             RejectionKind::Forbidden
             | RejectionKind::InsufficientScope
             | RejectionKind::CrossSite => StatusCode::FORBIDDEN,
+            RejectionKind::StaleRevocations { .. } => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNAUTHORIZED,
         }
     }
@@ -235,6 +252,8 @@ impl fmt::Display for Rejection {
             RejectionKind::Forbidden => "forbidden",
             RejectionKind::InsufficientScope => "insufficient scope",
             RejectionKind::InsufficientUserAuthentication { .. } => "the login was too long ago",
+            RejectionKind::Revoked => "ended before its time",
+            RejectionKind::StaleRevocations { .. } => "what was ended is not known",
             RejectionKind::CrossSite => "cross-site request",
         })
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderValue, Response};
 
+use crate::store::StoreError;
 use crate::transport::append_cookie;
 
 /// Logs a user in: returned by a handler, it becomes a session.
@@ -96,10 +97,20 @@ impl EndSession {
     }
 }
 
-/// Why a session could not be ended everywhere.
-#[derive(Debug, thiserror::Error)]
+/// Why a session could not be ended everywhere. It goes on.
+///
+/// As an axum response it says so, as problem+json: 503 with `Retry-After` where trying again can
+/// help.
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum EndError {}
+pub enum EndError {
+    /// The end could not be recorded.
+    #[error("the end of a session could not be recorded: {0}")]
+    NotRecorded(#[from] Arc<StoreError>),
+    /// The sessions have nowhere to record it: the application's mistake.
+    #[error("the sessions have no revocations: give them to their builder")]
+    NoRevocations,
+}
 
 /// An [`IssueSession`] on its way to the layer, in a response's extensions.
 pub(crate) struct PendingIssue<C>(Arc<Pending<C>>);

@@ -51,7 +51,8 @@
 //!
 //! ```text
 //! validate   the header or the cookie ─▶ length ─▶ key by the token's header ─▶ signature
-//!            ─▶ claims, parsed once ─▶ times, issuer, audience ─▶ Session<C> in the handler
+//!            ─▶ claims, parsed once ─▶ times, issuer, audience ─▶ what was ended
+//!            ─▶ Session<C> in the handler
 //!
 //! issue      the handler returns IssueSession<C> ─▶ the key that signs now ─▶ token
 //!            ─▶ Set-Cookie, or the JSON of RFC 6749
@@ -64,7 +65,8 @@
 //!    says when keys are made, sign and end; or it is [derived](KeyRing::derived) without a store,
 //!    [fixed](KeyRing::fixed), read from a [directory](KeyRing::directory), or follows an
 //!    [issuer](KeyRing::discover).
-//! 5. Time comes from a [`Clock`]; `testing` (feature `test-util`) has one to be moved by hand.
+//! 5. [`Revocations`] hold what was ended before its time, also from a [`store`].
+//! 6. Time comes from a [`Clock`]; `testing` (feature `test-util`) has one to be moved by hand.
 //!
 //! # How keys rotate
 //!
@@ -83,10 +85,18 @@
 //! key due makes it, and of several the store lets one in. While the store is down, the last known
 //! keys sign and verify on, for [`overrun`](RotationPolicy::overrun), and then issuing fails closed.
 //!
+//! # How a session is ended
+//!
+//! [`Sessions::end`] and its siblings write to a [`store`] that a session, or all sessions of a
+//! subject, have ended; the [`Revocations`] of every replica follow it, pushed where the store can,
+//! and polled underneath. They are a snapshot in memory, into which a request looks after the
+//! signature. A token carries the version that its issuer knew, as `rv`: so a login after all
+//! sessions were ended stands, whatever the clocks, and a replica that is behind notices.
+//!
 //! # What a token is
 //!
 //! A compact JWS (RFC 7515) with `typ: session+jwt`. Claims: `iss sub aud iat exp jti sid auth_time`,
-//! `scope` where given, and the application's own beside them. It is signed, not encrypted: its holder
+//! `scope` and `rv` where given, and the application's own beside them. It is signed, not encrypted: its holder
 //! can read it.
 //!
 //! SECURITY: the algorithm belongs to the key and is never taken from a token. Refused are: any
@@ -96,10 +106,15 @@
 //!
 //! # Limits
 //!
-//! A session is ended at its client, by taking its cookie away, and by time. A copy of a token that
-//! someone has made stays valid until it expires: keep the
+//! Without [`Revocations`] a session is ended at its client, by taking its cookie away, and by time.
+//! A copy of a token that someone has made stays valid until it expires: keep the
 //! [idle lifetime](SessionsBuilder::idle_lifetime) as short as that may last. A slow answer to a
 //! request that was on its way during a logout can renew the cookie again.
+//!
+//! With them, a replica that is cut off from the store accepts what others have ended since, until
+//! the [`stale_limit`](RevocationsBuilder::stale_limit); a route with
+//! [`freshness`](ValidateLayer::freshness) does not. Services that only follow the JWKS never hear of
+//! it, unless they have the same revocations.
 //!
 //! # Features
 //!
@@ -119,9 +134,11 @@ mod base64url;
 mod claims;
 mod clock;
 mod error;
+mod follow;
 mod issue;
 mod keys;
 pub mod layer;
+mod revocation;
 mod session;
 mod sessions;
 pub mod store;
@@ -142,6 +159,9 @@ pub use crate::keys::{
     RotationPolicy, SealingKey,
 };
 pub use crate::layer::{IssueLayer, Respond, SessionLayer, ValidateLayer};
+pub use crate::revocation::{
+    Revocations, RevocationsBuilder, RevocationsNotReady, RevocationsStatus,
+};
 pub use crate::session::Session;
 pub use crate::sessions::{IssuedToken, SessionClaims, Sessions, SessionsBuilder};
 #[cfg(feature = "cookie")]

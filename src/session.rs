@@ -63,6 +63,10 @@ impl<C> Session<C> {
         self.scope().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
     }
 
+    pub(crate) fn verified(&self) -> &Verified<C> {
+        &self.0
+    }
+
     pub(crate) fn scope(&self) -> Option<&str> {
         self.0.texts.scope()
     }

@@ -1,6 +1,8 @@
 //! [`Sessions`]: the one object an application builds. It hands out the layers, and also issues and
 //! validates directly.
 
+mod builder;
+mod end;
 mod foreign;
 
 use std::fmt;
@@ -14,13 +16,16 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
-use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
-use crate::issue::{EndError, EndSession, IssueSession};
+use crate::error::{IssueError, Rejection, RejectionKind};
+use crate::issue::IssueSession;
 use crate::keys::KeyRing;
+use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Policy, TokenClaims};
-use crate::transport::{CookieTransport, Transports, WebSocketProtocol};
+use crate::token::{self, Policy, TokenClaims, Verified};
+use crate::transport::Transports;
 use foreign::ForeignTokens;
+
+pub use builder::SessionsBuilder;
 
 /// What an application's claims have to be: written and read by serde, and shared by threads.
 /// Implemented for everything that is; `()` for none.
@@ -68,6 +73,7 @@ struct Inner<C> {
     idle_lifetime: Duration,
     absolute_lifetime: Duration,
     transports: Transports,
+    revocations: Option<Revocations>,
     claims: PhantomData<fn() -> C>,
 }
 
@@ -87,6 +93,7 @@ impl<C: SessionClaims> Sessions<C> {
             absolute_lifetime: Duration::from_secs(12 * 60 * 60),
             max_token_bytes: 8 * 1024,
             transports: Transports::default(),
+            revocations: None,
             foreign: ForeignTokens::default(),
             claims: PhantomData,
         }
@@ -112,6 +119,7 @@ impl<C: SessionClaims> Sessions<C> {
                 sid: &session_id,
                 auth_time: now,
                 scope: login.scope.as_deref(),
+                rv: self.0.revocations.as_ref().map_or(0, Revocations::version),
                 claims: &login.claims,
             },
         )
@@ -135,22 +143,6 @@ impl<C: SessionClaims> Sessions<C> {
         self.validate_bytes(token.as_bytes(), self.now())
     }
 
-    /// Ends a session: for a logout. Return the result from the handler, so that the layer clears
-    /// the cookie.
-    ///
-    /// What it can and cannot do: it takes the token from this client. A copy of the token, if
-    /// someone has made one, stays valid until it expires, for at most one idle lifetime; a short
-    /// idle lifetime is what bounds that.
-    ///
-    /// # Errors
-    ///
-    /// If the end had to be recorded and could not be. Nothing is recorded yet, so this does not
-    /// happen yet.
-    pub async fn end(&self, session: &Session<C>) -> Result<EndSession, EndError> {
-        tracing::debug!(session_id = session.session_id(), "a session ends");
-        Ok(EndSession::new(self.transports().clearing_cookie()))
-    }
-
     /// Issues the session anew, with its ID and its login's time, if it is past half of its
     /// lifetime and that gains anything.
     pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
@@ -159,6 +151,8 @@ impl<C: SessionClaims> Sessions<C> {
         if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
             return Err(IssueError::LifetimeReached);
         }
+        // The version is the one in which it was looked up, lest what was recorded between is missed.
+        let rv = self.check(session.verified(), now).map_err(IssueError::Ended)?;
         let [token_id] = token::random_ids(now)?;
         let token = self.sign(
             now,
@@ -172,6 +166,7 @@ impl<C: SessionClaims> Sessions<C> {
                 sid: session.session_id(),
                 auth_time: session.authenticated_at(),
                 scope: session.scope(),
+                rv,
                 claims: session.claims(),
             },
         )?;
@@ -222,7 +217,18 @@ impl<C: DeserializeOwned> Sessions<C> {
                 self.0.keys.note_unknown_key(now);
             }
         })?;
+        self.check(&verified, now)?;
         Ok(Session::new(verified))
+    }
+
+    /// Refuses a session that was ended before its time; the version in which it was looked up.
+    fn check(&self, verified: &Verified<C>, now: Timestamp) -> Result<u64, Rejection> {
+        match &self.0.revocations {
+            Some(revocations) => {
+                Ok(revocations.check(&verified.candidate(), self.0.policy.leeway, now)?)
+            }
+            None => Ok(0),
+        }
     }
 }
 
@@ -230,6 +236,11 @@ impl<C> Sessions<C> {
     /// The ring that signs these sessions.
     pub fn keys(&self) -> &KeyRing {
         &self.0.keys
+    }
+
+    /// What has been ended, where the application has a store for it.
+    pub fn revocations(&self) -> Option<&Revocations> {
+        self.0.revocations.as_ref()
     }
 
     pub(crate) fn transports(&self) -> &Transports {
@@ -259,136 +270,6 @@ impl<C> fmt::Debug for Sessions<C> {
             .field("audience", &self.0.policy.audience)
             .field("keys", &self.0.keys)
             .finish_non_exhaustive()
-    }
-}
-
-/// Builds [`Sessions`].
-#[derive(Debug)]
-#[must_use]
-pub struct SessionsBuilder<C> {
-    keys: KeyRing,
-    issuer: String,
-    audience: String,
-    idle_lifetime: Duration,
-    absolute_lifetime: Duration,
-    max_token_bytes: usize,
-    transports: Transports,
-    foreign: ForeignTokens,
-    claims: PhantomData<fn() -> C>,
-}
-
-impl<C: SessionClaims> SessionsBuilder<C> {
-    /// How long a token is valid, and so how long a session lives without a request. A cookie
-    /// session past half of it is renewed by the next request. At least one second, at most the
-    /// ring's [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
-    pub fn idle_lifetime(mut self, lifetime: Duration) -> Self {
-        self.idle_lifetime = lifetime;
-        self
-    }
-
-    /// How long a session lives at most, from its login, however often it is renewed. Default: 12
-    /// hours.
-    pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
-        self.absolute_lifetime = lifetime;
-        self
-    }
-
-    /// The longest token that is issued or accepted, in bytes: 512 to 65,536. Default: 8,192.
-    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
-        self.max_token_bytes = bytes;
-        self
-    }
-
-    /// Carries sessions in this cookie, and accepts bearer tokens too.
-    #[cfg(feature = "cookie")]
-    pub fn cookie(mut self, cookie: CookieTransport) -> Self {
-        self.transports.cookie = Some(cookie);
-        self
-    }
-
-    /// Carries sessions in this cookie, and leaves the `Authorization` header alone.
-    #[cfg(feature = "cookie")]
-    pub fn cookie_only(mut self, cookie: CookieTransport) -> Self {
-        self.transports.bearer = false;
-        self.transports.cookie = Some(cookie);
-        self
-    }
-
-    /// Carries sessions as bearer tokens in the `Authorization` header, and leaves cookies alone.
-    pub fn bearer_only(mut self) -> Self {
-        self.transports.bearer = true;
-        self.transports.cookie = None;
-        self
-    }
-
-    /// Accepts a bearer token also as `name.<token>` among the protocols that a WebSocket's opening
-    /// request offers (RFC 6455, section 1.9), for scripts in browsers, which can set no other
-    /// header: `new WebSocket(url, ["chat", "session." + token])`. Handlers don't see it among the
-    /// protocols; agree to another one, as browsers want it. Default: not accepted.
-    ///
-    /// A token never comes in a URL, which logs and histories keep.
-    pub fn web_socket_protocol(mut self, name: &str) -> Self {
-        self.transports.web_socket = Some(WebSocketProtocol::new(name));
-        self
-    }
-
-    /// Checks the settings and makes the sessions.
-    ///
-    /// # Errors
-    ///
-    /// If a setting can't be used: the error names it, its value and the mend.
-    pub fn build(self) -> Result<Sessions<C>, BuildError> {
-        for (field, value) in [("issuer", &self.issuer), ("audience", &self.audience)] {
-            if value.is_empty() {
-                return Err(BuildError::invalid(field, "empty", "say which service this is"));
-            }
-        }
-        let token_type = self.foreign.check(&self.keys, &self.issuer)?;
-        let ring = self.keys.policy();
-        let longest = ring.max_token_lifetime;
-        // How long sessions live is the issuer's to say, where that is another service.
-        let issues = self.keys.followed_issuer().is_none();
-        if issues && (self.idle_lifetime < Duration::from_secs(1) || self.idle_lifetime > longest) {
-            return Err(BuildError::invalid(
-                "idle_lifetime",
-                format_args!("{:?}", self.idle_lifetime),
-                format_args!(
-                    "make it at least 1s and at most the ring's max_token_lifetime ({longest:?}), \
-                     or make that longer: keys are kept for as long"
-                ),
-            ));
-        }
-        if self.absolute_lifetime < self.idle_lifetime {
-            return Err(BuildError::invalid(
-                "absolute_lifetime",
-                format_args!("{:?}", self.absolute_lifetime),
-                format_args!("make it at least the idle_lifetime ({:?})", self.idle_lifetime),
-            ));
-        }
-        if !(512..=65_536).contains(&self.max_token_bytes) {
-            let mend = "make it 512 to 65,536 bytes";
-            return Err(BuildError::invalid("max_token_bytes", self.max_token_bytes, mend));
-        }
-        let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;
-        let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
-        let policy = Policy {
-            issuer: self.issuer.into(),
-            audience: self.audience.into(),
-            leeway: ring.clock_skew,
-            max_lifetime: longest,
-            max_token_bytes: self.max_token_bytes,
-            token_type,
-            without_token_id: self.foreign.without_token_id,
-            without_issued_at: self.foreign.without_issued_at,
-        };
-        Ok(Sessions(Arc::new(Inner {
-            policy,
-            keys: self.keys,
-            idle_lifetime: self.idle_lifetime,
-            absolute_lifetime: self.absolute_lifetime,
-            transports: Transports { cookie, web_socket, ..self.transports },
-            claims: PhantomData,
-        })))
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Payload<'a, C> {
     pub(crate) sid: &'a str,
     pub(crate) auth_time: Timestamp,
     pub(crate) scope: Option<&'a str>,
+    /// 0 for none.
+    pub(crate) rv: u64,
     pub(crate) claims: &'a C,
 }
 
@@ -49,6 +51,9 @@ impl<C: Serialize> Serialize for Payload<'_, C> {
         members.serialize_entry("auth_time", &self.auth_time.as_unix_seconds())?;
         if let Some(scope) = self.scope {
             members.serialize_entry("scope", scope)?;
+        }
+        if self.rv > 0 {
+            members.serialize_entry("rv", &self.rv)?;
         }
         self.claims.serialize(Beside { members: &mut members, names: Names::default() })?;
         members.end()

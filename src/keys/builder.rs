@@ -1,7 +1,6 @@
 //! Opening a rotating ring: its settings, its first keys, and the task that follows its store.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tokio::sync::Mutex;
@@ -11,12 +10,13 @@ use super::algorithm;
 use super::ledger::Ledger;
 use super::record::Vault;
 use super::ring::{KeyRing, Source, WeakRing};
-use super::rotation::{JITTER_PART, RotationPolicy};
+use super::rotation::RotationPolicy;
 use super::rotator::Rotator;
 use super::seal::{Sealing, SealingKey};
 use super::status::NotReady;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
+use crate::follow::Polling;
 use crate::store::{SealingNeed, Store};
 
 /// Builds a [`KeyRing`] that rotates by itself.
@@ -172,10 +172,10 @@ impl KeyRingBuilder {
         let keys = rotator.snapshot(&ledger);
         let rotator = Rotator { ledger: Mutex::new(ledger), ..rotator };
         let source = Source::Rotated(Box::new(rotator));
-        let interval = policy.refresh_interval;
+        let polling = policy.polling();
         let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
         ring.note_refresh(&Ok(report));
-        tokio::spawn(follow(ring.downgrade(), interval, began, Some((store, name))));
+        tokio::spawn(follow(ring.downgrade(), polling, began, Some((store, name))));
         Ok(ring)
     }
 }
@@ -184,21 +184,13 @@ impl KeyRingBuilder {
 /// until its last handle is gone.
 pub(super) async fn follow(
     ring: WeakRing,
-    interval: Duration,
+    polling: Polling,
     mut began: Instant,
     store: Option<(Arc<dyn Store>, Arc<str>)>,
 ) {
     loop {
-        // Without randomness replicas read in step, which costs the store and nothing else.
-        let mut random = [0; 2];
-        let _ = algorithm::fill_random(&mut random);
-        let jitter = interval / JITTER_PART * u32::from(u16::from_ne_bytes(random)) / 0x1_0000;
-        // From read to read, however long one takes.
-        let next = began + interval + jitter;
-        tokio::select! {
-            () = tokio::time::sleep_until(next) => {}
-            () = pushed(store.as_ref()) => {}
-        }
+        let pushing = store.as_ref().map(|(store, ring)| (&**store, &**ring));
+        polling.wait(began, pushing).await;
         let Some(ring) = ring.upgrade() else { return };
         began = Instant::now();
         // Told and remembered by the refresh itself.
@@ -206,17 +198,8 @@ pub(super) async fn follow(
     }
 }
 
-/// Waits for a change that the store tells of; one that can't at present leaves it to polling.
-async fn pushed(store: Option<&(Arc<dyn Store>, Arc<str>)>) {
-    let Some((store, ring)) = store else { return std::future::pending().await };
-    if let Err(error) = store.changed(ring).await {
-        tracing::debug!(ring = &**ring, %error, "the store can't tell of changes at present");
-        std::future::pending().await
-    }
-}
-
 /// Parses a ring's name.
-pub(super) fn ring_name(name: String) -> Result<Arc<str>, BuildError> {
+pub(crate) fn ring_name(name: String) -> Result<Arc<str>, BuildError> {
     let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     let well_formed =
         (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(form);

@@ -77,11 +77,11 @@ impl DirectoryRingBuilder {
         self.policy.validate_each()?;
         let name: Arc<str> = self.directory.path.display().to_string().into();
         let keys = self.directory.load().await.map_err(|error| error.at_start(&name))?;
-        let interval = self.policy.refresh_interval;
+        let polling = self.policy.polling();
         let source = Source::Directory(self.directory);
         let ring = KeyRing::new(name, self.clock, self.policy, keys, source);
         ring.note_refresh(&Ok(Report::default()));
-        tokio::spawn(follow(ring.downgrade(), interval, Instant::now(), None));
+        tokio::spawn(follow(ring.downgrade(), polling, Instant::now(), None));
         Ok(ring)
     }
 }

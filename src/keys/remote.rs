@@ -15,7 +15,6 @@ mod freshness;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -28,6 +27,7 @@ use super::rotator::Report;
 use super::set::KeySet;
 use super::status::NotReady;
 use crate::clock::{Clock, Timestamp};
+use crate::follow::Cooldown;
 use document::Parsed;
 use fetch::{Cause, Description, Endpoint};
 
@@ -41,8 +41,8 @@ pub(super) struct Follower {
     client: Arc<dyn HttpClient>,
     clock: Arc<dyn Clock>,
     limits: Limits,
-    /// When a fetch was last begun or asked for, in milliseconds. All that a request touches.
-    attempted: AtomicI64,
+    /// From when a fetch was last begun or asked for. All that a request touches.
+    cooldown: Cooldown,
     /// Wakes the background task.
     wake: Arc<Notify>,
     /// Held for a whole fetch, so that fetches follow each other.
@@ -103,18 +103,8 @@ impl Follower {
 
     /// Asks for a fetch because a request named a key that is not held, unless one was begun or
     /// asked for within the cooldown. Never waits: it is on the way of a request.
-    ///
-    /// A clock that was set back by more than the cooldown is no reason to wait for it.
     pub(super) fn note_unknown_key(&self, now: Timestamp) {
-        let now = now.as_unix_millis();
-        let last = self.attempted.load(Ordering::Relaxed);
-        if u128::from(now.abs_diff(last)) < self.limits.cooldown.as_millis() {
-            return;
-        }
-        // Of all that come here at once, one.
-        let first =
-            self.attempted.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed);
-        if first.is_ok() {
+        if self.cooldown.try_begin(now) {
             self.wake.notify_one();
         }
     }
@@ -143,7 +133,7 @@ impl Follower {
         before: Option<&KeySet>,
     ) -> Result<(KeySet, Report), FetchError> {
         let now = self.clock.now();
-        self.attempted.store(now.as_unix_millis(), Ordering::Relaxed);
+        self.cooldown.begin(now);
         let (Place::Jwks(first) | Place::Discovered(first)) = &self.place;
         let timeout = self.limits.timeout;
         let fetched = tokio::time::timeout(timeout, self.documents())

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::error::BuildError;
+use crate::follow::{Polling, check_durations};
 
 /// The durations of a ring, with safe defaults.
 ///
@@ -121,9 +122,16 @@ impl RotationPolicy {
     /// which is the interval with its jitter, or one that writes with all its might; then the read
     /// itself, and what the store may be behind.
     pub fn refresh_bound(&self) -> Duration {
-        let interval = sum([self.refresh_interval, self.refresh_interval / JITTER_PART]);
-        let writing = sum([self.refresh_timeout, self.insert_timeout]);
-        sum([interval.max(writing), self.refresh_timeout, self.store_staleness])
+        self.polling().bound()
+    }
+
+    pub(crate) fn polling(&self) -> Polling {
+        Polling {
+            interval: self.refresh_interval,
+            timeout: self.refresh_timeout,
+            insert_timeout: self.insert_timeout,
+            staleness: self.store_staleness,
+        }
     }
 
     /// How long before it may sign a key is published to the replicas: W + R + 2d.
@@ -196,8 +204,7 @@ impl RotationPolicy {
 
     /// Checks each duration by itself, and the token's.
     pub(crate) fn validate_each(&self) -> Result<(), BuildError> {
-        const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
-        for (field, value, may_be_zero) in [
+        check_durations([
             ("signing_period", self.signing_period, false),
             ("max_token_lifetime", self.max_token_lifetime, false),
             ("clock_skew", self.clock_skew, true),
@@ -206,17 +213,7 @@ impl RotationPolicy {
             ("insert_timeout", self.insert_timeout, false),
             ("jwks_max_age", self.jwks_max_age, true),
             ("overrun", self.overrun, true),
-        ] {
-            if value > LONGEST
-                || (value < Duration::from_millis(1) && !(may_be_zero && value.is_zero()))
-            {
-                return Err(BuildError::invalid(
-                    field,
-                    format_args!("{value:?}"),
-                    format_args!("set it to at least 1 ms and at most {LONGEST:?}"),
-                ));
-            }
-        }
+        ])?;
         if self.max_token_lifetime < Duration::from_secs(1) {
             return Err(BuildError::invalid(
                 "max_token_lifetime",
@@ -430,9 +427,6 @@ fn base<K>(keys: &[K], scheduled: impl Fn(&K) -> &ScheduledKey, now: Timestamp) 
 
 /// How many periods' keys a derived ring holds, at most.
 const MOST_DERIVED_KEYS: u32 = 100;
-
-/// The part of the refresh interval that is added at random, at most.
-pub(crate) const JITTER_PART: u32 = 10;
 
 fn sum<const N: usize>(durations: [Duration; N]) -> Duration {
     durations.into_iter().fold(Duration::ZERO, Duration::saturating_add)

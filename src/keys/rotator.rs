@@ -3,7 +3,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tokio::sync::Mutex;
@@ -15,6 +14,7 @@ use super::rotation::{self, RotationPolicy, ScheduledKey};
 use super::set::KeySet;
 use super::status::NotReady;
 use crate::clock::{Clock, Timestamp};
+use crate::follow::within;
 use crate::store::{Entry, Insertion, Skipped, Store, StoreError};
 
 /// What a ring needs to follow its store.
@@ -321,13 +321,3 @@ enum Standing {
 
 /// After `replace_all` two keys have to be made; more give room for lost generations.
 const MOST_KEYS_AT_ONCE: usize = 4;
-
-async fn within<T>(
-    limit: Duration,
-    attempt: &str,
-    future: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    tokio::time::timeout(limit, future)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::new(format!("{attempt} took longer than {limit:?}"))))
-}

@@ -110,7 +110,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         let renewed = self.sessions.renew(session);
         match renewed.and_then(|token| self.sessions.set_cookie(&token)) {
             Ok(cookie) => append_cookie(headers, cookie),
-            Err(IssueError::LifetimeReached) => {}
+            Err(IssueError::LifetimeReached | IssueError::Ended(_)) => {}
             Err(error) => tracing::warn!(%error, "a session could not be renewed"),
         }
     }

@@ -37,9 +37,9 @@ use crate::sessions::{SessionClaims, Sessions};
 pub use future::AnswerOr;
 pub use guard::Guard;
 pub use issue::{Issue, IssueLayer};
-#[cfg(feature = "axum")]
-pub(crate) use respond::problem;
 pub use respond::{HeadersOnly, Respond, WithBody};
+#[cfg(feature = "axum")]
+pub(crate) use respond::{problem, problem_because};
 #[cfg(feature = "axum")]
 pub(crate) use validate::{Presented, Refused};
 pub use validate::{Validate, ValidateLayer};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::validate::ValidateLayer;
-use crate::error::RejectionKind;
+use crate::error::{BuildError, RejectionKind};
 use crate::session::Session;
 
 impl<C, T> ValidateLayer<C, T> {
@@ -40,6 +40,40 @@ impl<C, T> ValidateLayer<C, T> {
             sessions.now() - session.authenticated_at() <= allowed
         };
         self.check(is_recent, RejectionKind::InsufficientUserAuthentication { max_age })
+    }
+
+    /// Requires that it is known what had been ended until `longest` ago; otherwise 503 with
+    /// `Retry-After`. Other routes go on with the last known, to the revocations'
+    /// [`stale_limit`](crate::RevocationsBuilder::stale_limit).
+    ///
+    /// For what a session that was ended must never do, even while the store is down. A replica that
+    /// finds in the store what only a newer version of this crate understands fails it, too.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no revocations, or a replica whose store is up could not keep to it:
+    /// `longest` has to be at least their [`refresh_bound`](crate::Revocations::refresh_bound).
+    pub fn freshness(self, longest: Duration) -> Result<Self, BuildError>
+    where
+        C: 'static,
+    {
+        let invalid = |mend: &dyn std::fmt::Display| {
+            Err(BuildError::invalid("freshness", format_args!("{longest:?}"), mend))
+        };
+        let Some(revocations) = self.sessions.revocations().cloned() else {
+            return invalid(&"give the sessions' builder revocations");
+        };
+        let bound = revocations.refresh_bound();
+        if longest < bound {
+            let mend = format_args!(
+                "make it at least the revocations' refresh bound ({bound:?}), or shorten their \
+                 refresh_interval, refresh_timeout and insert_timeout"
+            );
+            return invalid(&mend);
+        }
+        let (otherwise, sessions) = (revocations.stale(), self.sessions.clone());
+        let is_fresh = move |_: &Session<C>| revocations.is_fresh(longest, sessions.now());
+        Ok(self.check(is_fresh, otherwise))
     }
 
     fn check(

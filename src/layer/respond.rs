@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE, VARY, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
 };
 use http::{HeaderValue, Response, StatusCode};
 
@@ -73,6 +73,10 @@ pub(crate) fn rejection(rejection: Rejection, transports: &Transports) -> Respon
     if let Some(challenge) = challenge(rejection.kind(), transports) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
+    if let RejectionKind::StaleRevocations { retry_after } = rejection.kind() {
+        let seconds = retry_after.as_secs().max(1);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     answer.extensions_mut().insert(rejection);
     answer
 }
@@ -100,9 +104,22 @@ pub(crate) fn in_place_of<B>(response: Response<B>, mut answer: Response<B>) -> 
 /// An RFC 9457 problem that says no more than its status.
 pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
     let title = status.canonical_reason().unwrap_or_default();
-    let body =
-        format!(r#"{{"type":"about:blank","title":"{title}","status":{}}}"#, status.as_u16());
-    let mut answer = Response::new(Bytes::from(body));
+    let members = format!(r#""type":"about:blank","title":"{title}","status":{}"#, status.as_u16());
+    problem_of(status, &members)
+}
+
+/// An RFC 9457 problem that says what happened; `detail` has nothing that JSON would escape.
+#[cfg(feature = "axum")]
+pub(crate) fn problem_because(status: StatusCode, detail: &str) -> Response<Bytes> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let code = status.as_u16();
+    let members =
+        format!(r#""type":"about:blank","title":"{title}","status":{code},"detail":"{detail}""#);
+    problem_of(status, &members)
+}
+
+fn problem_of(status: StatusCode, members: &str) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(format!("{{{members}}}")));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -114,7 +131,9 @@ pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
 /// is no registered scheme; a 401 has to name one all the same (RFC 9110, section 11.6.1).
 fn challenge(kind: RejectionKind, transports: &Transports) -> Option<HeaderValue> {
     let challenge = match kind {
-        RejectionKind::Forbidden | RejectionKind::CrossSite => return None,
+        RejectionKind::Forbidden
+        | RejectionKind::CrossSite
+        | RejectionKind::StaleRevocations { .. } => return None,
         // Scripts of a page have to see it, too: the session is good, and its user is to log in.
         RejectionKind::InsufficientUserAuthentication { max_age } => {
             let scheme = if transports.bearer { "Bearer" } else { "Cookie" };

@@ -128,7 +128,8 @@ impl<C> Presented<C> {
     pub(crate) fn optional(&self) -> Result<Option<Session<C>>, Rejection> {
         match &self.session {
             Ok(session) => Ok(Some(session.clone())),
-            Err(rejection) if rejection.is_missing() || self.by_cookie() => Ok(None),
+            Err(rejection) if rejection.is_missing() => Ok(None),
+            Err(_) if self.by_cookie() && self.is_unusable() => Ok(None),
             Err(rejection) => Err(rejection.clone()),
         }
     }
@@ -136,6 +137,11 @@ impl<C> Presented<C> {
     /// Whether a layer of these sessions has found it.
     pub(crate) fn is_of(&self, sessions: &Sessions<C>) -> bool {
         self.sessions.is(sessions)
+    }
+
+    /// Whether what was presented is no good, for good.
+    fn is_unusable(&self) -> bool {
+        self.session.as_ref().is_err_and(|rejection| !rejection.is_temporary())
     }
 
     /// Whether the credential came in a cookie.
@@ -192,7 +198,7 @@ where
         let answering = || Answering {
             sessions: layer.sessions.clone(),
             respond: layer.respond.clone(),
-            unusable_cookie: presented.session.is_err() && presented.by_cookie(),
+            unusable_cookie: presented.is_unusable() && presented.by_cookie(),
         };
         let by_cookie = is_new && presented.by_cookie();
         let Some(mut request) = layer.check_site(request, by_cookie) else {

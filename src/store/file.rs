@@ -161,6 +161,11 @@ impl Store for FileStore {
         self.run(move |directory| directory.load(&ring))
     }
 
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        let (ring, names) = (ring.to_owned(), names.to_vec());
+        self.run(move |directory| directory.read_named(&ring, &names))
+    }
+
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
         let (ring, entry) = (ring.to_owned(), entry.clone());
         self.run(move |directory| directory.insert(&ring, &entry))

@@ -127,6 +127,18 @@ impl Store for MemoryStore {
         })
     }
 
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let rings = self.rings();
+            let held = rings.get(ring);
+            let entry = |name: &EntryName| {
+                let value = held?.get(name)?.clone();
+                Some(Entry { name: name.clone(), value })
+            };
+            Ok(Loaded { entries: names.iter().filter_map(entry).collect(), skipped: Vec::new() })
+        })
+    }
+
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
         Box::pin(async move {
             entry.check_length()?;

@@ -60,6 +60,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// If the store can't be reached or read as a whole.
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded>;
 
+    /// Reads those of the named entries that are there. Whoever sees one of them sees those named
+    /// before it, if they were inserted before it.
+    ///
+    /// Stores that can't do so read everything, which is what this does unless it is implemented.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be reached or read.
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let mut loaded = self.load(ring).await?;
+            loaded.entries.retain(|entry| names.contains(&entry.name));
+            Ok(loaded)
+        })
+    }
+
     /// Writes `entry` unless an entry of that name is there.
     ///
     /// # Errors

@@ -134,6 +134,38 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
         };
         check(&version.await.map_err(failed(attempt))?.unwrap_or_default())
     }
+
+    /// Reads the entries of those names, or all.
+    async fn select(&self, ring: &str, names: Option<&[EntryName]>) -> Result<Loaded, StoreError> {
+        let names: Option<Vec<&str>> =
+            names.map(|names| names.iter().map(EntryName::as_str).collect());
+        let rows = sqlx::query(if names.is_some() { READ } else { LOAD })
+            .bind(ring)
+            .bind(Entry::MAX_BYTES as i32)
+            .bind(names)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(|error| unread(ring, error))?;
+        let place = format!("tower_jwt_session_entries {ring:?}");
+        let (mut loaded, mut version) = (Loaded::default(), Vec::new());
+        for row in rows {
+            let columns = || {
+                let (of, name) = (row.try_get("ring")?, row.try_get("name")?);
+                Ok((of, name, row.try_get("length")?, row.try_get("value")?))
+            };
+            let (of, name, length, value): (&str, &str, i32, Option<Vec<u8>>) =
+                columns().map_err(|error| unread(ring, error))?;
+            let value = value.unwrap_or_default();
+            if of == ring {
+                let length = length.try_into().unwrap_or_default();
+                loaded.take(&place, name, length, value);
+            } else if name == VERSION {
+                version = value;
+            }
+        }
+        check(&version)?;
+        Ok(loaded)
+    }
 }
 
 impl fmt::Debug for PostgresStore {
@@ -144,33 +176,11 @@ impl fmt::Debug for PostgresStore {
 
 impl Store for PostgresStore {
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
-        Box::pin(async move {
-            let rows = sqlx::query(LOAD)
-                .bind(ring)
-                .bind(Entry::MAX_BYTES as i32)
-                .fetch_all(&self.pool)
-                .await
-                .map_err(|error| unread(ring, error))?;
-            let place = format!("tower_jwt_session_entries {ring:?}");
-            let (mut loaded, mut version) = (Loaded::default(), Vec::new());
-            for row in rows {
-                let columns = || {
-                    let (of, name) = (row.try_get("ring")?, row.try_get("name")?);
-                    Ok((of, name, row.try_get("length")?, row.try_get("value")?))
-                };
-                let (of, name, length, value): (&str, &str, i32, Option<Vec<u8>>) =
-                    columns().map_err(|error| unread(ring, error))?;
-                let value = value.unwrap_or_default();
-                if of == ring {
-                    let length = length.try_into().unwrap_or_default();
-                    loaded.take(&place, name, length, value);
-                } else if name == VERSION {
-                    version = value;
-                }
-            }
-            check(&version)?;
-            Ok(loaded)
-        })
+        Box::pin(self.select(ring, None))
+    }
+
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        Box::pin(self.select(ring, Some(names)))
     }
 
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
@@ -364,11 +374,16 @@ const PURGED_AT_ONCE: i64 = 8;
 const UNDEFINED_TABLE: &str = "42P01";
 const SERIALIZATION_FAILURE: &str = "40001";
 
-/// What is too long is not even sent.
+/// What is too long is not even sent. The third parameter is for the other.
 const LOAD: &str = "\
 SELECT ring, name, octet_length(value) AS length,
     CASE WHEN octet_length(value) <= $2 THEN value END AS value
-FROM tower_jwt_session_entries WHERE ring IN ($1, '')";
+FROM tower_jwt_session_entries WHERE ring IN ($1, '') AND $3::text[] IS NULL";
+
+const READ: &str = "\
+SELECT ring, name, octet_length(value) AS length,
+    CASE WHEN octet_length(value) <= $2 THEN value END AS value
+FROM tower_jwt_session_entries WHERE ring = $1 AND name = ANY ($3::text[]) OR ring = ''";
 
 /// Returns a row if it has inserted.
 const INSERT: &str = "\

@@ -33,7 +33,7 @@ use crate::clock::Timestamp;
 ///    which is safe: what was done twice finds its own value.
 ///
 /// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
-/// +eval +hsetnx +hget +hgetall +hdel +get +set +publish +subscribe +ping`.
+/// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +publish +subscribe +ping`.
 ///
 /// # Operation
 ///
@@ -132,19 +132,33 @@ impl fmt::Debug for RedisStore {
 impl Store for RedisStore {
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
-            let key = key(ring);
-            let mut loaded = Loaded::default();
-            let fields: Vec<(Vec<u8>, Vec<u8>)> =
-                match self.server.query(redis::cmd("HGETALL").arg(&key)).await {
-                    Err(error) if error.code() == Some("WRONGTYPE") => {
-                        let reason = "is not a hash: remove it".to_owned();
-                        loaded.skipped.push(Skipped { name: key, reason });
-                        return Ok(loaded);
-                    }
-                    fields => fields.map_err(|error| self.server.failed("read", ring, error))?,
-                };
-            for (name, value) in fields {
+            let (key, mut loaded) = (key(ring), Loaded::default());
+            let command = redis::cmd("HGETALL").arg(&key).take();
+            let fields: Option<Vec<(Vec<u8>, Vec<u8>)>> =
+                self.server.fields(ring, &key, &command, &mut loaded).await?;
+            for (name, value) in fields.into_iter().flatten() {
                 loaded.take(&key, &String::from_utf8_lossy(&name), value.len(), value);
+            }
+            Ok(loaded)
+        })
+    }
+
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let (key, mut loaded) = (key(ring), Loaded::default());
+            if names.is_empty() {
+                return Ok(loaded);
+            }
+            let mut command = redis::cmd("HMGET").arg(&key).take();
+            for name in names {
+                command.arg(name.as_str());
+            }
+            let values: Option<Vec<Option<Vec<u8>>>> =
+                self.server.fields(ring, &key, &command, &mut loaded).await?;
+            for (name, value) in names.iter().zip(values.into_iter().flatten()) {
+                if let Some(value) = value {
+                    loaded.take(&key, name.as_str(), value.len(), value);
+                }
             }
             Ok(loaded)
         })
@@ -207,6 +221,24 @@ impl Store for RedisStore {
 }
 
 impl Server {
+    /// Reads fields of a ring's hash; none where something else stands in its place.
+    async fn fields<T: FromRedisValue>(
+        &self,
+        ring: &str,
+        key: &str,
+        command: &Cmd,
+        loaded: &mut Loaded,
+    ) -> Result<Option<T>, StoreError> {
+        match self.query(command).await {
+            Err(error) if error.code() == Some("WRONGTYPE") => {
+                let reason = "is not a hash: remove it".to_owned();
+                loaded.skipped.push(Skipped { name: key.to_owned(), reason });
+                Ok(None)
+            }
+            fields => fields.map(Some).map_err(|error| self.failed("read", ring, error)),
+        }
+    }
+
     /// Sends a command, and once more if its connection was found dead.
     async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
         match self.query_once(command).await {

@@ -3,6 +3,7 @@
 use smallstr::SmallString;
 
 use crate::clock::Timestamp;
+use crate::revocation::Candidate;
 
 /// A token that was verified. Only [`verify`](super::verify) makes one.
 #[derive(Debug)]
@@ -11,7 +12,21 @@ pub(crate) struct Verified<C> {
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) authenticated_at: Timestamp,
+    /// The `rv` claim; 0 for none.
+    pub(crate) revocations_version: u64,
     pub(crate) claims: C,
+}
+
+impl<C> Verified<C> {
+    /// What decides whether it has been ended before its time.
+    pub(crate) fn candidate(&self) -> Candidate<'_> {
+        Candidate {
+            session_id: self.texts.session_id(),
+            subject: self.texts.subject(),
+            authenticated_at: self.authenticated_at,
+            version: self.revocations_version,
+        }
+    }
 }
 
 /// The texts of a session, one behind the other: so they need no allocation of their own.

@@ -17,6 +17,7 @@ mod remote;
 mod renewal;
 mod replicas;
 mod respond;
+mod revocation;
 mod ring;
 mod schedule;
 mod sealing;

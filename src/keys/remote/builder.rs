@@ -2,7 +2,6 @@
 //! them again.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -12,6 +11,7 @@ use super::fetch::Endpoint;
 use super::{Follower, Limits, Place, follow};
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
+use crate::follow::Cooldown;
 use crate::keys::algorithm::{self, Primitive};
 use crate::keys::client::HttpClient;
 use crate::keys::ring::{KeyRing, Source};
@@ -216,8 +216,8 @@ impl FollowerBuilder {
             place,
             client,
             clock: self.clock.clone(),
+            cooldown: Cooldown::new(self.limits.cooldown),
             limits: self.limits,
-            attempted: AtomicI64::new(i64::MIN),
             wake: wake.clone(),
             pace: Mutex::default(),
         };

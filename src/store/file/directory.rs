@@ -37,23 +37,44 @@ impl Directory {
             if file.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
-            let found = match entry_name(&file) {
-                None => Found::Unfit("is not named as an entry is, `<name>.json`".to_owned()),
-                Some(name) => match self.read(&path)? {
-                    Found::Value(value) => {
-                        loaded.entries.push(Entry { name, value });
-                        continue;
-                    }
-                    other => other,
-                },
-            };
-            // What is missing now was removed since it was listed.
-            if let Found::Unfit(reason) = found {
-                let name = path.display().to_string();
-                loaded.skipped.push(Skipped { name, reason });
+            match entry_name(&file) {
+                // What is missing now was removed since it was listed.
+                Some(name) => self.read_into(&mut loaded, name, &path)?,
+                None => {
+                    let reason = "is not named as an entry is, `<name>.json`".to_owned();
+                    loaded.skipped.push(Skipped { name: path.display().to_string(), reason });
+                }
             }
         }
         Ok(loaded)
+    }
+
+    /// Reads the last first: what was inserted before an entry that was found is found, too.
+    pub(super) fn read_named(&self, ring: &str, names: &[EntryName]) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::default();
+        let Some(directory) = self.ring(ring)? else {
+            return Ok(loaded);
+        };
+        for name in names.iter().rev() {
+            self.read_into(&mut loaded, name.clone(), &entry_path(&directory, name))?;
+        }
+        Ok(loaded)
+    }
+
+    fn read_into(
+        &self,
+        loaded: &mut Loaded,
+        name: EntryName,
+        path: &Path,
+    ) -> Result<(), StoreError> {
+        match self.read(path)? {
+            Found::Value(value) => loaded.entries.push(Entry { name, value }),
+            Found::Unfit(reason) => {
+                loaded.skipped.push(Skipped { name: path.display().to_string(), reason });
+            }
+            Found::Missing => {}
+        }
+        Ok(())
     }
 
     pub(super) fn insert(&self, ring: &str, entry: &Entry) -> Result<Insertion, StoreError> {

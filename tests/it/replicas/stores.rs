@@ -14,12 +14,13 @@ use super::RING;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Operation {
     Load,
+    Read,
     Insert,
     Remove,
     Redeem,
 }
 
-use Operation::{Insert, Load, Redeem, Remove};
+use Operation::{Insert, Load, Read, Redeem, Remove};
 
 /// One replica's connection to a store in memory. Clones are the same connection; siblings share
 /// the content alone.
@@ -58,7 +59,7 @@ impl TestStore {
     }
 
     pub(crate) fn down(&self) {
-        self.fail(&[Load, Insert, Remove, Redeem]);
+        self.fail(&[Load, Read, Insert, Remove, Redeem]);
     }
 
     pub(crate) fn up(&self) {
@@ -111,7 +112,11 @@ impl TestStore {
 
     /// What the store holds for the ring.
     pub(crate) async fn entries(&self) -> BTreeMap<String, Vec<u8>> {
-        let loaded = self.content.load(RING).await.expect("memory does not fail");
+        self.entries_of(RING).await
+    }
+
+    pub(crate) async fn entries_of(&self, ring: &str) -> BTreeMap<String, Vec<u8>> {
+        let loaded = self.content.load(ring).await.expect("memory does not fail");
         let entry = |entry: Entry| (entry.name.to_string(), entry.value.to_vec());
         loaded.entries.into_iter().map(entry).collect()
     }
@@ -122,11 +127,15 @@ impl TestStore {
 
     /// Makes the store hold that and nothing else.
     pub(crate) async fn restore(&self, entries: &BTreeMap<String, Vec<u8>>) {
-        for name in self.names().await {
-            self.delete(&name).await;
+        self.restore_of(RING, entries).await;
+    }
+
+    pub(crate) async fn restore_of(&self, ring: &str, entries: &BTreeMap<String, Vec<u8>>) {
+        for name in self.entries_of(ring).await.into_keys() {
+            self.delete_of(ring, &name).await;
         }
         for (name, value) in entries {
-            self.put(name, value).await;
+            self.put_of(ring, name, value).await;
         }
     }
 
@@ -136,15 +145,23 @@ impl TestStore {
 
     /// Sets an entry, whatever was there.
     pub(crate) async fn put(&self, name: &str, value: &[u8]) {
-        self.delete(name).await;
+        self.put_of(RING, name, value).await;
+    }
+
+    pub(crate) async fn put_of(&self, ring: &str, name: &str, value: &[u8]) {
+        self.delete_of(ring, name).await;
         let name = EntryName::parse(name).expect("a name");
         let entry = Entry { name, value: value.to_vec().into() };
-        self.content.insert(RING, &entry).await.expect("memory does not fail");
+        self.content.insert(ring, &entry).await.expect("memory does not fail");
     }
 
     pub(crate) async fn delete(&self, name: &str) {
+        self.delete_of(RING, name).await;
+    }
+
+    pub(crate) async fn delete_of(&self, ring: &str, name: &str) {
         let name = EntryName::parse(name).expect("a name");
-        self.content.remove(RING, &name).await.expect("memory does not fail");
+        self.content.remove(ring, &name).await.expect("memory does not fail");
     }
 
     fn orders(&self) -> MutexGuard<'_, Orders> {
@@ -189,6 +206,13 @@ impl Store for TestStore {
                 meeting.wait().await;
             }
             loaded
+        })
+    }
+
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            self.obey(Read, names.first().map_or("", EntryName::as_str)).await?;
+            self.content.read(ring, names).await
         })
     }
 

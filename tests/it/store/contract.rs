@@ -17,6 +17,8 @@ macro_rules! promises {
         $with! { [$($arguments)*]
             an_unknown_ring_is_empty
             every_replica_loads_what_one_inserts
+            a_read_finds_the_named_entries_and_no_others
+            a_read_that_finds_an_entry_finds_those_before_it
             the_first_insert_wins
             an_insert_may_be_repeated
             what_is_removed_is_gone
@@ -61,6 +63,46 @@ pub(crate) async fn every_replica_loads_what_one_inserts(replicas: Replicas) {
     for store in replicas.handles() {
         let expected = BTreeMap::from([held("a", b"1"), held("b", b"2")]);
         assert_eq!(content(store, "ring").await, expected);
+    }
+}
+
+pub(crate) async fn a_read_finds_the_named_entries_and_no_others(replicas: Replicas) {
+    let [one, two, ..] = replicas.handles();
+    let longest = vec![b'x'; Entry::MAX_BYTES];
+    insert(one, "ring", "a", b"1").await;
+    insert(one, "ring", "b", &longest).await;
+    insert(one, "ring", "c", b"").await;
+    insert(one, "other", "d", b"4").await;
+    assert_eq!(read(two, "ring", &["b", "d", "a"]).await, [held("a", b"1"), held("b", &longest)]);
+    assert_eq!(read(two, "ring", &["c"]).await, [held("c", b"")]);
+    assert_eq!(read(two, "ring", &["d"]).await, []);
+    assert_eq!(read(two, "ring", &[]).await, []);
+    assert_eq!(read(two, "unknown", &["a"]).await, []);
+    one.remove("ring", &name("a")).await.expect("removes");
+    assert_eq!(read(two, "ring", &["a", "c"]).await, [held("c", b"")]);
+}
+
+/// What follows a log of entries stands on this: it never steps over one that is there.
+pub(crate) async fn a_read_that_finds_an_entry_finds_those_before_it(replicas: Replicas) {
+    const ENTRIES: usize = 200;
+    let [reader, writer, ..] = replicas.stores.clone();
+    let names: Vec<_> = (0..ENTRIES).map(|number| format!("n-{number:03}")).collect();
+    let named = names.clone();
+    let writing = tokio::spawn(async move {
+        for name in &named {
+            insert(writer.as_ref(), "ring", name, b"1").await;
+        }
+    });
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    loop {
+        let last = writing.is_finished();
+        let found = read(reader.as_ref(), "ring", &names).await;
+        let first: Vec<_> = names.iter().take(found.len()).map(|name| held(name, b"1")).collect();
+        assert!(found == first, "a gap in {found:?}");
+        if last {
+            assert_eq!(found.len(), ENTRIES);
+            break;
+        }
     }
 }
 
@@ -354,6 +396,17 @@ pub(crate) fn held(name: &str, value: &[u8]) -> (String, Vec<u8>) {
 pub(crate) async fn insert(store: &dyn Store, ring: &str, of: &str, value: &[u8]) -> Insertion {
     let inserted = store.insert(ring, &entry(of, value)).await;
     inserted.expect("inserts")
+}
+
+/// The entries of those names, in the order of their names.
+pub(crate) async fn read(store: &dyn Store, ring: &str, names: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let names: Vec<_> = names.iter().map(|named| name(named)).collect();
+    let Loaded { entries, skipped, .. } = store.read(ring, &names).await.expect("reads");
+    assert_eq!(skipped, []);
+    let mut found: Vec<_> =
+        entries.iter().map(|entry| held(entry.name.as_str(), &entry.value)).collect();
+    found.sort();
+    found
 }
 
 /// What a ring holds, when nothing is skipped and no name comes twice.

@@ -1,0 +1,368 @@
+//! [`Revocations`]: the live handle to what has been ended before its time. One atomic pointer to a
+//! snapshot, and the tasks that follow and write the log in a store.
+
+mod builder;
+mod log;
+mod marks;
+mod record;
+mod scribe;
+mod status;
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::error::RejectionKind;
+use crate::follow::Cooldown;
+use crate::store::StoreError;
+use log::Log;
+use marks::Marks;
+use scribe::Scribe;
+
+pub(crate) use marks::{Candidate, Mark};
+
+pub use builder::RevocationsBuilder;
+pub use status::{RevocationsNotReady, RevocationsStatus};
+
+/// The sessions that have been ended before their time, held whole in memory and followed in the
+/// background. Clones share it.
+///
+/// Give it to the builder of the sessions; [`Sessions::end`](crate::Sessions::end) and its siblings
+/// then record what they end, and no replica accepts it any more: this one at once, the others when
+/// the store tells them, usually in milliseconds, and at the latest within
+/// [`refresh_bound`](Self::refresh_bound).
+///
+/// 1. Reading it never waits: requests look into the snapshot that is there.
+/// 2. What is ended stays recorded as long as a token can be about that it concerns, and is then
+///    dropped. Nothing recorded is lost while a replica lives: what a store forgets is put back.
+/// 3. While the store is down, the last known go on, to the
+///    [`stale_limit`](RevocationsBuilder::stale_limit); routes can
+///    [ask for more](crate::ValidateLayer::freshness). Ending a session fails, and says so.
+/// 4. Tokens carry the version of the revocations that their issuer knew (the claim `rv`). A
+///    replica that meets a higher one than its own reads the store at once.
+///
+/// ```
+/// use tower_jwt_session::store::MemoryStore;
+/// use tower_jwt_session::{IssueSession, KeyRing, Revocations, Sessions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let keys = KeyRing::builder("app").store(store.clone()).open().await?;
+/// let revocations = Revocations::builder("app").store(store).open().await?;
+/// let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
+///     .revocations(revocations)
+///     .build()?;
+///
+/// let token = sessions.issue(&IssueSession::new("alice", ()))?;
+/// let session = sessions.validate(token.as_str())?;
+/// sessions.end_subject("alice").await?;
+/// assert!(sessions.validate(token.as_str()).is_err());
+///
+/// // Who logs in anew is not concerned.
+/// let token = sessions.issue(&IssueSession::new("alice", ()))?;
+/// assert!(sessions.validate(token.as_str()).is_ok());
+/// # let _ = session;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Revocations(Arc<Inner>);
+
+struct Inner {
+    name: Arc<str>,
+    scribe: Scribe,
+    /// Held for a whole read or write, which is what makes a replica's own follow each other;
+    /// requests never meet it.
+    log: Mutex<Log>,
+    snapshot: ArcSwap<Snapshot>,
+    /// When the last read began that did not fail, in milliseconds.
+    read_at: AtomicI64,
+    /// How the last reads and writes went.
+    state: ArcSwap<State>,
+    stale_limit: Duration,
+    cooldown: Cooldown,
+    /// Wakes the task that follows the log.
+    wake: Arc<Notify>,
+    /// To the task that writes.
+    recording: mpsc::Sender<Recording>,
+    versions: watch::Sender<u64>,
+}
+
+/// What requests look into.
+#[derive(Debug, Default)]
+struct Snapshot {
+    version: u64,
+    marks: Marks,
+    /// How often the marks had changed.
+    changes: u64,
+    /// Whether there is something that only a newer version of this crate understands.
+    newer: bool,
+}
+
+/// A mark on its way to the store, and whoever waits for it.
+struct Recording {
+    mark: Mark,
+    done: oneshot::Sender<Result<(), Arc<StoreError>>>,
+}
+
+/// How the last reads and writes went.
+#[derive(Debug, Default, PartialEq)]
+struct State {
+    failure: Option<String>,
+    skipped: Vec<crate::store::Skipped>,
+    /// The highest format that this version does not know.
+    newer: Option<u64>,
+}
+
+/// A handle that does not keep the revocations alive.
+struct WeakRevocations(Weak<Inner>);
+
+impl Revocations {
+    /// Reads the store now, and does what is due. The background does this by itself; a test with a
+    /// manual clock does it after moving the clock.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails. The last known revocations stay.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let inner = &*self.0;
+        let mut log = inner.log.lock().await;
+        let began = inner.scribe.clock.now();
+        inner.cooldown.begin(began);
+        let read = inner.scribe.read(&mut log).await;
+        log.prune(began);
+        inner.publish(&log);
+        if read.is_ok() {
+            inner.read_at.store(began.as_unix_millis(), Ordering::Relaxed);
+        }
+        let result = match read {
+            Ok(()) => inner.scribe.write(&mut log).await,
+            failed => failed,
+        };
+        inner.publish(&log);
+        inner.note(&log, result.as_ref().err());
+        result
+    }
+
+    /// The longest time until this replica sees what another has recorded, while the store is up.
+    pub fn refresh_bound(&self) -> Duration {
+        self.0.scribe.polling.bound()
+    }
+
+    /// Records a mark; then it holds on this replica.
+    ///
+    /// It is written even if whoever waits for it goes away.
+    pub(crate) async fn record(&self, mark: Mark) -> Result<(), Arc<StoreError>> {
+        let (done, recorded) = oneshot::channel();
+        // One that is written just now goes before it.
+        let limit = self.0.scribe.polling.insert_timeout.saturating_mul(2);
+        let ended = || StoreError::new("the task that records what has ended is gone");
+        let recording = async {
+            let sent = self.0.recording.send(Recording { mark, done }).await;
+            sent.map_err(|_| Arc::new(ended()))?;
+            recorded.await.unwrap_or_else(|_| Err(Arc::new(ended())))
+        };
+        tokio::time::timeout(limit, recording).await.unwrap_or_else(|_| {
+            Err(Arc::new(StoreError::new(format!("writing an entry took longer than {limit:?}"))))
+        })
+    }
+
+    /// Whether a verified token's session goes on, as far as is known; and in which version.
+    pub(crate) fn check(
+        &self,
+        candidate: &Candidate<'_>,
+        leeway: Duration,
+        now: Timestamp,
+    ) -> Result<u64, RejectionKind> {
+        let snapshot = self.0.snapshot.load();
+        if candidate.version > snapshot.version {
+            self.0.note_claimed(candidate.version, now);
+        }
+        if snapshot.marks.hit(candidate, leeway) {
+            return Err(RejectionKind::Revoked);
+        }
+        if self.age(now) > self.0.stale_limit {
+            return Err(self.stale());
+        }
+        Ok(snapshot.version)
+    }
+
+    /// Whether all is known that was recorded until that long ago.
+    pub(crate) fn is_fresh(&self, longest: Duration, now: Timestamp) -> bool {
+        self.age(now) <= longest && !self.0.snapshot.load().newer
+    }
+
+    /// The answer to who asks for more than is known; the next read may know.
+    pub(crate) fn stale(&self) -> RejectionKind {
+        RejectionKind::StaleRevocations { retry_after: self.0.scribe.polling.interval }
+    }
+
+    /// The version that tokens carry which are issued now.
+    pub(crate) fn version(&self) -> u64 {
+        self.0.snapshot.load().version
+    }
+
+    /// How long a replica can go on without knowing what others have recorded.
+    pub(crate) fn stale_limit(&self) -> Duration {
+        self.0.stale_limit
+    }
+
+    fn age(&self, now: Timestamp) -> Duration {
+        now - self.read_at()
+    }
+
+    fn read_at(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.0.read_at.load(Ordering::Relaxed))
+    }
+
+    fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.0.snapshot.load()
+    }
+
+    /// Writes what several wait for as few entries, and lets them know.
+    async fn record_all(&self, recordings: &mut Vec<Recording>) {
+        let inner = &*self.0;
+        let mut log = inner.log.lock().await;
+        let mut recordings = recordings.drain(..).peekable();
+        while recordings.peek().is_some() {
+            let (mut marks, mut waiting, mut size) = (Vec::new(), Vec::new(), 0);
+            while let Some(recording) = recordings.next_if(|recording| {
+                size += record::size(&recording.mark);
+                marks.is_empty() || size <= record::CAPACITY
+            }) {
+                marks.push(recording.mark);
+                waiting.push(recording.done);
+            }
+            let recorded = inner.scribe.record(&mut log, marks).await.map_err(Arc::new);
+            inner.publish(&log);
+            if let Err(error) = &recorded {
+                inner.note(&log, Some(error));
+            }
+            for done in waiting {
+                // Who has gone away need not know.
+                let _ = done.send(recorded.clone());
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Makes the log's state the snapshot that requests take: the version together with its marks.
+    fn publish(&self, log: &Log) {
+        let Log { version, changes, .. } = *log;
+        let newer = !log.newer.is_empty();
+        let before = self.snapshot.load();
+        if (before.version, before.changes, before.newer) != (version, changes, newer) {
+            let marks = log.marks.clone();
+            self.snapshot.store(Arc::new(Snapshot { version, marks, changes, newer }));
+            self.versions.send_replace(version);
+        }
+    }
+
+    /// Asks for a read because a token's issuer knew more, unless one was begun or asked for just
+    /// now. Never waits: it is on the way of a request.
+    fn note_claimed(&self, version: u64, now: Timestamp) {
+        self.scribe.claimed.fetch_max(version, Ordering::Relaxed);
+        if self.cooldown.try_begin(now) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Remembers and tells how a read or write went, once for each change.
+    fn note(&self, log: &Log, failure: Option<&StoreError>) {
+        let state = State {
+            failure: failure.map(ToString::to_string),
+            skipped: log.skipped.clone(),
+            newer: log.newer.iter().map(|newer| newer.format).max(),
+        };
+        let (name, before) = (&*self.name, self.state.load());
+        if **before == state {
+            return;
+        }
+        if before.skipped != state.skipped {
+            for skipped in &state.skipped {
+                let (entry, reason) = (&*skipped.name, &*skipped.reason);
+                tracing::warn!(name, entry, reason, "skipped an entry of what has been ended");
+            }
+        }
+        if let Some(format) = state.newer.filter(|_| before.newer != state.newer) {
+            tracing::warn!(
+                name,
+                format,
+                "a newer version has ended what this one does not understand: update this replica"
+            );
+        }
+        if let Some(failure) = state.failure.as_ref().filter(|_| before.failure != state.failure) {
+            let limit = self.stale_limit;
+            tracing::warn!(
+                name,
+                failure,
+                ?limit,
+                "what has been ended can't be followed; the last known goes on, to the limit"
+            );
+        }
+        self.state.store(Arc::new(state));
+    }
+}
+
+impl WeakRevocations {
+    fn upgrade(&self) -> Option<Revocations> {
+        self.0.upgrade().map(Revocations)
+    }
+}
+
+/// The last handle is gone: the tasks end now.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocations")
+            .field("name", &self.0.name)
+            .field("version", &self.snapshot().version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the log in turn, when its store tells of a change and when a token does, until the last
+/// handle is gone.
+async fn follow(
+    revocations: WeakRevocations,
+    (store, ring): (Arc<dyn crate::store::Store>, Arc<str>),
+    polling: crate::follow::Polling,
+    wake: Arc<Notify>,
+) {
+    loop {
+        let began = Instant::now();
+        tokio::select! {
+            () = polling.wait(began, Some((&*store, &ring))) => {}
+            () = wake.notified() => {}
+        }
+        let Some(revocations) = revocations.upgrade() else { return };
+        // Told and remembered by the refresh itself.
+        let _ = revocations.refresh().await;
+    }
+}
+
+/// Writes what is to be recorded: all that has come while the last was written at once, so that
+/// many need not wait for each other, and whether or not they still wait.
+async fn write(revocations: WeakRevocations, mut recordings: mpsc::Receiver<Recording>) {
+    let mut batch = Vec::new();
+    while recordings.recv_many(&mut batch, LONGEST_QUEUE).await > 0 {
+        let Some(revocations) = revocations.upgrade() else { return };
+        revocations.record_all(&mut batch).await;
+    }
+}
+
+/// How many marks may wait to be written; others wait to be taken in.
+const LONGEST_QUEUE: usize = 1024;

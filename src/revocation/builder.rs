@@ -1,0 +1,180 @@
+//! Opening revocations: their settings, the first read, and the tasks that follow and write.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, Notify, mpsc, watch};
+
+use super::log::Log;
+use super::scribe::Scribe;
+use super::{Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, follow, write};
+use crate::clock::{Clock, SystemClock};
+use crate::error::BuildError;
+use crate::follow::{Cooldown, Polling, check_durations};
+use crate::store::Store;
+
+/// Builds [`Revocations`].
+#[derive(Debug)]
+#[must_use]
+pub struct RevocationsBuilder {
+    name: String,
+    store: Option<Arc<dyn Store>>,
+    interval: Duration,
+    timeout: Duration,
+    insert_timeout: Duration,
+    stale_limit: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl Revocations {
+    /// Begins the revocations of that name, which tells them from others in their store: 1 to 58 of
+    /// `a-z A-Z 0-9 . _ -`, the first not a dot. They can have the name of a ring of keys there.
+    ///
+    /// Services that issue with one `iss` share a name; others have names of their own, since their
+    /// subjects are others.
+    pub fn builder(name: impl Into<String>) -> RevocationsBuilder {
+        RevocationsBuilder {
+            name: name.into(),
+            store: None,
+            interval: Duration::from_secs(15),
+            timeout: Duration::from_secs(5),
+            insert_timeout: Duration::from_secs(10),
+            stale_limit: Duration::from_secs(24 * 60 * 60),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl RevocationsBuilder {
+    /// Where what is ended is recorded. Required. It can be the one of the keys; nothing in it is
+    /// secret, but it names sessions and subjects.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// How often the store is read when it tells of no change; up to a tenth is added at random, so
+    /// that replicas don't read in step. Default: 15 seconds.
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// How long one read of the store may take. Default: 5 seconds.
+    pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long one write to the store may take. Ending a session takes at most twice as long, since
+    /// it may wait for one, and then counts as failed. Default: 10 seconds.
+    pub fn insert_timeout(mut self, timeout: Duration) -> Self {
+        self.insert_timeout = timeout;
+        self
+    }
+
+    /// How long the last known revocations are relied on while the store can't be read. After that
+    /// every request with a valid session is answered 503. Default: 24 hours.
+    ///
+    /// Who reaches a replica that is cut off can use a session for as long that has been ended
+    /// elsewhere. It is part of how long marks are kept, too.
+    pub fn stale_limit(mut self, limit: Duration) -> Self {
+        self.stale_limit = limit;
+        self
+    }
+
+    /// Where the time is read: what the keys use. Default: the system's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Reads what has been ended, and starts the background tasks, which end with the last clone.
+    /// Needs a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is missing or can't be used, or the store can't be read.
+    pub async fn open(self) -> Result<Revocations, BuildError> {
+        let (name, ring) = self.names()?;
+        let Some(store) = self.store else {
+            let mend = "say where sessions' ends are recorded, for example `.store(store.clone())` \
+                        with that of the keys";
+            return Err(BuildError::invalid("store", "missing", mend));
+        };
+        check_durations([
+            ("refresh_interval", self.interval, false),
+            ("refresh_timeout", self.timeout, false),
+            ("insert_timeout", self.insert_timeout, false),
+            ("stale_limit", self.stale_limit, false),
+        ])?;
+        let polling = Polling {
+            interval: self.interval,
+            timeout: self.timeout,
+            insert_timeout: self.insert_timeout,
+            staleness: store.staleness(),
+        };
+        let bound = polling.bound();
+        if self.stale_limit < bound {
+            let mend = format!(
+                "make it at least {bound:?}, within which a read has ended, or every request would \
+                 be refused between two"
+            );
+            let value = format_args!("{:?}", self.stale_limit);
+            return Err(BuildError::invalid("stale_limit", value, mend));
+        }
+        let scribe = Scribe {
+            ring: ring.clone(),
+            store: store.clone(),
+            polling,
+            clock: self.clock,
+            claimed: AtomicU64::new(0),
+        };
+        let (mut log, now) = (Log::default(), scribe.clock.now());
+        let read = scribe.read(&mut log).await;
+        read.map_err(|source| BuildError::Store { ring: ring.to_string(), source })?;
+
+        let (recording, recordings) = mpsc::channel(LONGEST_QUEUE);
+        let wake = Arc::new(Notify::new());
+        let inner = Arc::new(Inner {
+            name,
+            scribe,
+            log: Mutex::default(),
+            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            read_at: AtomicI64::new(now.as_unix_millis()),
+            state: ArcSwap::from_pointee(State::default()),
+            stale_limit: self.stale_limit,
+            cooldown: Cooldown::new(COOLDOWN),
+            wake: wake.clone(),
+            recording,
+            versions: watch::Sender::new(0),
+        });
+        inner.publish(&log);
+        inner.note(&log, None);
+        *inner.log.lock().await = log;
+        let weak = || WeakRevocations(Arc::downgrade(&inner));
+        tokio::spawn(follow(weak(), (store, ring), polling, wake));
+        tokio::spawn(write(weak(), recordings));
+        Ok(Revocations(inner))
+    }
+
+    /// The name, and that of the place in the store.
+    fn names(&self) -> Result<(Arc<str>, Arc<str>), BuildError> {
+        let name = &*self.name;
+        let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let well_formed =
+            (1..=58).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(form);
+        if !well_formed {
+            let mend = "use 1 to 58 of a-z A-Z 0-9 . _ -, the first not a dot";
+            return Err(BuildError::invalid("name", format_args!("{name:?}"), mend));
+        }
+        Ok((name.into(), format!("{name}{PLACE}").into()))
+    }
+}
+
+/// What stands after the name in the store.
+const PLACE: &str = ".ended";
+/// How often tokens can cause a read.
+const COOLDOWN: Duration = Duration::from_secs(1);

@@ -1,0 +1,95 @@
+//! How revocations fare: for operators, readiness checks and dashboards.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Revocations;
+use crate::clock::Timestamp;
+use crate::store::Skipped;
+
+/// What a replica knows to have been ended, at one time. Serialisable; names nobody.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct RevocationsStatus {
+    /// Their name.
+    pub name: String,
+    /// Rises with everything that is recorded. Replicas that know the same have the same.
+    pub version: u64,
+    /// How many sessions have been ended one by one, and might be about.
+    pub sessions: usize,
+    /// How many subjects have had all their sessions ended.
+    pub subjects: usize,
+    /// How many times there are before which all sessions have been ended.
+    pub times: usize,
+    /// When the store was last read without a failure.
+    pub refreshed_at: Timestamp,
+    /// What the last read or write failed with, if it failed.
+    pub failure: Option<String>,
+    /// The entries of the store that were skipped, and why; at most a hundred.
+    pub skipped: Vec<String>,
+    /// The format of entries that only a newer version of this crate understands.
+    pub newer_format: Option<u64>,
+}
+
+/// Why a replica should not be given requests.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevocationsNotReady {
+    /// The store could not be read for longer than the limit: requests with a session get a 503.
+    #[error("what has been ended is known only up to {refreshed_at}, longer ago than {limit:?}")]
+    Stale {
+        /// When the store was last read.
+        refreshed_at: Timestamp,
+        /// The limit.
+        limit: Duration,
+    },
+    /// Something was ended in a way that this version does not understand, so that it may accept
+    /// what others refuse.
+    #[error(
+        "the store holds ended sessions of format {format}, newer than this version knows: update this replica"
+    )]
+    NewerFormat {
+        /// The format's version.
+        format: u64,
+    },
+}
+
+impl Revocations {
+    /// What is held and how it fares.
+    pub fn status(&self) -> RevocationsStatus {
+        let (snapshot, state) = (self.snapshot(), self.0.state.load());
+        let [sessions, subjects, times] = snapshot.marks.counts();
+        let skipped =
+            state.skipped.iter().map(|Skipped { name, reason }| format!("{name}: {reason}"));
+        RevocationsStatus {
+            name: self.0.name.to_string(),
+            version: snapshot.version,
+            sessions,
+            subjects,
+            times,
+            refreshed_at: self.read_at(),
+            failure: state.failure.clone(),
+            skipped: skipped.collect(),
+            newer_format: state.newer,
+        }
+    }
+
+    /// Whether this replica should be given requests, as far as ended sessions go.
+    ///
+    /// # Errors
+    ///
+    /// If it has not been able to read the store for longer than the
+    /// [`stale_limit`](super::RevocationsBuilder::stale_limit), or finds there what only a newer
+    /// version understands.
+    pub fn ready(&self) -> Result<(), RevocationsNotReady> {
+        let limit = self.stale_limit();
+        if self.age(self.0.scribe.clock.now()) > limit {
+            return Err(RevocationsNotReady::Stale { refreshed_at: self.read_at(), limit });
+        }
+        match self.0.state.load().newer {
+            Some(format) => Err(RevocationsNotReady::NewerFormat { format }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The settings of [`Sessions`], checked together.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::foreign::ForeignTokens;
+use super::{Inner, SessionClaims, Sessions};
+use crate::error::BuildError;
+use crate::keys::KeyRing;
+use crate::revocation::Revocations;
+use crate::token::Policy;
+use crate::transport::{CookieTransport, Transports, WebSocketProtocol};
+
+/// Builds [`Sessions`].
+#[derive(Debug)]
+#[must_use]
+pub struct SessionsBuilder<C> {
+    pub(super) keys: KeyRing,
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) idle_lifetime: Duration,
+    pub(super) absolute_lifetime: Duration,
+    pub(super) max_token_bytes: usize,
+    pub(super) transports: Transports,
+    pub(super) revocations: Option<Revocations>,
+    pub(super) foreign: ForeignTokens,
+    pub(super) claims: PhantomData<fn() -> C>,
+}
+
+impl<C: SessionClaims> SessionsBuilder<C> {
+    /// How long a token is valid, and so how long a session lives without a request. A cookie
+    /// session past half of it is renewed by the next request. At least one second, at most the
+    /// ring's [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
+    pub fn idle_lifetime(mut self, lifetime: Duration) -> Self {
+        self.idle_lifetime = lifetime;
+        self
+    }
+
+    /// How long a session lives at most, from its login, however often it is renewed. Default: 12
+    /// hours.
+    pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
+        self.absolute_lifetime = lifetime;
+        self
+    }
+
+    /// The longest token that is issued or accepted, in bytes: 512 to 65,536. Default: 8,192.
+    pub fn max_token_bytes(mut self, bytes: usize) -> Self {
+        self.max_token_bytes = bytes;
+        self
+    }
+
+    /// Carries sessions in this cookie, and accepts bearer tokens too.
+    #[cfg(feature = "cookie")]
+    pub fn cookie(mut self, cookie: CookieTransport) -> Self {
+        self.transports.cookie = Some(cookie);
+        self
+    }
+
+    /// Carries sessions in this cookie, and leaves the `Authorization` header alone.
+    #[cfg(feature = "cookie")]
+    pub fn cookie_only(mut self, cookie: CookieTransport) -> Self {
+        self.transports.bearer = false;
+        self.transports.cookie = Some(cookie);
+        self
+    }
+
+    /// Carries sessions as bearer tokens in the `Authorization` header, and leaves cookies alone.
+    pub fn bearer_only(mut self) -> Self {
+        self.transports.bearer = true;
+        self.transports.cookie = None;
+        self
+    }
+
+    /// Accepts a bearer token also as `name.<token>` among the protocols that a WebSocket's opening
+    /// request offers (RFC 6455, section 1.9), for scripts in browsers, which can set no other
+    /// header: `new WebSocket(url, ["chat", "session." + token])`. Handlers don't see it among the
+    /// protocols; agree to another one, as browsers want it. Default: not accepted.
+    ///
+    /// A token never comes in a URL, which logs and histories keep.
+    pub fn web_socket_protocol(mut self, name: &str) -> Self {
+        self.transports.web_socket = Some(WebSocketProtocol::new(name));
+        self
+    }
+
+    /// Records the sessions that are ended here, and refuses those that were ended anywhere.
+    /// Default: none, so that a session is ended at its client and by time alone.
+    pub fn revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = Some(revocations);
+        self
+    }
+
+    /// Checks the settings and makes the sessions.
+    ///
+    /// # Errors
+    ///
+    /// If a setting can't be used: the error names it, its value and the mend.
+    pub fn build(self) -> Result<Sessions<C>, BuildError> {
+        for (field, value) in [("issuer", &self.issuer), ("audience", &self.audience)] {
+            if value.is_empty() {
+                return Err(BuildError::invalid(field, "empty", "say which service this is"));
+            }
+        }
+        let token_type = self.foreign.check(&self.keys, &self.issuer)?;
+        let ring = self.keys.policy();
+        let longest = ring.max_token_lifetime;
+        // How long sessions live is the issuer's to say, where that is another service.
+        let issues = self.keys.followed_issuer().is_none();
+        if issues && (self.idle_lifetime < Duration::from_secs(1) || self.idle_lifetime > longest) {
+            return Err(BuildError::invalid(
+                "idle_lifetime",
+                format_args!("{:?}", self.idle_lifetime),
+                format_args!(
+                    "make it at least 1s and at most the ring's max_token_lifetime ({longest:?}), \
+                     or make that longer: keys are kept for as long"
+                ),
+            ));
+        }
+        if self.absolute_lifetime < self.idle_lifetime {
+            return Err(BuildError::invalid(
+                "absolute_lifetime",
+                format_args!("{:?}", self.absolute_lifetime),
+                format_args!("make it at least the idle_lifetime ({:?})", self.idle_lifetime),
+            ));
+        }
+        if !(512..=65_536).contains(&self.max_token_bytes) {
+            let mend = "make it 512 to 65,536 bytes";
+            return Err(BuildError::invalid("max_token_bytes", self.max_token_bytes, mend));
+        }
+        let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;
+        let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
+        let policy = Policy {
+            issuer: self.issuer.into(),
+            audience: self.audience.into(),
+            leeway: ring.clock_skew,
+            max_lifetime: longest,
+            max_token_bytes: self.max_token_bytes,
+            token_type,
+            without_token_id: self.foreign.without_token_id,
+            without_issued_at: self.foreign.without_issued_at,
+        };
+        Ok(Sessions(Arc::new(Inner {
+            policy,
+            keys: self.keys,
+            idle_lifetime: self.idle_lifetime,
+            absolute_lifetime: self.absolute_lifetime,
+            transports: Transports { cookie, web_socket, ..self.transports },
+            revocations: self.revocations,
+            claims: PhantomData,
+        })))
+    }
+}

@@ -1,0 +1,93 @@
+//! Ending sessions on every replica: handles on one store, each with a clock of its own that is
+//! moved by hand.
+
+mod ending;
+
+use std::time::Duration;
+
+use tower_jwt_session::store::Store;
+use tower_jwt_session::testing::{ManualClock, fixed_ring};
+use tower_jwt_session::{
+    Clock as _, IssueSession, RejectionKind, Revocations, RevocationsBuilder, Session, Sessions,
+    Timestamp,
+};
+
+use crate::replicas::{START, seconds};
+
+/// Where the revocations named `app` stand in a store.
+pub(crate) const PLACE: &str = "app.ended";
+
+/// The largest difference between two clocks: the default.
+const SKEW: Duration = Duration::from_secs(60);
+/// How long a session lives at most: the default.
+const ABSOLUTE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Revocations that are read when a test says so: the background waits for longer than any runs.
+pub(crate) fn builder(store: impl Store, clock: &ManualClock) -> RevocationsBuilder {
+    let builder = Revocations::builder("app").store(store).clock(clock.clone());
+    builder.refresh_interval(seconds(60))
+}
+
+/// One replica: its clock, its revocations, its sessions. All have the same key.
+struct Replica {
+    clock: ManualClock,
+    revocations: Revocations,
+    sessions: Sessions<()>,
+}
+
+impl Replica {
+    async fn open(store: impl Store) -> Self {
+        Self::open_at(store, START).await
+    }
+
+    async fn open_at(store: impl Store, now: Timestamp) -> Self {
+        let clock = ManualClock::new(now);
+        Self::of(builder(store, &clock), clock).await
+    }
+
+    async fn of(builder: RevocationsBuilder, clock: ManualClock) -> Self {
+        let revocations = builder.open().await.unwrap();
+        let ring = fixed_ring(clock.clone());
+        let sessions = Sessions::builder(ring, "https://app.example", "app");
+        let sessions = sessions.revocations(revocations.clone()).build().unwrap();
+        Self { clock, revocations, sessions }
+    }
+
+    fn login(&self, subject: &str) -> String {
+        self.sessions.issue(&IssueSession::new(subject, ())).unwrap().as_str().to_owned()
+    }
+
+    fn session(&self, token: &str) -> Session<()> {
+        self.sessions.validate(token).unwrap()
+    }
+
+    fn judge(&self, token: &str) -> Result<(), RejectionKind> {
+        self.sessions.validate(token).map(|_| ()).map_err(|rejection| rejection.kind())
+    }
+
+    async fn end(&self, token: &str) {
+        let ended = self.sessions.end(&self.session(token)).await;
+        drop(ended.unwrap());
+    }
+
+    async fn refresh(&self) {
+        self.revocations.refresh().await.unwrap();
+    }
+
+    /// How many marks are held: of sessions, of subjects, of all.
+    fn counts(&self) -> [usize; 3] {
+        let status = self.revocations.status();
+        [status.sessions, status.subjects, status.times]
+    }
+
+    fn version(&self) -> u64 {
+        self.revocations.status().version
+    }
+}
+
+/// Lets time pass for all.
+fn pass(replicas: &[&Replica], duration: Duration) {
+    for replica in replicas {
+        replica.clock.advance(duration);
+    }
+}
