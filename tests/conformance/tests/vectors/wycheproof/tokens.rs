@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use conformance::{published, read};
+use conformance::{followed, published, read};
 use jsonwebtoken::jwk::Jwk;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_jwt_session::http_client::{ClientBody, ClientFuture, HttpClient};
 use tower_jwt_session::testing::{ManualClock, open};
 use tower_jwt_session::{Key, KeyRing};
 
@@ -72,7 +71,9 @@ fn set(group: &Value, vector: &Vector) -> Result<(), String> {
         let keys: Result<Vec<_>, _> = keys.iter().map(shared).collect();
         keys.and_then(|keys| KeyRing::fixed(keys).map_err(|error| error.to_string()))
     } else {
-        followed(group.get("public").unwrap_or(&group["private"]))
+        let published = group.get("public").unwrap_or(&group["private"]);
+        let document = json!({ "keys": published["keys"] }).to_string();
+        followed(document, ManualClock::default()).map_err(|_| "no ring".to_owned())
     };
     expect(expected, ring.is_ok_and(|ring| accepts(&ring, vector)))
 }
@@ -84,23 +85,4 @@ fn shared(jwk: &Value) -> Result<Key, String> {
 fn accepts(ring: &KeyRing, vector: &Vector) -> bool {
     // One vector is a JWS in the JSON serialisation, as text.
     vector.members["jws"].as_str().is_some_and(|token| open(ring, token).is_ok())
-}
-
-/// The ring of a service that follows an issuer who publishes these keys.
-fn followed(keys: &Value) -> Result<KeyRing, String> {
-    #[derive(Debug)]
-    struct Issuer(String);
-    impl HttpClient for Issuer {
-        fn send(&self, _: axum::http::Request<()>) -> ClientFuture<'_> {
-            let answer = axum::http::Response::new(ClientBody::new(self.0.clone()));
-            Box::pin(async { Ok(answer) })
-        }
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    let ring = KeyRing::jwks_url("https://issuer.test", "https://issuer.test/keys")
-        .client(Issuer(json!({ "keys": keys["keys"] }).to_string()))
-        .clock(ManualClock::default())
-        .open();
-    runtime.block_on(ring).map_err(|error| error.to_string())
 }

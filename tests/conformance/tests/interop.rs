@@ -1,0 +1,185 @@
+//! With the libraries that others use: PyJWT, joserfc and jwcrypto of Python, jose and fast-jwt of
+//! JavaScript. Each verifies our tokens by our JWKS, refuses a forged one, and signs tokens by keys
+//! of its own that we verify by its JWK; for every algorithm, of which all have all.
+//!
+//! `.ci/interop` installs them into `target/interop`. Where they are absent the trials are reported
+//! as ignored, and fail where `REQUIRE_INTEROP` is set.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use conformance::{count, followed, report};
+use libtest_mimic::{Failed, Trial};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower_jwt_session::testing::{ManualClock, fixed_key};
+use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, Sessions};
+
+const ALGORITHMS: [Algorithm; 12] = [
+    Algorithm::HS256,
+    Algorithm::HS384,
+    Algorithm::HS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+    Algorithm::EdDSA,
+];
+
+const SECRET: &[u8; 64] = b"a secret that is shared with other libraries, 64 bytes in length";
+const ISSUER: &str = "https://issuer.test";
+const AUDIENCE: &str = "app";
+
+/// What a library did, by algorithm.
+type Done = BTreeMap<String, Outcome>;
+
+#[derive(Clone, Deserialize)]
+struct Outcome {
+    /// The claims of our token, or an error.
+    verified: Value,
+    /// The same of a token that we did not sign.
+    forged: Value,
+    /// A token of its own, with its public key if that is no secret; or an error.
+    signed: Value,
+}
+
+fn key(algorithm: Algorithm) -> Key {
+    Key::hmac(algorithm, SECRET).unwrap_or_else(|_| fixed_key(algorithm))
+}
+
+fn sessions(ring: KeyRing) -> Sessions<()> {
+    Sessions::builder(ring, ISSUER, AUDIENCE).build().expect("good settings")
+}
+
+/// What is given to the libraries: a token, a forged one and the JWKS for each algorithm.
+fn task() -> Value {
+    // The libraries read the system's clock.
+    let clock = ManualClock::new(SystemTime::now().into());
+    let mut ours = serde_json::Map::new();
+    for algorithm in ALGORITHMS {
+        let ring = KeyRing::fixed_with_clock([key(algorithm)], clock.clone()).expect("a ring");
+        let jwks = key(algorithm).to_jwk().map(|_| ring.jwks());
+        let token = sessions(ring).issue(&IssueSession::new("alice", ())).expect("issued");
+        let (signed, signature) = token.as_str().rsplit_once('.').expect("a signature");
+        let first = if signature.starts_with('A') { 'B' } else { 'A' };
+        let forged = format!("{signed}.{first}{}", &signature[1..]);
+        let of_algorithm = json!({ "token": token.as_str(), "forged": forged, "jwks": jwks });
+        ours.insert(format!("{algorithm:?}"), of_algorithm);
+    }
+    let now = tower_jwt_session::Clock::now(&clock).as_unix_seconds();
+    let claims = json!({
+        "iss": ISSUER, "sub": "bob", "aud": AUDIENCE, "iat": now, "exp": now + 900, "jti": "1",
+    });
+    json!({ "ours": ours, "secret": URL_SAFE_NO_PAD.encode(SECRET), "claims": claims })
+}
+
+/// Our token and its forgery, as a library has seen them.
+fn theirs_of_ours(outcome: &Outcome) -> Result<(), Failed> {
+    count(1);
+    if outcome.verified["sub"] != "alice" || outcome.verified["iss"] != ISSUER {
+        return Err(format!("our token is {}", outcome.verified).into());
+    }
+    // Its own words for it, but it is the signature that is bad.
+    match outcome.forged["error"].as_str().map(str::to_lowercase) {
+        Some(error) if error.contains("signature") => Ok(()),
+        _ => Err(format!("a forged token is {}", outcome.forged).into()),
+    }
+}
+
+/// A library's token, by its JWK as an issuer's that is followed, or by the shared secret.
+fn ours_of_theirs(algorithm: Algorithm, outcome: &Outcome) -> Result<(), Failed> {
+    count(1);
+    let token = outcome.signed["token"].as_str();
+    let token = token.ok_or_else(|| format!("no token: {}", outcome.signed))?;
+    let clock = ManualClock::new(SystemTime::now().into());
+    let ring = match &outcome.signed["jwk"] {
+        Value::Null => {
+            let key = Key::hmac(algorithm, SECRET)?.with_key_id("theirs");
+            KeyRing::fixed_with_clock([key], clock)?
+        }
+        jwk => followed(json!({ "keys": [jwk] }).to_string(), clock)?,
+    };
+    let sessions = sessions(ring);
+    let session = sessions.validate(token)?;
+    if session.subject() != "bob" || session.key_id() != "theirs" {
+        return Err(format!("another session: {session:?}").into());
+    }
+    let (signed, signature) = token.rsplit_once('.').ok_or("no signature")?;
+    let first = if signature.starts_with('A') { 'B' } else { 'A' };
+    match sessions.validate(&format!("{signed}.{first}{}", &signature[1..])) {
+        Ok(_) => Err("a forged token was taken".into()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn run(mut command: Command) -> Result<BTreeMap<String, Done>, Failed> {
+    let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut stdin = process.stdin.take().ok_or("no stdin")?;
+    stdin.write_all(task().to_string().as_bytes())?;
+    drop(stdin);
+    let output = process.wait_with_output()?;
+    if !output.status.success() {
+        return Err(format!("{command:?} has failed: {}", output.status).into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn trials(language: &str, libraries: &[&str], installed: &Path, command: Command) -> Vec<Trial> {
+    if !installed.exists() {
+        let reason = format!("{language} libraries are absent: `.ci/interop` installs them");
+        let required = std::env::var_os("REQUIRE_INTEROP").is_some();
+        let absent = Trial::test(reason.clone(), move || Err(reason.into()));
+        return vec![absent.with_ignored_flag(!required)];
+    }
+    let mut done = match run(command) {
+        Ok(done) => done,
+        Err(error) => {
+            let name = format!("{language} libraries can be run");
+            return vec![Trial::test(name, move || Err(error))];
+        }
+    };
+    let mut trials = Vec::new();
+    for library in libraries {
+        let mut of_library = done.remove(*library).unwrap_or_default();
+        for algorithm in ALGORITHMS {
+            let outcome = of_library.remove(&format!("{algorithm:?}"));
+            let named = |way: &str| format!("{library}::{algorithm:?}::{way}");
+            let Some(outcome) = outcome else {
+                trials.push(Trial::test(named("is missing"), || Err("nothing was done".into())));
+                continue;
+            };
+            let theirs = outcome.clone();
+            trials.push(Trial::test(named("verifies ours"), move || theirs_of_ours(&theirs)));
+            let verify = move || ours_of_theirs(algorithm, &outcome);
+            trials.push(Trial::test(named("is verified here"), verify));
+        }
+    }
+    trials
+}
+
+fn main() -> ExitCode {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let scripts = project.join("tests/conformance/tests/interop");
+    let interop = project.join("target/interop");
+
+    let python = interop.join("venv/bin/python");
+    let mut with_python = Command::new(&python);
+    with_python.args(["-W", "ignore"]).arg(scripts.join("interop.py"));
+    let mut with_node = Command::new("node");
+    with_node.arg(scripts.join("interop.mjs")).arg(&interop);
+
+    let of_python = ["PyJWT", "joserfc", "jwcrypto"];
+    let of_node = ["jose", "fast-jwt"];
+    let mut all = trials("Python's", &of_python, &python, with_python);
+    all.extend(trials("JavaScript's", &of_node, &interop.join("node_modules/jose"), with_node));
+    report(all, "pairs of libraries and ways")
+}
