@@ -99,10 +99,27 @@
 //! `scope` and `rv` where given, and the application's own beside them. It is signed, not encrypted: its holder
 //! can read it.
 //!
-//! SECURITY: the algorithm belongs to the key and is never taken from a token. Refused are: any
-//! `crit`, `b64`, `zip`, `jwk`, `jku`, `x5u` or `x5c` header; names that stand twice, at every depth;
-//! base64 that is padded or not canonical; times that are no numbers, out of range or in the wrong
-//! order; lifetimes longer than the ring's; tokens longer than the limit, before anything is decoded.
+//! # Security
+//!
+//! What is promised at each boundary; the repository's `SECURITY.md` says it in whole, with the test of
+//! each answer to an attack.
+//!
+//! - **The wire.** The algorithm belongs to the key and is never taken from a token. Refused are: any
+//!   `crit`, `b64`, `zip`, `jwk`, `jku`, `x5u` or `x5c` header; names that stand twice, at every depth;
+//!   base64 that is padded or not canonical; times that are no numbers, out of range or in the wrong
+//!   order; lifetimes longer than the ring's; tokens longer than the limit, before anything is decoded;
+//!   two credentials in one request. Nothing of a payload is read before its signature is found good.
+//!   Every refusal with one status is the same bytes, and no token and no secret goes to a log.
+//! - **The store.** Who can write it can log users out. Where keys are sealed it can make none, and who
+//!   can read it has none; unsealed keys can sign. A store that is gone, purged or set back refuses no
+//!   good token, and gets no revoked key in again while one replica lives that knew of it.
+//! - **The clock.** Clocks differ by at most [`clock_skew`](RotationPolicy::clock_skew). One that is
+//!   further off is wrong about a token's end by as much as it is off, and no more.
+//! - **The application** is trusted with the keys, subjects and claims that it gives. What weakens is
+//!   called `dangerous_…`.
+//!
+//! Not promised: that a stolen token is of no use before it ends, that its holder can't read it, or that
+//! a flood of requests costs nothing.
 //!
 //! # Limits
 //!

@@ -174,16 +174,16 @@ const ANSWERS: &[(Answer, &[&str])] = &[
         Test("it::transports::the_cookie_is_found_by_its_exact_name_and_nothing_like_it"),
         &["CVE-2020-8184"],
     ),
-    (Test("it::renewal::a_logout_beats_a_renewal"), &["CVE-2025-46336"]),
+    (
+        Test("it::revocation::ending::what_another_replica_renewed_before_it_heard_is_refused_too"),
+        &["CVE-2025-46336"],
+    ),
     (
         Never("a token is exchanged for none but a renewed one, which needs it to be valid"),
         &["CVE-2026-9097"],
     ),
     (
-        Never(
-            "said in the crate's documentation, under Limits: a copy of a token is valid until it \
-             expires, so that a token lives for an hour by default, and no longer than its key",
-        ),
+        Test("it::revocation::ending::all_sessions_of_a_subject_are_ended_and_no_others"),
         &["CVE-2026-78357"],
     ),
 ];
