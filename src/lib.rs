@@ -60,7 +60,9 @@
 //!
 //! 1. [`Sessions`] is what an application builds: issuer, audience, lifetimes, transports, keys.
 //! 2. [`layer`] explains the layers and what they answer.
-//! 3. A [`Session`] is the proof that a token was verified: nothing else makes one.
+//! 3. A [`Session`] is the proof that a token was verified: nothing else makes one. A token that
+//!    comes again is not verified again: its session is held in a
+//!    [cache](SessionsBuilder::token_cache_bytes), until its keys change or its time is over.
 //! 4. A [`KeyRing`] holds the keys on every replica. It follows a [`store`], and [`RotationPolicy`]
 //!    says when keys are made, sign and end; or it is [derived](KeyRing::derived) without a store,
 //!    [fixed](KeyRing::fixed), read from a [directory](KeyRing::directory), or follows an

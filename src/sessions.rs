@@ -21,7 +21,7 @@ use crate::issue::IssueSession;
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Policy, TokenClaims, Verified};
+use crate::token::{self, Policy, TokenCache, TokenClaims, Verified};
 use crate::transport::Transports;
 use foreign::ForeignTokens;
 
@@ -73,8 +73,8 @@ struct Inner<C> {
     idle_lifetime: Duration,
     absolute_lifetime: Duration,
     transports: Transports,
+    cache: Option<TokenCache<C>>,
     revocations: Option<Revocations>,
-    claims: PhantomData<fn() -> C>,
 }
 
 impl<C: SessionClaims> Sessions<C> {
@@ -92,6 +92,7 @@ impl<C: SessionClaims> Sessions<C> {
             idle_lifetime: Duration::from_secs(60 * 60),
             absolute_lifetime: Duration::from_secs(12 * 60 * 60),
             max_token_bytes: 8 * 1024,
+            token_cache_bytes: 8 * 1024 * 1024,
             transports: Transports::default(),
             revocations: None,
             foreign: ForeignTokens::default(),
@@ -211,7 +212,12 @@ impl<C: DeserializeOwned> Sessions<C> {
         token: &[u8],
         now: Timestamp,
     ) -> Result<Session<C>, Rejection> {
-        let verified = token::verify(token, &self.0.keys.keys(now), &self.0.policy, now);
+        let keys = self.0.keys.keys(now);
+        let verify = || token::verify(token, &keys, &self.0.policy, now);
+        let verified = match &self.0.cache {
+            Some(cache) => cache.get_or_verify(token, &keys, now, verify),
+            None => verify(),
+        };
         let verified = verified.inspect_err(|kind| {
             if *kind == RejectionKind::UnknownKey {
                 self.0.keys.note_unknown_key(now);

@@ -32,7 +32,7 @@ impl<C, T> ValidateLayer<C, T> {
     #[must_use]
     pub fn max_auth_age(self, max_age: Duration) -> Self
     where
-        C: 'static,
+        C: Send + Sync + 'static,
     {
         let sessions = self.sessions.clone();
         let is_recent = move |session: &Session<C>| {
@@ -55,7 +55,7 @@ impl<C, T> ValidateLayer<C, T> {
     /// `longest` has to be at least their [`refresh_bound`](crate::Revocations::refresh_bound).
     pub fn freshness(self, longest: Duration) -> Result<Self, BuildError>
     where
-        C: 'static,
+        C: Send + Sync + 'static,
     {
         let invalid = |mend: &dyn std::fmt::Display| {
             Err(BuildError::invalid("freshness", format_args!("{longest:?}"), mend))

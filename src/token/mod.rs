@@ -1,5 +1,6 @@
 //! Text to claims and back: the strict compact JWS (RFC 7515, section 7.1) of a session.
 
+mod cache;
 mod decode;
 mod encode;
 mod id;
@@ -7,6 +8,7 @@ mod policy;
 mod verified;
 mod verify;
 
+pub(crate) use cache::TokenCache;
 pub(crate) use encode::{TokenClaims, encode};
 pub(crate) use id::random_ids;
 pub(crate) use policy::{Policy, TokenType, subtype};

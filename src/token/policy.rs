@@ -1,5 +1,6 @@
 //! What the claims of a token must be, beside signed.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::claims::{Registered, SESSION_TOKEN_TYPE};
@@ -62,6 +63,8 @@ pub(crate) struct Required<'c> {
     pub(crate) token_id: Option<&'c str>,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
+    /// The times at which this very answer is given.
+    pub(crate) valid: Range<Timestamp>,
 }
 
 impl Policy {
@@ -135,6 +138,10 @@ impl Policy {
         if claims.auth_time.is_some_and(|at| at.0 > now + self.leeway) {
             return Err(InvalidClaim("auth_time"));
         }
-        Ok(Required { subject, token_id, issued_at, expires_at })
+        let times_of = [claims.nbf, claims.auth_time].into_iter().flatten().map(|date| date.0);
+        let latest = times_of.fold(issued_at, Timestamp::max);
+        let ends = (expires_at + self.leeway).min(times.verifies_until);
+        let valid = latest - self.leeway..ends;
+        Ok(Required { subject, token_id, issued_at, expires_at, valid })
     }
 }

@@ -1,5 +1,7 @@
 //! What a verified token says.
 
+use std::ops::Range;
+
 use smallstr::SmallString;
 
 use crate::clock::Timestamp;
@@ -12,6 +14,8 @@ pub(crate) struct Verified<C> {
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     pub(crate) authenticated_at: Timestamp,
+    /// The times at which the token is valid, leeway counted.
+    pub(super) valid: Range<Timestamp>,
     /// The `rv` claim; 0 for none.
     pub(crate) revocations_version: u64,
     pub(crate) claims: C,

@@ -51,6 +51,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
         authenticated_at: registered.auth_time.map_or(required.issued_at, |at| at.0),
         issued_at: required.issued_at,
         expires_at: required.expires_at,
+        valid: required.valid,
         revocations_version: registered.rv.unwrap_or_default(),
         claims,
     }))

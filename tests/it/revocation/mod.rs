@@ -12,6 +12,7 @@ use tower_jwt_session::{
     Timestamp,
 };
 
+use crate::codec::answer;
 use crate::replicas::{START, seconds};
 
 /// Where the revocations named `app` stand in a store.
@@ -62,7 +63,7 @@ impl Replica {
     }
 
     fn judge(&self, token: &str) -> Result<(), RejectionKind> {
-        self.sessions.validate(token).map(|_| ()).map_err(|rejection| rejection.kind())
+        answer(&self.sessions, token).map(|_| ()).map_err(|rejection| rejection.kind())
     }
 
     async fn end(&self, token: &str) {
