@@ -1,0 +1,72 @@
+//! Any bytes in a store: a ring opens with what is good, or says why not, and never takes a key
+//! that the bytes do not hold.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use fuzz::NOW;
+use libfuzzer_sys::fuzz_target;
+use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store as _};
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{BuildError, IssueSession, KeyRing, Sessions, Timestamp};
+
+/// The entries of a ring: its birth and its first keys.
+static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    runtime().block_on(async {
+        let store = MemoryStore::new();
+        open(&store).await.expect("an empty store");
+        store.load("app").await.expect("memory").entries
+    })
+});
+
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime")
+}
+
+async fn open(store: &MemoryStore) -> Result<KeyRing, BuildError> {
+    let clock = ManualClock::new(Timestamp::from_unix_seconds(NOW));
+    KeyRing::builder("app").store(store.clone()).clock(clock).open().await
+}
+
+fuzz_target!(|input: &[u8]| {
+    let [place, kind, at, rest @ ..] = input else { return };
+    let mut entries: Vec<_> = ENTRIES.clone();
+    let place = usize::from(*place) % entries.len();
+    let entry = &mut entries[place];
+    match kind % 3 {
+        // Another value.
+        0 => entry.value = rest.to_vec().into(),
+        // A value with something else from some byte on.
+        1 => {
+            let at = usize::from(*at) * 4 % entry.value.len();
+            let end = (at + rest.len()).min(entry.value.len());
+            entry.value[at..end].copy_from_slice(&rest[..end - at]);
+        }
+        // A further entry, by the name before a line feed.
+        _ => {
+            let mut lines = rest.splitn(2, |byte| *byte == b'\n');
+            let name = lines.next().and_then(|name| std::str::from_utf8(name).ok());
+            let Some(name) = name.and_then(EntryName::parse) else { return };
+            entries.push(Entry { name, value: lines.next().unwrap_or_default().to_vec().into() });
+        }
+    }
+    runtime().block_on(async {
+        let store = MemoryStore::new();
+        for entry in &entries {
+            store.insert("app", entry).await.expect("memory");
+        }
+        let Ok(ring) = open(&store).await else { return };
+        let sessions = Sessions::<()>::builder(ring.clone(), "https://issuer.test", "app").build();
+        let sessions = sessions.expect("good settings");
+        // What it signs, it verifies.
+        if let Ok(token) = sessions.issue(&IssueSession::new("alice", ())) {
+            assert!(sessions.validate(token.as_str()).is_ok());
+        }
+        // What was good before is good still, or told.
+        let status = ring.status();
+        let told = !status.skipped.is_empty() || ring.ready().is_err();
+        let known = ENTRIES.iter().filter(|entry| entry.name.as_str().starts_with("key-")).count();
+        assert!(told || status.keys.len() >= known, "{status:?}");
+    });
+});
