@@ -1,5 +1,5 @@
 //! Asks for a token's verdict in every way that there is: by the codec, and over http by each of the
-//! layers, in the `Authorization` header and in the cookie.
+//! layers, in the `Authorization` header and in the cookie, with a cache and without.
 
 use axum::Router;
 use axum::body::Body;
@@ -9,7 +9,7 @@ use axum::routing::get;
 use libtest_mimic::Failed;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
-use tower_jwt_session::{Session, Sessions};
+use tower_jwt_session::{Session, Sessions, SessionsBuilder};
 
 /// What became of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,22 +21,39 @@ pub enum Verdict {
 }
 
 /// In how many ways a token is asked for its verdict.
-pub const WAYS: usize = 2 + 2 * 3;
+pub const WAYS: usize = 2 * (2 + 2 * 3);
 
 /// A service that is asked what a token is to it: by the codec, and over http by each of the layers,
-/// in the `Authorization` header and in the cookie.
+/// in the `Authorization` header and in the cookie; with a cache of verified tokens and without.
 pub struct Service {
-    sessions: Sessions<()>,
+    replicas: [Replica; 2],
     cookie: String,
-    routers: [(&'static str, Router); 3],
     runtime: Runtime,
 }
 
+struct Replica {
+    cache: &'static str,
+    sessions: Sessions<()>,
+    routers: [(&'static str, Router); 3],
+}
+
 impl Service {
-    /// Of these sessions, which have a cookie of this name.
-    pub fn new(sessions: Sessions<()>, cookie: impl Into<String>) -> Self {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        Self { routers: routers(&sessions), sessions, cookie: cookie.into(), runtime }
+    /// Of the sessions that this builds, twice, which have a cookie of this name.
+    ///
+    /// # Errors
+    ///
+    /// If they can't be built.
+    pub fn new(
+        builder: impl Fn() -> Result<SessionsBuilder<()>, Failed>,
+        cookie: impl Into<String>,
+    ) -> Result<Self, Failed> {
+        let replica = |cache, sessions| Replica { cache, routers: routers(&sessions), sessions };
+        let replicas = [
+            replica("with a cache", builder()?.build()?),
+            replica("without a cache", builder()?.token_cache_bytes(0).build()?),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(Self { replicas, cookie: cookie.into(), runtime })
     }
 
     /// Asks in every way and checks each answer to the last header: `expected` has to come out.
@@ -45,35 +62,42 @@ impl Service {
     ///
     /// If another verdict came out, or an answer tells too much or too little.
     pub fn check(&self, token: &str, expected: Verdict) -> Result<(), Failed> {
+        for replica in &self.replicas {
+            let asked = self.ask(replica, token, expected);
+            asked.map_err(|error| format!("{error}, {}", replica.cache))?;
+        }
+        Ok(())
+    }
+
+    fn ask(&self, replica: &Replica, token: &str, expected: Verdict) -> Result<(), String> {
         // What was said once is said again.
         for time in ["first", "again"] {
-            check(
-                self.sessions.validate(token).is_ok(),
-                expected,
-                &format!("by the codec, {time}"),
-            )?;
+            let accepted = replica.sessions.validate(token).is_ok();
+            check(accepted, expected, &format!("by the codec, {time}"))?;
         }
         let in_header = (AUTHORIZATION, format!("Bearer {token}"));
         let in_cookie = (COOKIE, format!("{}={token}", self.cookie));
         for (field, value) in [in_header, in_cookie] {
-            for (layer, router) in &self.routers {
+            let value =
+                HeaderValue::from_bytes(value.as_bytes()).map_err(|error| error.to_string())?;
+            for (layer, router) in &replica.routers {
                 let how = format!("in {field} by {layer}");
                 let mut request = Request::new(Body::empty());
-                request.headers_mut().insert(&field, HeaderValue::from_bytes(value.as_bytes())?);
-                let response = self.runtime.block_on(router.clone().oneshot(request))?;
+                request.headers_mut().insert(&field, value.clone());
+                let Ok(response) = self.runtime.block_on(router.clone().oneshot(request));
                 check(response.status() == StatusCode::OK, expected, &how)?;
                 check_answer(&response, &field, layer, &self.cookie, expected)
-                    .map_err(|error| Failed::from(format!("{error} {how}")))?;
+                    .map_err(|error| format!("{error} {how}"))?;
             }
         }
         Ok(())
     }
 }
 
-fn check(accepted: bool, expected: Verdict, how: &str) -> Result<(), Failed> {
+fn check(accepted: bool, expected: Verdict, how: &str) -> Result<(), String> {
     match (accepted, expected) {
-        (true, Verdict::Refused) => Err(format!("accepted {how}, and must not be").into()),
-        (false, Verdict::Accepted) => Err(format!("refused {how}, and must not be").into()),
+        (true, Verdict::Refused) => Err(format!("accepted {how}, and must not be")),
+        (false, Verdict::Accepted) => Err(format!("refused {how}, and must not be")),
         _ => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use jsonwebtoken::jwk::Jwk;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{Algorithm, Key, KeyRing, Sessions, Timestamp};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Sessions, SessionsBuilder, Timestamp};
 
 #[derive(Deserialize)]
 struct Samples {
@@ -50,7 +50,7 @@ struct Case {
 }
 
 impl Profile {
-    fn sessions(&self) -> Result<Sessions<()>, Failed> {
+    fn sessions(&self) -> Result<SessionsBuilder<()>, Failed> {
         let mut keys = Vec::new();
         for jwk in &self.ring.keys {
             keys.push(Key::from_jwk(jwk)?);
@@ -62,7 +62,7 @@ impl Profile {
         let clock = ManualClock::new(Timestamp::from_unix_seconds(self.now));
         let ring = KeyRing::fixed_with_clock(keys, clock)?;
         let sessions = Sessions::builder(ring, &*self.iss, &*self.aud);
-        Ok(sessions.max_token_bytes(self.max_token_bytes).build()?)
+        Ok(sessions.max_token_bytes(self.max_token_bytes))
     }
 }
 
@@ -86,7 +86,7 @@ impl Case {
     }
 
     fn run(&self, profile: &Profile) -> Result<(), Failed> {
-        let service = Service::new(profile.sessions()?, &*profile.cookie);
+        let service = Service::new(|| profile.sessions(), &*profile.cookie)?;
         service.check(self.token()?, self.expected()?)?;
         count(WAYS);
         Ok(())

@@ -153,8 +153,8 @@ const ANSWERS: &[(Answer, &[&str])] = &[
         &["CVE-2026-35040", "CVE-2026-35041", "GHSA-vj5m-rch8-5r2p"],
     ),
     // What is kept of tokens and keys.
-    (Test("it::codec::algorithms::a_signature_is_good_for_one_token_only"), &["CVE-2026-35039"]),
-    (Test("it::policy::a_token_expires_to_the_second"), &["CVE-2026-107719"]),
+    (Test("it::token_cache::every_byte_counts"), &["CVE-2026-35039"]),
+    (Test("it::token_cache::no_time_passes_unseen"), &["CVE-2026-107719"]),
     (
         Test("it::remote::refresh::a_withdrawn_key_is_gone_with_the_next_answer"),
         &["CVE-2025-22149"],

@@ -45,10 +45,12 @@ impl Target {
         let other =
             if is_shared { fixed_key(Algorithm::EdDSA) } else { fixed_key(Algorithm::HS512) };
         let third = fixed_key(Algorithm::ES256).with_key_id("third");
-        let clock = ManualClock::default();
-        let ring = KeyRing::fixed_with_clock([key.clone(), other.clone(), third], clock);
-        let sessions = Sessions::builder(ring.expect("a ring"), "https://issuer.test", "app");
-        let service = Service::new(sessions.build().expect("good settings"), "__Host-session");
+        let keys = [key.clone(), other.clone(), third];
+        let builder = || {
+            let ring = KeyRing::fixed_with_clock(keys.clone(), ManualClock::default())?;
+            Ok(Sessions::builder(ring, "https://issuer.test", "app"))
+        };
+        let service = Service::new(builder, "__Host-session").expect("good settings");
         Self { key, service, other }
     }
 
