@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::record::{Birth, KeyMark, KeyRecord, Statement};
-use super::rotation::ScheduledKey;
+use super::schedule::ScheduledKey;
 use super::status::NotReady;
 use crate::clock::Timestamp;
 

@@ -14,6 +14,7 @@ mod remote;
 mod ring;
 mod rotation;
 mod rotator;
+mod schedule;
 mod seal;
 mod set;
 mod status;
@@ -24,7 +25,8 @@ pub use directory::DirectoryRingBuilder;
 pub use key::{Key, KeyError};
 pub use remote::{FetchError, FollowerBuilder};
 pub use ring::{KeyRing, RingError};
-pub use rotation::{KeyTimes, RotationPolicy};
+pub use rotation::RotationPolicy;
+pub use schedule::KeyTimes;
 pub use seal::SealingKey;
 pub use status::{KeyState, KeyStatus, NotReady, RingStatus};
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::algorithm;
 use super::key::{Key, KeyError};
-use super::rotation::KeyTimes;
+use super::schedule::KeyTimes;
 use super::seal::{AtRest, OpenError, Place, Sealing};
 use crate::clock::Timestamp;
 use crate::store::{Entry, EntryName};

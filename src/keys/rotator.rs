@@ -10,7 +10,8 @@ use tokio::sync::Mutex;
 use super::ledger::{Ledger, Seen};
 use super::record::{Birth, KeyMark, KeyRecord, Statement, Unreadable, Vault};
 use super::ring::RingError;
-use super::rotation::{self, RotationPolicy, ScheduledKey};
+use super::rotation::RotationPolicy;
+use super::schedule::{self, ScheduledKey};
 use super::set::KeySet;
 use super::status::NotReady;
 use crate::clock::{Clock, Timestamp};
@@ -146,7 +147,7 @@ impl Rotator {
         let now = self.clock.now();
         let (keys, signing) = ledger.keys();
         let signing = &keys[..signing];
-        let (record, signer) = rotation::signer(signing, |(_, scheduled)| scheduled, now)
+        let (record, signer) = schedule::signer(signing, |(_, scheduled)| scheduled, now)
             .ok_or(RingError::NoSigningKey)?;
         if let Some(retire_at) = signer.retire_at {
             return Ok(retire_at);

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::algorithm;
 use super::key::Key;
 use super::ledger::Ledger;
-use super::rotation::{self, KeyTimes, ScheduledKey};
+use super::schedule::{self, KeyTimes, ScheduledKey};
 use crate::claims::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
 use crate::error::BuildError;
@@ -131,7 +131,7 @@ impl KeySet {
 
     /// The key that signs at `now`.
     pub(crate) fn signer(&self, now: Timestamp) -> Option<&RingKey> {
-        rotation::signer(&self.keys[..self.signing.min(self.keys.len())], |key| &key.scheduled, now)
+        schedule::signer(&self.keys[..self.signing.min(self.keys.len())], |key| &key.scheduled, now)
     }
 
     /// The key whose tokens begin with this encoded header.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::ring::RingError;
-use super::rotation::KeyTimes;
 use super::rotator::Report;
+use super::schedule::KeyTimes;
 use super::set::{KeySet, RingKey};
 use crate::clock::Timestamp;
 use crate::store::Skipped;
