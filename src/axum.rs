@@ -45,7 +45,7 @@ impl IntoResponse for SessionRejection {
 /// An application's mistake: it is told at the first request, to the client too, so that it is
 /// seen. The text holds nothing but types.
 fn misplaced(mistake: &str) -> Response {
-    tracing::error!("{mistake}");
+    tracing::error!(mistake, "no layer of these sessions");
     (StatusCode::INTERNAL_SERVER_ERROR, mistake.to_owned()).into_response()
 }
 

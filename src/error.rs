@@ -9,6 +9,24 @@ use http::StatusCode;
 use crate::keys::{FetchError, KeyError};
 use crate::store::StoreError;
 
+/// Gives an enum the stable text of each of its kinds, and the list of them.
+macro_rules! texts {
+    ($type:ident { $($kind:pat => $text:literal,)+ }) => {
+        impl $type {
+            /// Each kind's text, once.
+            pub(crate) const TEXTS: &[&str] = &[$($text),+];
+
+            /// A short text that stays the same: the kind, without what it holds. It is the
+            /// `outcome` in [metrics](crate::telemetry).
+            pub fn as_str(&self) -> &'static str {
+                match self {
+                    $($kind => $text,)+
+                }
+            }
+        }
+    };
+}
+
 /// Why a ring or its sessions could not be built: the field, its value and the mend.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,6 +131,18 @@ pub enum IssueError {
     RandomGenerator,
 }
 
+texts!(IssueError {
+    IssueError::NoSigningKey => "no_signing_key",
+    IssueError::Claims(_) => "claims",
+    IssueError::EmptySubject => "empty_subject",
+    IssueError::LifetimeReached => "lifetime_reached",
+    IssueError::TokenTooLong { .. } => "token_too_long",
+    IssueError::CookieTooLong { .. } => "cookie_too_long",
+    IssueError::NoTransport(_) => "no_transport",
+    IssueError::RandomGenerator => "random_generator",
+    IssueError::Ended(_) => "ended",
+});
+
 impl IssueError {
     /// Whether it passes by itself: 503 rather than 500.
     pub fn is_temporary(&self) -> bool {
@@ -188,6 +218,32 @@ pub enum RejectionKind {
     /// The request comes from another site, and could carry a cookie.
     CrossSite,
 }
+
+texts!(RejectionKind {
+    RejectionKind::Missing => "missing",
+    RejectionKind::Ambiguous => "ambiguous",
+    RejectionKind::Malformed => "malformed",
+    RejectionKind::TooLong => "too_long",
+    RejectionKind::UnknownKey => "unknown_key",
+    RejectionKind::WrongAlgorithm => "wrong_algorithm",
+    RejectionKind::WrongType => "wrong_type",
+    RejectionKind::BadSignature => "bad_signature",
+    RejectionKind::MissingClaim(_) => "missing_claim",
+    RejectionKind::InvalidClaim(_) => "invalid_claim",
+    RejectionKind::ForeignClaims => "foreign_claims",
+    RejectionKind::WrongIssuer => "wrong_issuer",
+    RejectionKind::WrongAudience => "wrong_audience",
+    RejectionKind::Expired => "expired",
+    RejectionKind::NotYetValid => "not_yet_valid",
+    RejectionKind::IssuedInFuture => "issued_in_future",
+    RejectionKind::LifetimeTooLong => "lifetime_too_long",
+    RejectionKind::Revoked => "revoked",
+    RejectionKind::StaleRevocations { .. } => "stale_revocations",
+    RejectionKind::Forbidden => "forbidden",
+    RejectionKind::InsufficientScope => "insufficient_scope",
+    RejectionKind::InsufficientUserAuthentication { .. } => "insufficient_user_authentication",
+    RejectionKind::CrossSite => "cross_site",
+});
 
 impl Rejection {
     /// The kind.

@@ -140,10 +140,9 @@ impl<C> Clone for PendingIssue<C> {
 impl<C> Drop for Pending<C> {
     fn drop(&mut self) {
         if !self.is_taken.load(Ordering::Relaxed) {
-            tracing::error!(
-                "a login was lost: no `sessions.layer()` or `sessions.issue_layer()` of the same \
-                 claims stands around the handler that returned `IssueSession`"
-            );
+            let mistake = "no `sessions.layer()` or `sessions.issue_layer()` of the same claims \
+                           stands around the handler that returned `IssueSession`";
+            tracing::error!(mistake, "a login was lost");
         }
     }
 }

@@ -123,6 +123,13 @@
 //! Not promised: that a stolen token is of no use before it ends, that its holder can't read it, or that
 //! a flood of requests costs nothing.
 //!
+//! # Operating
+//!
+//! [`KeyRing::status`] says what a ring holds, [`KeyRing::ready`] whether the replica should get
+//! requests. [`telemetry`] lists the metrics and events, and
+//! [`rotation_overdue`](RingStatus::rotation_overdue) is what to alert on: the keys could not be
+//! rotated in time, long before anything is refused.
+//!
 //! # Limits
 //!
 //! Without [`Revocations`] a session is ended at its client, by taking its cookie away, and by time.
@@ -161,6 +168,7 @@ mod revocation;
 mod session;
 mod sessions;
 pub mod store;
+pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod token;

@@ -289,21 +289,26 @@ impl Inner {
         if before.skipped != state.skipped {
             for skipped in &state.skipped {
                 let (entry, reason) = (&*skipped.name, &*skipped.reason);
-                tracing::warn!(name, entry, reason, "skipped an entry of what has been ended");
+                tracing::warn!(
+                    ring = name,
+                    entry,
+                    reason,
+                    "skipped an entry of what has been ended"
+                );
             }
         }
         if let Some(format) = state.newer.filter(|_| before.newer != state.newer) {
             tracing::warn!(
-                name,
+                ring = name,
                 format,
                 "a newer version has ended what this one does not understand: update this replica"
             );
         }
-        if let Some(failure) = state.failure.as_ref().filter(|_| before.failure != state.failure) {
+        if let Some(error) = state.failure.as_ref().filter(|_| before.failure != state.failure) {
             let limit = self.stale_limit;
             tracing::warn!(
-                name,
-                failure,
+                ring = name,
+                error,
                 ?limit,
                 "what has been ended can't be followed; the last known goes on, to the limit"
             );

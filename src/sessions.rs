@@ -106,6 +106,12 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// If no key may sign, the claims can't be written, or the token gets too long.
     pub fn issue(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
+        let issued = self.sign_new(login);
+        self.0.keys.count_issued(&issued);
+        issued
+    }
+
+    fn sign_new(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let [session_id, token_id] = token::random_ids(now)?;
         self.sign(
@@ -147,6 +153,14 @@ impl<C: SessionClaims> Sessions<C> {
     /// Issues the session anew, with its ID and its login's time, if it is past half of its
     /// lifetime and that gains anything.
     pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
+        let renewed = self.sign_again(session);
+        if !matches!(renewed, Err(IssueError::LifetimeReached)) {
+            self.0.keys.count_issued(&renewed);
+        }
+        renewed
+    }
+
+    fn sign_again(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let latest = session.authenticated_at() + self.0.absolute_lifetime;
         if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
@@ -212,10 +226,27 @@ impl<C: DeserializeOwned> Sessions<C> {
         token: &[u8],
         now: Timestamp,
     ) -> Result<Session<C>, Rejection> {
+        let validated = self.verify(token, now);
+        match &validated {
+            Ok(_) => self.0.keys.count_valid(),
+            Err(rejection) => self.0.keys.count_invalid(rejection.kind()),
+        }
+        validated
+    }
+
+    fn verify(&self, token: &[u8], now: Timestamp) -> Result<Session<C>, Rejection> {
         let keys = self.0.keys.keys(now);
         let verify = || token::verify(token, &keys, &self.0.policy, now);
         let verified = match &self.0.cache {
-            Some(cache) => cache.get_or_verify(token, &keys, now, verify),
+            Some(cache) => {
+                let mut is_hit = true;
+                let verified = cache.get_or_verify(token, &keys, now, || {
+                    is_hit = false;
+                    verify()
+                });
+                self.0.keys.count_cached(is_hit);
+                verified
+            }
             None => verify(),
         };
         let verified = verified.inspect_err(|kind| {

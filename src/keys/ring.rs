@@ -2,9 +2,11 @@
 //! that refreshes it.
 
 mod commands;
+mod told;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
@@ -18,10 +20,11 @@ use super::remote::{FetchError, Follower};
 use super::rotation::RotationPolicy;
 use super::rotator::{Report, Rotator};
 use super::set::KeySet;
-use super::status::{NotReady, RefreshState, RingStatus};
+use super::status::{NotReady, RefreshState};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BuildError;
-use crate::store::{Skipped, StoreError};
+use crate::store::StoreError;
+use crate::telemetry::Counters;
 
 /// A ring of keys, held whole in memory and followed in the background. Clones share it.
 ///
@@ -58,6 +61,9 @@ struct Inner {
     refreshed: ArcSwapOption<RefreshState>,
     /// Revoked on this replica, so that no refresh that began before brings it back.
     revoked_here: Mutex<BTreeSet<String>>,
+    counters: Counters,
+    /// Whether it was told that rotation is overdue.
+    overdue: AtomicBool,
 }
 
 /// Where a ring's keys come from.
@@ -93,8 +99,17 @@ impl KeyRing {
         source: Source,
     ) -> Self {
         let (keys, refreshed) = (ArcSwap::from_pointee(keys), ArcSwapOption::empty());
-        let revoked_here = Mutex::default();
-        Self(Arc::new(Inner { name, clock, policy, keys, source, refreshed, revoked_here }))
+        Self(Arc::new(Inner {
+            name,
+            clock,
+            policy,
+            keys,
+            source,
+            refreshed,
+            revoked_here: Mutex::default(),
+            counters: Counters::default(),
+            overdue: AtomicBool::default(),
+        }))
     }
 
     /// A ring of the application's own keys, not rotated: the first signs if it can, all verify.
@@ -159,45 +174,6 @@ impl KeyRing {
         match result {
             Ok(Report { failure: Some(failure), .. }) | Err(failure) => Err(failure),
             Ok(_) => Ok(()),
-        }
-    }
-
-    /// What the ring holds and how it fares.
-    pub fn status(&self) -> RingStatus {
-        let now = self.now();
-        let refreshed = self.0.refreshed.load_full();
-        RingStatus::new(&self.0.name, &self.keys(now), refreshed.as_deref(), now)
-    }
-
-    /// Whether this replica should be given requests.
-    ///
-    /// # Errors
-    ///
-    /// If it can't sign, if the store holds what only a newer version understands, or if this
-    /// replica polls more slowly than the ring's keys allow for. A ring that follows an issuer need
-    /// not sign; it is not ready once its keys are too old to verify.
-    pub fn ready(&self) -> Result<(), NotReady> {
-        let now = self.now();
-        let keys = self.keys(now);
-        let refreshed = self.0.refreshed.load();
-        if let Some(follower) = self.follower() {
-            let failure = refreshed.as_ref().and_then(|state| state.failure.as_deref());
-            return follower.ready(&keys, failure, now);
-        }
-        if let Some(blocked) = refreshed.as_ref().and_then(|state| state.blocked.clone()) {
-            return Err(blocked);
-        }
-        let signer = keys.signer(now).ok_or(NotReady::NoSigningKey)?;
-        // Keys that are made from now on are published as early as the newest ones.
-        let newer = keys.keys().iter().filter(|key| {
-            key.scheduled.generation >= signer.scheduled.generation
-                && !key.scheduled.times.has_no_lead()
-        });
-        let leads = newer.map(|key| key.scheduled.times.propagated - key.scheduled.times.published);
-        let bound = self.0.policy.refresh_bound();
-        match leads.map(|lead| (self.0.policy.allowed_bound(lead), lead)).min() {
-            Some((allowed, lead)) if allowed < bound => Err(NotReady::SlowRefresh { bound, lead }),
-            _ => Ok(()),
         }
     }
 
@@ -269,22 +245,6 @@ impl KeyRing {
         if !is_rotated || keys.fingerprint() != self.0.keys.load().fingerprint() {
             self.0.keys.store(Arc::new(keys));
         }
-    }
-
-    /// Remembers and tells how a refresh went, once for each change.
-    pub(super) fn note_refresh(&self, result: &Result<Report, RingError>) {
-        let ring = &*self.0.name;
-        let before = self.0.refreshed.load_full();
-        let state = RefreshState::after(before.as_deref(), result, self.now());
-        if before.is_none_or(|before| before.differs(&state)) {
-            for Skipped { name, reason } in &state.skipped {
-                tracing::warn!(ring, entry = name, reason, "skipped an entry");
-            }
-            if let Some(failure) = &state.failure {
-                tracing::warn!(ring, failure, "a refresh failed; the last known keys go on");
-            }
-        }
-        self.0.refreshed.store(Some(Arc::new(state)));
     }
 
     fn rotator(&self) -> Result<&Rotator, RingError> {

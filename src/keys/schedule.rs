@@ -69,11 +69,24 @@ impl RotationPolicy {
     }
 
     /// Whether a further key is to be made now: fewer than two are open to sign, or the last one's
-    /// time comes within its successor's lead (two ahead).
+    /// time comes within its successor's lead and one refresh (two ahead).
     pub(crate) fn is_due(&self, keys: &[ScheduledKey], now: Timestamp) -> bool {
+        !self.are_two_ahead(keys, now, self.publication())
+    }
+
+    /// Whether rotation is late: a key that should be published by now is not there, one refresh
+    /// after it was due, or the key that signs is past its time.
+    pub(crate) fn is_overdue(&self, keys: &[ScheduledKey], now: Timestamp) -> bool {
+        let signer = signer(keys, |key| key, now);
+        !self.are_two_ahead(keys, now, self.full_lead())
+            || signer.is_some_and(|signer| signer.times.signs_until <= now)
+    }
+
+    /// Whether two keys are open to sign, and the later one's time does not come within `lead`.
+    fn are_two_ahead(&self, keys: &[ScheduledKey], now: Timestamp, lead: Duration) -> bool {
         let open = self.open(keys, now);
         let last = open.iter().map(|key| key.times.signs_from).max();
-        open.len() < 2 || last.is_none_or(|signs_from| signs_from <= now + self.publication())
+        open.len() >= 2 && last.is_some_and(|signs_from| now + lead < signs_from)
     }
 }
 

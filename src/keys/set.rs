@@ -129,6 +129,11 @@ impl KeySet {
         self
     }
 
+    /// The keys that may sign, as the schedule sees them.
+    pub(crate) fn schedule(&self) -> Vec<ScheduledKey> {
+        self.keys[..self.signing].iter().map(|key| key.scheduled.clone()).collect()
+    }
+
     /// The key that signs at `now`.
     pub(crate) fn signer(&self, now: Timestamp) -> Option<&RingKey> {
         schedule::signer(&self.keys[..self.signing.min(self.keys.len())], |key| &key.scheduled, now)

@@ -29,6 +29,16 @@ pub struct RingStatus {
     pub refreshed_at: Option<Timestamp>,
     /// What the last refresh failed with, if it failed.
     pub failure: Option<String>,
+    /// How many refreshes have failed in a row.
+    pub failures: u32,
+    /// Whether rotation is overdue: an alarm for the operator, with time to act. The key after next
+    /// should be published by now, and could not be made; or the key that signs is past its time,
+    /// for want of a successor. If that goes on for the [overrun](crate::RotationPolicy::overrun),
+    /// issuing fails closed.
+    ///
+    /// Only of rings that rotate in a store. The keys of a derived ring come with the time; others'
+    /// keys are theirs to rotate.
+    pub rotation_overdue: bool,
     /// The entries of the store, or of a followed issuer's JWKS, that were skipped, and why.
     pub skipped: Vec<String>,
 }
@@ -73,6 +83,7 @@ impl RingStatus {
         ring: &str,
         keys: &KeySet,
         refreshed: Option<&RefreshState>,
+        rotation_overdue: bool,
         now: Timestamp,
     ) -> Self {
         let signer = keys.signer(now);
@@ -87,6 +98,8 @@ impl RingStatus {
             signing_key_id,
             refreshed_at: refreshed.and_then(|state| state.refreshed_at),
             failure: refreshed.and_then(|state| state.failure.clone()),
+            failures: refreshed.map_or(0, |state| state.failures),
+            rotation_overdue,
             skipped: skipped.map(|Skipped { name, reason }| format!("{name}: {reason}")).collect(),
         }
     }
@@ -169,6 +182,8 @@ pub enum NotReady {
 pub(crate) struct RefreshState {
     pub(crate) refreshed_at: Option<Timestamp>,
     pub(crate) failure: Option<String>,
+    /// How many refreshes have failed in a row.
+    pub(crate) failures: u32,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) blocked: Option<NotReady>,
 }
@@ -179,9 +194,11 @@ impl RefreshState {
         result: &Result<Report, RingError>,
         now: Timestamp,
     ) -> Self {
+        let failed = before.map_or(0, |before| before.failures).saturating_add(1);
         match result {
             Ok(report) => Self {
                 refreshed_at: Some(now),
+                failures: if report.failure.is_some() { failed } else { 0 },
                 failure: report.failure.as_ref().map(ToString::to_string),
                 skipped: report.skipped.clone(),
                 blocked: report.blocked.clone(),
@@ -189,6 +206,7 @@ impl RefreshState {
             Err(error) => Self {
                 refreshed_at: before.and_then(|before| before.refreshed_at),
                 failure: Some(error.to_string()),
+                failures: failed,
                 skipped: before.map(|before| before.skipped.clone()).unwrap_or_default(),
                 blocked: before.and_then(|before| before.blocked.clone()),
             },

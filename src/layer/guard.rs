@@ -9,6 +9,8 @@ use tower_service::Service;
 use super::future::AnswerOr;
 use super::respond::{self, Respond};
 use crate::error::{Rejection, RejectionKind};
+use crate::keys::KeyRing;
+use crate::sessions::Sessions;
 use crate::transport::{Credential, Place, Transports};
 
 /// The outermost service of a [`SessionLayer`](super::SessionLayer).
@@ -16,12 +18,14 @@ use crate::transport::{Credential, Place, Transports};
 pub struct Guard<S, T> {
     inner: S,
     transports: Transports,
+    keys: KeyRing,
     respond: T,
 }
 
 impl<S, T> Guard<S, T> {
-    pub(crate) fn new(inner: S, transports: &Transports, respond: T) -> Self {
-        Self { inner, transports: transports.clone(), respond }
+    pub(crate) fn new<C>(inner: S, sessions: &Sessions<C>, respond: T) -> Self {
+        let (transports, keys) = (sessions.transports().clone(), sessions.keys().clone());
+        Self { inner, transports, keys, respond }
     }
 
     /// Hands the request back if it may pass.
@@ -56,7 +60,7 @@ where
             Some(request) => AnswerOr::inner(self.inner.call(request)),
             None => {
                 let rejection = Rejection::from(RejectionKind::CrossSite);
-                let answer = respond::rejection(rejection, &self.transports);
+                let answer = respond::rejection(rejection, &self.transports, &self.keys);
                 AnswerOr::answer(self.respond.respond(answer))
             }
         }

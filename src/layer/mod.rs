@@ -89,7 +89,7 @@ impl<S, C: SessionClaims, T: Clone> Layer<S> for SessionLayer<C, T> {
             .guarded()
             .respond_with(self.respond.clone())
             .layer(issue);
-        Guard::new(validate, self.sessions.transports(), self.respond.clone())
+        Guard::new(validate, &self.sessions, self.respond.clone())
     }
 }
 

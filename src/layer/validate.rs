@@ -203,7 +203,8 @@ where
         let by_cookie = is_new && presented.by_cookie();
         let Some(mut request) = layer.check_site(request, by_cookie) else {
             let rejection = RejectionKind::CrossSite.into();
-            let answer = respond::rejection(rejection, layer.sessions.transports());
+            let (transports, keys) = (layer.sessions.transports(), layer.sessions.keys());
+            let answer = respond::rejection(rejection, transports, keys);
             let future = AnswerOr::answer(layer.respond.respond(answer));
             return ResponseFuture { future, answering: None };
         };
@@ -243,7 +244,8 @@ impl<C, T> Answering<C, T> {
     where
         T: Respond<B>,
     {
-        self.respond.respond(respond::rejection(rejection, self.sessions.transports()))
+        let (transports, keys) = (self.sessions.transports(), self.sessions.keys());
+        self.respond.respond(respond::rejection(rejection, transports, keys))
     }
 
     /// Takes an unusable cookie away, unless the response sets a new one.

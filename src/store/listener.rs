@@ -148,9 +148,9 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
         }
         let cause = std::error::Error::source(&failure).map(ToString::to_string);
         if told {
-            tracing::debug!(%failure, cause, "still no word of changes");
+            tracing::debug!(error = %failure, cause, "still no word of changes");
         } else {
-            tracing::warn!(%failure, cause, "no word of changes at present; polling goes on");
+            tracing::warn!(error = %failure, cause, "no word of changes at present; polling goes on");
             told = true;
         }
         // Up to as long again, so that replicas don't come back in step.

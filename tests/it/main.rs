@@ -23,6 +23,7 @@ mod schedule;
 mod sealing;
 mod static_keys;
 mod store;
+mod telemetry;
 mod token_cache;
 mod transports;
 mod web;

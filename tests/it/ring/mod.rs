@@ -6,6 +6,7 @@ mod background;
 mod birth;
 mod builder;
 mod outage;
+mod overdue;
 mod recovery;
 mod revocation;
 mod rotation;

@@ -1,0 +1,245 @@
+//! What a service tells its operators: metrics, through the facade of the crate `metrics`, and
+//! events, through `tracing`.
+//!
+//! 1. The application installs the recorder of its choice, for example that of
+//!    `metrics-exporter-prometheus`, first of all. Handles are made when a ring counts for the first
+//!    time, so that counting costs no more than an addition; without a recorder it costs nothing. A
+//!    recorder that comes after the first session was validated misses that ring's counters.
+//! 2. Gauges are set at each refresh, and when [`KeyRing::ready`](crate::KeyRing::ready) is asked:
+//!    let the readiness check do so, and they stay right even where nothing is refreshed.
+//! 3. Labels are the ring's name and the outcomes below, and nothing that a client sends. Rings in one
+//!    process that have one name are counted as one: name them differently.
+//! 4. [Fixed](crate::KeyRing::fixed) rings are all named `fixed`, and have counters alone. Generation,
+//!    age and rotation are known of rings that [rotate](crate::KeyRing::builder) here, or are
+//!    [derived](crate::KeyRing::derived), which are never overdue: their keys come with the time.
+//!
+//! ```
+//! use tower_jwt_session::testing::{self, ManualClock};
+//! use tower_jwt_session::{IssueSession, Sessions, telemetry};
+//! # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
+//! # use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+//! # #[derive(Default)]
+//! # struct ValidTokens(Arc<AtomicU64>);
+//! # impl Recorder for ValidTokens {
+//! #     fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+//! #     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+//! #     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+//! #     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+//! #         let is_valid = key.labels().any(|label| label.value() == "valid");
+//! #         if is_valid { Counter::from_arc(self.0.clone()) } else { Counter::noop() }
+//! #     }
+//! #     fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge { Gauge::noop() }
+//! #     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram { Histogram::noop() }
+//! # }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let recorder = ValidTokens::default();
+//! # let valid = recorder.0.clone();
+//! // In `main` it is `metrics::set_global_recorder`, or the exporter's own `install`.
+//! metrics::with_local_recorder(&recorder, || {
+//!     telemetry::describe();
+//!     let keys = testing::fixed_ring(ManualClock::default());
+//!     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app").build()?;
+//!     let token = sessions.issue(&IssueSession::new("alice", ()))?;
+//!     sessions.validate(token.as_str())?;
+//! #   assert_eq!(valid.load(Ordering::Relaxed), 1);
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! # Metrics
+//!
+//! All begin with `tower_jwt_session_` and have the label `ring`.
+//!
+//! | metric | kind | what |
+//! |---|---|---|
+//! | `validations_total` | counter | tokens that were validated; `outcome` is `valid` or [`RejectionKind::as_str`] |
+//! | `cache_lookups_total` | counter | lookups in the cache of verified tokens, one for each validation; `outcome` is `hit` or `miss` |
+//! | `rejections_total` | counter | requests that the layers have refused; `outcome` is [`RejectionKind::as_str`] |
+//! | `issued_total` | counter | sessions that were issued or renewed; `outcome` is `issued` or [`IssueError::as_str`] |
+//! | `refreshes_total` | counter | readings of the store, directory or followed issuer; `outcome` is `ok`, `unwritten` (read, and then not written) or `failed` |
+//! | `refresh_failures` | gauge | how many refreshes have failed in a row |
+//! | `refresh_lag_seconds` | gauge | how long ago the last good reading was |
+//! | `keys` | gauge | the keys that are held and verify |
+//! | `ready` | gauge | 1 if this replica is ready, or else 0 |
+//! | `signing_generation` | gauge | the generation of the key that signs; of the last, while none does |
+//! | `key_age_seconds` | gauge | how long ago the key that signs was made, or its time began, in a derived ring |
+//! | `rotation_overdue` | gauge | 1 if [rotation is overdue](crate::RingStatus::rotation_overdue), or else 0 |
+//!
+//! # Events
+//!
+//! Their targets begin with `tower_jwt_session`. Nothing of a request is told above debug, but that
+//! the service itself is at fault.
+//!
+//! | level | event | fields | when |
+//! |---|---|---|---|
+//! | error | a login was lost | mistake | no layer issued what a handler returned |
+//! | error | no layer of these sessions | mistake | a handler asked for a session, and none or another's layer stands around it |
+//! | error | a session could not be issued | error | the request is answered 500 or 503 |
+//! | error | the end of a session could not be recorded | error | the request is answered 503; the session goes on |
+//! | warn | a session could not be renewed | error | the old one goes on |
+//! | warn | rotation is overdue | ring, generation, signs_until | no successor could be made in time; once, until it is over |
+//! | warn | a refresh failed; the last known keys go on | ring, error | once for each other failure |
+//! | warn | skipped an entry | ring, entry, reason | an entry of the store, or a key of an issuer, can't be used; once |
+//! | warn | an entry of the ring was not believed | ring, reason | it contradicts what is held |
+//! | warn | the store had lost entries of the ring | ring, restored | it was purged or restored; they were put back |
+//! | warn | private keys rest unsealed in the store | ring | at the start, in a private directory |
+//! | warn | the issuer has put another key under a key ID in use | ring, kid | it has to be suspected |
+//! | warn | no word of changes at present; polling goes on | error, cause | the connection that listens was lost |
+//! | warn | the store had lost what was ended; it is put back | ring, restored | it was purged or restored |
+//! | warn | skipped an entry of what has been ended | ring, entry, reason | it can't be used; once |
+//! | warn | a newer version has ended what this one does not understand: update this replica | ring, format | once |
+//! | warn | what has been ended can't be followed; the last known goes on, to the limit | ring, error, limit | once for each other failure |
+//! | info | rotation is no longer overdue | ring, generation | the successor is there |
+//! | info | refreshes succeed again | ring | after a failure |
+//! | info | published a key | ring, generation, kid, signs_from | this replica has made it |
+//! | debug | a session ends | session_id | a handler has ended it |
+//! | debug | rejected a request | reason | the reason that the client does not see |
+//! | debug | something else stands in an entry's place | ring, entry, reason | an insert found what can't be read |
+//! | debug | the store can't tell of changes at present | ring, error | polling goes on |
+//! | debug | still no word of changes | error, cause | a further attempt to listen has failed |
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics::{Counter, Unit, counter, describe_counter, describe_gauge};
+
+use crate::error::{IssueError, RejectionKind};
+
+pub(crate) const VALIDATIONS: &str = "tower_jwt_session_validations_total";
+pub(crate) const CACHE_LOOKUPS: &str = "tower_jwt_session_cache_lookups_total";
+pub(crate) const REJECTIONS: &str = "tower_jwt_session_rejections_total";
+pub(crate) const ISSUED: &str = "tower_jwt_session_issued_total";
+pub(crate) const REFRESHES: &str = "tower_jwt_session_refreshes_total";
+pub(crate) const REFRESH_FAILURES: &str = "tower_jwt_session_refresh_failures";
+pub(crate) const REFRESH_LAG: &str = "tower_jwt_session_refresh_lag_seconds";
+pub(crate) const KEYS: &str = "tower_jwt_session_keys";
+pub(crate) const READY: &str = "tower_jwt_session_ready";
+pub(crate) const SIGNING_GENERATION: &str = "tower_jwt_session_signing_generation";
+pub(crate) const KEY_AGE: &str = "tower_jwt_session_key_age_seconds";
+pub(crate) const ROTATION_OVERDUE: &str = "tower_jwt_session_rotation_overdue";
+
+/// Gives the metrics' units and descriptions to the recorder that is installed. Call it once, after
+/// that; nothing else depends on it.
+pub fn describe() {
+    describe_counter!(VALIDATIONS, Unit::Count, "Session tokens that were validated, by outcome.");
+    describe_counter!(CACHE_LOOKUPS, Unit::Count, "Lookups in the token cache, by outcome.");
+    describe_counter!(REJECTIONS, Unit::Count, "Requests that were rejected, by outcome.");
+    describe_counter!(ISSUED, Unit::Count, "Sessions that were issued or renewed, by outcome.");
+    describe_counter!(REFRESHES, Unit::Count, "Refreshes of the keys, by outcome.");
+    describe_gauge!(REFRESH_FAILURES, Unit::Count, "Refreshes that have failed in a row.");
+    describe_gauge!(REFRESH_LAG, Unit::Seconds, "Time since the keys were last read.");
+    describe_gauge!(KEYS, Unit::Count, "Keys that are held and verify.");
+    describe_gauge!(READY, "Whether this replica is ready.");
+    describe_gauge!(SIGNING_GENERATION, "The generation of the key that signs.");
+    describe_gauge!(KEY_AGE, Unit::Seconds, "The age of the key that signs.");
+    describe_gauge!(ROTATION_OVERDUE, "Whether the rotation of the keys is overdue.");
+}
+
+/// What a ring counts on the way of requests. Its handles are made when the first is needed.
+#[derive(Default)]
+pub(crate) struct Counters(OnceLock<Handles>);
+
+struct Handles {
+    valid: Counter,
+    invalid: Outcomes,
+    hit: Counter,
+    miss: Counter,
+    rejected: Outcomes,
+    issued: Counter,
+    not_issued: Outcomes,
+}
+
+impl Counters {
+    pub(crate) fn valid(&self, ring: &Arc<str>) {
+        self.handles(ring).valid.increment(1);
+    }
+
+    pub(crate) fn invalid(&self, ring: &Arc<str>, kind: RejectionKind) {
+        self.handles(ring).invalid.count(kind.as_str());
+    }
+
+    pub(crate) fn cached(&self, ring: &Arc<str>, is_hit: bool) {
+        let Handles { hit, miss, .. } = self.handles(ring);
+        if is_hit { hit.increment(1) } else { miss.increment(1) }
+    }
+
+    pub(crate) fn rejected(&self, ring: &Arc<str>, kind: RejectionKind) {
+        self.handles(ring).rejected.count(kind.as_str());
+    }
+
+    pub(crate) fn issued(&self, ring: &Arc<str>, failure: Option<&IssueError>) {
+        let handles = self.handles(ring);
+        match failure {
+            None => handles.issued.increment(1),
+            Some(error) => handles.not_issued.count(error.as_str()),
+        }
+    }
+
+    fn handles(&self, ring: &Arc<str>) -> &Handles {
+        self.0.get_or_init(|| Handles::new(ring))
+    }
+}
+
+impl Handles {
+    #[cold]
+    fn new(ring: &Arc<str>) -> Self {
+        let of_requests = OF_REQUESTS.map(|kind| kind.as_str());
+        let of_tokens = RejectionKind::TEXTS.iter().filter(|text| !of_requests.contains(text));
+        let of_issuing = IssueError::TEXTS.iter().filter(|text| !OF_TRANSPORTS.contains(text));
+        Self {
+            valid: handle(VALIDATIONS, ring, "valid"),
+            invalid: Outcomes::new(VALIDATIONS, ring, of_tokens),
+            hit: handle(CACHE_LOOKUPS, ring, "hit"),
+            miss: handle(CACHE_LOOKUPS, ring, "miss"),
+            rejected: Outcomes::new(REJECTIONS, ring, RejectionKind::TEXTS),
+            issued: handle(ISSUED, ring, "issued"),
+            not_issued: Outcomes::new(ISSUED, ring, of_issuing),
+        }
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters").finish_non_exhaustive()
+    }
+}
+
+/// One counter for each outcome, all there from the first on, so that none comes out of nowhere.
+struct Outcomes(Box<[(&'static str, Counter)]>);
+
+impl Outcomes {
+    fn new<'t>(
+        name: &'static str,
+        ring: &Arc<str>,
+        outcomes: impl IntoIterator<Item = &'t &'static str>,
+    ) -> Self {
+        let outcomes = outcomes.into_iter();
+        Self(outcomes.map(|outcome| (*outcome, handle(name, ring, outcome))).collect())
+    }
+
+    fn count(&self, outcome: &'static str) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == outcome) {
+            counter.increment(1);
+        }
+    }
+}
+
+fn handle(name: &'static str, ring: &Arc<str>, outcome: &'static str) -> Counter {
+    counter!(name, "ring" => ring.clone(), "outcome" => outcome)
+}
+
+/// What no validation of a token finds.
+const OF_REQUESTS: [RejectionKind; 6] = [
+    RejectionKind::Missing,
+    RejectionKind::Ambiguous,
+    RejectionKind::Forbidden,
+    RejectionKind::InsufficientScope,
+    RejectionKind::InsufficientUserAuthentication { max_age: Duration::ZERO },
+    RejectionKind::CrossSite,
+];
+
+/// What no issuing of a token fails with, but only its delivery.
+const OF_TRANSPORTS: [&str; 2] = ["cookie_too_long", "no_transport"];

@@ -1,0 +1,135 @@
+//! Events: all that are told stand in the table, with their levels and fields, and all of the table
+//! are in the code.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::get as on_get;
+use tower_jwt_session::store::FileStore;
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{IssueSession, KeyRing, Session};
+
+use super::told::{Event, Events};
+use crate::replicas::stores::TestStore;
+use crate::replicas::{RING, Replica, START};
+use crate::web::{Credentials, User, get, send};
+
+/// Level, message and fields, as the table has them.
+type Row = (String, String, BTreeSet<String>);
+
+fn table() -> BTreeSet<Row> {
+    let rows = super::table("Events").into_iter().map(|row| {
+        let fields = row[2].split(", ").filter(|field| !field.is_empty());
+        (row[0].clone(), row[1].clone(), fields.map(str::to_owned).collect())
+    });
+    rows.collect()
+}
+
+/// Lets all be told that can be without a server.
+async fn tell_everything() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = FileStore::open(place.path().join("keys")).expect("opens");
+    KeyRing::builder(RING).store(file).open().await.expect("opens");
+
+    let store = TestStore::new();
+    let replica = Replica::open(store.clone(), START).await;
+    store.purge().await;
+    replica.refresh().await;
+    store.put("nonsense", b"nonsense").await;
+    replica.refresh().await;
+    // No successor is made in time, and then it is.
+    store.down();
+    replica.clock.set(replica.times(1).signs_until);
+    replica.ring.refresh().await.expect_err("the store is down");
+    store.up();
+    replica.refresh().await;
+    replica.refresh_at(replica.times(3).signs_from).await;
+
+    let clock = ManualClock::default();
+    let sessions = crate::web::sessions(&clock);
+    let (ending, login) = (sessions.clone(), crate::web::login);
+    let nobody = || IssueSession::new("", User { role: "reader".into() });
+    let app = Router::new()
+        .route("/me", on_get(async |session: Session<User>| session.subject().to_owned()))
+        .route("/in", on_get(async move || (login(), Redirect::to("/"))))
+        .route("/nobody", on_get(async move || nobody()))
+        .route("/out", on_get(async move |session: Session<User>| ending.end(&session).await));
+    let token = crate::web::token(&sessions);
+    // Without a layer.
+    send(&app, get("/me")).await;
+    send(&app, get("/in")).await;
+    let app = app.layer(sessions.layer());
+    send(&app, get("/me")).await;
+    send(&app, get("/nobody")).await;
+    send(&app, get("/out").cookie(&token)).await;
+}
+
+#[tokio::test]
+async fn the_table_has_what_is_told() {
+    tell_everything().await;
+    let events = Events::capture();
+    tell_everything().await;
+    let table = table();
+    let mut seen = BTreeSet::new();
+    for Event { level, target, message, names, .. } in events.all() {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        let row = (level.to_string().to_lowercase(), message, names);
+        assert!(table.contains(&row), "{row:?} of {target} is not in the table");
+        seen.insert(row);
+    }
+    let not_seen: BTreeSet<_> = table.difference(&seen).map(|(_, message, _)| &**message).collect();
+    assert_eq!(not_seen, NOT_TOLD_HERE.into());
+}
+
+/// What needs a server, another issuer, or a store that is hardly ever so.
+const NOT_TOLD_HERE: [&str; 12] = [
+    "a newer version has ended what this one does not understand: update this replica",
+    "a session could not be renewed",
+    "an entry of the ring was not believed",
+    "no word of changes at present; polling goes on",
+    "skipped an entry of what has been ended",
+    "something else stands in an entry's place",
+    "still no word of changes",
+    "the end of a session could not be recorded",
+    "the issuer has put another key under a key ID in use",
+    "the store can't tell of changes at present",
+    "the store had lost what was ended; it is put back",
+    "what has been ended can't be followed; the last known goes on, to the limit",
+];
+
+/// What needs a server to happen, too.
+#[test]
+fn the_table_has_what_is_in_the_code() {
+    let mut sources = Vec::new();
+    read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);
+    let macros = ["error", "warn", "info", "debug", "trace"];
+    let mut found = BTreeSet::new();
+    for source in &sources {
+        for level in macros {
+            for call in source.split(&format!("tracing::{level}!(")).skip(1) {
+                // The message is the last thing in it.
+                let call = call.split(");").next().expect("a first part");
+                let call = call.split("),\n").next().expect("a first part");
+                let message = call.trim_end().trim_end_matches(',').trim_end_matches('"');
+                let message = message.rsplit('"').next().expect("a last part");
+                found.insert((level.to_owned(), message.to_owned()));
+            }
+        }
+    }
+    let table = table().into_iter().map(|(level, message, _)| (level, message));
+    assert_eq!(found, table.collect());
+}
+
+fn read_sources(directory: &Path, sources: &mut Vec<String>) {
+    for item in fs::read_dir(directory).expect("lists") {
+        let path = item.expect("lists").path();
+        if path.is_dir() {
+            read_sources(&path, sources);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources.push(fs::read_to_string(path).expect("reads"));
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Metrics: all that are told stand in the table, and what they say is so.
+
+use std::collections::BTreeSet;
+
+use axum::Router;
+use axum::routing::get as on_get;
+use tower_jwt_session::store::MemoryStore;
+use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
+use tower_jwt_session::{
+    Algorithm, IssueError, IssueSession, KeyRing, RejectionKind, Root, Session, Sessions, telemetry,
+};
+
+use super::told::Metrics;
+use crate::replicas::stores::{Operation, TestStore};
+use crate::replicas::{FULL_LEAD, LIFE, OVERRUN, PERIOD, Replica, START, policy, seconds};
+use crate::web::{Credentials, User, get, send};
+
+/// Lets all metrics be told at least once.
+async fn tell_everything() {
+    let store = TestStore::new();
+    let replica = Replica::open(store.clone(), START).await;
+    replica.judge(&replica.issue()).expect("is valid");
+    store.down();
+    replica.ring.refresh().await.expect_err("the store is down");
+    replica.ring.ready().expect("the last known keys go on");
+}
+
+#[tokio::test]
+async fn the_table_names_what_is_told_and_nothing_else() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    telemetry::describe();
+    tell_everything().await;
+    let table: BTreeSet<_> = super::table("Metrics")
+        .into_iter()
+        .map(|row| (format!("tower_jwt_session_{}", row[0].trim_matches('`')), row[1].clone()))
+        .collect();
+    assert!(table.len() >= 12, "the table is read: {table:?}");
+    let series = recorder.series();
+    let told = series.iter().map(|((name, _), kind)| (name.clone(), (*kind).to_owned()));
+    assert_eq!(told.collect::<BTreeSet<_>>(), table);
+    let described = recorder.described.lock().unwrap();
+    let described = described.iter().map(|(name, kind)| (name.clone(), (*kind).to_owned()));
+    assert_eq!(described.collect::<BTreeSet<_>>(), table);
+    for (_, labels) in series.keys() {
+        let names: Vec<_> = labels.iter().map(|(name, _)| &**name).collect();
+        assert!(names == ["ring"] || names == ["outcome", "ring"], "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn validations_are_counted_by_outcome() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let replica = Replica::open(MemoryStore::new(), START).await;
+    let token = replica.issue();
+    for _ in 0..3 {
+        replica.judge(&token).expect("is valid");
+    }
+    let mut forged = token.clone().into_bytes();
+    let first = forged.iter().rposition(|byte| *byte == b'.').expect("a compact token") + 1;
+    forged[first] = if forged[first] == b'A' { b'B' } else { b'A' };
+    let forged = String::from_utf8(forged).expect("text");
+    assert_eq!(replica.judge(&forged), Err(RejectionKind::BadSignature));
+    assert_eq!(replica.judge("no token"), Err(RejectionKind::Malformed));
+    replica.clock.advance(LIFE + seconds(60));
+    assert_eq!(replica.judge(&token), Err(RejectionKind::Expired));
+    assert_eq!(replica.judge(&token), Err(RejectionKind::Expired));
+    let counted = |outcome| recorder.counter("app", "validations_total", outcome);
+    assert_eq!(
+        ["valid", "bad_signature", "malformed", "expired", "wrong_type"].map(counted),
+        [3, 1, 1, 2, 0]
+    );
+}
+
+/// A token enters the cache when it comes for the second time.
+#[tokio::test]
+async fn lookups_in_the_cache_are_counted() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let replica = Replica::open(MemoryStore::new(), START).await;
+    let token = replica.issue();
+    for _ in 0..5 {
+        replica.judge(&token).expect("is valid");
+    }
+    replica.judge("no token").expect_err("is none");
+    let counted = |outcome| recorder.counter("app", "cache_lookups_total", outcome);
+    assert_eq!(["hit", "miss"].map(counted), [3, 3]);
+    assert_eq!(recorder.counter("app", "validations_total", "valid"), 5);
+}
+
+/// Whatever clients send, they make no further series.
+#[tokio::test]
+async fn no_client_makes_a_metric() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let replica = Replica::open(MemoryStore::new(), START).await;
+    replica.judge(&replica.issue()).expect("is valid");
+    let series = recorder.series();
+    assert!(series.len() > 30, "{series:?}");
+    let key = fixed_key(Algorithm::EdDSA);
+    for number in 0..100 {
+        let header = format!(r#"{{"alg":"EdDSA","typ":"session+jwt","kid":"k{number}"}}"#);
+        let kind = replica.judge(&mint(&key, header, format!(r#"{{"sub":"s{number}"}}"#)));
+        assert_eq!(kind, Err(RejectionKind::UnknownKey));
+        let login = IssueSession::new(format!("subject{number}"), ());
+        replica.sessions.issue(&login).expect("a key signs");
+    }
+    assert_eq!(recorder.counter("app", "validations_total", "unknown_key"), 100);
+    assert_eq!(recorder.counter("app", "issued_total", "issued"), 101);
+    assert_eq!(recorder.series(), series);
+}
+
+#[tokio::test]
+async fn rejected_requests_are_counted_by_outcome() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let clock = ManualClock::default();
+    let sessions = crate::web::sessions(&clock);
+    let me = async |session: Session<User>| session.subject().to_owned();
+    let guarded = on_get(me).layer(sessions.validate_layer().require_scope("admin"));
+    let app = Router::new().route("/me", on_get(me)).route("/admin", guarded);
+    let app = app.layer(sessions.layer());
+    let token = crate::web::token(&sessions);
+
+    assert_eq!(send(&app, get("/me").cookie(&token)).await.status, 200);
+    assert_eq!(send(&app, get("/me")).await.status, 401);
+    assert_eq!(send(&app, get("/me").bearer("x")).await.status, 401);
+    assert_eq!(send(&app, get("/me").bearer(&token).cookie(&token)).await.status, 400);
+    assert_eq!(send(&app, get("/admin").bearer(&token)).await.status, 403);
+    let foreign = crate::web::post("/me").cookie(&token).header("sec-fetch-site", "cross-site");
+    assert_eq!(send(&app, foreign).await.status, 403);
+
+    let counted = |outcome| recorder.counter("fixed", "rejections_total", outcome);
+    let outcomes = ["missing", "malformed", "ambiguous", "insufficient_scope", "cross_site"];
+    assert_eq!(outcomes.map(counted), [1; 5]);
+    assert_eq!(counted("forbidden"), 0);
+    assert_eq!(recorder.counter("fixed", "validations_total", "valid"), 2);
+}
+
+#[tokio::test]
+async fn issuing_is_counted_by_outcome_and_a_renewal_that_gains_nothing_is_not() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let clock = ManualClock::default();
+    let sessions = crate::web::sessions(&clock);
+    let me = async |session: Session<User>| session.subject().to_owned();
+    let app = Router::new().route("/me", on_get(me)).layer(sessions.layer());
+    let token = crate::web::token(&sessions);
+    let counted = |outcome| recorder.counter("fixed", "issued_total", outcome);
+    assert_eq!(counted("issued"), 1);
+
+    send(&app, get("/me").cookie(&token)).await;
+    assert_eq!(counted("issued"), 1);
+    clock.advance(LIFE / 4 * 3);
+    assert!(!send(&app, get("/me").cookie(&token)).await.cookie_token().is_empty());
+    assert_eq!((counted("issued"), counted("lifetime_reached")), (2, 0));
+
+    let nobody = IssueSession::new("", User { role: "reader".into() });
+    assert!(matches!(sessions.issue(&nobody), Err(IssueError::EmptySubject)));
+    assert_eq!((counted("issued"), counted("empty_subject")), (2, 1));
+}
+
+#[tokio::test]
+async fn gauges_follow_an_outage_and_its_end() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let gauge = |name| recorder.gauge("app", name).expect("is set");
+    let refreshes = |outcome| recorder.counter("app", "refreshes_total", outcome);
+    let store = TestStore::new();
+    let replica = Replica::open(store.clone(), START).await;
+    replica.refresh_at(START + seconds(100)).await;
+    assert_eq!(["ok", "unwritten", "failed"].map(refreshes), [2, 0, 0]);
+    let names = ["keys", "ready", "signing_generation", "key_age_seconds", "rotation_overdue"];
+    assert_eq!(names.map(gauge), [2., 1., 0., 100., 0.]);
+    assert_eq!(["refresh_failures", "refresh_lag_seconds"].map(gauge), [0., 0.]);
+
+    store.down();
+    let second = replica.times(1);
+    replica.clock.set(second.signs_from - FULL_LEAD);
+    for _ in 0..3 {
+        replica.ring.refresh().await.expect_err("the store is down");
+    }
+    let lag = (second.signs_from - FULL_LEAD - (START + seconds(100))).as_secs_f64();
+    assert_eq!(["refresh_failures", "refresh_lag_seconds"].map(gauge), [3., lag]);
+    assert_eq!(["ready", "rotation_overdue"].map(gauge), [1., 1.]);
+
+    // Nothing refreshes any more: the readiness check keeps them right.
+    replica.clock.set(second.signs_until + OVERRUN);
+    replica.ring.ready().expect_err("no key signs");
+    assert_eq!(["ready", "refresh_failures"].map(gauge), [0., 3.]);
+    assert!(gauge("refresh_lag_seconds") > lag);
+    assert!(replica.try_issue().is_err());
+    assert_eq!(recorder.counter("app", "issued_total", "no_signing_key"), 1);
+
+    store.up();
+    store.fail(&[Operation::Insert]);
+    replica.ring.refresh().await.expect_err("nothing can be written");
+    assert_eq!(["ok", "unwritten", "failed"].map(refreshes), [2, 1, 3]);
+    assert_eq!(["refresh_failures", "refresh_lag_seconds"].map(gauge), [4., 0.]);
+    store.up();
+    replica.refresh().await;
+    assert_eq!(["refresh_failures", "rotation_overdue"].map(gauge), [0., 0.]);
+    assert_eq!(refreshes("ok"), 3);
+}
+
+#[tokio::test]
+async fn rings_in_one_process_are_told_apart() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let mut valid = Vec::new();
+    for (name, count) in [("one", 1), ("two", 2)] {
+        let clock = ManualClock::new(START);
+        let ring = KeyRing::builder(name).store(MemoryStore::new()).rotation(policy());
+        let ring = ring.clock(clock.clone()).open().await.expect("opens");
+        let replica = Replica::of(ring, clock, LIFE);
+        let token = replica.issue();
+        for _ in 0..count {
+            replica.judge(&token).expect("is valid");
+        }
+        replica.refresh_at(START + seconds(count)).await;
+        valid.push((recorder.counter(name, "validations_total", "valid"), count));
+    }
+    assert_eq!(valid, [(1, 1), (2, 2)]);
+    assert_eq!(recorder.gauge("one", "key_age_seconds"), Some(1.));
+    assert_eq!(recorder.gauge("two", "key_age_seconds"), Some(2.));
+}
+
+#[tokio::test]
+async fn a_derived_ring_tells_its_epoch_and_a_fixed_one_only_counts() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let clock = ManualClock::new(START);
+    let secret: Vec<u8> = (100..132).collect();
+    let derived = KeyRing::derived("derived", Root::new(secret).expect("random bytes"));
+    let derived = derived.rotation(policy()).clock(clock.clone()).build().expect("good settings");
+    clock.advance(seconds(60));
+    derived.ready().expect("it signs");
+    let epoch = START.as_unix_seconds() / i64::try_from(PERIOD.as_secs()).expect("is short");
+    let gauge = |name| recorder.gauge("derived", name);
+    assert_eq!(gauge("signing_generation"), Some(epoch as f64));
+    let began = START.as_unix_seconds() % i64::try_from(PERIOD.as_secs()).expect("is short");
+    assert_eq!(gauge("key_age_seconds"), Some((began + 60) as f64));
+    assert_eq!((gauge("ready"), gauge("rotation_overdue")), (Some(1.), Some(0.)));
+    assert_eq!(gauge("refresh_lag_seconds"), None);
+
+    let sessions: Sessions<User> = crate::web::sessions(&clock);
+    sessions.validate(&crate::web::token(&sessions)).expect("is valid");
+    sessions.keys().ready().expect("it signs");
+    assert_eq!(recorder.counter("fixed", "validations_total", "valid"), 1);
+    assert_eq!(recorder.gauge("fixed", "keys"), None);
+}
