@@ -83,6 +83,15 @@ pub(crate) struct Me {
     pub(crate) kid: Option<String>,
 }
 
+/// The answer of `POST /admin/revoke-key`.
+#[derive(Serialize)]
+pub(crate) struct Revoked {
+    /// The key that neither signs nor verifies any more.
+    pub(crate) kid: String,
+    /// How many milliseconds the other replicas may go on with it, at most.
+    pub(crate) everywhere_within_ms: u128,
+}
+
 /// The answer of `GET /health/ready`.
 #[derive(Serialize)]
 pub(crate) struct Readiness {
@@ -90,7 +99,9 @@ pub(crate) struct Readiness {
     pub(crate) replica: String,
     /// Why it is not ready; none if it is.
     pub(crate) reason: Option<String>,
-    /// The number of the newest key it knows; none without keys.
+    /// What is wrong although it can go on: its last look for keys has failed.
+    pub(crate) warning: Option<String>,
+    /// The number of the key that signs now; none without keys.
     pub(crate) generation: Option<u64>,
     /// Two replicas with the same fingerprint hold the same keys; none without keys.
     pub(crate) fingerprint: Option<String>,

@@ -1,6 +1,10 @@
 //! The command line: what a person may ask for, and what the parent asks of its children.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::Store;
 
 /// What `--help` prints.
 pub(crate) const USAGE: &str = "\
@@ -16,6 +20,15 @@ Usage:
   cargo run --release --example cluster -- serve [options]
       Keeps the cluster up for curl and a browser, until Ctrl-C.
 
+  --store STORE    where the replicas' keys meet, for the proof and for `serve` (file):
+      file         in a directory
+      derived      nowhere: they are derived from one root secret
+      redis        in a Redis that the cluster starts, kills and starts again, and likewise
+      postgres     in a PostgreSQL
+      redis://host:port, postgres://user:password@host:port/database
+                   in a server that is there, and is not killed
+                   Both take their feature: --features redis,postgres before the `--`.
+
 Options of `serve`:
   --replicas N     how many replicas, 1 to 9 (3)
   --port P         where the balancer listens on 127.0.0.1; 0 picks a free port (8080)
@@ -27,13 +40,13 @@ Options of `serve`:
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
     /// Run the script over both arms.
-    Prove(Keys),
+    Prove(ProveOptions),
     /// Keep a cluster up.
     Serve(ServeOptions),
     /// Print the usage.
     Help,
-    /// Be one replica. For the parent only.
-    Replica(ReplicaOptions),
+    /// Be one replica, as standard input says. For the parent only.
+    Replica,
     /// Be the balancer. For the parent only.
     Balancer {
         /// Where to listen; 0 picks a free port.
@@ -41,12 +54,21 @@ pub(crate) enum Command {
     },
 }
 
-/// Who sees a replica's directory of keys.
+/// What the proof can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ProveOptions {
+    /// Where the keys meet.
+    pub(crate) store: Store,
+    /// Who sees them there.
+    pub(crate) keys: Keys,
+}
+
+/// Who sees a replica's keys.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Keys {
-    /// All replicas share one.
+    /// All replicas.
     Shared,
-    /// Each has its own, so that the proof can be seen to fail.
+    /// Itself alone, so that the proof can be seen to fail.
     Private,
 }
 
@@ -63,7 +85,7 @@ impl FromStr for Keys {
 }
 
 /// Where the sessions of a replica live.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) enum Arm {
     /// In signed tokens: the crate.
     Stateless,
@@ -101,45 +123,19 @@ pub(crate) struct ServeOptions {
     pub(crate) port: u16,
     /// Which kind of sessions.
     pub(crate) arm: Arm,
+    /// Where the keys meet.
+    pub(crate) store: Store,
 }
 
 /// How fast keys change and sessions end.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct Pace {
     /// How long one key signs.
     pub(crate) signing_period: Duration,
     /// How long a session lives without being renewed.
     pub(crate) session_lifetime: Duration,
-}
-
-/// What a replica is told by its parent.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct ReplicaOptions {
-    /// How it signs its answers: `replica-1`, …
-    pub(crate) name: String,
-    /// Which kind of sessions.
-    pub(crate) arm: Arm,
-    /// Its directory of keys.
-    pub(crate) keys: PathBuf,
-    /// Whether to remove the directory around it when the parent is gone and cannot do it.
-    pub(crate) temporary_keys: bool,
-    /// How fast keys change and sessions end.
-    pub(crate) pace: Pace,
-}
-
-impl ReplicaOptions {
-    /// The arguments from which [`parse`] makes these options again.
-    pub(crate) fn to_arguments(&self) -> Vec<String> {
-        vec![
-            "replica".into(),
-            format!("--name={}", self.name),
-            format!("--arm={}", self.arm),
-            format!("--keys={}", self.keys.display()),
-            format!("--temporary-keys={}", self.temporary_keys),
-            format!("--signing-period-ms={}", self.pace.signing_period.as_millis()),
-            format!("--session-lifetime-ms={}", self.pace.session_lifetime.as_millis()),
-        ]
-    }
+    /// How long one look at the place where the keys meet may take, and one entry there.
+    pub(crate) store_timeout: Duration,
 }
 
 /// Reads the arguments of a process, without its name.
@@ -151,35 +147,37 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         return Ok(Command::Help);
     }
-    let Some((command, rest)) = arguments.split_first() else {
-        return Ok(Command::Prove(Keys::Shared));
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) if !command.starts_with("--") => (command.as_str(), rest),
+        _ => ("prove", &*arguments),
     };
-    if command.starts_with('-') {
-        return Err(format!("unknown option `{command}`; the options belong behind `serve`"));
-    }
     let mut flags = Flags::read(rest)?;
-    let command = match command.as_str() {
-        "prove" => Command::Prove(flags.take("keys")?.unwrap_or(Keys::Shared)),
+    let store = flags.store()?;
+    let command = match command {
+        "prove" => {
+            let keys = flags.take("keys")?.unwrap_or(Keys::Shared);
+            if keys == Keys::Private && store.as_ref().is_some_and(|store| *store != Store::File) {
+                return Err("`--keys private` is for `--store file`".to_owned());
+            }
+            Command::Prove(ProveOptions { store: store.unwrap_or(Store::File), keys })
+        }
         "serve" => Command::Serve(ServeOptions {
             replicas: match flags.take("replicas")?.unwrap_or(3) {
                 count @ 1..=9 => count,
                 count => return Err(format!("--replicas {count}: expected 1 to 9")),
             },
             port: flags.take("port")?.unwrap_or(8080),
-            arm: flags.take("arm")?.unwrap_or(Arm::Stateless),
-        }),
-        "replica" => Command::Replica(ReplicaOptions {
-            name: flags.need("name")?,
-            arm: flags.need("arm")?,
-            keys: flags.need("keys")?,
-            temporary_keys: flags.need("temporary-keys")?,
-            pace: Pace {
-                signing_period: Duration::from_millis(flags.need("signing-period-ms")?),
-                session_lifetime: Duration::from_millis(flags.need("session-lifetime-ms")?),
+            arm: match flags.take("arm")?.unwrap_or(Arm::Stateless) {
+                Arm::Memory if store.is_some() => {
+                    return Err("`--arm memory` has no keys, and takes no `--store`".to_owned());
+                }
+                arm => arm,
             },
+            store: store.unwrap_or(Store::File),
         }),
+        "replica" => Command::Replica,
         "balancer" => Command::Balancer { port: flags.need("port")? },
-        other => return Err(format!("unknown argument `{other}`")),
+        other => return Err(unexpected(other)),
     };
     flags.finish()?;
     Ok(command)
@@ -194,7 +192,7 @@ impl Flags {
         let mut rest = arguments.iter();
         while let Some(argument) = rest.next() {
             let Some(flag) = argument.strip_prefix("--") else {
-                return Err(format!("unexpected argument `{argument}`"));
+                return Err(unexpected(argument));
             };
             let (name, value) = match flag.split_once('=') {
                 Some((name, value)) => (name, value.to_owned()),
@@ -219,6 +217,12 @@ impl Flags {
         value.parse().map(Some).map_err(|problem| format!("--{name} {value}: {problem}"))
     }
 
+    /// Parsed apart from the others, since an error must not repeat a password.
+    fn store(&mut self) -> Result<Option<Store>, String> {
+        let text: Option<String> = self.take("store")?;
+        text.map(|text| text.parse()).transpose().map_err(|problem| format!("--store: {problem}"))
+    }
+
     fn need<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<T, String> {
         self.take(name)?.ok_or_else(|| format!("`--{name}` is missing"))
     }
@@ -228,6 +232,13 @@ impl Flags {
             Some((name, _)) => Err(format!("unknown option `--{name}`")),
             None => Ok(()),
         }
+    }
+}
+
+fn unexpected(argument: &str) -> String {
+    match argument.contains("://") {
+        true => "a URL belongs behind `--store`".to_owned(),
+        false => format!("unexpected argument `{argument}`"),
     }
 }
 
@@ -241,9 +252,12 @@ mod tests {
 
     #[test]
     fn no_arguments_is_the_proof() {
-        assert_eq!(parsed(""), Ok(Command::Prove(Keys::Shared)));
-        assert_eq!(parsed("prove"), Ok(Command::Prove(Keys::Shared)));
-        assert_eq!(parsed("prove --keys private"), Ok(Command::Prove(Keys::Private)));
+        let prove = |store, keys| Ok(Command::Prove(ProveOptions { store, keys }));
+        assert_eq!(parsed(""), prove(Store::File, Keys::Shared));
+        assert_eq!(parsed("prove"), prove(Store::File, Keys::Shared));
+        assert_eq!(parsed("prove --keys private"), prove(Store::File, Keys::Private));
+        assert_eq!(parsed("--store derived"), prove(Store::Derived, Keys::Shared));
+        assert_eq!(parsed("prove --store=derived"), prove(Store::Derived, Keys::Shared));
     }
 
     #[test]
@@ -253,18 +267,29 @@ mod tests {
 
     #[test]
     fn serve_has_defaults_and_takes_both_spellings() {
-        let defaults = ServeOptions { replicas: 3, port: 8080, arm: Arm::Stateless };
+        let store = Store::File;
+        let defaults = ServeOptions { replicas: 3, port: 8080, arm: Arm::Stateless, store };
         assert_eq!(parsed("serve"), Ok(Command::Serve(defaults)));
-        let told = ServeOptions { replicas: 5, port: 9000, arm: Arm::Memory };
+        let store = Store::Derived;
+        let told = ServeOptions { replicas: 5, port: 9000, arm: Arm::Stateless, store };
         let command = Ok(Command::Serve(told));
-        assert_eq!(parsed("serve --replicas 5 --port=9000 --arm memory"), command);
+        let line = "serve --replicas 5 --port=9000 --arm stateless --store derived";
+        assert_eq!(parsed(line), command);
     }
 
     #[test]
     fn a_mistake_is_named() {
         for (line, problem) in [
-            ("sevre", "unknown argument `sevre`"),
-            ("--port 1", "unknown option `--port`; the options belong behind `serve`"),
+            ("sevre", "unexpected argument `sevre`"),
+            ("--port 1", "unknown option `--port`"),
+            ("redis://:password@host", "a URL belongs behind `--store`"),
+            ("serve postgres://app:password@host", "a URL belongs behind `--store`"),
+            ("--store", "`--store` needs a value"),
+            ("--store derived --keys private", "`--keys private` is for `--store file`"),
+            (
+                "serve --arm memory --store file",
+                "`--arm memory` has no keys, and takes no `--store`",
+            ),
             ("serve 4", "unexpected argument `4`"),
             ("serve --port", "`--port` needs a value"),
             ("serve --port --arm memory", "`--port` needs a value"),
@@ -272,26 +297,13 @@ mod tests {
             ("serve --port 1 --port 2", "`--port` was given twice"),
             ("serve --speed 9", "unknown option `--speed`"),
             ("serve --arm redis", "--arm redis: expected `stateless` or `memory`"),
-            ("replica --name a", "`--arm` is missing"),
+            ("balancer", "`--port` is missing"),
         ] {
             assert_eq!(parsed(line), Err(problem.to_owned()), "{line}");
         }
         let error = parsed("serve --port 70000").expect_err("no such port");
         assert!(error.starts_with("--port 70000: "), "{error}");
-    }
-
-    #[test]
-    fn what_the_parent_writes_a_replica_reads() {
-        let options = ReplicaOptions {
-            name: "replica-1".into(),
-            arm: Arm::Memory,
-            keys: "a dir/with=signs".into(),
-            temporary_keys: true,
-            pace: Pace {
-                signing_period: Duration::from_millis(1500),
-                session_lifetime: Duration::from_secs(20),
-            },
-        };
-        assert_eq!(parse(options.to_arguments()), Ok(Command::Replica(options)));
+        let error = parsed("--store mysql://app:password@host").expect_err("no such store");
+        assert!(error.starts_with("--store: expected `file`, "), "{error}");
     }
 }

@@ -1,15 +1,15 @@
-//! The cluster in the hands of the parent: a balancer, replicas, and the directory that these share.
+//! The cluster in the hands of the parent: a balancer, and replicas whose keys meet somewhere.
 
 use std::{collections::HashMap, time::Duration};
 
-use tempfile::TempDir;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
     BoxError,
-    args::{Arm, Keys, Pace, ReplicaOptions},
+    args::{Arm, Pace},
+    meeting::Meeting,
     process::Process,
-    replica::DRAIN,
+    replica::{DRAIN, ReplicaOptions},
 };
 
 /// How long the balancer may take to see a change.
@@ -17,15 +17,14 @@ const SEEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a replica may take to answer what is in flight.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Processes that end with this value, and a directory that is removed with it.
-pub(crate) struct Cluster {
+/// Processes that end with this value.
+pub(crate) struct Cluster<'m> {
     arm: Arm,
     pace: Pace,
-    sharing: Keys,
     replicas: Vec<Replica>,
     balancer: Balancer,
-    // Last, so that it is removed when nobody writes to it any more.
-    keys: TempDir,
+    /// Where the keys meet. Replicas hear of a change there when they start.
+    pub(crate) meeting: &'m mut Meeting,
 }
 
 /// One replica; its name stays when its process is replaced.
@@ -44,22 +43,21 @@ impl Replica {
     }
 }
 
-impl Cluster {
-    /// Starts a balancer at `port` of 127.0.0.1 and `count` replicas, all at once, on an empty
-    /// directory; returns when the balancer knows that all are ready.
+impl<'m> Cluster<'m> {
+    /// Starts a balancer at `port` of 127.0.0.1 and `count` replicas, all at once; returns when the
+    /// balancer knows that all are ready.
     ///
     /// # Errors
     /// If a process does not come up.
     pub(crate) async fn start(
         arm: Arm,
         pace: Pace,
-        sharing: Keys,
+        meeting: &'m mut Meeting,
         count: usize,
         port: u16,
     ) -> Result<Self, BoxError> {
-        let keys = tempfile::Builder::new().prefix("cluster-keys-").tempdir()?;
         let balancer = Balancer::start(port).await?;
-        let mut cluster = Self { arm, pace, sharing, replicas: Vec::new(), balancer, keys };
+        let mut cluster = Self { arm, pace, replicas: Vec::new(), balancer, meeting };
         cluster.grow(count).await?;
         Ok(cluster)
     }
@@ -72,6 +70,11 @@ impl Cluster {
     /// Which arm it runs.
     pub(crate) fn arm(&self) -> Arm {
         self.arm
+    }
+
+    /// How fast keys change and sessions end.
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// The replicas, in the order of their names.
@@ -163,16 +166,12 @@ impl Cluster {
         self.balancer.process.ended().is_some()
     }
 
-    /// Ends every process and removes the directory, and waits for both.
-    ///
-    /// # Errors
-    /// If the directory cannot be removed.
-    pub(crate) async fn stop(mut self) -> Result<(), BoxError> {
+    /// Ends every process, and waits for that.
+    pub(crate) async fn stop(mut self) {
         self.balancer.process.kill().await;
         for replica in &mut self.replicas {
             replica.process.kill().await;
         }
-        Ok(self.keys.close()?)
     }
 
     /// Takes a replica out of the balancer; returns when it has answered its last request.
@@ -186,18 +185,16 @@ impl Cluster {
         ReplicaOptions {
             name: name.to_owned(),
             arm: self.arm,
-            keys: self.keys.path().join(match self.sharing {
-                Keys::Shared => "keys",
-                Keys::Private => name,
-            }),
-            temporary_keys: true,
             pace: self.pace,
+            keys: self.meeting.options(name),
         }
     }
 }
 
 async fn start_replica(options: ReplicaOptions) -> Result<Replica, BoxError> {
-    let (process, url) = Process::start(&options.name, &options.to_arguments()).await?;
+    let mut process = Process::start(&options.name, &["replica"])?;
+    process.tell(&serde_json::to_string(&options)?).await?;
+    let (url, _) = process.listens().await?;
     Ok(Replica { name: options.name, url, process })
 }
 
@@ -217,9 +214,9 @@ struct Balancer {
 
 impl Balancer {
     async fn start(port: u16) -> Result<Self, BoxError> {
-        let arguments = ["balancer".to_owned(), format!("--port={port}")];
-        let (mut process, url) = Process::start("the balancer", &arguments).await?;
-        let mut lines = process.take_lines().ok_or("the balancer cannot be heard")?;
+        let arguments = ["balancer", "--port", &port.to_string()];
+        let mut process = Process::start("the balancer", &arguments)?;
+        let (url, mut lines) = process.listens().await?;
         let (sender, seen) = watch::channel(HashMap::new());
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {

@@ -1,6 +1,7 @@
 //! Concurrent users: some share one old session, some log in again and again.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -64,9 +65,14 @@ impl Load {
         Self { shared, users }
     }
 
-    /// How many different keys the users have met so far.
-    pub(crate) fn kids(&self) -> usize {
-        self.shared.tally().kids.len()
+    /// How many requests the users have made so far.
+    pub(crate) fn requests(&self) -> u64 {
+        self.shared.tally().requests
+    }
+
+    /// The keys that the users have met so far.
+    pub(crate) fn kids(&self) -> BTreeSet<String> {
+        self.shared.tally().kids.clone()
     }
 
     /// Lets no login go out while the guard lives, and waits for those on their way.

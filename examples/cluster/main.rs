@@ -3,17 +3,20 @@
 //! ```text
 //! cargo run --release --example cluster             # the proof: two arms, a table, an exit status
 //! cargo run --release --example cluster -- serve    # the same cluster, for curl and a browser
+//! cargo run --release --example cluster -- --help   # the keys in other places, and all options
 //! ```
 //!
 //! Replicas of one small application, each an operating-system process, stand behind a naive
-//! round-robin balancer. They share a directory of keys and nothing else. A scripted client
-//! logs in once, and then the script kills replicas, restarts and adds them and rotates the keys,
-//! all under load. It runs twice: over sessions from `tower-jwt-session`, and, as the control,
-//! over sessions in each process's memory. The first must lose no session; the second must lose
-//! some, else the script would prove nothing.
+//! round-robin balancer. They share their keys and nothing else: in a directory, in Redis or
+//! PostgreSQL, or derived from one secret. A scripted client logs in once, and then the script kills
+//! replicas, restarts and adds them and rotates the keys, all under load; it kills the server that
+//! the keys are in, and revokes a key. It runs twice: over sessions from `tower-jwt-session`, and, as
+//! the control, over sessions in each process's memory. The first must lose no session; the second
+//! must lose some, else the script would prove nothing.
 //!
-//! Where to read: `stateless.rs` is the crate at work, `memory.rs` is what it replaces, `steps.rs`
-//! is what is done to both, `verdict.rs` is what counts as a pass.
+//! Where to read: `stateless.rs` is the crate at work and `keys.rs` where its keys come from,
+//! `memory.rs` is what it replaces, `steps.rs` is what is done to both, `verdict.rs` is what counts
+//! as a pass.
 
 mod app;
 mod args;
@@ -21,16 +24,23 @@ mod balancer;
 mod client;
 mod cluster;
 mod headers;
+mod keys;
 mod load;
+mod meeting;
 mod memory;
+mod outage;
 mod pool;
 mod process;
 mod replica;
 mod report;
+mod revocation;
+mod root;
 mod script;
 mod serve;
+mod server;
 mod stateless;
 mod steps;
+mod store;
 mod table;
 mod tally;
 mod terminal;
@@ -39,7 +49,9 @@ mod verdict;
 
 use std::process::ExitCode;
 
-use args::Command;
+use args::{Command, Keys, ProveOptions};
+use meeting::Meeting;
+use store::Store;
 use terminal::Terminal;
 
 /// Whatever went wrong; every message is meant for the person at the terminal.
@@ -63,17 +75,41 @@ async fn main() -> ExitCode {
             println!("{}", args::USAGE);
             Ok(ExitCode::SUCCESS)
         }
-        // Dropping the losing future is what kills the processes it started.
-        Command::Prove(keys) => tokio::select! {
-            outcome = script::prove(keys, &terminal) => outcome,
-            () = process::interrupted() => Ok(ExitCode::from(INTERRUPTED)),
-        },
-        Command::Serve(options) => serve::serve(options, &terminal).await,
-        Command::Replica(options) => replica::run(options).await,
+        Command::Prove(ProveOptions { store, keys }) => {
+            let prove = async |meeting: &mut Meeting| script::prove(meeting, &terminal).await;
+            run(store, keys, prove, ExitCode::from(INTERRUPTED)).await
+        }
+        Command::Serve(mut options) => {
+            let store = std::mem::replace(&mut options.store, Store::File);
+            let serve =
+                async |meeting: &mut Meeting| serve::serve(options, meeting, &terminal).await;
+            run(store, Keys::Shared, serve, ExitCode::SUCCESS).await
+        }
+        Command::Replica => replica::run().await,
         Command::Balancer { port } => balancer::run(port).await,
     };
     outcome.unwrap_or_else(|reason| {
         eprintln!("cluster: {reason}");
         ExitCode::FAILURE
     })
+}
+
+/// Works over a place for the keys, until it is done or Ctrl-C ends it, and leaves nothing behind.
+async fn run(
+    store: Store,
+    sharing: Keys,
+    work: impl AsyncFnOnce(&mut Meeting) -> Result<ExitCode, BoxError>,
+    interrupted: ExitCode,
+) -> Result<ExitCode, BoxError> {
+    let mut meeting = Meeting::prepare(store, sharing).await?;
+    // The signal has to win at any moment; dropping the work kills the processes it started.
+    let outcome = tokio::select! {
+        outcome = work(&mut meeting) => outcome,
+        () = process::interrupted() => {
+            println!();
+            Ok(interrupted)
+        }
+    };
+    let cleared = meeting.clear().await;
+    outcome.and_then(|status| cleared.map(|()| status))
 }

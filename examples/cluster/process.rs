@@ -26,18 +26,18 @@ pub(crate) struct Process {
     name: String,
     child: Child,
     stdin: ChildStdin,
-    lines: Option<Lines<BufReader<ChildStdout>>>,
+    lines: Option<ProcessLines>,
 }
 
+/// The lines that a child prints.
+pub(crate) type ProcessLines = Lines<BufReader<ChildStdout>>;
+
 impl Process {
-    /// Starts this executable again with `arguments`; returns when it listens, with its address.
+    /// Starts this executable again with `arguments`.
     ///
     /// # Errors
-    /// If it cannot be started, or ends or hangs before it listens.
-    pub(crate) async fn start(
-        name: &str,
-        arguments: &[String],
-    ) -> Result<(Self, String), BoxError> {
+    /// If it cannot be started.
+    pub(crate) fn start(name: &str, arguments: &[&str]) -> Result<Self, BoxError> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         // A group of its own: Ctrl-C at the terminal reaches the parent only, which then decides.
@@ -46,17 +46,25 @@ impl Process {
         let mut child = command.spawn().map_err(|error| format!("cannot start {name}: {error}"))?;
         let stdin = child.stdin.take().expect("standard input is piped");
         let stdout = child.stdout.take().expect("standard output is piped");
-        let mut lines = BufReader::new(stdout).lines();
-        let address = match timeout(START_TIMEOUT, lines.next_line()).await {
-            Ok(Ok(Some(address))) => address,
+        let lines = Some(BufReader::new(stdout).lines());
+        Ok(Self { name: name.to_owned(), child, stdin, lines })
+    }
+
+    /// Its address, as soon as it listens, and its further lines.
+    ///
+    /// # Errors
+    /// If it ends or hangs before it listens, or was asked before.
+    pub(crate) async fn listens(&mut self) -> Result<(String, ProcessLines), BoxError> {
+        let name = &self.name;
+        let mut lines = self.lines.take().ok_or_else(|| format!("{name} was heard before"))?;
+        match timeout(START_TIMEOUT, lines.next_line()).await {
+            Ok(Ok(Some(address))) => Ok((address, lines)),
             Ok(_) => {
-                let status = child.wait().await?;
-                return Err(format!("{name} ended before it listened ({status})").into());
+                let status = self.child.wait().await?;
+                Err(format!("{name} ended before it listened ({status})").into())
             }
-            Err(_) => return Err(format!("{name} did not listen within {START_TIMEOUT:?}").into()),
-        };
-        let process = Self { name: name.to_owned(), child, stdin, lines: Some(lines) };
-        Ok((process, address))
+            Err(_) => Err(format!("{name} did not listen within {START_TIMEOUT:?}").into()),
+        }
     }
 
     /// The number by which the operating system knows it, for as long as it runs.
@@ -64,18 +72,13 @@ impl Process {
         self.child.id()
     }
 
-    /// Its further lines, once.
-    pub(crate) fn take_lines(&mut self) -> Option<Lines<BufReader<ChildStdout>>> {
-        self.lines.take()
-    }
-
-    /// Sends it one line.
+    /// Sends it one line, which may be secret.
     ///
     /// # Errors
     /// If it has ended.
     pub(crate) async fn tell(&mut self, line: &str) -> Result<(), BoxError> {
         let sent = self.stdin.write_all(format!("{line}\n").as_bytes()).await;
-        sent.map_err(|error| format!("cannot tell {} to `{line}`: {error}", self.name).into())
+        sent.map_err(|error| format!("{} does not listen to its parent: {error}", self.name).into())
     }
 
     /// Kills it as `kill -9` does, and returns when it is gone.

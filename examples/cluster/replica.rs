@@ -1,26 +1,48 @@
 //! The replica process: one arm of the application, until it is told to drain or its parent is gone.
 
-use std::{net::Ipv4Addr, process::ExitCode};
+use std::{net::Ipv4Addr, process::ExitCode, time::Duration};
 
 use axum::serve::ListenerExt;
-use tokio::{net::TcpListener, sync::oneshot};
+use serde::{Deserialize, Serialize};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 
 use crate::{
     BoxError, app,
-    args::{Arm, ReplicaOptions},
+    args::{Arm, Pace},
+    keys::KeyOptions,
     memory,
     process::{Orders, announce},
     stateless,
 };
 
+/// What a replica is told by its parent, in JSON, as the first line on its standard input. What it
+/// is told of the keys is secret, and everyone on the machine can read a process's arguments.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct ReplicaOptions {
+    /// How it signs its answers: `replica-1`, …
+    pub(crate) name: String,
+    /// Which kind of sessions.
+    pub(crate) arm: Arm,
+    /// How fast keys change and sessions end.
+    pub(crate) pace: Pace,
+    /// Where the keys are. They are this run's own, and go with it.
+    pub(crate) keys: KeyOptions,
+}
+
 /// The line on standard input that asks for a graceful end.
 pub(crate) const DRAIN: &str = "drain";
+
+/// How long a replica without a parent tries to clear the keys.
+const CLEARING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves on a free port of 127.0.0.1 and prints its address as soon as it is ready.
 ///
 /// # Errors
-/// If the keys cannot be opened, or no port can be had.
-pub(crate) async fn run(options: ReplicaOptions) -> Result<ExitCode, BoxError> {
+/// If it is told nonsense, the keys cannot be opened, or no port can be had.
+pub(crate) async fn run() -> Result<ExitCode, BoxError> {
+    let mut orders = Orders::new();
+    let first = orders.next().await.ok_or("nobody says what replica this is to be")?;
+    let options: ReplicaOptions = serde_json::from_str(&first)?;
     let app = match options.arm {
         Arm::Stateless => stateless::app(&options).await?,
         Arm::Memory => memory::app(&options),
@@ -34,7 +56,7 @@ pub(crate) async fn run(options: ReplicaOptions) -> Result<ExitCode, BoxError> {
     });
 
     let (drain, drained) = oneshot::channel::<()>();
-    tokio::spawn(obey(options, drain));
+    tokio::spawn(obey(orders, options, drain));
     // Stops accepting, answers what is in flight, closes what is idle.
     let graceful = async { drained.await.unwrap_or_default() };
     axum::serve(listener, app).with_graceful_shutdown(graceful).await?;
@@ -43,8 +65,7 @@ pub(crate) async fn run(options: ReplicaOptions) -> Result<ExitCode, BoxError> {
 }
 
 /// Reads orders; ends the process when its parent is gone.
-async fn obey(options: ReplicaOptions, drain: oneshot::Sender<()>) {
-    let mut orders = Orders::new();
+async fn obey(mut orders: Orders, options: ReplicaOptions, drain: oneshot::Sender<()>) {
     let mut drain = Some(drain);
     while let Some(order) = orders.next().await {
         match drain.take_if(|_| order == DRAIN) {
@@ -53,9 +74,7 @@ async fn obey(options: ReplicaOptions, drain: oneshot::Sender<()>) {
             None => eprintln!("{}: unknown order `{order}`", options.name),
         }
     }
-    if options.temporary_keys {
-        // The parent was killed, so nobody else will do it. Each replica tries, the last one wins.
-        let _ = options.keys.parent().map(std::fs::remove_dir_all);
-    }
+    // The parent was killed, so nobody else will do it. Each replica tries, the last one wins.
+    let _ = timeout(CLEARING_TIMEOUT, options.keys.clear()).await;
     std::process::exit(0)
 }

@@ -6,6 +6,7 @@ use crate::{
     args::{Arm, Pace},
     script::ArmReport,
     steps::{Outcome, Step},
+    store::Store,
     table::{Group, draw},
     tally::Tally,
     terminal::Terminal,
@@ -16,13 +17,25 @@ const STATELESS: &str = "stateless: signed session tokens";
 const MEMORY: &str = "memory: sessions in the process";
 
 /// What an arm is, before its steps.
-pub(crate) fn arm_title(arm: Arm, pace: Pace) -> String {
+pub(crate) fn arm_title(arm: Arm, store: &Store, pace: Pace) -> String {
     match arm {
         Arm::Stateless => format!(
-            "{STATELESS} (tower-jwt-session); a key signs for {:?}, a session lives {:?}",
-            pace.signing_period, pace.session_lifetime
+            "{STATELESS} (tower-jwt-session)\nkeys {}; each signs for {:?}, a session lives {:?}",
+            place(store),
+            pace.signing_period,
+            pace.session_lifetime
         ),
         Arm::Memory => format!("{MEMORY} that made them (the control), same script"),
+    }
+}
+
+/// Where the keys are.
+fn place(store: &Store) -> String {
+    match store {
+        Store::File => "meet in a directory".to_owned(),
+        Store::Derived => "meet nowhere, each replica derives them from one secret".to_owned(),
+        Store::Own(kind) => format!("meet in a {kind} of this run's own"),
+        Store::Foreign(url) => format!("meet in {url}"),
     }
 }
 
@@ -41,7 +54,7 @@ pub(crate) fn progress(terminal: &Terminal, arm: Arm, step: Step, outcome: &Outc
     );
     terminal.line(&format!("  {mark} {:<22} {counts}", step.title()));
     let meaning = match arm {
-        Arm::Stateless if faults.is_empty() => vec![kept(step, tally)],
+        Arm::Stateless if faults.is_empty() => vec![kept(step, outcome)],
         _ => lost(tally),
     };
     for (index, reason) in meaning.iter().enumerate() {
@@ -51,7 +64,8 @@ pub(crate) fn progress(terminal: &Terminal, arm: Arm, step: Step, outcome: &Outc
 }
 
 /// What it means that a step went well.
-fn kept(step: Step, tally: &Tally) -> String {
+fn kept(step: Step, outcome: &Outcome) -> String {
+    let tally = &outcome.tally;
     match step {
         Step::Turns => {
             "one login, and every replica reads the session out of the token itself".to_owned()
@@ -75,6 +89,9 @@ fn kept(step: Step, tally: &Tally) -> String {
         Step::Grow => "the newcomers serve a session that is older than they are".to_owned(),
         Step::Logout => {
             "the cookie is gone from the jar, and without it every replica answers 401".to_owned()
+        }
+        Step::Outage | Step::Revoke | Step::ReplaceRoot => {
+            outcome.finding.clone().unwrap_or_default()
         }
     }
 }
@@ -128,19 +145,18 @@ fn rows(
     cells: fn(&Tally) -> Vec<String>,
 ) -> Vec<Option<Vec<String>>> {
     let mut rows = Vec::new();
-    for ((step, one), (_, other)) in stateless.steps.iter().zip(&memory.steps) {
-        rows.push(Some(row(step.title(), &one.tally, &other.tally, cells)));
+    for (index, (step, one)) in stateless.steps.iter().enumerate() {
+        // The control has no keys, and nothing is done to them.
+        let other = memory.steps.get(index).map(|(_, outcome)| cells(&outcome.tally));
+        rows.push(Some(row(step.title(), cells(&one.tally), other.unwrap_or_default())));
     }
     rows.push(None);
-    rows.push(Some(row("total", &total(stateless), &total(memory), cells)));
+    rows.push(Some(row("total", cells(&total(stateless)), cells(&total(memory)))));
     rows
 }
 
-fn row(title: &str, one: &Tally, other: &Tally, cells: fn(&Tally) -> Vec<String>) -> Vec<String> {
-    let mut row = vec![title.to_owned()];
-    row.extend(cells(one));
-    row.extend(cells(other));
-    row
+fn row(title: &str, one: Vec<String>, other: Vec<String>) -> Vec<String> {
+    [vec![title.to_owned()], one, other].concat()
 }
 
 fn count_cells(tally: &Tally) -> Vec<String> {
@@ -168,6 +184,26 @@ fn total(report: &ArmReport) -> Tally {
     total
 }
 
+/// Where the keys met, what was done to them there, and what was not.
+pub(crate) fn keys(store: &Store, stateless: &ArmReport) -> String {
+    let mut text = format!("The keys {}.\n", place(store));
+    for (step, outcome) in &stateless.steps {
+        if let Some(finding) = &outcome.finding
+            && faults(*step, outcome).is_empty()
+        {
+            text += &format!("  {}: {finding}\n", step.title());
+        }
+    }
+    if let Store::Foreign(url) = store {
+        text += &format!(
+            "  {}: left out, this server is not ours to kill; `--store {}` starts one that is\n",
+            Step::Outage.title(),
+            url.kind.word(),
+        );
+    }
+    text
+}
+
 /// The verdict of a proof that holds.
 pub(crate) fn summary(stateless: &ArmReport, memory: &ArmReport) -> String {
     let (one, other) = (total(stateless), total(memory));
@@ -182,7 +218,7 @@ pub(crate) fn summary(stateless: &ArmReport, memory: &ArmReport) -> String {
 }
 
 /// Thousands apart.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -203,6 +239,7 @@ fn milliseconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::ServerKind;
 
     #[test]
     fn numbers_are_readable() {
@@ -214,13 +251,14 @@ mod tests {
 
     #[test]
     fn the_tables_are_a_hundred_columns_wide() {
-        let report = || {
-            let tally = Tally { requests: 12_345, ..Tally::default() };
-            let step =
-                |step| (step, Outcome { tally: tally.clone(), expected: vec![], least_kids: 0 });
-            ArmReport { steps: Step::ALL.map(step).into() }
+        let report = |arm| {
+            let tally = Tally { requests: 10_000, ..Tally::default() };
+            let outcome =
+                || Outcome { tally: tally.clone(), expected: vec![], least_kids: 0, finding: None };
+            let steps = Step::of(arm, &Store::Own(ServerKind::Redis)).into_iter();
+            ArmReport { steps: steps.map(|step| (step, outcome())).collect() }
         };
-        let text = tables(&report(), &report());
+        let text = tables(&report(Arm::Stateless), &report(Arm::Memory));
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
         assert!(text.lines().filter(|it| it.starts_with('│')).all(|it| it.chars().count() == 100));
     }

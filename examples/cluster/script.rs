@@ -6,18 +6,30 @@ use tokio::time::Instant;
 
 use crate::{
     BoxError,
-    args::{Arm, Keys, Pace},
+    args::{Arm, Pace},
     cluster::Cluster,
+    meeting::Meeting,
     report,
     steps::{Outcome, REPLICAS, Run, Step},
+    store::Store,
     terminal::Terminal,
     verdict::judge,
 };
 
 /// Keys change so fast that several do in one step, and the script takes longer than a session lives:
-/// the one of the start lasts only because it is renewed.
-const PACE: Pace =
-    Pace { signing_period: Duration::from_secs(3), session_lifetime: Duration::from_secs(12) };
+/// the one of the start lasts only because it is renewed. A server gets more time to answer, and
+/// so each key has to be published earlier and to sign longer.
+fn pace(store: &Store) -> Pace {
+    let (signing_period, store_timeout) = match store {
+        Store::File | Store::Derived => (3000, 200),
+        Store::Own(_) | Store::Foreign(_) => (4000, 400),
+    };
+    Pace {
+        signing_period: Duration::from_millis(signing_period),
+        session_lifetime: Duration::from_secs(12),
+        store_timeout: Duration::from_millis(store_timeout),
+    }
+}
 
 /// What one arm showed, step by step.
 pub(crate) struct ArmReport {
@@ -29,12 +41,16 @@ pub(crate) struct ArmReport {
 ///
 /// # Errors
 /// If a cluster cannot be kept up.
-pub(crate) async fn prove(keys: Keys, terminal: &Terminal) -> Result<ExitCode, BoxError> {
+pub(crate) async fn prove(
+    meeting: &mut Meeting,
+    terminal: &Terminal,
+) -> Result<ExitCode, BoxError> {
     let start = Instant::now();
-    let stateless = run(Arm::Stateless, keys, terminal).await?;
-    let memory = run(Arm::Memory, keys, terminal).await?;
+    let stateless = run(Arm::Stateless, meeting, terminal).await?;
+    let memory = run(Arm::Memory, meeting, terminal).await?;
 
     terminal.line(&report::tables(&stateless, &memory));
+    terminal.line(&report::keys(meeting.store(), &stateless));
     let reasons = judge(&stateless, &memory);
     let seconds = start.elapsed().as_secs();
     if reasons.is_empty() {
@@ -50,15 +66,16 @@ pub(crate) async fn prove(keys: Keys, terminal: &Terminal) -> Result<ExitCode, B
 }
 
 /// Runs all steps over one arm.
-async fn run(arm: Arm, keys: Keys, terminal: &Terminal) -> Result<ArmReport, BoxError> {
-    terminal.line(&terminal.bold(&report::arm_title(arm, PACE)));
+async fn run(arm: Arm, meeting: &mut Meeting, terminal: &Terminal) -> Result<ArmReport, BoxError> {
+    let (order, pace) = (Step::of(arm, meeting.store()), pace(meeting.store()));
+    terminal.line(&terminal.bold(&report::arm_title(arm, meeting.store(), pace)));
     terminal.meanwhile("starting");
-    let cluster = Cluster::start(arm, PACE, keys, REPLICAS, 0).await?;
+    let cluster = Cluster::start(arm, pace, meeting, REPLICAS, 0).await?;
     terminal.clear();
 
-    let mut run = Run { cluster, jar: Arc::default(), killed: None };
+    let mut run = Run { cluster, jar: Arc::default(), killed: None, finding: None };
     let mut steps = Vec::new();
-    for step in Step::ALL {
+    for step in order {
         terminal.meanwhile(step.title());
         let outcome = step.perform(&mut run).await;
         terminal.clear();
@@ -66,7 +83,7 @@ async fn run(arm: Arm, keys: Keys, terminal: &Terminal) -> Result<ArmReport, Box
         report::progress(terminal, arm, step, &outcome);
         steps.push((step, outcome));
     }
-    run.cluster.stop().await?;
+    run.cluster.stop().await;
     terminal.line("");
     Ok(ArmReport { steps })
 }

@@ -6,39 +6,35 @@ use tokio::time::sleep;
 
 use crate::{
     BoxError,
-    args::{Keys, Pace, ServeOptions},
+    args::{Pace, ServeOptions},
     cluster::{Cluster, Replica},
-    process,
+    meeting::Meeting,
+    report,
     terminal::Terminal,
 };
 
 /// Fast enough to see keys change over a coffee.
-const PACE: Pace =
-    Pace { signing_period: Duration::from_secs(60), session_lifetime: Duration::from_secs(600) };
+const PACE: Pace = Pace {
+    signing_period: Duration::from_secs(60),
+    session_lifetime: Duration::from_secs(600),
+    store_timeout: Duration::from_secs(2),
+};
 /// How long a replica that died stays dead, so that one can see the others do its work.
 const MOURNING: Duration = Duration::from_secs(3);
 
-/// Keeps a cluster up, starts replicas that died again, and ends everything on Ctrl-C.
+/// Keeps a cluster up, and starts replicas that died again.
 ///
 /// # Errors
 /// If the cluster does not come up, or cannot be kept up.
 pub(crate) async fn serve(
     options: ServeOptions,
+    meeting: &mut Meeting,
     terminal: &Terminal,
 ) -> Result<ExitCode, BoxError> {
-    // The signal has to win at any moment; dropping the other future ends every process.
-    tokio::select! {
-        outcome = keep_up(options, terminal) => outcome,
-        () = process::interrupted() => {
-            terminal.line("");
-            Ok(ExitCode::SUCCESS)
-        }
-    }
-}
-
-async fn keep_up(options: ServeOptions, terminal: &Terminal) -> Result<ExitCode, BoxError> {
+    let title = report::arm_title(options.arm, meeting.store(), PACE);
     let mut cluster =
-        Cluster::start(options.arm, PACE, Keys::Shared, options.replicas, options.port).await?;
+        Cluster::start(options.arm, PACE, meeting, options.replicas, options.port).await?;
+    terminal.line(&terminal.bold(&format!("{} is up. {title}", cluster.url())));
     terminal.line(&instructions(&cluster, terminal));
     loop {
         sleep(Duration::from_millis(200)).await;
@@ -61,10 +57,9 @@ async fn keep_up(options: ServeOptions, terminal: &Terminal) -> Result<ExitCode,
 }
 
 /// What to try.
-fn instructions(cluster: &Cluster, terminal: &Terminal) -> String {
+fn instructions(cluster: &Cluster<'_>, terminal: &Terminal) -> String {
     let url = cluster.url();
-    let mut text =
-        format!("{}\n\n", terminal.bold(&format!("{url} is up, sessions are {}", cluster.arm())));
+    let mut text = String::new();
     for replica in cluster.replicas() {
         text += &format!("  {} at {}, process {}\n", replica.name, replica.url, replica.id());
     }
@@ -93,6 +88,10 @@ fn instructions(cluster: &Cluster, terminal: &Terminal) -> String {
             ),
         ),
         ("Log out:", format!("curl -i -c jar -b jar -X POST {url}/logout")),
+        (
+            "End all sessions of the key that signed yours, as if it had leaked:",
+            format!("curl -i -b jar -X POST {url}/admin/revoke-key"),
+        ),
     ];
     for (what, how) in tries {
         text += &format!("\n{}\n  {how}\n", terminal.dim(what));

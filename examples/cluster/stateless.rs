@@ -9,14 +9,13 @@ use axum::{
     routing::{get, post},
 };
 use tower_jwt_session::{
-    EndError, EndSession, IssueSession, KeyRing, RotationPolicy, Session, Sessions,
-    store::FileStore,
+    EndError, EndSession, IssueSession, KeyRing, RingError, RotationPolicy, Session, Sessions,
 };
 
 use crate::{
     BoxError,
-    app::{Login, LoginQuery, Me, Readiness, User},
-    args::ReplicaOptions,
+    app::{Login, LoginQuery, Me, Readiness, Revoked, User},
+    replica::ReplicaOptions,
 };
 
 /// Periods that are short enough to watch. Every one has a default for a real service.
@@ -27,8 +26,8 @@ fn rotation(options: &ReplicaOptions) -> RotationPolicy {
         // All replicas run on one machine here.
         .clock_skew(Duration::from_millis(100))
         .refresh_interval(Duration::from_millis(200))
-        .refresh_timeout(Duration::from_millis(200))
-        .insert_timeout(Duration::from_millis(250))
+        .refresh_timeout(options.pace.store_timeout)
+        .insert_timeout(options.pace.store_timeout)
         .jwks_max_age(Duration::from_secs(1))
         .overrun(Duration::from_secs(60))
 }
@@ -44,15 +43,11 @@ struct Shared {
 /// The application of one replica; it is ready to serve every session when this returns.
 ///
 /// # Errors
-/// If the directory of keys cannot be used, or the periods contradict each other.
+/// If the keys cannot be had, or the periods contradict each other.
 pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
-    // The directory is all that the replicas share. Nobody is the leader: each one publishes the
-    // next key if nobody has yet, and all agree on who signs because all read the same times.
-    let keys = KeyRing::builder("cluster")
-        .store(FileStore::open(&options.keys)?)
-        .rotation(rotation(options))
-        .open()
-        .await?;
+    // The keys are all that the replicas share. Nobody is the leader: each one publishes the next
+    // key if nobody has yet, and all agree on who signs because all read the same times.
+    let keys = options.keys.open(rotation(options)).await?;
     let sessions = Sessions::<User>::builder(keys.clone(), "https://cluster.example", "cluster")
         .idle_lifetime(options.pace.session_lifetime)
         .build()?;
@@ -61,6 +56,7 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
         .route("/login", post(login))
         .route("/me", get(me))
         .route("/admin", get(admin))
+        .route("/admin/revoke-key", post(revoke_key))
         .route("/logout", post(logout))
         .merge(sessions.jwks_router())
         .layer(sessions.layer())
@@ -96,6 +92,28 @@ async fn admin(session: Session<User>) -> Result<&'static str, StatusCode> {
     if session.claims().is("admin") { Ok("welcome\n") } else { Err(StatusCode::FORBIDDEN) }
 }
 
+/// Revokes the key that signed this very session, as if it had leaked: everyone who has a session
+/// of that key has to log in again.
+async fn revoke_key(
+    State(shared): State<Shared>,
+    session: Session<User>,
+) -> Result<Json<Revoked>, StatusCode> {
+    if !session.claims().is("admin") {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    let kid = session.key_id();
+    match shared.keys.revoke(kid).await {
+        Ok(()) => Ok(Json(Revoked {
+            kid: kid.to_owned(),
+            everywhere_within_ms: shared.keys.policy().refresh_bound().as_millis(),
+        })),
+        // No single key of a derived ring can be revoked, only the root of all.
+        Err(RingError::NotRotated) => Err(StatusCode::CONFLICT),
+        // Revoked on this replica; it tells the others as soon as the store is back.
+        Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
 /// Ends the session; the layer clears the cookie.
 async fn logout(
     State(shared): State<Shared>,
@@ -110,6 +128,7 @@ async fn ready(State(shared): State<Shared>) -> Readiness {
     Readiness {
         replica: shared.replica.to_string(),
         reason: shared.keys.ready().err().map(|reason| reason.to_string()),
+        warning: status.failure,
         generation: status.generation,
         fingerprint: Some(status.fingerprint),
     }

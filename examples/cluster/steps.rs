@@ -1,7 +1,8 @@
-//! What is done to a cluster: seven steps, the same for both arms.
+//! What is done to a cluster: the same steps for both arms, and then those that are about keys.
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -10,6 +11,8 @@ use crate::{
     client::{Client, Credentials, Jar},
     cluster::Cluster,
     load::Load,
+    outage, revocation, root,
+    store::Store,
     tally::Tally,
     tour,
 };
@@ -42,6 +45,12 @@ pub(crate) enum Step {
     Grow,
     /// Log out.
     Logout,
+    /// Kill the server in which the keys meet, and start it again.
+    Outage,
+    /// Revoke the key that signs.
+    Revoke,
+    /// Replace the root secret from which all keys are derived.
+    ReplaceRoot,
 }
 
 /// What a step showed.
@@ -52,21 +61,25 @@ pub(crate) struct Outcome {
     pub(crate) expected: Vec<String>,
     /// How many keys have to have been met, at least.
     pub(crate) least_kids: usize,
+    /// What was measured, in words.
+    pub(crate) finding: Option<String>,
 }
 
 /// A cluster, and what the steps hand on to each other.
-pub(crate) struct Run {
+pub(crate) struct Run<'m> {
     /// The cluster.
-    pub(crate) cluster: Cluster,
+    pub(crate) cluster: Cluster<'m>,
     /// The session that was made at the start.
     pub(crate) jar: Arc<Jar>,
     /// The place of the replica that is dead, if one is.
     pub(crate) killed: Option<usize>,
+    /// What the present step has measured, in words.
+    pub(crate) finding: Option<String>,
 }
 
 impl Step {
-    /// All of them, in their order.
-    pub(crate) const ALL: [Self; 7] = [
+    /// The steps for both arms, in their order.
+    const BOTH: [Self; 7] = [
         Self::Turns,
         Self::Kill,
         Self::Return,
@@ -75,6 +88,18 @@ impl Step {
         Self::Grow,
         Self::Logout,
     ];
+
+    /// The steps over an arm, in their order. What else is done to the keys depends on where they
+    /// meet: only a server of one's own is killed, and what is derived cannot be revoked one by one.
+    pub(crate) fn of(arm: Arm, store: &Store) -> Vec<Self> {
+        let more: &[Self] = match (arm, store) {
+            (Arm::Memory, _) => &[],
+            (Arm::Stateless, Store::Own(_)) => &[Self::Outage, Self::Revoke],
+            (Arm::Stateless, Store::File | Store::Foreign(_)) => &[Self::Revoke],
+            (Arm::Stateless, Store::Derived) => &[Self::ReplaceRoot],
+        };
+        [&Self::BOTH, more].concat()
+    }
 
     /// A few words; at most 22 characters, which is what the table has room for.
     pub(crate) fn title(self) -> &'static str {
@@ -86,6 +111,9 @@ impl Step {
             Self::Rotate => "keys rotate",
             Self::Grow => "3 → 5 replicas",
             Self::Logout => "log out",
+            Self::Outage => "the keys' server dies",
+            Self::Revoke => "a key is revoked",
+            Self::ReplaceRoot => "a new root secret",
         }
     }
 
@@ -93,7 +121,7 @@ impl Step {
     ///
     /// # Errors
     /// If the cluster itself fails; what the application does wrong is in the outcome.
-    pub(crate) async fn perform(self, run: &mut Run) -> Result<Outcome, BoxError> {
+    pub(crate) async fn perform(self, run: &mut Run<'_>) -> Result<Outcome, BoxError> {
         let mut least_kids = 0;
         let tally = match self {
             Self::Turns => tour::turns(run).await?,
@@ -106,13 +134,22 @@ impl Step {
             }
             Self::Grow => grow(run).await?,
             Self::Logout => tour::log_out(run).await?,
+            Self::Outage => outage::outage(run).await?,
+            Self::Revoke => revocation::revoke(run).await?,
+            Self::ReplaceRoot => root::replace(run).await?,
         };
-        Ok(Outcome { tally, expected: run.cluster.names(), least_kids })
+        Ok(Outcome {
+            tally,
+            expected: run.cluster.names(),
+            least_kids,
+            finding: run.finding.take(),
+        })
     }
 }
 
-impl Run {
-    fn load(&self) -> Load {
+impl Run<'_> {
+    /// Users at work on the whole cluster.
+    pub(crate) fn load(&self) -> Load {
         Load::start(self.cluster.url(), &self.jar)
     }
 
@@ -124,7 +161,7 @@ impl Run {
 }
 
 /// Kills the very replica that made the session.
-async fn kill(run: &mut Run) -> Result<Tally, BoxError> {
+async fn kill(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let load = run.load();
     sleep(Duration::from_millis(800)).await;
     let held = load.hold_logins().await;
@@ -137,7 +174,7 @@ async fn kill(run: &mut Run) -> Result<Tally, BoxError> {
 }
 
 /// Replaces every process, one after the other.
-async fn rolling_restart(run: &mut Run) -> Result<Tally, BoxError> {
+async fn rolling_restart(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let load = run.load();
     for index in 0..run.cluster.replicas().len() {
         sleep(Duration::from_millis(300)).await;
@@ -148,14 +185,14 @@ async fn rolling_restart(run: &mut Run) -> Result<Tally, BoxError> {
 }
 
 /// Does nothing but wait: the keys change by themselves. In the control there are none.
-async fn rotate(run: &mut Run) -> Result<Tally, BoxError> {
+async fn rotate(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let load = run.load();
     if run.cluster.arm() == Arm::Memory {
         sleep(Duration::from_secs(2)).await;
         return load.finish().await;
     }
     let start = Instant::now();
-    while load.kids() < ENOUGH_KIDS && start.elapsed() < ROTATION_TIMEOUT {
+    while load.kids().len() < ENOUGH_KIDS && start.elapsed() < ROTATION_TIMEOUT {
         sleep(Duration::from_millis(50)).await;
     }
     let mut tally = load.finish().await?;
@@ -166,27 +203,38 @@ async fn rotate(run: &mut Run) -> Result<Tally, BoxError> {
 }
 
 /// Whether all replicas show the same fingerprint within a while.
-async fn agree(cluster: &Cluster) -> bool {
+async fn agree(cluster: &Cluster<'_>) -> bool {
+    let same = |states: &[Value]| {
+        let all = states.iter().all(|state| state["fingerprint"].is_string());
+        all && states.windows(2).all(|pair| pair[0]["fingerprint"] == pair[1]["fingerprint"])
+    };
+    come_to(cluster, AGREEMENT_TIMEOUT, same).await
+}
+
+/// Whether the states that the replicas tell come to be as they should within a while.
+pub(crate) async fn come_to(
+    cluster: &Cluster<'_>,
+    limit: Duration,
+    as_they_should: impl Fn(&[Value]) -> bool,
+) -> bool {
     let clients: Vec<_> = cluster.replicas().iter().map(|it| Client::new(&it.url)).collect();
     let start = Instant::now();
-    while start.elapsed() < AGREEMENT_TIMEOUT {
-        let mut fingerprints = Vec::new();
+    while start.elapsed() < limit {
+        let mut states = Vec::new();
         for client in &clients {
-            if let Ok(answer) = client.get("/health/ready", Credentials::Nobody).await {
-                fingerprints.extend(answer.json["fingerprint"].as_str().map(str::to_owned));
-            }
+            let answer = client.get("/health/ready", Credentials::Nobody).await;
+            states.push(answer.map(|it| it.json).unwrap_or_default());
         }
-        let all = fingerprints.len() == clients.len();
-        if all && fingerprints.windows(2).all(|pair| pair[0] == pair[1]) {
+        if as_they_should(&states) {
             return true;
         }
-        sleep(Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(20)).await;
     }
     false
 }
 
 /// Adds replicas that are younger than the session.
-async fn grow(run: &mut Run) -> Result<Tally, BoxError> {
+async fn grow(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let load = run.load();
     sleep(Duration::from_millis(500)).await;
     run.cluster.grow(MORE_REPLICAS).await?;
@@ -200,7 +248,7 @@ mod tests {
 
     #[test]
     fn titles_fit_the_table_and_tell_the_truth() {
-        for step in Step::ALL {
+        for step in [Step::Outage, Step::Revoke, Step::ReplaceRoot].iter().chain(&Step::BOTH) {
             assert!(step.title().chars().count() <= 22, "{step:?}");
         }
         assert_eq!((REPLICAS, REPLICAS + MORE_REPLICAS), (3, 5), "as the title of `Grow` says");

@@ -1,7 +1,7 @@
 //! The steps of one user alone: one request after the other, each with the answer it should get.
 
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     BoxError,
@@ -11,14 +11,15 @@ use crate::{
     tally::{Expect, Tally},
 };
 
-const UNAUTHORIZED: Expect = Expect::Status(StatusCode::UNAUTHORIZED);
+/// What those get who show no session, or a bad one.
+pub(crate) const UNAUTHORIZED: Expect = Expect::Status(StatusCode::UNAUTHORIZED);
 const FORBIDDEN: Expect = Expect::Status(StatusCode::FORBIDDEN);
 
 /// One login, then every path on every replica.
 ///
 /// # Errors
 /// If the cluster itself fails.
-pub(crate) async fn turns(run: &mut Run) -> Result<Tally, BoxError> {
+pub(crate) async fn turns(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let mut scribe = Scribe::new(run.cluster.url());
     let count = run.cluster.replicas().len();
 
@@ -40,13 +41,9 @@ pub(crate) async fn turns(run: &mut Run) -> Result<Tally, BoxError> {
         scribe.get("/admin", bob, FORBIDDEN).await;
     }
 
-    let form = json!({ "username": "bob", "password": "builder" });
-    let path = "/login?transport=bearer";
-    let login = scribe.post(path, Credentials::Nobody, Some(form)).await?;
-    let token = login.json["access_token"].as_str().unwrap_or_default();
-    let maker = &login.replica;
+    let (token, maker) = scribe.login_for_token("bob", "builder").await?;
     for _ in 0..count {
-        let bearer = Credentials::Bearer { token, maker };
+        let bearer = Credentials::Bearer { token: &token, maker: &maker };
         scribe.get("/me", bearer, success).await;
     }
 
@@ -68,7 +65,7 @@ pub(crate) async fn turns(run: &mut Run) -> Result<Tally, BoxError> {
 ///
 /// # Errors
 /// If the cluster itself fails.
-pub(crate) async fn come_back(run: &mut Run) -> Result<Tally, BoxError> {
+pub(crate) async fn come_back(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let index = run.killed.take().ok_or("no replica was killed")?;
     let alice = Credentials::Cookie(&run.jar);
     run.cluster.revive(index).await?;
@@ -88,16 +85,17 @@ pub(crate) async fn come_back(run: &mut Run) -> Result<Tally, BoxError> {
 ///
 /// # Errors
 /// If the cluster itself fails.
-pub(crate) async fn log_out(run: &mut Run) -> Result<Tally, BoxError> {
+pub(crate) async fn log_out(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let mut scribe = Scribe::new(run.cluster.url());
     let count = run.cluster.replicas().len();
     let jar = Jar::default();
     let bob = Credentials::Cookie(&jar);
-    scribe.login(&jar, "bob", "builder", Expect::Success).await;
+    let success = Expect::Success;
+    scribe.login(&jar, "bob", "builder", success).await;
     for _ in 0..count {
-        scribe.get("/me", bob, Expect::Success).await;
+        scribe.get("/me", bob, success).await;
     }
-    scribe.post("/logout", bob, None).await?;
+    scribe.post("/logout", bob, success).await;
     if !jar.is_empty() {
         scribe.surprise("the cookie is still in the jar after the logout");
     }
@@ -108,13 +106,15 @@ pub(crate) async fn log_out(run: &mut Run) -> Result<Tally, BoxError> {
 }
 
 /// A client that notes what it gets.
-struct Scribe {
+pub(crate) struct Scribe {
     client: Client,
-    tally: Tally,
+    /// What it has noted.
+    pub(crate) tally: Tally,
 }
 
 impl Scribe {
-    fn new(base: &str) -> Self {
+    /// A client of the server at `base`.
+    pub(crate) fn new(base: &str) -> Self {
         let client = Client::new(base);
         Self { client, tally: Tally::default() }
     }
@@ -124,26 +124,48 @@ impl Scribe {
         self.tally.record(&answer, expected, "");
     }
 
-    async fn get(&mut self, path: &str, who: Credentials<'_>, expected: Expect) -> Option<Answer> {
+    /// Logs in for a token; returns it, and which replica made it.
+    pub(crate) async fn login_for_token(
+        &mut self,
+        username: &str,
+        password: &str,
+    ) -> Result<(String, String), BoxError> {
+        let form = json!({ "username": username, "password": password });
+        let answer =
+            self.client.post("/login?transport=bearer", Credentials::Nobody, Some(form)).await;
+        self.tally.record(&answer, Expect::Success, "");
+        let Answer { json, replica, .. } = answer?;
+        Ok((json["access_token"].as_str().unwrap_or_default().to_owned(), replica))
+    }
+
+    /// `GET`; nothing if there was no answer.
+    pub(crate) async fn get(
+        &mut self,
+        path: &str,
+        who: Credentials<'_>,
+        expected: Expect,
+    ) -> Option<Answer> {
         let maker = who.maker();
         let answer = self.client.get(path, who).await;
         self.tally.record(&answer, expected, &maker);
         answer.ok()
     }
 
-    async fn post(
+    /// `POST` without a body; nothing if there was no answer.
+    pub(crate) async fn post(
         &mut self,
         path: &str,
         who: Credentials<'_>,
-        body: Option<Value>,
-    ) -> Result<Answer, BoxError> {
+        expected: Expect,
+    ) -> Option<Answer> {
         let maker = who.maker();
-        let answer = self.client.post(path, who, body).await;
-        self.tally.record(&answer, Expect::Success, &maker);
-        answer
+        let answer = self.client.post(path, who, None).await;
+        self.tally.record(&answer, expected, &maker);
+        answer.ok()
     }
 
-    fn surprise(&mut self, what: &str) {
+    /// Notes what no single answer shows.
+    pub(crate) fn surprise(&mut self, what: &str) {
         self.tally.note_surprise(what.to_owned());
     }
 }

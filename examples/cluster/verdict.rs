@@ -24,7 +24,7 @@ pub(crate) fn judge(stateless: &ArmReport, memory: &ArmReport) -> Vec<String> {
 
 /// What went wrong in one step of the arm that must not lose anything.
 pub(crate) fn faults(step: Step, outcome: &Outcome) -> Vec<String> {
-    let Outcome { tally, expected, least_kids } = outcome;
+    let Outcome { tally, expected, least_kids, .. } = outcome;
     let mut faults = Vec::new();
     if tally.unexpected_401 > 0 {
         faults.push(format!("{} unexpected 401", tally.unexpected_401));
@@ -50,7 +50,8 @@ mod tests {
     use crate::tally::Tally;
 
     fn report(tally: Tally, least_kids: usize) -> ArmReport {
-        let outcome = Outcome { tally, expected: vec!["replica-1".into()], least_kids };
+        let expected = vec!["replica-1".into()];
+        let outcome = Outcome { tally, expected, least_kids, finding: None };
         ArmReport { steps: vec![(Step::Rotate, outcome)] }
     }
 

@@ -27,7 +27,39 @@ fn the_proof_holds() {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("The proof holds."), "{text}");
+    assert!(text.contains("✓ a key is revoked"), "{text}");
     assert!(is_empty(&temporary), "a directory of keys was left behind");
+}
+
+#[test]
+fn the_proof_holds_without_a_store() {
+    let temporary = tempfile::tempdir().unwrap();
+    let output = cluster(&["--store", "derived"], &temporary).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("✓ a new root secret"), "{text}");
+    assert!(is_empty(&temporary), "something was left behind");
+}
+
+/// As the cluster is started here it has the default features. No error repeats a password.
+#[test]
+fn a_store_that_cannot_be_used_is_an_error_with_a_mend() {
+    let command = "cargo run --release --example cluster --features";
+    for (store, problem) in [
+        ("redis", format!("{command} redis -- --store redis\n")),
+        ("redis://:secret@host/0", format!("{command} redis -- --store redis://host/0\n")),
+        ("postgres", format!("{command} postgres -- --store postgres\n")),
+        ("postgresql://a:secret@host", format!("{command} postgres -- --store postgres://host\n")),
+        ("mysql://a:secret@host", "--store: expected `file`, `derived`, ".to_owned()),
+    ] {
+        let temporary = tempfile::tempdir().unwrap();
+        let output = cluster(&["--store", store], &temporary).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(&problem), "{text}");
+        assert!(output.stdout.is_empty() && !text.contains("secret@"), "{text}");
+        assert!(is_empty(&temporary), "something was left behind");
+    }
 }
 
 #[test]

@@ -38,7 +38,8 @@ impl fmt::Display for ServerKind {
 pub(crate) struct Server {
     kind: ServerKind,
     programs: Programs,
-    port: u16,
+    /// Where it listens on 127.0.0.1, now and when it is started again.
+    pub(crate) port: u16,
     password: String,
     // Ended before its directory is removed.
     process: Lifeline,
@@ -83,11 +84,6 @@ impl Server {
         Ok(server)
     }
 
-    /// Where it listens on 127.0.0.1, now and when it is started again.
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// Where it is and how to log in: the URL without a database.
     pub(crate) fn url(&self) -> String {
         let (scheme, user) = match self.kind {
@@ -97,7 +93,7 @@ impl Server {
         format!("{scheme}://{user}:{}@127.0.0.1:{}", self.password, self.port)
     }
 
-    /// Kills it, as `kill -9` does, and waits for its end. Its data stay.
+    /// Kills it, which cleans nothing up, and waits for its end. Its data stay.
     pub(crate) fn kill(&mut self) {
         self.process.cut();
     }
@@ -157,32 +153,40 @@ fn serve(
     place: &Place,
 ) -> Result<Lifeline, String> {
     let port = port.to_string();
-    let arguments: &[&str] = match kind {
-        ServerKind::Redis => &["redis.conf"],
-        ServerKind::Postgres => &[
-            "-Ddata",
-            "-p",
-            &port,
-            "-clisten_addresses=127.0.0.1",
-            "-cunix_socket_directories=",
-            "-cmax_connections=200",
-            "-cshared_buffers=16MB",
-            "-cfsync=off",
-        ],
+    let (signal, arguments): (_, &[&str]) = match kind {
+        ServerKind::Redis => ("KILL", &["redis.conf"]),
+        // What PostgreSQL itself calls immediate: as in a crash, but its processes die together.
+        ServerKind::Postgres => (
+            "QUIT",
+            &[
+                "-Ddata",
+                "-p",
+                &port,
+                "-clisten_addresses=127.0.0.1",
+                "-cunix_socket_directories=",
+                "-cmax_connections=200",
+                "-cshared_buffers=16MB",
+                "-cfsync=off",
+            ],
+        ),
     };
-    Lifeline::start(place, &programs.program, arguments)
+    Lifeline::start(place, signal, &programs.program, arguments)
         .map_err(|error| format!("cannot start {kind}: {error}"))
 }
 
 /// What a kind of server is made of.
-struct Programs {
+pub(crate) struct Programs {
     program: PathBuf,
     /// Whom it runs as; without one, as whoever starts it.
     user: Option<User>,
 }
 
 impl Programs {
-    fn find(kind: ServerKind) -> Result<Self, String> {
+    /// Looks for what is installed.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(crate) fn find(kind: ServerKind) -> Result<Self, String> {
         let (program, user) = match kind {
             ServerKind::Redis => (find("redis-server").or_else(|| find("valkey-server")), None),
             ServerKind::Postgres => (postgres(), place::not_root()?),
@@ -194,14 +198,6 @@ impl Programs {
         let program = program.ok_or_else(|| format!("{kind} is not installed: needs {missing}"))?;
         Ok(Self { program, user })
     }
-}
-
-/// Looks for what a server of this kind needs.
-///
-/// # Errors
-/// What is missing.
-pub(crate) fn installed(kind: ServerKind) -> Result<(), String> {
-    Programs::find(kind).map(drop)
 }
 
 /// The server beside `initdb`, which is not always in the path.

@@ -16,7 +16,11 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(user: Option<User>) -> io::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("server-").tempdir()?;
+        let mut directory = tempfile::Builder::new();
+        // There are passwords in it.
+        #[cfg(unix)]
+        directory.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let directory = directory.prefix("cluster-server-").tempdir()?;
         user.map_or(Ok(()), |user| user.give(directory.path()))?;
         Ok(Self { directory, user })
     }
@@ -50,21 +54,31 @@ pub(super) struct Lifeline {
 }
 
 const WATCH: &str = r#"
-directory=$1
-shift
+directory=$1 signal=$2
+shift 2
 "$@" >>"$directory/log" 2>&1 </dev/null &
 read -r _
 only=$?
-kill -KILL $!
+kill "-$signal" $!
 wait $!
 [ $only = 0 ] || rm -rf "$directory"
 "#;
 
 impl Lifeline {
-    /// Starts a server in its directory, where its log is too.
-    pub(super) fn start(place: &Place, program: &Path, arguments: &[&str]) -> io::Result<Self> {
+    /// Starts a server in its directory, where its log is too; `signal` is to kill it.
+    pub(super) fn start(
+        place: &Place,
+        signal: &str,
+        program: &Path,
+        arguments: &[&str],
+    ) -> io::Result<Self> {
         let mut shell = place.command(Path::new("/bin/sh"));
-        shell.args(["-c", WATCH, "lifeline"]).arg(place.path()).arg(program).args(arguments);
+        shell
+            .args(["-c", WATCH, "lifeline"])
+            .arg(place.path())
+            .arg(signal)
+            .arg(program)
+            .args(arguments);
         shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // Ctrl-C at the terminal reaches the parent only.
         #[cfg(unix)]

@@ -12,7 +12,7 @@ use tower_jwt_session::store::{Entry, Insertion, PostgresStore, Store};
 
 use crate::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::scenarios::{assert_hidden, eventually};
-use crate::server::{self, Server, ServerKind};
+use crate::server::{Programs, Server, ServerKind};
 use crate::{Backend, Test, block_on};
 
 /// A cluster with a password.
@@ -25,7 +25,7 @@ impl Postgres {
     fn options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
-            .port(self.server.port())
+            .port(self.server.port)
             .username("postgres")
             .password(Self::PASSWORD)
             .database(database)
@@ -58,7 +58,7 @@ impl Backend for Postgres {
     const PASSWORD: &'static str = "correct-horse-battery-staple";
 
     fn installed() -> Result<(), String> {
-        server::installed(ServerKind::Postgres)
+        Programs::find(ServerKind::Postgres).map(drop)
     }
 
     async fn start() -> Self {

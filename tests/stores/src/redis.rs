@@ -14,7 +14,7 @@ use tower_jwt_session::store::{Entry, Insertion, RedisStore, Store};
 
 use crate::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::scenarios::assert_hidden;
-use crate::server::{self, Server, ServerKind};
+use crate::server::{Programs, Server, ServerKind, free_port};
 use crate::{Backend, Test, block_on};
 
 /// A server with a password, which syncs each write.
@@ -55,7 +55,7 @@ impl Backend for Redis {
     const PASSWORD: &'static str = "correct-horse-battery-staple";
 
     fn installed() -> Result<(), String> {
-        server::installed(ServerKind::Redis)
+        Programs::find(ServerKind::Redis).map(drop)
     }
 
     async fn start() -> Self {
@@ -230,9 +230,9 @@ fn family_key(ring: &str, family: &str) -> String {
 }
 
 async fn an_error_of_the_url_hides_the_password(server: &Redis) {
-    let port = server.server.port();
+    let port = server.server.port;
     let password = Redis::PASSWORD;
-    let unused = server::free_port().expect("a free port");
+    let unused = free_port().expect("a free port");
     for url in [
         String::new(),
         password.to_owned(),
@@ -268,7 +268,7 @@ async fn a_client_of_ones_own_connects(server: &Redis) {
     let store = RedisStore::with_client(client).await.expect("connects");
     assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
     let printed = format!("{store:?}");
-    assert!(printed.contains(&server.server.port().to_string()), "{printed}");
+    assert!(printed.contains(&server.server.port.to_string()), "{printed}");
 }
 
 /// Makes a user, and opens a store as that user.
@@ -279,7 +279,7 @@ async fn open_as(server: &Redis, user: &str, rights: &str) -> RedisStore {
         acl.arg(right);
     }
     let _: () = server.send("0", &acl).await;
-    let url = format!("redis://{user}:{}@127.0.0.1:{}", Redis::PASSWORD, server.server.port());
+    let url = format!("redis://{user}:{}@127.0.0.1:{}", Redis::PASSWORD, server.server.port);
     RedisStore::connect(&url).await.expect("connects")
 }
 
@@ -329,7 +329,7 @@ async fn dead_connections_are_made_anew(_: &Redis) {
 async fn a_silent_connection_is_given_up(server: &Redis) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let (target, silence) = (server.server.port(), Arc::new(Notify::new()));
+    let (target, silence) = (server.server.port, Arc::new(Notify::new()));
     let silenced = Arc::clone(&silence);
     tokio::spawn(async move {
         while let Ok((mut inner, _)) = listener.accept().await {

@@ -1,0 +1,143 @@
+//! The place where the keys meet, in the hands of the parent: made for one run, and cleared after it.
+
+use ring::rand::{SystemRandom, generate};
+use tempfile::TempDir;
+use tower_jwt_session::Timestamp;
+
+use crate::{
+    BoxError,
+    args::Keys,
+    keys::{KeyOptions, KeySource, Place, RootOptions, Secret},
+    server::{Server, ServerKind},
+    store::Store,
+};
+
+/// A place for the keys of one run.
+pub(crate) struct Meeting {
+    store: Store,
+    sharing: Keys,
+    options: KeyOptions,
+    held: Held,
+}
+
+/// What goes with the run.
+enum Held {
+    Nothing,
+    Directory(TempDir),
+    Server(Server),
+}
+
+impl Meeting {
+    /// Makes the place, and starts its server if it is to be one of this run's own.
+    ///
+    /// # Errors
+    /// If that fails, or somebody's server cannot be used.
+    pub(crate) async fn prepare(store: Store, sharing: Keys) -> Result<Self, BoxError> {
+        let sealed = |place| Ok(KeySource::Stored { place, sealing_key: random()? });
+        let (source, held): (Result<_, BoxError>, _) = match &store {
+            Store::File => {
+                let directory = tempfile::Builder::new().prefix("cluster-keys-").tempdir()?;
+                (sealed(Place::Directory(directory.path().into())), Held::Directory(directory))
+            }
+            Store::Derived => {
+                let root = RootOptions { secret: random()?, follows: None };
+                (Ok(KeySource::Derived(vec![root])), Held::Nothing)
+            }
+            Store::Own(kind) => {
+                let server = Server::start(*kind, &hexadecimal(&random()?)).await?;
+                (sealed(at(*kind, server.url())), Held::Server(server))
+            }
+            Store::Foreign(url) => (sealed(at(url.kind, url.secret.clone())), Held::Nothing),
+        };
+        let ring = format!("cluster-{}", hexadecimal(&random()?[..8]));
+        let meeting = Self { options: KeyOptions { ring, source: source? }, store, sharing, held };
+        if let Store::Foreign(url) = &meeting.store {
+            // There is nothing to clear yet; it shows whether the server can be used.
+            let usable = meeting.options.clear().await;
+            usable.map_err(|error| format!("cannot use {url}: {error}"))?;
+        }
+        Ok(meeting)
+    }
+
+    /// Where it is.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What a replica is told.
+    pub(crate) fn options(&self, replica: &str) -> KeyOptions {
+        let mut options = self.options.clone();
+        if self.sharing == Keys::Private {
+            options.ring = format!("{}-{replica}", options.ring);
+        }
+        options
+    }
+
+    /// The server of this run's own, if it has one.
+    pub(crate) fn server(&mut self) -> Option<&mut Server> {
+        match &mut self.held {
+            Held::Server(server) => Some(server),
+            Held::Nothing | Held::Directory(_) => None,
+        }
+    }
+
+    /// Adds a root secret, of which replicas hear when they start, to follow the last one then.
+    ///
+    /// # Errors
+    /// If the keys are not derived, or there is no randomness.
+    pub(crate) fn add_root(&mut self, signs_from: Timestamp) -> Result<(), BoxError> {
+        let secret = random()?;
+        let roots = self.roots()?;
+        let last = roots.last().and_then(|root| root.follows);
+        let generation = last.map_or(1, |(generation, _)| generation + 1);
+        roots.push(RootOptions { secret, follows: Some((generation, signs_from)) });
+        Ok(())
+    }
+
+    /// Drops the oldest root secret; replicas that start from now on know nothing of it.
+    ///
+    /// # Errors
+    /// If the keys are not derived.
+    pub(crate) fn drop_root(&mut self) -> Result<(), BoxError> {
+        self.roots()?.remove(0);
+        Ok(())
+    }
+
+    fn roots(&mut self) -> Result<&mut Vec<RootOptions>, BoxError> {
+        match &mut self.options.source {
+            KeySource::Derived(roots) => Ok(roots),
+            KeySource::Stored { .. } => Err("these keys are not derived".into()),
+        }
+    }
+
+    /// Leaves nothing behind.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub(crate) async fn clear(self) -> Result<(), BoxError> {
+        match self.held {
+            Held::Nothing => self.options.clear().await,
+            Held::Directory(directory) => Ok(directory.close()?),
+            Held::Server(server) => {
+                drop(server);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn at(kind: ServerKind, url: String) -> Place {
+    match kind {
+        ServerKind::Redis => Place::Redis(url),
+        ServerKind::Postgres => Place::Postgres(url),
+    }
+}
+
+fn random() -> Result<Secret, BoxError> {
+    let random = generate(&SystemRandom::new()).map_err(|_| "the system has no randomness")?;
+    Ok(random.expose())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
