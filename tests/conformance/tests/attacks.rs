@@ -1,4 +1,5 @@
-//! Every class of attack on tokens, against every algorithm, asked for its verdict in every way.
+//! Every class of attack on tokens, against every algorithm, asked for its verdict in every way, by
+//! both ways in which a header is read.
 //!
 //! Unlike the codec's own tests these don't look for the reason of a refusal, only that there is
 //! one, everywhere and in the one form that tells nothing. Each class holds some tokens that are
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use conformance::{Verdict, WAYS, count, report};
 use libtest_mimic::{Failed, Trial};
 
-use target::{ALGORITHMS, Attack, Target};
+use target::{ALGORITHMS, Attack, Order, Target};
 
 /// A class of attacks: its name, how many it has at least, and its attacks on a target.
 type Class = (&'static str, usize, fn(&Target) -> Vec<Attack>);
@@ -45,6 +46,9 @@ const CLASSES: [Class; 16] = [
     ("signature", 19, signature::signature),
 ];
 
+/// The first classes, whose attacks are all by the header.
+const HEADER_CLASSES: usize = 6;
+
 fn run(target: &Target, (_, least, attacks): Class) -> Result<(), Failed> {
     let attacks = attacks(target);
     let refused = attacks.iter().filter(|attack| attack.expected == Verdict::Refused).count();
@@ -63,10 +67,16 @@ fn run(target: &Target, (_, least, attacks): Class) -> Result<(), Failed> {
 
 fn main() -> ExitCode {
     let trials = ALGORITHMS.into_iter().flat_map(|algorithm| {
-        let target = Arc::new(Target::new(algorithm));
-        CLASSES.map(|class| {
-            let target = Arc::clone(&target);
-            Trial::test(format!("{algorithm:?}::{}", class.0), move || run(&target, class))
+        [Order::Other, Order::Written].into_iter().flat_map(move |order| {
+            let target = Arc::new(Target::new(algorithm, order));
+            // Where the header is the attack, it is never one that is known as a whole.
+            let skipped = if order == Order::Written { HEADER_CLASSES } else { 0 };
+            let classes = CLASSES.into_iter().skip(skipped);
+            classes.map(move |class| {
+                let target = Arc::clone(&target);
+                let name = format!("{algorithm:?}::{}, header {order:?}", class.0);
+                Trial::test(name, move || run(&target, class))
+            })
         })
     });
     report(trials.collect(), "answers to attacks")

@@ -1,9 +1,10 @@
 //! What is attacked: a service with a ring of one algorithm's key, and beside it two others.
 
 use conformance::{Service, Verdict};
+use libtest_mimic::Failed;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
-use tower_jwt_session::{Algorithm, Key, KeyRing, Sessions};
+use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, Sessions};
 
 pub(crate) const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::HS256,
@@ -30,7 +31,17 @@ pub(crate) struct Attack {
     pub(crate) expected: Verdict,
 }
 
+/// In which order a good header's members stand, which is two ways through the code.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Order {
+    /// As it is written here, so that it is known as a whole.
+    Written,
+    /// Otherwise, so that it has to be read.
+    Other,
+}
+
 pub(crate) struct Target {
+    order: Order,
     pub(crate) key: Key,
     pub(crate) service: Service,
     /// Another key of the ring, of another algorithm.
@@ -38,7 +49,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn new(algorithm: Algorithm) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, order: Order) -> Self {
         let key = fixed_key(algorithm);
         // One that is shared beside those that are public, and the other way round.
         let is_shared = key.to_jwk().is_none();
@@ -46,18 +57,38 @@ impl Target {
             if is_shared { fixed_key(Algorithm::EdDSA) } else { fixed_key(Algorithm::HS512) };
         let third = fixed_key(Algorithm::ES256).with_key_id("third");
         let keys = [key.clone(), other.clone(), third];
-        let builder = || {
+        let builder = || -> Result<_, Failed> {
             let ring = KeyRing::fixed_with_clock(keys.clone(), ManualClock::default())?;
             Ok(Sessions::builder(ring, "https://issuer.test", "app"))
         };
         let service = Service::new(builder, "__Host-session").expect("good settings");
-        Self { key, service, other }
+        let target = Self { order, key, service, other };
+        let issued = builder().and_then(|sessions| Ok(sessions.build()?));
+        let issued = issued.expect("good settings").issue(&IssueSession::new("alice", ()));
+        let issued = issued.expect("a token");
+        let head = |token: &str| token.split('.').next().map(str::to_owned);
+        assert_eq!(head(issued.as_str()) == head(&target.good()), order == Order::Written);
+        target
     }
 
     /// The header that the key's tokens have.
     pub(crate) fn header(&self) -> Value {
         let alg = format!("{:?}", self.key.algorithm());
         json!({ "alg": alg, "typ": "session+jwt", "kid": self.key.key_id() })
+    }
+
+    /// The same as text.
+    fn header_text(&self) -> String {
+        let header = self.header();
+        match self.order {
+            Order::Written => {
+                format!(
+                    r#"{{"alg":{},"typ":{},"kid":{}}}"#,
+                    header["alg"], header["typ"], header["kid"]
+                )
+            }
+            Order::Other => header.to_string(),
+        }
     }
 
     /// A payload that passes.
@@ -80,7 +111,7 @@ impl Target {
 
     /// A good token, but for this payload.
     pub(crate) fn claiming(&self, payload: impl AsRef<[u8]>) -> String {
-        self.signed(self.header().to_string(), payload)
+        self.signed(self.header_text(), payload)
     }
 
     /// A good token, but for a member of its header, as JSON text.
@@ -95,7 +126,7 @@ impl Target {
 
     /// A good token.
     pub(crate) fn good(&self) -> String {
-        self.headed(self.header().to_string())
+        self.headed(self.header_text())
     }
 }
 
