@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use super::log::Log;
-use super::scribe::Scribe;
+use super::scribe::{Scribe, WHOLE_EVERY};
 use super::{Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, follow, write};
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
@@ -132,7 +132,8 @@ impl RevocationsBuilder {
             clock: self.clock,
             claimed: AtomicU64::new(0),
         };
-        let (mut log, now) = (Log::default(), scribe.clock.now());
+        let keep = self.interval.saturating_mul(WHOLE_EVERY);
+        let (mut log, now) = (Log::new(keep), scribe.clock.now());
         let read = scribe.read(&mut log).await;
         read.map_err(|source| BuildError::Store { ring: ring.to_string(), source })?;
 

@@ -15,6 +15,9 @@ type Value = Zeroizing<Vec<u8>>;
 /// One replica's copy of the log.
 #[derive(Debug, Default)]
 pub(super) struct Log {
+    /// How long a reader can go on from the last entry that it knows. Entries stay as much longer
+    /// than their marks, so that nobody can miss that one was there.
+    keep: Duration,
     /// What is in force.
     pub(super) marks: Marks,
     /// All marks up to this version are in.
@@ -33,8 +36,11 @@ pub(super) struct Log {
     removals: BTreeSet<(Timestamp, u64)>,
     /// The entries that this replica wrote, and so is the first to remove.
     own: BTreeSet<u64>,
-    /// When the log was last read as a whole; never, if it has to be.
+    /// When the log was last read as a whole; `None` after a failure, when anything can have
+    /// happened.
     whole_at: Option<Timestamp>,
+    /// Whether something is being put back: then it is read as a whole once more.
+    repairing: bool,
     prune_at: Option<Timestamp>,
 }
 
@@ -71,14 +77,24 @@ pub(super) enum Lost {
 }
 
 impl Log {
+    pub(super) fn new(keep: Duration) -> Self {
+        Self { keep, ..Self::default() }
+    }
+
     /// The place of the next entry.
     pub(super) fn next(&self) -> u64 {
         self.last.as_ref().map_or(0, |last| last.position + 1)
     }
 
-    /// Whether the log has to be read as a whole: at first, after a failure, and now and then.
-    pub(super) fn is_due_whole(&self, now: Timestamp, every: Duration) -> bool {
-        self.last.is_none() || self.whole_at.is_none_or(|at| now - at >= every || at > now)
+    /// Whether the log has to be read as a whole before it goes on: at first, after a failure, and
+    /// now and then.
+    pub(super) fn is_lost(&self, now: Timestamp) -> bool {
+        self.whole_at.is_none_or(|at| now - at >= self.keep || at > now)
+    }
+
+    /// The same, for a reader.
+    pub(super) fn is_due_whole(&self, now: Timestamp) -> bool {
+        self.last.is_none() || self.repairing || self.is_lost(now)
     }
 
     /// After a failure anything can have happened.
@@ -112,7 +128,7 @@ impl Log {
         }
         let grace = if self.own.contains(&position) { Duration::ZERO } else { GRACE };
         if until < Timestamp::MAX {
-            self.removals.insert((until + grace, position));
+            self.removals.insert((until + self.keep + grace, position));
         }
     }
 
@@ -178,6 +194,7 @@ impl Log {
             }
         }
         self.whole_at = Some(now);
+        self.repairing = false;
     }
 
     /// Something beside the log.
@@ -203,7 +220,7 @@ impl Log {
             self.loss = Loss::default();
             return None;
         }
-        self.distrust();
+        self.repairing = true;
         if let Some(newer) = self.loss.newer.pop() {
             return Some(Lost::Newer(newer.value));
         }

@@ -45,7 +45,7 @@ impl Scribe {
 
     async fn read_new(&self, log: &mut Log) -> Result<(), StoreError> {
         let now = self.clock.now();
-        if log.is_due_whole(now, self.polling.interval * WHOLE_EVERY) {
+        if log.is_due_whole(now) {
             return self.read_whole(log).await;
         }
         loop {
@@ -130,6 +130,10 @@ impl Scribe {
     async fn append(&self, log: &mut Log, content: &Lost) -> Result<(), StoreError> {
         loop {
             let now = self.clock.now();
+            // Where it was may be so long ago that the next place is free again.
+            if log.is_lost(now) {
+                self.read_whole(log).await?;
+            }
             let (position, last) = (log.next(), log.last.clone());
             let entry = self.entry(log, content, position, now);
             match self.store.insert(&self.ring, &entry).await? {
@@ -187,4 +191,4 @@ fn is_last(entry: Option<Entry>, last: &Last) -> bool {
 /// How many entries are read at once.
 const AHEAD: usize = 64;
 /// After so many intervals the log is read as a whole, whatever it seems.
-const WHOLE_EVERY: u32 = 40;
+pub(super) const WHOLE_EVERY: u32 = 40;

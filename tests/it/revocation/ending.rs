@@ -200,6 +200,10 @@ async fn a_mark_is_dropped_when_no_token_can_be_about_that_it_hits() {
     for replica in [&one, &two] {
         assert_eq!(replica.counts(), [0, 0, 0]);
     }
+    // Nobody who has read it a while ago shall miss that it was there.
+    assert_eq!(store.entries_of(PLACE).await.len(), 3);
+    pass(&[&one, &two], KEPT);
+    one.refresh().await;
     // The last one stays, for the log to go on from.
     assert_eq!(store.entries_of(PLACE).await.len(), 1);
     let version = one.version();
@@ -218,7 +222,7 @@ async fn what_a_replica_left_behind_is_removed_by_another() {
     }
     drop(one);
     let two = Replica::open(store.sibling()).await;
-    pass(&[&two], ABSOLUTE + SKEW * 5);
+    pass(&[&two], ABSOLUTE + SKEW * 5 + KEPT);
     two.refresh().await;
     assert_eq!(two.counts(), [0, 0, 0]);
     assert_eq!(store.entries_of(PLACE).await.len(), 2, "its writer may still do it");

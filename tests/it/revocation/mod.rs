@@ -2,6 +2,11 @@
 //! moved by hand.
 
 mod ending;
+mod following;
+mod loss;
+mod races;
+mod routes;
+mod settings;
 
 use std::time::Duration;
 
@@ -22,6 +27,9 @@ pub(crate) const PLACE: &str = "app.ended";
 const SKEW: Duration = Duration::from_secs(60);
 /// How long a session lives at most: the default.
 const ABSOLUTE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// How much longer an entry stays: 40 intervals.
+const KEPT: Duration = Duration::from_secs(40 * 60);
 
 /// Revocations that are read when a test says so: the background waits for longer than any runs.
 pub(crate) fn builder(store: impl Store, clock: &ManualClock) -> RevocationsBuilder {

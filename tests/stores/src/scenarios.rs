@@ -19,7 +19,7 @@ use crate::rings::{self, Counted};
 use crate::{Backend, Test, block_on};
 
 /// Far sooner than any poll of these tests, also on a machine that is busy.
-const PROMPT: Duration = Duration::from_secs(5);
+pub(crate) const PROMPT: Duration = Duration::from_secs(5);
 
 pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
     macro_rules! contract {

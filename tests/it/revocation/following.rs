@@ -1,0 +1,132 @@
+//! What a replica does by itself: it reads when a token's issuer knew more, and ends with its last
+//! handle.
+
+use crate::replicas::stores::{Operation, TestStore};
+use crate::web::{claims_of, header, signed};
+
+use super::*;
+
+/// Two replicas that don't hear of each other, and a token of the one that knows more.
+async fn ahead() -> (Replica, Replica, TestStore, String, String) {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone()).await;
+    let reading = store.sibling();
+    let two = Replica::open(reading.clone()).await;
+    let ended = one.login("alice");
+    one.end(&ended).await;
+    let gossip = one.login("bob");
+    reading.forget_calls();
+    (one, two, reading, ended, gossip)
+}
+
+fn reads(store: &TestStore) -> usize {
+    store.calls(Operation::Load).len() + store.calls(Operation::Read).len()
+}
+
+/// Lets the background do all that it has to.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_whose_issuer_knew_more_makes_a_replica_read_at_once() {
+    let (_one, two, reading, ended, gossip) = ahead().await;
+    assert_eq!(two.judge(&ended), Ok(()));
+    settle().await;
+    assert_eq!(reads(&reading), 0, "nobody told it");
+    assert_eq!(two.judge(&gossip), Ok(()), "it is not held up");
+    settle().await;
+    assert_eq!(two.judge(&ended), Err(RejectionKind::Revoked));
+    assert_eq!(reads(&reading), 1);
+    // Now it knows as much.
+    assert_eq!(two.judge(&gossip), Ok(()));
+    pass(&[&two], seconds(10));
+    assert_eq!(two.judge(&gossip), Ok(()));
+    settle().await;
+    assert_eq!(reads(&reading), 1);
+}
+
+#[tokio::test]
+async fn of_many_such_tokens_one_causes_a_read_and_no_other_in_the_cooldown() {
+    let (_one, two, reading, _, gossip) = ahead().await;
+    reading.fail(&[Operation::Load, Operation::Read]);
+    for round in 1..4 {
+        for _ in 0..1000 {
+            assert_eq!(two.judge(&gossip), Ok(()));
+        }
+        settle().await;
+        assert_eq!(reads(&reading), round);
+        pass(&[&two], seconds(1) - Duration::from_millis(1));
+        assert_eq!(two.judge(&gossip), Ok(()));
+        settle().await;
+        assert_eq!(reads(&reading), round, "the cooldown is not over");
+        pass(&[&two], Duration::from_millis(1));
+    }
+}
+
+#[tokio::test]
+async fn who_claims_a_version_has_to_be_signed() {
+    let (_one, two, reading, _, gossip) = ahead().await;
+    let mut claims = claims_of(&gossip);
+    claims["rv"] = serde_json::json!(u64::MAX >> 1);
+    let forged = signed(&header(), &claims);
+    let (signed, _) = forged.rsplit_once('.').unwrap();
+    let (_, signature) = gossip.rsplit_once('.').unwrap();
+    let judged = two.judge(&format!("{signed}.{signature}"));
+    assert_eq!(judged, Err(RejectionKind::BadSignature));
+    settle().await;
+    assert_eq!(reads(&reading), 0);
+}
+
+#[tokio::test]
+async fn versions_go_on_above_what_tokens_claim() {
+    let one = Replica::open(TestStore::new()).await;
+    let mut claims = claims_of(&one.login("alice"));
+    // The store and all replicas have forgotten what this issuer knew, whose clock was ahead.
+    let known = one.clock.now() + SKEW;
+    claims["rv"] = serde_json::json!(known.as_unix_millis());
+    let token = signed(&header(), &claims);
+    assert_eq!(one.judge(&token), Ok(()));
+    one.sessions.end_subject("alice").await.unwrap();
+    assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
+}
+
+#[tokio::test]
+async fn a_read_takes_up_what_is_new_and_no_more() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone()).await;
+    let reading = store.sibling();
+    let two = Replica::open(reading.clone()).await;
+    one.end(&one.login("alice")).await;
+    two.refresh().await;
+    reading.forget_calls();
+    for number in 0..200 {
+        one.sessions.end_session(&format!("s-{number}")).await.unwrap();
+    }
+    two.refresh().await;
+    assert_eq!(two.counts(), [201, 0, 0]);
+    assert_eq!(reading.calls(Operation::Load), [""; 0]);
+    // 64 at a time, each from the last one that is known.
+    let positions = [0, 64, 128, 192].map(|position| format!("marks-{position:020}"));
+    assert_eq!(reading.calls(Operation::Read), positions);
+    // Now and then it is all read, whatever it seems.
+    pass(&[&two], KEPT);
+    two.refresh().await;
+    assert_eq!(reading.calls(Operation::Load).len(), 1);
+}
+
+#[tokio::test]
+async fn the_background_ends_with_the_last_clone() {
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let one = Replica::open(TestStore::new()).await;
+    let clone = one.revocations.clone();
+    assert_eq!(tasks(), 2);
+    drop(one);
+    settle().await;
+    assert_eq!(tasks(), 2, "a clone is left");
+    drop(clone);
+    settle().await;
+    assert_eq!(tasks(), 0);
+}

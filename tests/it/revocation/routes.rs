@@ -1,0 +1,219 @@
+//! Over http: what clients are told, and which routes go on while the store is down.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use tower_jwt_session::{EndError, EndSession, RevocationsNotReady};
+
+use super::*;
+use crate::replicas::stores::TestStore;
+use crate::web::{Answer, CLEARED, Credentials as _, UNAUTHORIZED, get as request, send};
+
+const FRESH: Duration = Duration::from_secs(120);
+/// How long the last known go on.
+const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A service whose payments want to know what has ended.
+async fn app(store: &TestStore) -> (Router, Replica) {
+    let one = Replica::open(store.clone()).await;
+    let sessions = one.sessions.clone();
+    let fresh = sessions.validate_layer().freshness(FRESH).unwrap();
+    let optionally_fresh = sessions.validate_layer().optional().freshness(FRESH).unwrap();
+    let me = async |session: Session<()>| session.subject().to_owned();
+    let maybe = async |session: Option<Session<()>>| match session {
+        Some(session) => session.subject().to_owned(),
+        None => "nobody".to_owned(),
+    };
+    let app = Router::new()
+        .route("/pay", get(me).route_layer(fresh))
+        .route("/offer", get(maybe).route_layer(optionally_fresh))
+        .route("/me", get(me))
+        .route("/maybe", get(maybe))
+        .route("/logout", post(logout))
+        .route("/logout-everywhere", post(logout_everywhere))
+        .route("/end-and-go-on", get(end_and_go_on))
+        .layer(sessions.layer())
+        .with_state(sessions);
+    (app, one)
+}
+
+async fn logout(
+    State(sessions): State<Sessions<()>>,
+    session: Session<()>,
+) -> Result<EndSession, EndError> {
+    sessions.end(&session).await
+}
+
+async fn logout_everywhere(
+    State(sessions): State<Sessions<()>>,
+    session: Session<()>,
+) -> Result<EndSession, EndError> {
+    sessions.end_everywhere(&session).await
+}
+
+/// As if somebody logged out meanwhile.
+async fn end_and_go_on(State(sessions): State<Sessions<()>>, session: Session<()>) {
+    sessions.end_session(session.session_id()).await.unwrap();
+}
+
+fn logout_request(path: &str, token: &str) -> axum::http::request::Builder {
+    crate::web::post(path).header("sec-fetch-site", "same-origin").cookie(token)
+}
+
+/// 503, to be tried again, and the cookie stays.
+#[track_caller]
+fn assert_unavailable(answer: &Answer, retry_after: &str) {
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert_eq!(answer.all("retry-after"), [retry_after]);
+    assert_eq!(answer.all("content-type"), ["application/problem+json"]);
+    assert_eq!(answer.all("cache-control"), ["no-store"]);
+    assert_eq!(answer.all("set-cookie"), [""; 0]);
+    assert_eq!(answer.all("www-authenticate"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_replayed_after_a_logout_is_refused_like_any_other() {
+    let store = TestStore::new();
+    let (app, one) = app(&store).await;
+    for path in ["/logout", "/logout-everywhere"] {
+        // Another second, so that the login after the first round is not one that is ended.
+        pass(&[&one], seconds(1));
+        let token = one.login("alice");
+        assert_eq!(send(&app, request("/me").cookie(&token)).await.body, "alice");
+        let answer = send(&app, logout_request(path, &token)).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        assert_eq!(answer.all("set-cookie"), [CLEARED]);
+
+        let answer = send(&app, request("/me").cookie(&token)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.body, UNAUTHORIZED);
+        assert_eq!(answer.all("set-cookie"), [CLEARED]);
+        assert_eq!(answer.kind(), Some(RejectionKind::Revoked));
+        assert_eq!(send(&app, request("/maybe").cookie(&token)).await.body, "nobody");
+        let answer = send(&app, request("/maybe").bearer(&token)).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.all("www-authenticate"), [r#"Bearer error="invalid_token""#]);
+    }
+}
+
+#[tokio::test]
+async fn a_logout_that_could_not_be_recorded_says_so() {
+    let store = TestStore::new();
+    let (app, one) = app(&store).await;
+    let token = one.login("alice");
+    store.down();
+    for path in ["/logout", "/logout-everywhere"] {
+        let answer = send(&app, logout_request(path, &token)).await;
+        assert_unavailable(&answer, "5");
+        assert_eq!(
+            answer.body,
+            concat!(
+                r#"{"type":"about:blank","title":"Service Unavailable","status":503,"#,
+                r#""detail":"The session was not ended everywhere: that could not be recorded. "#,
+                r#"Try again."}"#,
+            )
+        );
+    }
+    assert_eq!(send(&app, request("/me").cookie(&token)).await.body, "alice");
+    store.up();
+    let answer = send(&app, logout_request("/logout", &token)).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_its_request_is_answered_is_not_renewed() {
+    let store = TestStore::new();
+    let (app, one) = app(&store).await;
+    let [alice, bob] = [one.login("alice"), one.login("bob")];
+    pass(&[&one], seconds(40 * 60));
+    let answer = send(&app, request("/me").cookie(&bob)).await;
+    assert_eq!(answer.all("set-cookie").len(), 1, "past half of its life");
+    let answer = send(&app, request("/end-and-go-on").cookie(&alice)).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(answer.all("set-cookie"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_route_that_asks_for_it_fails_closed_while_others_go_on() {
+    let store = TestStore::new();
+    let (app, one) = app(&store).await;
+    let token = one.login("alice");
+    pass(&[&one], FRESH);
+    assert_eq!(send(&app, request("/pay").cookie(&token)).await.body, "alice");
+    store.down();
+    pass(&[&one], Duration::from_millis(1));
+    one.revocations.refresh().await.unwrap_err();
+    for path in ["/pay", "/offer"] {
+        for credential in [request(path).cookie(&token), request(path).bearer(&token)] {
+            let answer = send(&app, credential).await;
+            assert_unavailable(&answer, "60");
+            assert!(matches!(answer.kind(), Some(RejectionKind::StaleRevocations { .. })));
+        }
+    }
+    // Who has no session has none that could have ended.
+    assert_eq!(send(&app, request("/offer")).await.body, "nobody");
+    assert_eq!(send(&app, request("/pay")).await.status, StatusCode::UNAUTHORIZED);
+    for path in ["/me", "/maybe"] {
+        assert_eq!(send(&app, request(path).cookie(&token)).await.body, "alice");
+    }
+    store.up();
+    one.refresh().await;
+    assert_eq!(send(&app, request("/pay").cookie(&token)).await.body, "alice");
+    assert_eq!(send(&app, request("/offer").cookie(&token)).await.body, "alice");
+}
+
+#[tokio::test]
+async fn a_route_that_asks_for_it_fails_closed_where_there_is_what_only_others_understand() {
+    let store = TestStore::new();
+    let (app, one) = app(&store).await;
+    let token = one.login("alice");
+    store.put_of(PLACE, "marks-00000000000000000000", br#"{"version":2}"#).await;
+    one.refresh().await;
+    assert_unavailable(&send(&app, request("/pay").cookie(&token)).await, "60");
+    assert_eq!(send(&app, request("/me").cookie(&token)).await.body, "alice");
+}
+
+#[tokio::test]
+async fn the_last_known_go_on_to_their_limit_and_no_further() {
+    let store = TestStore::new();
+    let (app, one) = app(&store).await;
+    let ended = one.login("bob");
+    one.end(&ended).await;
+    store.down();
+    pass(&[&one], LIMIT);
+    one.revocations.refresh().await.unwrap_err();
+    one.revocations.ready().unwrap();
+    let token = one.login("alice");
+    assert_eq!(send(&app, request("/me").cookie(&token)).await.body, "alice");
+
+    pass(&[&one], Duration::from_millis(1));
+    let unready = one.revocations.ready().unwrap_err();
+    assert_eq!(unready, RevocationsNotReady::Stale { refreshed_at: START, limit: LIMIT });
+    for path in ["/me", "/maybe", "/pay"] {
+        for credential in [request(path).cookie(&token), request(path).bearer(&token)] {
+            assert_unavailable(&send(&app, credential).await, "60");
+        }
+    }
+    assert_eq!(send(&app, request("/maybe")).await.body, "nobody");
+    store.up();
+    one.refresh().await;
+    one.revocations.ready().unwrap();
+    assert_eq!(send(&app, request("/me").cookie(&token)).await.body, "alice");
+}
+
+#[tokio::test]
+async fn a_freshness_that_a_healthy_replica_can_not_keep_is_an_error() {
+    let one = Arc::new(Replica::open(TestStore::new()).await);
+    let bound = one.revocations.refresh_bound();
+    let layer = || one.sessions.validate_layer();
+    layer().freshness(bound).unwrap();
+    let error = layer().freshness(bound - Duration::from_millis(1)).unwrap_err().to_string();
+    assert!(error.contains("freshness is 70.999s: make it at least"), "{error}");
+    let without = Sessions::<()>::builder(fixed_ring(one.clock.clone()), "https://a.example", "a");
+    let without = without.build().unwrap();
+    let error = without.validate_layer().freshness(FRESH).unwrap_err().to_string();
+    assert!(error.contains("give the sessions' builder revocations"), "{error}");
+}

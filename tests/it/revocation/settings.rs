@@ -1,0 +1,74 @@
+//! What is wrong with settings, and how to mend it.
+
+use tower_jwt_session::BuildError;
+use tower_jwt_session::store::MemoryStore;
+
+use super::*;
+use crate::replicas::stores::TestStore;
+
+async fn error(builder: RevocationsBuilder) -> String {
+    builder.open().await.unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_setting_that_can_not_be_used_is_an_error_that_says_how_to_mend_it() {
+    let clock = ManualClock::new(START);
+    let usual = || builder(MemoryStore::new(), &clock);
+    let cases = [
+        (Revocations::builder("app"), "store is missing: say where"),
+        (usual().refresh_interval(Duration::ZERO), "refresh_interval is 0ns: set it to at least"),
+        (usual().refresh_timeout(Duration::MAX), "refresh_timeout is "),
+        (usual().insert_timeout(Duration::ZERO), "insert_timeout is 0ns"),
+        (usual().stale_limit(seconds(70)), "stale_limit is 70s: make it at least 71s, within"),
+    ];
+    for (builder, expected) in cases {
+        let error = error(builder).await;
+        assert!(error.starts_with(expected), "{error}");
+    }
+    for name in ["", ".app", "a/b", &"n".repeat(59)] {
+        let error = error(Revocations::builder(name).store(MemoryStore::new())).await;
+        assert!(error.contains("use 1 to 58 of"), "{error}");
+    }
+    let longest = Revocations::builder("n".repeat(58)).store(MemoryStore::new());
+    longest.open().await.unwrap();
+    usual().stale_limit(seconds(71)).open().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_store_that_can_not_be_read_is_an_error_at_the_start() {
+    let store = TestStore::new();
+    store.down();
+    let opened = builder(store, &ManualClock::new(START)).open().await;
+    let Err(BuildError::Store { ring, source }) = opened else { panic!("{opened:?}") };
+    assert_eq!(ring, PLACE);
+    assert!(source.to_string().contains("refuses to Load"), "{source}");
+}
+
+#[tokio::test]
+async fn the_bound_is_the_interval_its_jitter_and_a_read() {
+    let revocations = Revocations::builder("app").store(MemoryStore::new()).open().await.unwrap();
+    assert_eq!(revocations.refresh_bound(), Duration::from_millis(21_500));
+    // One that writes with all its might may be slower than a short interval.
+    let hasty = Revocations::builder("app").store(MemoryStore::new());
+    let hasty = hasty.refresh_interval(seconds(1)).open().await.unwrap();
+    assert_eq!(hasty.refresh_bound(), seconds(5 + 10 + 5));
+}
+
+#[tokio::test]
+async fn the_status_names_nobody() {
+    let one = Replica::open(TestStore::new()).await;
+    one.end(&one.login("alice")).await;
+    one.sessions.end_subject("bob").await.unwrap();
+    let status = serde_json::to_value(one.revocations.status()).unwrap();
+    let version = u64::try_from(START.as_unix_millis()).unwrap() + 1;
+    assert_eq!(
+        status,
+        serde_json::json!({
+            "name": "app", "version": version, "sessions": 1, "subjects": 1, "times": 0,
+            "refreshed_at": "2027-01-15T08:00:00Z", "failure": null, "skipped": [],
+            "newer_format": null,
+        })
+    );
+    let debug = format!("{:?} {:?}", one.revocations, one.sessions);
+    assert!(debug.contains("Revocations") && !debug.contains("bob"), "{debug}");
+}

@@ -1,0 +1,138 @@
+//! Sessions that are ended on the stores.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+use tower_jwt_session::store::Store;
+use tower_jwt_session::testing::fixed_ring;
+use tower_jwt_session::{
+    EndError, IssueSession, RejectionKind, Revocations, Sessions, SystemClock,
+};
+
+use crate::scenarios::{PROMPT, assert_hidden, eventually};
+use crate::{Backend, Test, block_on};
+
+pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
+    vec![
+        ("a_logout_is_pushed", |server| block_on(a_logout_is_pushed(&*server))),
+        ("many_who_end_sessions_at_once_lose_none", |server| {
+            block_on(many_who_end_sessions_at_once_lose_none(&*server));
+        }),
+        ("nothing_that_was_recorded_is_lost_with_the_server", |server| {
+            block_on(nothing_that_was_recorded_is_lost_with_the_server(&*server));
+        }),
+    ]
+}
+
+/// One replica, which hardly polls.
+async fn replica(store: impl Store) -> Sessions<()> {
+    let revocations = Revocations::builder("app").store(store);
+    let revocations = revocations.refresh_interval(Duration::from_secs(3600)).open().await;
+    let sessions = Sessions::builder(fixed_ring(SystemClock), "https://app.example", "app");
+    let sessions = sessions.revocations(revocations.expect("opens"));
+    sessions.build().expect("good settings")
+}
+
+fn login(sessions: &Sessions<()>) -> String {
+    sessions.issue(&IssueSession::new("alice", ())).expect("a key signs").as_str().to_owned()
+}
+
+fn is_refused(sessions: &Sessions<()>, token: &str) -> bool {
+    match sessions.validate(token).map_err(|rejection| rejection.kind()) {
+        Ok(_) => false,
+        Err(RejectionKind::Revoked) => true,
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+async fn end(sessions: &Sessions<()>, token: &str) -> Result<(), EndError> {
+    let session = sessions.validate(token).expect("a good token");
+    sessions.end(&session).await.map(drop)
+}
+
+fn held(sessions: &Sessions<()>) -> usize {
+    sessions.revocations().expect("are there").status().sessions
+}
+
+async fn a_logout_is_pushed<B: Backend>(server: &B) {
+    let database = server.database().await;
+    let one = replica(server.open(&database).await).await;
+    let two = replica(server.open(&database).await).await;
+    eventually("both listen", async || server.listeners(&database).await == 2).await;
+    // Until both have read because they now listen.
+    sleep(Duration::from_millis(500)).await;
+    for _ in 0..20 {
+        let token = login(&two);
+        end(&one, &token).await.expect("is recorded");
+        assert!(is_refused(&one, &token));
+        let began = Instant::now();
+        eventually("the other refuses it", async || is_refused(&two, &token)).await;
+        assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
+    }
+}
+
+async fn many_who_end_sessions_at_once_lose_none<B: Backend>(server: &B) {
+    const EACH: usize = 50;
+    let database = server.database().await;
+    let mut replicas = Vec::new();
+    for _ in 0..4 {
+        replicas.push(Arc::new(replica(server.open(&database).await).await));
+    }
+    let ending = replicas.iter().enumerate().map(|(number, sessions)| {
+        let sessions = sessions.clone();
+        tokio::spawn(async move {
+            for end in 0..EACH {
+                let ended = sessions.end_session(&format!("{number}-{end}")).await;
+                ended.expect("is recorded");
+            }
+        })
+    });
+    for ending in ending.collect::<Vec<_>>() {
+        ending.await.expect("ends");
+    }
+    for sessions in &replicas {
+        let revocations = sessions.revocations().expect("are there");
+        revocations.refresh().await.expect("reads");
+        assert_eq!(held(sessions), EACH * replicas.len());
+        let first = replicas[0].revocations().expect("are there");
+        assert_eq!(revocations.status().version, first.status().version);
+    }
+}
+
+async fn nothing_that_was_recorded_is_lost_with_the_server<B: Backend>(_: &B) {
+    let mut server = B::start().await;
+    let database = server.database().await;
+    let one = replica(server.open(&database).await).await;
+    let two = replica(server.open(&database).await).await;
+    let mut ended = Vec::new();
+    for _ in 0..2 {
+        for _ in 0..20 {
+            let token = login(&one);
+            end(&one, &token).await.expect("is recorded");
+            ended.push(token);
+        }
+        let late = login(&one);
+        server.kill();
+        let error = end(&one, &late).await.expect_err("could not be recorded");
+        let EndError::NotRecorded(cause) = &error else { panic!("{error:?}") };
+        assert_hidden::<B>(cause);
+        // The last known goes on.
+        assert!(!is_refused(&one, &late));
+        assert!(ended.iter().all(|token| is_refused(&one, token)));
+        server.restart().await;
+        eventually("it is recorded", async || {
+            is_refused(&one, &late) || end(&one, &late).await.is_ok()
+        })
+        .await;
+        ended.push(late);
+        // By those who were there, who hear of it again, and by one that comes.
+        eventually("the other has heard", async || {
+            ended.iter().all(|token| is_refused(&two, token))
+        })
+        .await;
+        let newcomer = replica(server.open(&database).await).await;
+        assert!(ended.iter().all(|token| is_refused(&newcomer, token)));
+        assert_eq!(held(&newcomer), ended.len());
+    }
+}
