@@ -107,7 +107,7 @@ class Jwcrypto:
             key = jwcrypto_jwk.JWK(kty="oct", k=text)
         elif algorithm in CURVES:
             key = jwcrypto_jwk.JWK.generate(kty="EC", crv=CURVES[algorithm])
-        elif algorithm == "EdDSA":
+        elif algorithm in ("EdDSA", "Ed25519"):
             key = jwcrypto_jwk.JWK.generate(kty="OKP", crv="Ed25519")
         else:
             key = jwcrypto_jwk.JWK.generate(kty="RSA", size=2048)
