@@ -164,6 +164,7 @@ mod follow;
 mod issue;
 mod keys;
 pub mod layer;
+mod lifeline;
 mod revocation;
 mod session;
 mod sessions;

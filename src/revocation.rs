@@ -214,6 +214,11 @@ impl Revocations {
         self.0.stale_limit
     }
 
+    /// Tells of every change of what requests look into.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.versions.subscribe()
+    }
+
     fn age(&self, now: Timestamp) -> Duration {
         now - self.read_at()
     }

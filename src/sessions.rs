@@ -21,7 +21,7 @@ use crate::issue::IssueSession;
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Policy, TokenCache, TokenClaims, Verified};
+use crate::token::{self, Policy, TokenCache, TokenClaims};
 use crate::transport::Transports;
 use foreign::ForeignTokens;
 
@@ -74,7 +74,6 @@ struct Inner<C> {
     absolute_lifetime: Duration,
     transports: Transports,
     cache: Option<TokenCache<C>>,
-    revocations: Option<Revocations>,
 }
 
 impl<C: SessionClaims> Sessions<C> {
@@ -126,7 +125,7 @@ impl<C: SessionClaims> Sessions<C> {
                 sid: &session_id,
                 auth_time: now,
                 scope: login.scope.as_deref(),
-                rv: self.0.revocations.as_ref().map_or(0, Revocations::version),
+                rv: self.revocations().map_or(0, Revocations::version),
                 claims: &login.claims,
             },
         )
@@ -167,7 +166,8 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(IssueError::LifetimeReached);
         }
         // The version is the one in which it was looked up, lest what was recorded between is missed.
-        let rv = self.check(session.verified(), now).map_err(IssueError::Ended)?;
+        let rv = self.0.policy.lifeline.check(session.verified(), now);
+        let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
         let [token_id] = token::random_ids(now)?;
         let token = self.sign(
             now,
@@ -254,18 +254,8 @@ impl<C: DeserializeOwned> Sessions<C> {
                 self.0.keys.note_unknown_key(now);
             }
         })?;
-        self.check(&verified, now)?;
+        verified.lifeline.check(&verified, now)?;
         Ok(Session::new(verified))
-    }
-
-    /// Refuses a session that was ended before its time; the version in which it was looked up.
-    fn check(&self, verified: &Verified<C>, now: Timestamp) -> Result<u64, Rejection> {
-        match &self.0.revocations {
-            Some(revocations) => {
-                Ok(revocations.check(&verified.candidate(), self.0.policy.leeway, now)?)
-            }
-            None => Ok(0),
-        }
     }
 }
 
@@ -277,7 +267,7 @@ impl<C> Sessions<C> {
 
     /// What has been ended, where the application has a store for it.
     pub fn revocations(&self) -> Option<&Revocations> {
-        self.0.revocations.as_ref()
+        self.0.policy.lifeline.revocations.as_ref()
     }
 
     pub(crate) fn transports(&self) -> &Transports {

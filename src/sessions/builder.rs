@@ -8,6 +8,7 @@ use super::foreign::ForeignTokens;
 use super::{Inner, SessionClaims, Sessions};
 use crate::error::BuildError;
 use crate::keys::KeyRing;
+use crate::lifeline::Lifeline;
 use crate::revocation::Revocations;
 use crate::token::{Policy, TokenCache};
 use crate::transport::{CookieTransport, Transports, WebSocketProtocol};
@@ -156,6 +157,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             token_type,
             without_token_id: self.foreign.without_token_id,
             without_issued_at: self.foreign.without_issued_at,
+            lifeline: Arc::new(Lifeline { keys: self.keys.clone(), revocations: self.revocations }),
         };
         Ok(Sessions(Arc::new(Inner {
             policy,
@@ -164,7 +166,6 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             absolute_lifetime: self.absolute_lifetime,
             transports: Transports { cookie, web_socket, ..self.transports },
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
-            revocations: self.revocations,
         })))
     }
 }

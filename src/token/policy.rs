@@ -1,12 +1,14 @@
 //! What the claims of a token must be, beside signed.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::claims::{Registered, SESSION_TOKEN_TYPE};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::KeyTimes;
+use crate::lifeline::Lifeline;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
@@ -23,6 +25,8 @@ pub(crate) struct Policy {
     pub(crate) without_token_id: bool,
     /// Whether a token may come without `iat`.
     pub(crate) without_issued_at: bool,
+    /// What a session goes on by, once its token was good.
+    pub(crate) lifeline: Arc<Lifeline>,
 }
 
 /// What a token's `typ` has to be (RFC 8725, section 3.11).

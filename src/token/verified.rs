@@ -1,10 +1,12 @@
 //! What a verified token says.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use smallstr::SmallString;
 
 use crate::clock::Timestamp;
+use crate::lifeline::Lifeline;
 use crate::revocation::Candidate;
 
 /// A token that was verified. Only [`verify`](super::verify) makes one.
@@ -15,9 +17,10 @@ pub(crate) struct Verified<C> {
     pub(crate) expires_at: Timestamp,
     pub(crate) authenticated_at: Timestamp,
     /// The times at which the token is valid, leeway counted.
-    pub(super) valid: Range<Timestamp>,
+    pub(crate) valid: Range<Timestamp>,
     /// The `rv` claim; 0 for none.
     pub(crate) revocations_version: u64,
+    pub(crate) lifeline: Arc<Lifeline>,
     pub(crate) claims: C,
 }
 

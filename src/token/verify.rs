@@ -53,6 +53,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
         expires_at: required.expires_at,
         valid: required.valid,
         revocations_version: registered.rv.unwrap_or_default(),
+        lifeline: policy.lifeline.clone(),
         claims,
     }))
 }

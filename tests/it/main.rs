@@ -10,6 +10,7 @@ mod issuing;
 mod jwks;
 mod layers;
 mod login_age;
+mod long_connections;
 mod odd_wiring;
 mod policy;
 mod readiness;
