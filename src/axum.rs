@@ -1,10 +1,11 @@
 //! For axum: extractors, responses, and the JWKS route.
 
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -14,7 +15,7 @@ use crate::issue::{EndError, EndSession, IssueSession};
 use crate::keys::KeyRing;
 use crate::layer::{Presented, Refused, problem, problem_because};
 use crate::session::Session;
-use crate::sessions::Sessions;
+use crate::sessions::{SessionClaims, Sessions};
 
 /// Why a handler that asks for a [`Session`] is not called.
 #[derive(Debug)]
@@ -147,6 +148,24 @@ impl IntoResponse for EndError {
                  revocations: give them to their builder",
             ),
         }
+    }
+}
+
+impl<C: SessionClaims> Sessions<C> {
+    /// The token endpoint at `POST /token`, where clients renew their access tokens (RFC 6749,
+    /// section 6): see [`token_response`](Self::token_response).
+    ///
+    /// It needs no session, so that it stands outside of a strict
+    /// [`validate_layer`](Self::validate_layer).
+    pub fn token_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let sessions = self.clone();
+        let limit = DefaultBodyLimit::max(self.max_form_bytes());
+        let refresh = async move |headers: HeaderMap, body: Result<Bytes, BytesRejection>| {
+            // What is cut short or too long is no request of this kind.
+            let body = body.unwrap_or_default();
+            sessions.token_response(&headers, &body).await.map(Body::from)
+        };
+        Router::new().route("/token", post(refresh).layer(limit))
     }
 }
 

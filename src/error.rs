@@ -126,6 +126,9 @@ pub enum IssueError {
     /// The sessions have no cookie transport, or none for bearer tokens.
     #[error("the sessions have no {0} transport: add it to their builder")]
     NoTransport(&'static str),
+    /// The sessions have no refresh tokens.
+    #[error("the sessions have no refresh tokens: add `.refresh_tokens(..)` to their builder")]
+    NoRefreshTokens,
     /// The operating system's random generator failed.
     #[error("the operating system's random generator failed")]
     RandomGenerator,
@@ -139,6 +142,7 @@ texts!(IssueError {
     IssueError::TokenTooLong { .. } => "token_too_long",
     IssueError::CookieTooLong { .. } => "cookie_too_long",
     IssueError::NoTransport(_) => "no_transport",
+    IssueError::NoRefreshTokens => "no_refresh_tokens",
     IssueError::RandomGenerator => "random_generator",
     IssueError::Ended(_) => "ended",
 });
@@ -215,6 +219,8 @@ pub enum RejectionKind {
         /// After how long it may be worth another try.
         retry_after: Duration,
     },
+    /// A refresh token came again when its successor was in use, or long after it was redeemed.
+    Reused,
     /// The request comes from another site, and could carry a cookie.
     CrossSite,
 }
@@ -242,6 +248,7 @@ texts!(RejectionKind {
     RejectionKind::Forbidden => "forbidden",
     RejectionKind::InsufficientScope => "insufficient_scope",
     RejectionKind::InsufficientUserAuthentication { .. } => "insufficient_user_authentication",
+    RejectionKind::Reused => "reused",
     RejectionKind::CrossSite => "cross_site",
 });
 
@@ -310,6 +317,7 @@ impl fmt::Display for Rejection {
             RejectionKind::InsufficientUserAuthentication { .. } => "the login was too long ago",
             RejectionKind::Revoked => "ended before its time",
             RejectionKind::StaleRevocations { .. } => "what was ended is not known",
+            RejectionKind::Reused => "a refresh token was used again",
             RejectionKind::CrossSite => "cross-site request",
         })
     }

@@ -95,11 +95,20 @@
 //! signature. A token carries the version that its issuer knew, as `rv`: so a login after all
 //! sessions were ended stands, whatever the clocks, and a replica that is behind notices.
 //!
+//! # How a bearer client stays logged in
+//!
+//! With [`RefreshTokens`] a bearer login is answered with a short access token and a long refresh
+//! token, `typ: refresh+jwt`, which [`Sessions::token_router`] or [`Sessions::refresh`] redeems for the
+//! next two. Neither is ever taken for the other. The session's [`Revocations`] remember, in their
+//! store alone, which was redeemed last: one that comes again at once gets the same successor,
+//! whichever replica it reaches; one that comes late is a copy, and ends the session everywhere. It
+//! is the only thing in this crate that a client waits for the store for.
+//!
 //! # What a token is
 //!
 //! A compact JWS (RFC 7515) with `typ: session+jwt`. Claims: `iss sub aud iat exp jti sid auth_time`,
-//! `scope` and `rv` where given, and the application's own beside them. It is signed, not encrypted: its holder
-//! can read it.
+//! `scope` and `rv` where given, `seq` in a refresh token, and the application's own beside them. It is
+//! signed, not encrypted: its holder can read it.
 //!
 //! # Security
 //!
@@ -142,6 +151,9 @@
 //! [`freshness`](ValidateLayer::freshness) does not. Services that only follow the JWKS never hear of
 //! it, unless they have the same revocations.
 //!
+//! Without [`Revocations`] nobody knows which refresh tokens were redeemed: each is good until it
+//! expires, a copy like the original, and neither a logout nor its use ends it.
+//!
 //! # Features
 //!
 //! | feature | default | what |
@@ -165,6 +177,7 @@ mod issue;
 mod keys;
 pub mod layer;
 mod lifeline;
+mod refresh;
 mod revocation;
 mod session;
 mod sessions;
@@ -187,6 +200,7 @@ pub use crate::keys::{
     RotationPolicy, SealingKey,
 };
 pub use crate::layer::{IssueLayer, Respond, SessionLayer, ValidateLayer};
+pub use crate::refresh::{IssuedTokens, RefreshError, RefreshTokens};
 pub use crate::revocation::{
     Revocations, RevocationsBuilder, RevocationsNotReady, RevocationsStatus,
 };

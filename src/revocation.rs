@@ -19,8 +19,8 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::error::RejectionKind;
-use crate::follow::Cooldown;
-use crate::store::StoreError;
+use crate::follow::{Cooldown, within};
+use crate::store::{Redeemed, Redemption, StoreError};
 use log::Log;
 use marks::Marks;
 use scribe::Scribe;
@@ -172,6 +172,14 @@ impl Revocations {
         tokio::time::timeout(limit, recording).await.unwrap_or_else(|_| {
             Err(Arc::new(StoreError::new(format!("writing an entry took longer than {limit:?}"))))
         })
+    }
+
+    /// Records that a refresh token was redeemed, unless it or a later one was; and tells which was
+    /// last. Of these the store alone knows.
+    pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
+        let Scribe { ring, store, polling, .. } = &self.0.scribe;
+        let redeeming = store.redeem(ring, redemption);
+        within(polling.insert_timeout, "redeeming a refresh token", redeeming).await
     }
 
     /// Whether a verified token's session goes on, as far as is known; and in which version.

@@ -4,6 +4,7 @@
 mod builder;
 mod end;
 mod foreign;
+mod refresh;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -21,9 +22,10 @@ use crate::issue::IssueSession;
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Policy, TokenCache, TokenClaims};
+use crate::token::{self, Policy, TokenCache, TokenClaims, Verified};
 use crate::transport::Transports;
 use foreign::ForeignTokens;
+use refresh::Refreshing;
 
 pub use builder::SessionsBuilder;
 
@@ -31,7 +33,7 @@ pub use builder::SessionsBuilder;
 /// Implemented for everything that is; `()` for none.
 ///
 /// They are written as members of the token's payload, beside the registered claims, whose names
-/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv`.
+/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv seq`.
 pub trait SessionClaims: Serialize + DeserializeOwned + Send + Sync + 'static {}
 
 impl<C: Serialize + DeserializeOwned + Send + Sync + 'static> SessionClaims for C {}
@@ -74,6 +76,7 @@ struct Inner<C> {
     absolute_lifetime: Duration,
     transports: Transports,
     cache: Option<TokenCache<C>>,
+    refreshing: Option<Refreshing>,
 }
 
 impl<C: SessionClaims> Sessions<C> {
@@ -94,6 +97,7 @@ impl<C: SessionClaims> Sessions<C> {
             token_cache_bytes: 8 * 1024 * 1024,
             transports: Transports::default(),
             revocations: None,
+            refresh_tokens: None,
             foreign: ForeignTokens::default(),
             claims: PhantomData,
         }
@@ -113,22 +117,8 @@ impl<C: SessionClaims> Sessions<C> {
     fn sign_new(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let [session_id, token_id] = token::random_ids(now)?;
-        self.sign(
-            now,
-            TokenClaims {
-                iss: &self.0.policy.issuer,
-                sub: &login.subject,
-                aud: &self.0.policy.audience,
-                iat: now,
-                exp: now,
-                jti: &token_id,
-                sid: &session_id,
-                auth_time: now,
-                scope: login.scope.as_deref(),
-                rv: self.revocations().map_or(0, Revocations::version),
-                claims: &login.claims,
-            },
-        )
+        let claims = self.claims_of_login(login, &session_id, now);
+        self.sign(now, self.0.idle_lifetime, TokenClaims { jti: &token_id, ..claims })
     }
 
     /// The `Set-Cookie` field that carries a token, where no layer does it.
@@ -169,30 +159,64 @@ impl<C: SessionClaims> Sessions<C> {
         let rv = self.0.policy.lifeline.check(session.verified(), now);
         let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
         let [token_id] = token::random_ids(now)?;
-        let token = self.sign(
-            now,
-            TokenClaims {
-                iss: &self.0.policy.issuer,
-                sub: session.subject(),
-                aud: &self.0.policy.audience,
-                iat: now,
-                exp: now,
-                jti: &token_id,
-                sid: session.session_id(),
-                auth_time: session.authenticated_at(),
-                scope: session.scope(),
-                rv,
-                claims: session.claims(),
-            },
-        )?;
+        let claims = self.claims_of(session.verified());
+        // Never less than the login was issued with: what was ended before that does not concern it.
+        let claims = TokenClaims { jti: &token_id, rv: rv.max(claims.rv), ..claims };
+        let token = self.sign(now, self.0.idle_lifetime, claims)?;
         if token.expires_at <= session.expires_at() {
             return Err(IssueError::LifetimeReached);
         }
         Ok(token)
     }
 
-    /// Signs claims; their `exp` is set here.
-    fn sign(&self, now: Timestamp, claims: TokenClaims<'_, C>) -> Result<IssuedToken, IssueError> {
+    /// What the tokens of a new session say; their IDs and times are given when they are signed.
+    fn claims_of_login<'a>(
+        &'a self,
+        login: &'a IssueSession<C>,
+        session_id: &'a str,
+        now: Timestamp,
+    ) -> TokenClaims<'a, C> {
+        TokenClaims {
+            iss: &self.0.policy.issuer,
+            sub: &login.subject,
+            aud: &self.0.policy.audience,
+            iat: now,
+            exp: now,
+            jti: "",
+            sid: session_id,
+            auth_time: now,
+            scope: login.scope.as_deref(),
+            rv: self.revocations().map_or(0, Revocations::version),
+            seq: None,
+            claims: &login.claims,
+        }
+    }
+
+    /// What the next tokens of a session say; their IDs and times are given when they are signed.
+    fn claims_of<'a>(&'a self, verified: &'a Verified<C>) -> TokenClaims<'a, C> {
+        TokenClaims {
+            iss: &self.0.policy.issuer,
+            sub: verified.texts.subject(),
+            aud: &self.0.policy.audience,
+            iat: verified.issued_at,
+            exp: verified.expires_at,
+            jti: "",
+            sid: verified.texts.session_id(),
+            auth_time: verified.authenticated_at,
+            scope: verified.texts.scope(),
+            rv: verified.revocations_version,
+            seq: None,
+            claims: &verified.claims,
+        }
+    }
+
+    /// Signs claims, for a lifetime or less; their times are set here.
+    fn sign(
+        &self,
+        now: Timestamp,
+        lifetime: Duration,
+        claims: TokenClaims<'_, C>,
+    ) -> Result<IssuedToken, IssueError> {
         if claims.sub.is_empty() {
             return Err(IssueError::EmptySubject);
         }
@@ -204,14 +228,15 @@ impl<C: SessionClaims> Sessions<C> {
         let issued_at = whole(now);
         let times = &key.scheduled.times;
         let longest = inner.policy.issued_lifetime(times);
-        let expires_at = (issued_at + inner.idle_lifetime.min(longest))
+        let expires_at = (issued_at + lifetime.min(longest))
             .min(claims.auth_time + inner.absolute_lifetime)
             .min(times.verifies_until - inner.policy.leeway);
         let expires_at = whole(expires_at);
         if expires_at <= issued_at {
             return Err(IssueError::LifetimeReached);
         }
-        let token = token::encode(&TokenClaims { exp: expires_at, ..claims }, key)?;
+        let claims = TokenClaims { iat: issued_at, exp: expires_at, ..claims };
+        let token = token::encode(&claims, key)?;
         let limit = inner.policy.max_token_bytes;
         if token.len() > limit {
             return Err(IssueError::TokenTooLong { bytes: token.len(), limit });
@@ -272,6 +297,11 @@ impl<C> Sessions<C> {
 
     pub(crate) fn transports(&self) -> &Transports {
         &self.0.transports
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn max_token_bytes(&self) -> usize {
+        self.0.policy.max_token_bytes
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -56,7 +56,7 @@
 //! |---|---|---|
 //! | `validations_total` | counter | tokens that were validated; `outcome` is `valid` or [`RejectionKind::as_str`] |
 //! | `cache_lookups_total` | counter | lookups in the cache of verified tokens, one for each validation; `outcome` is `hit` or `miss` |
-//! | `rejections_total` | counter | requests that the layers have refused; `outcome` is [`RejectionKind::as_str`] |
+//! | `rejections_total` | counter | requests that the layers have refused, and refresh tokens that the token endpoint has; `outcome` is [`RejectionKind::as_str`] |
 //! | `issued_total` | counter | sessions that were issued or renewed; `outcome` is `issued` or [`IssueError::as_str`] |
 //! | `refreshes_total` | counter | readings of the store, directory or followed issuer; `outcome` is `ok`, `unwritten` (read, and then not written) or `failed` |
 //! | `refresh_failures` | gauge | how many refreshes have failed in a row |
@@ -77,8 +77,10 @@
 //! | error | a login was lost | mistake | no layer issued what a handler returned |
 //! | error | no layer of these sessions | mistake | a handler asked for a session, and none or another's layer stands around it |
 //! | error | a session could not be issued | error | the request is answered 500 or 503 |
+//! | error | a refresh token could not be redeemed | error | the request is answered 500 or 503; the same token may be tried again |
 //! | error | the end of a session could not be recorded | error | the request is answered 503; the session goes on |
 //! | warn | a session could not be renewed | error | the old one goes on |
+//! | warn | a refresh token was used again: its session is ended | session_id | someone has a copy of it, or a client came back late with one that it had used |
 //! | warn | rotation is overdue | ring, generation, signs_until | no successor could be made in time; once, until it is over |
 //! | warn | a refresh failed; the last known keys go on | ring, error | once for each other failure |
 //! | warn | skipped an entry | ring, entry, reason | an entry of the store, or a key of an issuer, can't be used; once |
@@ -96,6 +98,7 @@
 //! | info | published a key | ring, generation, kid, signs_from | this replica has made it |
 //! | debug | a session ends | session_id | a handler has ended it |
 //! | debug | rejected a request | reason | the reason that the client does not see |
+//! | debug | refused a refresh token | reason | the reason that the client does not see |
 //! | debug | something else stands in an entry's place | ring, entry, reason | an insert found what can't be read |
 //! | debug | the store can't tell of changes at present | ring, error | polling goes on |
 //! | debug | still no word of changes | error, cause | a further attempt to listen has failed |
@@ -232,12 +235,13 @@ fn handle(name: &'static str, ring: &Arc<str>, outcome: &'static str) -> Counter
 }
 
 /// What no validation of a token finds.
-const OF_REQUESTS: [RejectionKind; 6] = [
+const OF_REQUESTS: [RejectionKind; 7] = [
     RejectionKind::Missing,
     RejectionKind::Ambiguous,
     RejectionKind::Forbidden,
     RejectionKind::InsufficientScope,
     RejectionKind::InsufficientUserAuthentication { max_age: Duration::ZERO },
+    RejectionKind::Reused,
     RejectionKind::CrossSite,
 ];
 

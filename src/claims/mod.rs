@@ -10,8 +10,12 @@ pub(crate) use write::{Payload, write};
 /// The `typ` of a session token (RFC 8725, section 3.11: explicit typing).
 pub(crate) const SESSION_TOKEN_TYPE: &str = "session+jwt";
 
+/// The `typ` of a refresh token, so that neither is ever taken for the other.
+pub(crate) const REFRESH_TOKEN_TYPE: &str = "refresh+jwt";
+
 /// The claims that are the crate's to read and write; an application's claims can't have their
 /// names. RFC 7519, section 4.1; `auth_time` and `sid` of OpenID Connect; `scope` of RFC 8693,
-/// section 4.2; `rv`, the version of the revocations that the issuer knew.
-pub(crate) const REGISTERED: [&str; 11] =
-    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv"];
+/// section 4.2; `rv`, the version of the revocations that the issuer knew; `seq`, which of a
+/// session's refresh tokens it is.
+pub(crate) const REGISTERED: [&str; 12] =
+    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv", "seq"];

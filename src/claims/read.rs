@@ -28,6 +28,7 @@ pub(crate) struct Registered<'de> {
     pub(crate) auth_time: Option<NumericDate>,
     pub(crate) scope: Option<Text<'de>>,
     pub(crate) rv: Option<u64>,
+    pub(crate) seq: Option<u32>,
 }
 
 /// The `aud` claim: one audience or several (RFC 7519, section 4.1.3).
@@ -119,6 +120,7 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
             "auth_time" => self.once("auth_time", |registered| &mut registered.auth_time)?,
             "scope" => self.once("scope", |registered| &mut registered.scope)?,
             "rv" => self.once("rv", |registered| &mut registered.rv)?,
+            "seq" => self.once("seq", |registered| &mut registered.seq)?,
             _ => return Ok(false),
         }
         Ok(true)

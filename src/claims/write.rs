@@ -22,6 +22,8 @@ pub(crate) struct Payload<'a, C> {
     pub(crate) scope: Option<&'a str>,
     /// 0 for none.
     pub(crate) rv: u64,
+    /// Of a refresh token alone: it is what makes it one.
+    pub(crate) seq: Option<u32>,
     pub(crate) claims: &'a C,
 }
 
@@ -54,6 +56,9 @@ impl<C: Serialize> Serialize for Payload<'_, C> {
         }
         if self.rv > 0 {
             members.serialize_entry("rv", &self.rv)?;
+        }
+        if let Some(seq) = self.seq {
+            members.serialize_entry("seq", &seq)?;
         }
         self.claims.serialize(Beside { members: &mut members, names: Names::default() })?;
         members.end()

@@ -7,20 +7,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
-use serde::Serialize;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::respond::{self, Respond, WithBody};
+use super::token_endpoint;
 use super::validate::Presented;
 use crate::clock::Timestamp;
 use crate::error::IssueError;
 use crate::issue::{Pending, PendingIssue};
 use crate::session::Session;
-use crate::sessions::{IssuedToken, SessionClaims, Sessions};
+use crate::sessions::{SessionClaims, Sessions};
 use crate::transport::append_cookie;
 
 /// Issues, ends and renews sessions: made by [`Sessions::issue_layer`].
@@ -73,8 +72,12 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             if !whole || !T::CARRIES_BODY {
                 return Err(IssueError::NoTransport("cookie"));
             }
-            let token = self.sessions.issue(issue)?;
-            let answer = token_response(&token, issue.scope.as_deref())?;
+            let answer = if self.sessions.refreshes() {
+                token_endpoint::granted(&self.sessions.issue_with_refresh_token(issue)?)?
+            } else {
+                let token = self.sessions.issue(issue)?;
+                token_endpoint::access_token(&token, issue.scope.as_deref())?
+            };
             return Ok(self.whole(response, answer));
         }
         let cookie = self.sessions.set_cookie(&self.sessions.issue(issue)?)?;
@@ -126,29 +129,6 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         };
         self.respond.respond(respond::problem(status))
     }
-}
-
-/// RFC 6749, section 5.1.
-fn token_response(token: &IssuedToken, scope: Option<&str>) -> Result<Response<Bytes>, IssueError> {
-    #[derive(Serialize)]
-    struct TokenResponse<'a> {
-        access_token: &'a str,
-        token_type: &'static str,
-        expires_in: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        scope: Option<&'a str>,
-    }
-    let body = serde_json::to_vec(&TokenResponse {
-        access_token: token.as_str(),
-        token_type: "Bearer",
-        expires_in: token.lifetime().as_secs(),
-        scope,
-    })?;
-    let mut answer = Response::new(Bytes::from(body));
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(answer)
 }
 
 impl<S, C, T: Clone> Layer<S> for IssueLayer<C, T> {

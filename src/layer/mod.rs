@@ -26,6 +26,7 @@ mod guard;
 mod issue;
 mod require;
 mod respond;
+mod token_endpoint;
 mod validate;
 
 use std::fmt;

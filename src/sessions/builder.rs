@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::foreign::ForeignTokens;
+use super::refresh::Refreshing;
 use super::{Inner, SessionClaims, Sessions};
 use crate::error::BuildError;
 use crate::keys::KeyRing;
 use crate::lifeline::Lifeline;
+use crate::refresh::RefreshTokens;
 use crate::revocation::Revocations;
 use crate::token::{Policy, TokenCache};
 use crate::transport::{CookieTransport, Transports, WebSocketProtocol};
@@ -26,6 +28,7 @@ pub struct SessionsBuilder<C> {
     pub(super) token_cache_bytes: usize,
     pub(super) transports: Transports,
     pub(super) revocations: Option<Revocations>,
+    pub(super) refresh_tokens: Option<RefreshTokens>,
     pub(super) foreign: ForeignTokens,
     pub(super) claims: PhantomData<fn() -> C>,
 }
@@ -159,6 +162,9 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             without_issued_at: self.foreign.without_issued_at,
             lifeline: Arc::new(Lifeline { keys: self.keys.clone(), revocations: self.revocations }),
         };
+        let refreshing = self
+            .refresh_tokens
+            .map(|tokens| Refreshing::new(tokens, &self.keys, &policy, self.transports.bearer));
         Ok(Sessions(Arc::new(Inner {
             policy,
             keys: self.keys,
@@ -166,6 +172,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             absolute_lifetime: self.absolute_lifetime,
             transports: Transports { cookie, web_socket, ..self.transports },
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
+            refreshing: refreshing.transpose()?,
         })))
     }
 }

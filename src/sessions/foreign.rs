@@ -2,7 +2,7 @@
 //! claims that they lack.
 
 use super::{SessionClaims, SessionsBuilder};
-use crate::claims::SESSION_TOKEN_TYPE;
+use crate::claims::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::error::BuildError;
 use crate::keys::KeyRing;
 use crate::token::{TokenType, subtype};
@@ -91,6 +91,11 @@ impl ForeignTokens {
         }
         match subtype(token_type) {
             SESSION_TOKEN_TYPE => Ok(TokenType::Session),
+            name if name.eq_ignore_ascii_case(REFRESH_TOKEN_TYPE) => {
+                let mend = "refresh tokens are for their issuer alone: name the type of its access \
+                            tokens";
+                Err(BuildError::invalid("accept_type", value(), mend))
+            }
             name if name.eq_ignore_ascii_case("JWT") => {
                 let mend = "that type says nothing: see `dangerous_accept_untyped`";
                 Err(BuildError::invalid("accept_type", value(), mend))

@@ -33,7 +33,8 @@ use crate::clock::Timestamp;
 ///    which is safe: what was done twice finds its own value.
 ///
 /// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
-/// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +publish +subscribe +ping`.
+/// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +publish +subscribe +ping`; revocations of that
+/// name have the keys `~{tower-jwt-session:app.ended}:*`.
 ///
 /// # Operation
 ///

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::claims::{Registered, SESSION_TOKEN_TYPE};
+use crate::claims::{REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::KeyTimes;
@@ -34,6 +34,8 @@ pub(crate) struct Policy {
 pub(crate) enum TokenType {
     /// Our own, exactly as we write it.
     Session,
+    /// That of our refresh tokens, exactly as we write it.
+    Refresh,
     /// Another issuer's: a media type, of which `application/` may be left out (RFC 7515, section
     /// 4.1.9), in upper or lower case (RFC 9068, section 4; RFC 2045, section 5.1).
     Named(Box<str>),
@@ -45,6 +47,7 @@ impl TokenType {
     pub(crate) fn accepts(&self, typ: Option<&str>) -> bool {
         match self {
             Self::Session => typ == Some(SESSION_TOKEN_TYPE),
+            Self::Refresh => typ == Some(REFRESH_TOKEN_TYPE),
             Self::Named(name) => typ.is_some_and(|typ| subtype(typ).eq_ignore_ascii_case(name)),
             Self::Untyped => typ.is_none_or(|typ| subtype(typ).eq_ignore_ascii_case("JWT")),
         }

@@ -21,6 +21,8 @@ pub(crate) struct Verified<C> {
     /// The `rv` claim; 0 for none.
     pub(crate) revocations_version: u64,
     pub(crate) lifeline: Arc<Lifeline>,
+    /// The `seq` claim of a refresh token.
+    pub(crate) sequence: Option<u32>,
     pub(crate) claims: C,
 }
 

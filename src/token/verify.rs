@@ -54,6 +54,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
         valid: required.valid,
         revocations_version: registered.rv.unwrap_or_default(),
         lifeline: policy.lifeline.clone(),
+        sequence: registered.seq,
         claims,
     }))
 }

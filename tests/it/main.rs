@@ -14,6 +14,7 @@ mod long_connections;
 mod odd_wiring;
 mod policy;
 mod readiness;
+mod refresh;
 mod remote;
 mod renewal;
 mod replicas;

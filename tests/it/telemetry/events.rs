@@ -8,9 +8,10 @@ use std::path::Path;
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get as on_get;
+use http::{HeaderMap, HeaderValue};
 use tower_jwt_session::store::FileStore;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{IssueSession, KeyRing, Session};
+use tower_jwt_session::{IssueSession, KeyRing, RefreshTokens, Revocations, Session};
 
 use super::told::{Event, Events};
 use crate::replicas::stores::TestStore;
@@ -65,6 +66,26 @@ async fn tell_everything() {
     send(&app, get("/me")).await;
     send(&app, get("/nobody")).await;
     send(&app, get("/out").cookie(&token)).await;
+
+    let store = TestStore::new();
+    let revocations = Revocations::builder(RING).store(store.clone()).clock(clock.clone());
+    let revocations = revocations.open().await.expect("opens");
+    let sessions = crate::web::builder(&clock).revocations(revocations);
+    let sessions = sessions.refresh_tokens(RefreshTokens::new()).build().expect("sessions");
+    let issued = sessions.issue_with_refresh_token(&crate::web::login()).expect("a login");
+    let first = issued.refresh_token().as_str();
+    let next = sessions.refresh(first).await.expect("its successor");
+    sessions.refresh(next.refresh_token().as_str()).await.expect("the next");
+    let mut headers = HeaderMap::new();
+    let form = "application/x-www-form-urlencoded";
+    headers.insert("content-type", HeaderValue::from_static(form));
+    let redeem = format!("grant_type=refresh_token&refresh_token={first}");
+    sessions.token_response(&headers, redeem.as_bytes()).await;
+    let issued = sessions.issue_with_refresh_token(&crate::web::login()).expect("a login");
+    let redeem =
+        format!("grant_type=refresh_token&refresh_token={}", issued.refresh_token().as_str());
+    store.down();
+    sessions.token_response(&headers, redeem.as_bytes()).await;
 }
 
 #[tokio::test]

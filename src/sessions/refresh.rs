@@ -1,0 +1,249 @@
+//! Redeeming refresh tokens: which is good, and what follows it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+
+use super::{SessionClaims, Sessions, SessionsBuilder};
+use crate::base64url::BASE64URL;
+use crate::clock::Timestamp;
+use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
+use crate::issue::{EndError, IssueSession};
+use crate::keys::{KeyRing, algorithm};
+use crate::refresh::{IssuedTokens, RefreshError, RefreshTokens};
+use crate::store::{EntryName, Redemption};
+use crate::token::{self, Policy, TokenClaims, TokenType, Verified};
+
+impl<C: SessionClaims> SessionsBuilder<C> {
+    /// Issues refresh tokens to bearer clients. Cookie sessions need none: they are renewed in
+    /// passing. Default: none, so that a bearer client logs in again after one
+    /// [`idle_lifetime`](Self::idle_lifetime).
+    pub fn refresh_tokens(mut self, tokens: RefreshTokens) -> Self {
+        self.refresh_tokens = Some(tokens);
+        self
+    }
+}
+
+/// The settings, checked.
+#[derive(Debug)]
+pub(super) struct Refreshing {
+    /// That of session tokens, but for the type.
+    policy: Policy,
+    access_token_lifetime: Duration,
+    lifetime: Duration,
+    grace: Duration,
+}
+
+impl Refreshing {
+    pub(super) fn new(
+        tokens: RefreshTokens,
+        keys: &KeyRing,
+        sessions: &Policy,
+        bearer: bool,
+    ) -> Result<Self, BuildError> {
+        let RefreshTokens { access_token_lifetime, lifetime, grace } = tokens;
+        let longest = sessions.max_lifetime;
+        let lifetime = lifetime.unwrap_or(longest);
+        let invalid = |field, value: Duration, mend: String| {
+            Err(BuildError::invalid(field, format_args!("{value:?}"), mend))
+        };
+        if !keys.issues() {
+            let mend = "these sessions are issued by another service: leave it out";
+            return Err(BuildError::invalid("refresh_tokens", "set", mend));
+        }
+        if !bearer {
+            let mend = "they are for bearer clients: leave it out, or use `.cookie(..)` in place of \
+                        `.cookie_only(..)`";
+            return Err(BuildError::invalid("refresh_tokens", "set", mend));
+        }
+        if lifetime > longest {
+            return invalid(
+                "refresh token lifetime",
+                lifetime,
+                format!(
+                    "make it at most the ring's max_token_lifetime ({longest:?}), or make that longer: \
+                 keys are kept for as long"
+                ),
+            );
+        }
+        if access_token_lifetime < SHORTEST || access_token_lifetime > lifetime {
+            return invalid(
+                "access_token_lifetime",
+                access_token_lifetime,
+                format!(
+                    "make it at least {SHORTEST:?} and at most the refresh token's ({lifetime:?})"
+                ),
+            );
+        }
+        if grace > access_token_lifetime / 2 {
+            return invalid(
+                "grace",
+                grace,
+                format!(
+                    "make it at most half of the access_token_lifetime ({access_token_lifetime:?}), so \
+                 that what a retry is answered with is still valid"
+                ),
+            );
+        }
+        let policy = Policy { token_type: TokenType::Refresh, ..sessions.clone() };
+        Ok(Self { policy, access_token_lifetime, lifetime, grace })
+    }
+}
+
+impl<C: SessionClaims> Sessions<C> {
+    /// Issues a new session as a pair of access token and refresh token, where no layer does it.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no refresh tokens, no key may sign, the claims can't be written, or a
+    /// token gets too long.
+    pub fn issue_with_refresh_token(
+        &self,
+        login: &IssueSession<C>,
+    ) -> Result<IssuedTokens, IssueError> {
+        let now = self.now();
+        let [session_id] = token::random_ids(now)?;
+        let claims = self.claims_of_login(login, &session_id, now);
+        let issued = self.sign_pair(0, now, &claims);
+        self.0.keys.count_issued(&issued);
+        issued
+    }
+
+    /// Redeems a refresh token for the next access token and the next refresh token.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a good one, what has to be recorded can't be, or its successor can't be issued.
+    /// In the last two cases it may be tried again.
+    pub async fn refresh(&self, refresh_token: &str) -> Result<IssuedTokens, RefreshError> {
+        let refreshed = self.redeem(refresh_token).await;
+        match &refreshed {
+            Ok(_) => self.0.keys.count_issued(&Ok(())),
+            Err(RefreshError::Refused(rejection)) => {
+                self.0.keys.count_rejected(rejection.kind());
+            }
+            // Those that could not be issued are counted where they are signed.
+            Err(_) => {}
+        }
+        refreshed
+    }
+
+    async fn redeem(&self, refresh_token: &str) -> Result<IssuedTokens, RefreshError> {
+        let now = self.now();
+        let refreshing = self.refreshing()?;
+        let (verified, sequence) = self.verify_refresh_token(refresh_token, refreshing, now)?;
+        // Before anything is recorded: what can't be issued shall not cost the token.
+        let tokens = self.successor(&verified, sequence, now)?;
+        let Some(revocations) = self.revocations() else { return Ok(tokens) };
+        let redemption = self.redemption(&verified, sequence, now)?;
+        let last = revocations.redeem(&redemption).await.map_err(Arc::new)?;
+        if (last.sequence, last.at) == (sequence, now) {
+            return Ok(tokens);
+        }
+        let leeway = refreshing.policy.leeway;
+        if last.sequence == sequence && now - last.at <= refreshing.grace + leeway {
+            let mut tokens = self.successor(&verified, sequence, last.at)?;
+            // The client counts its lifetime from now.
+            let now = Timestamp::from_unix_seconds(now.as_unix_seconds());
+            tokens.access_token.issued_at = tokens.access_token.issued_at.max(now);
+            return Ok(tokens);
+        }
+        let session_id = verified.texts.session_id();
+        tracing::warn!(session_id, "a refresh token was used again: its session is ended");
+        match self.end_session(session_id).await {
+            Err(EndError::NotRecorded(error)) => Err(error.into()),
+            _ => Err(Rejection::from(RejectionKind::Reused).into()),
+        }
+    }
+
+    fn verify_refresh_token(
+        &self,
+        refresh_token: &str,
+        refreshing: &Refreshing,
+        now: Timestamp,
+    ) -> Result<(Arc<Verified<C>>, u32), Rejection> {
+        let keys = self.0.keys.keys(now);
+        let verified: Arc<Verified<C>> =
+            token::verify(refresh_token.as_bytes(), &keys, &refreshing.policy, now)?;
+        self.0.policy.lifeline.check(&verified, now)?;
+        let sequence = verified.sequence.ok_or(RejectionKind::MissingClaim("seq"))?;
+        Ok((verified, sequence))
+    }
+
+    /// The pair that follows a refresh token which was redeemed at `at`.
+    fn successor(
+        &self,
+        verified: &Verified<C>,
+        sequence: u32,
+        at: Timestamp,
+    ) -> Result<IssuedTokens, RefreshError> {
+        let invalid = || Rejection::from(RejectionKind::InvalidClaim("seq"));
+        let next = sequence.checked_add(1).ok_or_else(invalid)?;
+        let pair = self.sign_pair(next, at, &self.claims_of(verified));
+        if matches!(&pair, Err(IssueError::LifetimeReached)) {
+            return Err(Rejection::from(RejectionKind::Expired).into());
+        }
+        if pair.is_err() {
+            self.0.keys.count_issued(&pair);
+        }
+        Ok(pair?)
+    }
+
+    fn redemption(
+        &self,
+        verified: &Verified<C>,
+        sequence: u32,
+        at: Timestamp,
+    ) -> Result<Redemption, Rejection> {
+        let invalid = || Rejection::from(RejectionKind::InvalidClaim("sid"));
+        let family = EntryName::parse(verified.texts.session_id()).ok_or_else(invalid)?;
+        let policy = &self.0.policy;
+        // As long as one of its tokens can be accepted that was issued until now, by any clock.
+        let lifetime = policy.max_lifetime.max(verified.expires_at - verified.issued_at);
+        let keep_for = lifetime.saturating_add(policy.leeway.saturating_mul(3));
+        Ok(Redemption { family, sequence, at, keep_for })
+    }
+
+    /// Whether bearer clients get refresh tokens.
+    pub(crate) fn refreshes(&self) -> bool {
+        self.0.refreshing.is_some()
+    }
+
+    fn refreshing(&self) -> Result<&Refreshing, IssueError> {
+        self.0.refreshing.as_ref().ok_or(IssueError::NoRefreshTokens)
+    }
+
+    /// Signs the pair of that sequence, which began at `at`.
+    ///
+    /// All that is new in it comes from its session, its sequence and `at`: whoever issues it, at
+    /// whatever time, issues the same.
+    fn sign_pair(
+        &self,
+        sequence: u32,
+        at: Timestamp,
+        claims: &TokenClaims<'_, C>,
+    ) -> Result<IssuedTokens, IssueError> {
+        let refreshing = self.refreshing()?;
+        let derived = |token: &str| {
+            let of = format!("{token}.{}.{sequence}.{}", claims.sid, at.as_unix_millis());
+            algorithm::sha256(of.as_bytes())
+        };
+        let [of_access, of_refresh] = [derived("access"), derived("refresh")];
+        let [access_token_id, refresh_token_id] =
+            [of_access, of_refresh].map(|hash| BASE64URL.encode(&hash[..16]));
+        let lifetime = refreshing.access_token_lifetime;
+        let jitter = lifetime / JITTER_PART * u32::from(of_access[31]) / 256;
+        let pair = |jti, seq| TokenClaims { jti, seq, ..*claims };
+        let access_token = self.sign(at, lifetime - jitter, pair(&*access_token_id, None))?;
+        let refresh_token =
+            self.sign(at, refreshing.lifetime, pair(&*refresh_token_id, Some(sequence)))?;
+        Ok(IssuedTokens { access_token, refresh_token, scope: claims.scope.map(Box::from) })
+    }
+}
+
+/// An access token ends by up to this part of its lifetime early.
+const JITTER_PART: u32 = 20;
+
+/// An access token that is shorter would be renewed rather than used.
+const SHORTEST: Duration = Duration::from_secs(10);

@@ -1,0 +1,84 @@
+//! Settings that can't be, and what becomes of sessions without refresh tokens.
+
+use tower_jwt_session::testing::fixed_ring;
+use tower_jwt_session::{BuildError, CookieTransport, IssueError, KeyRing};
+
+use super::*;
+
+#[test]
+fn a_setting_that_can_not_be_is_named_with_its_mend() {
+    let clock = ManualClock::default();
+    let second = Duration::from_secs(1);
+    let day = 24 * HOUR;
+    for (tokens, field, value, mend) in [
+        (RefreshTokens::new().lifetime(day + second), "refresh token lifetime", "86401s", "86400s"),
+        (RefreshTokens::new().lifetime(299 * second), "access_token_lifetime", "300s", "299s"),
+        (
+            RefreshTokens::new().access_token_lifetime(9 * second),
+            "access_token_lifetime",
+            "9s",
+            "10s",
+        ),
+        (
+            RefreshTokens::new().access_token_lifetime(Duration::MAX),
+            "access_token_lifetime",
+            "1844",
+            "",
+        ),
+        (RefreshTokens::new().grace(151 * second), "grace", "151s", "300s"),
+        (
+            RefreshTokens::new().access_token_lifetime(50 * second),
+            "grace",
+            "30s",
+            "at most half of the access_token_lifetime (50s)",
+        ),
+    ] {
+        let error = web::builder(&clock).refresh_tokens(tokens).build().unwrap_err();
+        let text = error.to_string();
+        let BuildError::Invalid { field: named, .. } = error else { panic!("{text}") };
+        assert_eq!(named, field);
+        assert!(text.contains(value) && text.contains(mend), "{text}");
+    }
+    for tokens in [
+        RefreshTokens::new().lifetime(day).grace(150 * second),
+        RefreshTokens::new().lifetime(300 * second).grace(Duration::ZERO),
+        RefreshTokens::new().access_token_lifetime(10 * second).grace(5 * second),
+        RefreshTokens::default().access_token_lifetime(day),
+    ] {
+        web::builder(&clock).refresh_tokens(tokens).build().unwrap();
+    }
+}
+
+#[test]
+fn only_an_issuer_for_bearer_clients_has_them() {
+    let clock = ManualClock::default();
+    let sessions = web::builder(&clock).refresh_tokens(RefreshTokens::new());
+    let error = sessions.cookie_only(CookieTransport::new()).build().unwrap_err().to_string();
+    assert!(error.contains("refresh_tokens") && error.contains("`.cookie(..)`"), "{error}");
+
+    let keys = KeyRing::fixed_with_clock([public_key()], clock.clone()).unwrap();
+    let sessions = Sessions::<User>::builder(keys, "https://app.example", "app");
+    let error = sessions.refresh_tokens(RefreshTokens::new()).build().unwrap_err().to_string();
+    assert!(error.contains("refresh_tokens") && error.contains("leave it out"), "{error}");
+}
+
+#[test]
+fn a_refresh_token_is_no_type_to_accept() {
+    let keys = || KeyRing::fixed([public_key()]);
+    for typ in ["refresh+jwt", "Refresh+JWT", "application/refresh+jwt"] {
+        let sessions = Sessions::<User>::builder(keys().unwrap(), "https://app.example", "app");
+        let error = sessions.accept_type(typ).build().unwrap_err().to_string();
+        assert!(error.contains("accept_type") && error.contains(typ), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_without_refresh_tokens_say_so() {
+    let keys = fixed_ring(ManualClock::default());
+    let sessions = Sessions::<User>::builder(keys, "https://app.example", "app").build().unwrap();
+    let issued = sessions.issue_with_refresh_token(&web::login());
+    assert!(matches!(issued, Err(IssueError::NoRefreshTokens)), "{issued:?}");
+    let refreshed = sessions.refresh("a.b.c").await;
+    let Err(RefreshError::NotIssued(error)) = refreshed else { panic!("{refreshed:?}") };
+    assert!(error.to_string().contains("`.refresh_tokens(..)`"), "{error}");
+}
