@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
-use benches::{Fixture, SUBJECT, User};
+use benches::{Fixture, handler};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
@@ -14,7 +14,6 @@ use http::{HeaderValue, StatusCode};
 use jsonwebtoken::Algorithm;
 use tokio::runtime::Builder;
 use tower::ServiceExt as _;
-use tower_jwt_session::Session;
 
 fn layer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("layer");
@@ -34,13 +33,8 @@ fn layer(criterion: &mut Criterion) {
         let id = |transport: &str| format!("{transport}/{}", fixture.name);
         measure(&mut group, &id("session-cookie"), &app, &cookie(fixture));
         measure(&mut group, &id("session-bearer"), &app, &bearer(fixture));
-    }
-}
-
-async fn handler(session: Session<User>) -> StatusCode {
-    match session.subject() == SUBJECT && session.claims().roles.len() == 2 {
-        true => StatusCode::NO_CONTENT,
-        false => StatusCode::INTERNAL_SERVER_ERROR,
+        let app = Router::new().route("/", get(handler)).layer(fixture.cached.layer());
+        measure(&mut group, &id("session-cookie-cached"), &app, &cookie(fixture));
     }
 }
 

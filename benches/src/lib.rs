@@ -2,16 +2,21 @@
 //! sign it: this crate, the bare primitive of `ring`, and `jsonwebtoken`.
 
 mod jwt;
+pub mod measure;
 mod raw;
+pub mod report;
+mod scale;
 
+use http::StatusCode;
 use jsonwebtoken::Algorithm;
 use ring::rand::{self, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use serde::{Deserialize, Serialize};
-use tower_jwt_session::{IssueSession, Key, KeyRing, Sessions};
+use tower_jwt_session::{IssueSession, Key, KeyRing, Session, SessionClaims, Sessions};
 
 pub use crate::jwt::{Claims, Jwt};
 pub use crate::raw::Raw;
+pub use crate::scale::{LONG_CLAIMS, Scale};
 
 /// The algorithms that are measured.
 pub const ALGORITHMS: [Algorithm; 4] =
@@ -36,7 +41,8 @@ pub struct User {
 }
 
 impl User {
-    fn reference() -> Self {
+    /// The claims of the reference token.
+    pub fn reference() -> Self {
         Self { roles: vec!["user".into(), "admin".into()] }
     }
 }
@@ -45,10 +51,12 @@ impl User {
 pub struct Fixture {
     /// The algorithm's name in JOSE headers.
     pub name: &'static str,
-    /// This crate, with the application's claims as [`User`].
+    /// This crate, with the application's claims as [`User`]; each token is verified each time.
     pub sessions: Sessions<User>,
-    /// This crate, without claims of an application.
+    /// The same without claims of an application.
     pub unit_sessions: Sessions<()>,
+    /// The same as `sessions`, with room in the cache for all tokens of a benchmark.
+    pub cached: Sessions<User>,
     /// What `sessions` issue.
     pub login: IssueSession<User>,
     /// What `unit_sessions` issue.
@@ -69,14 +77,12 @@ impl Fixture {
         let raw = Raw::new(&key, &document);
         let jwt = Jwt::new(&key, &document);
         let ring = KeyRing::fixed([key]).expect("one good key");
-        let sessions: Sessions<User> =
-            Sessions::builder(ring.clone(), ISSUER, AUDIENCE).build().expect("good settings");
-        let unit_sessions =
-            Sessions::builder(ring, ISSUER, AUDIENCE).build().expect("good settings");
+        let (sessions, unit_sessions) = (with_cache::<User>(&ring, 0), with_cache(&ring, 0));
+        let cached = with_cache(&ring, 64 * 1024 * 1024);
         let login = IssueSession::new(SUBJECT, User::reference()).scope(SCOPE);
         let unit_login = IssueSession::new(SUBJECT, ()).scope(SCOPE);
         let token = sessions.issue(&login).expect("a private key").as_str().to_owned();
-        Self { name, sessions, unit_sessions, login, unit_login, token, raw, jwt }
+        Self { name, sessions, unit_sessions, cached, login, unit_login, token, raw, jwt }
     }
 
     /// The reference token's signed bytes, and its decoded signature.
@@ -87,19 +93,43 @@ impl Fixture {
 
     /// Whether this crate takes `token` for what it is.
     pub fn validates(&self, token: &str) -> bool {
-        self.sessions.validate(token).is_ok_and(|session| session.subject().len() == SUBJECT.len())
+        accepts(&self.sessions, token)
     }
 
     /// The same without an application's claims.
     pub fn validates_unit(&self, token: &str) -> bool {
-        let session = self.unit_sessions.validate(token);
-        session.is_ok_and(|session| session.subject().len() == SUBJECT.len())
+        accepts(&self.unit_sessions, token)
+    }
+
+    /// So many tokens, each of a session of its own.
+    pub fn tokens(&self, count: usize) -> Vec<String> {
+        let issue = || self.sessions.issue(&self.login).expect("a private key");
+        (0..count).map(|_| issue().as_str().to_owned()).collect()
     }
 
     /// Whether this crate issues a token as long as the reference.
     pub fn issues(&self) -> bool {
         let token = self.sessions.issue(&self.login);
         token.is_ok_and(|token| token.as_str().len() == self.token.len())
+    }
+}
+
+/// Whether `sessions` take `token` for what it is.
+pub fn accepts<C: SessionClaims>(sessions: &Sessions<C>, token: &str) -> bool {
+    sessions.validate(token).is_ok_and(|session| session.subject().len() == SUBJECT.len())
+}
+
+/// Sessions of this ring, whose cache of verified tokens has so many bytes.
+pub fn with_cache<C: SessionClaims>(ring: &KeyRing, bytes: usize) -> Sessions<C> {
+    let builder = Sessions::builder(ring.clone(), ISSUER, AUDIENCE).token_cache_bytes(bytes);
+    builder.build().expect("good settings")
+}
+
+/// Answers 204 to the user of the reference token.
+pub async fn handler(session: Session<User>) -> StatusCode {
+    match session.subject() == SUBJECT && session.claims().roles.len() == 2 {
+        true => StatusCode::NO_CONTENT,
+        false => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

@@ -1,86 +1,163 @@
-//! Prints what a cold validation and an issue cost, as multiples of the bare primitive.
+//! Prints what each path costs as a multiple of what it can't do without, and whether that is within
+//! its limit; fails if one is not. With `--write` it also writes `results.md` and `results.svg`.
 //!
-//! With an algorithm's name as an argument, only that algorithm's. The paths take turns, some hundred times for a short while, and are compared within a turn; the
-//! median over the turns is printed. So what else the machine does disturbs all paths alike, and
-//! the figures of two machines can be laid side by side.
+//! The limits hold for a machine with SHA and AVX2 instructions whose other work leaves it two cores.
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::cell::Cell;
+use std::path::Path as FilePath;
+use std::process::ExitCode;
 
-use benches::{ALGORITHMS, Fixture, ISSUING};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::routing::get;
+use benches::measure::{Path, compare, path, two_threads};
+use benches::report::Limit::{AtLeast, AtMost};
+use benches::report::{Limit, Row, markdown, svg};
+use benches::{Fixture, LONG_CLAIMS, Scale, accepts};
+use http::header::COOKIE;
+use http::{HeaderValue, StatusCode};
 use jsonwebtoken::Algorithm;
+use tokio::runtime::{Builder, Runtime};
+use tower::ServiceExt as _;
 
-const ROUNDS: usize = 301;
-const TURN: Duration = Duration::from_micros(500);
+fn main() -> ExitCode {
+    let rows = [validation(), cache(), issuing(), layers(), scale()].concat();
+    let table = markdown(&rows);
+    println!("{table}");
+    if std::env::args().any(|argument| argument == "--write") {
+        let directory = FilePath::new(env!("CARGO_MANIFEST_DIR"));
+        std::fs::write(directory.join("results.md"), table).expect("the table is written");
+        std::fs::write(directory.join("results.svg"), svg(&rows)).expect("the chart is written");
+    }
+    let missed = rows.iter().filter(|row| !row.holds()).count();
+    println!("{missed} of {} figures are past their limit", rows.len());
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
 
-/// Does its work once, and says whether the result was right.
-type Path<'a> = (&'static str, Box<dyn Fn() -> bool + 'a>);
+fn row(name: &str, reference: &str, limit: Limit, subject: &Path<'_>, by: &Path<'_>) -> Row {
+    let found = compare(subject, by);
+    let measured = match limit {
+        AtMost(_) => found.ratio,
+        AtLeast(_) => 1.0 / found.ratio,
+    };
+    let detail = format!("{:.0} ns, {:.0} ns", found.subject, found.reference);
+    eprintln!("{name}: {measured:.2} ({limit}; {detail})");
+    Row { path: name.into(), reference: reference.into(), limit, measured, detail }
+}
 
-fn main() {
-    let only = std::env::args().nth(1);
-    let wanted =
-        |algorithm: &Algorithm| only.as_ref().is_none_or(|only| *only == format!("{algorithm:?}"));
-    println!("| path | median | of raw |\n|---|--:|--:|");
-    for algorithm in ALGORITHMS.into_iter().filter(wanted) {
+fn validation() -> Vec<Row> {
+    let fixture = Fixture::new(Algorithm::HS256);
+    let (signed, signature) = fixture.signed();
+    let raw = path(|| fixture.raw.verifies(signed, &signature));
+    let typed = path(|| fixture.validates(&fixture.token));
+    let unit = path(|| fixture.validates_unit(&fixture.token));
+    let jwt = path(|| fixture.jwt.validates(&fixture.token));
+    let mut rows = vec![
+        row("validate HS256, no claims", "HMAC", AtMost(1.9), &unit, &raw),
+        row("validate HS256, owned claims", "HMAC", AtMost(2.3), &typed, &raw),
+        row("validate HS256, so many times faster", "jsonwebtoken", AtLeast(2.8), &typed, &jwt),
+    ];
+    for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256] {
         let fixture = Fixture::new(algorithm);
         let (signed, signature) = fixture.signed();
-        let token = &*fixture.token;
-        let paths: [Path<'_>; 4] = [
-            ("raw", Box::new(|| fixture.raw.verifies(black_box(signed), &signature))),
-            ("ours", Box::new(|| fixture.validates(black_box(token)))),
-            ("ours-unit-claims", Box::new(|| fixture.validates_unit(black_box(token)))),
-            ("jsonwebtoken", Box::new(|| fixture.jwt.validates(black_box(token)))),
-        ];
-        compare("validate", fixture.name, &paths);
+        let raw = path(|| fixture.raw.verifies(signed, &signature));
+        let typed = path(|| fixture.validates(&fixture.token));
+        let name = format!("validate {}", fixture.name);
+        rows.push(row(&name, "its signature", AtMost(1.04), &typed, &raw));
     }
-    for algorithm in ISSUING.into_iter().filter(wanted) {
+    rows
+}
+
+fn cache() -> Vec<Row> {
+    let fixture = Fixture::new(Algorithm::HS256);
+    let (signed, signature) = fixture.signed();
+    let raw = path(|| fixture.raw.verifies(signed, &signature));
+    let one = path(|| accepts(&fixture.cached, &fixture.token));
+    let tokens = fixture.tokens(10_000);
+    let next = Cell::new(0);
+    let many = path(|| {
+        // No order that a processor could guess.
+        next.set((next.get() + 7919) % tokens.len());
+        accepts(&fixture.cached, &tokens[next.get()])
+    });
+    for token in tokens.iter().chain(&tokens) {
+        assert!(accepts(&fixture.cached, token));
+    }
+    let hot = two_threads(|| accepts(&fixture.cached, &fixture.token));
+    let both = two_threads(|| fixture.raw.verifies(signed, &signature));
+    vec![
+        row("cached, one hot token", "HMAC", AtMost(0.25), &one, &raw),
+        row("cached, 10,000 tokens", "HMAC", AtMost(0.75), &many, &raw),
+        row("cached, two threads on one hot token", "HMAC", AtMost(0.5), &hot, &both),
+    ]
+}
+
+fn issuing() -> Vec<Row> {
+    let limits = [(Algorithm::HS256, 1.6), (Algorithm::EdDSA, 1.03)];
+    let rows = limits.map(|(algorithm, limit)| {
         let fixture = Fixture::new(algorithm);
         let (signed, _) = fixture.signed();
-        let length = fixture.token.len();
-        let paths: [Path<'_>; 3] = [
-            ("raw", Box::new(|| fixture.raw.sign(black_box(signed)) > 0)),
-            ("ours", Box::new(|| fixture.issues())),
-            ("jsonwebtoken", Box::new(|| fixture.jwt.issue().len() == length)),
-        ];
-        compare("issue", fixture.name, &paths);
-    }
+        let raw = path(|| fixture.raw.sign(signed) > 0);
+        let issue = path(|| fixture.issues());
+        row(&format!("issue {}", fixture.name), "its signature", AtMost(limit), &issue, &raw)
+    });
+    rows.into()
 }
 
-/// Measures the paths in turn; the first is the baseline.
-fn compare(operation: &str, algorithm: &str, paths: &[Path<'_>]) {
-    let iterations = iterations(&paths[0].1);
-    let rounds: Vec<Vec<f64>> = (0..ROUNDS)
-        .map(|_| paths.iter().map(|(_, path)| nanoseconds(path, iterations)).collect())
-        .collect();
-    for (place, (name, _)) in paths.iter().enumerate() {
-        let nanoseconds = median(rounds.iter().map(|round| round[place]));
-        let ratio = median(rounds.iter().map(|round| round[place] / round[0]));
-        println!("| {operation}/{algorithm}/{name} | {nanoseconds:.0} ns | {ratio:.2} |");
-    }
+fn layers() -> Vec<Row> {
+    let fixture = Fixture::new(Algorithm::HS256);
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    let bare = Router::new().route("/", get(async || StatusCode::NO_CONTENT));
+    let app = Router::new().route("/", get(benches::handler));
+    let cached = app.clone().layer(fixture.cached.layer());
+    let cold = app.layer(fixture.sessions.layer());
+    let cookie = HeaderValue::try_from(format!("__Host-session={}", fixture.token));
+    let cookie = cookie.expect("a header's value");
+    let bare = requests(&runtime, &bare, &cookie);
+    let [cached, cold] = [&cached, &cold].map(|app| requests(&runtime, app, &cookie));
+    vec![
+        row("layer, HS256 cached", "bare router", AtMost(1.8), &cached, &bare),
+        row("layer, HS256 verified", "bare router", AtMost(4.0), &cold, &bare),
+    ]
 }
 
-/// How often `path` goes into a turn; this warms it up, too.
-fn iterations(path: &dyn Fn() -> bool) -> u32 {
-    let start = Instant::now();
-    let mut iterations = 0;
-    while start.elapsed() < 20 * TURN {
-        assert!(path());
-        iterations += 1;
-    }
-    (iterations / 20).max(3)
+/// Requests through a router, their making included.
+fn requests<'a>(runtime: &'a Runtime, app: &'a Router, cookie: &'a HeaderValue) -> Path<'a> {
+    path(move || {
+        runtime.block_on(async {
+            let mut request = Request::new(Body::empty());
+            request.headers_mut().insert(COOKIE, cookie.clone());
+            let response = app.clone().oneshot(request).await;
+            response.is_ok_and(|response| response.status() == StatusCode::NO_CONTENT)
+        })
+    })
 }
 
-/// What one of `iterations` takes.
-fn nanoseconds(path: &dyn Fn() -> bool, iterations: u32) -> f64 {
-    let start = Instant::now();
-    for _ in 0..iterations {
-        assert!(path());
+fn scale() -> Vec<Row> {
+    let fixture = Fixture::new(Algorithm::HS256);
+    let alone = path(|| fixture.validates(&fixture.token));
+    let together = two_threads(|| fixture.validates(&fixture.token));
+    // Two threads do twice the work of a pass.
+    let throughput = row("", "", AtLeast(0.95), &together, &alone);
+    let mut rows = vec![Row {
+        path: "validate HS256, two threads' throughput".into(),
+        reference: "one thread".into(),
+        limit: AtLeast(1.9),
+        measured: 2.0 * throughput.measured,
+        ..throughput
+    }];
+    let [few, some, many] = [3, 30, 300].map(Scale::keys);
+    for (scale, name) in [(&some, "30 keys"), (&many, "300 keys")] {
+        let few = path(|| few.validates());
+        let more = path(|| scale.validates());
+        rows.push(row(&format!("validate HS256, {name}"), "3 keys", AtMost(1.1), &more, &few));
     }
-    start.elapsed().as_secs_f64() * 1e9 / f64::from(iterations)
-}
-
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    for bytes in LONG_CLAIMS {
+        let long = Scale::claims(bytes);
+        let (raw, ours) = (path(|| long.verifies()), path(|| long.validates()));
+        let name = format!("validate HS256, {bytes} bytes of claims");
+        rows.push(row(&name, "HMAC", AtMost(2.3), &ours, &raw));
+    }
+    rows
 }

@@ -1,0 +1,110 @@
+//! What was measured and what it must be: as a Markdown table and as an SVG chart.
+
+use std::fmt::{self, Write as _};
+
+/// A path's figure, and its limit.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// What was measured.
+    pub path: String,
+    /// What it is measured by.
+    pub reference: String,
+    /// What the figure must be.
+    pub limit: Limit,
+    /// The figure, in the limit's unit.
+    pub measured: f64,
+    /// The figures behind it, in words.
+    pub detail: String,
+}
+
+/// What a figure must be.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// At most so many times the reference.
+    AtMost(f64),
+    /// At least so many times the reference.
+    AtLeast(f64),
+}
+
+impl Row {
+    /// Whether the figure is within its limit.
+    pub fn holds(&self) -> bool {
+        match self.limit {
+            Limit::AtMost(limit) => self.measured <= limit,
+            Limit::AtLeast(limit) => self.measured >= limit,
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(limit) => write!(f, "≤ {limit:.2}"),
+            Self::AtLeast(limit) => write!(f, "≥ {limit:.2}"),
+        }
+    }
+}
+
+/// The rows as a table.
+pub fn markdown(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| path | reference | must be | measured | holds | |\n|---|---|--:|--:|---|---|\n",
+    );
+    for row in rows {
+        let Row { path, reference, limit, measured, detail } = row;
+        let holds = if row.holds() { "yes" } else { "**no**" };
+        let line =
+            format!("| {path} | {reference} | {limit} | {measured:.2} | {holds} | {detail} |");
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+/// The rows as bars, each as long as its share of the limit, which is a line across all.
+pub fn svg(rows: &[Row]) -> String {
+    const LABEL: f64 = 430.0;
+    const LIMIT: f64 = 300.0;
+    const LINE: f64 = 22.0;
+    let height = LINE * (rows.len() as f64 + 2.0);
+    let mut text = format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="900" height="{height}" font-family="sans-serif" font-size="12">
+<rect width="100%" height="100%" fill="#ffffff"/>
+"##,
+    );
+    for (place, row) in rows.iter().enumerate() {
+        let y = LINE * (place as f64 + 0.5);
+        let (share, limit) = match row.limit {
+            Limit::AtMost(limit) => (row.measured / limit, row.limit),
+            Limit::AtLeast(limit) => (limit / row.measured, row.limit),
+        };
+        let width = LIMIT * share.min(1.5);
+        let colour = if row.holds() { "#3b7dd8" } else { "#c8553d" };
+        let label = escape(&format!("{}, of {}", row.path, row.reference));
+        let (text_y, value_x) = (y + 13.0, LABEL + LIMIT * 1.5 - 60.0);
+        let measured = row.measured;
+        writeln!(
+            text,
+            r##"<text x="{x}" y="{text_y}" text-anchor="end" fill="#222222">{label}</text>
+<rect x="{LABEL}" y="{y}" width="{width:.1}" height="16" fill="{colour}"/>
+<text x="{value_x}" y="{text_y}" fill="#222222">{measured:.2} ({limit})</text>"##,
+            x = LABEL - 8.0,
+        )
+        .expect("a string takes all");
+    }
+    let (x, bottom) = (LABEL + LIMIT, height - LINE);
+    write!(
+        text,
+        r##"<line x1="{x}" y1="0" x2="{x}" y2="{bottom}" stroke="#222222" stroke-dasharray="4"/>
+<text x="{x}" y="{y}" text-anchor="middle" fill="#222222">the limit</text>
+</svg>
+"##,
+        y = bottom + 14.0,
+    )
+    .expect("a string takes all");
+    text
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
