@@ -74,7 +74,7 @@ struct Inner<C> {
     policy: Policy,
     idle_lifetime: Duration,
     absolute_lifetime: Duration,
-    transports: Transports,
+    transports: Arc<Transports>,
     cache: Option<TokenCache<C>>,
     refreshing: Option<Refreshing>,
 }
@@ -295,7 +295,7 @@ impl<C> Sessions<C> {
         self.0.policy.lifeline.revocations.as_ref()
     }
 
-    pub(crate) fn transports(&self) -> &Transports {
+    pub(crate) fn transports(&self) -> &Arc<Transports> {
         &self.0.transports
     }
 

@@ -1,6 +1,7 @@
 //! The guard against cross-site requests. It stands only where sessions travel in a cookie, and
 //! bearer requests never meet it: no browser sends those by itself.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -17,7 +18,7 @@ use crate::transport::{Credential, Place, Transports};
 #[derive(Clone, Debug)]
 pub struct Guard<S, T> {
     inner: S,
-    transports: Transports,
+    transports: Arc<Transports>,
     keys: KeyRing,
     respond: T,
 }

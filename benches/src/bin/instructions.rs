@@ -1,0 +1,117 @@
+//! Counts the instructions of each HS256 path under callgrind, its HMAC left out, and compares them with those of
+//! `instructions.txt`: unlike times they are the same on a busy machine. Fails where a path takes
+//! 3 % more; with `--write` the counts are written instead. Without valgrind it says so.
+//!
+//! Valgrind's processor has AVX2 where the real one has it, and neither SHA nor AVX-512 instructions.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use benches::{Fixture, accepts};
+use jsonwebtoken::Algorithm;
+
+/// What is counted, with or without the primitive that it can't do without.
+const PATHS: [(&str, bool); 5] = [
+    ("validate", true),
+    ("validate/unit-claims", true),
+    ("validate/forged", true),
+    ("issue", true),
+    ("cached", false),
+];
+
+/// The primitive: an HMAC, which is the same to sign and to verify.
+const RAW: &str = "raw";
+
+/// The longest that a count may grow.
+const GROWTH: f64 = 1.03;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    match &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        ["run", path, times] => {
+            run(path, times.parse().expect("a number"));
+            ExitCode::SUCCESS
+        }
+        ["--write"] => check(true),
+        [] => check(false),
+        _ => panic!("give no argument, or `--write`"),
+    }
+}
+
+fn check(write: bool) -> ExitCode {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        println!("SKIPPED: there is no valgrind; `apt-get install valgrind` brings it");
+        return ExitCode::SUCCESS;
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
+    let raw = count(RAW);
+    let counts = PATHS.map(|(path, has_raw)| (path, count(path) - if has_raw { raw } else { 0 }));
+    if write {
+        let mut text = String::new();
+        for (path, count) in counts {
+            writeln!(text, "{path} {count}").expect("a string takes all");
+        }
+        std::fs::write(file, text).expect("the counts are written");
+        return ExitCode::SUCCESS;
+    }
+    let text = std::fs::read_to_string(file).expect("the counts to compare with");
+    let known: BTreeMap<&str, f64> = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(path, count)| (path, count.parse().expect("a count")))
+        .collect();
+    let mut grown = 0;
+    println!("| path | instructions | before | |\n|---|--:|--:|---|");
+    for (path, count) in counts {
+        let before = known.get(path).unwrap_or_else(|| panic!("{path} has no count yet"));
+        let holds = count as f64 <= before * GROWTH;
+        grown += u32::from(!holds);
+        let change = 100.0 * (count as f64 / before - 1.0);
+        let told = if holds { "" } else { " **too much**" };
+        println!("| {path} | {count} | {before} | {change:+.1} %{told} |");
+    }
+    if grown == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The instructions of one pass: what a thousand more take, so that the start does not count.
+fn count(path: &str) -> u64 {
+    let [few, many] = [200, 1200].map(|times: u32| instructions(path, times));
+    (many - few) / 1000
+}
+
+/// The instructions of a process that goes a path so many times.
+fn instructions(path: &str, times: u32) -> u64 {
+    let program = std::env::current_exe().expect("the program's path");
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args(["run", path, &times.to_string()])
+        .output()
+        .expect("valgrind runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let collected = told.lines().find_map(|line| line.split_once("Collected :"));
+    let (_, collected) = collected.unwrap_or_else(|| panic!("no count: {told}"));
+    collected.trim().parse().expect("a count")
+}
+
+fn run(path: &str, times: u32) {
+    let fixture = Fixture::new(Algorithm::HS256);
+    let (signed, signature) = fixture.signed();
+    let (start, end) = fixture.token.split_at(fixture.token.len() - 43);
+    let forged = format!("{start}{}{}", if end.starts_with('A') { 'B' } else { 'A' }, &end[1..]);
+    for _ in 0..times {
+        let good = match path {
+            RAW => fixture.raw.verifies(signed, &signature),
+            "validate" => fixture.validates(&fixture.token),
+            "validate/unit-claims" => fixture.validates_unit(&fixture.token),
+            "validate/forged" => !fixture.validates(&forged),
+            "issue" => fixture.issues(),
+            "cached" => accepts(&fixture.cached, &fixture.token),
+            _ => panic!("no such path: {path}"),
+        };
+        assert!(good);
+    }
+}
