@@ -9,7 +9,7 @@
 //! 3. It is bounded in bytes. A token enters when it comes for the second time, and takes the place
 //!    of one that has not been used lately: tokens that come once flush nothing.
 //! 4. A hit waits for nobody. What enters is written under a lock that is only tried: who finds it
-//!    taken leaves the token out until the next time.
+//!    taken leaves the token out for now.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -28,8 +28,6 @@ use crate::keys::KeySet;
 pub(crate) struct TokenCache<C> {
     hasher: SeedableRandomState,
     buckets: Box<[Bucket<C>]>,
-    /// The last token that came, for each of their hashes; what is here once may enter.
-    seen: Box<[AtomicU64]>,
     /// The bytes that entries may take.
     room: usize,
     filling: Mutex<Filling>,
@@ -40,6 +38,8 @@ struct Bucket<C> {
     /// The hash of what is in each place, so that only one of them is looked into.
     hashes: [AtomicU64; PLACES],
     places: [ArcSwapOption<Entry<C>>; PLACES],
+    /// The hashes of tokens that came once; when they come again, they may enter.
+    seen: [AtomicU64; PLACES],
 }
 
 struct Entry<C> {
@@ -83,7 +83,6 @@ impl<C> TokenCache<C> {
     /// An empty cache that takes at most `bytes`.
     pub(crate) fn new(bytes: usize) -> Self {
         let buckets = (bytes / (SMALL_ENTRY * PLACES)).next_power_of_two();
-        let overhead = buckets * (size_of::<Bucket<C>>() + PLACES * size_of::<AtomicU64>());
         // SECURITY: senders can't tell where a token goes, the system's randomness being in it.
         // Did they, they could make tokens of their own push each other out, and no more: a bucket
         // has few places, and every byte is compared.
@@ -91,8 +90,7 @@ impl<C> TokenCache<C> {
         Self {
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
-            seen: (0..buckets * PLACES).map(|_| AtomicU64::new(0)).collect(),
-            room: bytes.saturating_sub(overhead),
+            room: bytes.saturating_sub(buckets * size_of::<Bucket<C>>()),
             filling: Mutex::default(),
         }
     }
@@ -111,7 +109,7 @@ impl<C> TokenCache<C> {
             return Ok(verified);
         }
         let verified = verify()?;
-        if bucket.place(hash).is_some() || self.has_seen(hash) {
+        if bucket.place(hash).is_some() || bucket.has_seen(hash) {
             self.insert(bucket, hash, token, keys, &verified);
         }
         Ok(verified)
@@ -121,16 +119,6 @@ impl<C> TokenCache<C> {
     fn hash(&self, token: &[u8]) -> u64 {
         let end = &token[token.len().saturating_sub(64)..];
         self.hasher.hash_one(end).max(1)
-    }
-
-    /// Whether a token of this hash has come before; from now on it has.
-    fn has_seen(&self, hash: u64) -> bool {
-        let seen = &self.seen[(hash >> 32) as usize & (self.seen.len() - 1)];
-        let has_seen = seen.load(Relaxed) == hash;
-        if !has_seen {
-            seen.store(hash, Relaxed);
-        }
-        has_seen
     }
 
     fn insert(
@@ -212,6 +200,18 @@ impl<C> Bucket<C> {
         self.hashes.iter().position(|held| held.load(Relaxed) == hash)
     }
 
+    /// Whether a token of this hash has come before; from now on it has. It is told so once.
+    fn has_seen(&self, hash: u64) -> bool {
+        let find = |wanted| self.seen.iter().position(|seen| seen.load(Relaxed) == wanted);
+        let (has_seen, place) = match find(hash) {
+            Some(place) => (true, place),
+            // An empty place, or any: the hash's first bits choose nothing else.
+            None => (false, find(0).unwrap_or((hash >> 61) as usize)),
+        };
+        self.seen[place].store(if has_seen { 0 } else { hash }, Relaxed);
+        has_seen
+    }
+
     /// An empty place, or else the one with the least turns left.
     fn least_used(&self) -> usize {
         (0..PLACES).min_by_key(|place| self.turns(*place)).unwrap_or(0)
@@ -230,7 +230,7 @@ impl<C> Bucket<C> {
 
 impl<C> Default for Bucket<C> {
     fn default() -> Self {
-        Self { hashes: Default::default(), places: Default::default() }
+        Self { hashes: Default::default(), places: Default::default(), seen: Default::default() }
     }
 }
 

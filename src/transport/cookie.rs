@@ -123,8 +123,10 @@ impl CookieTransport {
     ) -> Result<Option<&'r [u8]>, RejectionKind> {
         let mut found = None;
         for field in headers.get_all(COOKIE) {
-            for pair in field.as_bytes().split(|byte| *byte == b';') {
-                let pair = trim(pair);
+            let (field, mut start) = (field.as_bytes(), 0);
+            for end in memchr::memchr_iter(b';', field).chain([field.len()]) {
+                let pair = trim(&field[start..end]);
+                start = end + 1;
                 let value = pair
                     .strip_prefix(self.name.as_bytes())
                     .and_then(|rest| rest.strip_prefix(b"="));
