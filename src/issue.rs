@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderValue, Response};
 
+use crate::session::Session;
 use crate::store::StoreError;
 use crate::transport::append_cookie;
 
@@ -22,12 +23,14 @@ pub struct IssueSession<C> {
     pub(crate) claims: C,
     pub(crate) scope: Option<String>,
     pub(crate) bearer: bool,
+    /// The session that it goes on with.
+    pub(crate) continues: Option<Session<C>>,
 }
 
 impl<C> IssueSession<C> {
     /// A session of `subject` with the application's claims, in the cookie if there is one.
     pub fn new(subject: impl Into<String>, claims: C) -> Self {
-        Self { subject: subject.into(), claims, scope: None, bearer: false }
+        Self { subject: subject.into(), claims, scope: None, bearer: false, continues: None }
     }
 
     /// With scopes, separated by single spaces: the `scope` claim (RFC 8693, section 4.2).

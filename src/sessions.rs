@@ -109,13 +109,33 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// If no key may sign, the claims can't be written, or the token gets too long.
     pub fn issue(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
-        let issued = self.sign_new(login);
+        let issued = self.sign_login(login);
         self.0.keys.count_issued(&issued);
         issued
     }
 
-    fn sign_new(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
+    /// The session with other claims, for a role that was granted: return it from the handler, as a
+    /// login. It keeps its ID, its scope and the time of its login.
+    ///
+    /// The old token stays as good as it was until it expires. To take a role away, end the session:
+    /// then a new login is a new session. A bearer client's refresh token goes on with the claims of
+    /// the login; it gets none with this.
+    pub fn reissue(&self, session: &Session<C>, claims: C) -> IssueSession<C> {
+        let mut issue = IssueSession::new(session.subject(), claims);
+        issue.scope = session.scope().map(str::to_owned);
+        issue.continues = Some(session.clone());
+        issue
+    }
+
+    fn sign_login(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
+        if let Some(session) = &login.continues {
+            let claims = self.claims_of_login(login, session.session_id(), now);
+            let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
+            let lifetime =
+                refreshing.map_or(self.0.idle_lifetime, Refreshing::access_token_lifetime);
+            return self.sign_again(session, claims, lifetime, now);
+        }
         let [session_id, token_id] = token::random_ids(now)?;
         let claims = self.claims_of_login(login, &session_id, now);
         self.sign(now, self.0.idle_lifetime, TokenClaims { jti: &token_id, ..claims })
@@ -142,31 +162,53 @@ impl<C: SessionClaims> Sessions<C> {
     /// Issues the session anew, with its ID and its login's time, if it is past half of its
     /// lifetime and that gains anything.
     pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
-        let renewed = self.sign_again(session);
+        let renewed = self.sign_renewed(session);
         if !matches!(renewed, Err(IssueError::LifetimeReached)) {
             self.0.keys.count_issued(&renewed);
         }
         renewed
     }
 
-    fn sign_again(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
+    fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let latest = session.authenticated_at() + self.0.absolute_lifetime;
         if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
             return Err(IssueError::LifetimeReached);
         }
-        // The version is the one in which it was looked up, lest what was recorded between is missed.
-        let rv = self.0.policy.lifeline.check(session.verified(), now);
-        let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
-        let [token_id] = token::random_ids(now)?;
-        let claims = self.claims_of(session.verified());
-        // Never less than the login was issued with: what was ended before that does not concern it.
-        let claims = TokenClaims { jti: &token_id, rv: rv.max(claims.rv), ..claims };
-        let token = self.sign(now, self.0.idle_lifetime, claims)?;
+        let token = self.sign_again(
+            session,
+            self.claims_of(session.verified()),
+            self.0.idle_lifetime,
+            now,
+        )?;
         if token.expires_at <= session.expires_at() {
             return Err(IssueError::LifetimeReached);
         }
         Ok(token)
+    }
+
+    /// Signs the next token of a session, unless it has ended.
+    fn sign_again(
+        &self,
+        session: &Session<C>,
+        claims: TokenClaims<'_, C>,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Result<IssuedToken, IssueError> {
+        let verified = session.verified();
+        // The version is the one in which it was looked up, lest what was recorded between is missed.
+        let rv = self.0.policy.lifeline.check(verified, now);
+        let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
+        let [token_id] = token::random_ids(now)?;
+        let claims = TokenClaims {
+            jti: &token_id,
+            auth_time: session.authenticated_at(),
+            // Never less than the login was issued with: what was ended before that does not
+            // concern it.
+            rv: rv.max(verified.revocations_version),
+            ..claims
+        };
+        self.sign(now, lifetime, claims)
     }
 
     /// What the tokens of a new session say; their IDs and times are given when they are signed.

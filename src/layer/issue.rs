@@ -72,7 +72,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             if !whole || !T::CARRIES_BODY {
                 return Err(IssueError::NoTransport("cookie"));
             }
-            let answer = if self.sessions.refreshes() {
+            let answer = if self.sessions.refreshes() && issue.continues.is_none() {
                 token_endpoint::granted(&self.sessions.issue_with_refresh_token(issue)?)?
             } else {
                 let token = self.sessions.issue(issue)?;
@@ -122,6 +122,14 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     where
         T: Respond<B>,
     {
+        if let IssueError::Ended(rejection) = error {
+            let transports = self.sessions.transports();
+            return self.respond.respond(respond::rejection(
+                rejection.clone(),
+                transports,
+                self.sessions.keys(),
+            ));
+        }
         tracing::error!(%error, "a session could not be issued");
         let status = match error.is_temporary() {
             true => StatusCode::SERVICE_UNAVAILABLE,

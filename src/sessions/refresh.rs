@@ -89,6 +89,10 @@ impl Refreshing {
         let policy = Policy { token_type: TokenType::Refresh, ..sessions.clone() };
         Ok(Self { policy, access_token_lifetime, lifetime, grace })
     }
+
+    pub(super) fn access_token_lifetime(&self) -> Duration {
+        self.access_token_lifetime
+    }
 }
 
 impl<C: SessionClaims> Sessions<C> {
@@ -96,12 +100,17 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// # Errors
     ///
-    /// If the sessions have no refresh tokens, no key may sign, the claims can't be written, or a
-    /// token gets too long.
+    /// If the sessions have no refresh tokens, the session is one that was
+    /// [reissued](Self::reissue), no key may sign, the claims can't be written, or a token gets too
+    /// long.
     pub fn issue_with_refresh_token(
         &self,
         login: &IssueSession<C>,
     ) -> Result<IssuedTokens, IssueError> {
+        if login.continues.is_some() {
+            // It has one already, whose sequence goes on.
+            return Err(IssueError::NoRefreshTokens);
+        }
         let now = self.now();
         let [session_id] = token::random_ids(now)?;
         let claims = self.claims_of_login(login, &session_id, now);

@@ -26,10 +26,6 @@ fn behind(layer: ValidateLayer<User>) -> (Router, Arc<AtomicUsize>) {
     (Router::new().route("/", on_get(handler)).layer(layer), reached)
 }
 
-fn scoped(sessions: &Sessions<User>, scope: &str) -> String {
-    sessions.issue(&login().scope(scope)).unwrap().as_str().to_owned()
-}
-
 /// Tokens that are no good, and why.
 fn bad_tokens(clock: &ManualClock) -> Vec<(String, RejectionKind)> {
     use RejectionKind::*;

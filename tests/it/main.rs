@@ -15,6 +15,7 @@ mod odd_wiring;
 mod policy;
 mod readiness;
 mod refresh;
+mod reissue;
 mod remote;
 mod renewal;
 mod replicas;

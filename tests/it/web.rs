@@ -43,6 +43,11 @@ pub(crate) fn token(sessions: &Sessions<User>) -> String {
     sessions.issue(&login()).unwrap().as_str().to_owned()
 }
 
+/// A fresh token of alice with these scopes.
+pub(crate) fn scoped(sessions: &Sessions<User>, scope: &str) -> String {
+    sessions.issue(&login().scope(scope)).unwrap().as_str().to_owned()
+}
+
 /// The header that the fixed key writes.
 pub(crate) fn header() -> Value {
     json!({"alg": "EdDSA", "typ": "session+jwt", "kid": fixed_key(Algorithm::EdDSA).key_id()})
