@@ -38,15 +38,47 @@ impl Polling {
 
     /// Waits for the next read, after one that `began` then: for the interval and its jitter, or
     /// until the store tells of a change in `ring`.
-    pub(crate) async fn wait(&self, began: Instant, store: Option<(&dyn Store, &str)>) {
-        // Without randomness replicas read in step, which costs the store and nothing else.
-        let mut random = [0; 2];
-        let _ = algorithm::fill_random(&mut random);
-        let jitter = self.interval / JITTER_PART * u32::from(u16::from_ne_bytes(random)) / 0x1_0000;
+    pub(crate) async fn wait(
+        &self,
+        began: Instant,
+        jitter: &mut Jitter,
+        store: Option<(&dyn Store, &str)>,
+    ) {
+        let jitter = self.interval / JITTER_PART * u32::from(jitter.draw()) / 0x1_0000;
         tokio::select! {
+            // In this order, so that a simulation repeats exactly.
+            biased;
             // From read to read, however long one takes.
             () = tokio::time::sleep_until(began + self.interval + jitter) => {}
             () = pushed(store) => {}
+        }
+    }
+}
+
+/// What keeps replicas from reading in step.
+#[derive(Clone, Debug)]
+pub(crate) enum Jitter {
+    Random,
+    /// A sequence that is always the same.
+    #[cfg(feature = "test-util")]
+    Seeded(u64),
+}
+
+impl Jitter {
+    fn draw(&mut self) -> u16 {
+        match self {
+            Self::Random => {
+                let mut random = [0; 2];
+                // Without randomness replicas read in step, which costs the store and nothing else.
+                let _ = algorithm::fill_random(&mut random);
+                u16::from_ne_bytes(random)
+            }
+            #[cfg(feature = "test-util")]
+            Self::Seeded(state) => {
+                // Knuth's linear congruential generator: its high bits are good enough.
+                *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (*state >> 48) as u16
+            }
         }
     }
 }

@@ -163,7 +163,7 @@
 //! | `postgres` | | a store in PostgreSQL (`store::PostgresStore`); needs Rust 1.94 |
 //! | `redis` | | a store in Redis or Valkey (`store::RedisStore`) |
 //! | `jwks-client` | | the bundled HTTP client, with which a service that only validates follows its issuer |
-//! | `test-util` | | a manual clock, fixed keys and token minting, for tests |
+//! | `test-util` | | a manual clock, fixed keys, token minting and seeded jitter, for tests |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]

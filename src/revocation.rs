@@ -360,10 +360,11 @@ async fn follow(
     polling: crate::follow::Polling,
     wake: Arc<Notify>,
 ) {
+    let mut jitter = crate::follow::Jitter::Random;
     loop {
         let began = Instant::now();
         tokio::select! {
-            () = polling.wait(began, Some((&*store, &ring))) => {}
+            () = polling.wait(began, &mut jitter, Some((&*store, &ring))) => {}
             () = wake.notified() => {}
         }
         let Some(revocations) = revocations.upgrade() else { return };

@@ -16,7 +16,7 @@ use super::seal::{Sealing, SealingKey};
 use super::status::NotReady;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
-use crate::follow::Polling;
+use crate::follow::{Jitter, Polling};
 use crate::store::{SealingNeed, Store};
 
 /// Builds a [`KeyRing`] that rotates by itself.
@@ -29,6 +29,7 @@ pub struct KeyRingBuilder {
     algorithm: Algorithm,
     fully_specified: bool,
     sealing: Sealing,
+    jitter: Jitter,
     clock: Arc<dyn Clock>,
 }
 
@@ -43,6 +44,7 @@ impl KeyRing {
             algorithm: Algorithm::EdDSA,
             fully_specified: false,
             sealing: Sealing::default(),
+            jitter: Jitter::Random,
             clock: Arc::new(SystemClock),
         }
     }
@@ -94,6 +96,14 @@ impl KeyRingBuilder {
     /// to it can bring keys of their own.
     pub fn dangerous_unsealed(mut self) -> Self {
         self.sealing.allows_unsealed = true;
+        self
+    }
+
+    /// Draws the jitter of the refresh interval from `seed`, so that a simulation on Tokio's paused
+    /// clock repeats exactly.
+    #[cfg(feature = "test-util")]
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.jitter = Jitter::Seeded(seed);
         self
     }
 
@@ -175,7 +185,8 @@ impl KeyRingBuilder {
         let polling = policy.polling();
         let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
         ring.note_refresh(&Ok(report));
-        tokio::spawn(follow(ring.downgrade(), polling, began, Some((store, name))));
+        let store = Some((store, name));
+        tokio::spawn(follow(ring.downgrade(), polling, self.jitter, began, store));
         Ok(ring)
     }
 }
@@ -185,12 +196,13 @@ impl KeyRingBuilder {
 pub(super) async fn follow(
     ring: WeakRing,
     polling: Polling,
+    mut jitter: Jitter,
     mut began: Instant,
     store: Option<(Arc<dyn Store>, Arc<str>)>,
 ) {
     loop {
         let pushing = store.as_ref().map(|(store, ring)| (&**store, &**ring));
-        polling.wait(began, pushing).await;
+        polling.wait(began, &mut jitter, pushing).await;
         let Some(ring) = ring.upgrade() else { return };
         began = Instant::now();
         // Told and remembered by the refresh itself.

@@ -17,6 +17,7 @@ use super::rotator::Report;
 use super::set::KeySet;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
+use crate::follow::Jitter;
 use crate::store::StoreError;
 
 impl KeyRing {
@@ -81,7 +82,7 @@ impl DirectoryRingBuilder {
         let source = Source::Directory(self.directory);
         let ring = KeyRing::new(name, self.clock, self.policy, keys, source);
         ring.note_refresh(&Ok(Report::default()));
-        tokio::spawn(follow(ring.downgrade(), polling, Instant::now(), None));
+        tokio::spawn(follow(ring.downgrade(), polling, Jitter::Random, Instant::now(), None));
         Ok(ring)
     }
 }

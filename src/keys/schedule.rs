@@ -85,7 +85,8 @@ impl RotationPolicy {
     /// Whether two keys are open to sign, and the later one's time does not come within `lead`.
     fn are_two_ahead(&self, keys: &[ScheduledKey], now: Timestamp, lead: Duration) -> bool {
         let open = self.open(keys, now);
-        let last = open.iter().map(|key| key.times.signs_from).max();
+        // The last one's, not the latest: when it begins, whatever comes before it is passed over.
+        let last = open.last().map(|key| key.times.signs_from);
         open.len() >= 2 && last.is_some_and(|signs_from| now + lead < signs_from)
     }
 }

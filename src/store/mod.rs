@@ -17,6 +17,36 @@
 //!
 //! What the values mean, which of them replicas put back after a loss and when they are removed is
 //! decided by the ring alone, so that every store is small and all behave alike.
+//!
+//! # What replicas cost it
+//!
+//! For its keys, that is: [revocations](crate::Revocations) are read beside them. Each replica reads
+//! the whole ring once per refresh interval and its jitter, by default every
+//! 15.75 seconds on average, and once for each change that is pushed, of which there are a few a
+//! day. A ring of the default policy (Ed25519, keys unsealed) that has rotated for days holds its
+//! birth and 4 or 5 keys: 3.1 to 3.9 KB with the entries' names, without what a protocol adds. So
+//! at any time:
+//!
+//! | replicas | reads per second | read per second |
+//! |---|---|---|
+//! | 10 | 0.6 | 2.0 to 2.5 KB |
+//! | 1,000 | 63 | 200 to 250 KB |
+//! | 10,000 | 635 | 2.0 to 2.5 MB |
+//!
+//! Writes hardly grow with the replicas: a key a day, which those few try to insert that have not
+//! seen it yet, and what puts back a loss. A simulation of 10,000 replicas, among this crate's
+//! tests, counts 634.5 reads per second, and 15 inserts to put back 5 entries that a restored store
+//! had lost. A longer [`refresh_interval`](crate::RotationPolicy::refresh_interval) costs less, and
+//! makes a revocation that is not pushed take as much longer.
+//!
+//! # When it loses what it held
+//!
+//! Replicas that run go on with what they hold. Within the refresh bound R and the time W of a
+//! write each of them has read what is left and put back the rest; a store so slow that not all
+//! fits into W gets it over several refreshes. What is put back everyone knows after one R more.
+//! So replicas that started on the empty store, and made a ring of their own there, may refuse
+//! others' tokens for up to 2R + W: with the default policy 53 seconds, and less with a store
+//! that pushes.
 
 mod file;
 #[cfg(any(feature = "postgres", feature = "redis"))]

@@ -24,6 +24,7 @@ mod revocation;
 mod ring;
 mod schedule;
 mod sealing;
+mod simulation;
 mod static_keys;
 mod store;
 mod telemetry;

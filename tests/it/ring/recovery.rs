@@ -5,7 +5,8 @@ use tower_jwt_session::{KeyState, RejectionKind};
 
 use crate::replicas::stores::{Operation, TestStore};
 use crate::replicas::{
-    LEAD, REFRESH, Replica, SKEW, START, assert_converged, assert_served_everywhere, pass, seconds,
+    FULL_LEAD, LEAD, REFRESH, Replica, SKEW, START, assert_converged, assert_served_everywhere,
+    pass, pass_until, seconds,
 };
 
 /// Two replicas in the middle of their third key's life, with a mark of each kind.
@@ -145,6 +146,29 @@ async fn two_keys_of_one_generation_verify_everywhere_and_one_signs() {
     signers.dedup();
     assert_eq!(signers, [0, 1, 2, 3]);
     assert!(one.generations().len() <= 4, "{:?}", one.generations());
+}
+
+/// The second key of a generation may begin after the generation that follows it, which passes it
+/// over.
+#[tokio::test]
+async fn a_key_is_due_by_the_start_of_the_last_generation() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let two = Replica::open(store.sibling(), START).await;
+    let both = [&one, &two];
+    let snapshot = store.entries().await;
+    let due = one.times(1).signs_from - FULL_LEAD - REFRESH;
+    pass_until(&both, due - seconds(1)).await;
+    one.ring.replace_all().await.expect("replaces");
+    store.restore(&snapshot).await;
+    two.refresh_at(due).await;
+    assert!(two.times(2).signs_from > one.times(3).signs_from);
+    pass(&both, REFRESH).await;
+    pass(&both, seconds(1)).await;
+    assert_converged(&both);
+    assert_eq!(one.generations(), [0, 1, 2, 2, 3]);
+    pass_until(&both, one.times(3).signs_from).await;
+    assert!(one.times(4).published + FULL_LEAD <= one.times(3).signs_from);
 }
 
 #[tokio::test]

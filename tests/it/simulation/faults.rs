@@ -1,0 +1,255 @@
+//! What goes wrong, and what operators do: the events of a run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tower_jwt_session::{KeyState, RingError};
+
+use super::fleet;
+use super::properties;
+use super::world::{State, World, lock};
+
+type Event = fn(&mut State, &Arc<World>, usize);
+
+/// Something happens to a replica, or to the store. How often is up to the scenario.
+pub(super) fn disturb(world: &Arc<World>) {
+    let mut guard = lock(world);
+    let state = &mut *guard;
+    let faults = state.scenario.faults.clone();
+    let events: [(u64, Event); 10] = [
+        (faults.partition, cut_off),
+        (faults.outage, outage),
+        (faults.crash, crash),
+        (faults.purge, |state, _, _| lose(state, false)),
+        (faults.restore, |state, _, _| lose(state, true)),
+        (faults.revoke, revoke),
+        (faults.rotate, rotate),
+        (faults.replace, replace_all),
+        (faults.clock, |state, _, replica| set_clock(state, replica)),
+        (faults.wild, go_wild),
+    ];
+    let mut drawn = state.random.between(1, events.iter().map(|(weight, _)| weight).sum());
+    let replica = state.random.index(state.replicas.len());
+    for (weight, event) in events {
+        if (1..=weight).contains(&drawn) {
+            return event(state, world, replica);
+        }
+        drawn = drawn.saturating_sub(weight);
+    }
+}
+
+/// The faults are over: from now on all has to come together.
+pub(super) fn end(state: &mut State) {
+    state.calm_ahead = true;
+    state.trouble();
+    state.shelf.down = false;
+    for replica in 0..state.replicas.len() {
+        state.replicas[replica].cut_off = false;
+        mend_clock(state, replica);
+    }
+    state.tell("the faults are over".to_owned());
+}
+
+fn draw_duration(state: &mut State) -> Duration {
+    let longest = state.scenario.overrun.max(2 * state.scenario.interval);
+    Duration::from_millis(state.random.between(100, longest))
+}
+
+fn cut_off(state: &mut State, world: &Arc<World>, replica: usize) {
+    if state.replicas[replica].cut_off {
+        return;
+    }
+    let (lasts, world) = (draw_duration(state), world.clone());
+    state.replicas[replica].cut_off = true;
+    state.tell(format!("replica {replica}: cut off from the store for {lasts:?}"));
+    tokio::spawn(async move {
+        sleep(lasts).await;
+        lock(&world).replicas[replica].cut_off = false;
+    });
+}
+
+fn outage(state: &mut State, world: &Arc<World>, _: usize) {
+    if state.shelf.down {
+        return;
+    }
+    let (lasts, world) = (draw_duration(state), world.clone());
+    state.shelf.down = true;
+    state.tell(format!("store: down for {lasts:?}"));
+    tokio::spawn(async move {
+        sleep(lasts).await;
+        lock(&world).shelf.down = false;
+    });
+}
+
+/// A replica loses its memory; what it has asked the store for may still take place.
+pub(super) fn crash(state: &mut State, world: &Arc<World>, replica: usize) {
+    state.tell(format!("replica {replica}: crashes"));
+    state.trouble();
+    state.replicas[replica].life += 1;
+    let (gone, life) = (state.replicas[replica].up.take(), state.replicas[replica].life);
+    let wait = state.random.between(0, 2 * state.scenario.interval);
+    tokio::spawn(fleet::start(world.clone(), replica, life, wait));
+    // Its last tasks end with it, which must not be here: they tell of it.
+    tokio::spawn(async move { drop(gone) });
+}
+
+/// The store loses what it holds, or what was written after its last backup.
+pub(super) fn lose(state: &mut State, restore: bool) {
+    // Not while a ring may still be born by someone slow: it would be the earlier one, and its
+    // key would sign at once.
+    if state.is_newborn() {
+        return;
+    }
+    let now = state.now();
+    state.shelf.entries = match restore {
+        true => state.shelf.backup.clone(),
+        false => BTreeMap::new(),
+    };
+    for held in state.shelf.entries.values_mut() {
+        held.since = now;
+    }
+    let (entries, what) = (state.shelf.entries.len(), if restore { "restored" } else { "purged" });
+    state.tell(format!("store: {what}, {entries} entries are left"));
+    state.note_loss();
+    state.push();
+}
+
+fn set_clock(state: &mut State, replica: usize) {
+    if state.replicas[replica].wild {
+        return;
+    }
+    let half = state.scenario.skew_of_clocks() / 2;
+    let offset = state.random.between(0, 2 * half) as i64 - half as i64;
+    state.replicas[replica].clock.offset.store(offset, Ordering::Relaxed);
+    state.tell(format!("replica {replica}: its clock is now off by {offset} ms"));
+}
+
+/// A clock that is off by more than the policy allows for. It serves nobody, and does to the store
+/// whatever it finds right.
+fn go_wild(state: &mut State, world: &Arc<World>, replica: usize) {
+    if state.replicas[replica].wild {
+        return;
+    }
+    let (lasts, world) = (draw_duration(state), world.clone());
+    let least = 2 * state.scenario.skew + 1_000;
+    let most =
+        [state.scenario.interval, 10 * state.scenario.interval, 40 * state.scenario.interval];
+    let most = least + most[state.random.index(3)];
+    let off = state.random.between(least, most) as i64;
+    let offset = if state.random.percent(50) { off } else { -off };
+    state.replicas[replica].clock.offset.store(offset, Ordering::Relaxed);
+    state.replicas[replica].wild = true;
+    state.was_wild = true;
+    state.tell(format!("replica {replica}: its clock is off by {offset} ms for {lasts:?}"));
+    state.note_loss();
+    tokio::spawn(async move {
+        sleep(lasts).await;
+        mend_clock(&mut lock(&world), replica);
+    });
+}
+
+fn mend_clock(state: &mut State, replica: usize) {
+    if !state.replicas[replica].wild {
+        return;
+    }
+    state.replicas[replica].wild = false;
+    state.replicas[replica].trouble = Some(state.now());
+    set_clock(state, replica);
+    let now = state.now();
+    // It has forgotten what ended by that clock, and will read it again.
+    state.replicas[replica].up.iter_mut().for_each(|up| {
+        up.knows.clear();
+        up.revoked.clear();
+        up.opened = now;
+    });
+    state.note_loss();
+    state.note_emergency();
+}
+
+fn rotate(state: &mut State, world: &Arc<World>, replica: usize) {
+    let Some(ring) = state.up(replica).map(|up| up.ring.clone()) else { return };
+    let world = world.clone();
+    state.tell(format!("replica {replica}: rotate_now()"));
+    tokio::spawn(async move {
+        let outcome = ring.rotate_now().await.map(|at| at.to_string());
+        tell_outcome(&mut lock(&world), replica, "rotate_now", &outcome);
+    });
+}
+
+fn replace_all(state: &mut State, world: &Arc<World>, replica: usize) {
+    let Some(ring) = state.up(replica).map(|up| up.ring.clone()) else { return };
+    let (world, asked) = (world.clone(), state.now());
+    let all: Vec<_> = ring.status().keys.into_iter().map(|key| key.key_id).collect();
+    state.tell(format!("replica {replica}: replace_all()"));
+    note_revocation(state, replica, &all);
+    tokio::spawn(async move {
+        let outcome = ring.replace_all().await.map(|()| "done".to_owned());
+        let state = &mut lock(&world);
+        tell_outcome(state, replica, "replace_all", &outcome);
+        if outcome.is_ok() {
+            all.iter().for_each(|kid| properties::tokens::told_revoked(state, replica, kid, asked));
+        }
+    });
+}
+
+fn revoke(state: &mut State, world: &Arc<World>, replica: usize) {
+    let Some(ring) = state.up(replica).map(|up| up.ring.clone()) else { return };
+    let (world, asked, status) = (world.clone(), state.now(), ring.status());
+    let alive = |state: KeyState| !matches!(state, KeyState::Revoked | KeyState::Gone);
+    let keys: Vec<_> = status.keys.iter().filter(|key| alive(key.state)).collect();
+    let drawn = state.random.index(keys.len());
+    let kid = match status.signing_key_id.clone().filter(|_| state.random.percent(60)) {
+        Some(signer) => signer,
+        None if keys.is_empty() => return,
+        None => keys[drawn].key_id.clone(),
+    };
+    let name = state.name(&kid);
+    state.tell(format!("replica {replica}: revoke({name})"));
+    note_revocation(state, replica, std::slice::from_ref(&kid));
+    let successor = properties::tokens::has_successor(state, replica, &status, &kid);
+    tokio::spawn(async move {
+        let revoking = ring.revoke(&kid);
+        let mut revoking = std::pin::pin!(revoking);
+        // As far as it goes without waiting: the key is revoked here in the same instant.
+        let outcome = tokio::select! {
+            biased;
+            outcome = &mut revoking => outcome,
+            () = std::future::ready(()) => {
+                if successor {
+                    properties::tokens::successor_signs(&mut lock(&world), replica, &ring, &kid);
+                }
+                revoking.await
+            }
+        };
+        let outcome = outcome.map(|()| "done".to_owned());
+        let state = &mut lock(&world);
+        tell_outcome(state, replica, "revoke", &outcome);
+        if outcome.is_ok() {
+            properties::tokens::told_revoked(state, replica, &kid, asked);
+        }
+    });
+}
+
+fn note_revocation(state: &mut State, replica: usize, kids: &[String]) {
+    state.trouble();
+    state.note_emergency();
+    for kid in kids {
+        // To be seen by the task that revokes, which runs at this same time.
+        state.replicas[replica].up.iter_mut().for_each(|up| _ = up.revoked.insert(kid.clone()));
+        state.revocations.insert(kid.clone());
+    }
+}
+
+fn tell_outcome(
+    state: &mut State,
+    replica: usize,
+    what: &str,
+    outcome: &Result<String, RingError>,
+) {
+    state.trouble();
+    let outcome = outcome.as_ref().map_or_else(ToString::to_string, Clone::clone);
+    state.tell(format!("replica {replica}: {what}: {outcome}"));
+}
