@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE};
-use axum::http::{HeaderName, Request, Response};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -17,7 +17,8 @@ use tower::ServiceExt as _;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store as _};
 use tower_jwt_session::testing::{ManualClock, mint};
 use tower_jwt_session::{
-    Algorithm, IssueSession, Key, KeyRing, Revocations, Root, SealingKey, Session, Sessions,
+    Algorithm, IssueSession, Key, KeyRing, RefreshTokens, Revocations, Root, SealingKey, Session,
+    Sessions,
 };
 
 /// Everything that is told.
@@ -122,7 +123,8 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
     let revocations = revocations.open().await.expect("an empty store");
     let sessions = Sessions::<()>::builder(ring.clone(), "https://issuer.test", "app");
-    let sessions = sessions.revocations(revocations).build().expect("good settings");
+    let sessions = sessions.revocations(revocations).refresh_tokens(RefreshTokens::new());
+    let sessions = sessions.build().expect("good settings");
     let me = async |session: Session<()>| session.subject().to_owned();
     let app = Router::new()
         .route("/login", post(async || IssueSession::new("alice", ())))
@@ -164,6 +166,27 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     hidden.token(renewed.split(['=', ';']).nth(1).expect("a value"));
     clock.advance(Duration::from_secs(60 * 60));
     assert_eq!(ask(&app, "/me", Some((COOKIE, pair))).await.status(), 401);
+
+    let mut tokens = Vec::new();
+    tokens
+        .push(sessions.issue_with_refresh_token(&IssueSession::new("alice", ())).expect("issued"));
+    for round in 0..2 {
+        let redeemed: &str = tokens[round].refresh_token().as_str();
+        tokens.push(sessions.refresh(redeemed).await.expect("a successor"));
+    }
+    for pair in &tokens {
+        hidden.token(pair.access_token().as_str());
+        hidden.token(pair.refresh_token().as_str());
+    }
+    // One is used again, and one that is none.
+    for redeemed in [tokens[0].refresh_token(), tokens[0].access_token()] {
+        let form = format!("grant_type=refresh_token&refresh_token={}", redeemed.as_str());
+        let mut headers = HeaderMap::new();
+        let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+        headers.insert(CONTENT_TYPE, media_type);
+        let answer = sessions.token_response(&headers, form.as_bytes()).await;
+        assert_eq!(answer.status(), 401);
+    }
 
     let token = sessions.issue(&IssueSession::new("alice", ())).expect("issued");
     hidden.token(token.as_str());
@@ -211,6 +234,8 @@ fn no_log_of_a_whole_run_tells_a_token_or_a_secret() {
         "published a key",
         "skipped",
         "a session ends",
+        "a refresh token was used again",
+        "refused a refresh token",
     ] {
         assert!(log.contains(told), "nothing of {told:?} in\n{log}");
     }

@@ -10,6 +10,7 @@
 mod contract;
 pub mod postgres;
 pub mod redis;
+mod refresh_tokens;
 mod revocations;
 mod rings;
 mod scenarios;
@@ -69,7 +70,11 @@ pub fn run<B: Backend>() -> ! {
     // One server for all tests that do it no harm, made when it is first needed.
     let shared: Arc<std::sync::OnceLock<Arc<B>>> = Arc::default();
 
-    let tests = scenarios::all().into_iter().chain(revocations::all()).chain(B::own());
+    let tests = scenarios::all()
+        .into_iter()
+        .chain(revocations::all())
+        .chain(refresh_tokens::all())
+        .chain(B::own());
     let trials = tests.map(|(name, test)| {
         let (missing, shared) = (installed.clone().err(), Arc::clone(&shared));
         let kind = missing.clone().unwrap_or_default();

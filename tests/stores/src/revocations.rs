@@ -7,7 +7,7 @@ use tokio::time::sleep;
 use tower_jwt_session::store::Store;
 use tower_jwt_session::testing::fixed_ring;
 use tower_jwt_session::{
-    EndError, IssueSession, RejectionKind, Revocations, Sessions, SystemClock,
+    EndError, IssueSession, RefreshTokens, RejectionKind, Revocations, Sessions, SystemClock,
 };
 
 use crate::scenarios::{PROMPT, assert_hidden, eventually};
@@ -26,11 +26,12 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
 }
 
 /// One replica, which hardly polls.
-async fn replica(store: impl Store) -> Sessions<()> {
+pub(crate) async fn replica(store: impl Store) -> Sessions<()> {
     let revocations = Revocations::builder("app").store(store);
     let revocations = revocations.refresh_interval(Duration::from_secs(3600)).open().await;
     let sessions = Sessions::builder(fixed_ring(SystemClock), "https://app.example", "app");
     let sessions = sessions.revocations(revocations.expect("opens"));
+    let sessions = sessions.refresh_tokens(RefreshTokens::new());
     sessions.build().expect("good settings")
 }
 
@@ -38,7 +39,7 @@ fn login(sessions: &Sessions<()>) -> String {
     sessions.issue(&IssueSession::new("alice", ())).expect("a key signs").as_str().to_owned()
 }
 
-fn is_refused(sessions: &Sessions<()>, token: &str) -> bool {
+pub(crate) fn is_refused(sessions: &Sessions<()>, token: &str) -> bool {
     match sessions.validate(token).map_err(|rejection| rejection.kind()) {
         Ok(_) => false,
         Err(RejectionKind::Revoked) => true,
