@@ -1,4 +1,4 @@
-//! A session that goes on with other claims, and logins, which never go on with anything.
+//! A session that goes on with other claims.
 
 use axum::Router;
 use axum::routing::post as on_post;
@@ -20,7 +20,6 @@ fn app(sessions: &Sessions<User>) -> Router {
         ours.reissue(&session, User { role: "admin".into() }).bearer()
     };
     Router::new()
-        .route("/login", on_post(async || login()))
         .route("/promote", on_post(promote))
         .route("/promote-bearer", on_post(promote_bearer))
         .layer(sessions.layer())
@@ -92,14 +91,4 @@ async fn a_bearer_client_keeps_its_refresh_token() {
     let reissued = sessions.reissue(&sessions.validate(old).unwrap(), User { role: "x".into() });
     let paired = sessions.issue_with_refresh_token(&reissued);
     assert!(matches!(paired, Err(IssueError::NoRefreshTokens)), "{paired:?}");
-}
-
-#[tokio::test]
-async fn a_login_goes_on_with_nothing_that_was_there() {
-    let sessions = sessions(&ManualClock::default());
-    let planted = token(&sessions);
-    let answer = send(&app(&sessions), post("/login").cookie(&planted)).await;
-    let (old, new) = (claims_of(&planted), claims_of(answer.cookie_token()));
-    assert_ne!(old["sid"], new["sid"], "no session is fixed before its login");
-    assert_ne!(old["jti"], new["jti"]);
 }
