@@ -142,12 +142,16 @@ impl Revocations {
         if read.is_ok() {
             inner.read_at.store(began.as_unix_millis(), Ordering::Relaxed);
         }
-        let result = match read {
-            Ok(()) => inner.scribe.write(&mut log).await,
-            failed => failed,
+        let (result, outcome) = match read {
+            Ok(()) => match inner.scribe.write(&mut log).await {
+                Ok(()) => (Ok(()), "ok"),
+                unwritten => (unwritten, "unwritten"),
+            },
+            failed => (failed, "failed"),
         };
         inner.publish(&log);
         inner.note(&log, result.as_ref().err());
+        self.count_refresh(outcome);
         result
     }
 
@@ -295,24 +299,19 @@ impl Inner {
             skipped: log.skipped.clone(),
             newer: log.newer.iter().map(|newer| newer.format).max(),
         };
-        let (name, before) = (&*self.name, self.state.load());
+        let (ring, before) = (&*self.scribe.ring, self.state.load());
         if **before == state {
             return;
         }
         if before.skipped != state.skipped {
             for skipped in &state.skipped {
                 let (entry, reason) = (&*skipped.name, &*skipped.reason);
-                tracing::warn!(
-                    ring = name,
-                    entry,
-                    reason,
-                    "skipped an entry of what has been ended"
-                );
+                tracing::warn!(ring, entry, reason, "skipped an entry of what has been ended");
             }
         }
         if let Some(format) = state.newer.filter(|_| before.newer != state.newer) {
             tracing::warn!(
-                ring = name,
+                ring,
                 format,
                 "a newer version has ended what this one does not understand: update this replica"
             );
@@ -320,7 +319,7 @@ impl Inner {
         if let Some(error) = state.failure.as_ref().filter(|_| before.failure != state.failure) {
             let limit = self.stale_limit;
             tracing::warn!(
-                ring = name,
+                ring,
                 error,
                 ?limit,
                 "what has been ended can't be followed; the last known goes on, to the limit"

@@ -8,7 +8,9 @@
 //! 2. Gauges are set at each refresh, and when [`KeyRing::ready`](crate::KeyRing::ready) is asked:
 //!    let the readiness check do so, and they stay right even where nothing is refreshed.
 //! 3. Labels are the ring's name and the outcomes below, and nothing that a client sends. Rings in one
-//!    process that have one name are counted as one: name them differently.
+//!    process that have one name are counted as one: name them differently. [`Revocations`](crate::Revocations)
+//!    named
+//!    `app` are the ring `app.ended`, and have the last good reading and readiness as rings do.
 //! 4. [Fixed](crate::KeyRing::fixed) rings are all named `fixed`, and have counters alone. Generation,
 //!    age and rotation are known of rings that [rotate](crate::KeyRing::builder) here, or are
 //!    [derived](crate::KeyRing::derived), which are never overdue: their keys come with the time.
@@ -58,6 +60,7 @@
 //! | `cache_lookups_total` | counter | lookups in the cache of verified tokens, one for each validation; `outcome` is `hit` or `miss` |
 //! | `rejections_total` | counter | requests that the layers have refused, and refresh tokens that the token endpoint has; `outcome` is [`RejectionKind::as_str`] |
 //! | `issued_total` | counter | sessions that were issued or renewed; `outcome` is `issued` or [`IssueError::as_str`] |
+//! | `revocations` | gauge | what has been ended, of sessions, subjects and times, and is held |
 //! | `refreshes_total` | counter | readings of the store, directory or followed issuer; `outcome` is `ok`, `unwritten` (read, and then not written) or `failed` |
 //! | `refresh_failures` | gauge | how many refreshes have failed in a row |
 //! | `refresh_lag_seconds` | gauge | how long ago the last good reading was |
@@ -119,6 +122,7 @@ pub(crate) const REFRESHES: &str = "tower_jwt_session_refreshes_total";
 pub(crate) const REFRESH_FAILURES: &str = "tower_jwt_session_refresh_failures";
 pub(crate) const REFRESH_LAG: &str = "tower_jwt_session_refresh_lag_seconds";
 pub(crate) const KEYS: &str = "tower_jwt_session_keys";
+pub(crate) const REVOCATIONS: &str = "tower_jwt_session_revocations";
 pub(crate) const READY: &str = "tower_jwt_session_ready";
 pub(crate) const SIGNING_GENERATION: &str = "tower_jwt_session_signing_generation";
 pub(crate) const KEY_AGE: &str = "tower_jwt_session_key_age_seconds";
@@ -131,9 +135,10 @@ pub fn describe() {
     describe_counter!(CACHE_LOOKUPS, Unit::Count, "Lookups in the token cache, by outcome.");
     describe_counter!(REJECTIONS, Unit::Count, "Requests that were rejected, by outcome.");
     describe_counter!(ISSUED, Unit::Count, "Sessions that were issued or renewed, by outcome.");
-    describe_counter!(REFRESHES, Unit::Count, "Refreshes of the keys, by outcome.");
+    describe_counter!(REFRESHES, Unit::Count, "Refreshes of keys or revocations, by outcome.");
     describe_gauge!(REFRESH_FAILURES, Unit::Count, "Refreshes that have failed in a row.");
-    describe_gauge!(REFRESH_LAG, Unit::Seconds, "Time since the keys were last read.");
+    describe_gauge!(REFRESH_LAG, Unit::Seconds, "Time since the store was last read.");
+    describe_gauge!(REVOCATIONS, Unit::Count, "What has been ended before its time, and is held.");
     describe_gauge!(KEYS, Unit::Count, "Keys that are held and verify.");
     describe_gauge!(READY, "Whether this replica is ready.");
     describe_gauge!(SIGNING_GENERATION, "The generation of the key that signs.");

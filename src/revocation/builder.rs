@@ -155,10 +155,13 @@ impl RevocationsBuilder {
         inner.publish(&log);
         inner.note(&log, None);
         *inner.log.lock().await = log;
-        let weak = || WeakRevocations(Arc::downgrade(&inner));
+        let revocations = Revocations(inner);
+        revocations.count_refresh("ok");
+        let inner = &revocations.0;
+        let weak = || WeakRevocations(Arc::downgrade(inner));
         tokio::spawn(follow(weak(), (store, ring), polling, wake));
         tokio::spawn(write(weak(), recordings));
-        Ok(Revocations(inner))
+        Ok(revocations)
     }
 
     /// The name, and that of the place in the store.

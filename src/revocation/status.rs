@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use metrics::{counter, gauge};
 use serde::Serialize;
 
 use super::Revocations;
 use crate::clock::Timestamp;
 use crate::store::Skipped;
+use crate::telemetry::{READY, REFRESH_LAG, REFRESHES, REVOCATIONS};
 
 /// What a replica knows to have been ended, at one time. Serialisable; names nobody.
 #[derive(Clone, Debug, Serialize)]
@@ -83,13 +85,33 @@ impl Revocations {
     /// [`stale_limit`](super::RevocationsBuilder::stale_limit), or finds there what only a newer
     /// version understands.
     pub fn ready(&self) -> Result<(), RevocationsNotReady> {
+        let now = self.0.scribe.clock.now();
+        let ready = self.check_ready(now);
+        self.set_gauges(ready.is_ok(), now);
+        ready
+    }
+
+    fn check_ready(&self, now: Timestamp) -> Result<(), RevocationsNotReady> {
         let limit = self.stale_limit();
-        if self.age(self.0.scribe.clock.now()) > limit {
+        if self.age(now) > limit {
             return Err(RevocationsNotReady::Stale { refreshed_at: self.read_at(), limit });
         }
         match self.0.state.load().newer {
             Some(format) => Err(RevocationsNotReady::NewerFormat { format }),
             None => Ok(()),
         }
+    }
+    pub(super) fn count_refresh(&self, outcome: &'static str) {
+        let ring = self.0.scribe.ring.clone();
+        counter!(REFRESHES, "ring" => ring, "outcome" => outcome).increment(1);
+        let now = self.0.scribe.clock.now();
+        self.set_gauges(self.check_ready(now).is_ok(), now);
+    }
+
+    fn set_gauges(&self, is_ready: bool, now: Timestamp) {
+        let set = |name, value: f64| gauge!(name, "ring" => self.0.scribe.ring.clone()).set(value);
+        set(READY, f64::from(u8::from(is_ready)));
+        set(REFRESH_LAG, self.age(now).as_secs_f64());
+        set(REVOCATIONS, self.snapshot().marks.counts().iter().sum::<usize>() as f64);
     }
 }

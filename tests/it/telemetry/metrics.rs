@@ -7,7 +7,8 @@ use axum::routing::get as on_get;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{
-    Algorithm, IssueError, IssueSession, KeyRing, RejectionKind, Root, Session, Sessions, telemetry,
+    Algorithm, IssueError, IssueSession, KeyRing, RejectionKind, Revocations, Root, Session,
+    Sessions, telemetry,
 };
 
 use super::told::Metrics;
@@ -23,6 +24,37 @@ async fn tell_everything() {
     store.down();
     replica.ring.refresh().await.expect_err("the store is down");
     replica.ring.ready().expect("the last known keys go on");
+    Revocations::builder("app").store(MemoryStore::new()).open().await.expect("opens");
+}
+
+#[tokio::test]
+async fn revocations_tell_what_they_hold_and_since_when() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let gauge = |name| recorder.gauge("app.ended", name).expect("is set");
+    let refreshes = |outcome| recorder.counter("app.ended", "refreshes_total", outcome);
+    let (store, clock) = (TestStore::new(), ManualClock::default());
+    let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
+    let revocations = revocations.open().await.expect("opens");
+    let sessions = crate::web::builder(&clock).revocations(revocations.clone()).build().unwrap();
+    let token = crate::web::token(&sessions);
+    sessions.end_subject("alice").await.unwrap();
+    sessions.end_session("s").await.unwrap();
+    clock.advance(seconds(100));
+    revocations.refresh().await.unwrap();
+    assert_eq!(["revocations", "ready", "refresh_lag_seconds"].map(gauge), [2., 1., 0.]);
+    sessions.validate(&token).expect_err("is ended");
+    assert_eq!(recorder.counter("fixed", "validations_total", "revoked"), 1);
+
+    store.down();
+    clock.advance(seconds(24 * 3600));
+    revocations.refresh().await.expect_err("the store is down");
+    assert_eq!(["ready", "refresh_lag_seconds"].map(gauge), [1., 24. * 3600.]);
+    // Nothing refreshes any more: the readiness check keeps them right.
+    clock.advance(seconds(1));
+    revocations.ready().expect_err("is stale");
+    assert_eq!(["ready", "refresh_lag_seconds"].map(gauge), [0., 24. * 3600. + 1.]);
+    assert_eq!(["ok", "unwritten", "failed"].map(refreshes), [2, 0, 1]);
 }
 
 #[tokio::test]
