@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
@@ -88,9 +88,6 @@ pub(crate) struct Event {
 }
 
 /// Keeps every event.
-///
-/// Where tests run side by side, `tracing` can miss the first event of a place in the code for good,
-/// if another thread comes to it first and listens to nothing: let it all happen once before.
 pub(crate) struct Events {
     events: Arc<Mutex<Vec<Event>>>,
     _guard: tracing::subscriber::DefaultGuard,
@@ -98,6 +95,10 @@ pub(crate) struct Events {
 
 impl Events {
     pub(crate) fn capture() -> Self {
+        // While there is one subscriber alone, `tracing` asks the thread that first comes to a place
+        // in the code whether anybody listens, and a test beside this one would say no for all.
+        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(Listener(Arc::default())));
         let events = Arc::default();
         let guard = tracing::subscriber::set_default(Listener(Arc::clone(&events)));
         Self { events, _guard: guard }
