@@ -29,10 +29,22 @@ Usage:
                    in a server that is there, and is not killed
                    Both take their feature: --features redis,postgres before the `--`.
 
+  cargo run --release --example cluster -- load [options]
+      Requests per second and latencies, of the crate and beside it, in one run.
+
 Options of `serve`:
   --replicas N     how many replicas, 1 to 9 (3)
   --port P         where the balancer listens on 127.0.0.1; 0 picks a free port (8080)
   --arm ARM        stateless (the crate) or memory (the control) (stateless)
+
+Options of `load`:
+  --seconds N      how long each figure is measured, 1 to 600 (10)
+  --replicas N     behind the balancer, 1 to 9 (1, then 3, then 5)
+  --arm ARM        one of them alone (all in turn, in short rounds, and compared):
+      bare         the same routes, and no sessions: the reference
+      stateless    the crate; it remembers tokens that it has verified
+      cold         the crate without that memory: every request verifies its token anew
+      memory       sessions in the memory of the process
 
   --help           this text";
 
@@ -43,6 +55,8 @@ pub(crate) enum Command {
     Prove(ProveOptions),
     /// Keep a cluster up.
     Serve(ServeOptions),
+    /// Measure it.
+    Load(LoadOptions),
     /// Print the usage.
     Help,
     /// Be one replica, as standard input says. For the parent only.
@@ -89,15 +103,26 @@ impl FromStr for Keys {
 pub(crate) enum Arm {
     /// In signed tokens: the crate.
     Stateless,
+    /// In signed tokens, each of which is verified whenever it comes. For measurements only.
+    Cold,
     /// In the memory of the process that made them: the control.
     Memory,
+    /// Nowhere, there are none. For measurements only.
+    Bare,
+}
+
+impl Arm {
+    /// All that are measured, the reference first.
+    pub(crate) const MEASURED: [Self; 4] = [Self::Bare, Self::Stateless, Self::Cold, Self::Memory];
 }
 
 impl fmt::Display for Arm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Stateless => "stateless",
+            Self::Cold => "cold",
             Self::Memory => "memory",
+            Self::Bare => "bare",
         })
     }
 }
@@ -108,8 +133,10 @@ impl FromStr for Arm {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "stateless" => Ok(Self::Stateless),
+            "cold" => Ok(Self::Cold),
             "memory" => Ok(Self::Memory),
-            _ => Err("expected `stateless` or `memory`"),
+            "bare" => Ok(Self::Bare),
+            _ => Err("expected `stateless`, `memory`, `cold` or `bare`"),
         }
     }
 }
@@ -125,6 +152,17 @@ pub(crate) struct ServeOptions {
     pub(crate) arm: Arm,
     /// Where the keys meet.
     pub(crate) store: Store,
+}
+
+/// What `load` can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LoadOptions {
+    /// How long each figure is measured.
+    pub(crate) seconds: u32,
+    /// How many replicas stand behind the balancer, one number after the other.
+    pub(crate) replicas: Vec<usize>,
+    /// Which kinds of sessions.
+    pub(crate) arms: Vec<Arm>,
 }
 
 /// How fast keys change and sessions end.
@@ -162,18 +200,29 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
             Command::Prove(ProveOptions { store: store.unwrap_or(Store::File), keys })
         }
         "serve" => Command::Serve(ServeOptions {
-            replicas: match flags.take("replicas")?.unwrap_or(3) {
-                count @ 1..=9 => count,
-                count => return Err(format!("--replicas {count}: expected 1 to 9")),
-            },
+            replicas: flags.replicas()?.unwrap_or(3),
             port: flags.take("port")?.unwrap_or(8080),
             arm: match flags.take("arm")?.unwrap_or(Arm::Stateless) {
                 Arm::Memory if store.is_some() => {
                     return Err("`--arm memory` has no keys, and takes no `--store`".to_owned());
                 }
+                arm @ (Arm::Cold | Arm::Bare) => {
+                    return Err(format!("`--arm {arm}` is for `load`"));
+                }
                 arm => arm,
             },
             store: store.unwrap_or(Store::File),
+        }),
+        "load" if store.is_some() => {
+            return Err("`load` derives its keys, and takes no `--store`".to_owned());
+        }
+        "load" => Command::Load(LoadOptions {
+            seconds: match flags.take("seconds")?.unwrap_or(10) {
+                seconds @ 1..=600 => seconds,
+                seconds => return Err(format!("--seconds {seconds}: expected 1 to 600")),
+            },
+            replicas: flags.replicas()?.map_or(vec![1, 3, 5], |count| vec![count]),
+            arms: flags.take("arm")?.map_or(Arm::MEASURED.to_vec(), |arm| vec![arm]),
         }),
         "replica" => Command::Replica,
         "balancer" => Command::Balancer { port: flags.need("port")? },
@@ -221,6 +270,15 @@ impl Flags {
     fn store(&mut self) -> Result<Option<Store>, String> {
         let text: Option<String> = self.take("store")?;
         text.map(|text| text.parse()).transpose().map_err(|problem| format!("--store: {problem}"))
+    }
+
+    fn replicas(&mut self) -> Result<Option<usize>, String> {
+        match self.take("replicas")? {
+            Some(count) if !(1..=9).contains(&count) => {
+                Err(format!("--replicas {count}: expected 1 to 9"))
+            }
+            count => Ok(count),
+        }
     }
 
     fn need<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<T, String> {
@@ -278,6 +336,15 @@ mod tests {
     }
 
     #[test]
+    fn load_measures_everything_unless_told_otherwise() {
+        let load =
+            |seconds, replicas, arms| Ok(Command::Load(LoadOptions { seconds, replicas, arms }));
+        assert_eq!(parsed("load"), load(10, vec![1, 3, 5], Arm::MEASURED.to_vec()));
+        let line = "load --seconds 1 --replicas 2 --arm bare";
+        assert_eq!(parsed(line), load(1, vec![2], vec![Arm::Bare]));
+    }
+
+    #[test]
     fn a_mistake_is_named() {
         for (line, problem) in [
             ("sevre", "unexpected argument `sevre`"),
@@ -296,7 +363,12 @@ mod tests {
             ("serve --replicas 0", "--replicas 0: expected 1 to 9"),
             ("serve --port 1 --port 2", "`--port` was given twice"),
             ("serve --speed 9", "unknown option `--speed`"),
-            ("serve --arm redis", "--arm redis: expected `stateless` or `memory`"),
+            ("serve --arm redis", "--arm redis: expected `stateless`, `memory`, `cold` or `bare`"),
+            ("serve --arm bare", "`--arm bare` is for `load`"),
+            ("load --seconds 0", "--seconds 0: expected 1 to 600"),
+            ("load --replicas 10", "--replicas 10: expected 1 to 9"),
+            ("load --store file", "`load` derives its keys, and takes no `--store`"),
+            ("load --port 1", "unknown option `--port`"),
             ("balancer", "`--port` is missing"),
         ] {
             assert_eq!(parsed(line), Err(problem.to_owned()), "{line}");

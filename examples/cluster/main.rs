@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example cluster             # the proof: two arms, a table, an exit status
 //! cargo run --release --example cluster -- serve    # the same cluster, for curl and a browser
+//! cargo run --release --example cluster -- load     # requests per second, with and without sessions
 //! cargo run --release --example cluster -- --help   # the keys in other places, and all options
 //! ```
 //!
@@ -21,11 +22,15 @@
 mod app;
 mod args;
 mod balancer;
+mod bare;
 mod client;
 mod cluster;
+mod connection;
+mod figures;
 mod headers;
 mod keys;
 mod load;
+mod measure;
 mod meeting;
 mod memory;
 mod outage;
@@ -85,6 +90,10 @@ async fn main() -> ExitCode {
                 async |meeting: &mut Meeting| serve::serve(options, meeting, &terminal).await;
             run(store, Keys::Shared, serve, ExitCode::SUCCESS).await
         }
+        Command::Load(options) => {
+            let load = measure::measure(&options, &terminal);
+            until_interrupted(load, ExitCode::from(INTERRUPTED)).await
+        }
         Command::Replica => replica::run().await,
         Command::Balancer { port } => balancer::run(port).await,
     };
@@ -102,14 +111,22 @@ async fn run(
     interrupted: ExitCode,
 ) -> Result<ExitCode, BoxError> {
     let mut meeting = Meeting::prepare(store, sharing).await?;
-    // The signal has to win at any moment; dropping the work kills the processes it started.
-    let outcome = tokio::select! {
-        outcome = work(&mut meeting) => outcome,
+    let outcome = until_interrupted(work(&mut meeting), interrupted).await;
+    let cleared = meeting.clear().await;
+    outcome.and_then(|status| cleared.map(|()| status))
+}
+
+/// Works until it is done or Ctrl-C ends it; dropping the work kills the processes it started.
+async fn until_interrupted(
+    work: impl Future<Output = Result<ExitCode, BoxError>>,
+    interrupted: ExitCode,
+) -> Result<ExitCode, BoxError> {
+    // The signal has to win at any moment.
+    tokio::select! {
+        outcome = work => outcome,
         () = process::interrupted() => {
             println!();
             Ok(interrupted)
         }
-    };
-    let cleared = meeting.clear().await;
-    outcome.and_then(|status| cleared.map(|()| status))
+    }
 }

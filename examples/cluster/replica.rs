@@ -9,6 +9,7 @@ use tokio::{net::TcpListener, sync::oneshot, time::timeout};
 use crate::{
     BoxError, app,
     args::{Arm, Pace},
+    bare,
     keys::KeyOptions,
     memory,
     process::{Orders, announce},
@@ -44,8 +45,9 @@ pub(crate) async fn run() -> Result<ExitCode, BoxError> {
     let first = orders.next().await.ok_or("nobody says what replica this is to be")?;
     let options: ReplicaOptions = serde_json::from_str(&first)?;
     let app = match options.arm {
-        Arm::Stateless => stateless::app(&options).await?,
+        Arm::Stateless | Arm::Cold => stateless::app(&options).await?,
         Arm::Memory => memory::app(&options),
+        Arm::Bare => bare::app(&options),
     };
     let app = app::with_common_routes(app, &options.name)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;

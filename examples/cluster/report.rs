@@ -19,13 +19,14 @@ const MEMORY: &str = "memory: sessions in the process";
 /// What an arm is, before its steps.
 pub(crate) fn arm_title(arm: Arm, store: &Store, pace: Pace) -> String {
     match arm {
-        Arm::Stateless => format!(
+        Arm::Stateless | Arm::Cold => format!(
             "{STATELESS} (tower-jwt-session)\nkeys {}; each signs for {:?}, a session lives {:?}",
             place(store),
             pace.signing_period,
             pace.session_lifetime
         ),
         Arm::Memory => format!("{MEMORY} that made them (the control), same script"),
+        Arm::Bare => "bare: no sessions".to_owned(),
     }
 }
 
@@ -231,7 +232,7 @@ pub(crate) fn grouped(number: u64) -> String {
 }
 
 /// In at most five characters up to a minute.
-fn milliseconds(time: Duration) -> String {
+pub(crate) fn milliseconds(time: Duration) -> String {
     let milliseconds = time.as_secs_f64() * 1000.0;
     if milliseconds < 100.0 { format!("{milliseconds:.1}") } else { format!("{milliseconds:.0}") }
 }

@@ -15,6 +15,7 @@ use tower_jwt_session::{
 use crate::{
     BoxError,
     app::{Login, LoginQuery, Me, Readiness, Revoked, User},
+    args::Arm,
     replica::ReplicaOptions,
 };
 
@@ -49,8 +50,12 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
     // key if nobody has yet, and all agree on who signs because all read the same times.
     let keys = options.keys.open(rotation(options)).await?;
     let sessions = Sessions::<User>::builder(keys.clone(), "https://cluster.example", "cluster")
-        .idle_lifetime(options.pace.session_lifetime)
-        .build()?;
+        .idle_lifetime(options.pace.session_lifetime);
+    let sessions = match options.arm {
+        Arm::Cold => sessions.token_cache_bytes(0),
+        _ => sessions,
+    }
+    .build()?;
 
     Ok(Router::new()
         .route("/login", post(login))

@@ -93,7 +93,7 @@ impl Step {
     /// meet: only a server of one's own is killed, and what is derived cannot be revoked one by one.
     pub(crate) fn of(arm: Arm, store: &Store) -> Vec<Self> {
         let more: &[Self] = match (arm, store) {
-            (Arm::Memory, _) => &[],
+            (Arm::Memory | Arm::Cold | Arm::Bare, _) => &[],
             (Arm::Stateless, Store::Own(_)) => &[Self::Outage, Self::Revoke],
             (Arm::Stateless, Store::File | Store::Foreign(_)) => &[Self::Revoke],
             (Arm::Stateless, Store::Derived) => &[Self::ReplaceRoot],

@@ -62,6 +62,50 @@ fn a_store_that_cannot_be_used_is_an_error_with_a_mend() {
     }
 }
 
+/// The shortest run; what its figures are is no matter of a test.
+#[test]
+fn every_arm_answers_under_load() {
+    let temporary = tempfile::tempdir().unwrap();
+    let arguments = ["load", "--seconds", "1", "--replicas", "2"];
+    let output = cluster(&arguments, &temporary).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    // Asked directly and through the balancer, except the one whose sessions do not cross.
+    for (arm, rows) in [("bare", 2), ("stateless", 2), ("cold", 2), ("memory", 1)] {
+        let name = format!(" {arm:<9} │");
+        let figures: Vec<_> = text.lines().filter(|it| it.contains(&name)).map(cells).collect();
+        assert_eq!(figures.len(), rows, "{arm}: {text}");
+        for figures in figures {
+            let [requests, failed, _, _, _, share] = figures[..] else { panic!("{arm}: {text}") };
+            assert!(requests > 0.0 && failed == 0.0 && share > 0.0, "{arm}: {text}");
+        }
+    }
+    assert!(is_empty(&temporary), "something was left behind");
+}
+
+/// The numbers in a row of a table.
+fn cells(row: &str) -> Vec<f64> {
+    let numbers = row.trim_end_matches(" │").rsplit_once('│').map_or("", |(_, numbers)| numbers);
+    numbers.split_whitespace().map(|number| number.replace(',', "").parse().unwrap()).collect()
+}
+
+#[test]
+fn a_mistake_is_answered_with_the_usage() {
+    for (arguments, problem) in [
+        (["load", "--seconds", "0"], "cluster: --seconds 0: expected 1 to 600\n"),
+        (["load", "--seconds", "ten"], "cluster: --seconds ten: invalid digit"),
+        (["load", "--arm", "redis"], "cluster: --arm redis: expected `stateless`, `memory`, "),
+        (["serve", "--arm", "bare"], "cluster: `--arm bare` is for `load`\n"),
+    ] {
+        let temporary = tempfile::tempdir().unwrap();
+        let output = cluster(&arguments, &temporary).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        assert!(text.contains(problem) && text.contains("-- load [options]"), "{text}");
+        assert!(output.stdout.is_empty(), "nothing was started");
+    }
+}
+
 #[test]
 fn the_proof_fails_if_the_replicas_do_not_share_their_keys() {
     let temporary = tempfile::tempdir().unwrap();
