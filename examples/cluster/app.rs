@@ -93,18 +93,22 @@ pub(crate) struct Revoked {
 }
 
 /// The answer of `GET /health/ready`.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct Readiness {
     /// Who answered.
     pub(crate) replica: String,
     /// Why it is not ready; none if it is.
     pub(crate) reason: Option<String>,
-    /// What is wrong although it can go on: its last look for keys has failed.
+    /// What is wrong although it can go on: its last look for keys, or for what has been ended, has
+    /// failed.
     pub(crate) warning: Option<String>,
     /// The number of the key that signs now; none without keys.
     pub(crate) generation: Option<u64>,
     /// Two replicas with the same fingerprint hold the same keys; none without keys.
     pub(crate) fingerprint: Option<String>,
+    /// How many milliseconds it may go on, at most, with a session that was ended at another; none if
+    /// it never hears of that.
+    pub(crate) sessions_end_within_ms: Option<u128>,
 }
 
 impl IntoResponse for Readiness {

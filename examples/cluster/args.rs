@@ -20,9 +20,9 @@ Usage:
   cargo run --release --example cluster -- serve [options]
       Keeps the cluster up for curl and a browser, until Ctrl-C.
 
-  --store STORE    where the replicas' keys meet, for the proof and for `serve` (file):
+  --store STORE    where the replicas' keys and ended sessions meet, for the proof and `serve` (file):
       file         in a directory
-      derived      nowhere: they are derived from one root secret
+      derived      the keys nowhere: they are derived from one root secret; the others in a directory
       redis        in a Redis that the cluster starts, kills and starts again, and likewise
       postgres     in a PostgreSQL
       redis://host:port, postgres://user:password@host:port/database

@@ -61,5 +61,5 @@ async fn me(State(shared): State<Shared>) -> Json<Me> {
 /// Ready at once.
 async fn ready(State(shared): State<Shared>) -> Readiness {
     let replica = shared.replica.to_string();
-    Readiness { replica, reason: None, warning: None, generation: None, fingerprint: None }
+    Readiness { replica, ..Readiness::default() }
 }

@@ -32,6 +32,8 @@ pub(crate) enum Credentials<'a> {
     Nobody,
     /// By the cookie in this jar, if there is one. The jar learns from the answer.
     Cookie(&'a Jar),
+    /// By a copy of the cookie in this jar, which learns nothing.
+    CopyOf(&'a Jar),
     /// By a token in the `Authorization` header.
     Bearer {
         /// The token.
@@ -45,7 +47,7 @@ impl Credentials<'_> {
     /// Which replica made the session that is shown; empty if none is.
     pub(crate) fn maker(self) -> String {
         match self {
-            Self::Cookie(jar) if !jar.is_empty() => jar.state().maker.clone(),
+            Self::Cookie(jar) | Self::CopyOf(jar) if !jar.is_empty() => jar.maker(),
             Self::Bearer { maker, .. } => maker.to_owned(),
             _ => String::new(),
         }
@@ -92,7 +94,19 @@ impl Client {
         who: Credentials<'_>,
         body: Option<Value>,
     ) -> Result<Answer, BoxError> {
+        let body = body.map(|json| ("application/json", json.to_string()));
         self.send(Method::POST, path, who, body).await
+    }
+
+    /// Redeems a refresh token.
+    ///
+    /// # Errors
+    /// As for [`Client::get`]. A refused one is an answer.
+    pub(crate) async fn refresh(&self, token: &str) -> Result<Answer, BoxError> {
+        // No character of a token needs escaping.
+        let form = format!("grant_type=refresh_token&refresh_token={token}");
+        let body = Some(("application/x-www-form-urlencoded", form));
+        self.send(Method::POST, "/token", Credentials::Nobody, body).await
     }
 
     /// Logs a user in; the jar then holds the session and knows who made it.
@@ -117,12 +131,12 @@ impl Client {
         method: Method,
         path: &str,
         who: Credentials<'_>,
-        body: Option<Value>,
+        body: Option<(&'static str, String)>,
     ) -> Result<Answer, BoxError> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         match who {
             Credentials::Nobody => {}
-            Credentials::Cookie(jar) => {
+            Credentials::Cookie(jar) | Credentials::CopyOf(jar) => {
                 if let Some((name, value)) = &jar.state().cookie {
                     request = request.header(header::COOKIE, format!("{name}={value}"));
                 }
@@ -132,9 +146,9 @@ impl Client {
             }
         }
         let body = match body {
-            Some(json) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-                Body::from(json.to_string())
+            Some((content_type, text)) => {
+                request = request.header(header::CONTENT_TYPE, content_type);
+                Body::from(text)
             }
             None => Body::empty(),
         };
@@ -170,7 +184,7 @@ impl Client {
 #[derive(Default)]
 pub(crate) struct Jar(Mutex<JarState>);
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct JarState {
     cookie: Option<(String, String)>,
     maker: String,
@@ -185,6 +199,11 @@ impl Jar {
     /// Which replica made the session that is, or was last, in it.
     pub(crate) fn maker(&self) -> String {
         self.state().maker.clone()
+    }
+
+    /// What a thief has who copies it now.
+    pub(crate) fn copy(&self) -> Self {
+        Self(Mutex::new(self.state().clone()))
     }
 
     /// Does what the `Set-Cookie` headers of an answer say.

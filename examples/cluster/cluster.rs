@@ -7,6 +7,7 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     BoxError,
     args::{Arm, Pace},
+    client::Client,
     meeting::Meeting,
     process::Process,
     replica::{DRAIN, ReplicaOptions},
@@ -80,6 +81,11 @@ impl<'m> Cluster<'m> {
     /// The replicas, in the order of their names.
     pub(crate) fn replicas(&self) -> &[Replica] {
         &self.replicas
+    }
+
+    /// A user agent for each replica, past the balancer.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        self.replicas.iter().map(|replica| Client::new(&replica.url)).collect()
     }
 
     /// The names of the replicas.

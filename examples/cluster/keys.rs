@@ -1,19 +1,22 @@
-//! What the replicas share, and how one of them opens the ring of keys with that. Another store is
-//! another line here, and nothing else.
+//! What the replicas share, and how one of them opens the keys with that and what has been ended.
+//! Another store is another line here, and nothing else.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 #[cfg(feature = "redis")]
 use tower_jwt_session::store::RedisStore;
 use tower_jwt_session::{
-    KeyRing, Root, RotationPolicy, SealingKey, Timestamp,
+    KeyRing, Revocations, Root, RotationPolicy, SealingKey, Timestamp,
     store::{FileStore, Store},
 };
 #[cfg(feature = "postgres")]
-use {sqlx::postgres::PgPoolOptions, std::time::Duration, tower_jwt_session::store::PostgresStore};
+use {sqlx::postgres::PgPoolOptions, tower_jwt_session::store::PostgresStore};
 
-use crate::BoxError;
+use crate::{BoxError, args::Pace};
+
+/// How often replicas look at the place where they meet, if it does not tell them of changes.
+const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What every replica is told of the keys. It is secret, and so it is neither an argument nor shown.
 #[derive(Clone, Deserialize, Serialize)]
@@ -22,6 +25,9 @@ pub(crate) struct KeyOptions {
     pub(crate) ring: String,
     /// Where its keys come from.
     pub(crate) source: KeySource,
+    /// Where the replicas meet: for their keys, unless these are derived, and in any case for the
+    /// sessions that are ended.
+    pub(crate) place: Place,
 }
 
 /// Where keys come from.
@@ -29,19 +35,15 @@ pub(crate) struct KeyOptions {
 pub(crate) enum KeySource {
     /// From nowhere: each replica derives them from the newest of these that has begun to sign.
     Derived(Vec<RootOptions>),
-    /// From a place where the replicas meet.
-    Stored {
-        /// The place.
-        place: Place,
-        /// Seals the private keys there: who can read the place alone cannot sign.
-        sealing_key: Secret,
-    },
+    /// From the place where the replicas meet. This seals the private keys there: who can read the
+    /// place alone cannot sign.
+    Stored(Secret),
 }
 
 /// Where replicas meet.
 #[derive(Clone, Deserialize, Serialize)]
 pub(crate) enum Place {
-    /// In the subdirectory `keys` of this directory, which goes with it.
+    /// In the subdirectory `store` of this directory, which goes with it.
     Directory(PathBuf),
     /// In the Redis of this URL.
     Redis(String),
@@ -62,37 +64,52 @@ pub(crate) struct RootOptions {
 }
 
 impl KeyOptions {
-    /// Opens the ring.
+    /// Opens the keys, and what has been ended.
     ///
     /// # Errors
     /// If the place cannot be used, or the periods contradict each other.
-    pub(crate) async fn open(&self, rotation: RotationPolicy) -> Result<KeyRing, BoxError> {
-        let (place, sealing_key) = match &self.source {
-            KeySource::Derived(roots) => return derive(&self.ring, roots, rotation),
-            KeySource::Stored { place, sealing_key } => (place, sealing_key),
-        };
-        let ring = KeyRing::builder(&self.ring)
-            .rotation(rotation)
-            .seal_with([SealingKey::new(sealing_key)?]);
-        let ring = match place {
-            Place::Directory(path) => ring.store(FileStore::open(path.join("keys"))?),
+    pub(crate) async fn open(&self, pace: Pace) -> Result<(KeyRing, Revocations), BoxError> {
+        match &self.place {
+            Place::Directory(path) => {
+                self.open_in(FileStore::open(path.join("store"))?, pace).await
+            }
             #[cfg(feature = "redis")]
-            Place::Redis(url) => ring.store(RedisStore::connect(url).await?),
+            Place::Redis(url) => self.open_in(RedisStore::connect(url).await?, pace).await,
             #[cfg(feature = "postgres")]
-            Place::Postgres(url) => ring.store(postgres(url).await?),
+            Place::Postgres(url) => self.open_in(postgres(url).await?, pace).await,
             #[cfg(not(all(feature = "postgres", feature = "redis")))]
-            _ => return Err(NOT_BUILT_IN.into()),
-        };
-        Ok(ring.open().await?)
+            _ => Err(NOT_BUILT_IN.into()),
+        }
     }
 
-    /// Removes what the ring has left in its place, when nobody uses it any more.
+    async fn open_in(
+        &self,
+        store: impl Store + Clone,
+        pace: Pace,
+    ) -> Result<(KeyRing, Revocations), BoxError> {
+        let revocations = Revocations::builder(&self.ring)
+            .store(store.clone())
+            .refresh_interval(REFRESH_INTERVAL)
+            .refresh_timeout(pace.store_timeout)
+            // Somebody waits for it, which costs less than to fail.
+            .insert_timeout(3 * pace.store_timeout);
+        let keys = match &self.source {
+            KeySource::Derived(roots) => derive(&self.ring, roots, rotation(pace))?,
+            KeySource::Stored(sealing_key) => {
+                let keys = KeyRing::builder(&self.ring).store(store).rotation(rotation(pace));
+                keys.seal_with([SealingKey::new(sealing_key)?]).open().await?
+            }
+        };
+        Ok((keys, revocations.open().await?))
+    }
+
+    /// Removes what the run has left in its place, when nobody uses it any more. Which refresh tokens
+    /// were redeemed is forgotten there by itself.
     ///
     /// # Errors
     /// If the place cannot be used.
     pub(crate) async fn clear(&self) -> Result<(), BoxError> {
-        let KeySource::Stored { place, .. } = &self.source else { return Ok(()) };
-        match place {
+        match &self.place {
             Place::Directory(path) => Ok(std::fs::remove_dir_all(path)?),
             #[cfg(feature = "redis")]
             Place::Redis(url) => empty(&RedisStore::connect(url).await?, &self.ring).await,
@@ -102,6 +119,20 @@ impl KeyOptions {
             _ => Err(NOT_BUILT_IN.into()),
         }
     }
+}
+
+/// Periods that are short enough to watch. Every one has a default for a real service.
+fn rotation(pace: Pace) -> RotationPolicy {
+    RotationPolicy::new()
+        .signing_period(pace.signing_period)
+        .max_token_lifetime(pace.session_lifetime)
+        // All replicas run on one machine here.
+        .clock_skew(Duration::from_millis(100))
+        .refresh_interval(REFRESH_INTERVAL)
+        .refresh_timeout(pace.store_timeout)
+        .insert_timeout(pace.store_timeout)
+        .jwks_max_age(Duration::from_secs(1))
+        .overrun(Duration::from_secs(60))
 }
 
 fn derive(
@@ -132,8 +163,11 @@ async fn postgres(url: &str) -> Result<PostgresStore, BoxError> {
 
 #[cfg_attr(not(any(feature = "postgres", feature = "redis")), expect(dead_code))]
 async fn empty(store: &impl Store, ring: &str) -> Result<(), BoxError> {
-    for entry in store.load(ring).await?.entries {
-        store.remove(ring, &entry.name).await?;
+    // The keys, and under the same name what has been ended.
+    for ring in [ring, &format!("{ring}.ended")] {
+        for entry in store.load(ring).await?.entries {
+            store.remove(ring, &entry.name).await?;
+        }
     }
     Ok(())
 }

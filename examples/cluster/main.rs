@@ -8,10 +8,10 @@
 //! ```
 //!
 //! Replicas of one small application, each an operating-system process, stand behind a naive
-//! round-robin balancer. They share their keys and nothing else: in a directory, in Redis or
-//! PostgreSQL, or derived from one secret. A scripted client logs in once, and then the script kills
+//! round-robin balancer. They share their keys, and which sessions were ended early, and nothing else: in
+//! a directory, in Redis or PostgreSQL, or the keys derived from one secret. A scripted client logs in once, and then the script kills
 //! replicas, restarts and adds them and rotates the keys, all under load; it kills the server that
-//! the keys are in, and revokes a key. It runs twice: over sessions from `tower-jwt-session`, and, as
+//! the keys are in, revokes a key, and ends sessions of which there are copies. It runs twice: over sessions from `tower-jwt-session`, and, as
 //! the control, over sessions in each process's memory. The first must lose no session; the second
 //! must lose some, else the script would prove nothing.
 //!
@@ -36,6 +36,8 @@ mod memory;
 mod outage;
 mod pool;
 mod process;
+mod refresh;
+mod replay;
 mod replica;
 mod report;
 mod revocation;
@@ -50,6 +52,7 @@ mod table;
 mod tally;
 mod terminal;
 mod tour;
+mod unrecorded;
 mod verdict;
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! The place where the keys meet, in the hands of the parent: made for one run, and cleared after it.
+//! The place where the replicas meet, in the hands of the parent: made for one run, and cleared after it.
 
 use ring::rand::{SystemRandom, generate};
 use tempfile::TempDir;
@@ -12,7 +12,7 @@ use crate::{
     store::Store,
 };
 
-/// A place for the keys of one run.
+/// A place for the keys of one run, and for what it ends.
 pub(crate) struct Meeting {
     store: Store,
     sharing: Keys,
@@ -33,24 +33,25 @@ impl Meeting {
     /// # Errors
     /// If that fails, or somebody's server cannot be used.
     pub(crate) async fn prepare(store: Store, sharing: Keys) -> Result<Self, BoxError> {
-        let sealed = |place| Ok(KeySource::Stored { place, sealing_key: random()? });
-        let (source, held): (Result<_, BoxError>, _) = match &store {
-            Store::File => {
+        let (place, held) = match &store {
+            Store::File | Store::Derived => {
                 let directory = tempfile::Builder::new().prefix("cluster-keys-").tempdir()?;
-                (sealed(Place::Directory(directory.path().into())), Held::Directory(directory))
-            }
-            Store::Derived => {
-                let root = RootOptions { secret: random()?, follows: None };
-                (Ok(KeySource::Derived(vec![root])), Held::Nothing)
+                (Place::Directory(directory.path().into()), Held::Directory(directory))
             }
             Store::Own(kind) => {
                 let server = Server::start(*kind, &hexadecimal(&random()?)).await?;
-                (sealed(at(*kind, server.url())), Held::Server(server))
+                (at(*kind, server.url()), Held::Server(server))
             }
-            Store::Foreign(url) => (sealed(at(url.kind, url.secret.clone())), Held::Nothing),
+            Store::Foreign(url) => (at(url.kind, url.secret.clone()), Held::Nothing),
+        };
+        let source = match &store {
+            Store::Derived => {
+                KeySource::Derived(vec![RootOptions { secret: random()?, follows: None }])
+            }
+            _ => KeySource::Stored(random()?),
         };
         let ring = format!("cluster-{}", hexadecimal(&random()?[..8]));
-        let meeting = Self { options: KeyOptions { ring, source: source? }, store, sharing, held };
+        let meeting = Self { options: KeyOptions { ring, source, place }, store, sharing, held };
         if let Store::Foreign(url) = &meeting.store {
             // There is nothing to clear yet; it shows whether the server can be used.
             let usable = meeting.options.clear().await;
@@ -106,7 +107,7 @@ impl Meeting {
     fn roots(&mut self) -> Result<&mut Vec<RootOptions>, BoxError> {
         match &mut self.options.source {
             KeySource::Derived(roots) => Ok(roots),
-            KeySource::Stored { .. } => Err("these keys are not derived".into()),
+            KeySource::Stored(_) => Err("these keys are not derived".into()),
         }
     }
 

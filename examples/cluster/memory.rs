@@ -151,7 +151,7 @@ async fn logout(State(shared): State<Shared>, session: Session) -> Response {
 /// Ready at once: there is nothing that it would have to know.
 async fn ready(State(shared): State<Shared>) -> Readiness {
     let replica = shared.replica.to_string();
-    Readiness { replica, reason: None, warning: None, generation: None, fingerprint: None }
+    Readiness { replica, ..Readiness::default() }
 }
 
 fn set_cookie(cookie: String) -> Response {

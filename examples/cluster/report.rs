@@ -91,9 +91,12 @@ fn kept(step: Step, outcome: &Outcome) -> String {
         Step::Logout => {
             "the cookie is gone from the jar, and without it every replica answers 401".to_owned()
         }
-        Step::Outage | Step::Revoke | Step::ReplaceRoot => {
-            outcome.finding.clone().unwrap_or_default()
-        }
+        Step::Replay
+        | Step::Refresh
+        | Step::Unrecorded
+        | Step::Outage
+        | Step::Revoke
+        | Step::ReplaceRoot => outcome.finding.clone().unwrap_or_default(),
     }
 }
 
@@ -185,7 +188,7 @@ fn total(report: &ArmReport) -> Tally {
     total
 }
 
-/// Where the keys met, what was done to them there, and what was not.
+/// Where the keys met, what was done to them and to sessions there, and what was not.
 pub(crate) fn keys(store: &Store, stateless: &ArmReport) -> String {
     let mut text = format!("The keys {}.\n", place(store));
     for (step, outcome) in &stateless.steps {
@@ -195,10 +198,14 @@ pub(crate) fn keys(store: &Store, stateless: &ArmReport) -> String {
             text += &format!("  {}: {finding}\n", step.title());
         }
     }
+    if *store == Store::Derived {
+        text += "  ended sessions are recorded in a directory: keys can be derived, what happened cannot\n";
+    }
     if let Store::Foreign(url) = store {
         text += &format!(
-            "  {}: left out, this server is not ours to kill; `--store {}` starts one that is\n",
+            "  {}, {}: left out, this server is not ours to kill; `--store {}` starts one that is\n",
             Step::Outage.title(),
+            Step::Unrecorded.title(),
             url.kind.word(),
         );
     }

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     BoxError,
@@ -17,7 +15,7 @@ use crate::{
 };
 
 /// How often a replica is asked whether it still takes the session.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(30);
 /// When to give up on that, which is far past any bound.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -33,26 +31,21 @@ pub(crate) async fn revoke(run: &mut Run<'_>) -> Result<Tally, BoxError> {
         scribe.get("/me", leaked, Expect::Success).await;
     }
 
-    let mut watches = JoinSet::new();
-    for replica in run.cluster.replicas() {
-        watches.spawn(watch(replica.url.clone(), token.clone(), maker.clone()));
-    }
-    sleep(10 * PAUSE).await;
-    let asked = Instant::now();
-    let revoked = scribe.post("/admin/revoke-key", leaked, Expect::Success).await;
-    let (told, revoked) = (Instant::now(), revoked.ok_or("the revocation was not answered")?);
+    let thieves = run.cluster.clients();
+    let revoke = async {
+        let asked = Instant::now();
+        let revoked = scribe.post("/admin/revoke-key", leaked, Expect::Success).await;
+        (asked, Instant::now(), revoked)
+    };
+    let (watched, (asked, told, revoked)) = watch(&thieves, leaked, revoke).await;
+    let taken_for = watched.taken_for(told);
+    scribe.tally.merge(watched.tally);
+    let revoked = revoked.ok_or("the revocation was not answered")?;
     let Some(bound) = revoked.json["everywhere_within_ms"].as_u64() else {
         return Ok(scribe.tally); // It was refused, which has been noted.
     };
-    let mut last_taken = asked;
-    while let Some(watched) = watches.join_next().await {
-        let (tally, taken) = watched?;
-        scribe.tally.merge(tally);
-        last_taken = last_taken.max(taken);
-    }
 
     let bound = Duration::from_millis(bound);
-    let taken_for = last_taken.saturating_duration_since(told);
     if taken_for > bound {
         let surprise = format!("a revoked key was taken for {taken_for:?}, longer than {bound:?}");
         scribe.surprise(&surprise);
@@ -78,23 +71,53 @@ pub(crate) async fn revoke(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     Ok(scribe.tally)
 }
 
+/// What became of copies of a session that was ended.
+pub(crate) struct Watched {
+    /// What was counted.
+    pub(crate) tally: Tally,
+    last_taken: Option<Instant>,
+}
+
+impl Watched {
+    /// How long after that time any replica took one.
+    pub(crate) fn taken_for(&self, since: Instant) -> Duration {
+        self.last_taken.map_or(Duration::ZERO, |taken| taken.saturating_duration_since(since))
+    }
+}
+
+/// Shows copies of a session to every replica, over and over, while it is being ended, until all of
+/// them refuse it.
+pub(crate) async fn watch<T>(
+    thieves: &[Client],
+    copied: Credentials<'_>,
+    end: impl Future<Output = T>,
+) -> (Watched, T) {
+    let watches = join_all(thieves.iter().map(|thief| replay(thief, copied)));
+    let (watches, ended) = tokio::join!(watches, end);
+    let mut watched = Watched { tally: Tally::default(), last_taken: None };
+    for (tally, taken) in watches {
+        watched.tally.merge(tally);
+        watched.last_taken = watched.last_taken.max(taken);
+    }
+    (watched, ended)
+}
+
 /// Asks one replica, alone, until it refuses the session; returns when it last took it.
-async fn watch(url: String, token: String, maker: String) -> (Tally, Instant) {
-    let (client, mut tally) = (Client::new(&url), Tally::default());
-    let start = Instant::now();
-    let mut taken = start;
+async fn replay(thief: &Client, copied: Credentials<'_>) -> (Tally, Option<Instant>) {
+    let (maker, mut tally) = (copied.maker(), Tally::default());
+    let (start, mut taken) = (Instant::now(), None);
     loop {
-        let answer = client.get("/me", Credentials::Bearer { token: &token, maker: &maker }).await;
+        let answer = thief.get("/me", copied).await;
         if answer.as_ref().is_ok_and(|it| it.status == StatusCode::UNAUTHORIZED) {
             tally.record(&answer, UNAUTHORIZED, &maker);
             return (tally, taken);
         }
         if answer.as_ref().is_ok_and(|it| it.status.is_success()) {
-            taken = Instant::now();
+            taken = Some(Instant::now());
         }
         tally.record(&answer, Expect::Success, &maker);
         if start.elapsed() > PATIENCE {
-            tally.note_surprise("a replica does not come to refuse a revoked key".to_owned());
+            tally.note_surprise("a replica does not come to refuse what was ended".to_owned());
             return (tally, taken);
         }
         sleep(PAUSE).await;

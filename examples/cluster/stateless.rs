@@ -1,6 +1,6 @@
 //! The arm that is to be proved: the application over `tower-jwt-session`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -9,35 +9,23 @@ use axum::{
     routing::{get, post},
 };
 use tower_jwt_session::{
-    EndError, EndSession, IssueSession, KeyRing, RingError, RotationPolicy, Session, Sessions,
+    EndError, EndSession, IssueSession, KeyRing, RefreshTokens, Revocations, RingError, Session,
+    Sessions,
 };
 
 use crate::{
     BoxError,
     app::{Login, LoginQuery, Me, Readiness, Revoked, User},
-    args::Arm,
+    args::{Arm, Pace},
     replica::ReplicaOptions,
 };
-
-/// Periods that are short enough to watch. Every one has a default for a real service.
-fn rotation(options: &ReplicaOptions) -> RotationPolicy {
-    RotationPolicy::new()
-        .signing_period(options.pace.signing_period)
-        .max_token_lifetime(options.pace.session_lifetime)
-        // All replicas run on one machine here.
-        .clock_skew(Duration::from_millis(100))
-        .refresh_interval(Duration::from_millis(200))
-        .refresh_timeout(options.pace.store_timeout)
-        .insert_timeout(options.pace.store_timeout)
-        .jwks_max_age(Duration::from_secs(1))
-        .overrun(Duration::from_secs(60))
-}
 
 /// What the handlers share. None of it is a session.
 #[derive(Clone)]
 struct Shared {
     replica: Arc<str>,
     keys: KeyRing,
+    revocations: Revocations,
     sessions: Sessions<User>,
 }
 
@@ -46,11 +34,14 @@ struct Shared {
 /// # Errors
 /// If the keys cannot be had, or the periods contradict each other.
 pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
-    // The keys are all that the replicas share. Nobody is the leader: each one publishes the next
-    // key if nobody has yet, and all agree on who signs because all read the same times.
-    let keys = options.keys.open(rotation(options)).await?;
+    // The keys, and which sessions were ended early, are all that the replicas share. Nobody is the
+    // leader: each one publishes the next key if nobody has yet, and all agree on who signs because
+    // all read the same times.
+    let (keys, revocations) = options.keys.open(options.pace).await?;
     let sessions = Sessions::<User>::builder(keys.clone(), "https://cluster.example", "cluster")
-        .idle_lifetime(options.pace.session_lifetime);
+        .idle_lifetime(options.pace.session_lifetime)
+        .revocations(revocations.clone())
+        .refresh_tokens(refresh_tokens(options.pace));
     let sessions = match options.arm {
         Arm::Cold => sessions.token_cache_bytes(0),
         _ => sessions,
@@ -64,13 +55,22 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
         .route("/admin/revoke-key", post(revoke_key))
         .route("/logout", post(logout))
         .merge(sessions.jwks_router())
+        .merge(sessions.token_router())
         .layer(sessions.layer())
         // Below the layer: a health check carries no session and needs no guard.
         .route("/health/ready", get(ready))
-        .with_state(Shared { replica: options.name.as_str().into(), keys, sessions }))
+        .with_state(Shared { replica: options.name.as_str().into(), keys, revocations, sessions }))
 }
 
-/// Issues a session: as a cookie, or as JSON for clients that want to send it as a bearer token.
+/// For clients that are no browsers. As short as the other periods here; all have a default.
+fn refresh_tokens(pace: Pace) -> RefreshTokens {
+    RefreshTokens::new()
+        .access_token_lifetime(pace.session_lifetime)
+        .grace(pace.session_lifetime / 3)
+}
+
+/// Issues a session: as a cookie, or as JSON, with a refresh token, for clients that want to send it
+/// as a bearer token.
 async fn login(
     Query(query): Query<LoginQuery>,
     Json(form): Json<Login>,
@@ -119,7 +119,8 @@ async fn revoke_key(
     }
 }
 
-/// Ends the session; the layer clears the cookie.
+/// Ends the session on every replica, where no copy of its token is good any more; the layer clears
+/// the cookie. If that cannot be recorded, the answer says so, and the session goes on.
 async fn logout(
     State(shared): State<Shared>,
     session: Session<User>,
@@ -127,14 +128,17 @@ async fn logout(
     shared.sessions.end(&session).await
 }
 
-/// Whether this replica holds the keys that it needs.
+/// Whether this replica holds the keys that it needs, and knows what has been ended.
 async fn ready(State(shared): State<Shared>) -> Readiness {
-    let status = shared.keys.status();
+    let (keys, revocations) = (shared.keys.status(), shared.revocations.status());
+    let reason = shared.keys.ready().map_err(|reason| reason.to_string());
+    let reason = reason.and_then(|()| shared.revocations.ready().map_err(|it| it.to_string()));
     Readiness {
         replica: shared.replica.to_string(),
-        reason: shared.keys.ready().err().map(|reason| reason.to_string()),
-        warning: status.failure,
-        generation: status.generation,
-        fingerprint: Some(status.fingerprint),
+        reason: reason.err(),
+        warning: keys.failure.or(revocations.failure),
+        generation: keys.generation,
+        fingerprint: Some(keys.fingerprint),
+        sessions_end_within_ms: Some(shared.revocations.refresh_bound().as_millis()),
     }
 }

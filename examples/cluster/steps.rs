@@ -1,4 +1,5 @@
-//! What is done to a cluster: the same steps for both arms, and then those that are about keys.
+//! What is done to a cluster: the same steps for both arms, and then those about keys and about
+//! sessions that are ended early.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,13 +9,13 @@ use tokio::time::{Instant, sleep};
 use crate::{
     BoxError,
     args::Arm,
-    client::{Client, Credentials, Jar},
+    client::{Credentials, Jar},
     cluster::Cluster,
     load::Load,
-    outage, revocation, root,
+    outage, refresh, replay, revocation, root,
     store::Store,
     tally::Tally,
-    tour,
+    tour, unrecorded,
 };
 
 /// How many replicas there are at the start, and how many come later.
@@ -45,6 +46,12 @@ pub(crate) enum Step {
     Grow,
     /// Log out.
     Logout,
+    /// End sessions while copies of their cookies are in use.
+    Replay,
+    /// Refresh a session many times at once, and then with a copy of an old refresh token.
+    Refresh,
+    /// End sessions before and while the server is dead in which that is recorded.
+    Unrecorded,
     /// Kill the server in which the keys meet, and start it again.
     Outage,
     /// Revoke the key that signs.
@@ -89,14 +96,18 @@ impl Step {
         Self::Logout,
     ];
 
-    /// The steps over an arm, in their order. What else is done to the keys depends on where they
-    /// meet: only a server of one's own is killed, and what is derived cannot be revoked one by one.
+    /// The steps over an arm, in their order. What else is done depends on where the keys meet: only
+    /// a server of one's own is killed, and what is derived cannot be revoked one by one.
     pub(crate) fn of(arm: Arm, store: &Store) -> Vec<Self> {
         let more: &[Self] = match (arm, store) {
             (Arm::Memory | Arm::Cold | Arm::Bare, _) => &[],
-            (Arm::Stateless, Store::Own(_)) => &[Self::Outage, Self::Revoke],
-            (Arm::Stateless, Store::File | Store::Foreign(_)) => &[Self::Revoke],
-            (Arm::Stateless, Store::Derived) => &[Self::ReplaceRoot],
+            (Arm::Stateless, Store::Own(_)) => {
+                &[Self::Outage, Self::Revoke, Self::Replay, Self::Refresh, Self::Unrecorded]
+            }
+            (Arm::Stateless, Store::File | Store::Foreign(_)) => {
+                &[Self::Revoke, Self::Replay, Self::Refresh]
+            }
+            (Arm::Stateless, Store::Derived) => &[Self::ReplaceRoot, Self::Replay, Self::Refresh],
         };
         [&Self::BOTH, more].concat()
     }
@@ -111,6 +122,9 @@ impl Step {
             Self::Rotate => "keys rotate",
             Self::Grow => "3 → 5 replicas",
             Self::Logout => "log out",
+            Self::Replay => "a copied cookie",
+            Self::Refresh => "50 refreshes, a copy",
+            Self::Unrecorded => "logouts and an outage",
             Self::Outage => "the keys' server dies",
             Self::Revoke => "a key is revoked",
             Self::ReplaceRoot => "a new root secret",
@@ -134,6 +148,9 @@ impl Step {
             }
             Self::Grow => grow(run).await?,
             Self::Logout => tour::log_out(run).await?,
+            Self::Replay => replay::replay(run).await?,
+            Self::Refresh => refresh::refresh(run).await?,
+            Self::Unrecorded => unrecorded::unrecorded(run).await?,
             Self::Outage => outage::outage(run).await?,
             Self::Revoke => revocation::revoke(run).await?,
             Self::ReplaceRoot => root::replace(run).await?,
@@ -217,7 +234,7 @@ pub(crate) async fn come_to(
     limit: Duration,
     as_they_should: impl Fn(&[Value]) -> bool,
 ) -> bool {
-    let clients: Vec<_> = cluster.replicas().iter().map(|it| Client::new(&it.url)).collect();
+    let clients = cluster.clients();
     let start = Instant::now();
     while start.elapsed() < limit {
         let mut states = Vec::new();
@@ -245,12 +262,15 @@ async fn grow(run: &mut Run<'_>) -> Result<Tally, BoxError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::ServerKind;
 
     #[test]
     fn titles_fit_the_table_and_tell_the_truth() {
-        for step in [Step::Outage, Step::Revoke, Step::ReplaceRoot].iter().chain(&Step::BOTH) {
+        let stores = [Store::Own(ServerKind::Redis), Store::Derived];
+        for step in stores.iter().flat_map(|store| Step::of(Arm::Stateless, store)) {
             assert!(step.title().chars().count() <= 22, "{step:?}");
         }
         assert_eq!((REPLICAS, REPLICAS + MORE_REPLICAS), (3, 5), "as the title of `Grow` says");
+        assert_eq!(refresh::AT_ONCE, 50, "as the title of `Refresh` says");
     }
 }

@@ -129,7 +129,7 @@ impl Tally {
 }
 
 /// The smallest value that is not exceeded by `percent` of a sorted list.
-fn nearest_rank(sorted: &[u64], percent: usize) -> Option<u64> {
+pub(crate) fn nearest_rank<T: Copy>(sorted: &[T], percent: usize) -> Option<T> {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied()
 }
@@ -157,7 +157,7 @@ mod tests {
         assert_eq!(nearest_rank(&hundred, 100), Some(100));
         assert_eq!(nearest_rank(&[1, 9], 99), Some(9));
         assert_eq!(nearest_rank(&[5], 0), Some(5));
-        assert_eq!(nearest_rank(&[], 50), None);
+        assert_eq!(nearest_rank::<u64>(&[], 50), None);
     }
 
     #[test]

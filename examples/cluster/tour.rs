@@ -13,6 +13,8 @@ use crate::{
 
 /// What those get who show no session, or a bad one.
 pub(crate) const UNAUTHORIZED: Expect = Expect::Status(StatusCode::UNAUTHORIZED);
+/// What those get whose wish could not be recorded.
+pub(crate) const UNAVAILABLE: Expect = Expect::Status(StatusCode::SERVICE_UNAVAILABLE);
 const FORBIDDEN: Expect = Expect::Status(StatusCode::FORBIDDEN);
 
 /// One login, then every path on every replica.
@@ -107,7 +109,8 @@ pub(crate) async fn log_out(run: &mut Run<'_>) -> Result<Tally, BoxError> {
 
 /// A client that notes what it gets.
 pub(crate) struct Scribe {
-    client: Client,
+    /// The client.
+    pub(crate) client: Client,
     /// What it has noted.
     pub(crate) tally: Tally,
 }
@@ -119,7 +122,14 @@ impl Scribe {
         Self { client, tally: Tally::default() }
     }
 
-    async fn login(&mut self, jar: &Jar, username: &str, password: &str, expected: Expect) {
+    /// Logs in; the jar then holds the session.
+    pub(crate) async fn login(
+        &mut self,
+        jar: &Jar,
+        username: &str,
+        password: &str,
+        expected: Expect,
+    ) {
         let answer = self.client.login(jar, username, password).await;
         self.tally.record(&answer, expected, "");
     }
@@ -130,12 +140,21 @@ impl Scribe {
         username: &str,
         password: &str,
     ) -> Result<(String, String), BoxError> {
+        let Answer { json, replica, .. } = self.login_for_tokens(username, password).await?;
+        Ok((json["access_token"].as_str().unwrap_or_default().to_owned(), replica))
+    }
+
+    /// The same; returns the answer, with all tokens.
+    pub(crate) async fn login_for_tokens(
+        &mut self,
+        username: &str,
+        password: &str,
+    ) -> Result<Answer, BoxError> {
         let form = json!({ "username": username, "password": password });
         let answer =
             self.client.post("/login?transport=bearer", Credentials::Nobody, Some(form)).await;
         self.tally.record(&answer, Expect::Success, "");
-        let Answer { json, replica, .. } = answer?;
-        Ok((json["access_token"].as_str().unwrap_or_default().to_owned(), replica))
+        answer
     }
 
     /// `GET`; nothing if there was no answer.

@@ -1,0 +1,89 @@
+//! The step in which a client refreshes a session many times at once, on all replicas, and somebody
+//! then uses a copy of its first refresh token.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use crate::{
+    BoxError,
+    client::{Answer, Client, Credentials},
+    replay::{ask_all, bound},
+    revocation::watch,
+    steps::Run,
+    tally::{Expect, Tally},
+    tour::{Scribe, UNAUTHORIZED},
+};
+
+/// How many refreshes are on their way together.
+pub(crate) const AT_ONCE: usize = 50;
+
+/// Refreshes at once, then one after the other, then with the copy.
+///
+/// # Errors
+/// If the cluster itself fails.
+pub(crate) async fn refresh(run: &mut Run<'_>) -> Result<Tally, BoxError> {
+    let bound = bound(&run.cluster).await?;
+    let replicas = run.cluster.clients();
+    let mut scribe = Scribe::new(run.cluster.url());
+    let login = scribe.login_for_tokens("alice", "wonderland").await?;
+    let (first, maker) = (Pair::of(&login), login.replica);
+
+    let clients: Vec<_> = (0..AT_ONCE).map(|_| Client::new(run.cluster.url())).collect();
+    let answers = join_all(clients.iter().map(|client| client.refresh(&first.refresh_token))).await;
+    let mut successors = BTreeSet::new();
+    for answer in answers {
+        scribe.tally.record(&answer, Expect::Success, &maker);
+        successors.extend(answer.iter().map(Pair::of));
+    }
+    if successors.len() != 1 {
+        scribe.surprise(&format!("one refresh token has {} successors", successors.len()));
+    }
+    let Some(second) = successors.pop_first() else { return Ok(scribe.tally) };
+    for pair in [&first, &second] {
+        let who = Credentials::Bearer { token: &pair.access_token, maker: &maker };
+        scribe.tally.merge(ask_all(&replicas, who, Expect::Success).await);
+    }
+    let answer = clients[0].refresh(&second.refresh_token).await;
+    scribe.tally.record(&answer, Expect::Success, &maker);
+    let third = Pair::of(&answer?);
+
+    let latest = Credentials::Bearer { token: &third.access_token, maker: &maker };
+    let reuse = async {
+        let answer = clients[0].refresh(&first.refresh_token).await;
+        (answer, Instant::now())
+    };
+    let (watched, (answer, told)) = watch(&replicas, latest, reuse).await;
+    let taken_for = watched.taken_for(told);
+    scribe.tally.merge(watched.tally);
+    scribe.tally.record(&answer, UNAUTHORIZED, "");
+    for client in &replicas {
+        scribe.tally.record(&client.refresh(&third.refresh_token).await, UNAUTHORIZED, "");
+    }
+    if taken_for > bound {
+        let surprise = format!("the session went on for {taken_for:?}, longer than {bound:?}");
+        scribe.surprise(&surprise);
+    }
+    run.finding = Some(format!(
+        "{AT_ONCE} refreshes with one token at once: one successor, nobody logged out; the token again, \
+         after its successor was used: every replica refused the session {} ms later (bound: {} ms)",
+        taken_for.as_millis(),
+        bound.as_millis(),
+    ));
+    Ok(scribe.tally)
+}
+
+/// What a client is given.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Pair {
+    access_token: String,
+    refresh_token: String,
+}
+
+impl Pair {
+    fn of(answer: &Answer) -> Self {
+        let text = |name| answer.json[name].as_str().unwrap_or_default().to_owned();
+        Self { access_token: text("access_token"), refresh_token: text("refresh_token") }
+    }
+}

@@ -1,0 +1,137 @@
+//! The step in which users log out while copies of their cookies are in use: no replica takes one for
+//! longer than it says.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use futures_util::future::join_all;
+use tokio::{task::JoinSet, time::Instant};
+
+use crate::{
+    BoxError,
+    client::{Client, Credentials, Jar},
+    cluster::Cluster,
+    revocation::watch,
+    steps::Run,
+    tally::{Expect, Tally, nearest_rank},
+    tour::{Scribe, UNAUTHORIZED, UNAVAILABLE},
+};
+
+/// How many users there are at a time, and how often each logs in and out.
+const USERS: usize = 10;
+const LOGOUTS: usize = 20;
+/// How often a logout is tried that a server with too much to do does not record in time.
+const MOST_TRIES: usize = 3;
+
+/// Ends many sessions, and measures until when any replica took a copy.
+///
+/// # Errors
+/// If the cluster itself fails.
+pub(crate) async fn replay(run: &mut Run<'_>) -> Result<Tally, BoxError> {
+    let bound = bound(&run.cluster).await?;
+    let mut users = JoinSet::new();
+    for _ in 0..USERS {
+        users.spawn(user(Scribe::new(run.cluster.url()), run.cluster.clients()));
+    }
+    let (mut tally, mut endings) = (Tally::default(), Vec::new());
+    while let Some(user) = users.join_next().await {
+        let (counted, ended) = user??;
+        tally.merge(counted);
+        endings.extend(ended);
+    }
+
+    let again: usize = endings.iter().map(|it| it.tries - 1).sum();
+    let of = |time: fn(&Ending) -> Duration| {
+        let mut times: Vec<_> = endings.iter().map(time).collect();
+        times.sort_unstable();
+        let at = |percent| nearest_rank(&times, percent).unwrap_or_default().as_millis();
+        [at(50), at(99), at(100)]
+    };
+    let [_, recorded, _] = of(|it| it.recorded_in);
+    let [usually, mostly, longest] = of(|it| it.taken_for);
+    if longest > bound.as_millis() {
+        let surprise = format!("a copy was taken for {longest} ms after its logout, not {bound:?}");
+        tally.note_surprise(surprise);
+    }
+    run.finding = Some(format!(
+        "{} logouts, recorded in {recorded} ms (p99; {again} tried again); a copy was taken for {usually} ms (p50), {mostly} ms \
+         (p99), {longest} ms (longest) after that, then by no replica (bound: {} ms)",
+        endings.len(),
+        bound.as_millis(),
+    ));
+    Ok(tally)
+}
+
+/// One logout.
+struct Ending {
+    /// How often it was tried.
+    tries: usize,
+    /// How long it took to be answered.
+    recorded_in: Duration,
+    /// How long after that any replica took a copy of the cookie.
+    taken_for: Duration,
+}
+
+/// Logs in and out, while a thief shows the cookie to every replica.
+async fn user(mut scribe: Scribe, thieves: Vec<Client>) -> Result<(Tally, Vec<Ending>), BoxError> {
+    let mut endings = Vec::new();
+    for _ in 0..LOGOUTS {
+        let jar = Jar::default();
+        scribe.login(&jar, "bob", "builder", Expect::Success).await;
+        let stolen = jar.copy();
+        let stolen = Credentials::CopyOf(&stolen);
+        scribe.tally.merge(ask_all(&thieves, stolen, Expect::Success).await);
+        let log_out = async {
+            let asked = Instant::now();
+            let tries = log_out(&mut scribe, &jar).await;
+            (asked, Instant::now(), tries)
+        };
+        let (watched, (asked, told, tries)) = watch(&thieves, stolen, log_out).await;
+        let recorded_in = told - asked;
+        endings.push(Ending { tries, recorded_in, taken_for: watched.taken_for(told) });
+        scribe.tally.merge(watched.tally);
+        scribe.tally.merge(ask_all(&thieves, stolen, UNAUTHORIZED).await);
+        if scribe.tally.surprise.is_some() {
+            break; // It took long to find out, and one is enough.
+        }
+    }
+    Ok((scribe.tally, endings))
+}
+
+/// Logs out; tries again, as the answer says, if it could not be recorded in time. Returns how often
+/// it tried.
+async fn log_out(scribe: &mut Scribe, jar: &Jar) -> usize {
+    for tries in 1..MOST_TRIES {
+        let answer = scribe.client.post("/logout", Credentials::Cookie(jar), None).await;
+        let unavailable =
+            answer.as_ref().is_ok_and(|it| it.status == StatusCode::SERVICE_UNAVAILABLE);
+        let expected = if unavailable { UNAVAILABLE } else { Expect::Success };
+        scribe.tally.record(&answer, expected, &jar.maker());
+        if !unavailable {
+            return tries;
+        }
+    }
+    scribe.post("/logout", Credentials::Cookie(jar), Expect::Success).await;
+    MOST_TRIES
+}
+
+/// How long a replica may go on, as it says, with a session that was ended at another.
+///
+/// # Errors
+/// If it does not say so.
+pub(crate) async fn bound(cluster: &Cluster<'_>) -> Result<Duration, BoxError> {
+    let state = Client::new(cluster.url()).get("/health/ready", Credentials::Nobody).await?;
+    let bound = state.json["sessions_end_within_ms"].as_u64();
+    Ok(Duration::from_millis(bound.ok_or("a replica does not say when sessions end")?))
+}
+
+/// Shows a session to every replica, once.
+pub(crate) async fn ask_all(replicas: &[Client], who: Credentials<'_>, expected: Expect) -> Tally {
+    let maker = who.maker();
+    let answers = join_all(replicas.iter().map(|replica| replica.get("/me", who))).await;
+    let mut tally = Tally::default();
+    for answer in &answers {
+        tally.record(answer, expected, &maker);
+    }
+    tally
+}
