@@ -4,6 +4,8 @@
 
 #[macro_use]
 pub(crate) mod contract;
+#[cfg(target_os = "linux")]
+mod killed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -97,30 +97,6 @@ async fn replicas_that_all_find_an_empty_store_have_one_ring() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_rotators_make_one_key_per_generation() {
-    let content = TestStore::new();
-    let stores = [content.sibling(), content.sibling()];
-    let one = Replica::open(stores[0].clone(), START).await;
-    let two = Replica::open(stores[1].clone(), START).await;
-    let barrier = Arc::new(Barrier::new(2));
-    for store in &stores {
-        store.meet_after_load(Some(Arc::clone(&barrier)));
-    }
-    for rotation in 2..40 {
-        // The moment at which both find the next key due.
-        let now = one.times(rotation - 1).signs_from - seconds(500);
-        one.clock.set(now);
-        two.clock.set(now);
-        let (first, second) = tokio::join!(one.ring.refresh(), two.ring.refresh());
-        first.and(second).expect("the store is up");
-        assert_eq!(one.key(rotation).key_id, two.key(rotation).key_id);
-    }
-    assert_converged(&[&one, &two]);
-    let names = content.names().await;
-    assert_eq!(names.len(), 1 + one.generations().len(), "{names:?}");
-}
-
 #[tokio::test]
 async fn a_ring_whose_maker_died_after_its_birth_goes_on() {
     let store = TestStore::new();

@@ -7,6 +7,7 @@ mod birth;
 mod builder;
 mod outage;
 mod overdue;
+mod races;
 mod recovery;
 mod revocation;
 mod rotation;

@@ -265,7 +265,7 @@ async fn the_connection_that_listens_ends_with_the_store<B: Backend>(server: &B)
 }
 
 async fn two_rotators_make_one_key_per_generation<B: Backend>(server: &B) {
-    const TRIALS: u64 = 100;
+    const TRIALS: u64 = 1000;
     let (_, one, two) = two(server).await;
     let (clock, policy) = (ManualClock::default(), rings::hardly_polled());
     let lost = Arc::new(AtomicUsize::new(0));
@@ -309,7 +309,7 @@ async fn five_replicas_that_boot_at_once_have_one_ring<B: Backend>(server: &B) {
     for _ in 0..5 {
         stores.push(server.open(&database).await);
     }
-    for trial in 0..20 {
+    for trial in 0..100 {
         let start = Arc::new(Barrier::new(stores.len()));
         let boots = stores.iter().map(|store| {
             let (store, start) = (store.clone(), Arc::clone(&start));
