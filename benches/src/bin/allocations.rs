@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use allocation_counter::{AllocationInfo, measure};
-use benches::{ALGORITHMS, Fixture, ISSUING, SUBJECT, User, with_cache};
+use benches::{ALGORITHMS, Fixture, ISSUING, SUBJECT, User, bytes_of_ten_keys, with_cache};
 use jsonwebtoken::Algorithm;
 
 fn main() -> ExitCode {
@@ -41,6 +41,12 @@ fn main() -> ExitCode {
     println!("\n| cache of | sessions seen | held | it takes |\n|--:|--:|--:|--:|");
     for mebibytes in [1, 8, 64] {
         holds &= cache(mebibytes * 1024 * 1024);
+    }
+    println!("\n| ring of ten keys | it takes |\n|---|--:|");
+    for algorithm in ALGORITHMS {
+        let bytes = bytes_of_ten_keys(algorithm);
+        println!("| {algorithm:?} | {bytes} |");
+        holds &= bytes < 64 * 1024;
     }
     if !holds {
         println!("\nmore than it must be");
