@@ -293,36 +293,33 @@ impl<C: DeserializeOwned> Sessions<C> {
         token: &[u8],
         now: Timestamp,
     ) -> Result<Session<C>, Rejection> {
-        let validated = self.verify(token, now);
-        match &validated {
-            Ok(_) => self.0.keys.count_valid(),
-            Err(rejection) => self.0.keys.count_invalid(rejection.kind()),
-        }
-        validated
-    }
-
-    fn verify(&self, token: &[u8], now: Timestamp) -> Result<Session<C>, Rejection> {
-        let keys = self.0.keys.keys(now);
-        let verify = || token::verify(token, &keys, &self.0.policy, now);
+        let (ring, mut is_cached) = (&self.0.keys, self.0.cache.as_ref().map(|_| true));
+        let keys = ring.keys(now);
+        let mut verify = || {
+            is_cached = is_cached.map(|_| false);
+            token::verify(token, &keys, &self.0.policy, now)
+        };
         let verified = match &self.0.cache {
-            Some(cache) => {
-                let mut is_hit = true;
-                let verified = cache.get_or_verify(token, &keys, now, || {
-                    is_hit = false;
-                    verify()
-                });
-                self.0.keys.count_cached(is_hit);
-                verified
-            }
+            Some(cache) => cache.get_or_verify(token, &keys, now, verify),
             None => verify(),
         };
-        let verified = verified.inspect_err(|kind| {
-            if *kind == RejectionKind::UnknownKey {
-                self.0.keys.note_unknown_key(now);
+        let checked = verified.map_err(Rejection::from).and_then(|verified| {
+            verified.lifeline.check(&verified, now)?;
+            Ok(verified)
+        });
+        match checked {
+            Ok(verified) => {
+                ring.count_valid(is_cached);
+                Ok(Session::new(verified))
             }
-        })?;
-        verified.lifeline.check(&verified, now)?;
-        Ok(Session::new(verified))
+            Err(rejection) => {
+                ring.count_invalid(is_cached, rejection.kind());
+                if rejection.kind() == RejectionKind::UnknownKey {
+                    ring.note_unknown_key(now);
+                }
+                Err(rejection)
+            }
+        }
     }
 }
 

@@ -161,17 +161,17 @@ struct Handles {
 }
 
 impl Counters {
-    pub(crate) fn valid(&self, ring: &Arc<str>) {
-        self.handles(ring).valid.increment(1);
+    #[inline]
+    pub(crate) fn valid(&self, ring: &Arc<str>, is_cached: Option<bool>) {
+        let handles = self.handles(ring);
+        handles.looked_up(is_cached);
+        handles.valid.increment(1);
     }
 
-    pub(crate) fn invalid(&self, ring: &Arc<str>, kind: RejectionKind) {
-        self.handles(ring).invalid.count(kind.as_str());
-    }
-
-    pub(crate) fn cached(&self, ring: &Arc<str>, is_hit: bool) {
-        let Handles { hit, miss, .. } = self.handles(ring);
-        if is_hit { hit.increment(1) } else { miss.increment(1) }
+    pub(crate) fn invalid(&self, ring: &Arc<str>, is_cached: Option<bool>, kind: RejectionKind) {
+        let handles = self.handles(ring);
+        handles.looked_up(is_cached);
+        handles.invalid.count(kind.as_str());
     }
 
     pub(crate) fn rejected(&self, ring: &Arc<str>, kind: RejectionKind) {
@@ -186,12 +186,22 @@ impl Counters {
         }
     }
 
+    #[inline]
     fn handles(&self, ring: &Arc<str>) -> &Handles {
         self.0.get_or_init(|| Handles::new(ring))
     }
 }
 
 impl Handles {
+    #[inline]
+    fn looked_up(&self, is_cached: Option<bool>) {
+        match is_cached {
+            Some(true) => self.hit.increment(1),
+            Some(false) => self.miss.increment(1),
+            None => {}
+        }
+    }
+
     #[cold]
     fn new(ring: &Arc<str>) -> Self {
         let of_requests = OF_REQUESTS.map(|kind| kind.as_str());

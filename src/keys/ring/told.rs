@@ -146,16 +146,15 @@ impl KeyRing {
         }
     }
 
-    pub(crate) fn count_valid(&self) {
-        self.0.counters.valid(&self.0.name);
+    /// Counts a validation; `is_cached` where there is a cache.
+    #[inline]
+    pub(crate) fn count_valid(&self, is_cached: Option<bool>) {
+        self.0.counters.valid(&self.0.name, is_cached);
     }
 
-    pub(crate) fn count_invalid(&self, kind: RejectionKind) {
-        self.0.counters.invalid(&self.0.name, kind);
-    }
-
-    pub(crate) fn count_cached(&self, is_hit: bool) {
-        self.0.counters.cached(&self.0.name, is_hit);
+    #[cold]
+    pub(crate) fn count_invalid(&self, is_cached: Option<bool>, kind: RejectionKind) {
+        self.0.counters.invalid(&self.0.name, is_cached, kind);
     }
 
     pub(crate) fn count_rejected(&self, kind: RejectionKind) {
