@@ -80,7 +80,6 @@ impl Recorder for Metrics {
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) level: tracing::Level,
-    pub(crate) target: String,
     pub(crate) message: String,
     pub(crate) fields: BTreeMap<&'static str, String>,
     /// The fields that it can have, whether it has them or not.
@@ -102,6 +101,20 @@ impl Events {
         let events = Arc::default();
         let guard = tracing::subscriber::set_default(Listener(Arc::clone(&events)));
         Self { events, _guard: guard }
+    }
+
+    /// What `scenario` tells. Because of the above it is done again while that is not `enough`.
+    pub(crate) async fn of(scenario: impl AsyncFn(), enough: impl Fn(&Self) -> bool) -> Self {
+        scenario().await;
+        let mut attempts = 0;
+        loop {
+            let events = Self::capture();
+            scenario().await;
+            attempts += 1;
+            if attempts == 5 || enough(&events) {
+                return events;
+            }
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Event> {
@@ -135,8 +148,8 @@ impl tracing::Subscriber for Listener {
         let message = fields.remove("message").unwrap_or_default();
         let names = event.metadata().fields().iter().map(|field| field.name());
         let names = names.filter(|name| *name != "message").collect();
-        let (level, target) = (*event.metadata().level(), event.metadata().target().to_owned());
-        self.0.lock().unwrap().push(Event { level, target, message, fields, names });
+        let level = *event.metadata().level();
+        self.0.lock().unwrap().push(Event { level, message, fields, names });
     }
 
     fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
