@@ -19,6 +19,8 @@ pub(crate) struct Ledger {
     /// Born in the store, perhaps without a key yet.
     birth: Option<Birth>,
     highest_generation: Option<u64>,
+    /// When the store last got back what it had lost.
+    pub(crate) put_back_at: Option<Timestamp>,
     /// Why this replica makes no keys, as the store was read last.
     pub(crate) blocked: Option<NotReady>,
 }

@@ -185,10 +185,16 @@ impl Rotator {
         self.make_due_keys(ledger).await
     }
 
-    /// A store that was purged or restored gets back what this replica still holds.
+    /// A store that was purged or restored gets back what this replica still holds: now and then,
+    /// since another whose clock differs may remove it again, and the store wake both at once.
     async fn put_back(&self, ledger: &mut Ledger, seen: &Seen) -> Result<(), RingError> {
+        let now = self.clock.now();
+        let pause = self.policy.refresh_interval / 2;
+        if ledger.put_back_at.is_some_and(|at| at <= now && now < at + pause) {
+            return Ok(());
+        }
         // No replica puts back what another removes.
-        let margin = self.clock.now() + self.policy.margin();
+        let margin = now + self.policy.margin();
         let mut failed = Ok(());
         let mut restored = 0;
         for statement in ledger.missing(seen, margin) {
@@ -200,6 +206,9 @@ impl Rotator {
         if restored > 0 {
             let ring = &*self.vault.ring;
             tracing::warn!(ring, restored, "the store had lost entries of the ring");
+            if failed.is_ok() {
+                ledger.put_back_at = Some(now);
+            }
         }
         failed
     }

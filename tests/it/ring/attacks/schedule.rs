@@ -5,7 +5,7 @@ use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{KeyRing, Timestamp};
 
-use crate::replicas::stores::TestStore;
+use crate::replicas::stores::{Operation, TestStore};
 use crate::replicas::{
     LIFE, OVERRUN, PERIOD, REFRESH, RING, Replica, SKEW, START, assert_served_everywhere, pass,
     pass_until, policy, seconds,
@@ -111,6 +111,27 @@ async fn a_clock_that_was_wrong_for_a_moment_does_not_stop_the_ring() {
         let latest = START + 7 * PERIOD + SKEW;
         assert!(times.signs_from < latest, "stands still since a glitch of {by:?}");
     }
+}
+
+/// Where the store pushes, each of the two would wake the other at once, and all others with it.
+#[tokio::test]
+async fn a_clock_that_is_behind_does_not_put_back_again_and_again_what_another_removes() {
+    let store = TestStore::new();
+    let one = Replica::open(store.sibling(), START).await;
+    let behind = Replica::open(store.clone(), START).await;
+    pass_until(&[&one, &behind], one.times(0).verifies_until - seconds(200)).await;
+    one.clock.advance(seconds(300));
+    store.forget_calls();
+    for _ in 0..20 {
+        one.refresh().await;
+        behind.refresh().await;
+    }
+    assert_eq!(store.calls(Operation::Insert).len(), 1);
+    // What was really lost comes back with the next poll.
+    store.purge().await;
+    behind.clock.advance(REFRESH);
+    behind.refresh().await;
+    assert!(store.names().await.len() > 2);
 }
 
 /// A generation's number that nothing can follow.

@@ -118,7 +118,8 @@ fn check_two_ahead(state: &mut State, replica: usize, status: &RingStatus, local
     let signer = status.signing_key_id.as_ref();
     let after = signing(state, status).skip_while(|key| Some(&key.key_id) != signer).skip(1);
     let next = after.filter(|key| key.retire_at.is_none() && may_sign(key, local));
-    if next.count() == 0 {
-        state.fail(TWO_AHEAD, format!("replica {replica}"));
+    if next.count() == 0 || status.rotation_overdue {
+        let overdue = status.rotation_overdue;
+        state.fail(TWO_AHEAD, format!("replica {replica}, overdue: {overdue}"));
     }
 }
