@@ -360,13 +360,14 @@ async fn follow(
     wake: Arc<Notify>,
 ) {
     let mut jitter = crate::follow::Jitter::Random;
+    let mut began = Instant::now();
     loop {
-        let began = Instant::now();
         tokio::select! {
             () = polling.wait(began, &mut jitter, Some((&*store, &ring))) => {}
             () = wake.notified() => {}
         }
         let Some(revocations) = revocations.upgrade() else { return };
+        began = Instant::now();
         // Told and remembered by the refresh itself.
         let _ = revocations.refresh().await;
     }

@@ -1,6 +1,11 @@
 //! What a replica does by itself: it reads when a token's issuer knew more, and ends with its last
 //! handle.
 
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, MemoryStore, StoreFuture};
+
 use crate::replicas::stores::{Operation, TestStore};
 use crate::web::{claims_of, header, signed};
 
@@ -91,6 +96,52 @@ async fn versions_go_on_above_what_tokens_claim() {
     assert_eq!(one.judge(&token), Ok(()));
     one.sessions.end_subject("alice").await.unwrap();
     assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
+}
+
+/// Answers late, with what it held when it was asked; it tells of no change.
+#[derive(Clone, Debug)]
+struct Slow {
+    content: MemoryStore,
+    takes: Duration,
+    asked: Arc<Notify>,
+}
+
+impl Store for Slow {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let loaded = self.content.load(ring).await;
+            self.asked.notify_waiters();
+            tokio::time::sleep(self.takes).await;
+            loaded
+        })
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        self.content.insert(ring, entry)
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        self.content.remove(ring, name)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mark_is_known_within_the_bound_however_long_reads_take() {
+    let content = MemoryStore::new();
+    let one = Replica::open(content.clone()).await;
+    let slow = Slow { content, takes: Duration::from_millis(9_800), asked: Arc::default() };
+    let clock = ManualClock::new(START);
+    let polled = builder(slow.clone(), &clock)
+        .refresh_interval(seconds(10))
+        .refresh_timeout(Duration::from_millis(9_900))
+        .insert_timeout(seconds(1));
+    let two = Replica::of(polled, clock).await;
+    let token = one.login("alice");
+    // The read that is under way does not see it.
+    slow.asked.notified().await;
+    one.end(&token).await;
+    tokio::time::sleep(two.revocations.refresh_bound()).await;
+    assert_eq!(two.judge(&token), Err(RejectionKind::Revoked));
 }
 
 #[tokio::test]
