@@ -25,6 +25,11 @@ impl Figures {
         Self { arm, tally: Tally::default(), took: Duration::ZERO, rates: Vec::new() }
     }
 
+    /// Whose they are.
+    pub(crate) fn arm(&self) -> Arm {
+        self.arm
+    }
+
     /// Adds what a round counted.
     pub(crate) fn add(&mut self, tally: Tally, took: Duration) {
         self.rates.push(tally.micros.len() as f64 / took.as_secs_f64());

@@ -75,7 +75,8 @@ pub(crate) async fn measure(
         }
         terminal.clear();
         terminal.meanwhile(&way.to_string());
-        measured.push((way, row(way, &clusters, options.seconds).await?));
+        let arms = row(way, &clusters, options.seconds).await;
+        measured.push((way, arms.map_err(|error| format!("{way}: {error}"))?));
     }
     terminal.clear();
     for cluster in clusters {
@@ -103,7 +104,9 @@ async fn row(way: Way, clusters: &[Cluster<'_>], seconds: u32) -> Result<Vec<Fig
     }
     for _ in 0..seconds * ROUNDS_PER_SECOND {
         for (target, figures) in &mut targets {
-            let (tally, took) = fire(target, ROUND).await?;
+            let (tally, took) = fire(target, ROUND)
+                .await
+                .map_err(|error| format!("{} at {}: {error}", figures.arm(), target.base))?;
             figures.add(tally, took);
         }
         // Whoever came first comes last: no arm always follows the same one.
