@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn the_tables_are_a_hundred_columns_wide() {
         let report = |arm| {
-            let tally = Tally { requests: 10_000, ..Tally::default() };
+            let tally = Tally { requests: 8_000, ..Tally::default() };
             let outcome =
                 || Outcome { tally: tally.clone(), expected: vec![], least_kids: 0, finding: None };
             let steps = Step::of(arm, &Store::Own(ServerKind::Redis)).into_iter();
