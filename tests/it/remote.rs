@@ -103,7 +103,8 @@ fn following(client: &FakeClient, clock: &ManualClock) -> FollowerBuilder {
 }
 
 fn sessions(keys: &KeyRing) -> Sessions<()> {
-    Sessions::builder(keys.clone(), ISSUER, "orders").build().unwrap()
+    // Made for a token each: a cache would be all of their cost.
+    Sessions::builder(keys.clone(), ISSUER, "orders").token_cache_bytes(0).build().unwrap()
 }
 
 /// The public part of a fixed key, under a key ID.
