@@ -86,7 +86,7 @@ impl<C> Session<C> {
     ///
     /// fn until_the_end(
     ///     session: &Session<()>,
-    ///     events: impl Stream<Item = Events>,
+    ///     events: impl Stream<Item = Events> + Send + 'static,
     /// ) -> Sse<impl Stream<Item = Events>> {
     ///     Sse::new(events.take_until(session.ended()))
     /// }
