@@ -51,6 +51,8 @@ fn measure(
     (name, value): &(HeaderName, HeaderValue),
 ) {
     let runtime = Builder::new_current_thread().build().expect("a runtime");
+    // As `axum::serve` does once, or each request would build its routes anew.
+    let app = &app.clone().with_state(());
     group.bench_function(id, |bencher| {
         bencher.to_async(&runtime).iter(async || {
             let mut request = Request::new(Body::empty());

@@ -1,7 +1,7 @@
 //! The guard against cross-site requests. It stands only where sessions travel in a cookie, and
 //! bearer requests never meet it: no browser sends those by itself.
 
-use std::sync::Arc;
+use std::fmt;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -9,41 +9,37 @@ use tower_service::Service;
 
 use super::future::AnswerOr;
 use super::respond::{self, Respond};
-use crate::error::{Rejection, RejectionKind};
-use crate::keys::KeyRing;
+use crate::error::RejectionKind;
 use crate::sessions::Sessions;
-use crate::transport::{Credential, Place, Transports};
+use crate::transport::Place;
 
 /// The outermost service of a [`SessionLayer`](super::SessionLayer).
-#[derive(Clone, Debug)]
-pub struct Guard<S, T> {
+pub struct Guard<S, C, T> {
     inner: S,
-    transports: Arc<Transports>,
-    keys: KeyRing,
+    sessions: Sessions<C>,
     respond: T,
 }
 
-impl<S, T> Guard<S, T> {
-    pub(crate) fn new<C>(inner: S, sessions: &Sessions<C>, respond: T) -> Self {
-        let (transports, keys) = (sessions.transports().clone(), sessions.keys().clone());
-        Self { inner, transports, keys, respond }
+impl<S, C, T> Guard<S, C, T> {
+    pub(super) fn new(inner: S, sessions: Sessions<C>, respond: T) -> Self {
+        Self { inner, sessions, respond }
     }
 
-    /// Hands the request back if it may pass.
-    fn check<B>(&self, request: Request<B>) -> Option<Request<B>> {
-        let Some(cookie) = &self.transports.cookie else { return Some(request) };
-        let has_cookie = match self.transports.read(request.headers()) {
-            Ok(None) => false,
-            Ok(Some(Credential { place: Place::Cookie, .. })) => true,
-            Ok(Some(_)) => return Some(request),
+    fn passes<B>(&self, request: &mut Request<B>) -> bool {
+        let transports = self.sessions.transports();
+        let cookie = transports.cookie.as_ref().filter(|cookie| cookie.guards(request));
+        let Some(cookie) = cookie else { return true };
+        let has_cookie = match transports.read(request.headers()) {
+            Ok(Some(credential)) if credential.place != Place::Cookie => return true,
+            Ok(credential) => credential.is_some(),
             // Ambiguous: a cookie may be among them.
             Err(_) => true,
         };
-        cookie.check(request, has_cookie)
+        cookie.passes(request, has_cookie)
     }
 }
 
-impl<S, T, RequestBody, ResponseBody> Service<Request<RequestBody>> for Guard<S, T>
+impl<S, C, T, RequestBody, ResponseBody> Service<Request<RequestBody>> for Guard<S, C, T>
 where
     S: Service<Request<RequestBody>, Response = Response<ResponseBody>>,
     T: Respond<ResponseBody>,
@@ -56,14 +52,24 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
-        match self.check(request) {
-            Some(request) => AnswerOr::inner(self.inner.call(request)),
-            None => {
-                let rejection = Rejection::from(RejectionKind::CrossSite);
-                let answer = respond::rejection(rejection, &self.transports, &self.keys);
-                AnswerOr::answer(self.respond.respond(answer))
-            }
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
+        if self.passes(&mut request) {
+            return AnswerOr::inner(self.inner.call(request));
         }
+        let answer = respond::rejection(RejectionKind::CrossSite.into(), &self.sessions);
+        AnswerOr::answer(self.respond.respond(answer))
+    }
+}
+
+impl<S: Clone, C, T: Clone> Clone for Guard<S, C, T> {
+    fn clone(&self) -> Self {
+        let Self { inner, sessions, respond } = self;
+        Self { inner: inner.clone(), sessions: sessions.clone(), respond: respond.clone() }
+    }
+}
+
+impl<S: fmt::Debug, C, T> fmt::Debug for Guard<S, C, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").field("inner", &self.inner).finish_non_exhaustive()
     }
 }

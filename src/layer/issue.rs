@@ -15,7 +15,6 @@ use tower_service::Service;
 use super::respond::{self, Respond, WithBody};
 use super::token_endpoint;
 use super::validate::Presented;
-use crate::clock::Timestamp;
 use crate::error::IssueError;
 use crate::issue::{Pending, PendingIssue};
 use crate::session::Session;
@@ -123,12 +122,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         T: Respond<B>,
     {
         if let IssueError::Ended(rejection) = error {
-            let transports = self.sessions.transports();
-            return self.respond.respond(respond::rejection(
-                rejection.clone(),
-                transports,
-                self.sessions.keys(),
-            ));
+            return self.respond.respond(respond::rejection(rejection.clone(), &self.sessions));
         }
         tracing::error!(%error, "a session could not be issued");
         let status = match error.is_temporary() {
@@ -173,15 +167,10 @@ where
             .filter(|presented| presented.is_of(&self.layer.sessions) && presented.by_cookie())
             // Another's sessions are not ours to renew.
             .filter(|_| self.layer.sessions.keys().issues())
-            .and_then(|presented| presented.session.as_ref().ok())
-            .filter(|session| is_past_half(session, self.layer.sessions.now()))
+            .and_then(Presented::past_half)
             .cloned();
         ResponseFuture { future: self.inner.call(request), layer: self.layer.clone(), renewable }
     }
-}
-
-fn is_past_half<C>(session: &Session<C>, now: Timestamp) -> bool {
-    now - session.issued_at() > (session.expires_at() - session.issued_at()) / 2
 }
 
 pin_project! {

@@ -81,7 +81,7 @@ impl<C, T> SessionLayer<C, T> {
 }
 
 impl<S, C: SessionClaims, T: Clone> Layer<S> for SessionLayer<C, T> {
-    type Service = Guard<Validate<Issue<S, C, T>, C, T>, T>;
+    type Service = Guard<Validate<Issue<S, C, T>, C, T>, C, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let issue = IssueLayer::new(self.sessions.clone(), self.respond.clone()).layer(inner);
@@ -90,7 +90,7 @@ impl<S, C: SessionClaims, T: Clone> Layer<S> for SessionLayer<C, T> {
             .guarded()
             .respond_with(self.respond.clone())
             .layer(issue);
-        Guard::new(validate, &self.sessions, self.respond.clone())
+        Guard::new(validate, self.sessions.clone(), self.respond.clone())
     }
 }
 

@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::error::{Rejection, RejectionKind};
-use crate::keys::KeyRing;
+use crate::sessions::Sessions;
 use crate::transport::Transports;
 
 /// Turns an answer of the layers into a response of the service they stand around.
@@ -68,15 +68,11 @@ impl<B: Default> Respond<B> for HeadersOnly {
 }
 
 /// The answer to a rejected request: the same for every reason that has the same status.
-pub(crate) fn rejection(
-    rejection: Rejection,
-    transports: &Transports,
-    keys: &KeyRing,
-) -> Response<Bytes> {
+pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Response<Bytes> {
     tracing::debug!(reason = %rejection, "rejected a request");
-    keys.count_rejected(rejection.kind());
+    sessions.keys().count_rejected(rejection.kind());
     let mut answer = problem(rejection.status());
-    if let Some(challenge) = challenge(rejection.kind(), transports) {
+    if let Some(challenge) = challenge(rejection.kind(), sessions.transports()) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     if let RejectionKind::StaleRevocations { retry_after } = rejection.kind() {

@@ -91,15 +91,17 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
             Ok(None) => (Err(RejectionKind::Missing.into()), None),
             Err(kind) => (Err(kind.into()), None),
         };
-        Presented { session, place, sessions }
+        Presented { session, place, now, sessions }
     }
 
-    /// Hands the request back unless its cookie may have come from another site. Where the guard
-    /// stands, it has been asked.
-    fn check_site<B>(&self, request: Request<B>, by_cookie: bool) -> Option<Request<B>> {
+    /// Whether the request does not bring its cookie from another site. Where the guard stands, it
+    /// has been asked.
+    fn passes<B>(&self, request: &mut Request<B>, by_cookie: bool) -> bool {
         match &self.sessions.transports().cookie {
-            Some(cookie) if by_cookie && !self.guarded => cookie.check(request, true),
-            _ => Some(request),
+            Some(cookie) if by_cookie && !self.guarded && cookie.guards(request) => {
+                cookie.passes(request, true)
+            }
+            _ => true,
         }
     }
 
@@ -118,10 +120,19 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
 pub(crate) struct Presented<C> {
     pub(crate) session: Result<Session<C>, Rejection>,
     place: Option<Place>,
+    /// The time of the request, read once.
+    now: Timestamp,
     sessions: Sessions<C>,
 }
 
 impl<C> Presented<C> {
+    /// The session, if more than half of its life is over.
+    pub(super) fn past_half(&self) -> Option<&Session<C>> {
+        let session = self.session.as_ref().ok()?;
+        let lifetime = session.expires_at() - session.issued_at();
+        (self.now - session.issued_at() > lifetime / 2).then_some(session)
+    }
+
     /// The session as far as it is optional: none for an anonymous request, and for a cookie that
     /// is no good any more.
     #[cfg(feature = "axum")]
@@ -189,24 +200,25 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let layer = &self.layer;
-        let found = layer.found(request.extensions());
-        let is_new = found.is_none();
-        let presented =
-            found.unwrap_or_else(|| layer.presented(request.headers(), layer.sessions.now()));
+        let presented = match layer.found(request.extensions()) {
+            Some(found) => found,
+            None => {
+                let presented = layer.presented(request.headers(), layer.sessions.now());
+                if !layer.passes(&mut request, presented.by_cookie()) {
+                    let answer =
+                        respond::rejection(RejectionKind::CrossSite.into(), &layer.sessions);
+                    let future = AnswerOr::answer(layer.respond.respond(answer));
+                    return ResponseFuture { future, answering: None };
+                }
+                presented
+            }
+        };
         let answering = || Answering {
             sessions: layer.sessions.clone(),
             respond: layer.respond.clone(),
             unusable_cookie: presented.is_unusable() && presented.by_cookie(),
-        };
-        let by_cookie = is_new && presented.by_cookie();
-        let Some(mut request) = layer.check_site(request, by_cookie) else {
-            let rejection = RejectionKind::CrossSite.into();
-            let (transports, keys) = (layer.sessions.transports(), layer.sessions.keys());
-            let answer = respond::rejection(rejection, transports, keys);
-            let future = AnswerOr::answer(layer.respond.respond(answer));
-            return ResponseFuture { future, answering: None };
         };
         if let Some(rejection) = layer.refusal(&presented) {
             let answering = answering();
@@ -244,8 +256,7 @@ impl<C, T> Answering<C, T> {
     where
         T: Respond<B>,
     {
-        let (transports, keys) = (self.sessions.transports(), self.sessions.keys());
-        self.respond.respond(respond::rejection(rejection, transports, keys))
+        self.respond.respond(respond::rejection(rejection, &self.sessions))
     }
 
     /// Takes an unusable cookie away, unless the response sets a new one.
@@ -319,6 +330,7 @@ impl<S: fmt::Debug, C, T> fmt::Debug for Validate<S, C, T> {
 
 impl<C> Clone for Presented<C> {
     fn clone(&self) -> Self {
-        Self { session: self.session.clone(), place: self.place, sessions: self.sessions.clone() }
+        let Self { session, place, now, sessions } = self;
+        Self { session: session.clone(), place: *place, now: *now, sessions: sessions.clone() }
     }
 }

@@ -6,7 +6,7 @@ use cookie::{Cookie, SameSite};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Request};
 
-use super::cross_site::CrossSiteCheck;
+use super::cross_site::{CrossSiteCheck, may_change};
 use super::is_token;
 use crate::error::{BuildError, IssueError, RejectionKind};
 
@@ -107,12 +107,15 @@ impl CookieTransport {
         Err(BuildError::invalid("cookie name", format_args!("{:?}", self.name), mend))
     }
 
-    /// Hands the request back unless it comes from another site.
-    pub(crate) fn check<B>(&self, request: Request<B>, has_cookie: bool) -> Option<Request<B>> {
-        match &self.cross_site {
-            Some(check) => check.check(request, has_cookie),
-            None => Some(request),
-        }
+    /// Whether it matters where the request comes from. All others pass, sooner.
+    pub(crate) fn guards<B>(&self, request: &Request<B>) -> bool {
+        may_change(request)
+    }
+
+    /// Whether the request does not come from another site. One that does is left without its
+    /// headers.
+    pub(crate) fn passes<B>(&self, request: &mut Request<B>, has_cookie: bool) -> bool {
+        self.cross_site.as_ref().is_none_or(|check| check.passes(request, has_cookie))
     }
 
     /// Finds the cookie's value. Names are compared byte by byte; cookies may stand in several

@@ -1,11 +1,12 @@
 //! Whether a request that could carry the cookie comes from another site: tower-http's CSRF guard,
 //! as a check on its own.
 //!
-//! The guard is a service; around one that hands the request straight back it becomes a function,
-//! which the layer can leave out for bearer tokens, and ask about upgrades too.
+//! The guard is a service; around one that hands a request's head straight back it becomes a
+//! function, which the layer can leave out for bearer tokens, and ask about upgrades too.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
+use std::mem;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -39,36 +40,50 @@ impl CrossSiteCheck {
         Ok(Self(layer.with_rejection_response(Refuse).layer(HandBack)))
     }
 
-    /// Hands the request back if it may pass.
+    /// Whether the request may pass; one that may not is left without its headers.
     ///
     /// An upgrade is a `GET`, which the guard lets pass; but a WebSocket that another site's page
     /// opens carries the cookie, and no browser asks us first. So it is checked like a `POST`.
-    pub(crate) fn check<B>(&self, mut request: Request<B>, has_cookie: bool) -> Option<Request<B>> {
-        let method = request.method().clone();
-        if request.headers().contains_key(UPGRADE) || method == Method::CONNECT {
-            *request.method_mut() = if has_cookie { Method::POST } else { Method::GET };
-        }
+    pub(crate) fn passes<B>(&self, request: &mut Request<B>, has_cookie: bool) -> bool {
+        let mut asked = Request::new(());
+        *asked.method_mut() = match is_upgrade(request) {
+            true if has_cookie => Method::POST,
+            true => Method::GET,
+            false => request.method().clone(),
+        };
+        *asked.uri_mut() = mem::take(request.uri_mut());
+        *asked.headers_mut() = mem::take(request.headers_mut());
         let mut guard = self.0.clone();
         // The guard decides at once: its future is ready, and nothing ever wakes it.
-        let checked = match pin!(guard.call(request)).poll(&mut Context::from_waker(Waker::noop()))
-        {
+        let checked = match pin!(guard.call(asked)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => response.into_body(),
             Poll::Ready(Err(never)) => match never {},
             Poll::Pending => None,
         };
-        checked.map(|mut request| {
-            *request.method_mut() = method;
-            request
-        })
+        let Some(mut asked) = checked else { return false };
+        *request.uri_mut() = mem::take(asked.uri_mut());
+        *request.headers_mut() = mem::take(asked.headers_mut());
+        true
     }
+}
+
+/// Whether the guard would ask where the request comes from: what only reads, it lets pass, since
+/// another site's page is not shown what was read.
+pub(crate) fn may_change<B>(request: &Request<B>) -> bool {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    !reads || is_upgrade(request)
+}
+
+fn is_upgrade<B>(request: &Request<B>) -> bool {
+    request.headers().contains_key(UPGRADE) || *request.method() == Method::CONNECT
 }
 
 /// A service that hands its request back.
 #[derive(Clone, Copy, Debug)]
 struct HandBack;
 
-impl<B> Service<Request<B>> for HandBack {
-    type Response = Response<Option<Request<B>>>;
+impl Service<Request<()>> for HandBack {
+    type Response = Response<Option<Request<()>>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
@@ -76,7 +91,7 @@ impl<B> Service<Request<B>> for HandBack {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<()>) -> Self::Future {
         ready(Ok(Response::new(Some(request))))
     }
 }
@@ -85,11 +100,11 @@ impl<B> Service<Request<B>> for HandBack {
 #[derive(Clone, Copy, Debug)]
 struct Refuse;
 
-impl<B> ResponseForProtectionError<Option<Request<B>>> for Refuse {
+impl ResponseForProtectionError<Option<Request<()>>> for Refuse {
     fn response_for_protection_error(
         &mut self,
         _: ProtectionError,
-    ) -> Response<Option<Request<B>>> {
+    ) -> Response<Option<Request<()>>> {
         Response::new(None)
     }
 }

@@ -28,7 +28,11 @@ impl CookieTransport {
         match self {}
     }
 
-    pub(crate) fn check<B>(&self, _: Request<B>, _: bool) -> Option<Request<B>> {
+    pub(crate) fn guards<B>(&self, _: &Request<B>) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn passes<B>(&self, _: &mut Request<B>, _: bool) -> bool {
         match *self {}
     }
 }

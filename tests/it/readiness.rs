@@ -167,6 +167,6 @@ fn the_services_are_shared_by_threads_and_cloned_as_the_service_inside_is() {
 
     let inner =
         service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::empty())));
-    let mut service: Guard<_, _> = sessions.layer().layer(inner);
+    let mut service: Guard<_, _, _> = sessions.layer().layer(inner);
     sent(&service.call(empty(get("/"))));
 }

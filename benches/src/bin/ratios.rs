@@ -114,8 +114,9 @@ fn layers() -> Vec<Row> {
     let cold = app.layer(fixture.sessions.layer());
     let cookie = HeaderValue::try_from(format!("__Host-session={}", fixture.token));
     let cookie = cookie.expect("a header's value");
-    let bare = requests(&runtime, &bare, &cookie);
-    let [cached, cold] = [&cached, &cold].map(|app| requests(&runtime, app, &cookie));
+    // As `axum::serve` does once, or each request would build its routes anew.
+    let apps = [bare, cached, cold].map(|app| app.with_state(()));
+    let [bare, cached, cold] = apps.each_ref().map(|app| requests(&runtime, app, &cookie));
     vec![
         row("layer, HS256 cached", "bare router", AtMost(1.8), &cached, &bare),
         row("layer, HS256 verified", "bare router", AtMost(4.0), &cold, &bare),
