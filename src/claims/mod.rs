@@ -1,5 +1,6 @@
 //! A session token's payload: the registered claims, and the application's own flat beside them.
 
+mod head;
 mod read;
 pub(crate) mod strict;
 mod write;

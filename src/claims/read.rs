@@ -11,6 +11,7 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
+use super::head;
 use super::strict::{Name, Names, Strict, Text, twice};
 use crate::clock::Timestamp;
 
@@ -60,9 +61,10 @@ pub(crate) enum ReadError {
 
 /// Reads a payload: into the registered claims, and the application's.
 pub(crate) fn read<'de, C: DeserializeOwned>(
-    text: &'de str,
+    json: &'de mut [u8],
     registered: &mut Registered<'de>,
 ) -> Result<C, ReadError> {
+    let text = head::take(json, registered).ok_or(ReadError::Malformed)?;
     let mut reading = ReadError::Malformed;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let payload = Payload { registered, reading: &mut reading, claims: PhantomData::<C> };
@@ -222,7 +224,7 @@ impl<'de, M: MapAccess<'de>> Deserializer<'de> for ApplicationClaims<'_, M> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NumericDate(pub(crate) Timestamp);
 
-const LAST_SECOND: u64 = 253_402_300_799;
+pub(super) const LAST_SECOND: u64 = 253_402_300_799;
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

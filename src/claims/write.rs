@@ -36,31 +36,59 @@ pub(crate) struct Payload<'a, C> {
 pub(crate) fn write<C: Serialize>(payload: &Payload<'_, C>) -> serde_json::Result<Vec<u8>> {
     // Room for what most applications have.
     let mut json = Vec::with_capacity(512);
-    serde_json::to_writer(&mut json, payload)?;
+    text(&mut json, r#"{"iss":"#, payload.iss)?;
+    text(&mut json, r#","sub":"#, payload.sub)?;
+    text(&mut json, r#","aud":"#, payload.aud)?;
+    number(&mut json, r#","iat":"#, payload.iat.as_unix_seconds())?;
+    number(&mut json, r#","exp":"#, payload.exp.as_unix_seconds())?;
+    text(&mut json, r#","jti":"#, payload.jti)?;
+    text(&mut json, r#","sid":"#, payload.sid)?;
+    number(&mut json, r#","auth_time":"#, payload.auth_time.as_unix_seconds())?;
+    if let Some(scope) = payload.scope {
+        text(&mut json, r#","scope":"#, scope)?;
+    }
+    if payload.rv > 0 {
+        number(&mut json, r#","rv":"#, payload.rv)?;
+    }
+    if let Some(seq) = payload.seq {
+        number(&mut json, r#","seq":"#, seq)?;
+    }
+    let start = json.len();
+    serde_json::to_writer(&mut json, &Application(payload.claims))?;
+    // They are an object: its brace becomes the comma between, unless it is empty.
+    match json[start + 1] {
+        b'}' => drop(json.remove(start)),
+        _ => json[start] = b',',
+    }
     Ok(json)
 }
 
-impl<C: Serialize> Serialize for Payload<'_, C> {
+/// Writes a member: its name with what stands around it, and its value.
+fn text(json: &mut Vec<u8>, name: &str, text: &str) -> serde_json::Result<()> {
+    json.extend_from_slice(name.as_bytes());
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    // Without a way out of the loop, it looks at many bytes at once.
+    if !text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        return serde_json::to_writer(json, text);
+    }
+    json.push(b'"');
+    json.extend_from_slice(text.as_bytes());
+    json.push(b'"');
+    Ok(())
+}
+
+fn number(json: &mut Vec<u8>, name: &str, number: impl Serialize) -> serde_json::Result<()> {
+    json.extend_from_slice(name.as_bytes());
+    serde_json::to_writer(json, &number)
+}
+
+/// The application's claims, as an object.
+struct Application<'a, C>(&'a C);
+
+impl<C: Serialize> Serialize for Application<'_, C> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut members = serializer.serialize_map(None)?;
-        members.serialize_entry("iss", self.iss)?;
-        members.serialize_entry("sub", self.sub)?;
-        members.serialize_entry("aud", self.aud)?;
-        members.serialize_entry("iat", &self.iat.as_unix_seconds())?;
-        members.serialize_entry("exp", &self.exp.as_unix_seconds())?;
-        members.serialize_entry("jti", self.jti)?;
-        members.serialize_entry("sid", self.sid)?;
-        members.serialize_entry("auth_time", &self.auth_time.as_unix_seconds())?;
-        if let Some(scope) = self.scope {
-            members.serialize_entry("scope", scope)?;
-        }
-        if self.rv > 0 {
-            members.serialize_entry("rv", &self.rv)?;
-        }
-        if let Some(seq) = self.seq {
-            members.serialize_entry("seq", &seq)?;
-        }
-        self.claims.serialize(Beside { members: &mut members, names: Names::default() })?;
+        self.0.serialize(Beside { members: &mut members, names: Names::default() })?;
         members.end()
     }
 }

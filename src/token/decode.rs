@@ -1,6 +1,5 @@
 //! Takes a compact JWS apart: segments, header, payload. Nothing here is trusted yet.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::{DecodeSliceError, Engine as _};
@@ -39,22 +38,27 @@ impl<'t> Segments<'t> {
         let length = BASE64URL.decode_slice(self.signature, buffer).ok()?;
         buffer.get(..length)
     }
+
+    /// Decodes the payload, into `buffer` or, if it does not fit there, into `long`; `None` if it
+    /// is not canonical base64url without padding (RFC 7515, section 2).
+    pub(crate) fn payload<'b>(
+        &self,
+        buffer: &'b mut Buffer,
+        long: &'b mut Vec<u8>,
+    ) -> Option<&'b mut [u8]> {
+        match BASE64URL.decode_slice(self.payload, buffer) {
+            Ok(length) => buffer.get_mut(..length),
+            Err(DecodeSliceError::OutputSliceTooSmall) => {
+                *long = BASE64URL.decode(self.payload).ok()?;
+                Some(long)
+            }
+            Err(DecodeSliceError::DecodeError(_)) => None,
+        }
+    }
 }
 
 /// Room on the stack: for any signature, and after it for all but long payloads.
 pub(crate) type Buffer = [u8; MAX_SIGNATURE_BYTES];
-
-/// Decodes a segment of JSON text, into `buffer` if it fits; `None` if it is not canonical base64url
-/// without padding (RFC 7515, section 2), or not UTF-8.
-pub(crate) fn text<'b>(segment: &[u8], buffer: &'b mut Buffer) -> Option<Cow<'b, str>> {
-    match BASE64URL.decode_slice(segment, buffer) {
-        Ok(length) => str::from_utf8(buffer.get(..length)?).ok().map(Cow::Borrowed),
-        Err(DecodeSliceError::OutputSliceTooSmall) => {
-            String::from_utf8(BASE64URL.decode(segment).ok()?).ok().map(Cow::Owned)
-        }
-        Err(DecodeSliceError::DecodeError(_)) => None,
-    }
-}
 
 /// What a header has to say, where it is not one that the ring's keys write.
 #[derive(Debug)]
@@ -71,9 +75,10 @@ impl Header {
         if segment.len() > MAX_HEADER_BYTES {
             return Err(RejectionKind::Malformed);
         }
-        let text = text(segment, buffer).ok_or(RejectionKind::Malformed)?;
-        let members: Members<'_> =
-            serde_json::from_str(&text).map_err(|_| RejectionKind::Malformed)?;
+        let length = BASE64URL.decode_slice(segment, buffer).ok();
+        let json = length.and_then(|length| str::from_utf8(buffer.get(..length)?).ok());
+        let members: Option<Members<'_>> = json.and_then(|json| serde_json::from_str(json).ok());
+        let members = members.ok_or(RejectionKind::Malformed)?;
         let name = members.alg.ok_or(RejectionKind::Malformed)?;
         Ok(Self {
             // `none` is no algorithm here.

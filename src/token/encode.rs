@@ -1,6 +1,7 @@
 //! From claims to a token: the encoded header of the key, the payload, the signature.
 
 use std::borrow::Cow;
+use std::mem;
 
 use base64::Engine as _;
 use serde::Serialize;
@@ -26,15 +27,25 @@ pub(crate) fn encode<C: Serialize>(
         Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(),
     };
     // Room for the whole, so that growing leaves no copy of it behind.
-    let encoded_length = |bytes: usize| (bytes * 4).div_ceil(3);
-    let signature_length = encoded_length(signer.signature_length());
-    let room = header.len() + encoded_length(json.len()) + signature_length + 2;
-    let mut token = Zeroizing::new(String::with_capacity(room));
-    token.push_str(&header);
-    token.push('.');
-    BASE64URL.encode_string(&json, &mut token);
-    let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
-    token.push('.');
-    BASE64URL.encode_string(signature.map_err(|_| IssueError::RandomGenerator)?, &mut token);
-    Ok(token)
+    let lengths = [json.len(), signer.signature_length()].map(encoded_length);
+    let mut token = Zeroizing::new(Vec::with_capacity(header.len() + lengths[0] + lengths[1] + 2));
+    token.extend_from_slice(header.as_bytes());
+    append(&mut token, &json);
+    let signature = signer.sign(&token, SmallVec::<[u8; 64]>::from_slice);
+    append(&mut token, &signature.map_err(|_| IssueError::RandomGenerator)?);
+    // It is ASCII.
+    Ok(Zeroizing::new(String::from_utf8(mem::take(&mut token)).unwrap_or_default()))
+}
+
+/// Appends a segment: a dot, and the bytes as base64url.
+fn append(token: &mut Vec<u8>, bytes: &[u8]) {
+    token.push(b'.');
+    let start = token.len();
+    token.resize(start + encoded_length(bytes.len()), 0);
+    let written = BASE64URL.encode_slice(bytes, &mut token[start..]);
+    debug_assert!(written.is_ok(), "the room is exact");
+}
+
+fn encoded_length(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use base64::Engine as _;
+use smallstr::SmallString;
 use zeroize::Zeroize;
 
 use crate::base64url::BASE64URL;
@@ -12,13 +13,23 @@ use crate::error::IssueError;
 use crate::keys::KeyError;
 use crate::keys::algorithm;
 
+/// An ID as it is written: 22 characters.
+pub(crate) type Id = SmallString<[u8; 24]>;
+
 /// As many new IDs as are asked for.
-pub(crate) fn random_ids<const N: usize>(now: Timestamp) -> Result<[String; N], IssueError> {
+pub(crate) fn random_ids<const N: usize>(now: Timestamp) -> Result<[Id; N], IssueError> {
     let mut ids = [[0; 16]; N];
     AHEAD
         .with_borrow_mut(|ahead| ahead.take(ids.as_flattened_mut(), now))
         .map_err(|_| IssueError::RandomGenerator)?;
-    Ok(ids.map(|id| BASE64URL.encode(id)))
+    let mut texts = [(); N].map(|()| Id::new());
+    for (text, id) in texts.iter_mut().zip(ids) {
+        let mut buffer = [0; 24];
+        let length = BASE64URL.encode_slice(id, &mut buffer).ok();
+        let written = length.and_then(|length| str::from_utf8(&buffer[..length]).ok());
+        text.push_str(written.ok_or(IssueError::RandomGenerator)?);
+    }
+    Ok(texts)
 }
 
 /// A thread's random bytes from the system, fetched ahead: a call to it costs as much as an HMAC.

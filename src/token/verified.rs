@@ -50,10 +50,11 @@ pub(crate) struct Texts {
 impl Texts {
     pub(super) fn new(texts: [&str; 4], scope: Option<&str>) -> Self {
         let mut all = SmallString::new();
-        let ends = texts.map(|text| {
+        let mut ends = [0; 4];
+        for (text, end) in texts.into_iter().zip(&mut ends) {
             all.push_str(text);
-            all.len()
-        });
+            *end = all.len();
+        }
         all.push_str(scope.unwrap_or_default());
         Self { all, ends, has_scope: scope.is_some() }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use serde::de::DeserializeOwned;
 
-use super::decode::{self, Buffer, Header, Segments};
+use super::decode::{Buffer, Header, Segments};
 use super::policy::{Policy, TokenType};
 use super::verified::{Texts, Verified};
 use crate::base64url::BASE64URL;
@@ -28,9 +28,10 @@ pub(crate) fn verify<C: DeserializeOwned>(
     }
     let mut buffer = [0; MAX_SIGNATURE_BYTES];
     let (segments, ring_key) = authenticate(token, keys, &policy.token_type, &mut buffer, now)?;
-    let payload = decode::text(segments.payload, &mut buffer).ok_or(RejectionKind::Malformed)?;
+    let mut long = Vec::new();
+    let payload = segments.payload(&mut buffer, &mut long).ok_or(RejectionKind::Malformed)?;
     let mut registered = Registered::default();
-    let claims = claims::read(&payload, &mut registered).map_err(|error| match error {
+    let claims = claims::read(payload, &mut registered).map_err(|error| match error {
         ReadError::Malformed => RejectionKind::Malformed,
         ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
         ReadError::Application => RejectionKind::ForeignClaims,

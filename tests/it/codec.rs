@@ -8,6 +8,7 @@ mod debug;
 mod header;
 mod json;
 mod keys;
+mod order;
 
 use std::fmt::{self, Debug};
 

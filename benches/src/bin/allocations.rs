@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use allocation_counter::{AllocationInfo, measure};
-use benches::{ALGORITHMS, Fixture, ISSUING, SUBJECT, User, bytes_of_ten_keys, with_cache};
+use benches::{ALGORITHMS, Fixture, ISSUING, SUBJECT, User, ring_of_ten_keys, with_cache};
 use jsonwebtoken::Algorithm;
 
 fn main() -> ExitCode {
@@ -44,7 +44,8 @@ fn main() -> ExitCode {
     }
     println!("\n| ring of ten keys | it takes |\n|---|--:|");
     for algorithm in ALGORITHMS {
-        let bytes = bytes_of_ten_keys(algorithm);
+        let mut ring = None;
+        let bytes = measure(|| ring = Some(ring_of_ten_keys(algorithm))).bytes_current;
         println!("| {algorithm:?} | {bytes} |");
         holds &= bytes < 64 * 1024;
     }

@@ -25,8 +25,8 @@ fn sessions<C: SessionClaims>() -> Sessions<C> {
     Sessions::builder(ring, "https://issuer.test", "app").build().expect("good settings")
 }
 
-const REGISTERED: [&str; 11] =
-    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv"];
+const REGISTERED: [&str; 12] =
+    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv", "seq"];
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use fuzz::{HEADER, Json, NOW, key, sessions};
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
+use tower_jwt_session::Session;
 use tower_jwt_session::testing::mint;
 
 fuzz_target!(|payload: &[u8]| {
@@ -16,6 +17,16 @@ fuzz_target!(|payload: &[u8]| {
     let map = sessions::<BTreeMap<String, Value>>(NOW).validate(&token);
     assert_eq!(unit.as_ref().err(), value.as_ref().err());
     assert_eq!(unit.as_ref().err(), map.as_ref().err());
+    // A space keeps it from being read as it is written.
+    if let [b'{', members @ ..] = payload {
+        let spaced = mint(&key(), HEADER, [b"{ ", members].concat());
+        let spaced = sessions::<BTreeMap<String, Value>>(NOW).validate(&spaced);
+        assert_eq!(map.as_ref().err(), spaced.as_ref().err());
+        assert_eq!(
+            map.as_ref().ok().map(Session::claims),
+            spaced.as_ref().ok().map(Session::claims)
+        );
+    }
     let Ok(session) = map else { return };
 
     let read = Json::read(payload).expect("an accepted payload is JSON");
@@ -44,5 +55,5 @@ fuzz_target!(|payload: &[u8]| {
     assert_eq!(own, session.claims().len());
 });
 
-const REGISTERED: [&str; 11] =
-    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv"];
+const REGISTERED: [&str; 12] =
+    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv", "seq"];
