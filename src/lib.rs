@@ -182,6 +182,7 @@ mod revocation;
 mod session;
 mod sessions;
 pub mod store;
+mod sync;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;

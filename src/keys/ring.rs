@@ -2,14 +2,16 @@
 //! that refreshes it.
 
 mod commands;
+#[cfg(all(test, shuttle))]
+mod model;
 mod told;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
-use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use arc_swap::{ArcSwapOption, Guard};
 
 use super::derived::Derived;
 use super::directory::KeyDirectory;
@@ -24,6 +26,7 @@ use super::status::{NotReady, RefreshState};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BuildError;
 use crate::store::StoreError;
+use crate::sync::{ArcSwap, Mutex, MutexGuard};
 use crate::telemetry::Counters;
 
 /// A ring of keys, held whole in memory and followed in the background. Clones share it.
@@ -239,10 +242,19 @@ impl KeyRing {
 
     /// Makes a snapshot the one that requests take.
     pub(super) fn publish(&self, keys: KeySet) {
-        let keys = keys.with_revoked(&self.revocations());
+        match self.0.source {
+            Source::Rotated(_) => self.publish_less(keys, &self.revocations()),
+            // The others' keys are not revoked one by one.
+            _ => self.0.keys.store(Arc::new(keys)),
+        }
+    }
+
+    /// Publishes keys less what was revoked here. That is locked meanwhile, so that of two who
+    /// publish at once the later knows what the earlier did.
+    fn publish_less(&self, keys: KeySet, revocations: &BTreeSet<String>) {
+        let keys = keys.with_revoked(revocations);
         // What is bound to a snapshot stays good while nothing has changed: a record never does.
-        let is_rotated = matches!(self.0.source, Source::Rotated(_));
-        if !is_rotated || keys.fingerprint() != self.0.keys.load().fingerprint() {
+        if keys.fingerprint() != self.0.keys.load().fingerprint() {
             self.0.keys.store(Arc::new(keys));
         }
     }

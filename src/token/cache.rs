@@ -11,11 +11,13 @@
 //! 4. A hit waits for nobody. What enters is written under a lock that is only tried: who finds it
 //!    taken leaves the token out for now.
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, Weak};
+#[cfg(all(test, shuttle))]
+mod model;
 
-use arc_swap::ArcSwapOption;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
 use zeroize::Zeroizing;
@@ -23,6 +25,7 @@ use zeroize::Zeroizing;
 use super::verified::Verified;
 use crate::clock::Timestamp;
 use crate::keys::KeySet;
+use crate::sync::{ArcSwapOption, AtomicU8, AtomicU64, Mutex};
 
 /// Verified tokens, at most so many bytes of them.
 pub(crate) struct TokenCache<C> {

@@ -84,7 +84,9 @@ impl KeyRing {
         choose: impl Fn(&str) -> bool,
     ) {
         let chosen = key_ids.filter(|key_id| choose(key_id)).map(str::to_owned);
-        self.revocations().extend(chosen);
-        self.publish((**self.0.keys.load()).clone());
+        let mut revocations = self.revocations();
+        revocations.extend(chosen);
+        let keys = (**self.0.keys.load()).clone();
+        self.publish_less(keys, &revocations);
     }
 }

@@ -1,0 +1,73 @@
+//! What the hot path shares between threads: ring and cache take it from here. In the models of
+//! schedules, which `.ci/run` runs, each use of it is a step, before which any other thread may come.
+
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use arc_swap::{ArcSwap, ArcSwapOption};
+#[cfg(not(all(test, shuttle)))]
+pub(crate) use std::sync::{
+    Mutex, MutexGuard,
+    atomic::{AtomicU8, AtomicU64},
+};
+
+#[cfg(all(test, shuttle))]
+pub(crate) use modelled::*;
+
+/// The same, for a scheduler that knows of each use (`--cfg shuttle`).
+///
+/// An operation of arc-swap is taken for what it promises to be, one step; and memory for
+/// sequentially consistent. What the cache reads `Relaxed` are hints, which the entry then confirms.
+#[cfg(all(test, shuttle))]
+mod modelled {
+    use std::ops::Deref;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use shuttle::scheduler::{PctScheduler, RandomScheduler};
+    use shuttle::sync::atomic::AtomicBool;
+    pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU64};
+    pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+
+    /// Runs a model under so many random schedules, and as many in which threads change seldom, at
+    /// random places (PCT): these find what needs one thread to be away for long.
+    pub(crate) fn explore(schedules: usize, model: impl Fn() + Send + Sync + 'static) {
+        let model = Arc::new(model);
+        let mut config = shuttle::Config::new();
+        config.stack_size = 1024 * 1024;
+        let runner = shuttle::Runner::new(RandomScheduler::new(schedules), config.clone());
+        runner.run({
+            let model = model.clone();
+            move || model()
+        });
+        let scheduler = PctScheduler::new(CHANGES, schedules);
+        shuttle::Runner::new(scheduler, config).run(move || model());
+    }
+
+    /// How often threads change against their priority.
+    const CHANGES: usize = 4;
+
+    pub(crate) type ArcSwap<T> = Stepwise<arc_swap::ArcSwap<T>>;
+    pub(crate) type ArcSwapOption<T> = Stepwise<arc_swap::ArcSwapOption<T>>;
+
+    /// A value, to reach which is a step.
+    #[derive(Default)]
+    pub(crate) struct Stepwise<T> {
+        value: T,
+        step: AtomicBool,
+    }
+
+    impl<T> Deref for Stepwise<T> {
+        type Target = T;
+
+        fn deref(&self) -> &T {
+            self.step.load(SeqCst);
+            &self.value
+        }
+    }
+
+    impl<T> ArcSwap<T> {
+        pub(crate) fn from_pointee(value: T) -> Self {
+            let value = arc_swap::ArcSwap::new(Arc::new(value));
+            Self { value, step: AtomicBool::default() }
+        }
+    }
+}

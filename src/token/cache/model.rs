@@ -1,0 +1,116 @@
+//! The cache under thousands of schedules: whatever comes between what, no answer is another token's
+//! or another snapshot's, and what is held is what was counted, and never past the bound.
+
+use std::time::Duration;
+
+use shuttle::thread;
+
+use super::super::verified::Texts;
+use super::*;
+use crate::keys::KeyRing;
+use crate::lifeline::Lifeline;
+use crate::sync::explore;
+use crate::testing::{ManualClock, fixed_key};
+use crate::{Algorithm, Clock as _};
+
+#[test]
+fn no_answer_is_anothers_and_no_entry_past_the_bound() {
+    explore(2000, requests_while_the_ring_is_swapped);
+}
+
+/// Two threads that ask for tokens in turn, each time under the snapshot that there is; and one that
+/// swaps it, drops the old one, and looks into the cache.
+fn requests_while_the_ring_is_swapped() {
+    let cache = Arc::new(cache());
+    let snapshot = Arc::new(Mutex::new((0, Arc::new(keys()))));
+    let lifeline = lifeline();
+    let mut threads = Vec::new();
+    for tokens in [[0, 2, 0, 1], [4, 0, 2, 3]] {
+        let (cache, snapshot, lifeline) = (cache.clone(), snapshot.clone(), lifeline.clone());
+        threads.push(thread::spawn(move || {
+            for number in tokens.into_iter().flat_map(|number| [number; 3]) {
+                let (swaps, keys) = snapshot.lock().unwrap().clone();
+                let asked = Origin { number, swaps };
+                let verify = || Ok::<_, ()>(verified(asked, &lifeline));
+                let now = ManualClock::default().now();
+                let answer = cache.get_or_verify(&token(number), &keys, now, verify).unwrap();
+                assert_eq!(answer.claims, asked);
+            }
+        }));
+    }
+    threads.push(thread::spawn({
+        let (cache, snapshot) = (cache.clone(), snapshot.clone());
+        move || {
+            for swaps in 1..5 {
+                cache.check();
+                // The address of one that was dropped may be given to the next.
+                *snapshot.lock().unwrap() = (swaps, Arc::new(keys()));
+            }
+        }
+    }));
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    cache.check();
+}
+
+/// Which token an answer is about, and after how many swaps it was verified.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Origin {
+    number: usize,
+    swaps: usize,
+}
+
+impl TokenCache<Origin> {
+    /// Looks at all that is held, while nobody fills.
+    fn check(&self) {
+        let filling = self.filling.lock().unwrap();
+        let mut held = 0;
+        for bucket in &self.buckets {
+            for (place, hash) in bucket.places.iter().zip(&bucket.hashes) {
+                let entry = place.load_full();
+                held += entry.as_ref().map_or(0, |entry| Entry::<Origin>::bytes_of(&entry.token));
+                let expected = entry.map_or(0, |entry| self.hash(&entry.token));
+                assert_eq!(hash.load(Relaxed), expected);
+            }
+        }
+        assert_eq!(held, filling.taken);
+        assert!(held <= self.room, "{held} bytes of {}", self.room);
+    }
+}
+
+/// One bucket, and room for two of three tokens.
+fn cache() -> TokenCache<Origin> {
+    let entry = Entry::<Origin>::bytes_of(&token(0));
+    TokenCache::new(size_of::<Bucket<Origin>>() + 2 * entry + entry / 2)
+}
+
+/// Of one length; each is of one hash with the next, as only its first letter differs.
+fn token(number: usize) -> Vec<u8> {
+    let end = (number / 2).to_string().repeat(64);
+    format!("{number}{end}").into_bytes()
+}
+
+fn keys() -> KeySet {
+    KeySet::fixed([fixed_key(Algorithm::HS256)]).unwrap()
+}
+
+fn lifeline() -> Arc<Lifeline> {
+    let ring = KeyRing::fixed_with_clock([fixed_key(Algorithm::HS256)], ManualClock::default());
+    Arc::new(Lifeline { keys: ring.unwrap(), revocations: None })
+}
+
+fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
+    let now = ManualClock::default().now();
+    Arc::new(Verified {
+        texts: Texts::new(["alice"; 4], None),
+        issued_at: now,
+        expires_at: now,
+        authenticated_at: now,
+        valid: now..now + Duration::from_secs(1),
+        revocations_version: 0,
+        lifeline: lifeline.clone(),
+        sequence: None,
+        claims: origin,
+    })
+}
