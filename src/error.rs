@@ -172,7 +172,7 @@ pub enum RejectionKind {
     /// There is more than one credential, or it came in two places (RFC 6750, section 2).
     Ambiguous,
     /// It is no token: not three canonical base64url segments of JSON objects, or a header with
-    /// what this crate does not take (`crit`, `b64`, `zip`, a key).
+    /// what this crate does not take (`crit`, `b64`, `enc`, `zip`, a key).
     Malformed,
     /// The token is longer than the limit.
     TooLong,

@@ -116,8 +116,8 @@
 //! each answer to an attack.
 //!
 //! - **The wire.** The algorithm belongs to the key and is never taken from a token. Refused are: any
-//!   `crit`, `b64`, `zip`, `jwk`, `jku`, `x5u` or `x5c` header; names that stand twice, at every depth;
-//!   base64 that is padded or not canonical; times that are no numbers, out of range or in the wrong
+//!   `crit`, `b64`, `enc`, `zip`, `jwk`, `jku`, `x5u` or `x5c` header; names that stand twice, at every
+//!   depth; base64 that is padded or not canonical; times that are no numbers, out of range or in the wrong
 //!   order; lifetimes longer than the ring's; tokens longer than the limit, before anything is decoded;
 //!   two credentials in one request. Nothing of a payload is read before its signature is found good.
 //!   Every refusal with one status is the same bytes, and no token and no secret goes to a log.

@@ -99,7 +99,7 @@ struct Members<'de> {
 /// Members that change what a token means, or bring a key of the sender's. No extension is
 /// understood here, so that `crit` in itself is a reason to refuse (RFC 7515, section 4.1.11), and
 /// the others would be wrong to ignore: RFC 7797, RFC 7516 and RFC 7515, sections 4.1.2 to 4.1.6.
-const REFUSED: [&str; 7] = ["crit", "b64", "zip", "jwk", "jku", "x5u", "x5c"];
+const REFUSED: [&str; 8] = ["crit", "b64", "enc", "zip", "jwk", "jku", "x5u", "x5c"];
 
 /// The longest encoded header: several times what issuers write.
 const MAX_HEADER_BYTES: usize = 1024;

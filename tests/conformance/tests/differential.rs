@@ -198,6 +198,7 @@ fn mutants(key: &Key) -> Vec<Mutant> {
         ("unknown member", set(&h, "x", json!({ "a": [1] })), None),
         ("crit", set(&h, "crit", json!(["exp"])), RefusedMember),
         ("b64", set(&h, "b64", json!(false)), RefusedMember),
+        ("enc", set(&h, "enc", json!("A256GCM")), RefusedMember),
         ("zip", set(&h, "zip", json!("DEF")), RefusedMember),
         ("jku", set(&h, "jku", json!("https://a.test")), RefusedMember),
         ("x5u", set(&h, "x5u", json!("https://a.test")), RefusedMember),

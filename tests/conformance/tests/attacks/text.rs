@@ -256,6 +256,11 @@ pub(crate) fn jwe(target: &Target) -> Vec<Attack> {
             attacks.push(bad(format!("{name}, three segments"), target.headed(header.to_string())));
         }
     }
+    // The ring's key has signed it; that it says to be encrypted too is no reason to guess.
+    for value in ["\"A256GCM\"", "\"none\"", "null", "{}"] {
+        let token = target.headed_with("enc", value);
+        attacks.push(bad(format!("signed by the key, with enc {value}"), token));
+    }
     attacks
 }
 
