@@ -204,5 +204,5 @@ fn main() -> ExitCode {
     let of_node = ["jose", "fast-jwt"];
     let mut all = trials("Python's", &of_python, &python, with_python);
     all.extend(trials("JavaScript's", &of_node, &interop.join("node_modules/jose"), with_node));
-    report(all, "pairs of libraries and ways")
+    report(all, "interop pairs: a library and an algorithm, each way")
 }
