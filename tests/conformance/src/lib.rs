@@ -9,4 +9,4 @@ mod verdict;
 pub use issuer::followed;
 pub use named_tests::is_test;
 pub use published::{count, published, read, report};
-pub use verdict::{Service, Verdict, WAYS};
+pub use verdict::{Service, Verdict};

@@ -1,15 +1,21 @@
 //! Asks for a token's verdict in every way that there is: by the codec, and over http by each of the
-//! layers, in the `Authorization` header and in the cookie, with a cache and without.
+//! layers, in the `Authorization` header, in the cookie and among a WebSocket's protocols; and for a
+//! refresh token's by the codec and at the endpoint. With a cache of verified tokens and without.
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, SET_COOKIE, WWW_AUTHENTICATE};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE,
+    WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use axum::routing::get;
 use libtest_mimic::Failed;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 use tower_jwt_session::{Session, Sessions, SessionsBuilder};
+
+use crate::published::count;
 
 /// What became of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +26,7 @@ pub enum Verdict {
     Refused,
 }
 
-/// In how many ways a token is asked for its verdict.
-pub const WAYS: usize = 2 * (2 + 2 * 3);
-
-/// A service that is asked what a token is to it: by the codec, and over http by each of the layers,
-/// in the `Authorization` header and in the cookie; with a cache of verified tokens and without.
+/// A service that is asked what a token is to it, with a cache of verified tokens and without.
 pub struct Service {
     replicas: [Replica; 2],
     cookie: String,
@@ -35,6 +37,8 @@ struct Replica {
     cache: &'static str,
     sessions: Sessions<()>,
     routers: [(&'static str, Router); 3],
+    /// The token endpoint.
+    endpoint: Router,
 }
 
 impl Service {
@@ -47,7 +51,13 @@ impl Service {
         builder: impl Fn() -> Result<SessionsBuilder<()>, Failed>,
         cookie: impl Into<String>,
     ) -> Result<Self, Failed> {
-        let replica = |cache, sessions| Replica { cache, routers: routers(&sessions), sessions };
+        let builder = || Ok::<_, Failed>(builder()?.web_socket_protocol(PROTOCOL));
+        let replica = |cache, sessions: Sessions<()>| Replica {
+            cache,
+            routers: routers(&sessions),
+            endpoint: sessions.token_router().layer(sessions.layer()),
+            sessions,
+        };
         let replicas = [
             replica("with a cache", builder()?.build()?),
             replica("without a cache", builder()?.token_cache_bytes(0).build()?),
@@ -69,6 +79,19 @@ impl Service {
         Ok(())
     }
 
+    /// The same for a refresh token.
+    ///
+    /// # Errors
+    ///
+    /// If another verdict came out, or an answer tells too much or too little.
+    pub fn check_refresh(&self, token: &str, expected: Verdict) -> Result<(), Failed> {
+        for replica in &self.replicas {
+            let asked = self.ask_refresh(replica, token, expected);
+            asked.map_err(|error| format!("{error}, {}", replica.cache))?;
+        }
+        Ok(())
+    }
+
     fn ask(&self, replica: &Replica, token: &str, expected: Verdict) -> Result<(), String> {
         // What was said once is said again.
         for time in ["first", "again"] {
@@ -77,7 +100,12 @@ impl Service {
         }
         let in_header = (AUTHORIZATION, format!("Bearer {token}"));
         let in_cookie = (COOKIE, format!("{}={token}", self.cookie));
-        for (field, value) in [in_header, in_cookie] {
+        let in_protocols = (SEC_WEBSOCKET_PROTOCOL, format!("chat, {PROTOCOL}.{token}"));
+        let mut fields = vec![in_header, in_cookie];
+        if fits_into_list(token) {
+            fields.push(in_protocols);
+        }
+        for (field, value) in fields {
             let value =
                 HeaderValue::from_bytes(value.as_bytes()).map_err(|error| error.to_string())?;
             for (layer, router) in &replica.routers {
@@ -92,9 +120,49 @@ impl Service {
         }
         Ok(())
     }
+
+    fn ask_refresh(&self, replica: &Replica, token: &str, expected: Verdict) -> Result<(), String> {
+        // Without a store of redemptions it can be redeemed again.
+        for time in ["first", "again"] {
+            let refreshed = self.runtime.block_on(replica.sessions.refresh(token));
+            check(refreshed.is_ok(), expected, &format!("by the codec, {time}"))?;
+        }
+        let how = "at the token endpoint";
+        let escaped: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let form = format!("grant_type=refresh_token&refresh_token={escaped}");
+        let is_form = !token.is_empty() && form.len() <= LONGEST_FORM;
+        let request = Request::post("/token")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form))
+            .map_err(|error| error.to_string())?;
+        let Ok(response) = self.runtime.block_on(replica.endpoint.clone().oneshot(request));
+        let (parts, body) = response.into_parts();
+        check(parts.status == StatusCode::OK, expected, how)?;
+        let body = self.runtime.block_on(axum::body::to_bytes(body, LONGEST_FORM));
+        let body = body.map_err(|error| error.to_string())?;
+        let (status, text): (_, &[u8]) = match (expected, is_form) {
+            (Verdict::Accepted, _) => (StatusCode::OK, &body),
+            (_, true) => (StatusCode::UNAUTHORIZED, br#"{"error":"invalid_grant"}"#),
+            (_, false) => (StatusCode::BAD_REQUEST, br#"{"error":"invalid_request"}"#),
+        };
+        if (parts.status, &*body) != (status, text) {
+            let body = String::from_utf8_lossy(&body);
+            return Err(format!("{} {body} {how}", parts.status));
+        }
+        if parts.headers.get(CACHE_CONTROL).is_none_or(|value| value != "no-store") {
+            return Err(format!("it may be cached {how}"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether it can be one of a list of protocols, as it is: without commas or white space around it.
+fn fits_into_list(token: &str) -> bool {
+    !token.contains(',') && token.trim_matches([' ', '\t', '\r', '\n', '\x0c']) == token
 }
 
 fn check(accepted: bool, expected: Verdict, how: &str) -> Result<(), String> {
+    count(1);
     match (accepted, expected) {
         (true, Verdict::Refused) => Err(format!("accepted {how}, and must not be")),
         (false, Verdict::Accepted) => Err(format!("refused {how}, and must not be")),
@@ -134,6 +202,12 @@ fn check_answer(
     }
     Ok(())
 }
+
+/// The name before a token among a WebSocket's protocols.
+const PROTOCOL: &str = "session";
+
+/// What the endpoint reads at most: a token of the longest, each byte escaped, and more.
+const LONGEST_FORM: usize = 3 * 8192 + 4096;
 
 const OPTIONAL: &str = "layer() with an optional session";
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use conformance::{Service, Verdict, WAYS, count, published, report};
+use conformance::{Service, Verdict, published, report};
 use jsonwebtoken::jwk::Jwk;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
@@ -87,9 +87,7 @@ impl Case {
 
     fn run(&self, profile: &Profile) -> Result<(), Failed> {
         let service = Service::new(|| profile.sessions(), &*profile.cookie)?;
-        service.check(self.token()?, self.expected()?)?;
-        count(WAYS);
-        Ok(())
+        service.check(self.token()?, self.expected()?)
     }
 }
 

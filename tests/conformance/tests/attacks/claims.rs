@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::target::{Attack, NOW, Target, bad, good, with, without};
+use super::target::{Attack, Kind, NOW, Target, bad, good, with, without};
 
 /// Every time at every limit: of integers, of doubles, of the rules, and as another type.
 pub(crate) fn time(target: &Target) -> Vec<Attack> {
@@ -106,6 +106,14 @@ pub(crate) fn context(target: &Target) -> Vec<Attack> {
     }
     for claim in ["sub", "jti", "sid"] {
         attacks.push(bad(format!("{claim} is empty"), target.claiming_with(claim, "\"\"")));
+    }
+    if target.kind == Kind::Refresh {
+        let no_number = ["null", "-1", "1.5", "\"0\"", "true", "[]", "4294967295", "4294967296"];
+        for value in no_number {
+            attacks.push(bad(format!("seq {value}"), target.claiming_with("seq", value)));
+        }
+        attacks.push(bad("no seq", target.claiming(without(&target.payload(), "seq"))));
+        attacks.push(good("seq 7", target.claiming_with("seq", "7")));
     }
     for issuer in [
         "",

@@ -203,7 +203,7 @@ pub(crate) fn header_keys(target: &Target) -> Vec<Attack> {
         // Signed by the ring's key, by the attacker's under the ring's ID, and under its own.
         attacks.push(bad(format!("{name} {value}"), target.headed_with(name, value)));
         for kid in [target.key.key_id(), attacker.key_id()] {
-            let header = json!({ "alg": "ES384", "typ": "session+jwt", "kid": kid });
+            let header = json!({ "alg": "ES384", "typ": target.token_type(), "kid": kid });
             let header = with(&header, name, value);
             let token = mint(&attacker, header, target.payload().to_string());
             attacks.push(bad(format!("{name} {value}, by the attacker under {kid:?}"), token));
@@ -260,29 +260,30 @@ pub(crate) fn crit(target: &Target) -> Vec<Attack> {
 
 /// RFC 8725, section 3.11: another kind of token is no session.
 pub(crate) fn token_type(target: &Target) -> Vec<Attack> {
-    let mut attacks = vec![good("session+jwt", target.good())];
-    let types = [
+    let own = target.token_type();
+    let mut attacks = vec![good(own, target.good())];
+    let others = [
         "JWT",
         "jwt",
         "at+jwt",
+        "session+jwt",
         "refresh+jwt",
         "id_token",
         "logout+jwt",
         "secevent+jwt",
         "dpop+jwt",
-        "Session+JWT",
-        "application/session+jwt",
-        "session+jwt ",
-        " session+jwt",
         "session",
         "",
         "JOSE",
     ];
-    for typ in types {
+    let others = others.into_iter().filter(|typ| *typ != own).map(str::to_owned);
+    let near =
+        [own.to_uppercase(), format!("application/{own}"), format!("{own} "), format!(" {own}")];
+    for typ in others.chain(near) {
         let token = target.headed_with("typ", &format!("\"{typ}\""));
         attacks.push(bad(format!("{typ:?}"), token));
     }
-    for typ in ["null", "0", "[]", "[\"session+jwt\"]", "{}"] {
+    for typ in ["null", "0", "[]", &format!("[\"{own}\"]"), "{}"] {
         attacks.push(bad(typ, target.headed_with("typ", typ)));
     }
     attacks.push(bad("no typ", target.headed(without(&target.header(), "typ"))));

@@ -4,7 +4,7 @@ use conformance::{Service, Verdict};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
-use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, Sessions};
+use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, RefreshTokens, Sessions};
 
 pub(crate) const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::HS256,
@@ -31,25 +31,27 @@ pub(crate) struct Attack {
     pub(crate) expected: Verdict,
 }
 
-/// In which order a good header's members stand, which is two ways through the code.
+/// Which tokens are attacked: the ways through the code.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Order {
-    /// As it is written here, so that it is known as a whole.
-    Written,
-    /// Otherwise, so that it has to be read.
-    Other,
+pub(crate) enum Kind {
+    /// Session tokens whose header is as it is written here, so that it is known as a whole.
+    Known,
+    /// Session tokens whose header's members stand in another order, so that it has to be read.
+    Read,
+    /// Refresh tokens, whose header is always read.
+    Refresh,
 }
 
 pub(crate) struct Target {
-    order: Order,
+    pub(crate) kind: Kind,
     pub(crate) key: Key,
-    pub(crate) service: Service,
+    service: Service,
     /// Another key of the ring, of another algorithm.
     pub(crate) other: Key,
 }
 
 impl Target {
-    pub(crate) fn new(algorithm: Algorithm, order: Order) -> Self {
+    pub(crate) fn new(algorithm: Algorithm, kind: Kind) -> Self {
         let key = fixed_key(algorithm);
         // One that is shared beside those that are public, and the other way round.
         let is_shared = key.to_jwk().is_none();
@@ -59,44 +61,65 @@ impl Target {
         let keys = [key.clone(), other.clone(), third];
         let builder = || -> Result<_, Failed> {
             let ring = KeyRing::fixed_with_clock(keys.clone(), ManualClock::default())?;
-            Ok(Sessions::builder(ring, "https://issuer.test", "app"))
+            let sessions = Sessions::builder(ring, "https://issuer.test", "app");
+            Ok(sessions.refresh_tokens(RefreshTokens::new()))
         };
         let service = Service::new(builder, "__Host-session").expect("good settings");
-        let target = Self { order, key, service, other };
+        let target = Self { kind, key, service, other };
         let issued = builder().and_then(|sessions| Ok(sessions.build()?));
         let issued = issued.expect("good settings").issue(&IssueSession::new("alice", ()));
         let issued = issued.expect("a token");
         let head = |token: &str| token.split('.').next().map(str::to_owned);
-        assert_eq!(head(issued.as_str()) == head(&target.good()), order == Order::Written);
+        assert_eq!(head(issued.as_str()) == head(&target.good()), kind == Kind::Known);
         target
+    }
+
+    /// Asks for the verdict on one of its tokens, in every way.
+    pub(crate) fn check(&self, token: &str, expected: Verdict) -> Result<(), Failed> {
+        match self.kind {
+            Kind::Known | Kind::Read => self.service.check(token, expected),
+            Kind::Refresh => self.service.check_refresh(token, expected),
+        }
+    }
+
+    /// The type of its tokens.
+    pub(crate) fn token_type(&self) -> &'static str {
+        match self.kind {
+            Kind::Known | Kind::Read => "session+jwt",
+            Kind::Refresh => "refresh+jwt",
+        }
     }
 
     /// The header that the key's tokens have.
     pub(crate) fn header(&self) -> Value {
         let alg = format!("{:?}", self.key.algorithm());
-        json!({ "alg": alg, "typ": "session+jwt", "kid": self.key.key_id() })
+        json!({ "alg": alg, "typ": self.token_type(), "kid": self.key.key_id() })
     }
 
     /// The same as text.
     fn header_text(&self) -> String {
         let header = self.header();
-        match self.order {
-            Order::Written => {
+        match self.kind {
+            Kind::Known => {
                 format!(
                     r#"{{"alg":{},"typ":{},"kid":{}}}"#,
                     header["alg"], header["typ"], header["kid"]
                 )
             }
-            Order::Other => header.to_string(),
+            Kind::Read | Kind::Refresh => header.to_string(),
         }
     }
 
     /// A payload that passes.
     pub(crate) fn payload(&self) -> Value {
-        json!({
+        let mut payload = json!({
             "iss": "https://issuer.test", "sub": "alice", "aud": "app", "jti": "token-1",
             "iat": NOW - 10, "exp": NOW + 890, "sid": "session-1", "auth_time": NOW - 10,
-        })
+        });
+        if self.kind == Kind::Refresh {
+            payload["seq"] = json!(0);
+        }
+        payload
     }
 
     /// Signs any header and payload as they are.

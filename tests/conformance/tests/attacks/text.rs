@@ -246,7 +246,7 @@ pub(crate) fn jwe(target: &Target) -> Vec<Attack> {
         ("the key's own algorithm", target.header()),
     ] {
         let mut header = header;
-        header["typ"] = json!("session+jwt");
+        header["typ"] = json!(target.token_type());
         header["kid"] = json!(target.key.key_id());
         let head = URL_SAFE_NO_PAD.encode(header.to_string());
         attacks
