@@ -14,6 +14,7 @@
 #[cfg(all(test, shuttle))]
 mod model;
 
+use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -36,20 +37,26 @@ pub(crate) struct TokenCache<C> {
     filling: Mutex<Filling>,
 }
 
-/// Some places; a token is in one of its bucket's or in none.
+/// Some places; a token is in one of its bucket's or in none. They are one line of the processor's
+/// cache, and so is what was seen: a hit reads but the first.
+#[repr(align(64))]
 struct Bucket<C> {
-    /// The hash of what is in each place, so that only one of them is looked into.
-    hashes: [AtomicU64; PLACES],
-    places: [ArcSwapOption<Entry<C>>; PLACES],
+    places: [Place<C>; PLACES],
     /// The hashes of tokens that came once; when they come again, they may enter.
-    seen: [AtomicU64; PLACES],
+    seen: [AtomicU64; SEEN],
 }
 
-struct Entry<C> {
+struct Place<C> {
+    /// The hash of what is here, so that only one of the bucket's is looked into.
+    hash: AtomicU64,
+    verified: ArcSwapOption<Verified<C>>,
+}
+
+/// What the cache keeps with a token that it holds.
+pub(super) struct Held {
     token: Zeroizing<Box<[u8]>>,
     /// No other snapshot ever has its address while this is held.
     keys: Weak<KeySet>,
-    verified: Arc<Verified<C>>,
     /// How often the hand that looks for room spares it.
     turns: AtomicU8,
 }
@@ -63,7 +70,8 @@ struct Filling {
     hand: usize,
 }
 
-const PLACES: usize = 8;
+const PLACES: usize = 4;
+const SEEN: usize = 8;
 
 /// What an entry takes at least, in practice; fewer places than tokens would waste the rest.
 const SMALL_ENTRY: usize = 512;
@@ -111,9 +119,9 @@ impl<C> TokenCache<C> {
         if let Some(verified) = bucket.get(hash, token, keys, now) {
             return Ok(verified);
         }
-        let verified = verify()?;
+        let mut verified = verify()?;
         if bucket.place(hash).is_some() || bucket.has_seen(hash) {
-            self.insert(bucket, hash, token, keys, &verified);
+            self.insert(bucket, hash, token, keys, &mut verified);
         }
         Ok(verified)
     }
@@ -130,48 +138,48 @@ impl<C> TokenCache<C> {
         hash: u64,
         token: &[u8],
         keys: &Arc<KeySet>,
-        verified: &Arc<Verified<C>>,
+        verified: &mut Arc<Verified<C>>,
     ) {
-        let bytes = Entry::<C>::bytes_of(token);
+        let bytes = Held::bytes_with::<C>(token);
         if bytes > self.room {
             return;
         }
         // Dropped after the lock: with it go claims of the application's.
         let mut evicted = Vec::new();
         let Ok(mut filling) = self.filling.try_lock() else { return };
+        // Nobody else has it yet.
+        let Some(unshared) = Arc::get_mut(verified) else { return };
+        unshared.held = Some(Held {
+            token: Zeroizing::new(token.into()),
+            keys: Arc::downgrade(keys),
+            turns: AtomicU8::new(1),
+        });
         let place = bucket.place(hash).unwrap_or_else(|| bucket.least_used());
-        filling.take_out(bucket, place, &mut evicted);
+        filling.take_out(place, &mut evicted);
         let mut patience = PATIENCE;
         while filling.taken + bytes > self.room {
             filling.hand = (filling.hand + 1) % (self.buckets.len() * PLACES);
-            let bucket = &self.buckets[filling.hand / PLACES];
-            let place = filling.hand % PLACES;
-            match bucket.turns(place) {
+            let place = &self.buckets[filling.hand / PLACES].places[filling.hand % PLACES];
+            match place.turns() {
                 Some(turns) if turns > 0 && patience > 0 => {
                     patience -= 1;
-                    bucket.set_turns(place, turns - 1);
+                    place.set_turns(turns - 1);
                 }
-                _ => filling.take_out(bucket, place, &mut evicted),
+                _ => filling.take_out(place, &mut evicted),
             }
         }
         filling.taken += bytes;
-        bucket.hashes[place].store(hash, Relaxed);
-        bucket.places[place].store(Some(Arc::new(Entry {
-            token: Zeroizing::new(token.into()),
-            keys: Arc::downgrade(keys),
-            verified: verified.clone(),
-            turns: AtomicU8::new(1),
-        })));
+        place.hash.store(hash, Relaxed);
+        place.verified.store(Some(verified.clone()));
     }
 }
 
 impl Filling {
-    fn take_out<C>(&mut self, bucket: &Bucket<C>, place: usize, evicted: &mut Vec<Arc<Entry<C>>>) {
-        if let Some(entry) = bucket.places[place].swap(None) {
-            bucket.hashes[place].store(0, Relaxed);
-            self.taken -= Entry::<C>::bytes_of(&entry.token);
-            evicted.push(entry);
-        }
+    fn take_out<C>(&mut self, place: &Place<C>, evicted: &mut Vec<Arc<Verified<C>>>) {
+        let Some(verified) = place.verified.swap(None) else { return };
+        place.hash.store(0, Relaxed);
+        self.taken -= verified.held.as_ref().map_or(0, |held| Held::bytes_with::<C>(&held.token));
+        evicted.push(verified);
     }
 }
 
@@ -183,24 +191,25 @@ impl<C> Bucket<C> {
         keys: &Arc<KeySet>,
         now: Timestamp,
     ) -> Option<Arc<Verified<C>>> {
-        let held = self.places[self.place(hash)?].load();
-        let entry = held.as_ref()?;
-        let is_good = std::ptr::eq(entry.keys.as_ptr(), Arc::as_ptr(keys))
-            && entry.verified.valid.contains(&now)
-            && **entry.token == *token;
+        let verified = self.place(hash)?.verified.load();
+        let verified = verified.as_ref()?;
+        let held = verified.held.as_ref()?;
+        let is_good = std::ptr::eq(held.keys.as_ptr(), Arc::as_ptr(keys))
+            && verified.valid.contains(&now)
+            && **held.token == *token;
         if !is_good {
             return None;
         }
         // Written seldom, so that threads need not tell each other.
-        if entry.turns.load(Relaxed) < MOST_TURNS {
-            entry.turns.store(MOST_TURNS, Relaxed);
+        if held.turns.load(Relaxed) < MOST_TURNS {
+            held.turns.store(MOST_TURNS, Relaxed);
         }
-        Some(entry.verified.clone())
+        Some(verified.clone())
     }
 
     /// Where a token of this hash is.
-    fn place(&self, hash: u64) -> Option<usize> {
-        self.hashes.iter().position(|held| held.load(Relaxed) == hash)
+    fn place(&self, hash: u64) -> Option<&Place<C>> {
+        self.places.iter().find(|place| place.hash.load(Relaxed) == hash)
     }
 
     /// Whether a token of this hash has come before; from now on it has. It is told so once.
@@ -216,31 +225,52 @@ impl<C> Bucket<C> {
     }
 
     /// An empty place, or else the one with the least turns left.
-    fn least_used(&self) -> usize {
-        (0..PLACES).min_by_key(|place| self.turns(*place)).unwrap_or(0)
+    fn least_used(&self) -> &Place<C> {
+        let [first, others @ ..] = &self.places;
+        others.iter().fold(
+            first,
+            |least, place| {
+                if place.turns() < least.turns() { place } else { least }
+            },
+        )
+    }
+}
+
+impl<C> Place<C> {
+    fn turns(&self) -> Option<u8> {
+        self.verified.load().as_ref()?.held.as_ref().map(|held| held.turns.load(Relaxed))
     }
 
-    fn turns(&self, place: usize) -> Option<u8> {
-        self.places[place].load().as_ref().map(|entry| entry.turns.load(Relaxed))
-    }
-
-    fn set_turns(&self, place: usize, turns: u8) {
-        if let Some(entry) = &*self.places[place].load() {
-            entry.turns.store(turns, Relaxed);
+    fn set_turns(&self, turns: u8) {
+        if let Some(held) = self.verified.load().as_ref().and_then(|held| held.held.as_ref()) {
+            held.turns.store(turns, Relaxed);
         }
     }
 }
 
 impl<C> Default for Bucket<C> {
     fn default() -> Self {
-        Self { hashes: Default::default(), places: Default::default(), seen: Default::default() }
+        Self { places: Default::default(), seen: Default::default() }
     }
 }
 
-impl<C> Entry<C> {
-    /// What an entry takes. What the application's claims take beside themselves can't be known:
-    /// they count as much as the text in which they came.
-    fn bytes_of(token: &[u8]) -> usize {
-        2 * token.len() + size_of::<Self>() + size_of::<Verified<C>>() + 6 * ALLOCATION
+impl<C> Default for Place<C> {
+    fn default() -> Self {
+        Self { hash: Default::default(), verified: Default::default() }
+    }
+}
+
+impl Held {
+    /// What a token takes, with all that is held for it. What the application's claims take beside
+    /// themselves can't be known: they count as much as the text in which they came.
+    fn bytes_with<C>(token: &[u8]) -> usize {
+        2 * token.len() + size_of::<Verified<C>>() + 5 * ALLOCATION
+    }
+}
+
+/// Shows nothing of the token.
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held").finish_non_exhaustive()
     }
 }

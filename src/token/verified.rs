@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smallstr::SmallString;
 
+use super::cache::Held;
 use crate::clock::Timestamp;
 use crate::lifeline::Lifeline;
 use crate::revocation::Candidate;
@@ -24,6 +25,8 @@ pub(crate) struct Verified<C> {
     /// The `seq` claim of a refresh token.
     pub(crate) sequence: Option<u32>,
     pub(crate) claims: C,
+    /// With a token that is in the cache.
+    pub(super) held: Option<Held>,
 }
 
 impl<C> Verified<C> {

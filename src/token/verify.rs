@@ -57,6 +57,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
         lifeline: policy.lifeline.clone(),
         sequence: registered.seq,
         claims,
+        held: None,
     }))
 }
 

@@ -67,11 +67,12 @@ impl TokenCache<Origin> {
         let filling = self.filling.lock().unwrap();
         let mut held = 0;
         for bucket in &self.buckets {
-            for (place, hash) in bucket.places.iter().zip(&bucket.hashes) {
-                let entry = place.load_full();
-                held += entry.as_ref().map_or(0, |entry| Entry::<Origin>::bytes_of(&entry.token));
-                let expected = entry.map_or(0, |entry| self.hash(&entry.token));
-                assert_eq!(hash.load(Relaxed), expected);
+            for place in &bucket.places {
+                let verified = place.verified.load_full();
+                let token =
+                    verified.as_ref().map(|verified| &verified.held.as_ref().unwrap().token);
+                held += token.map_or(0, |token| Held::bytes_with::<Origin>(token));
+                assert_eq!(place.hash.load(Relaxed), token.map_or(0, |token| self.hash(token)));
             }
         }
         assert_eq!(held, filling.taken);
@@ -81,7 +82,7 @@ impl TokenCache<Origin> {
 
 /// One bucket, and room for two of three tokens.
 fn cache() -> TokenCache<Origin> {
-    let entry = Entry::<Origin>::bytes_of(&token(0));
+    let entry = Held::bytes_with::<Origin>(&token(0));
     TokenCache::new(size_of::<Bucket<Origin>>() + 2 * entry + entry / 2)
 }
 
@@ -112,5 +113,6 @@ fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
         lifeline: lifeline.clone(),
         sequence: None,
         claims: origin,
+        held: None,
     })
 }
