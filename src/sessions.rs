@@ -14,7 +14,6 @@ use std::time::Duration;
 use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::error::{IssueError, Rejection, RejectionKind};
@@ -22,7 +21,7 @@ use crate::issue::IssueSession;
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Policy, TokenCache, TokenClaims, Verified};
+use crate::token::{self, Compact, Policy, TokenCache, TokenClaims, Verified};
 use crate::transport::Transports;
 use foreign::ForeignTokens;
 use refresh::Refreshing;
@@ -371,7 +370,7 @@ impl<C> fmt::Debug for Sessions<C> {
 
 /// A token that was issued. `Debug` does not show it; it is wiped when dropped.
 pub struct IssuedToken {
-    token: Zeroizing<String>,
+    token: Compact,
     issued_at: Timestamp,
     expires_at: Timestamp,
 }

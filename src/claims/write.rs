@@ -66,9 +66,9 @@ pub(crate) fn write<C: Serialize>(payload: &Payload<'_, C>) -> serde_json::Resul
 /// Writes a member: its name with what stands around it, and its value.
 fn text(json: &mut Vec<u8>, name: &str, text: &str) -> serde_json::Result<()> {
     json.extend_from_slice(name.as_bytes());
-    let is_plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    let is_escaped = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
     // Without a way out of the loop, it looks at many bytes at once.
-    if !text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+    if text.bytes().fold(0, |found, byte| found | u8::from(is_escaped(byte))) != 0 {
         return serde_json::to_writer(json, text);
     }
     json.push(b'"');

@@ -9,7 +9,7 @@ mod verified;
 mod verify;
 
 pub(crate) use cache::TokenCache;
-pub(crate) use encode::{TokenClaims, encode};
+pub(crate) use encode::{Compact, TokenClaims, encode};
 pub(crate) use id::random_ids;
 pub(crate) use policy::{Policy, TokenType, subtype};
 pub(crate) use verified::Verified;
