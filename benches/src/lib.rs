@@ -16,7 +16,7 @@ use tower_jwt_session::{IssueSession, Key, KeyRing, Session, SessionClaims, Sess
 
 pub use crate::jwt::{Claims, Jwt};
 pub use crate::raw::Raw;
-pub use crate::scale::{LONG_CLAIMS, Scale};
+pub use crate::scale::{ENDED, LONG_CLAIMS, Scale, sessions_with_ended};
 
 /// The algorithms that are measured.
 pub const ALGORITHMS: [Algorithm; 4] =

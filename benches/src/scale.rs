@@ -1,13 +1,18 @@
-//! What may grow: the ring, and the claims.
+//! What may grow: the ring, the claims, and what has been ended.
 
 use jsonwebtoken::Algorithm;
 use ring::hmac;
-use tower_jwt_session::{IssueSession, Key, KeyRing, Sessions};
+use tokio::runtime::Builder;
+use tower_jwt_session::store::MemoryStore;
+use tower_jwt_session::{IssueSession, Key, KeyRing, Revocations, Sessions};
 
-use crate::{SUBJECT, User, accepts, with_cache};
+use crate::{AUDIENCE, ISSUER, SUBJECT, User, accepts, with_cache};
 
 /// How long the application's claims are measured, in bytes.
 pub const LONG_CLAIMS: [usize; 3] = [200, 1000, 4000];
+
+/// How many sessions and subjects have been ended.
+pub const ENDED: [usize; 3] = [1_000, 100_000, 1_000_000];
 
 /// Sessions of HS256, and a token of theirs.
 pub struct Scale {
@@ -28,14 +33,18 @@ impl Scale {
         Self::new(1, User { roles: vec!["x".repeat(bytes)] })
     }
 
+    /// Beside so many sessions and subjects that were ended.
+    pub fn ended(count: usize) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let sessions = runtime.block_on(sessions_with_ended(ring(1), count));
+        Self::of(sessions, User::reference())
+    }
+
     fn new(keys: u64, claims: User) -> Self {
-        let secret = |number: u64| [[number.to_be_bytes(); 3].concat(), vec![7; 8]].concat();
-        let key = |number| {
-            let key = Key::hmac(Algorithm::HS256, &secret(number)).expect("a good key");
-            key.with_key_id(format!("key-{number:03}"))
-        };
-        let ring = KeyRing::fixed((0..keys).map(key)).expect("good keys");
-        let sessions = with_cache::<User>(&ring, 0);
+        Self::of(with_cache(&ring(keys), 0), claims)
+    }
+
+    fn of(sessions: Sessions<User>, claims: User) -> Self {
         let token = sessions.issue(&IssueSession::new(SUBJECT, claims)).expect("a private key");
         let token = token.as_str().to_owned();
         let (_, signature) = token.rsplit_once('.').expect("a compact token");
@@ -53,4 +62,46 @@ impl Scale {
         let (signed, _) = self.token.rsplit_once('.').expect("a compact token");
         hmac::verify(&self.raw, signed.as_bytes(), &self.signature).is_ok()
     }
+}
+
+/// A ring of so many keys, of which the first signs.
+fn ring(keys: u64) -> KeyRing {
+    let key = |number| {
+        let key = Key::hmac(Algorithm::HS256, &secret(number)).expect("a good key");
+        key.with_key_id(format!("key-{number:03}"))
+    };
+    KeyRing::fixed((0..keys).map(key)).expect("good keys")
+}
+
+fn secret(number: u64) -> Vec<u8> {
+    [[number.to_be_bytes(); 3].concat(), vec![7; 8]].concat()
+}
+
+/// Sessions without a cache that know of so many that were ended: half of them are subjects.
+pub async fn sessions_with_ended(ring: KeyRing, count: usize) -> Sessions<User> {
+    let revocations = Revocations::builder("bench").store(MemoryStore::new()).open().await;
+    let sessions = Sessions::builder(ring, ISSUER, AUDIENCE)
+        .token_cache_bytes(0)
+        .revocations(revocations.expect("opens"))
+        .build()
+        .expect("good settings");
+    let end = |number| {
+        let sessions = sessions.clone();
+        tokio::spawn(async move {
+            match number % 2 {
+                0 => sessions.end_session(&format!("session-{number:014}")).await,
+                _ => sessions.end_subject(&format!("else-{number:031}")).await,
+            }
+        })
+    };
+    // Not all at once: each has a limit to its time.
+    for start in (0..count).step_by(1_000) {
+        let endings: Vec<_> = (start..count.min(start + 1_000)).map(end).collect();
+        for ending in endings {
+            ending.await.expect("ends").expect("is recorded");
+        }
+    }
+    let status = sessions.revocations().expect("are there").status();
+    assert_eq!(status.sessions + status.subjects, count);
+    sessions
 }
