@@ -4,6 +4,8 @@ mod cache;
 mod decode;
 mod encode;
 mod id;
+#[cfg(test)]
+mod mutants;
 mod policy;
 mod verified;
 mod verify;

@@ -116,7 +116,7 @@ async fn two_authorization_headers_are_ambiguous_in_either_order() {
 async fn the_cookie_is_found_by_its_exact_name_and_nothing_like_it() {
     let sessions = sessions(&ManualClock::default());
     let token = token(&sessions);
-    let cases: [(String, Seen); 24] = [
+    let cases: [(String, Seen); 28] = [
         (format!("__Host-session={token}"), Seen::Alice),
         (format!("a=1; __Host-session={token}; b=2"), Seen::Alice),
         (format!("a=1;__Host-session={token};b=2"), Seen::Alice),
@@ -137,6 +137,11 @@ async fn the_cookie_is_found_by_its_exact_name_and_nothing_like_it() {
         (format!("=__Host-session={token}"), Seen::Anyone),
         (format!("a=__Host-session={token}"), Seen::Anyone),
         (format!("={token}"), Seen::Anyone),
+        // White space is spaces and tabs, and nothing else that Unicode calls so.
+        (format!("\u{a0}__Host-session={token}"), Seen::Anyone),
+        (format!("a=1;\u{2003}__Host-session={token}"), Seen::Anyone),
+        (format!("\u{feff}__Host-session={token}"), Seen::Anyone),
+        (format!("__Host-session\u{3000}={token}"), Seen::Anyone),
         ("__Host-session".into(), Seen::Anyone),
         // Values are taken as they are.
         ("__Host-session=".into(), Seen::Cleared),

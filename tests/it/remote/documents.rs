@@ -51,8 +51,14 @@ async fn one_bad_key_hurts_no_other_and_is_told() {
         (with(ec(), "crv", json!("secp256k1")), "not known"),
         (with(ec(), "y", json!("A".repeat(43))), "no good key"),
         (with(ec(), "y", json!(null)), "not known"),
+        (with(ec(), "alg", json!("ES384")), "no good key"),
         (with(rsa(), "n", json!("AQAB")), "modulus"),
+        // 1,032 and 16,392 bits.
+        (with(rsa(), "n", json!("_".repeat(172))), "modulus"),
+        (with(rsa(), "n", json!("_".repeat(2732))), "modulus"),
+        // 1, and an even number.
         (with(rsa(), "e", json!("AQ")), "no good key"),
+        (with(rsa(), "e", json!("AQAC")), "no good key"),
         (with(rsa(), "alg", json!("RSA-OAEP")), "not known"),
         (with(rsa(), "alg", json!("HS256")), "not known"),
         (with(rsa(), "alg", json!("none")), "not known"),

@@ -1,0 +1,160 @@
+//! Small changes to what comes from the wire, through each of the parsers. No key takes part, so that
+//! Miri can run it, which can't run the assembly that signs and hashes.
+
+use base64::Engine as _;
+use http::header::{self, AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+
+use super::decode::{Buffer, Header, Segments};
+use super::verified::Texts;
+use crate::base64url::BASE64URL;
+use crate::claims::{self, Payload, ReadError, Registered};
+use crate::clock::Timestamp;
+use crate::keys::algorithm::MAX_SIGNATURE_BYTES;
+use crate::transport::{Transports, WebSocketProtocol};
+
+const HEADER: &str = r#"{"alg":"HS256","typ":"session+jwt","kid":"k\u00e9","x":[1,{}]}"#;
+
+/// Without an escape, so that it is read without a parser as far as it goes.
+const PAYLOAD: &str =
+    r#"{"iss":"a","sub":"b","aud":"c","iat":10,"exp":90,"jti":"d","scope":"e","x":{"y":"\n"}}"#;
+
+#[test]
+fn a_header_that_is_read_says_what_another_reader_finds() {
+    let mut read = 0;
+    for mutant in mutants(HEADER.as_bytes()) {
+        let segment = BASE64URL.encode(&mutant);
+        let Ok(header) = Header::parse(segment.as_bytes(), &mut buffer()) else { continue };
+        let found: Value = serde_json::from_slice(&mutant).expect("JSON");
+        assert_eq!(found["alg"], format!("{:?}", header.algorithm));
+        assert_eq!(found.get("typ").and_then(Value::as_str), header.token_type.as_deref());
+        assert_eq!(found.get("kid").and_then(Value::as_str), header.key_id.as_deref());
+        read += 1;
+    }
+    assert!(read > 10, "{read}");
+}
+
+#[test]
+fn a_segment_that_is_decoded_is_the_only_spelling_of_its_bytes() {
+    let decoded = |segment: &[u8]| {
+        let token = [b"h.", segment, b".s"].concat();
+        let (mut buffer, mut long) = (buffer(), Vec::new());
+        let decoded = Segments::split(&token)?.payload(&mut buffer, &mut long)?.to_vec();
+        assert_eq!(BASE64URL.encode(&decoded).as_bytes(), segment);
+        Some(decoded)
+    };
+    let segment = BASE64URL.encode(&HEADER[..40]);
+    let count = mutants(segment.as_bytes()).filter_map(|mutant| decoded(&mutant)).count();
+    assert!(count > 10, "{count}");
+    let longer_than_the_buffer = [b'x'; 2 * MAX_SIGNATURE_BYTES];
+    let segment = BASE64URL.encode(longer_than_the_buffer);
+    assert_eq!(decoded(segment.as_bytes()).expect("canonical"), longer_than_the_buffer);
+}
+
+#[test]
+fn a_token_is_three_segments() {
+    for mutant in mutants(b"ab.cd.ef") {
+        let dots = mutant.iter().filter(|byte| **byte == b'.').count();
+        let Some(segments) = Segments::split(&mutant) else {
+            assert_ne!(dots, 2);
+            continue;
+        };
+        assert_eq!(dots, 2);
+        let Segments { header, payload, signature, signed } = segments;
+        assert_eq!([header, payload, signature].join(&b"."[..]), mutant);
+        assert_eq!([header, payload].join(&b"."[..]), signed);
+    }
+}
+
+/// White space before it leaves the whole of a payload to the parser.
+#[test]
+fn a_payload_is_read_the_same_with_the_parser_alone() {
+    let mut read = 0;
+    for mutant in mutants(PAYLOAD.as_bytes()) {
+        let spaced = [b" ", &*mutant].concat();
+        let outcome = read_all(mutant);
+        assert_eq!(outcome, read_all(spaced));
+        read += usize::from(outcome.is_ok());
+    }
+    assert!(read > 10, "{read}");
+}
+
+fn read_all(mut json: Vec<u8>) -> Result<(String, Value), ReadError> {
+    let mut registered = Registered::default();
+    let claims = claims::read(&mut json, &mut registered)?;
+    Ok((format!("{registered:?}"), claims))
+}
+
+#[test]
+fn what_is_written_is_read() {
+    for text in ["a", "\"\\\n\u{1}", "\u{e9}\u{1f600}", &"long".repeat(60)] {
+        let claims = json!({ "name": text });
+        let at = Timestamp::from_unix_seconds;
+        let payload = Payload {
+            iss: text,
+            sub: text,
+            aud: text,
+            iat: at(10),
+            exp: at(90),
+            jti: text,
+            sid: text,
+            auth_time: at(5),
+            scope: Some(text),
+            rv: 7,
+            seq: Some(8),
+            claims: &claims,
+        };
+        let mut json = claims::write(&payload).expect("an object");
+        let mut registered = Registered::default();
+        assert_eq!(claims::read(&mut json, &mut registered), Ok(claims.clone()));
+        let read = [&registered.iss, &registered.sub, &registered.jti, &registered.sid];
+        assert!(read.into_iter().all(|read| read.as_deref() == Some(text)));
+        assert_eq!((registered.rv, registered.seq), (Some(7), Some(8)));
+        let texts = Texts::new([text, "token", text, "key"], registered.scope.as_deref());
+        assert_eq!((texts.subject(), texts.token_id()), (text, "token"));
+        assert_eq!((texts.session_id(), texts.key_id()), (text, "key"));
+        assert_eq!(texts.scope(), Some(text));
+    }
+}
+
+#[test]
+fn a_credential_is_a_part_of_its_field() {
+    let protocol = WebSocketProtocol::new("session").build().expect("a good name");
+    let transports = Transports { web_socket: Some(protocol), ..Transports::default() };
+    for (name, value) in [
+        (AUTHORIZATION, "Bearer  ab.cd"),
+        #[cfg(feature = "cookie")]
+        (header::COOKIE, "a=1; __Host-session=ab.cd; b=2"),
+        (SEC_WEBSOCKET_PROTOCOL, "chat, session.ab.cd ,x"),
+    ] {
+        let mut found = 0;
+        for mutant in mutants(value.as_bytes()) {
+            let Ok(value) = HeaderValue::from_bytes(&mutant) else { continue };
+            let headers = HeaderMap::from_iter([(name.clone(), value)]);
+            let Ok(Some(credential)) = transports.read(&headers) else { continue };
+            let token = credential.token;
+            assert!(token.is_empty() || mutant.windows(token.len()).any(|part| part == token));
+            found += usize::from(token == b"ab.cd");
+        }
+        assert!(found > 0, "{name}: {found}");
+    }
+}
+
+fn buffer() -> Buffer {
+    [0; MAX_SIGNATURE_BYTES]
+}
+
+/// The text itself, each of its beginnings, and it with a byte left out, doubled or replaced.
+fn mutants(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    // Miri is some hundred times as slow.
+    let step = if cfg!(miri) { 4 } else { 1 };
+    let changed = (0..text.len()).step_by(step).flat_map(move |place| {
+        let (head, tail) = (&text[..place], &text[place + 1..]);
+        let with = |byte: u8| [head, &[byte], tail].concat();
+        let doubled = [head, &text[place..place + 1], &text[place..]].concat();
+        let replaced = [b'"', b'\\', b',', b'0', b'.', b' ', 0xff].map(with);
+        replaced.into_iter().chain([head.to_vec(), [head, tail].concat(), doubled])
+    });
+    [text.to_vec()].into_iter().chain(changed)
+}
