@@ -73,7 +73,7 @@ struct Inner<C> {
     policy: Policy,
     idle_lifetime: Duration,
     absolute_lifetime: Duration,
-    transports: Arc<Transports>,
+    transports: Transports,
     cache: Option<TokenCache<C>>,
     refreshing: Option<Refreshing>,
 }
@@ -333,7 +333,7 @@ impl<C> Sessions<C> {
         self.0.policy.lifeline.revocations.as_ref()
     }
 
-    pub(crate) fn transports(&self) -> &Arc<Transports> {
+    pub(crate) fn transports(&self) -> &Transports {
         &self.0.transports
     }
 

@@ -176,14 +176,15 @@ impl<S, C, T: Clone> Layer<S> for ValidateLayer<C, T> {
     type Service = Validate<S, C, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Validate { inner, layer: self.clone() }
+        Validate { inner, layer: self.clone().into() }
     }
 }
 
 /// The service of a [`ValidateLayer`].
 pub struct Validate<S, C, T = WithBody> {
     inner: S,
-    layer: ValidateLayer<C, T>,
+    /// Shared, as axum clones the service for each request.
+    layer: Arc<ValidateLayer<C, T>>,
 }
 
 impl<S, C, T, RequestBody, ResponseBody> Service<Request<RequestBody>> for Validate<S, C, T>
@@ -316,7 +317,7 @@ impl<C, T> fmt::Debug for ValidateLayer<C, T> {
     }
 }
 
-impl<S: Clone, C, T: Clone> Clone for Validate<S, C, T> {
+impl<S: Clone, C, T> Clone for Validate<S, C, T> {
     fn clone(&self) -> Self {
         Self { inner: self.inner.clone(), layer: self.layer.clone() }
     }

@@ -170,7 +170,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             keys: self.keys,
             idle_lifetime: self.idle_lifetime,
             absolute_lifetime: self.absolute_lifetime,
-            transports: Transports { cookie, web_socket, ..self.transports }.into(),
+            transports: Transports { cookie, web_socket, ..self.transports },
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
             refreshing: refreshing.transpose()?,
         })))
