@@ -1,7 +1,5 @@
 //! What each algorithm does to bytes: the one place where signatures meet the `ring` crate.
 
-use std::fmt;
-
 use jsonwebtoken::Algorithm;
 use ring::rand::SystemRandom;
 use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
@@ -385,18 +383,6 @@ fn check_rsa(components: &rsa::PublicKeyComponents<Vec<u8>>) -> Result<(), KeyEr
         return Err(KeyError::InvalidPublicKey);
     }
     Ok(())
-}
-
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Signer(..)")
-    }
-}
-
-impl fmt::Debug for Verifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Verifier(..)")
-    }
 }
 
 static P256: Ecdsa = Ecdsa {

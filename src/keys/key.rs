@@ -305,7 +305,6 @@ fn thumbprint(specification: &Specification, public: &PublicKey) -> String {
     let curve = |curve: &EllipticCurve| match curve {
         EllipticCurve::P256 => "P-256",
         EllipticCurve::P384 => "P-384",
-        EllipticCurve::P521 => "P-521",
         _ => "Ed25519",
     };
     let members = match jwk_parameters(specification, public) {

@@ -13,7 +13,6 @@ mod document;
 mod fetch;
 mod freshness;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -245,16 +244,6 @@ async fn follow(ring: WeakRing, wake: Arc<Notify>) {
 impl Drop for Follower {
     fn drop(&mut self) {
         self.wake.notify_one();
-    }
-}
-
-impl fmt::Debug for Follower {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Follower")
-            .field("issuer", &self.issuer)
-            .field("place", &self.place)
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
     }
 }
 

@@ -70,7 +70,6 @@ struct Inner {
 }
 
 /// Where a ring's keys come from.
-#[derive(Debug)]
 pub(super) enum Source {
     /// The application gave them.
     Fixed,

@@ -136,6 +136,19 @@ fn a_root_is_followed_by_another_without_a_refused_token() {
 }
 
 #[test]
+fn a_root_that_ends_with_a_period_has_no_key_in_the_next() {
+    let clock = ManualClock::new(NOW);
+    let midnight = ring(&clock).status().keys.last().unwrap().times.signs_from;
+    let next = Root::successor(1, secret(), midnight).unwrap();
+    let both = KeyRing::derived("app", root()).root(next).clock(clock.clone()).build().unwrap();
+    let alone = key_ids(&ring(&clock));
+    let both = key_ids(&both);
+    assert_eq!(both[..2], alone[..2]);
+    assert_eq!(both.len(), 3);
+    assert_ne!(both[2], alone[2]);
+}
+
+#[test]
 fn a_root_has_to_be_random_and_long_enough() {
     let refused = |secret: &[u8]| Root::new(secret).unwrap_err();
     assert_eq!(refused(&[7; 31]), KeyError::ShortSecret { least: 32, bytes: 31 });
@@ -144,7 +157,7 @@ fn a_root_has_to_be_random_and_long_enough() {
     // 32 random bytes, but written in hex or base64.
     let hex = b"6465666768696a6b6c6d6e6f707172737475767778797a7b7c7d7e7f80818283";
     assert_eq!(refused(hex), KeyError::NotRandom);
-    assert!(!format!("{:?}", root()).contains("100"));
+    assert_eq!(format!("{:?}", root()), "Root { generation: 0, signs_from: None, .. }");
 }
 
 #[tokio::test]
@@ -159,10 +172,65 @@ async fn what_a_derived_ring_can_not_do_is_told() {
     assert!(error(derived().algorithm(Algorithm::ES256).build()).contains("ES256"));
     assert!(error(KeyRing::derived("a/b", root()).build()).starts_with("name is \"a/b\""));
     assert!(error(derived().root(root()).build()).starts_with("root is 0"));
+}
 
-    let hour = Duration::from_secs(60 * 60);
-    let short = RotationPolicy::new().signing_period(hour / 12).jwks_max_age(hour);
-    assert!(error(derived().rotation(short).build()).starts_with("signing_period is 300s"));
-    let many = RotationPolicy::new().signing_period(hour).max_token_lifetime(101 * hour);
-    assert!(error(derived().rotation(many).build()).starts_with("max_token_lifetime is 363600s"));
+#[test]
+fn a_root_that_follows_has_a_higher_generation_and_a_later_time() {
+    let roots = |generation, signs_from| {
+        let next = |generation, signs_from| Root::successor(generation, secret(), signs_from);
+        let ring = KeyRing::derived("app", root()).root(next(1, NOW).unwrap());
+        ring.root(next(generation, signs_from).unwrap()).build()
+    };
+    roots(2, NOW + DAY).unwrap();
+    for (generation, signs_from) in [(1, NOW + DAY), (2, NOW), (2, NOW - DAY)] {
+        let error = roots(generation, signs_from).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("root is {generation}: ")), "{error}");
+    }
+}
+
+#[test]
+fn a_period_covers_the_caches_and_a_token_a_hundred_periods() {
+    let derived = |policy| KeyRing::derived("app", root()).rotation(policy).build();
+    let error = |policy| derived(policy).unwrap_err().to_string();
+    let (hour, milli) = (Duration::from_secs(60 * 60), Duration::from_millis(1));
+    // The caches of the JWKS, and twice the clocks' difference of a minute.
+    let period = |period| RotationPolicy::new().jwks_max_age(hour).signing_period(period);
+    let least = hour + Duration::from_secs(120);
+    derived(period(least)).unwrap();
+    assert!(error(period(least - milli)).starts_with("signing_period is 3719.999s"));
+
+    let lifetime = |life| RotationPolicy::new().signing_period(hour).max_token_lifetime(life);
+    derived(lifetime(100 * hour)).unwrap();
+    let error = error(lifetime(100 * hour + milli));
+    assert!(error.starts_with("max_token_lifetime is 360000.001s"), "{error}");
+}
+
+/// The clocks' difference before it is the next one's turn, so that a fast replica's key is in every
+/// JWKS for a whole period.
+#[test]
+fn the_next_key_is_held_a_period_and_the_clocks_difference_ahead() {
+    let clock = ManualClock::new(NOW);
+    let ring = ring(&clock);
+    let newest = || ring.status().keys.last().unwrap().times.signs_from;
+    let midnight = newest();
+    let due = midnight - Duration::from_secs(60);
+    clock.set(due - Duration::from_millis(1));
+    assert_eq!(newest(), midnight);
+    clock.set(due);
+    assert_eq!(newest(), midnight + DAY);
+}
+
+/// A snapshot that each request made anew would cost a derivation each, and leave the cached tokens
+/// of the former one behind.
+#[test]
+fn keys_are_derived_once_a_period() {
+    let clock = ManualClock::new(NOW);
+    let sessions = sessions(ring(&clock));
+    for _ in 0..3 {
+        clock.advance(DAY);
+        let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+        // A token enters the cache when it comes for the second time.
+        let sessions = [(); 3].map(|()| sessions.validate(token.as_str()).unwrap());
+        assert!(std::ptr::eq(sessions[1].subject(), sessions[2].subject()), "it is cached");
+    }
 }

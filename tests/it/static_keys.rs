@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tower_jwt_session::testing::{fixed_key, fixed_ring};
 use tower_jwt_session::{
-    Algorithm, IssueSession, Key, KeyError, KeyRing, Sessions, SystemClock, jwk::Jwk,
+    Algorithm, IssueSession, Key, KeyError, KeyRing, KeyState, Sessions, SystemClock, jwk::Jwk,
 };
 
 /// The fixed keys as OpenSSL writes them.
@@ -70,6 +72,34 @@ fn a_pem_of_another_kind_or_none_is_refused() {
     assert!(matches!(Key::from_pem(Algorithm::EdDSA, b""), Err(KeyError::Rejected(_))));
 }
 
+/// An `RSAPublicKey` (RFC 8017, appendix A.1.1) of these numbers, with what follows it.
+fn rsa_public_pem(numbers: &[&[u8]], after: &[u8]) -> String {
+    let element = |tag: u8, content: &[u8]| {
+        let [.., high, low] = content.len().to_be_bytes();
+        let length = if content.len() < 128 { vec![low] } else { vec![0x82, high, low] };
+        [&[tag], &*length, content].concat()
+    };
+    // A leading zero: the numbers are positive.
+    let numbers = numbers.iter().map(|number| element(0x02, &[&[0], *number].concat()));
+    let document = [element(0x30, &numbers.collect::<Vec<_>>().concat()), after.to_vec()].concat();
+    let text = STANDARD.encode(document);
+    format!("-----BEGIN RSA PUBLIC KEY-----\n{text}\n-----END RSA PUBLIC KEY-----\n")
+}
+
+#[test]
+fn an_rsa_public_key_is_two_numbers_and_nothing_else() {
+    let expected = fixed_key(Algorithm::RS256);
+    let jwk = serde_json::to_value(expected.to_jwk().unwrap()).unwrap();
+    let [n, e] =
+        ["n", "e"].map(|name| URL_SAFE_NO_PAD.decode(jwk[name].as_str().unwrap()).unwrap());
+    let read = |pem: String| Key::from_pem(Algorithm::RS256, pem.as_bytes());
+    let key = read(rsa_public_pem(&[&n, &e], &[])).unwrap();
+    assert_eq!(key.key_id(), expected.key_id());
+    assert!(read(rsa_public_pem(&[&n, &e, &e], &[])).is_err());
+    assert!(read(rsa_public_pem(&[&n, &e], &[0x02, 0x01, 0x03])).is_err());
+    assert!(read(rsa_public_pem(&[&n], &[])).is_err());
+}
+
 /// RFC 8037, appendix A: an Ed25519 key, its thumbprint, and nothing else of a JWK.
 #[test]
 fn a_private_jwk_signs_what_its_public_part_verifies() {
@@ -89,6 +119,23 @@ fn a_private_jwk_signs_what_its_public_part_verifies() {
     assert!(Key::from_private_jwk(&mixed).is_err(), "the parts don't belong together");
     let public = serde_json::to_string(&jwk).unwrap();
     assert_eq!(Key::from_private_jwk(&public).unwrap_err(), KeyError::NoPrivateJwk);
+}
+
+/// RFC 7515, appendix A.3.1.
+#[test]
+fn a_private_jwk_may_be_of_an_elliptic_curve() {
+    let json = r#"{"kty":"EC","crv":"P-256",
+        "x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+        "y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+        "d":"jpsQnnGQmL-YBIffH1136cspYG6-0iY7X1fCE9-E9LI"}"#;
+    let private = Key::from_private_jwk(json).unwrap();
+    assert_eq!((private.can_sign(), private.algorithm()), (true, Algorithm::ES256));
+    let public = Key::from_jwk(&serde_json::from_str(json).unwrap()).unwrap();
+    let token = ring([private]).issue(&IssueSession::new("alice", ())).unwrap();
+    assert!(ring([public]).validate(token.as_str()).is_ok());
+
+    let mixed = json.replace("jpsQnnGQ", "jpsQnnGR");
+    assert!(Key::from_private_jwk(&mixed).is_err(), "the parts don't belong together");
 }
 
 #[test]
@@ -113,6 +160,8 @@ fn a_fixed_ring_is_replaced_whole_or_not_at_all() {
     let newer = sessions.issue(&IssueSession::new("alice", ())).unwrap();
     let newer = sessions.validate(newer.as_str()).unwrap();
     assert_ne!(newer.key_id(), session.key_id(), "the first signs, all verify");
+    let states: Vec<_> = keys.status().keys.into_iter().map(|key| key.state).collect();
+    assert_eq!(states, [KeyState::Signing, KeyState::Verifying]);
 
     assert!(keys.replace([]).is_err());
     let twice = [fixed_key(Algorithm::RS256), fixed_key(Algorithm::PS256)];
@@ -200,4 +249,16 @@ async fn a_mounted_secret_is_followed_through_its_swaps() {
     publish("..2027_01_17", &[("1.pem", PEM[1].1)]);
     ring.refresh().await.unwrap();
     assert!(sessions.validate(token.as_str()).is_err(), "withdrawn");
+}
+
+/// Its plain files may be what is left of an older mount.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_mount_that_cannot_be_resolved_is_an_error() {
+    let mount = tempfile::tempdir().unwrap();
+    write(&mount.path().join("1.pem"), PEM[0].1);
+    KeyRing::directory(mount.path()).open().await.unwrap();
+    std::os::unix::fs::symlink("..data", mount.path().join("..data")).unwrap();
+    let error = KeyRing::directory(mount.path()).open().await.unwrap_err().to_string();
+    assert!(error.contains("could not read") && error.contains("..data"), "{error}");
 }

@@ -5,7 +5,7 @@ use ::base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store as _};
 use tower_jwt_session::testing::fixed_key;
-use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing};
+use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, SealingKey};
 
 use super::*;
 
@@ -123,6 +123,20 @@ async fn a_ring_and_its_store_show_no_material() {
     hides(&loaded, &hidden);
     hides(&store, &hidden);
     hides(&ring, &hidden);
+    let shown = format!("{ring:?}");
+    assert!(shown.contains("app") && shown.contains(&ring.status().fingerprint), "{shown}");
     hides(&ring.status(), &hidden);
     hides(&ring.jwks(), &hidden);
+}
+
+#[test]
+fn a_sealing_key_shows_which_it_is() {
+    let secrets: [Vec<u8>; 2] = [(1..33).collect(), (2..34).collect()];
+    let shown = secrets.map(|secret| {
+        let key = SealingKey::new(&secret).unwrap();
+        hides(&key, &[&secret]);
+        format!("{key:?}")
+    });
+    assert!(shown[0].starts_with("SealingKey { id: "), "{}", shown[0]);
+    assert_ne!(shown[0], shown[1]);
 }
