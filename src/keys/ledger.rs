@@ -35,11 +35,8 @@ impl Ledger {
     /// If it contradicts what is held: the same key under another generation.
     pub(crate) fn absorb(&mut self, statement: Statement) -> Result<(), String> {
         match statement {
-            Statement::Birth(birth) => {
-                if self.birth.as_ref().is_none_or(|held| birth < *held) {
-                    self.birth = Some(birth);
-                }
-            }
+            // It counts only while there are no keys: then the store's is what others go by.
+            Statement::Birth(birth) => self.birth = Some(birth),
             Statement::Key(record) => {
                 let key_id = record.key.key_id().to_owned();
                 let place =

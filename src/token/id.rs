@@ -66,3 +66,27 @@ impl Ahead {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_used_once_and_while_they_are_fresh() {
+        let now = Timestamp::from_unix_seconds(1_800_000_000);
+        let milli = Duration::from_millis(1);
+        let mut ahead = Ahead { bytes: [0; 512], left: 0, fetched_at: Timestamp::MAX };
+        let mut left_after = |now| {
+            ahead.take(&mut [0; 32], now).expect("random bytes");
+            assert!(ahead.bytes[ahead.left..].iter().all(|byte| *byte == 0), "they are wiped");
+            ahead.left
+        };
+        for left in (0..512).step_by(32).rev().chain([480]) {
+            assert_eq!(left_after(now), left);
+        }
+        assert_eq!(left_after(now + FRESH - milli), 448);
+        assert_eq!(left_after(now + FRESH), 480, "they were fetched too long ago");
+        assert_eq!(left_after(now + FRESH + FRESH - milli), 448);
+        assert_eq!(left_after(now + FRESH - milli), 480, "they come from the future");
+    }
+}

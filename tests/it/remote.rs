@@ -1,6 +1,7 @@
 //! Following an issuer: through a client that answers what a test tells it, by a clock that stands
 //! still. And with the bundled client, from a real server.
 
+mod bodies;
 mod documents;
 #[cfg(feature = "jwks-client")]
 mod http;

@@ -201,6 +201,38 @@ fn tokens_that_come_once_flush_nothing() {
     assert!(still_held() < 10);
 }
 
+/// However many others enter meanwhile.
+#[test]
+fn tokens_that_are_used_stay() {
+    let keys = fixed_ring(ManualClock::default());
+    let cached: Sessions<()> = sessions(&keys, 64 * 1024);
+    let used: Vec<_> = (0..10).map(|_| issued(&cached, ())).collect();
+    let held: Vec<_> = used.iter().map(|token| warm(&cached, token)).collect();
+    for _ in 0..200 {
+        for (token, held) in used.iter().zip(&held) {
+            assert!(is_shared(held, &cached.validate(token).unwrap()));
+        }
+        for _ in 0..5 {
+            warm(&cached, &issued(&cached, ()));
+        }
+    }
+}
+
+#[test]
+fn it_holds_no_more_than_its_bytes() {
+    let keys = fixed_ring(ManualClock::default());
+    let bytes = 512 * 1024;
+    let cached: Sessions<()> = sessions(&keys, bytes);
+    let tokens: Vec<_> = (0..2000).map(|_| issued(&cached, ())).collect();
+    let held: Vec<_> = tokens.iter().map(|token| warm(&cached, token)).collect();
+    let all = tokens.iter().zip(&held);
+    let held = all.filter(|(token, held)| is_shared(held, &cached.validate(token).unwrap()));
+    // The token, as much for what it says, and the entry with what the allocator adds.
+    let count = held.count();
+    let taken = count * (2 * tokens[0].len() + 400);
+    assert!(count > 200 && taken <= bytes, "{count} tokens, {taken} bytes");
+}
+
 #[test]
 fn what_is_too_large_for_the_cache_is_verified_each_time() {
     let keys = fixed_ring(ManualClock::default());

@@ -196,3 +196,16 @@ fn the_header_is_judged_before_the_signature() {
     let (signed, _) = token.rsplit_once('.').unwrap();
     refused(&sessions::<()>(), &format!("{signed}."), RejectionKind::WrongType);
 }
+
+#[test]
+fn a_header_has_at_most_1024_bytes() {
+    let header = |bytes: usize| {
+        let padded = |pad: usize| with(header(&ed25519()), "x", "x".repeat(pad)).to_string();
+        padded(bytes - padded(0).len())
+    };
+    // 768 bytes are 1,024 in base64url.
+    accepted(&sessions::<()>(), &token_headed(header(768)));
+    for bytes in [769, 771, 2000] {
+        malformed(header(bytes));
+    }
+}

@@ -17,6 +17,9 @@ async fn an_issuers_keys_verify_and_do_not_sign() {
     let session = validate(&keys, &clock, Algorithm::EdDSA, "a").unwrap();
     assert_eq!((session.subject(), session.key_id()), ("alice", "a"));
     keys.ready().unwrap();
+    // Another's keys are not ours to promise.
+    let jwks = keys.jwks_response(&::http::HeaderMap::new());
+    assert_eq!(jwks.headers()["cache-control"], "public, max-age=0");
     let status = keys.status();
     assert_eq!((status.ring.as_str(), status.generation), (ISSUER, None));
     assert_eq!(status.keys[0].state, KeyState::Verifying);
@@ -52,6 +55,8 @@ async fn only_https_is_taken_or_http_on_loopback_where_allowed() {
     {
         let error = open(url, loopback).await.unwrap_err();
         assert!(matches!(error, BuildError::Invalid { field: "url", .. }), "{url}: {error}");
+        let mend = "for a test, `allow_http_on_loopback` takes this one too";
+        assert_eq!(error.to_string().contains(mend), !loopback, "{url}: {error}");
     }
     assert_eq!(client.count(), 0, "nothing was asked");
     for url in LOOPBACK {
@@ -68,8 +73,8 @@ async fn a_first_fetch_that_fails_names_the_url_and_the_cause() {
     let cases = [
         (Answer::Fails("connection refused"), "connection refused"),
         (Answer::Hangs, "within 10ms"),
-        (Answer::Says(503, "", one_key()), "503"),
-        (Answer::Says(404, "", one_key()), "404"),
+        (Answer::Says(503, "", one_key()), "with 503 Service Unavailable"),
+        (Answer::Says(404, "", one_key()), "with 404 Not Found"),
         (Answer::Says(302, "", one_key()), "redirects are not followed"),
         (Answer::Says(204, "", one_key()), "204"),
         (Answer::Says(200, "", String::new()), "no JSON"),
@@ -88,6 +93,12 @@ async fn a_first_fetch_that_fails_names_the_url_and_the_cause() {
         assert!(matches!(error, BuildError::Fetch { .. }), "{error:?}");
         let text = error.to_string();
         assert!(text.contains(URL) && text.contains(cause), "{answer:?}: {text}");
+        let is_redirect = matches!(answer, Answer::Says(302, ..));
+        assert_eq!(text.contains("redirect"), is_redirect, "{answer:?}: {text}");
+        let BuildError::Fetch { source, .. } = error else { unreachable!() };
+        assert_eq!(source.url(), URL);
+        let unreachable = matches!(answer, Answer::Fails(_) | Answer::Hangs);
+        assert_eq!(source.is_unreachable(), unreachable, "{answer:?}");
     }
 }
 
@@ -180,6 +191,39 @@ async fn settings_are_checked_before_anything_is_asked() {
         assert!(named, "{setting}: {error}");
     }
     assert_eq!(client.count(), 0);
+}
+
+#[tokio::test]
+async fn settings_at_their_bounds_are_taken() {
+    let (client, clock) = (FakeClient::new(one_key()), ManualClock::default());
+    let ring = || following(&client, &clock);
+    let seconds = Duration::from_secs;
+    let day = seconds(24 * 60 * 60);
+    // A refresh and its jitter of an eighth, and the fetch itself.
+    let least = seconds(3600 + 450 + 5);
+    for ring in [
+        ring().timeout(Duration::from_millis(10)),
+        ring().timeout(seconds(60)).unknown_key_cooldown(seconds(60)),
+        ring().refresh_bounds(seconds(1), seconds(1)),
+        ring().refresh_bounds(seconds(1), day).stale_on_error(2 * day),
+        ring().unknown_key_cooldown(seconds(5)),
+        ring().stale_on_error(least + Duration::from_millis(1)),
+        ring().max_document_bytes(1024),
+        ring().max_document_bytes(16 * 1024 * 1024),
+        ring().max_token_lifetime(seconds(1)),
+        ring().clock_skew(seconds(600)),
+    ] {
+        ring.open().await.unwrap();
+    }
+    for ring in [
+        ring().stale_on_error(least),
+        ring().max_document_bytes(1023),
+        ring().max_document_bytes(16 * 1024 * 1024 + 1),
+        ring().timeout(Duration::from_micros(9999)),
+    ] {
+        let error = ring.open().await.unwrap_err();
+        assert!(matches!(error, BuildError::Invalid { .. }), "{error}");
+    }
 }
 
 #[cfg(not(feature = "jwks-client"))]

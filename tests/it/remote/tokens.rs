@@ -85,9 +85,9 @@ async fn a_named_type_is_a_media_type_and_no_other_is_taken() {
         for good in ["at+jwt", "AT+jwt", "application/at+jwt", "Application/AT+JWT"] {
             assert!(typed(Some(good)).is_ok(), "{good}");
         }
-        let bad =
-            ["session+jwt", "JWT", "", "jwt", "text/at+jwt", "application/x/at+jwt", " at+jwt"];
-        for bad in bad.map(Some).into_iter().chain([None]) {
+        let bad = ["session+jwt", "JWT", "", "jwt", " at+jwt"];
+        let other = ["text/at+jwt", "application/x/at+jwt", "application:at+jwt"];
+        for bad in bad.iter().chain(&other).copied().map(Some).chain([None]) {
             assert_eq!(kind(typed(bad)), RejectionKind::WrongType, "{bad:?}");
         }
     }
@@ -127,7 +127,7 @@ async fn untyped_tokens_are_taken_where_that_is_said() {
     for untyped in [None, Some("JWT"), Some("jwt"), Some("application/jwt")] {
         assert!(sessions.validate(&typed(&clock, untyped)).is_ok(), "{untyped:?}");
     }
-    for other in ["at+jwt", "session+jwt", "logout+jwt", ""] {
+    for other in ["at+jwt", "session+jwt", "logout+jwt", "application:JWT", ""] {
         let refused = sessions.validate(&typed(&clock, Some(other)));
         assert_eq!(kind(refused), RejectionKind::WrongType, "{other}");
     }

@@ -5,8 +5,8 @@ use tower_jwt_session::{KeyState, RejectionKind};
 
 use crate::replicas::stores::{Operation, TestStore};
 use crate::replicas::{
-    FULL_LEAD, LEAD, REFRESH, Replica, SKEW, START, assert_converged, assert_served_everywhere,
-    pass, pass_until, seconds,
+    FULL_LEAD, LEAD, MILLI, REFRESH, Replica, SKEW, START, assert_converged,
+    assert_served_everywhere, pass, pass_until, seconds,
 };
 
 /// Two replicas in the middle of their third key's life, with a mark of each kind.
@@ -225,4 +225,67 @@ async fn converged_replicas_have_one_fingerprint_and_every_change_another() {
     prints.sort();
     prints.dedup();
     assert_eq!(prints.len(), 4);
+}
+
+/// It would be removed again at once, by a replica whose clock is ahead.
+#[tokio::test]
+async fn a_key_that_is_about_to_be_removed_is_not_put_back() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let first = one.key(0);
+    pass_until(&[&one], first.times.verifies_until - 2 * SKEW - MILLI).await;
+    let of_first = |names: Vec<String>| names.iter().any(|name| name.ends_with("-0000000000"));
+    store.purge().await;
+    one.refresh().await;
+    assert!(of_first(store.names().await));
+    // Not at once again: others may have something to say first.
+    one.refresh_at(first.times.verifies_until - 2 * SKEW).await;
+    store.purge().await;
+    one.clock.advance(seconds(60));
+    one.refresh().await;
+    let names = store.names().await;
+    assert!(names.len() > 1 && !of_first(names.clone()), "{names:?}");
+}
+
+#[tokio::test]
+async fn a_store_is_filled_again_after_half_an_interval() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let entries = store.entries().await;
+    store.purge().await;
+    one.refresh().await;
+    assert_eq!(store.entries().await, entries);
+    store.purge().await;
+    let pause = seconds(30);
+    one.refresh_at(START + pause - MILLI).await;
+    assert_eq!(store.names().await, [""; 0]);
+    one.refresh_at(START + pause).await;
+    assert_eq!(store.entries().await, entries);
+}
+
+/// A ring whose keys have all ended while its store was down, and was then begun anew by others.
+#[tokio::test]
+async fn without_keys_the_birth_in_the_store_counts() {
+    let store = TestStore::new();
+    let asleep = Replica::open(store.clone(), START).await;
+    let woken = asleep.times(1).verifies_until + seconds(3600);
+    store.fail(&[Operation::Insert]);
+    asleep.clock.set(woken);
+    asleep.ring.refresh().await.expect_err("no key can be made");
+    assert_eq!(asleep.generations(), [0; 0]);
+
+    let other = TestStore::new();
+    drop(Replica::open(other.clone(), woken).await);
+    let birth = other.entries().await.remove("birth").expect("a birth");
+    store.purge().await;
+    store.put("birth", &birth).await;
+    store.up();
+    asleep.refresh().await;
+    let birth: serde_json::Value = serde_json::from_slice(&birth).expect("is JSON");
+    let entries = store.entries().await;
+    assert_eq!(entries.len(), 3, "the birth and two keys");
+    for (name, value) in entries.iter().filter(|(name, _)| name.starts_with("key-")) {
+        let record: serde_json::Value = serde_json::from_slice(value).expect("is JSON");
+        assert_eq!(record["entry"]["birth"], birth["entry"], "{name}");
+    }
 }

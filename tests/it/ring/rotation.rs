@@ -114,3 +114,23 @@ async fn a_rotation_needs_the_store_and_a_signer() {
     assert!(matches!(replica.try_issue(), Err(IssueError::NoSigningKey)));
     assert!(matches!(replica.ring.rotate_now().await, Err(RingError::NoSigningKey)));
 }
+
+/// Nine generations whose places are taken by what can't be read: a rotation by hand finds no
+/// successor, and counts with one that is made only now.
+#[tokio::test]
+async fn a_signer_without_a_successor_waits_for_one_that_is_made_now() {
+    let store = TestStore::new();
+    let replica = Replica::open(store.clone(), START).await;
+    let names = store.names().await;
+    let first = names.iter().find(|name| name.ends_with("-0000000000")).expect("a key");
+    for generation in 2..10 {
+        let name = first.replace("-0000000000", &format!("-{generation:010}"));
+        store.put(&name, b"damaged").await;
+    }
+    replica.revoke(1).await;
+    let retired = replica.ring.rotate_now().await.expect("rotates");
+    assert_eq!(replica.generations(), [0, 1, 10, 11]);
+    assert_eq!(retired, START + FULL_LEAD);
+    assert_eq!(replica.signs_at(retired - MILLI), Some(0));
+    assert_eq!(replica.signs_at(retired), Some(10));
+}

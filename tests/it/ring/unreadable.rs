@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tower_jwt_session::store::FileStore;
 use tower_jwt_session::{BuildError, NotReady};
 
 use crate::replicas::stores::{Operation, TestStore};
@@ -25,7 +26,7 @@ async fn change(store: &TestStore, name: &str, change: impl FnOnce(&mut Value)) 
 type Damage = fn(&mut Value);
 
 /// Every way in which a key's entry can be damaged, with what is said of it.
-fn damages() -> [(&'static str, Damage); 9] {
+fn damages() -> [(&'static str, Damage); 11] {
     [
         ("not a record", |record| *record = json!("?")),
         ("not a record", |record| record["entry"] = json!({})),
@@ -34,6 +35,14 @@ fn damages() -> [(&'static str, Damage); 9] {
             record["entry"]["times"]["signs_until"] = record["entry"]["times"]["published"].clone();
             record["entry"]["times"]["signs_from"] =
                 record["entry"]["times"]["verifies_until"].clone();
+        }),
+        ("its times are not in order", |record| {
+            record["entry"]["times"]["signs_until"] =
+                record["entry"]["times"]["signs_from"].clone();
+        }),
+        ("its times are not in order", |record| {
+            record["entry"]["times"]["verifies_until"] =
+                record["entry"]["times"]["signs_latest"].clone();
         }),
         ("its key is damaged", |record| record["entry"]["material"]["unsealed"] = json!("+/==")),
         ("the private key was refused", |record| {
@@ -83,14 +92,17 @@ async fn foreign_entries_and_marks_are_skipped_and_told() {
     let mark = json!({"version": 1, "entry": {"kid": key_id, "at": "2027-01-15T08:00:00Z"}});
     store.put("README", b"hello").await;
     store.put("revoke-someone", mark.to_string().as_bytes()).await;
+    store.put("rewoke-someone", mark.to_string().as_bytes()).await;
     store.put(&format!("retire-{key_id}"), b"\xff").await;
     replica.refresh().await;
     let status = replica.ring.status();
-    assert_eq!(status.skipped.len(), 3, "{:?}", status.skipped);
+    assert_eq!(status.skipped.len(), 4, "{:?}", status.skipped);
+    let unknown = "rewoke-someone: nothing of this ring has such a name";
+    assert!(status.skipped.iter().any(|skipped| skipped == unknown), "{:?}", status.skipped);
     assert_eq!((status.failure, status.generation), (None, Some(0)));
     assert_eq!(replica.ring.ready(), Ok(()));
-    for name in ["README".to_owned(), "revoke-someone".to_owned(), format!("retire-{key_id}")] {
-        store.delete(&name).await;
+    for name in ["README", "revoke-someone", "rewoke-someone", &format!("retire-{key_id}")] {
+        store.delete(name).await;
     }
     replica.refresh().await;
     assert_eq!(replica.ring.status().skipped, [""; 0]);
@@ -185,4 +197,37 @@ async fn an_entry_of_a_newer_version_makes_a_replica_unready_and_idle() {
     replica.refresh().await;
     assert_eq!(replica.ring.ready(), Ok(()));
     assert_eq!(replica.generations(), [0, 1, 2]);
+}
+
+/// What is no entry at all, the store tells.
+#[tokio::test]
+async fn what_the_store_skips_is_told_by_the_ring() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let open = || FileStore::open(place.path().join("keys")).expect("opens");
+    let replica = Replica::open(open(), START).await;
+    assert_eq!(replica.ring.status().skipped, [""; 0]);
+    std::fs::write(place.path().join("keys/app/notes.txt"), "hello").expect("writes");
+    replica.refresh().await;
+    let [skipped] = &replica.ring.status().skipped[..] else { panic!("one is skipped") };
+    assert!(skipped.contains("notes.txt: is not named as an entry is"), "{skipped}");
+    assert_eq!(replica.ring.ready(), Ok(()));
+}
+
+#[tokio::test]
+async fn the_highest_generation_is_the_last_that_has_a_name() {
+    const HIGHEST: u64 = 9_999_999_999;
+    for (generation, held) in [(HIGHEST, vec![0, HIGHEST]), (HIGHEST + 1, vec![0, 1])] {
+        let store = TestStore::new();
+        drop(Replica::open(store.clone(), START).await);
+        let name = entry_of(&store, 1).await;
+        change(&store, &name, |record| record["entry"]["generation"] = json!(generation)).await;
+        let value = store.entries().await[&name].clone();
+        store.delete(&name).await;
+        store.put(&name.replace("0000000001", &generation.to_string()), &value).await;
+        let replica = Replica::open(store.sibling(), START).await;
+        assert_eq!(replica.generations(), held);
+        let skipped = replica.ring.status().skipped;
+        assert_eq!(skipped.is_empty(), generation == HIGHEST, "{skipped:?}");
+        assert!(skipped.iter().all(|it| it.contains("its generation is too high")), "{skipped:?}");
+    }
 }

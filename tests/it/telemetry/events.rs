@@ -158,3 +158,20 @@ fn read_sources(directory: &Path, sources: &mut Vec<String>) {
         }
     }
 }
+
+/// What can't be read stands in the place of generation 2.
+#[tokio::test]
+async fn a_key_that_found_no_place_is_not_told_to_be_published() {
+    let scenario = async || {
+        let store = TestStore::new();
+        let replica = Replica::open(store.clone(), START).await;
+        let names = store.names().await;
+        let first = names.iter().find(|name| name.ends_with("-0000000000")).expect("a key");
+        store.put(&first.replace("-0000000000", "-0000000002"), b"damaged").await;
+        replica.revoke(1).await;
+        assert_eq!(replica.generations(), [0, 1, 3]);
+    };
+    let told = |events: &Events| events.count("published a key");
+    let events = Events::of(scenario, |events| told(events) > 2).await;
+    assert_eq!(told(&events), 3, "{:?}", events.all());
+}

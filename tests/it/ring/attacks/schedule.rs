@@ -7,8 +7,8 @@ use tower_jwt_session::{KeyRing, Timestamp};
 
 use crate::replicas::stores::{Operation, TestStore};
 use crate::replicas::{
-    LIFE, OVERRUN, PERIOD, REFRESH, RING, Replica, SKEW, START, assert_served_everywhere, pass,
-    pass_until, policy, seconds,
+    LIFE, MILLI, OVERRUN, PERIOD, REFRESH, RING, Replica, SKEW, START, assert_served_everywhere,
+    pass, pass_until, policy, seconds,
 };
 
 #[tokio::test]
@@ -150,4 +150,19 @@ async fn a_record_with_the_highest_number_of_all_does_no_harm() {
     let replica = Replica::open(store, now).await;
     pass(&[&replica], 4 * PERIOD).await;
     assert!(replica.signs().is_some());
+}
+
+/// Twice the clocks' difference: a clock that is ahead made it, and one that is behind reads it.
+#[tokio::test]
+async fn keys_of_the_latest_clock_that_may_be_count_and_those_of_a_later_one_do_not() {
+    for (ahead, counts) in [(2 * SKEW, true), (2 * SKEW + MILLI, false)] {
+        let store = TestStore::new();
+        drop(Replica::open(store.clone(), START + ahead).await);
+        let replica = Replica::open(store.clone(), START).await;
+        let skipped = replica.ring.status().skipped;
+        assert_eq!(skipped.is_empty(), counts, "{skipped:?}");
+        assert!(skipped.iter().all(|it| it.contains("it was made in the future")), "{skipped:?}");
+        let generations = replica.generations();
+        assert_eq!(generations == [0, 1], counts, "{generations:?}");
+    }
 }
