@@ -201,21 +201,26 @@ fn tokens_that_come_once_flush_nothing() {
     assert!(still_held() < 10);
 }
 
-/// However many others enter meanwhile.
+/// However many others enter meanwhile; but for a few, where so many are in use that a request
+/// would look for room for too long.
 #[test]
 fn tokens_that_are_used_stay() {
     let keys = fixed_ring(ManualClock::default());
     let cached: Sessions<()> = sessions(&keys, 64 * 1024);
     let used: Vec<_> = (0..10).map(|_| issued(&cached, ())).collect();
-    let held: Vec<_> = used.iter().map(|token| warm(&cached, token)).collect();
+    let mut held: Vec<_> = used.iter().map(|token| warm(&cached, token)).collect();
+    let mut hits = 0;
     for _ in 0..200 {
-        for (token, held) in used.iter().zip(&held) {
-            assert!(is_shared(held, &cached.validate(token).unwrap()));
+        for (token, held) in used.iter().zip(&mut held) {
+            let session = cached.validate(token).unwrap();
+            hits += usize::from(is_shared(held, &session));
+            *held = session;
         }
         for _ in 0..5 {
             warm(&cached, &issued(&cached, ()));
         }
     }
+    assert!(hits > 1900, "{hits} of 2000");
 }
 
 #[test]
