@@ -21,20 +21,12 @@ use jsonwebtoken::Algorithm;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
 
-/// How often all is measured. What else the machine does comes and goes, and only ever adds: of each
-/// row the sweep counts that was disturbed least.
-const SWEEPS: usize = 5;
-
 fn main() -> ExitCode {
-    let ended = [0].into_iter().chain(ENDED).map(Scale::ended).collect::<Vec<_>>();
-    let sweep = |_| [validation(), cache(), issuing(), layers(), scale(), growth(&ended)].concat();
-    let sweeps: Vec<Vec<Row>> = (0..SWEEPS).map(sweep).collect();
-    let least_disturbed = |row: usize| {
-        let of_row = sweeps.iter().map(|sweep| &sweep[row]);
-        let taken = |row: &Row| row.times.iter().sum::<f64>();
-        of_row.min_by(|one, other| taken(one).total_cmp(&taken(other)))
-    };
-    let rows: Vec<Row> = (0..sweeps[0].len()).filter_map(least_disturbed).cloned().collect();
+    let mut rows =
+        least_disturbed(|| [validation(), cache(), issuing(), layers(), scale()].concat());
+    // A million that were ended leave the heap in pieces, on which all else would be slower.
+    let ended: Vec<_> = [0].into_iter().chain(ENDED).map(Scale::ended).collect();
+    rows.extend(least_disturbed(|| growth(&ended)));
     let table = markdown(&rows);
     println!("{table}");
     if std::env::args().any(|argument| argument == "--write") {
@@ -45,6 +37,19 @@ fn main() -> ExitCode {
     let missed = rows.iter().filter(|row| !row.holds()).count();
     println!("{missed} of {} figures are past their limit", rows.len());
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Measures in sweeps. What else the machine does comes and goes, and only ever adds: of each row the
+/// sweep counts that was disturbed least.
+fn least_disturbed(measure: impl Fn() -> Vec<Row>) -> Vec<Row> {
+    const SWEEPS: usize = 5;
+    let sweeps: Vec<Vec<Row>> = (0..SWEEPS).map(|_| measure()).collect();
+    let taken = |row: &Row| row.times.iter().sum::<f64>();
+    let of_row = |row: usize| sweeps.iter().map(move |sweep| &sweep[row]);
+    (0..sweeps[0].len())
+        .filter_map(|row| of_row(row).min_by(|one, other| taken(one).total_cmp(&taken(other))))
+        .cloned()
+        .collect()
 }
 
 fn row(name: &str, reference: &str, limit: Limit, subject: &Path<'_>, by: &Path<'_>) -> Row {
@@ -175,14 +180,15 @@ fn scale() -> Vec<Row> {
     rows
 }
 
-/// What was ended is made once: a million are not made at once.
+/// What was ended is made once: a million takes its time. That there is any costs a look; how many
+/// there are must cost nothing.
 fn growth(ended: &[Scale]) -> Vec<Row> {
-    let [none, others @ ..] = ended else { return Vec::new() };
-    let none = path(|| none.validates());
-    let row = |(scale, count): (&Scale, usize)| {
-        let more = path(|| scale.validates());
+    let [none, few, ..] = ended else { return Vec::new() };
+    let [none, few] = [none, few].map(|scale| path(|| scale.validates()));
+    let first = row("validate HS256, 1000 ended sessions", "none", AtMost(1.15), &few, &none);
+    let others = ended.iter().zip([0].into_iter().chain(ENDED)).skip(2).map(|(scale, count)| {
         let name = format!("validate HS256, {count} ended sessions");
-        row(&name, "none ended", AtMost(1.1), &more, &none)
-    };
-    others.iter().zip(ENDED).map(row).collect()
+        row(&name, "1000 ended", AtMost(1.05), &path(|| scale.validates()), &few)
+    });
+    [first].into_iter().chain(others).collect()
 }
