@@ -226,13 +226,7 @@ impl<C> Bucket<C> {
 
     /// An empty place, or else the one with the least turns left.
     fn least_used(&self) -> &Place<C> {
-        let [first, others @ ..] = &self.places;
-        others.iter().fold(
-            first,
-            |least, place| {
-                if place.turns() < least.turns() { place } else { least }
-            },
-        )
+        self.places.iter().min_by_key(|place| place.turns()).unwrap_or(&self.places[0])
     }
 }
 

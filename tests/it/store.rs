@@ -4,6 +4,7 @@
 
 #[macro_use]
 pub(crate) mod contract;
+pub(crate) mod counted;
 #[cfg(target_os = "linux")]
 mod killed;
 

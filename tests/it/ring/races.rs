@@ -9,6 +9,7 @@ use tower_jwt_session::store::{
 };
 
 use crate::replicas::{Replica, START, assert_converged, policy, seconds};
+use crate::store::counted::Counted;
 
 const TRIALS: u64 = 1000;
 
@@ -27,8 +28,10 @@ async fn two_rotators_in_a_directory_make_one_key_per_generation() {
 async fn race<S: Store>(store: impl Fn() -> S) {
     let meeting = Arc::new(Meeting { barrier: Barrier::new(2), begun: AtomicBool::new(false) });
     let lost = Arc::new(AtomicUsize::new(0));
-    let racing =
-        || Racing { store: store(), meeting: Arc::clone(&meeting), lost: Arc::clone(&lost) };
+    let racing = || {
+        let store = Racing { store: store(), meeting: Arc::clone(&meeting) };
+        Counted { store, lost: Arc::clone(&lost) }
+    };
     // The background comes too late to meddle.
     let policy = policy().refresh_interval(seconds(3600)).signing_period(seconds(24 * 3600));
     let one = Replica::open_with(racing(), policy.clone(), START).await;
@@ -66,12 +69,11 @@ struct Meeting {
     begun: AtomicBool,
 }
 
-/// A store whose users meet, and which counts the inserts that found another's entry.
+/// A store whose users meet.
 #[derive(Debug)]
 struct Racing<S> {
     store: S,
     meeting: Arc<Meeting>,
-    lost: Arc<AtomicUsize>,
 }
 
 impl<S: Store> Store for Racing<S> {
@@ -86,13 +88,7 @@ impl<S: Store> Store for Racing<S> {
     }
 
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-        Box::pin(async move {
-            let outcome = self.store.insert(ring, entry).await;
-            if let Ok(Insertion::Exists(_)) = outcome {
-                self.lost.fetch_add(1, Ordering::Relaxed);
-            }
-            outcome
-        })
+        self.store.insert(ring, entry)
     }
 
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {

@@ -8,6 +8,8 @@
 #[macro_use]
 #[path = "../../it/store/contract.rs"]
 mod contract;
+#[path = "../../it/store/counted.rs"]
+mod counted;
 pub mod postgres;
 pub mod redis;
 mod refresh_tokens;

@@ -15,7 +15,8 @@ use tower_jwt_session::{KeyRing, KeyState, SystemClock};
 use crate::contract::{
     self, Replicas, content, entry, held, insert, last, name, redeem, redemption,
 };
-use crate::rings::{self, Counted};
+use crate::counted::Counted;
+use crate::rings;
 use crate::{Backend, Test, block_on};
 
 /// Far sooner than any poll of these tests, also on a machine that is busy.
