@@ -21,7 +21,7 @@ use crate::issue::IssueSession;
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Compact, Policy, TokenCache, TokenClaims, Verified};
+use crate::token::{self, Compact, Ids, Policy, TokenCache, TokenClaims, Verified};
 use crate::transport::Transports;
 use foreign::ForeignTokens;
 use refresh::Refreshing;
@@ -135,9 +135,10 @@ impl<C: SessionClaims> Sessions<C> {
                 refreshing.map_or(self.0.idle_lifetime, Refreshing::access_token_lifetime);
             return self.sign_again(session, claims, lifetime, now);
         }
-        let [session_id, token_id] = token::random_ids(now)?;
-        let claims = self.claims_of_login(login, &session_id, now);
-        self.sign(now, self.0.idle_lifetime, TokenClaims { jti: &token_id, ..claims })
+        let ids = Ids::random(now)?;
+        let [session_id, jti] = ids.texts();
+        let claims = self.claims_of_login(login, session_id, now);
+        self.sign(now, self.0.idle_lifetime, TokenClaims { jti, ..claims })
     }
 
     /// The `Set-Cookie` field that carries a token, where no layer does it.
@@ -198,9 +199,10 @@ impl<C: SessionClaims> Sessions<C> {
         // The version is the one in which it was looked up, lest what was recorded between is missed.
         let rv = self.0.policy.lifeline.check(verified, now);
         let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
-        let [token_id] = token::random_ids(now)?;
+        let ids = Ids::random(now)?;
+        let [jti] = ids.texts();
         let claims = TokenClaims {
-            jti: &token_id,
+            jti,
             auth_time: session.authenticated_at(),
             // Never less than the login was issued with: what was ended before that does not
             // concern it.
@@ -218,9 +220,8 @@ impl<C: SessionClaims> Sessions<C> {
         now: Timestamp,
     ) -> TokenClaims<'a, C> {
         TokenClaims {
-            iss: &self.0.policy.issuer,
+            parties: &self.0.policy.parties,
             sub: &login.subject,
-            aud: &self.0.policy.audience,
             iat: now,
             exp: now,
             jti: "",
@@ -236,9 +237,8 @@ impl<C: SessionClaims> Sessions<C> {
     /// What the next tokens of a session say; their IDs and times are given when they are signed.
     fn claims_of<'a>(&'a self, verified: &'a Verified<C>) -> TokenClaims<'a, C> {
         TokenClaims {
-            iss: &self.0.policy.issuer,
+            parties: &self.0.policy.parties,
             sub: verified.texts.subject(),
-            aud: &self.0.policy.audience,
             iat: verified.issued_at,
             exp: verified.expires_at,
             jti: "",
@@ -286,7 +286,7 @@ impl<C: SessionClaims> Sessions<C> {
     }
 }
 
-impl<C: DeserializeOwned> Sessions<C> {
+impl<C: DeserializeOwned + 'static> Sessions<C> {
     pub(crate) fn validate_bytes(
         &self,
         token: &[u8],
@@ -361,8 +361,8 @@ impl<C> Clone for Sessions<C> {
 impl<C> fmt::Debug for Sessions<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
-            .field("issuer", &self.0.policy.issuer)
-            .field("audience", &self.0.policy.audience)
+            .field("issuer", &self.0.policy.parties.issuer)
+            .field("audience", &self.0.policy.parties.audience)
             .field("keys", &self.0.keys)
             .finish_non_exhaustive()
     }

@@ -1,10 +1,13 @@
 //! A session token's payload: the registered claims, and the application's own flat beside them.
 
 mod head;
+mod parties;
+mod plain;
 mod read;
 pub(crate) mod strict;
 mod write;
 
+pub(crate) use parties::Parties;
 pub(crate) use read::{ReadError, Registered, read};
 pub(crate) use write::{Payload, write};
 
@@ -13,6 +16,9 @@ pub(crate) const SESSION_TOKEN_TYPE: &str = "session+jwt";
 
 /// The `typ` of a refresh token, so that neither is ever taken for the other.
 pub(crate) const REFRESH_TOKEN_TYPE: &str = "refresh+jwt";
+
+/// How many characters the IDs of sessions and tokens have that are made here: 132 random bits.
+pub(crate) const ID_LENGTH: usize = 22;
 
 /// The claims that are the crate's to read and write; an application's claims can't have their
 /// names. RFC 7519, section 4.1; `auth_time` and `sid` of OpenID Connect; `scope` of RFC 8693,

@@ -1,6 +1,7 @@
 //! Reads a payload: once, strictly, borrowing the registered claims, handing the rest to the
 //! application's type.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,13 +12,15 @@ use serde::de::{
 };
 use serde::{Deserialize, forward_to_deserialize_any};
 
-use super::head;
 use super::strict::{Name, Names, Strict, Text, twice};
+use super::{Parties, head, plain};
 use crate::clock::Timestamp;
 
 /// The registered claims of a payload, as they came.
 #[derive(Debug, Default)]
 pub(crate) struct Registered<'de> {
+    /// The stretch of the payload in which those texts stand that were read without a parser.
+    pub(crate) head: &'de str,
     pub(crate) iss: Option<Text<'de>>,
     pub(crate) sub: Option<Text<'de>>,
     pub(crate) aud: Option<Audience<'de>>,
@@ -59,12 +62,20 @@ pub(crate) enum ReadError {
     Application,
 }
 
-/// Reads a payload: into the registered claims, and the application's.
-pub(crate) fn read<'de, C: DeserializeOwned>(
+/// Reads a payload: into the registered claims, and the application's. Quickly, if it is of these
+/// parties.
+pub(crate) fn read<'de, C: DeserializeOwned + 'static>(
     json: &'de mut [u8],
+    parties: &'de Parties,
     registered: &mut Registered<'de>,
 ) -> Result<C, ReadError> {
-    let text = head::take(json, registered).ok_or(ReadError::Malformed)?;
+    let text = head::take(json, parties, registered).ok_or(ReadError::Malformed)?;
+    // Where the application has no claims, those of another one are only looked at.
+    if let Ok(unit) = (Box::new(()) as Box<dyn Any>).downcast()
+        && plain::is_object(text)
+    {
+        return Ok(*unit);
+    }
     let mut reading = ReadError::Malformed;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let payload = Payload { registered, reading: &mut reading, claims: PhantomData::<C> };
@@ -224,7 +235,7 @@ impl<'de, M: MapAccess<'de>> Deserializer<'de> for ApplicationClaims<'_, M> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NumericDate(pub(crate) Timestamp);
 
-pub(super) const LAST_SECOND: u64 = 253_402_300_799;
+const LAST_SECOND: u64 = 253_402_300_799;
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

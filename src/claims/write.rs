@@ -4,16 +4,15 @@ use std::borrow::Cow;
 
 use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 
-use super::REGISTERED;
 use super::strict::Names;
+use super::{Parties, REGISTERED};
 use crate::clock::Timestamp;
 
 /// The claims of a token that is issued.
 #[derive(Debug)]
 pub(crate) struct Payload<'a, C> {
-    pub(crate) iss: &'a str,
+    pub(crate) parties: &'a Parties,
     pub(crate) sub: &'a str,
-    pub(crate) aud: &'a str,
     pub(crate) iat: Timestamp,
     pub(crate) exp: Timestamp,
     pub(crate) jti: &'a str,
@@ -36,22 +35,30 @@ pub(crate) struct Payload<'a, C> {
 pub(crate) fn write<C: Serialize>(payload: &Payload<'_, C>) -> serde_json::Result<Vec<u8>> {
     // Room for what most applications have.
     let mut json = Vec::with_capacity(512);
-    text(&mut json, r#"{"iss":"#, payload.iss)?;
-    text(&mut json, r#","sub":"#, payload.sub)?;
-    text(&mut json, r#","aud":"#, payload.aud)?;
-    number(&mut json, r#","iat":"#, payload.iat.as_unix_seconds())?;
-    number(&mut json, r#","exp":"#, payload.exp.as_unix_seconds())?;
-    text(&mut json, r#","jti":"#, payload.jti)?;
-    text(&mut json, r#","sid":"#, payload.sid)?;
-    number(&mut json, r#","auth_time":"#, payload.auth_time.as_unix_seconds())?;
+    json.extend_from_slice(&payload.parties.before_subject);
+    text(&mut json, payload.sub)?;
+    json.extend_from_slice(&payload.parties.after_subject);
+    number(&mut json, payload.iat.as_unix_seconds())?;
+    json.extend_from_slice(br#","exp":"#);
+    number(&mut json, payload.exp.as_unix_seconds())?;
+    json.extend_from_slice(br#","jti":""#);
+    text(&mut json, payload.jti)?;
+    json.extend_from_slice(br#"","sid":""#);
+    text(&mut json, payload.sid)?;
+    json.extend_from_slice(br#"","auth_time":"#);
+    number(&mut json, payload.auth_time.as_unix_seconds())?;
     if let Some(scope) = payload.scope {
-        text(&mut json, r#","scope":"#, scope)?;
+        json.extend_from_slice(br#","scope":""#);
+        text(&mut json, scope)?;
+        json.push(b'"');
     }
     if payload.rv > 0 {
-        number(&mut json, r#","rv":"#, payload.rv)?;
+        json.extend_from_slice(br#","rv":"#);
+        number(&mut json, payload.rv)?;
     }
     if let Some(seq) = payload.seq {
-        number(&mut json, r#","seq":"#, seq)?;
+        json.extend_from_slice(br#","seq":"#);
+        number(&mut json, seq)?;
     }
     let start = json.len();
     serde_json::to_writer(&mut json, &Application(payload.claims))?;
@@ -63,22 +70,30 @@ pub(crate) fn write<C: Serialize>(payload: &Payload<'_, C>) -> serde_json::Resul
     Ok(json)
 }
 
-/// Writes a member: its name with what stands around it, and its value.
-fn text(json: &mut Vec<u8>, name: &str, text: &str) -> serde_json::Result<()> {
-    json.extend_from_slice(name.as_bytes());
-    let is_escaped = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    // Without a way out of the loop, it looks at many bytes at once.
-    if text.bytes().fold(0, |found, byte| found | u8::from(is_escaped(byte))) != 0 {
-        return serde_json::to_writer(json, text);
+/// Writes what stands between a text's quotation marks.
+fn text(json: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
+    if has_escapes(text.as_bytes()) {
+        json.pop();
+        serde_json::to_writer(&mut *json, text)?;
+        json.pop();
+        return Ok(());
     }
-    json.push(b'"');
     json.extend_from_slice(text.as_bytes());
-    json.push(b'"');
     Ok(())
 }
 
-fn number(json: &mut Vec<u8>, name: &str, number: impl Serialize) -> serde_json::Result<()> {
-    json.extend_from_slice(name.as_bytes());
+/// Whether a text needs an escape (RFC 8259, section 7). Looks at many bytes at once, and so at some
+/// of the last ones twice.
+fn has_escapes(text: &[u8]) -> bool {
+    let is_escaped = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    let any = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | is_escaped(*byte));
+    match text.last_chunk::<16>() {
+        Some(last) => any(last) || text.as_chunks::<16>().0.iter().any(|chunk| any(chunk)),
+        None => any(text),
+    }
+}
+
+fn number(json: &mut Vec<u8>, number: impl Serialize) -> serde_json::Result<()> {
     serde_json::to_writer(json, &number)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::foreign::ForeignTokens;
 use super::refresh::Refreshing;
 use super::{Inner, SessionClaims, Sessions};
+use crate::claims::Parties;
 use crate::error::BuildError;
 use crate::keys::KeyRing;
 use crate::lifeline::Lifeline;
@@ -152,8 +153,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;
         let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
         let policy = Policy {
-            issuer: self.issuer.into(),
-            audience: self.audience.into(),
+            parties: Parties::new(self.issuer, self.audience),
             leeway: ring.clock_skew,
             max_lifetime: longest,
             max_token_bytes: self.max_token_bytes,

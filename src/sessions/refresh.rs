@@ -13,7 +13,7 @@ use crate::issue::{EndError, IssueSession};
 use crate::keys::{KeyRing, algorithm};
 use crate::refresh::{IssuedTokens, RefreshError, RefreshTokens};
 use crate::store::{EntryName, Redemption};
-use crate::token::{self, Policy, TokenClaims, TokenType, Verified};
+use crate::token::{self, Ids, Policy, TokenClaims, TokenType, Verified};
 
 impl<C: SessionClaims> SessionsBuilder<C> {
     /// Issues refresh tokens to bearer clients. Cookie sessions need none: they are renewed in
@@ -112,8 +112,9 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(IssueError::NoRefreshTokens);
         }
         let now = self.now();
-        let [session_id] = token::random_ids(now)?;
-        let claims = self.claims_of_login(login, &session_id, now);
+        let ids = Ids::random(now)?;
+        let [session_id] = ids.texts();
+        let claims = self.claims_of_login(login, session_id, now);
         let issued = self.sign_pair(0, now, &claims);
         self.0.keys.count_issued(&issued);
         issued

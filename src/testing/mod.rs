@@ -36,7 +36,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::Algorithm;
-use crate::base64url::BASE64URL;
+use crate::base64url::{BASE64URL, Buffer};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Rejection, RejectionKind};
 use crate::keys::{Key, KeyRing, algorithm};
@@ -149,7 +149,7 @@ pub fn verify(key: &Key, message: &[u8], signature: &[u8]) -> bool {
 pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
     let now = ring.now();
     let keys = ring.keys(now);
-    let mut buffer = [0; algorithm::MAX_SIGNATURE_BYTES];
+    let mut buffer = Buffer::new();
     let (segments, _) =
         token::authenticate(token.as_bytes(), &keys, &TokenType::Untyped, &mut buffer, now)?;
     BASE64URL.decode(segments.payload).map_err(|_| RejectionKind::Malformed.into())

@@ -2,12 +2,11 @@
 
 use std::fmt;
 
-use base64::{DecodeSliceError, Engine as _};
 use jsonwebtoken::Algorithm;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
-use crate::base64url::BASE64URL;
+use crate::base64url::Buffer;
 use crate::claims::strict::{Names, Strict, Text, twice};
 use crate::error::RejectionKind;
 use crate::keys::algorithm::{self, MAX_SIGNATURE_BYTES};
@@ -23,42 +22,25 @@ pub(crate) struct Segments<'t> {
 }
 
 impl<'t> Segments<'t> {
-    /// Splits at exactly two dots.
+    /// Splits at exactly two dots; `None` also if the signature is longer than that of any key.
     pub(crate) fn split(token: &'t [u8]) -> Option<Self> {
         let first = memchr::memchr(b'.', token)?;
-        let last = memchr::memrchr(b'.', token)?;
-        let (header, signature) = (&token[..first], &token[last + 1..]);
-        let payload = token.get(first + 1..last)?;
-        let one_segment = memchr::memchr(b'.', payload).is_none();
-        one_segment.then_some(Self { header, payload, signature, signed: &token[..last] })
-    }
-
-    /// Decodes the signature into `buffer`; `None` if it is not canonical, or longer than any.
-    pub(crate) fn signature<'b>(&self, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
-        let length = BASE64URL.decode_slice(self.signature, buffer).ok()?;
-        buffer.get(..length)
-    }
-
-    /// Decodes the payload, into `buffer` or, if it does not fit there, into `long`; `None` if it
-    /// is not canonical base64url without padding (RFC 7515, section 2).
-    pub(crate) fn payload<'b>(
-        &self,
-        buffer: &'b mut Buffer,
-        long: &'b mut Vec<u8>,
-    ) -> Option<&'b mut [u8]> {
-        match BASE64URL.decode_slice(self.payload, buffer) {
-            Ok(length) => buffer.get_mut(..length),
-            Err(DecodeSliceError::OutputSliceTooSmall) => {
-                *long = BASE64URL.decode(self.payload).ok()?;
-                Some(long)
-            }
-            Err(DecodeSliceError::DecodeError(_)) => None,
-        }
+        let (header, rest) = (&token[..first], &token[first + 1..]);
+        let length = memchr::memchr(b'.', rest)?;
+        let (payload, signature) = (&rest[..length], &rest[length + 1..]);
+        let signed = &token[..first + 1 + length];
+        let three = memchr::memchr(b'.', signature).is_none();
+        (three && signature.len() <= LONGEST_SIGNATURE).then_some(Self {
+            header,
+            payload,
+            signature,
+            signed,
+        })
     }
 }
 
-/// Room on the stack: for any signature, and after it for all but long payloads.
-pub(crate) type Buffer = [u8; MAX_SIGNATURE_BYTES];
+/// An encoded signature's.
+const LONGEST_SIGNATURE: usize = (MAX_SIGNATURE_BYTES * 4).div_ceil(3);
 
 /// What a header has to say, where it is not one that the ring's keys write.
 #[derive(Debug)]
@@ -75,8 +57,7 @@ impl Header {
         if segment.len() > MAX_HEADER_BYTES {
             return Err(RejectionKind::Malformed);
         }
-        let length = BASE64URL.decode_slice(segment, buffer).ok();
-        let json = length.and_then(|length| str::from_utf8(buffer.get(..length)?).ok());
+        let json = buffer.decode(segment).and_then(|json| str::from_utf8(json).ok());
         let members: Option<Members<'_>> = json.and_then(|json| serde_json::from_str(json).ok());
         let members = members.ok_or(RejectionKind::Malformed)?;
         let name = members.alg.ok_or(RejectionKind::Malformed)?;

@@ -1,92 +1,114 @@
-//! IDs of sessions and tokens: 128 random bits each, so that no two are ever equal.
+//! IDs of sessions and tokens: 132 random bits each, so that no two are ever equal.
 
 use std::cell::RefCell;
 use std::time::Duration;
 
-use base64::Engine as _;
-use smallstr::SmallString;
-use zeroize::Zeroize;
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng as _, SeedableRng as _};
+use zeroize::Zeroizing;
 
-use crate::base64url::BASE64URL;
+use crate::claims::ID_LENGTH;
 use crate::clock::Timestamp;
 use crate::error::IssueError;
 use crate::keys::KeyError;
 use crate::keys::algorithm;
 
-/// An ID as it is written: 22 characters.
-pub(crate) type Id = SmallString<[u8; 24]>;
+/// IDs as they are written, in the alphabet of base64url: 6 bits a character.
+pub(crate) struct Ids<const N: usize>([[u8; ID_LENGTH]; N]);
 
-/// As many new IDs as are asked for.
-pub(crate) fn random_ids<const N: usize>(now: Timestamp) -> Result<[Id; N], IssueError> {
-    let mut ids = [[0; 16]; N];
-    AHEAD
-        .with_borrow_mut(|ahead| ahead.take(ids.as_flattened_mut(), now))
-        .map_err(|_| IssueError::RandomGenerator)?;
-    let mut texts = [(); N].map(|()| Id::new());
-    for (text, id) in texts.iter_mut().zip(ids) {
-        let mut buffer = [0; 24];
-        let length = BASE64URL.encode_slice(id, &mut buffer).ok();
-        let written = length.and_then(|length| str::from_utf8(&buffer[..length]).ok());
-        text.push_str(written.ok_or(IssueError::RandomGenerator)?);
+impl<const N: usize> Ids<N> {
+    /// New IDs.
+    pub(crate) fn random(now: Timestamp) -> Result<Self, IssueError> {
+        let mut ids = [[0; ID_LENGTH]; N];
+        let bytes = ids.as_flattened_mut();
+        GENERATOR
+            .with_borrow_mut(|generator| generator.fill(bytes, now))
+            .map_err(|_| IssueError::RandomGenerator)?;
+        bytes.iter_mut().for_each(|byte| *byte = character(*byte));
+        Ok(Self(ids))
     }
-    Ok(texts)
+
+    pub(crate) fn texts(&self) -> [&str; N] {
+        // They are ASCII.
+        self.0.each_ref().map(|id| str::from_utf8(id).unwrap_or_default())
+    }
 }
 
-/// A thread's random bytes from the system, fetched ahead: a call to it costs as much as an HMAC.
+/// The character of a byte's last six bits. Without a table, so that many are made at once.
+#[inline(always)]
+fn character(byte: u8) -> u8 {
+    let six = byte % 64;
+    let step = |least: u8, step: u8| if six >= least { step } else { 0 };
+    // From the capitals on to the small letters, back to the digits, and to the last two.
+    (b'A' + six)
+        .wrapping_add(step(26, b'a' - b'Z' - 1))
+        .wrapping_sub(step(52, b'z' + 1 - b'0'))
+        .wrapping_sub(step(62, b'9' + 1 - b'-'))
+        .wrapping_add(step(63, b'_' - b'-' - 1))
+}
+
+/// A thread's generator of random bytes: a call to the system's costs as much as an HMAC.
 ///
-/// SECURITY: each byte is handed out once and wiped. Where a process is forked, or a virtual machine
-/// is restored twice from a snapshot, both hold the same bytes; so they are used only while they are
-/// fresh. IDs are no secrets: they stand in every token.
-struct Ahead {
-    bytes: [u8; 512],
-    left: usize,
-    fetched_at: Timestamp,
+/// SECURITY: where a process is forked, or a virtual machine is restored twice from a snapshot, both
+/// hold the same generator; so it is used only while it is fresh. IDs are no secrets: they stand in
+/// every token.
+struct Generator {
+    seeded: Option<(ChaCha20Rng, Timestamp)>,
 }
 
 const FRESH: Duration = Duration::from_millis(10);
 
 thread_local! {
-    static AHEAD: RefCell<Ahead> =
-        const { RefCell::new(Ahead { bytes: [0; 512], left: 0, fetched_at: Timestamp::MAX }) };
+    static GENERATOR: RefCell<Generator> = const { RefCell::new(Generator { seeded: None }) };
 }
 
-impl Ahead {
-    fn take(&mut self, wanted: &mut [u8], now: Timestamp) -> Result<(), KeyError> {
-        let is_fresh = self.fetched_at <= now && now < self.fetched_at + FRESH;
-        if !is_fresh || self.left < wanted.len() {
-            self.left = 0;
-            algorithm::fill_random(&mut self.bytes)?;
-            (self.left, self.fetched_at) = (self.bytes.len(), now);
-        }
-        let start = self.left - wanted.len();
-        let taken = &mut self.bytes[start..self.left];
-        wanted.copy_from_slice(taken);
-        taken.zeroize();
-        self.left = start;
+impl Generator {
+    fn fill(&mut self, bytes: &mut [u8], now: Timestamp) -> Result<(), KeyError> {
+        let is_fresh = |at: &Timestamp| (*at..*at + FRESH).contains(&now);
+        let (generator, _) = match &mut self.seeded {
+            Some(seeded) if is_fresh(&seeded.1) => seeded,
+            seeded => {
+                let mut seed = Zeroizing::new([0; 32]);
+                algorithm::fill_random(&mut *seed)?;
+                seeded.insert((ChaCha20Rng::from_seed(*seed), now))
+            }
+        };
+        generator.fill_bytes(bytes);
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
-    fn bytes_are_used_once_and_while_they_are_fresh() {
+    fn a_generator_is_used_while_it_is_fresh() {
         let now = Timestamp::from_unix_seconds(1_800_000_000);
         let milli = Duration::from_millis(1);
-        let mut ahead = Ahead { bytes: [0; 512], left: 0, fetched_at: Timestamp::MAX };
-        let mut left_after = |now| {
-            ahead.take(&mut [0; 32], now).expect("random bytes");
-            assert!(ahead.bytes[ahead.left..].iter().all(|byte| *byte == 0), "they are wiped");
-            ahead.left
+        let mut generator = Generator { seeded: None };
+        let mut seeded_at = |now| {
+            generator.fill(&mut [0; 32], now).expect("random bytes");
+            generator.seeded.as_ref().expect("a seed").1
         };
-        for left in (0..512).step_by(32).rev().chain([480]) {
-            assert_eq!(left_after(now), left);
-        }
-        assert_eq!(left_after(now + FRESH - milli), 448);
-        assert_eq!(left_after(now + FRESH), 480, "they were fetched too long ago");
-        assert_eq!(left_after(now + FRESH + FRESH - milli), 448);
-        assert_eq!(left_after(now + FRESH - milli), 480, "they come from the future");
+        assert_eq!(seeded_at(now), now);
+        assert_eq!(seeded_at(now + FRESH - milli), now);
+        assert_eq!(seeded_at(now + FRESH), now + FRESH, "it was seeded too long ago");
+        assert_eq!(seeded_at(now + FRESH + FRESH - milli), now + FRESH);
+        assert_eq!(seeded_at(now + milli), now + milli, "it comes from the future");
+    }
+
+    #[test]
+    fn an_id_is_of_the_alphabet_of_base64url() {
+        let characters = (0..64).map(character).collect::<Vec<_>>();
+        assert_eq!(characters, base64::alphabet::URL_SAFE.as_str().as_bytes());
+        assert!((0..=255).all(|byte| character(byte) == character(byte % 64)));
+        let now = Timestamp::from_unix_seconds(1_800_000_000);
+        let ids: Vec<_> = (0..100).map(|_| Ids::<2>::random(now).expect("random")).collect();
+        let different: HashSet<&str> = ids.iter().flat_map(Ids::texts).collect();
+        assert_eq!(different.len(), 200);
+        assert!(different.iter().all(|id| id.len() == ID_LENGTH));
     }
 }

@@ -12,7 +12,7 @@ mod verify;
 
 pub(crate) use cache::TokenCache;
 pub(crate) use encode::{Compact, TokenClaims, encode};
-pub(crate) use id::random_ids;
+pub(crate) use id::Ids;
 pub(crate) use policy::{Policy, TokenType, subtype};
 pub(crate) use verified::Verified;
 #[cfg(feature = "test-util")]

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::claims::{REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE};
+use crate::claims::{Parties, REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::KeyTimes;
@@ -13,8 +13,7 @@ use crate::lifeline::Lifeline;
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    pub(crate) issuer: Box<str>,
-    pub(crate) audience: Box<str>,
+    pub(crate) parties: Parties,
     pub(crate) leeway: Duration,
     /// The longest from `iat` to `exp`, where the key does not say it.
     pub(crate) max_lifetime: Duration,
@@ -99,11 +98,11 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Required<'c>, RejectionKind> {
         let issuer = claims.iss.as_ref().ok_or(MissingClaim("iss"))?;
-        if **issuer != *self.issuer {
+        if **issuer != *self.parties.issuer {
             return Err(WrongIssuer);
         }
         let audience = claims.aud.as_ref().ok_or(MissingClaim("aud"))?;
-        if !audience.contains(&self.audience) {
+        if !audience.contains(&self.parties.audience) {
             return Err(WrongAudience);
         }
         let subject = claims.sub.as_ref().ok_or(MissingClaim("sub"))?;
@@ -132,23 +131,23 @@ impl Policy {
         if expires_at - issued_at > self.lifetime_of(times) {
             return Err(LifetimeTooLong);
         }
+        let (ends, soon) = (expires_at + self.leeway, now + self.leeway);
         // "On or after" (RFC 7519, section 4.1.4).
-        if now >= expires_at + self.leeway {
+        if now >= ends {
             return Err(Expired);
         }
-        if issued_at > now + self.leeway {
+        if issued_at > soon {
             return Err(IssuedInFuture);
         }
-        if claims.nbf.is_some_and(|not_before| not_before.0 > now + self.leeway) {
+        if claims.nbf.is_some_and(|not_before| not_before.0 > soon) {
             return Err(NotYetValid);
         }
-        if claims.auth_time.is_some_and(|at| at.0 > now + self.leeway) {
+        if claims.auth_time.is_some_and(|at| at.0 > soon) {
             return Err(InvalidClaim("auth_time"));
         }
         let times_of = [claims.nbf, claims.auth_time].into_iter().flatten().map(|date| date.0);
         let latest = times_of.fold(issued_at, Timestamp::max);
-        let ends = (expires_at + self.leeway).min(times.verifies_until);
-        let valid = latest - self.leeway..ends;
+        let valid = latest - self.leeway..ends.min(times.verifies_until);
         Ok(Required { subject, token_id, issued_at, expires_at, valid })
     }
 }

@@ -44,41 +44,72 @@ impl<C> Verified<C> {
 /// The texts of a session, one behind the other: so they need no allocation of their own.
 #[derive(Debug)]
 pub(crate) struct Texts {
-    all: SmallString<[u8; 160]>,
-    /// Where the subject, the token's ID, the session's ID and the key's end; the scope follows.
-    ends: [usize; 4],
-    has_scope: bool,
+    all: SmallString<[u8; 256]>,
+    subject: Place,
+    token_id: Place,
+    session_id: Place,
+    key_id: Place,
+    scope: Option<Place>,
+}
+
+/// Where a text stands. A token, and so all in it, is far shorter than 4 GiB.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    /// The place of a text that stands in `head`, with which `all` begins, or else is added to it.
+    #[inline(always)]
+    fn of(text: &str, head: &str, all: &mut SmallString<[u8; 256]>) -> Self {
+        let mut start = text.as_ptr().addr().wrapping_sub(head.as_ptr().addr());
+        if start > head.len() || text.len() > head.len() - start {
+            start = all.len();
+            all.push_str(text);
+        }
+        Self { start: start as u32, end: (start + text.len()) as u32 }
+    }
 }
 
 impl Texts {
-    pub(super) fn new(texts: [&str; 4], scope: Option<&str>) -> Self {
-        let mut all = SmallString::new();
-        let mut ends = [0; 4];
-        for (text, end) in texts.into_iter().zip(&mut ends) {
-            all.push_str(text);
-            *end = all.len();
+    /// Keeps the subject, the token's ID, the session's ID and the key's, and the scope. What stands
+    /// in `head` is not copied one by one.
+    pub(super) fn new(head: &str, texts: [&str; 4], scope: Option<&str>) -> Self {
+        let mut all = SmallString::from(head);
+        let mut place = |text: &str| Place::of(text, head, &mut all);
+        let [subject, token_id, session_id, key_id] = texts;
+        Self {
+            subject: place(subject),
+            token_id: place(token_id),
+            session_id: place(session_id),
+            key_id: place(key_id),
+            scope: scope.map(place),
+            all,
         }
-        all.push_str(scope.unwrap_or_default());
-        Self { all, ends, has_scope: scope.is_some() }
     }
 
     pub(crate) fn subject(&self) -> &str {
-        &self.all[..self.ends[0]]
+        self.at(self.subject)
     }
 
     pub(crate) fn token_id(&self) -> &str {
-        &self.all[self.ends[0]..self.ends[1]]
+        self.at(self.token_id)
     }
 
     pub(crate) fn session_id(&self) -> &str {
-        &self.all[self.ends[1]..self.ends[2]]
+        self.at(self.session_id)
     }
 
     pub(crate) fn key_id(&self) -> &str {
-        &self.all[self.ends[2]..self.ends[3]]
+        self.at(self.key_id)
     }
 
     pub(crate) fn scope(&self) -> Option<&str> {
-        self.has_scope.then(|| &self.all[self.ends[3]..])
+        self.scope.map(|place| self.at(place))
+    }
+
+    fn at(&self, place: Place) -> &str {
+        &self.all[place.start as usize..place.end as usize]
     }
 }

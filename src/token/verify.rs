@@ -6,18 +6,18 @@ use std::sync::Arc;
 use base64::Engine as _;
 use serde::de::DeserializeOwned;
 
-use super::decode::{Buffer, Header, Segments};
+use super::decode::{Header, Segments};
 use super::policy::{Policy, TokenType};
 use super::verified::{Texts, Verified};
-use crate::base64url::BASE64URL;
+use crate::base64url::{BASE64URL, Buffer};
 use crate::claims::{self, ReadError, Registered};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind;
-use crate::keys::algorithm::{self, MAX_SIGNATURE_BYTES};
+use crate::keys::algorithm;
 use crate::keys::{KeySet, RingKey};
 
 /// Verifies `token` at `now`. Nothing of the payload is looked at before the signature is found good.
-pub(crate) fn verify<C: DeserializeOwned>(
+pub(crate) fn verify<C: DeserializeOwned + 'static>(
     token: &[u8],
     keys: &KeySet,
     policy: &Policy,
@@ -26,16 +26,16 @@ pub(crate) fn verify<C: DeserializeOwned>(
     if token.len() > policy.max_token_bytes {
         return Err(RejectionKind::TooLong);
     }
-    let mut buffer = [0; MAX_SIGNATURE_BYTES];
+    let mut buffer = Buffer::new();
     let (segments, ring_key) = authenticate(token, keys, &policy.token_type, &mut buffer, now)?;
-    let mut long = Vec::new();
-    let payload = segments.payload(&mut buffer, &mut long).ok_or(RejectionKind::Malformed)?;
+    let payload = buffer.decode(segments.payload).ok_or(RejectionKind::Malformed)?;
     let mut registered = Registered::default();
-    let claims = claims::read(payload, &mut registered).map_err(|error| match error {
-        ReadError::Malformed => RejectionKind::Malformed,
-        ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
-        ReadError::Application => RejectionKind::ForeignClaims,
-    })?;
+    let claims =
+        claims::read(payload, &policy.parties, &mut registered).map_err(|error| match error {
+            ReadError::Malformed => RejectionKind::Malformed,
+            ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
+            ReadError::Application => RejectionKind::ForeignClaims,
+        })?;
     let required = policy.check(&registered, &ring_key.scheduled.times, now)?;
     let token_id = match required.token_id {
         Some(token_id) => Cow::Borrowed(token_id),
@@ -46,6 +46,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
     let key_id = ring_key.key.key_id();
     Ok(Arc::new(Verified {
         texts: Texts::new(
+            registered.head,
             [required.subject, &token_id, session_id, key_id],
             registered.scope.as_deref(),
         ),
@@ -83,7 +84,7 @@ pub(crate) fn authenticate<'t, 'k>(
     if !ring_key.scheduled.verifies(now) {
         return Err(RejectionKind::UnknownKey);
     }
-    let signature = segments.signature(buffer).ok_or(RejectionKind::Malformed)?;
+    let signature = buffer.decode(segments.signature).ok_or(RejectionKind::Malformed)?;
     if !ring_key.key.verifier().verify(segments.signed, signature) {
         return Err(RejectionKind::BadSignature);
     }

@@ -104,7 +104,7 @@ fn lifeline() -> Arc<Lifeline> {
 fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
     let now = ManualClock::default().now();
     Arc::new(Verified {
-        texts: Texts::new(["alice"; 4], None),
+        texts: Texts::new("", ["alice"; 4], None),
         issued_at: now,
         expires_at: now,
         authenticated_at: now,

@@ -11,7 +11,7 @@ type Claims = BTreeMap<String, Value>;
 
 fn payload_as_written() -> String {
     format!(
-        r#"{{"iss":"https://issuer.test","sub":"alice","aud":"app","iat":{},"exp":{},"jti":"token-1","sid":"session-1","auth_time":{},"scope":"a b","rv":3,"seq":4,"roles":["user"],"é":{{"a":1}}}}"#,
+        r#"{{"iss":"https://issuer.test","sub":"alice","aud":"app","iat":{},"exp":{},"jti":"the-token-of-22-letter","sid":"session-1-of-22-letter","auth_time":{},"scope":"a b","rv":3,"seq":4,"roles":["user"],"é":{{"a":1}}}}"#,
         NOW - 10,
         NOW + 890,
         NOW - 10,
@@ -20,7 +20,10 @@ fn payload_as_written() -> String {
 
 /// Whether both ways answer the same; and whether they accept.
 #[track_caller]
-fn agree(sessions: &Sessions<Claims>, key: &Key, payload: &[u8]) -> bool {
+fn agree<C>(sessions: &Sessions<C>, key: &Key, payload: &[u8]) -> bool
+where
+    C: SessionClaims + PartialEq + Debug,
+{
     let header = header(key).to_string();
     let spaced = [&payload[..1], b" ", &payload[1..]].concat();
     let [written, spaced] =
@@ -123,6 +126,7 @@ fn numbers_at_the_edges_read_the_same_in_both_ways() {
         "9223372036854775807",
         "18446744073709551615",
         "18446744073709551616",
+        "253402300799000",
         "1e400",
         "null",
         "true",
@@ -139,5 +143,56 @@ fn numbers_at_the_edges_read_the_same_in_both_ways() {
             other.replace_range(start..start + length, number);
             agree(&sessions, &key, other.as_bytes());
         }
+    }
+}
+
+/// Where nobody wants them, claims are looked at without a parser if they are plain.
+#[test]
+fn claims_that_nobody_reads_are_refused_as_by_the_parser() {
+    let key = fixed_key(Algorithm::HS256);
+    let sessions: Sessions<()> = sessions_of(ring([key.clone()]));
+    let payload = payload_as_written();
+    let claims = r#"{"a":"b","c":12,"d":[],"e":["f",true,null,3],"g":false,"a2":1}"#;
+    let (_, members) = claims.split_at(1);
+    let head = payload.find(r#","seq""#).unwrap();
+    let mut accepted = 0;
+    for place in 0..members.len() - 1 {
+        let with = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut members = members.as_bytes().to_vec();
+            change(&mut members);
+            [&payload.as_bytes()[..head], b",", &members].concat()
+        };
+        let mut try_it = |payload: Vec<u8>| accepted += u32::from(agree(&sessions, &key, &payload));
+        try_it(with(&|members| {
+            members.remove(place);
+        }));
+        try_it(with(&|members| members.truncate(place)));
+        for byte in *b"\n \"\\,:}]{[09-.eax\xc3" {
+            try_it(with(&|members| members[place] = byte));
+            try_it(with(&|members| members.insert(place, byte)));
+        }
+    }
+    assert!(accepted > 300, "{accepted}");
+    for (member, is_good) in [
+        (r#""a":"b","a":1"#, false),
+        (r#""a":"b","sub":"mallory""#, false),
+        (r#""nbf":1"#, true),
+        (r#""nbf":"text""#, false),
+        (r#""nbf":9000000000"#, false),
+        (r#""seq":4,"seq":5"#, false),
+        (r#""a":[1,]"#, false),
+        (r#""a":[[1]]"#, true),
+        (r#""a":01"#, false),
+        (r#""a":truth"#, false),
+        (r#""a":123456789012345678901234567890"#, true),
+        (r#""a":1e400"#, false),
+        (r#""\u0061":1,"a":2"#, false),
+        (r#""a":1},"b":2"#, false),
+        (r#""a":"\u0000""#, true),
+        (r#""a":[0.5,-1,{"b":{}}]"#, true),
+        (&format!(r#""a":{}"#, "9".repeat(400)), false),
+    ] {
+        let payload = format!("{},{member}}}", &payload[..head]);
+        assert_eq!(agree(&sessions, &key, payload.as_bytes()), is_good, "{member}");
     }
 }
