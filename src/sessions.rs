@@ -9,6 +9,7 @@ mod refresh;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::HeaderValue;
@@ -68,7 +69,20 @@ impl<C: Serialize + DeserializeOwned + Send + Sync + 'static> SessionClaims for 
 /// ```
 pub struct Sessions<C>(Arc<Inner<C>>);
 
+/// What tells sessions from others; clones have the same. A request is marked with it rather than with
+/// a clone, of which all threads would count the references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionsId(u64);
+
+impl SessionsId {
+    fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Relaxed))
+    }
+}
+
 struct Inner<C> {
+    id: SessionsId,
     keys: KeyRing,
     policy: Policy,
     idle_lifetime: Duration,
@@ -346,9 +360,8 @@ impl<C> Sessions<C> {
         self.0.keys.now()
     }
 
-    /// Whether both are clones of one.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    pub(crate) fn id(&self) -> SessionsId {
+        self.0.id
     }
 }
 

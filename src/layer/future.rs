@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 pin_project! {
     /// The inner service's future, or an answer in its place.
     #[derive(Debug)]
-    pub struct AnswerOr<F, B> {
+    pub(super) struct AnswerOr<F, B> {
         #[pin]
         kind: Kind<F, B>,
     }

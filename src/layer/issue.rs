@@ -165,9 +165,9 @@ where
         let presented = request.extensions().get::<Presented<C>>();
         let renewable = presented
             .filter(|presented| presented.is_of(&self.layer.sessions) && presented.by_cookie())
+            .and_then(Presented::past_half)
             // Another's sessions are not ours to renew.
             .filter(|_| self.layer.sessions.keys().issues())
-            .and_then(Presented::past_half)
             .cloned();
         ResponseFuture { future: self.inner.call(request), layer: self.layer.clone(), renewable }
     }

@@ -2,10 +2,10 @@
 //!
 //! A request goes inwards through
 //!
-//! 1. the guard against cross-site requests, where sessions travel in a cookie,
-//! 2. the [`ValidateLayer`], which turns the credential into a [`Session`](crate::Session) or a
-//!    reason why there is none,
-//! 3. the [`IssueLayer`], which on the way out turns what the handler returned into a token, and
+//! 1. the [`ValidateLayer`], which turns the credential into a [`Session`](crate::Session) or a
+//!    reason why there is none, and, where sessions travel in a cookie, is the guard against
+//!    cross-site requests,
+//! 2. the [`IssueLayer`], which on the way out turns what the handler returned into a token, and
 //!    renews a cookie session past half of its life.
 //!
 //! Rules:
@@ -22,7 +22,6 @@
 //! guard's and the layers' own answers carry its headers.
 
 mod future;
-mod guard;
 mod issue;
 mod require;
 mod respond;
@@ -35,8 +34,6 @@ use tower_layer::Layer;
 
 use crate::sessions::{SessionClaims, Sessions};
 
-pub use future::AnswerOr;
-pub use guard::Guard;
 pub use issue::{Issue, IssueLayer};
 pub use respond::{HeadersOnly, Respond, WithBody};
 #[cfg(feature = "axum")]
@@ -81,16 +78,15 @@ impl<C, T> SessionLayer<C, T> {
 }
 
 impl<S, C: SessionClaims, T: Clone> Layer<S> for SessionLayer<C, T> {
-    type Service = Guard<Validate<Issue<S, C, T>, C, T>, C, T>;
+    type Service = Validate<Issue<S, C, T>, C, T>;
 
     fn layer(&self, inner: S) -> Self::Service {
         let issue = IssueLayer::new(self.sessions.clone(), self.respond.clone()).layer(inner);
-        let validate = ValidateLayer::new(self.sessions.clone())
+        ValidateLayer::new(self.sessions.clone())
             .optional()
-            .guarded()
+            .guard_all()
             .respond_with(self.respond.clone())
-            .layer(issue);
-        Guard::new(validate, self.sessions.clone(), self.respond.clone())
+            .layer(issue)
     }
 }
 

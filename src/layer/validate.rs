@@ -19,7 +19,7 @@ use super::respond::{self, Respond, WithBody};
 use crate::clock::Timestamp;
 use crate::error::{Rejection, RejectionKind};
 use crate::session::Session;
-use crate::sessions::{SessionClaims, Sessions};
+use crate::sessions::{SessionClaims, Sessions, SessionsId};
 use crate::transport::{Credential, Place, append_cookie};
 
 /// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
@@ -40,15 +40,22 @@ use crate::transport::{Credential, Place, append_cookie};
 pub struct ValidateLayer<C, T = WithBody> {
     pub(super) sessions: Sessions<C>,
     optional: bool,
-    /// Whether the guard stands around it, so that it need not check where a cookie comes from.
-    guarded: bool,
+    /// Whether requests without a credential have to come from the own site, too: what they are
+    /// answered may set a cookie.
+    guards_all: bool,
     pub(super) checks: Arc<[Check<C>]>,
     respond: T,
 }
 
 impl<C: SessionClaims> ValidateLayer<C> {
     pub(crate) fn new(sessions: Sessions<C>) -> Self {
-        Self { sessions, optional: false, guarded: false, checks: Arc::new([]), respond: WithBody }
+        Self {
+            sessions,
+            optional: false,
+            guards_all: false,
+            checks: Arc::new([]),
+            respond: WithBody,
+        }
     }
 }
 
@@ -64,12 +71,12 @@ impl<C, T> ValidateLayer<C, T> {
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> ValidateLayer<C, U> {
-        let Self { sessions, optional, guarded, checks, .. } = self;
-        ValidateLayer { sessions, optional, guarded, checks, respond }
+        let Self { sessions, optional, guards_all, checks, .. } = self;
+        ValidateLayer { sessions, optional, guards_all, checks, respond }
     }
 
-    pub(super) fn guarded(mut self) -> Self {
-        self.guarded = true;
+    pub(super) fn guard_all(mut self) -> Self {
+        self.guards_all = true;
         self
     }
 }
@@ -83,26 +90,37 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
 
     /// What a request with these headers presents, at `now`.
     fn presented(&self, headers: &HeaderMap, now: Timestamp) -> Presented<C> {
-        let sessions = self.sessions.clone();
-        let (session, place) = match sessions.transports().read(headers) {
+        let (session, place) = match self.sessions.transports().read(headers) {
             Ok(Some(Credential { token, place })) => {
-                (sessions.validate_bytes(token, now), Some(place))
+                (self.sessions.validate_bytes(token, now), Some(place))
             }
             Ok(None) => (Err(RejectionKind::Missing.into()), None),
             Err(kind) => (Err(kind.into()), None),
         };
-        Presented { session, place, now, sessions }
+        Presented { session, place, now, sessions: self.sessions.id() }
     }
 
-    /// Whether the request does not bring its cookie from another site. Where the guard stands, it
-    /// has been asked.
-    fn passes<B>(&self, request: &mut Request<B>, by_cookie: bool) -> bool {
-        match &self.sessions.transports().cookie {
-            Some(cookie) if by_cookie && !self.guarded && cookie.guards(request) => {
-                cookie.passes(request, true)
-            }
-            _ => true,
-        }
+    /// Whether the request does not come from another site, as far as it matters: no browser sends a
+    /// bearer token by itself.
+    fn passes<B>(&self, request: &mut Request<B>) -> bool {
+        let transports = self.sessions.transports();
+        let cookie = transports.cookie.as_ref().filter(|cookie| cookie.guards(request));
+        let Some(cookie) = cookie else { return true };
+        let has_cookie = match transports.read(request.headers()) {
+            Ok(Some(credential)) if credential.place != Place::Cookie => return true,
+            Ok(credential) => credential.is_some(),
+            // Ambiguous: a cookie may be among them.
+            Err(_) => true,
+        };
+        (!has_cookie && !self.guards_all) || cookie.passes(request, has_cookie)
+    }
+
+    fn cross_site<B>(&self) -> Response<B>
+    where
+        T: Respond<B>,
+    {
+        let rejection = RejectionKind::CrossSite.into();
+        self.respond.respond(respond::rejection(rejection, &self.sessions))
     }
 
     /// Why the layer itself refuses what was presented, if it does.
@@ -122,7 +140,8 @@ pub(crate) struct Presented<C> {
     place: Option<Place>,
     /// The time of the request, read once.
     now: Timestamp,
-    sessions: Sessions<C>,
+    /// Whose it is.
+    sessions: SessionsId,
 }
 
 impl<C> Presented<C> {
@@ -147,7 +166,7 @@ impl<C> Presented<C> {
 
     /// Whether a layer of these sessions has found it.
     pub(crate) fn is_of(&self, sessions: &Sessions<C>) -> bool {
-        self.sessions.is(sessions)
+        self.sessions == sessions.id()
     }
 
     /// Whether what was presented is no good, for good.
@@ -203,19 +222,14 @@ where
 
     fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let layer = &self.layer;
-        let presented = match layer.found(request.extensions()) {
-            Some(found) => found,
-            None => {
-                let presented = layer.presented(request.headers(), layer.sessions.now());
-                if !layer.passes(&mut request, presented.by_cookie()) {
-                    let answer =
-                        respond::rejection(RejectionKind::CrossSite.into(), &layer.sessions);
-                    let future = AnswerOr::answer(layer.respond.respond(answer));
-                    return ResponseFuture { future, answering: None };
-                }
-                presented
-            }
-        };
+        let found = layer.found(request.extensions());
+        // Who has found it has asked, as far as it concerns who comes with a session.
+        if (found.is_none() || layer.guards_all) && !layer.passes(&mut request) {
+            let future = AnswerOr::answer(layer.cross_site());
+            return ResponseFuture { future, answering: None };
+        }
+        let presented =
+            found.unwrap_or_else(|| layer.presented(request.headers(), layer.sessions.now()));
         let answering = || Answering {
             sessions: layer.sessions.clone(),
             respond: layer.respond.clone(),
@@ -300,7 +314,7 @@ impl<C, T: Clone> Clone for ValidateLayer<C, T> {
         Self {
             sessions: self.sessions.clone(),
             optional: self.optional,
-            guarded: self.guarded,
+            guards_all: self.guards_all,
             checks: self.checks.clone(),
             respond: self.respond.clone(),
         }
@@ -332,6 +346,6 @@ impl<S: fmt::Debug, C, T> fmt::Debug for Validate<S, C, T> {
 impl<C> Clone for Presented<C> {
     fn clone(&self) -> Self {
         let Self { session, place, now, sessions } = self;
-        Self { session: session.clone(), place: *place, now: *now, sessions: sessions.clone() }
+        Self { session: session.clone(), place: *place, now: *now, sessions: *sessions }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::foreign::ForeignTokens;
 use super::refresh::Refreshing;
-use super::{Inner, SessionClaims, Sessions};
+use super::{Inner, SessionClaims, Sessions, SessionsId};
 use crate::claims::Parties;
 use crate::error::BuildError;
 use crate::keys::KeyRing;
@@ -166,6 +166,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             .refresh_tokens
             .map(|tokens| Refreshing::new(tokens, &self.keys, &policy, self.transports.bearer));
         Ok(Sessions(Arc::new(Inner {
+            id: SessionsId::new(),
             policy,
             keys: self.keys,
             idle_lifetime: self.idle_lifetime,
