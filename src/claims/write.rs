@@ -73,6 +73,7 @@ pub(crate) fn write<C: Serialize>(payload: &Payload<'_, C>) -> serde_json::Resul
 /// Writes what stands between a text's quotation marks.
 fn text(json: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
     if has_escapes(text.as_bytes()) {
+        // That writes the quotation marks, too.
         json.pop();
         serde_json::to_writer(&mut *json, text)?;
         json.pop();
