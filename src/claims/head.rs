@@ -1,9 +1,10 @@
 //! The first members of a payload, where they stand as [`write`](super::write) writes them, are read
 //! without a parser: each name is compared whole, at its place.
 //!
-//! Nothing is taken that the parser would read otherwise: it is in the order written, has no white
-//! space, escape or fraction, and another member or the object's end follows. Of all else nothing is
-//! taken.
+//! Nothing is taken that the parser would read otherwise: the members from issuer to login's time are
+//! all there, in the order written, without white space, escapes or fractions, with IDs and times as
+//! long as those that are written here; and another member or the object's end follows. A payload
+//! that is otherwise is left to the parser as a whole, be it only for the escapes in an issuer's name.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -8,7 +8,7 @@ pub(crate) mod strict;
 mod write;
 
 pub(crate) use parties::Parties;
-pub(crate) use read::{ReadError, Registered, read};
+pub(crate) use read::{ReadError, Registered, is_same, read};
 pub(crate) use write::{Payload, write};
 
 /// The `typ` of a session token (RFC 8725, section 3.11: explicit typing).

@@ -45,10 +45,15 @@ pub(crate) enum Audience<'de> {
 impl Audience<'_> {
     pub(crate) fn contains(&self, audience: &str) -> bool {
         match self {
-            Self::One(one) => one == audience,
+            Self::One(one) => is_same(one, audience),
             Self::Several(several) => several.iter().any(|one| one == audience),
         }
     }
+}
+
+/// Whether two texts are equal; at once, where it is one that was only handed around.
+pub(crate) fn is_same(one: &str, other: &str) -> bool {
+    std::ptr::eq(one, other) || one == other
 }
 
 /// What of a payload could not be read.

@@ -14,7 +14,7 @@
 //!   the one called; its error type is unchanged.
 //! - An invalid or expired *cookie* reads as anonymous where a session is optional, and the answer
 //!   takes it away. An invalid *bearer token* is a 401 there too, and an ambiguous credential a
-//!   400.
+//!   400, or a 403 if it comes from another site.
 //! - Every 401 has the same body. The reason is in the response's extensions, as a
 //!   [`Rejection`](crate::Rejection), and in `tracing` at debug.
 //!

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
-use zeroize::Zeroizing;
 
 use crate::claims::ID_LENGTH;
 use crate::clock::Timestamp;
@@ -22,7 +21,7 @@ impl<const N: usize> Ids<N> {
         let mut ids = [[0; ID_LENGTH]; N];
         let bytes = ids.as_flattened_mut();
         GENERATOR
-            .with_borrow_mut(|generator| generator.fill(bytes, now))
+            .with_borrow_mut(|held| Generator::fill(held, bytes, now))
             .map_err(|_| IssueError::RandomGenerator)?;
         bytes.iter_mut().for_each(|byte| *byte = character(*byte));
         Ok(Self(ids))
@@ -50,30 +49,37 @@ fn character(byte: u8) -> u8 {
 /// A thread's generator of random bytes: a call to the system's costs as much as an HMAC.
 ///
 /// SECURITY: where a process is forked, or a virtual machine is restored twice from a snapshot, both
-/// hold the same generator; so it is used only while it is fresh. IDs are no secrets: they stand in
-/// every token.
+/// hold the same generator; so it is used only while it is fresh, and a few times, should the clock
+/// stand still. IDs are no secrets: they stand in every token.
 struct Generator {
-    seeded: Option<(ChaCha20Rng, Timestamp)>,
+    bytes: ChaCha20Rng,
+    seeded_at: Timestamp,
+    left: u32,
 }
 
 const FRESH: Duration = Duration::from_millis(10);
+const FEW: u32 = 1000;
 
 thread_local! {
-    static GENERATOR: RefCell<Generator> = const { RefCell::new(Generator { seeded: None }) };
+    static GENERATOR: RefCell<Option<Generator>> = const { RefCell::new(None) };
 }
 
 impl Generator {
-    fn fill(&mut self, bytes: &mut [u8], now: Timestamp) -> Result<(), KeyError> {
-        let is_fresh = |at: &Timestamp| (*at..*at + FRESH).contains(&now);
-        let (generator, _) = match &mut self.seeded {
-            Some(seeded) if is_fresh(&seeded.1) => seeded,
-            seeded => {
-                let mut seed = Zeroizing::new([0; 32]);
-                algorithm::fill_random(&mut *seed)?;
-                seeded.insert((ChaCha20Rng::from_seed(*seed), now))
+    /// Fills `bytes` by the generator that is held, or else by a new one.
+    fn fill(held: &mut Option<Self>, bytes: &mut [u8], now: Timestamp) -> Result<(), KeyError> {
+        let is_fresh =
+            |held: &Self| held.left > 0 && (held.seeded_at..held.seeded_at + FRESH).contains(&now);
+        let generator = match held {
+            Some(held) if is_fresh(held) => held,
+            held => {
+                let mut seed = [0; 32];
+                algorithm::fill_random(&mut seed)?;
+                let bytes = ChaCha20Rng::from_seed(seed);
+                held.insert(Self { bytes, seeded_at: now, left: FEW })
             }
         };
-        generator.fill_bytes(bytes);
+        generator.left -= 1;
+        generator.bytes.fill_bytes(bytes);
         Ok(())
     }
 }
@@ -85,19 +91,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generator_is_used_while_it_is_fresh() {
+    fn a_generator_is_used_while_it_is_fresh_and_a_few_times() {
         let now = Timestamp::from_unix_seconds(1_800_000_000);
         let milli = Duration::from_millis(1);
-        let mut generator = Generator { seeded: None };
-        let mut seeded_at = |now| {
-            generator.fill(&mut [0; 32], now).expect("random bytes");
-            generator.seeded.as_ref().expect("a seed").1
+        let mut held = None;
+        let mut use_at = |now| {
+            Generator::fill(&mut held, &mut [0; 32], now).expect("random bytes");
+            held.as_ref().map(|held| (held.seeded_at, held.left)).expect("a generator")
         };
-        assert_eq!(seeded_at(now), now);
-        assert_eq!(seeded_at(now + FRESH - milli), now);
-        assert_eq!(seeded_at(now + FRESH), now + FRESH, "it was seeded too long ago");
-        assert_eq!(seeded_at(now + FRESH + FRESH - milli), now + FRESH);
-        assert_eq!(seeded_at(now + milli), now + milli, "it comes from the future");
+        assert_eq!(use_at(now), (now, FEW - 1));
+        assert_eq!(use_at(now + FRESH - milli), (now, FEW - 2));
+        assert_eq!(use_at(now + FRESH), (now + FRESH, FEW - 1), "it was seeded too long ago");
+        assert_eq!(use_at(now + milli), (now + milli, FEW - 1), "it comes from the future");
+        for left in (0..FEW - 1).rev() {
+            assert_eq!(use_at(now + milli), (now + milli, left));
+        }
+        assert_eq!(use_at(now + milli), (now + milli, FEW - 1), "it was used often enough");
     }
 
     #[test]

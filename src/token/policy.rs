@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::claims::{Parties, REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE};
+use crate::claims::{Parties, REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE, is_same};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::KeyTimes;
@@ -98,7 +98,7 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Required<'c>, RejectionKind> {
         let issuer = claims.iss.as_ref().ok_or(MissingClaim("iss"))?;
-        if **issuer != *self.parties.issuer {
+        if !is_same(issuer, &self.parties.issuer) {
             return Err(WrongIssuer);
         }
         let audience = claims.aud.as_ref().ok_or(MissingClaim("aud"))?;

@@ -41,7 +41,8 @@ impl<C> Verified<C> {
     }
 }
 
-/// The texts of a session, one behind the other: so they need no allocation of their own.
+/// The texts of a session: the stretch of the payload in which they stand, and behind it those that
+/// stand elsewhere. So they are copied at once, and need no allocation of their own.
 #[derive(Debug)]
 pub(crate) struct Texts {
     all: SmallString<[u8; 256]>,

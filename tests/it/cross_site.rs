@@ -235,3 +235,32 @@ async fn a_refused_request_reaches_no_handler() {
     let upgrade = get("/ws").header("upgrade", "websocket").header("origin", "null").cookie("x");
     assert_eq!(send(&app, upgrade).await.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn a_validate_layer_alone_asks_where_cookies_come_from_and_takes_nothing_from_the_guard() {
+    let sessions = guarded();
+    let routes = || {
+        Router::new().route("/", on_post(async || "in")).route("/login", on_post(async || login()))
+    };
+    let from_else = |path| post(path).header("origin", "https://else.example");
+    let (strict, optional) = (sessions.validate_layer(), sessions.validate_layer().optional());
+
+    let answer = send(&routes().layer(strict.clone()), from_else("/")).await;
+    assert_eq!(answer.kind(), Some(RejectionKind::Missing));
+    assert_eq!(
+        send(&routes().layer(optional.clone()), from_else("/")).await.status,
+        StatusCode::OK
+    );
+    for layer in [strict, optional.clone()] {
+        let with_cookie = from_else("/").cookie(&token(&sessions));
+        let answer = send(&routes().layer(layer), with_cookie).await;
+        assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
+    }
+
+    // It has found that there is no session; a login is still the guard's to refuse.
+    let app = routes().layer(sessions.layer()).layer(optional);
+    let answer = send(&app, from_else("/login")).await;
+    assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
+    assert!(answer.all("set-cookie").is_empty());
+    assert_eq!(send(&app, post("/login")).await.all("set-cookie").len(), 1);
+}
