@@ -24,8 +24,12 @@ pub(crate) struct Segments<'t> {
 impl<'t> Segments<'t> {
     /// Splits at exactly two dots; `None` also if the signature is longer than that of any key.
     pub(crate) fn split(token: &'t [u8]) -> Option<Self> {
-        let first = memchr::memchr(b'.', token)?;
-        let (header, rest) = (&token[..first], &token[first + 1..]);
+        Self::behind(token, memchr::memchr(b'.', token)?)
+    }
+
+    /// The same, where the first dot stands at `first`.
+    pub(crate) fn behind(token: &'t [u8], first: usize) -> Option<Self> {
+        let (header, rest) = (token.get(..first)?, token.get(first + 1..)?);
         let length = memchr::memchr(b'.', rest)?;
         let (payload, signature) = (&rest[..length], &rest[length + 1..]);
         let signed = &token[..first + 1 + length];

@@ -74,10 +74,16 @@ pub(crate) fn authenticate<'t, 'k>(
     buffer: &mut Buffer,
     now: Timestamp,
 ) -> Result<(Segments<'t>, &'k RingKey), RejectionKind> {
-    let segments = Segments::split(token).ok_or(RejectionKind::Malformed)?;
     // The encoded headers are those of our own type.
     let ours = *token_type == TokenType::Session;
-    let ring_key = match ours.then(|| keys.by_encoded_header(segments.header)).flatten() {
+    let known = ours.then(|| keys.by_beginning(token)).flatten();
+    let segments = match known {
+        Some(ring_key) => Segments::behind(token, ring_key.header.len()),
+        None => Segments::split(token),
+    };
+    let segments = segments.ok_or(RejectionKind::Malformed)?;
+    let by_header = || ours.then(|| keys.by_encoded_header(segments.header)).flatten();
+    let ring_key = match known.or_else(by_header) {
         Some(ring_key) => ring_key,
         None => key_of_header(&Header::parse(segments.header, buffer)?, keys, token_type)?,
     };
