@@ -64,19 +64,16 @@ impl Transports {
         headers: &'r HeaderMap,
     ) -> Result<Option<Credential<'r>>, RejectionKind> {
         let bearer = if self.bearer { bearer::read(headers)? } else { None };
+        let cookie = self.read_cookie(headers)?;
         let web_socket = self.web_socket.as_ref().map(|protocol| protocol.read(headers));
-        let places = [
-            (bearer, Place::Bearer),
-            (self.read_cookie(headers)?, Place::Cookie),
-            (web_socket.transpose()?.flatten(), Place::WebSocketProtocol),
-        ];
-        let mut found = places
-            .into_iter()
-            .filter_map(|(token, place)| Some(Credential { token: token?, place }));
-        match (found.next(), found.next()) {
-            (_, Some(_)) => Err(RejectionKind::Ambiguous),
-            (credential, None) => Ok(credential),
-        }
+        let (token, place) = match (bearer, cookie, web_socket.transpose()?.flatten()) {
+            (None, None, None) => return Ok(None),
+            (Some(token), None, None) => (token, Place::Bearer),
+            (None, Some(token), None) => (token, Place::Cookie),
+            (None, None, Some(token)) => (token, Place::WebSocketProtocol),
+            _ => return Err(RejectionKind::Ambiguous),
+        };
+        Ok(Some(Credential { token, place }))
     }
 
     pub(crate) fn read_cookie<'r>(
