@@ -4,6 +4,7 @@
 mod builder;
 mod end;
 mod foreign;
+mod issued;
 mod refresh;
 
 use std::fmt;
@@ -22,12 +23,13 @@ use crate::issue::IssueSession;
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Compact, Ids, Policy, TokenCache, TokenClaims, Verified};
+use crate::token::{self, Ids, Policy, TokenCache, TokenClaims, Verified};
 use crate::transport::Transports;
 use foreign::ForeignTokens;
 use refresh::Refreshing;
 
 pub use builder::SessionsBuilder;
+pub use issued::IssuedToken;
 
 /// What an application's claims have to be: written and read by serde, and shared by threads.
 /// Implemented for everything that is; `()` for none.
@@ -378,35 +380,5 @@ impl<C> fmt::Debug for Sessions<C> {
             .field("audience", &self.0.policy.parties.audience)
             .field("keys", &self.0.keys)
             .finish_non_exhaustive()
-    }
-}
-
-/// A token that was issued. `Debug` does not show it; it is wiped when dropped.
-pub struct IssuedToken {
-    token: Compact,
-    issued_at: Timestamp,
-    expires_at: Timestamp,
-}
-
-impl IssuedToken {
-    /// The compact token.
-    pub fn as_str(&self) -> &str {
-        &self.token
-    }
-
-    /// When it expires.
-    pub fn expires_at(&self) -> Timestamp {
-        self.expires_at
-    }
-
-    /// How long it lives, in whole seconds.
-    pub fn lifetime(&self) -> Duration {
-        self.expires_at - self.issued_at
-    }
-}
-
-impl fmt::Debug for IssuedToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssuedToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
 }

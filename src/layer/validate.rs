@@ -115,14 +115,6 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
         (!has_cookie && !self.guards_all) || cookie.passes(request, has_cookie)
     }
 
-    fn cross_site<B>(&self) -> Response<B>
-    where
-        T: Respond<B>,
-    {
-        let rejection = RejectionKind::CrossSite.into();
-        self.respond.respond(respond::rejection(rejection, &self.sessions))
-    }
-
     /// Why the layer itself refuses what was presented, if it does.
     fn refusal(&self, presented: &Presented<C>) -> Option<Rejection> {
         match &presented.session {
@@ -225,7 +217,8 @@ where
         let found = layer.found(request.extensions());
         // Who has found it has asked, as far as it concerns who comes with a session.
         if (found.is_none() || layer.guards_all) && !layer.passes(&mut request) {
-            let future = AnswerOr::answer(layer.cross_site());
+            let answer = respond::rejection(RejectionKind::CrossSite.into(), &layer.sessions);
+            let future = AnswerOr::answer(layer.respond.respond(answer));
             return ResponseFuture { future, answering: None };
         }
         let presented =

@@ -36,7 +36,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::Algorithm;
-use crate::base64url::{BASE64URL, Buffer};
+use crate::base64url::Buffer;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Rejection, RejectionKind};
 use crate::keys::{Key, KeyRing, algorithm};
@@ -152,7 +152,8 @@ pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
     let mut buffer = Buffer::new();
     let (segments, _) =
         token::authenticate(token.as_bytes(), &keys, &TokenType::Untyped, &mut buffer, now)?;
-    BASE64URL.decode(segments.payload).map_err(|_| RejectionKind::Malformed.into())
+    let payload = buffer.decode(segments.payload).ok_or(RejectionKind::Malformed)?;
+    Ok(payload.to_vec())
 }
 
 /// HKDF-SHA-256 (RFC 5869), with which a [derived ring](KeyRing::derived) makes its keys; `None` if

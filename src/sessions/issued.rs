@@ -1,0 +1,37 @@
+//! An [`IssuedToken`]: what goes to the client.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::token::Compact;
+
+/// A token that was issued. `Debug` does not show it; it is wiped when dropped.
+pub struct IssuedToken {
+    pub(super) token: Compact,
+    pub(super) issued_at: Timestamp,
+    pub(super) expires_at: Timestamp,
+}
+
+impl IssuedToken {
+    /// The compact token.
+    pub fn as_str(&self) -> &str {
+        &self.token
+    }
+
+    /// When it expires.
+    pub fn expires_at(&self) -> Timestamp {
+        self.expires_at
+    }
+
+    /// How long it lives, in whole seconds.
+    pub fn lifetime(&self) -> Duration {
+        self.expires_at - self.issued_at
+    }
+}
+
+impl fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuedToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
+}
