@@ -1,21 +1,20 @@
 //! A [`Session`]: the proof that a request carries a valid token. Only the verifier makes one.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::error::Rejection;
-use crate::token::Verified;
+use crate::token::{Shared, Verified};
 
 /// A verified session, with the application's claims `C`. Cheap to clone; `C` need not be.
 ///
 /// As an axum extractor (feature `axum`) it answers 401 where there is no valid session;
 /// `Option<Session<C>>` reads a request without a credential as anonymous. See
 /// [the layers](crate::layer).
-pub struct Session<C>(Arc<Verified<C>>);
+pub struct Session<C>(Shared<C>);
 
 impl<C> Session<C> {
-    pub(crate) fn new(verified: Arc<Verified<C>>) -> Self {
+    pub(crate) fn new(verified: Shared<C>) -> Self {
         Self(verified)
     }
 

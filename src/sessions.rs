@@ -23,7 +23,7 @@ use crate::issue::IssueSession;
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Ids, Policy, TokenCache, TokenClaims, Verified};
+use crate::token::{self, Ids, Policy, Shared, TokenCache, TokenClaims, Verified};
 use crate::transport::Transports;
 use foreign::ForeignTokens;
 use refresh::Refreshing;
@@ -316,7 +316,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         };
         let verified = match &self.0.cache {
             Some(cache) => cache.get_or_verify(token, &keys, now, verify),
-            None => verify(),
+            None => verify().map(Shared::Alone),
         };
         let checked = verified.map_err(Rejection::from).and_then(|verified| {
             verified.lifeline.check(&verified, now)?;

@@ -14,16 +14,16 @@
 #[cfg(all(test, shuttle))]
 mod model;
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
 use foldhash::SharedSeed;
 use foldhash::quality::SeedableRandomState;
-use zeroize::Zeroizing;
+use smallvec::SmallVec;
+use zeroize::Zeroize as _;
 
-use super::verified::Verified;
+use super::verified::{Shared, Verified};
 use crate::clock::Timestamp;
 use crate::keys::KeySet;
 use crate::sync::{ArcSwapOption, AtomicU8, AtomicU64, Mutex};
@@ -32,34 +32,42 @@ use crate::sync::{ArcSwapOption, AtomicU8, AtomicU64, Mutex};
 pub(crate) struct TokenCache<C> {
     hasher: SeedableRandomState,
     buckets: Box<[Bucket<C>]>,
+    /// What each bucket has seen: apart, as a hit does not look at it.
+    seen: Box<[Seen]>,
     /// The bytes that entries may take.
     room: usize,
     filling: Mutex<Filling>,
 }
 
 /// Some places; a token is in one of its bucket's or in none. They are one line of the processor's
-/// cache, and so is what was seen: a hit reads but the first.
+/// cache.
 #[repr(align(64))]
-struct Bucket<C> {
-    places: [Place<C>; PLACES],
-    /// The hashes of tokens that came once; when they come again, they may enter.
-    seen: [AtomicU64; SEEN],
-}
+struct Bucket<C>([Place<C>; PLACES]);
+
+/// The hashes of tokens that came once; when they come again, they may enter.
+#[derive(Default)]
+#[repr(align(64))]
+struct Seen([AtomicU64; SEEN]);
 
 struct Place<C> {
     /// The hash of what is here, so that only one of the bucket's is looked into.
     hash: AtomicU64,
-    verified: ArcSwapOption<Verified<C>>,
+    held: ArcSwapOption<Held<C>>,
 }
 
-/// What the cache keeps with a token that it holds.
-pub(super) struct Held {
-    token: Zeroizing<Box<[u8]>>,
+/// A verified token, with all else that a hit looks at. They are one allocation: where many are held,
+/// each further one would be waited for.
+pub(crate) struct Held<C> {
+    pub(super) verified: Verified<C>,
+    token: SmallVec<[u8; INLINE]>,
     /// No other snapshot ever has its address while this is held.
     keys: Weak<KeySet>,
     /// How often the hand that looks for room spares it.
     turns: AtomicU8,
 }
+
+/// As long as most tokens are, in bytes.
+const INLINE: usize = 512;
 
 /// What only the one who fills the cache knows.
 #[derive(Default)]
@@ -73,8 +81,9 @@ struct Filling {
 const PLACES: usize = 4;
 const SEEN: usize = 8;
 
-/// What an entry takes at least, in practice; fewer places than tokens would waste the rest.
-const SMALL_ENTRY: usize = 512;
+/// How many bytes there is a place for: less than half of an entry's, so that most of the room is taken
+/// before buckets are full.
+const BYTES_PER_PLACE: usize = 512;
 
 /// What is left of the allocator's book-keeping, for each allocation.
 const ALLOCATION: usize = 16;
@@ -91,9 +100,11 @@ impl<C> TokenCache<C> {
     /// The most bytes: a million sessions.
     pub(crate) const MOST_BYTES: usize = 1024 * 1024 * 1024;
 
+    const BUCKET_BYTES: usize = size_of::<Bucket<C>>() + size_of::<Seen>();
+
     /// An empty cache that takes at most `bytes`.
     pub(crate) fn new(bytes: usize) -> Self {
-        let buckets = (bytes / (SMALL_ENTRY * PLACES)).next_power_of_two();
+        let buckets = (bytes / (BYTES_PER_PLACE * PLACES)).next_power_of_two();
         // SECURITY: senders can't tell where a token goes, the system's randomness being in it.
         // Did they, they could make tokens of their own push each other out, and no more: a bucket
         // has few places, and every byte is compared.
@@ -101,7 +112,8 @@ impl<C> TokenCache<C> {
         Self {
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
-            room: bytes.saturating_sub(buckets * size_of::<Bucket<C>>()),
+            seen: (0..buckets).map(|_| Seen::default()).collect(),
+            room: bytes.saturating_sub(buckets * Self::BUCKET_BYTES),
             filling: Mutex::default(),
         }
     }
@@ -113,17 +125,18 @@ impl<C> TokenCache<C> {
         keys: &Arc<KeySet>,
         now: Timestamp,
         verify: impl FnOnce() -> Result<Arc<Verified<C>>, E>,
-    ) -> Result<Arc<Verified<C>>, E> {
+    ) -> Result<Shared<C>, E> {
         let hash = self.hash(token);
-        let bucket = &self.buckets[hash as usize & (self.buckets.len() - 1)];
-        if let Some(verified) = bucket.get(hash, token, keys, now) {
-            return Ok(verified);
+        let number = hash as usize & (self.buckets.len() - 1);
+        let bucket = &self.buckets[number];
+        if let Some(held) = bucket.get(hash, token, keys, now) {
+            return Ok(Shared::Held(held));
         }
-        let mut verified = verify()?;
-        if bucket.place(hash).is_some() || bucket.has_seen(hash) {
-            self.insert(bucket, hash, token, keys, &mut verified);
+        let verified = verify()?;
+        if bucket.place(hash).is_some() || self.seen[number].take(hash) {
+            return Ok(self.insert(bucket, hash, token, keys, verified));
         }
-        Ok(verified)
+        Ok(Shared::Alone(verified))
     }
 
     /// A token ends with its signature, of which a part is as good as all; never zero.
@@ -138,28 +151,25 @@ impl<C> TokenCache<C> {
         hash: u64,
         token: &[u8],
         keys: &Arc<KeySet>,
-        verified: &mut Arc<Verified<C>>,
-    ) {
-        let bytes = Held::bytes_with::<C>(token);
+        verified: Arc<Verified<C>>,
+    ) -> Shared<C> {
+        let bytes = Held::<C>::bytes_with(token);
         if bytes > self.room {
-            return;
+            return Shared::Alone(verified);
         }
         // Dropped after the lock: with it go claims of the application's.
         let mut evicted = Vec::new();
-        let Ok(mut filling) = self.filling.try_lock() else { return };
-        // Nobody else has it yet.
-        let Some(unshared) = Arc::get_mut(verified) else { return };
-        unshared.held = Some(Held {
-            token: Zeroizing::new(token.into()),
-            keys: Arc::downgrade(keys),
-            turns: AtomicU8::new(1),
-        });
+        let Ok(mut filling) = self.filling.try_lock() else { return Shared::Alone(verified) };
+        let held = match Held::new(verified, token, keys) {
+            Ok(held) => held,
+            Err(verified) => return Shared::Alone(verified),
+        };
         let place = bucket.place(hash).unwrap_or_else(|| bucket.least_used());
         filling.take_out(place, &mut evicted);
         let mut patience = PATIENCE;
         while filling.taken + bytes > self.room {
             filling.hand = (filling.hand + 1) % (self.buckets.len() * PLACES);
-            let place = &self.buckets[filling.hand / PLACES].places[filling.hand % PLACES];
+            let place = &self.buckets[filling.hand / PLACES].0[filling.hand % PLACES];
             match place.turns() {
                 Some(turns) if turns > 0 && patience > 0 => {
                     patience -= 1;
@@ -170,16 +180,17 @@ impl<C> TokenCache<C> {
         }
         filling.taken += bytes;
         place.hash.store(hash, Relaxed);
-        place.verified.store(Some(verified.clone()));
+        place.held.store(Some(held.clone()));
+        Shared::Held(held)
     }
 }
 
 impl Filling {
-    fn take_out<C>(&mut self, place: &Place<C>, evicted: &mut Vec<Arc<Verified<C>>>) {
-        let Some(verified) = place.verified.swap(None) else { return };
+    fn take_out<C>(&mut self, place: &Place<C>, evicted: &mut Vec<Arc<Held<C>>>) {
+        let Some(held) = place.held.swap(None) else { return };
         place.hash.store(0, Relaxed);
-        self.taken -= verified.held.as_ref().map_or(0, |held| Held::bytes_with::<C>(&held.token));
-        evicted.push(verified);
+        self.taken -= Held::<C>::bytes_with(&held.token);
+        evicted.push(held);
     }
 }
 
@@ -190,13 +201,12 @@ impl<C> Bucket<C> {
         token: &[u8],
         keys: &Arc<KeySet>,
         now: Timestamp,
-    ) -> Option<Arc<Verified<C>>> {
-        let verified = self.place(hash)?.verified.load();
-        let verified = verified.as_ref()?;
-        let held = verified.held.as_ref()?;
+    ) -> Option<Arc<Held<C>>> {
+        let held = self.place(hash)?.held.load();
+        let held = held.as_ref()?;
         let is_good = std::ptr::eq(held.keys.as_ptr(), Arc::as_ptr(keys))
-            && verified.valid.contains(&now)
-            && **held.token == *token;
+            && held.verified.valid.contains(&now)
+            && *held.token == *token;
         if !is_good {
             return None;
         }
@@ -204,39 +214,41 @@ impl<C> Bucket<C> {
         if held.turns.load(Relaxed) < MOST_TURNS {
             held.turns.store(MOST_TURNS, Relaxed);
         }
-        Some(verified.clone())
+        Some(held.clone())
     }
 
     /// Where a token of this hash is.
     fn place(&self, hash: u64) -> Option<&Place<C>> {
-        self.places.iter().find(|place| place.hash.load(Relaxed) == hash)
+        self.0.iter().find(|place| place.hash.load(Relaxed) == hash)
     }
 
+    /// An empty place, or else the one with the least turns left.
+    fn least_used(&self) -> &Place<C> {
+        self.0.iter().min_by_key(|place| place.turns()).unwrap_or(&self.0[0])
+    }
+}
+
+impl Seen {
     /// Whether a token of this hash has come before; from now on it has. It is told so once.
-    fn has_seen(&self, hash: u64) -> bool {
-        let find = |wanted| self.seen.iter().position(|seen| seen.load(Relaxed) == wanted);
+    fn take(&self, hash: u64) -> bool {
+        let find = |wanted| self.0.iter().position(|seen| seen.load(Relaxed) == wanted);
         let (has_seen, place) = match find(hash) {
             Some(place) => (true, place),
             // An empty place, or any: the hash's first bits choose nothing else.
             None => (false, find(0).unwrap_or((hash >> 61) as usize)),
         };
-        self.seen[place].store(if has_seen { 0 } else { hash }, Relaxed);
+        self.0[place].store(if has_seen { 0 } else { hash }, Relaxed);
         has_seen
-    }
-
-    /// An empty place, or else the one with the least turns left.
-    fn least_used(&self) -> &Place<C> {
-        self.places.iter().min_by_key(|place| place.turns()).unwrap_or(&self.places[0])
     }
 }
 
 impl<C> Place<C> {
     fn turns(&self) -> Option<u8> {
-        self.verified.load().as_ref()?.held.as_ref().map(|held| held.turns.load(Relaxed))
+        self.held.load().as_ref().map(|held| held.turns.load(Relaxed))
     }
 
     fn set_turns(&self, turns: u8) {
-        if let Some(held) = self.verified.load().as_ref().and_then(|held| held.held.as_ref()) {
+        if let Some(held) = &*self.held.load() {
             held.turns.store(turns, Relaxed);
         }
     }
@@ -244,27 +256,46 @@ impl<C> Place<C> {
 
 impl<C> Default for Bucket<C> {
     fn default() -> Self {
-        Self { places: Default::default(), seen: Default::default() }
+        Self(Default::default())
     }
 }
 
 impl<C> Default for Place<C> {
     fn default() -> Self {
-        Self { hash: Default::default(), verified: Default::default() }
+        Self { hash: Default::default(), held: Default::default() }
     }
 }
 
-impl Held {
+impl<C> Held<C> {
+    /// Holds what nobody else has yet.
+    fn new(
+        verified: Arc<Verified<C>>,
+        token: &[u8],
+        keys: &Arc<KeySet>,
+    ) -> Result<Arc<Self>, Arc<Verified<C>>> {
+        let mut held = Arc::new(Self {
+            verified: Arc::try_unwrap(verified)?,
+            token: SmallVec::new(),
+            keys: Arc::downgrade(keys),
+            turns: AtomicU8::new(1),
+        });
+        // Written where it stays, so that no copy of it is left elsewhere.
+        if let Some(held) = Arc::get_mut(&mut held) {
+            held.token.extend_from_slice(token);
+        }
+        Ok(held)
+    }
+
     /// What a token takes, with all that is held for it. What the application's claims take beside
     /// themselves can't be known: they count as much as the text in which they came.
-    fn bytes_with<C>(token: &[u8]) -> usize {
-        2 * token.len() + size_of::<Verified<C>>() + 5 * ALLOCATION
+    fn bytes_with(token: &[u8]) -> usize {
+        let outside = if token.len() > INLINE { token.len() } else { 0 };
+        size_of::<Self>() + outside + token.len() + 4 * ALLOCATION
     }
 }
 
-/// Shows nothing of the token.
-impl fmt::Debug for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").finish_non_exhaustive()
+impl<C> Drop for Held<C> {
+    fn drop(&mut self) {
+        self.token.as_mut_slice().zeroize();
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use cache::TokenCache;
 pub(crate) use encode::{Compact, TokenClaims, encode};
 pub(crate) use id::Ids;
 pub(crate) use policy::{Policy, TokenType, subtype};
-pub(crate) use verified::Verified;
+pub(crate) use verified::{Shared, Verified};
 #[cfg(feature = "test-util")]
 pub(crate) use verify::authenticate;
 pub(crate) use verify::verify;

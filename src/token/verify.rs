@@ -58,7 +58,6 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
         lifeline: policy.lifeline.clone(),
         sequence: registered.seq,
         claims,
-        held: None,
     }))
 }
 

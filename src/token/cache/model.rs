@@ -67,11 +67,10 @@ impl TokenCache<Origin> {
         let filling = self.filling.lock().unwrap();
         let mut held = 0;
         for bucket in &self.buckets {
-            for place in &bucket.places {
-                let verified = place.verified.load_full();
-                let token =
-                    verified.as_ref().map(|verified| &verified.held.as_ref().unwrap().token);
-                held += token.map_or(0, |token| Held::bytes_with::<Origin>(token));
+            for place in &bucket.0 {
+                let here = place.held.load_full();
+                let token = here.as_ref().map(|held| &*held.token);
+                held += token.map_or(0, Held::<Origin>::bytes_with);
                 assert_eq!(place.hash.load(Relaxed), token.map_or(0, |token| self.hash(token)));
             }
         }
@@ -82,8 +81,8 @@ impl TokenCache<Origin> {
 
 /// One bucket, and room for two of three tokens.
 fn cache() -> TokenCache<Origin> {
-    let entry = Held::bytes_with::<Origin>(&token(0));
-    TokenCache::new(size_of::<Bucket<Origin>>() + 2 * entry + entry / 2)
+    let entry = Held::<Origin>::bytes_with(&token(0));
+    TokenCache::new(TokenCache::<Origin>::BUCKET_BYTES + 2 * entry + entry / 2)
 }
 
 /// Of one length; each is of one hash with the next, as only its first letter differs.
@@ -113,6 +112,5 @@ fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
         lifeline: lifeline.clone(),
         sequence: None,
         claims: origin,
-        held: None,
     })
 }
