@@ -78,7 +78,7 @@ impl Fixture {
         let jwt = Jwt::new(&key, &document);
         let ring = KeyRing::fixed([key]).expect("one good key");
         let (sessions, unit_sessions) = (with_cache::<User>(&ring, 0), with_cache(&ring, 0));
-        let cached = with_cache(&ring, 64 * 1024 * 1024);
+        let cached = with_cache(&ring, 16 * 1024 * 1024);
         let login = IssueSession::new(SUBJECT, User::reference()).scope(SCOPE);
         let unit_login = IssueSession::new(SUBJECT, ()).scope(SCOPE);
         let token = sessions.issue(&login).expect("a private key").as_str().to_owned();
