@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let mut holds = true;
     let mut table = format!(
         "| way | of bare | must be | holds | requests/s |\n|---|--:|--:|---|--:|\n\
-         | bare | 1.00 | | | {:.0} |\n",
+         | bare | 1.000 | | | {:.0} |\n",
         rates[0]
     );
     for (way, (name, limit)) in (1..).zip(LIMITS) {
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
         let share = median(rounds.iter().map(|round| round[way] / round[0]));
         let told = if share >= limit { "yes" } else { "**no**" };
         holds &= share >= limit;
-        table += &format!("| {name} | {share:.2} | ≥ {limit:.2} | {told} | {:.0} |\n", rates[way]);
+        table += &format!("| {name} | {share:.3} | ≥ {limit:.2} | {told} | {:.0} |\n", rates[way]);
     }
     println!("{table}");
     if std::env::args().any(|argument| argument == "--write") {
