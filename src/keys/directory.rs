@@ -79,7 +79,7 @@ impl DirectoryRingBuilder {
         let name: Arc<str> = self.directory.path.display().to_string().into();
         let keys = self.directory.load().await.map_err(|error| error.at_start(&name))?;
         let polling = self.policy.polling();
-        let source = Source::Directory(self.directory);
+        let source = Source::Directory(self.directory.into());
         let ring = KeyRing::new(name, self.clock, self.policy, keys, source);
         ring.note_refresh(&Ok(Report::default()));
         tokio::spawn(follow(ring.downgrade(), polling, Jitter::Random, Instant::now(), None));

@@ -78,7 +78,8 @@ pub(super) enum Source {
     /// A root secret and the time.
     Derived(Derived),
     /// Files that someone else rotates.
-    Directory(KeyDirectory),
+    /// Locked until what was read is published, so that no earlier reading comes after a later one.
+    Directory(tokio::sync::Mutex<KeyDirectory>),
     /// Another service, which issues: here they only verify.
     Followed(Box<Follower>),
 }
@@ -163,10 +164,13 @@ impl KeyRing {
         let result = match &self.0.source {
             Source::Fixed | Source::Derived(_) => return Ok(()),
             Source::Followed(follower) => return follower.refresh(self).await,
-            Source::Directory(directory) => directory.load().await.map(|keys| {
-                self.publish(keys);
-                Report::default()
-            }),
+            Source::Directory(directory) => {
+                let directory = directory.lock().await;
+                directory.load().await.map(|keys| {
+                    self.publish(keys);
+                    Report::default()
+                })
+            }
             Source::Rotated(rotator) => {
                 let mut ledger = rotator.ledger.lock().await;
                 self.read(rotator, &mut ledger).await

@@ -1,6 +1,12 @@
 //! Keys of the application's own: as PEM and JWK, replaced by a call, and from a directory.
 
+#[cfg(unix)]
+use std::io::Write as _;
 use std::path::Path;
+#[cfg(unix)]
+use std::process::Command;
+#[cfg(unix)]
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -249,6 +255,38 @@ async fn a_mounted_secret_is_followed_through_its_swaps() {
     publish("..2027_01_17", &[("1.pem", PEM[1].1)]);
     ring.refresh().await.unwrap();
     assert!(sessions.validate(token.as_str()).is_err(), "withdrawn");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_was_read_earlier_is_not_published_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("1.pem");
+    write(&path, PEM[0].1);
+    let ring = KeyRing::directory(directory.path()).open().await.unwrap();
+    let refresh = || {
+        let ring = ring.clone();
+        tokio::spawn(async move { ring.refresh().await.unwrap() })
+    };
+
+    // The first refresh reads a file whose text is still to come.
+    std::fs::remove_file(&path).unwrap();
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let first = refresh();
+    let pipe = path.clone();
+    let open = move || std::fs::OpenOptions::new().write(true).open(pipe).unwrap();
+    let mut pipe = tokio::task::spawn_blocking(open).await.unwrap();
+
+    std::fs::remove_file(&path).unwrap();
+    write(&path, PEM[1].1);
+    let mut second = refresh();
+    let early = tokio::time::timeout(Duration::from_millis(100), &mut second).await;
+    assert!(early.is_err(), "the first has not ended yet");
+    pipe.write_all(PEM[0].1.as_bytes()).unwrap();
+    drop(pipe);
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(ring.status().keys[0].algorithm, PEM[1].0);
 }
 
 /// Its plain files may be what is left of an older mount.
