@@ -58,7 +58,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
 
     /// How many bytes the tokens that were verified may take in memory, so that those which come
     /// again are not verified again: 65,536 to 1,073,741,824, or 0 for none. A token of 420 bytes
-    /// takes some 1,250. Default: 8,388,608.
+    /// takes some 1,450. Default: 8,388,608.
     ///
     /// The cache changes how soon an answer comes and never which one: revoked keys and sessions
     /// are refused all the same. The application's claims count as much as their JSON; a type that

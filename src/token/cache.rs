@@ -97,7 +97,7 @@ const PATIENCE: usize = 32;
 impl<C> TokenCache<C> {
     /// The least bytes that are of any use.
     pub(crate) const LEAST_BYTES: usize = 64 * 1024;
-    /// The most bytes: a million sessions.
+    /// The most bytes: more than half a million sessions.
     pub(crate) const MOST_BYTES: usize = 1024 * 1024 * 1024;
 
     const BUCKET_BYTES: usize = size_of::<Bucket<C>>() + size_of::<Seen>();
@@ -279,8 +279,10 @@ impl<C> Held<C> {
             keys: Arc::downgrade(keys),
             turns: AtomicU8::new(1),
         });
-        // Written where it stays, so that no copy of it is left elsewhere.
+        // Written where it stays, so that no copy of it is left elsewhere, and into no more room than
+        // is counted.
         if let Some(held) = Arc::get_mut(&mut held) {
+            held.token.reserve_exact(token.len());
             held.token.extend_from_slice(token);
         }
         Ok(held)

@@ -1,10 +1,12 @@
 //! The registered claims of a token, and the times at which it is good.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
-use tower_jwt_session::{BuildError, IssueSession, RejectionKind, Sessions, Timestamp};
+use tower_jwt_session::{
+    BuildError, Clock as _, IssueSession, RejectionKind, Sessions, SystemClock, Timestamp,
+};
 
 use super::codec::{
     NOW, accepted, issued, payload, refused, sessions, sessions_of, spliced, token, with, without,
@@ -361,4 +363,11 @@ fn a_payload_may_bring_claims_that_nobody_knows() {
     let more: Value = json!({ "amr": ["pwd"], "cnf": { "jkt": "x" }, "a": null, "act": {} });
     let members = more.as_object().unwrap().iter();
     good(members.fold(payload(), |payload, (name, value)| with(payload, name, value.clone())));
+}
+
+#[test]
+fn the_system_clock_tells_the_time() {
+    let (told, precise) = (SystemClock.now(), Timestamp::from(SystemTime::now()));
+    let second = Duration::from_secs(1);
+    assert!((told - second..told + second).contains(&precise), "{told} is not {precise}");
 }
