@@ -151,8 +151,8 @@ impl<C: SessionClaims> Sessions<C> {
                 refreshing.map_or(self.0.idle_lifetime, Refreshing::access_token_lifetime);
             return self.sign_again(session, claims, lifetime, now);
         }
-        let ids = Ids::random(now)?;
-        let [session_id, jti] = ids.texts();
+        let mut ids = Ids::new();
+        let [session_id, jti] = ids.draw(now)?;
         let claims = self.claims_of_login(login, session_id, now);
         self.sign(now, self.0.idle_lifetime, TokenClaims { jti, ..claims })
     }
@@ -215,8 +215,8 @@ impl<C: SessionClaims> Sessions<C> {
         // The version is the one in which it was looked up, lest what was recorded between is missed.
         let rv = self.0.policy.lifeline.check(verified, now);
         let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
-        let ids = Ids::random(now)?;
-        let [jti] = ids.texts();
+        let mut ids = Ids::new();
+        let [jti] = ids.draw(now)?;
         let claims = TokenClaims {
             jti,
             auth_time: session.authenticated_at(),

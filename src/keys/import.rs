@@ -1,7 +1,5 @@
 //! Keys of the application's own, as they are usually written: PEM and private JWK.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey, jwk::Jwk};
 use ring::rsa;
 use serde::Deserialize;
@@ -9,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::algorithm::{self, Primitive, PublicKey, Signer};
 use super::key::{Key, KeyError};
+use crate::base64url::BASE64URL;
 
 impl Key {
     /// A private or public key as PEM (RFC 7468): `PRIVATE KEY`, `PUBLIC KEY`, and for RSA also
@@ -126,7 +125,7 @@ impl PrivateMembers {
 }
 
 fn decode(text: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new).map_err(|_| KeyError::NoPrivateJwk)
+    BASE64URL.decode_to_vec(text).map(Zeroizing::new).map_err(|_| KeyError::NoPrivateJwk)
 }
 
 /// Reads an `RSAPublicKey` (RFC 8017, appendix A.1.1): a sequence of two integers.

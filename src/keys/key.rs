@@ -3,8 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, Jwk,
@@ -14,6 +12,7 @@ use jsonwebtoken::jwk::{
 use super::algorithm::{
     self, FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer, Specification, Verifier,
 };
+use crate::base64url::BASE64URL;
 
 /// A key with its algorithm and key ID. It can verify; whether it can sign depends on what it was
 /// made from. `Debug` shows no secret; clones share the material.
@@ -154,7 +153,7 @@ impl Key {
         let public = signer.public();
         let key_id = match &public {
             Some(public) => thumbprint(specification, public),
-            None => URL_SAFE_NO_PAD.encode(algorithm::commitment(material)),
+            None => BASE64URL.encode_to_string(algorithm::commitment(material)),
         };
         let signer = Some(signer);
         Ok(Self::new(key_id.into(), specification, Material { signer, verifier, public }))
@@ -213,7 +212,7 @@ impl Key {
         let header = |name| {
             let members = HeaderMembers { alg: name, typ: token_type, kid: &self.key_id };
             // A struct of strings always serialises.
-            URL_SAFE_NO_PAD.encode(serde_json::to_vec(&members).unwrap_or_default())
+            BASE64URL.encode_to_string(serde_json::to_vec(&members).unwrap_or_default())
         };
         names.into_iter().map(header).collect()
     }
@@ -321,11 +320,11 @@ fn thumbprint(specification: &Specification, public: &PublicKey) -> String {
         }
         _ => String::new(),
     };
-    URL_SAFE_NO_PAD.encode(algorithm::sha256(members.as_bytes()))
+    BASE64URL.encode_to_string(algorithm::sha256(members.as_bytes()))
 }
 
 fn jwk_parameters(specification: &Specification, public: &PublicKey) -> AlgorithmParameters {
-    let text = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let text = |bytes: &[u8]| BASE64URL.encode_to_string(bytes);
     match (&specification.primitive, public) {
         (Primitive::Ecdsa(ecdsa), PublicKey::Bytes(point)) => {
             // An uncompressed point: 4, x, y (SEC 1, section 2.3.3).
@@ -354,7 +353,7 @@ fn jwk_parameters(specification: &Specification, public: &PublicKey) -> Algorith
 fn public_key(
     parameters: &AlgorithmParameters,
 ) -> Result<(Option<Algorithm>, PublicKey), KeyError> {
-    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyError::InvalidPublicKey);
+    let bytes = |text: &str| BASE64URL.decode_to_vec(text).map_err(|_| KeyError::InvalidPublicKey);
     match parameters {
         AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters { curve, x, y, .. }) => {
             let (algorithm, coordinate) = match curve {

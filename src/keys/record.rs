@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -12,6 +10,7 @@ use super::algorithm;
 use super::key::{Key, KeyError};
 use super::schedule::KeyTimes;
 use super::seal::{AtRest, OpenError, Place, Sealing};
+use crate::base64url::BASE64URL;
 use crate::clock::Timestamp;
 use crate::store::{Entry, EntryName};
 
@@ -27,7 +26,7 @@ impl Birth {
     pub(crate) fn new(now: Timestamp) -> Result<Self, KeyError> {
         let mut id = [0; 16];
         algorithm::fill_random(&mut id)?;
-        Ok(Self { born: now, ring: URL_SAFE_NO_PAD.encode(id) })
+        Ok(Self { born: now, ring: BASE64URL.encode_to_string(id) })
     }
 }
 

@@ -3,14 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::algorithm;
 use super::key::KeyError;
+use crate::base64url::BASE64URL;
 
 /// A key-encryption key: seals the private keys of a ring in its store with AES-256-GCM.
 ///
@@ -46,7 +45,7 @@ impl SealingKey {
         algorithm::check_random(secret, 32)?;
         let key = UnboundKey::new(&AES_256_GCM, secret).map_err(|_| KeyError::SealingKeyLength)?;
         // Half of a commitment is enough to tell a handful of keys apart.
-        let id = URL_SAFE_NO_PAD.encode(&algorithm::commitment(secret).as_ref()[..16]);
+        let id = BASE64URL.encode_to_string(&algorithm::commitment(secret).as_ref()[..16]);
         Ok(Self { id, key: Arc::new(LessSafeKey::new(key)) })
     }
 }
@@ -104,7 +103,7 @@ impl Place<'_> {
 impl Sealing {
     pub(crate) fn seal(&self, material: &[u8], place: &Place<'_>) -> Result<AtRest, KeyError> {
         let Some(SealingKey { id, key }) = self.keys.first() else {
-            return Ok(AtRest::Unsealed(URL_SAFE_NO_PAD.encode(material).into()));
+            return Ok(AtRest::Unsealed(BASE64URL.encode_to_string(material).into()));
         };
         let mut nonce = [0; NONCE_LEN];
         algorithm::fill_random(&mut nonce)?;
@@ -115,8 +114,8 @@ impl Sealing {
             .map_err(|_| KeyError::RandomGenerator)?;
         Ok(AtRest::Sealed {
             sealing_key: id.clone(),
-            nonce: URL_SAFE_NO_PAD.encode(nonce),
-            ciphertext: URL_SAFE_NO_PAD.encode(text),
+            nonce: BASE64URL.encode_to_string(nonce),
+            ciphertext: BASE64URL.encode_to_string(text),
         })
     }
 
@@ -125,7 +124,7 @@ impl Sealing {
         at_rest: &AtRest,
         place: &Place<'_>,
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| OpenError::Corrupt);
+        let decode = |text: &str| BASE64URL.decode_to_vec(text).map_err(|_| OpenError::Corrupt);
         match at_rest {
             // SECURITY: where keys are sealed, whoever can write to the store must not be able to
             // bring one of their own by leaving the seal out.

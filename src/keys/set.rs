@@ -4,13 +4,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use super::algorithm;
 use super::key::Key;
 use super::ledger::Ledger;
 use super::schedule::{self, KeyTimes, ScheduledKey};
+use crate::base64url::BASE64URL;
 use crate::claims::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
 use crate::error::BuildError;
@@ -181,5 +179,5 @@ fn fingerprint(keys: &[RingKey]) -> String {
         .collect();
     lines.sort_unstable();
     let hash = algorithm::sha256(lines.concat().as_bytes());
-    URL_SAFE_NO_PAD.encode(&hash[..12])
+    BASE64URL.encode_to_string(&hash[..12])
 }

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-
 use super::{SessionClaims, Sessions, SessionsBuilder};
 use crate::base64url::BASE64URL;
 use crate::clock::Timestamp;
@@ -112,8 +110,8 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(IssueError::NoRefreshTokens);
         }
         let now = self.now();
-        let ids = Ids::random(now)?;
-        let [session_id] = ids.texts();
+        let mut ids = Ids::new();
+        let [session_id] = ids.draw(now)?;
         let claims = self.claims_of_login(login, session_id, now);
         let issued = self.sign_pair(0, now, &claims);
         self.0.keys.count_issued(&issued);
@@ -241,7 +239,7 @@ impl<C: SessionClaims> Sessions<C> {
         };
         let [of_access, of_refresh] = [derived("access"), derived("refresh")];
         let [access_token_id, refresh_token_id] =
-            [of_access, of_refresh].map(|hash| BASE64URL.encode(&hash[..16]));
+            [of_access, of_refresh].map(|hash| BASE64URL.encode_to_string(&hash[..16]));
         let lifetime = refreshing.access_token_lifetime;
         let jitter = lifetime / JITTER_PART * u32::from(of_access[31]) / 256;
         let pair = |jti, seq| TokenClaims { jti, seq, ..*claims };

@@ -32,11 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 use crate::Algorithm;
-use crate::base64url::Buffer;
+use crate::base64url::{BASE64URL, Buffer};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Rejection, RejectionKind};
 use crate::keys::{Key, KeyRing, algorithm};
@@ -106,9 +103,10 @@ pub fn fixed_ring(clock: impl Clock) -> KeyRing {
 ///
 /// If the key can't sign.
 pub fn mint(key: &Key, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
-    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    let signed =
+        format!("{}.{}", BASE64URL.encode_to_string(header), BASE64URL.encode_to_string(payload));
     let signature = sign(key, signed.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    format!("{signed}.{}", BASE64URL.encode_to_string(signature))
 }
 
 /// Signs any bytes.

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::mem;
 use std::ops::Deref;
 
-use base64::Engine as _;
 use serde::Serialize;
 use smallvec::SmallVec;
 use zeroize::Zeroize as _;
@@ -28,14 +27,14 @@ pub(crate) fn encode<C: Serialize>(
         Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(),
     };
     // Room for the whole, so that growing leaves no copy of it behind.
-    let lengths = [json.len(), signer.signature_length()].map(encoded_length);
-    let mut token = Vec::with_capacity(header.len() + lengths[0] + lengths[1] + 2);
-    token.extend_from_slice(header.as_bytes());
+    let [of_json, of_signature] =
+        [json.len(), signer.signature_length()].map(|bytes| BASE64URL.encoded_length(bytes));
+    let mut token = String::with_capacity(header.len() + of_json + of_signature + 2);
+    token.push_str(&header);
     append(&mut token, &json);
-    let signature = signer.sign(&token, SmallVec::<[u8; 64]>::from_slice);
+    let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
     append(&mut token, &signature.map_err(|_| IssueError::RandomGenerator)?);
-    // It is ASCII.
-    Ok(Compact(String::from_utf8(token).unwrap_or_default()))
+    Ok(Compact(token))
 }
 
 /// A token in its compact serialization (RFC 7515, section 7.1); wiped when dropped.
@@ -57,14 +56,7 @@ impl Drop for Compact {
 }
 
 /// Appends a segment: a dot, and the bytes as base64url.
-fn append(token: &mut Vec<u8>, bytes: &[u8]) {
-    token.push(b'.');
-    let start = token.len();
-    token.resize(start + encoded_length(bytes.len()), 0);
-    let written = BASE64URL.encode_slice(bytes, &mut token[start..]);
-    debug_assert!(written.is_ok(), "the room is exact");
-}
-
-fn encoded_length(bytes: usize) -> usize {
-    (bytes * 4).div_ceil(3)
+fn append(token: &mut String, bytes: &[u8]) {
+    token.push('.');
+    BASE64URL.encode_append(bytes, token);
 }

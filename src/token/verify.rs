@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use base64::Engine as _;
 use serde::de::DeserializeOwned;
 
 use super::decode::{Header, Segments};
@@ -98,7 +97,7 @@ pub(crate) fn authenticate<'t, 'k>(
 
 /// Names a token that has no `jti`, by what is signed: an ECDSA signature can be written in two ways.
 fn digest(signed: &[u8]) -> String {
-    BASE64URL.encode(algorithm::sha256(signed))
+    BASE64URL.encode_to_string(algorithm::sha256(signed))
 }
 
 fn key_of_header<'k>(
