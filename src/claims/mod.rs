@@ -20,6 +20,9 @@ pub(crate) const REFRESH_TOKEN_TYPE: &str = "refresh+jwt";
 /// How many characters the IDs of sessions and tokens have that are made here: 132 random bits.
 pub(crate) const ID_LENGTH: usize = 22;
 
+/// What every payload begins with; in base64url no character of it depends on what follows.
+pub(crate) const BEGINNING: &str = r#"{"iss""#;
+
 /// The claims that are the crate's to read and write; an application's claims can't have their
 /// names. RFC 7519, section 4.1; `auth_time` and `sid` of OpenID Connect; `scope` of RFC 8693,
 /// section 4.2; `rv`, the version of the revocations that the issuer knew; `seq`, which of a

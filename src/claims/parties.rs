@@ -1,5 +1,7 @@
 //! Who issues tokens, and for whom: what all tokens of the same sessions say alike.
 
+use super::BEGINNING;
+
 /// An issuer and its audience, and how their claims are written around a token's subject.
 #[derive(Clone, Debug)]
 pub(crate) struct Parties {
@@ -15,7 +17,7 @@ impl Parties {
     pub(crate) fn new(issuer: String, audience: String) -> Self {
         let text = |text: &str| serde_json::Value::from(text).to_string();
         Self {
-            before_subject: format!(r#"{{"iss":{},"sub":""#, text(&issuer)).into_bytes().into(),
+            before_subject: format!(r#"{BEGINNING}:{},"sub":""#, text(&issuer)).into_bytes().into(),
             after_subject: format!(r#"","aud":{},"iat":"#, text(&audience)).into_bytes().into(),
             issuer: issuer.into(),
             audience: audience.into(),

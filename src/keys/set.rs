@@ -4,12 +4,12 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::algorithm;
+use super::algorithm::{self, Begun};
 use super::key::Key;
 use super::ledger::Ledger;
 use super::schedule::{self, KeyTimes, ScheduledKey};
 use crate::base64url::BASE64URL;
-use crate::claims::SESSION_TOKEN_TYPE;
+use crate::claims::{BEGINNING, SESSION_TOKEN_TYPE};
 use crate::clock::Timestamp;
 use crate::error::BuildError;
 
@@ -32,12 +32,16 @@ pub(crate) struct RingKey {
     pub(crate) scheduled: ScheduledKey,
     /// The encoded header of what it signs.
     pub(crate) header: Box<str>,
+    /// The HMACs of what it signs, begun; `None` for other algorithms.
+    pub(crate) begun: Option<Begun>,
 }
 
 impl RingKey {
     fn new(key: Key, scheduled: ScheduledKey) -> Self {
-        let header = key.encoded_headers(SESSION_TOKEN_TYPE).swap_remove(0).into();
-        Self { key, scheduled, header }
+        let header = key.encoded_headers(SESSION_TOKEN_TYPE).swap_remove(0);
+        let beginning = format!("{header}.{}", BASE64URL.encode_to_string(BEGINNING));
+        let begun = key.signer().and_then(|signer| signer.begin(beginning.as_bytes()));
+        Self { key, scheduled, header: header.into(), begun }
     }
 }
 

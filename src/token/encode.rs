@@ -22,9 +22,9 @@ pub(crate) fn encode<C: Serialize>(
 ) -> Result<Compact, IssueError> {
     let signer = ring_key.key.signer().ok_or(IssueError::NoSigningKey)?;
     let json = claims::write(payload)?;
-    let header = match payload.seq {
-        None => Cow::Borrowed(&*ring_key.header),
-        Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(),
+    let (header, begun) = match payload.seq {
+        None => (Cow::Borrowed(&*ring_key.header), &ring_key.begun),
+        Some(_) => (ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(), &None),
     };
     // Room for the whole, so that growing leaves no copy of it behind.
     let [of_json, of_signature] =
@@ -32,8 +32,16 @@ pub(crate) fn encode<C: Serialize>(
     let mut token = String::with_capacity(header.len() + of_json + of_signature + 2);
     token.push_str(&header);
     append(&mut token, &json);
-    let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
-    append(&mut token, &signature.map_err(|_| IssueError::RandomGenerator)?);
+    match begun {
+        Some(begun) => {
+            let tag = begun.sign(token.as_bytes());
+            append(&mut token, tag.as_ref());
+        }
+        None => {
+            let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
+            append(&mut token, &signature.map_err(|_| IssueError::RandomGenerator)?);
+        }
+    }
     Ok(Compact(token))
 }
 
