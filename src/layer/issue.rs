@@ -2,17 +2,13 @@
 //! away, or renews one.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
-use pin_project_lite::pin_project;
 use tower_layer::Layer;
-use tower_service::Service;
 
 use super::respond::{self, Respond, WithBody};
+use super::service::{Around, SessionService};
 use super::token_endpoint;
 use super::validate::Presented;
 use crate::error::IssueError;
@@ -38,8 +34,20 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         IssueLayer { sessions: self.sessions, respond }
     }
 
+    /// The session, if its cookie is to be renewed.
+    pub(super) fn renewable(&self, presented: &Presented<C>) -> Option<Session<C>> {
+        let is_ours = presented.is_of(&self.sessions) && presented.by_cookie();
+        let session = is_ours.then(|| presented.past_half()).flatten();
+        // Another's sessions are not ours to renew.
+        session.filter(|_| self.sessions.keys().issues()).cloned()
+    }
+
     /// Turns the handler's response into what goes out.
-    fn finish<B>(&self, mut response: Response<B>, renewable: Option<&Session<C>>) -> Response<B>
+    pub(super) fn finish<B>(
+        &self,
+        mut response: Response<B>,
+        renewable: Option<&Session<C>>,
+    ) -> Response<B>
     where
         T: Respond<B>,
     {
@@ -134,67 +142,24 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
 }
 
 impl<S, C, T: Clone> Layer<S> for IssueLayer<C, T> {
-    type Service = Issue<S, C, T>;
+    type Service = SessionService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Issue { inner, layer: self.clone() }
+        SessionService::new(inner, self.clone())
     }
 }
 
-/// The service of an [`IssueLayer`].
-pub struct Issue<S, C, T = WithBody> {
-    inner: S,
-    layer: IssueLayer<C, T>,
-}
+impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
+    /// The session that may be renewed.
+    type Kept = Option<Session<C>>;
 
-impl<S, C, T, RequestBody, ResponseBody> Service<Request<RequestBody>> for Issue<S, C, T>
-where
-    S: Service<Request<RequestBody>, Response = Response<ResponseBody>>,
-    C: SessionClaims,
-    T: Respond<ResponseBody>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, C, T>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+    fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>> {
         let presented = request.extensions().get::<Presented<C>>();
-        let renewable = presented
-            .filter(|presented| presented.is_of(&self.layer.sessions) && presented.by_cookie())
-            .and_then(Presented::past_half)
-            // Another's sessions are not ours to renew.
-            .filter(|_| self.layer.sessions.keys().issues())
-            .cloned();
-        ResponseFuture { future: self.inner.call(request), layer: self.layer.clone(), renewable }
+        Ok(presented.and_then(|presented| self.renewable(presented)))
     }
-}
 
-pin_project! {
-    /// The response future of [`Issue`].
-    pub struct ResponseFuture<F, C, T> {
-        #[pin]
-        future: F,
-        layer: IssueLayer<C, T>,
-        renewable: Option<Session<C>>,
-    }
-}
-
-impl<F, C, T, B, E> Future for ResponseFuture<F, C, T>
-where
-    F: Future<Output = Result<Response<B>, E>>,
-    C: SessionClaims,
-    T: Respond<B>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let response = ready!(this.future.poll(context))?;
-        Poll::Ready(Ok(this.layer.finish(response, this.renewable.as_ref())))
+    fn after(&self, response: Response<B>, renewable: Self::Kept) -> Response<B> {
+        self.finish(response, renewable.as_ref())
     }
 }
 
@@ -207,17 +172,5 @@ impl<C, T: Clone> Clone for IssueLayer<C, T> {
 impl<C, T> fmt::Debug for IssueLayer<C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IssueLayer").field("sessions", &self.sessions).finish_non_exhaustive()
-    }
-}
-
-impl<S: Clone, C, T: Clone> Clone for Issue<S, C, T> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
-    }
-}
-
-impl<S: fmt::Debug, C, T> fmt::Debug for Issue<S, C, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Issue").field("inner", &self.inner).field("layer", &self.layer).finish()
     }
 }

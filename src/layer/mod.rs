@@ -2,7 +2,7 @@
 //!
 //! A request goes inwards through
 //!
-//! 1. the [`ValidateLayer`], which turns the credential into a [`Session`](crate::Session) or a
+//! 1. the [`ValidateLayer`], which turns the credential into a [`Session`] or a
 //!    reason why there is none, and, where sessions travel in a cookie, is the guard against
 //!    cross-site requests,
 //! 2. the [`IssueLayer`], which on the way out turns what the handler returned into a token, and
@@ -21,38 +21,44 @@
 //! Caveat: a CORS layer belongs *around* these, so that it answers preflight requests, and the
 //! guard's and the layers' own answers carry its headers.
 
-mod future;
 mod issue;
 mod require;
 mod respond;
+mod service;
 mod token_endpoint;
 mod validate;
 
 use std::fmt;
 
+use http::{Request, Response};
 use tower_layer::Layer;
 
+use crate::session::Session;
 use crate::sessions::{SessionClaims, Sessions};
+use service::Around;
+use validate::Unvalidated;
 
-pub use issue::{Issue, IssueLayer};
+pub use issue::IssueLayer;
 pub use respond::{HeadersOnly, Respond, WithBody};
 #[cfg(feature = "axum")]
 pub(crate) use respond::{problem, problem_because};
+pub use service::SessionService;
+pub use validate::ValidateLayer;
 #[cfg(feature = "axum")]
 pub(crate) use validate::{Presented, Refused};
-pub use validate::{Validate, ValidateLayer};
 
 /// All layers at once, with validation optional: the handler's extractor decides. See
 /// [`Sessions::layer`].
 pub struct SessionLayer<C, T = WithBody> {
-    sessions: Sessions<C>,
-    respond: T,
+    validate: ValidateLayer<C, T>,
+    issue: IssueLayer<C, T>,
 }
 
 impl<C: SessionClaims> Sessions<C> {
     /// All layers at once: guards, validates if there is a credential, issues, renews.
     pub fn layer(&self) -> SessionLayer<C> {
-        SessionLayer { sessions: self.clone(), respond: WithBody }
+        let validate = self.validate_layer().optional().guard_all();
+        SessionLayer { validate, issue: self.issue_layer() }
     }
 
     /// The layer that validates: strict, so that a request without a session is a 401.
@@ -69,35 +75,47 @@ impl<C: SessionClaims> Sessions<C> {
     }
 }
 
-impl<C, T> SessionLayer<C, T> {
+impl<C: SessionClaims, T> SessionLayer<C, T> {
     /// Replaces how the layers' own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
-    pub fn respond_with<U>(self, respond: U) -> SessionLayer<C, U> {
-        SessionLayer { sessions: self.sessions, respond }
+    pub fn respond_with<U: Clone>(self, respond: U) -> SessionLayer<C, U> {
+        let validate = self.validate.respond_with(respond.clone());
+        SessionLayer { validate, issue: self.issue.respond_with(respond) }
     }
 }
 
-impl<S, C: SessionClaims, T: Clone> Layer<S> for SessionLayer<C, T> {
-    type Service = Validate<Issue<S, C, T>, C, T>;
+impl<S, C, T: Clone> Layer<S> for SessionLayer<C, T> {
+    type Service = SessionService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let issue = IssueLayer::new(self.sessions.clone(), self.respond.clone()).layer(inner);
-        ValidateLayer::new(self.sessions.clone())
-            .optional()
-            .guard_all()
-            .respond_with(self.respond.clone())
-            .layer(issue)
+        SessionService::new(inner, self.clone())
+    }
+}
+
+impl<B, C: SessionClaims, T: Respond<B>> Around<B> for SessionLayer<C, T> {
+    type Kept = (Option<Unvalidated>, Option<Session<C>>);
+
+    fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>> {
+        let presented = self.validate.admit(request)?;
+        let kept = (presented.unvalidated(), self.issue.renewable(&presented));
+        request.extensions_mut().insert(presented);
+        Ok(kept)
+    }
+
+    fn after(&self, response: Response<B>, (unvalidated, renewable): Self::Kept) -> Response<B> {
+        let response = self.issue.finish(response, renewable.as_ref());
+        self.validate.after(response, unvalidated)
     }
 }
 
 impl<C, T: Clone> Clone for SessionLayer<C, T> {
     fn clone(&self) -> Self {
-        Self { sessions: self.sessions.clone(), respond: self.respond.clone() }
+        Self { validate: self.validate.clone(), issue: self.issue.clone() }
     }
 }
 
 impl<C, T> fmt::Debug for SessionLayer<C, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionLayer").field("sessions", &self.sessions).finish_non_exhaustive()
+        f.debug_struct("SessionLayer").field("validate", &self.validate).finish_non_exhaustive()
     }
 }

@@ -2,20 +2,15 @@
 //! is none.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 
 use http::{Extensions, HeaderMap, Request, Response};
-use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::future::AnswerOr;
 use super::require::Check;
 use super::respond::{self, Respond, WithBody};
+use super::service::{Around, SessionService};
 use crate::clock::Timestamp;
 use crate::error::{Rejection, RejectionKind};
 use crate::session::Session;
@@ -124,6 +119,50 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
             Err(rejection) => (!self.optional).then(|| rejection.clone()),
         }
     }
+
+    /// What a request presents, if it may go on; else the answer to it.
+    pub(super) fn admit<R, B>(&self, request: &mut Request<R>) -> Result<Presented<C>, Response<B>>
+    where
+        T: Respond<B>,
+    {
+        let found = self.found(request.extensions());
+        // Who has found it has asked, as far as it concerns who comes with a session.
+        if (found.is_none() || self.guards_all) && !self.passes(request) {
+            return Err(self.reject(RejectionKind::CrossSite.into()));
+        }
+        let presented =
+            found.unwrap_or_else(|| self.presented(request.headers(), self.sessions.now()));
+        if let Some(rejection) = self.refusal(&presented) {
+            let mut answer = self.reject(rejection);
+            if let Some(unvalidated) = presented.unvalidated() {
+                self.clear(&mut answer, &unvalidated);
+            }
+            return Err(answer);
+        }
+        if let Some(protocol) = &self.sessions.transports().web_socket {
+            protocol.remove(request.headers_mut());
+        }
+        Ok(presented)
+    }
+
+    fn reject<B>(&self, rejection: Rejection) -> Response<B>
+    where
+        T: Respond<B>,
+    {
+        self.respond.respond(respond::rejection(rejection, &self.sessions))
+    }
+
+    /// Takes an unusable cookie away, unless the response sets a new one.
+    fn clear<B>(&self, response: &mut Response<B>, unvalidated: &Unvalidated) {
+        let transports = self.sessions.transports();
+        let headers = response.headers_mut();
+        if unvalidated.by_unusable_cookie
+            && !transports.has_set_cookie(headers)
+            && let Some(cookie) = transports.clearing_cookie()
+        {
+            append_cookie(headers, cookie);
+        }
+    }
 }
 
 /// What a request presents: its session, or why there is none. In the request's extensions.
@@ -166,10 +205,21 @@ impl<C> Presented<C> {
         self.session.as_ref().is_err_and(|rejection| !rejection.is_temporary())
     }
 
+    /// What is kept of a request without a good session.
+    pub(super) fn unvalidated(&self) -> Option<Unvalidated> {
+        let by_unusable_cookie = self.is_unusable() && self.by_cookie();
+        self.session.is_err().then_some(Unvalidated { by_unusable_cookie })
+    }
+
     /// Whether the credential came in a cookie.
     pub(crate) fn by_cookie(&self) -> bool {
         self.place == Some(Place::Cookie)
     }
+}
+
+/// A request that came without a good session: its response has to be looked at.
+pub struct Unvalidated {
+    by_unusable_cookie: bool,
 }
 
 impl<C: Send + Sync + 'static> Session<C> {
@@ -184,121 +234,34 @@ impl<C: Send + Sync + 'static> Session<C> {
 pub(crate) struct Refused(pub(crate) Rejection);
 
 impl<S, C, T: Clone> Layer<S> for ValidateLayer<C, T> {
-    type Service = Validate<S, C, T>;
+    type Service = SessionService<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Validate { inner, layer: self.clone().into() }
+        SessionService::new(inner, self.clone())
     }
 }
 
-/// The service of a [`ValidateLayer`].
-pub struct Validate<S, C, T = WithBody> {
-    inner: S,
-    /// Shared, as axum clones the service for each request.
-    layer: Arc<ValidateLayer<C, T>>,
-}
-
-impl<S, C, T, RequestBody, ResponseBody> Service<Request<RequestBody>> for Validate<S, C, T>
+impl<B, C, T> Around<B> for ValidateLayer<C, T>
 where
-    S: Service<Request<RequestBody>, Response = Response<ResponseBody>>,
     C: DeserializeOwned + Send + Sync + 'static,
-    T: Respond<ResponseBody>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = ResponseFuture<S::Future, ResponseBody, C, T>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
-        let layer = &self.layer;
-        let found = layer.found(request.extensions());
-        // Who has found it has asked, as far as it concerns who comes with a session.
-        if (found.is_none() || layer.guards_all) && !layer.passes(&mut request) {
-            let answer = respond::rejection(RejectionKind::CrossSite.into(), &layer.sessions);
-            let future = AnswerOr::answer(layer.respond.respond(answer));
-            return ResponseFuture { future, answering: None };
-        }
-        let presented =
-            found.unwrap_or_else(|| layer.presented(request.headers(), layer.sessions.now()));
-        let answering = || Answering {
-            sessions: layer.sessions.clone(),
-            respond: layer.respond.clone(),
-            unusable_cookie: presented.is_unusable() && presented.by_cookie(),
-        };
-        if let Some(rejection) = layer.refusal(&presented) {
-            let answering = answering();
-            let future = AnswerOr::answer(answering.finish(answering.reject(rejection)));
-            return ResponseFuture { future, answering: None };
-        }
-        let answering = presented.session.is_err().then(answering);
-        if let Some(protocol) = &layer.sessions.transports().web_socket {
-            protocol.remove(request.headers_mut());
-        }
-        request.extensions_mut().insert(presented);
-        ResponseFuture { future: AnswerOr::inner(self.inner.call(request)), answering }
-    }
-}
-
-pin_project! {
-    /// The response future of [`Validate`].
-    pub struct ResponseFuture<F, B, C, T> {
-        #[pin]
-        future: AnswerOr<F, B>,
-        // None where there is nothing left to do.
-        answering: Option<Answering<C, T>>,
-    }
-}
-
-/// What is needed to answer a request without a good session.
-struct Answering<C, T> {
-    sessions: Sessions<C>,
-    respond: T,
-    unusable_cookie: bool,
-}
-
-impl<C, T> Answering<C, T> {
-    fn reject<B>(&self, rejection: Rejection) -> Response<B>
-    where
-        T: Respond<B>,
-    {
-        self.respond.respond(respond::rejection(rejection, &self.sessions))
-    }
-
-    /// Takes an unusable cookie away, unless the response sets a new one.
-    fn finish<B>(&self, mut response: Response<B>) -> Response<B> {
-        let transports = self.sessions.transports();
-        let headers = response.headers_mut();
-        if self.unusable_cookie
-            && !transports.has_set_cookie(headers)
-            && let Some(cookie) = transports.clearing_cookie()
-        {
-            append_cookie(headers, cookie);
-        }
-        response
-    }
-}
-
-impl<F, B, C, T, E> Future for ResponseFuture<F, B, C, T>
-where
-    F: Future<Output = Result<Response<B>, E>>,
     T: Respond<B>,
 {
-    type Output = F::Output;
+    type Kept = Option<Unvalidated>;
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut response = ready!(this.future.poll(context))?;
-        if let Some(answering) = this.answering {
-            if let Some(Refused(rejection)) = response.extensions_mut().remove::<Refused>() {
-                let answer = answering.reject(rejection);
-                response = respond::in_place_of(response, answer);
-            }
-            response = answering.finish(response);
+    fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>> {
+        let presented = self.admit(request)?;
+        let unvalidated = presented.unvalidated();
+        request.extensions_mut().insert(presented);
+        Ok(unvalidated)
+    }
+
+    fn after(&self, mut response: Response<B>, kept: Self::Kept) -> Response<B> {
+        let Some(unvalidated) = kept else { return response };
+        if let Some(Refused(rejection)) = response.extensions_mut().remove::<Refused>() {
+            response = respond::in_place_of(response, self.reject(rejection));
         }
-        Poll::Ready(Ok(response))
+        self.clear(&mut response, &unvalidated);
+        response
     }
 }
 
@@ -321,18 +284,6 @@ impl<C, T> fmt::Debug for ValidateLayer<C, T> {
             .field("optional", &self.optional)
             .field("checks", &self.checks.len())
             .finish_non_exhaustive()
-    }
-}
-
-impl<S: Clone, C, T> Clone for Validate<S, C, T> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
-    }
-}
-
-impl<S: fmt::Debug, C, T> fmt::Debug for Validate<S, C, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Validate").field("inner", &self.inner).field("layer", &self.layer).finish()
     }
 }
 

@@ -7,7 +7,7 @@ use axum::body::Body;
 use http::request::Builder;
 use http::{Request, Response, StatusCode};
 use tower::{BoxError, Layer, Service, service_fn};
-use tower_jwt_session::layer::{HeadersOnly, Validate};
+use tower_jwt_session::layer::{HeadersOnly, SessionService};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{IssueSession, Session, Sessions};
 use tower_test::mock::{Handle, Mock, SendResponse, spawn_layer};
@@ -167,6 +167,6 @@ fn the_services_are_shared_by_threads_and_cloned_as_the_service_inside_is() {
 
     let inner =
         service_fn(async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::empty())));
-    let mut service: Validate<_, _, _> = sessions.layer().layer(inner);
+    let mut service: SessionService<_, _> = sessions.layer().layer(inner);
     sent(&service.call(empty(get("/"))));
 }
