@@ -26,48 +26,51 @@ pub(crate) struct Payload<'a, C> {
     pub(crate) claims: &'a C,
 }
 
-/// Writes the payload as JSON.
+/// Appends the payload as JSON.
 ///
 /// # Errors
 ///
 /// If the application's claims are no struct, map or unit, use a registered claim's name, or use a
 /// name twice.
-pub(crate) fn write<C: Serialize>(payload: &Payload<'_, C>) -> serde_json::Result<Vec<u8>> {
+pub(crate) fn write<C: Serialize>(
+    payload: &Payload<'_, C>,
+    json: &mut Vec<u8>,
+) -> serde_json::Result<()> {
     // Room for what most applications have.
-    let mut json = Vec::with_capacity(512);
+    json.reserve(512);
     json.extend_from_slice(&payload.parties.before_subject);
-    text(&mut json, payload.sub)?;
+    text(json, payload.sub)?;
     json.extend_from_slice(&payload.parties.after_subject);
-    number(&mut json, payload.iat.as_unix_seconds())?;
+    number(json, payload.iat.as_unix_seconds())?;
     json.extend_from_slice(br#","exp":"#);
-    number(&mut json, payload.exp.as_unix_seconds())?;
+    number(json, payload.exp.as_unix_seconds())?;
     json.extend_from_slice(br#","jti":""#);
-    text(&mut json, payload.jti)?;
+    text(json, payload.jti)?;
     json.extend_from_slice(br#"","sid":""#);
-    text(&mut json, payload.sid)?;
+    text(json, payload.sid)?;
     json.extend_from_slice(br#"","auth_time":"#);
-    number(&mut json, payload.auth_time.as_unix_seconds())?;
+    number(json, payload.auth_time.as_unix_seconds())?;
     if let Some(scope) = payload.scope {
         json.extend_from_slice(br#","scope":""#);
-        text(&mut json, scope)?;
+        text(json, scope)?;
         json.push(b'"');
     }
     if payload.rv > 0 {
         json.extend_from_slice(br#","rv":"#);
-        number(&mut json, payload.rv)?;
+        number(json, payload.rv)?;
     }
     if let Some(seq) = payload.seq {
         json.extend_from_slice(br#","seq":"#);
-        number(&mut json, seq)?;
+        number(json, seq)?;
     }
     let start = json.len();
-    serde_json::to_writer(&mut json, &Application(payload.claims))?;
+    serde_json::to_writer(&mut *json, &Application(payload.claims))?;
     // They are an object: its brace becomes the comma between, unless it is empty.
     match json[start + 1] {
         b'}' => drop(json.remove(start)),
         _ => json[start] = b',',
     }
-    Ok(json)
+    Ok(())
 }
 
 /// Writes what stands between a text's quotation marks.

@@ -113,7 +113,8 @@ fn what_is_written_is_read() {
             seq: Some(8),
             claims: &claims,
         };
-        let mut json = claims::write(&payload).expect("an object");
+        let mut json = Vec::new();
+        claims::write(&payload, &mut json).expect("an object");
         let mut registered = Registered::default();
         assert_eq!(claims::read(&mut json, &parties, &mut registered), Ok(claims.clone()));
         assert_eq!(!registered.head.is_empty(), is_read_fast, "{text} {id}");
