@@ -42,31 +42,11 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         session.filter(|_| self.sessions.keys().issues()).cloned()
     }
 
-    /// Turns the handler's response into what goes out.
-    pub(super) fn finish<B>(
+    fn issue<B>(
         &self,
-        mut response: Response<B>,
-        renewable: Option<&Session<C>>,
-    ) -> Response<B>
-    where
-        T: Respond<B>,
-    {
-        // Logging in and logging out beat a renewal.
-        if let Some(pending) = response.extensions_mut().remove::<PendingIssue<C>>() {
-            let issued = self.issued(response, pending.take());
-            return issued.unwrap_or_else(|error| self.failure(&error));
-        }
-        if let Some(session) = renewable {
-            self.renew(response.headers_mut(), session);
-        }
-        response
-    }
-
-    fn issued<B>(
-        &self,
-        response: Response<B>,
+        response: &mut Response<B>,
         Pending { issue, whole, .. }: &Pending<C>,
-    ) -> Result<Response<B>, IssueError>
+    ) -> Result<(), IssueError>
     where
         T: Respond<B>,
     {
@@ -85,30 +65,30 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
                 let token = self.sessions.issue(issue)?;
                 token_endpoint::access_token(&token, issue.scope.as_deref())?
             };
-            return Ok(self.whole(response, answer));
+            self.answer_whole(response, answer);
+            return Ok(());
         }
         let cookie = self.sessions.set_cookie(&self.sessions.issue(issue)?)?;
-        let mut response = response;
         if *whole {
             let mut answer = Response::new(Bytes::new());
             *answer.status_mut() = StatusCode::NO_CONTENT;
-            response = self.whole(response, answer);
+            self.answer_whole(response, answer);
         }
         transports.remove_set_cookie(response.headers_mut());
         append_cookie(response.headers_mut(), cookie);
-        Ok(response)
+        Ok(())
     }
 
     /// The answer that the handler's whole response stood for, with the status that it was given,
     /// if it was.
-    fn whole<B>(&self, response: Response<B>, mut answer: Response<Bytes>) -> Response<B>
+    fn answer_whole<B>(&self, response: &mut Response<B>, mut answer: Response<Bytes>)
     where
         T: Respond<B>,
     {
         if response.status() != StatusCode::INTERNAL_SERVER_ERROR {
             *answer.status_mut() = response.status();
         }
-        respond::in_place_of(response, self.respond.respond(answer))
+        respond::put_in_place(response, self.respond.respond(answer));
     }
 
     /// A renewal that fails leaves the session as it was.
@@ -158,8 +138,15 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
         Ok(presented.and_then(|presented| self.renewable(presented)))
     }
 
-    fn after(&self, response: Response<B>, renewable: Self::Kept) -> Response<B> {
-        self.finish(response, renewable.as_ref())
+    fn after(&self, response: &mut Response<B>, renewable: Self::Kept) {
+        // Logging in and logging out beat a renewal.
+        if let Some(pending) = response.extensions_mut().remove::<PendingIssue<C>>() {
+            if let Err(error) = self.issue(response, pending.take()) {
+                *response = self.failure(&error);
+            }
+        } else if let Some(session) = renewable {
+            self.renew(response.headers_mut(), &session);
+        }
     }
 }
 

@@ -102,9 +102,9 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for SessionLayer<C, T> {
         Ok(kept)
     }
 
-    fn after(&self, response: Response<B>, (unvalidated, renewable): Self::Kept) -> Response<B> {
-        let response = self.issue.finish(response, renewable.as_ref());
-        self.validate.after(response, unvalidated)
+    fn after(&self, response: &mut Response<B>, (unvalidated, renewable): Self::Kept) {
+        self.issue.after(response, renewable);
+        self.validate.after(response, unvalidated);
     }
 }
 

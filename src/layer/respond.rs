@@ -1,6 +1,8 @@
 //! The layers' own answers: made as bytes, and turned into the service's body type by a
 //! [`Respond`].
 
+use std::mem;
+
 use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
@@ -85,9 +87,8 @@ pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Resp
 
 /// An answer in the place of a handler's response, of which everything beside its body stays: what
 /// inner layers, or the handler, have said in headers and extensions.
-pub(crate) fn in_place_of<B>(response: Response<B>, mut answer: Response<B>) -> Response<B> {
-    let (parts, _) = response.into_parts();
-    let mut headers = parts.headers;
+pub(crate) fn put_in_place<B>(response: &mut Response<B>, mut answer: Response<B>) {
+    let mut headers = mem::take(response.headers_mut());
     headers.remove(CONTENT_TYPE);
     headers.remove(CONTENT_LENGTH);
     for (name, value) in answer.headers() {
@@ -96,11 +97,11 @@ pub(crate) fn in_place_of<B>(response: Response<B>, mut answer: Response<B>) -> 
         }
         headers.append(name, value.clone());
     }
-    let mut extensions = parts.extensions;
-    extensions.extend(std::mem::take(answer.extensions_mut()));
+    let mut extensions = mem::take(response.extensions_mut());
+    extensions.extend(mem::take(answer.extensions_mut()));
     *answer.headers_mut() = headers;
     *answer.extensions_mut() = extensions;
-    answer
+    *response = answer;
 }
 
 /// An RFC 9457 problem that says no more than its status.

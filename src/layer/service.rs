@@ -19,7 +19,7 @@ pub trait Around<B> {
     fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>>;
 
     /// Turns the inner service's response into what goes out.
-    fn after(&self, response: Response<B>, kept: Self::Kept) -> Response<B>;
+    fn after(&self, response: &mut Response<B>, kept: Self::Kept);
 }
 
 /// The service of a layer `L`.
@@ -85,15 +85,19 @@ where
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match self.project().kind.project() {
+        match self.project().kind.project() {
             KindProjection::Inner { future, layer, kept } => {
-                let response = ready!(future.poll(context))?;
-                kept.take().map(|kept| layer.after(response, kept))
+                let mut response = ready!(future.poll(context))?;
+                if let Some(kept) = kept.take() {
+                    layer.after(&mut response, kept);
+                }
+                Poll::Ready(Ok(response))
             }
-            KindProjection::Answer { answer } => answer.take(),
-        };
-        // A future is not polled after its completion.
-        answer.map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+            // A future is not polled after its completion.
+            KindProjection::Answer { answer } => {
+                answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
+            }
+        }
     }
 }
 

@@ -255,13 +255,12 @@ where
         Ok(unvalidated)
     }
 
-    fn after(&self, mut response: Response<B>, kept: Self::Kept) -> Response<B> {
-        let Some(unvalidated) = kept else { return response };
+    fn after(&self, response: &mut Response<B>, kept: Self::Kept) {
+        let Some(unvalidated) = kept else { return };
         if let Some(Refused(rejection)) = response.extensions_mut().remove::<Refused>() {
-            response = respond::in_place_of(response, self.reject(rejection));
+            respond::put_in_place(response, self.reject(rejection));
         }
-        self.clear(&mut response, &unvalidated);
-        response
+        self.clear(response, &unvalidated);
     }
 }
 
