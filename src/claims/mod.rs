@@ -20,8 +20,10 @@ pub(crate) const REFRESH_TOKEN_TYPE: &str = "refresh+jwt";
 /// How many characters the IDs of sessions and tokens have that are made here: 132 random bits.
 pub(crate) const ID_LENGTH: usize = 22;
 
-/// What every payload begins with; in base64url no character of it depends on what follows.
+/// What every payload begins with: whole groups of three bytes, so that in base64url none of its
+/// characters depends on what follows.
 pub(crate) const BEGINNING: &str = r#"{"iss""#;
+const _: () = assert!(BEGINNING.len().is_multiple_of(3));
 
 /// The claims that are the crate's to read and write; an application's claims can't have their
 /// names. RFC 7519, section 4.1; `auth_time` and `sid` of OpenID Connect; `scope` of RFC 8693,

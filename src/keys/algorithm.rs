@@ -207,7 +207,7 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    /// Signs one of the messages.
+    /// Signs one of the messages: the whole of it, beginning and all.
     pub(crate) fn sign(&self, message: &[u8]) -> hmac::Tag {
         let mut context = self.context.clone();
         context.update(&message[self.hashed..]);

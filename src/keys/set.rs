@@ -30,9 +30,9 @@ pub(crate) struct KeySet {
 pub(crate) struct RingKey {
     pub(crate) key: Key,
     pub(crate) scheduled: ScheduledKey,
-    /// The encoded header of what it signs.
+    /// The encoded header of the session tokens that it signs.
     pub(crate) header: Box<str>,
-    /// The HMACs of what it signs, begun; `None` for other algorithms.
+    /// The HMACs of those, begun; `None` for other algorithms.
     pub(crate) begun: Option<Begun>,
 }
 

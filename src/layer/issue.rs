@@ -23,23 +23,25 @@ pub struct IssueLayer<C, T = WithBody> {
     respond: T,
 }
 
-impl<C: SessionClaims, T> IssueLayer<C, T> {
-    pub(crate) fn new(sessions: Sessions<C>, respond: T) -> Self {
-        Self { sessions, respond }
-    }
-
+impl<C, T> IssueLayer<C, T> {
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> IssueLayer<C, U> {
         IssueLayer { sessions: self.sessions, respond }
     }
+}
+
+impl<C: SessionClaims, T> IssueLayer<C, T> {
+    pub(crate) fn new(sessions: Sessions<C>, respond: T) -> Self {
+        Self { sessions, respond }
+    }
 
     /// The session, if its cookie is to be renewed.
     pub(super) fn renewable(&self, presented: &Presented<C>) -> Option<Session<C>> {
         let is_ours = presented.is_of(&self.sessions) && presented.by_cookie();
-        let session = is_ours.then(|| presented.past_half()).flatten();
-        // Another's sessions are not ours to renew.
-        session.filter(|_| self.sessions.keys().issues()).cloned()
+        let session = presented.past_half().filter(|_| is_ours)?;
+        // What a ring follows, another issues and renews.
+        self.sessions.keys().issues().then(|| session.clone())
     }
 
     fn issue<B>(

@@ -2,9 +2,8 @@
 //!
 //! A request goes inwards through
 //!
-//! 1. the [`ValidateLayer`], which turns the credential into a [`Session`] or a
-//!    reason why there is none, and, where sessions travel in a cookie, is the guard against
-//!    cross-site requests,
+//! 1. the [`ValidateLayer`], which turns the credential into a [`Session`] or a reason why there is
+//!    none, and, where sessions travel in a cookie, is the guard against cross-site requests,
 //! 2. the [`IssueLayer`], which on the way out turns what the handler returned into a token, and
 //!    renews a cookie session past half of its life.
 //!
@@ -75,7 +74,7 @@ impl<C: SessionClaims> Sessions<C> {
     }
 }
 
-impl<C: SessionClaims, T> SessionLayer<C, T> {
+impl<C, T> SessionLayer<C, T> {
     /// Replaces how the layers' own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U: Clone>(self, respond: U) -> SessionLayer<C, U> {

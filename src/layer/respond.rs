@@ -13,7 +13,8 @@ use crate::error::{Rejection, RejectionKind};
 use crate::sessions::Sessions;
 use crate::transport::Transports;
 
-/// Turns an answer of the layers into a response of the service they stand around.
+/// Turns an answer of the layers into a response of the service they stand around. Requests share
+/// it: where they are answered by several threads, it has to be `Send` and `Sync`.
 ///
 /// Implemented by [`WithBody`], the default, by [`HeadersOnly`], and by any
 /// `Fn(Response<Bytes>) -> Response<B> + Clone`. A rejection's reason is in the answer's

@@ -22,7 +22,8 @@ pub trait Around<B> {
     fn after(&self, response: &mut Response<B>, kept: Self::Kept);
 }
 
-/// The service of a layer `L`.
+/// The service of a [`SessionLayer`](super::SessionLayer), [`ValidateLayer`](super::ValidateLayer) or
+/// [`IssueLayer`](super::IssueLayer).
 pub struct SessionService<S, L> {
     inner: S,
     /// Shared, as axum clones the service for each request.

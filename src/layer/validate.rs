@@ -217,7 +217,8 @@ impl<C> Presented<C> {
     }
 }
 
-/// A request that came without a good session: its response has to be looked at.
+/// That a request came without a good session: an extractor may have refused it, and its cookie may
+/// be no good. Public as [`Around::Kept`] alone.
 pub struct Unvalidated {
     by_unusable_cookie: bool,
 }

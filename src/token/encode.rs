@@ -36,6 +36,7 @@ pub(crate) fn encode<C: Serialize>(
     append(&mut token, &json);
     match begun {
         Some(begun) => {
+            debug_assert!(json.starts_with(claims::BEGINNING.as_bytes()), "it is hashed already");
             let tag = begun.sign(token.as_bytes());
             append(&mut token, tag.as_ref());
         }
@@ -52,8 +53,8 @@ pub(crate) fn encode<C: Serialize>(
 }
 
 thread_local! {
-    /// A thread's room for payloads, so that none is allocated for each. The last one stays in it,
-    /// as readable as in its token.
+    /// A thread's room for payloads, so that none is allocated for each. The last one stays in it:
+    /// without its signature it is no credential.
     static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

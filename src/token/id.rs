@@ -14,12 +14,12 @@ use crate::error::IssueError;
 use crate::keys::KeyError;
 use crate::keys::algorithm;
 
-/// New IDs as they are written, in the alphabet of base64url: 6 bits a character.
+/// Room for new IDs as they are written, in the alphabet of base64url.
 pub(crate) struct Ids<const N: usize>([[u8; CHARACTERS]; N]);
 
-/// Of each ID the first ones are taken; so many are of whole bytes, [`BYTES`].
-const CHARACTERS: usize = 24;
-const BYTES: usize = 18;
+/// An ID is drawn as so many characters, of whole bytes, and the first [`ID_LENGTH`] are kept.
+const CHARACTERS: usize = ID_LENGTH.next_multiple_of(4);
+const BYTES: usize = CHARACTERS / 4 * 3;
 
 impl<const N: usize> Ids<N> {
     /// Room for IDs.
