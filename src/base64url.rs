@@ -41,7 +41,8 @@ mod tests {
     fn compare(length: usize, places: Range<usize>) {
         let text: Vec<u8> = BASE64URL.charset().iter().copied().cycle().take(length).collect();
         for place in places {
-            for byte in 0..=255 {
+            // A few in Miri, which takes its time and has no vector instructions.
+            for byte in (0..=255).step_by(if cfg!(miri) { 51 } else { 1 }) {
                 let mut text = text.clone();
                 text[place] = byte;
                 let known = URL_SAFE_NO_PAD.decode(&text).ok();
@@ -54,7 +55,7 @@ mod tests {
     #[test]
     fn every_byte_at_every_place_is_read_as_another_decoder_reads_it() {
         assert_eq!(Buffer::new().decode(b""), Some(&mut [][..]));
-        // As far as two steps of the vector instructions and what they leave; Miri has none.
+        // As far as two steps of the vector instructions, and what they leave.
         for length in 1..=if cfg!(miri) { 9 } else { 76 } {
             compare(length, 0..length);
         }
@@ -63,7 +64,7 @@ mod tests {
     #[test]
     fn a_text_as_long_as_the_buffer_is_read_as_a_shorter_one() {
         for length in 681..=686 {
-            compare(length, if cfg!(miri) { length..length } else { length - 6..length });
+            compare(length, length - if cfg!(miri) { 1 } else { 6 }..length);
         }
     }
 }
