@@ -43,7 +43,7 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, ResponseBody, L, L::Kept>;
+    type Future = ResponseFuture<S::Future, ResponseBody, L>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
@@ -64,21 +64,21 @@ where
 
 pin_project! {
     /// The response future of a [`SessionService`].
-    pub struct ResponseFuture<F, B, L, K> {
+    pub struct ResponseFuture<F, B, L: Around<B>> {
         #[pin]
-        kind: Kind<F, B, L, K>,
+        kind: Kind<F, B, L>,
     }
 }
 
 pin_project! {
     #[project = KindProjection]
-    enum Kind<F, B, L, K> {
-        Inner { #[pin] future: F, layer: Arc<L>, kept: Option<K> },
+    enum Kind<F, B, L: Around<B>> {
+        Inner { #[pin] future: F, layer: Arc<L>, kept: Option<L::Kept> },
         Answer { answer: Option<Response<B>> },
     }
 }
 
-impl<F, B, L, E> Future for ResponseFuture<F, B, L, L::Kept>
+impl<F, B, L, E> Future for ResponseFuture<F, B, L>
 where
     F: Future<Output = Result<Response<B>, E>>,
     L: Around<B>,

@@ -50,10 +50,9 @@ fn check(write: bool) -> ExitCode {
     }
     let conditions = conditions();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
-    let raw = [RAW, BEGUN].map(|raw| (Some(raw), count(raw)));
+    let primitives = BTreeMap::from([RAW, BEGUN].map(|primitive| (primitive, count(primitive))));
     let counts = PATHS.map(|(path, primitive)| {
-        let of_primitive = raw.iter().find(|(raw, _)| *raw == primitive);
-        (path, count(path) - of_primitive.map_or(0, |(_, count)| *count))
+        (path, count(path) - primitive.map_or(0, |primitive| primitives[primitive]))
     });
     if write {
         let mut text = conditions + "\n";
