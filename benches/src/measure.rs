@@ -12,26 +12,6 @@ pub fn path<'a>(work: impl Fn() -> bool + 'a) -> Path<'a> {
     Box::new(move |times| time(times, &work))
 }
 
-/// A path of what comes from outside, a few at a time. As it has just come, it is near; how it came is
-/// not of the path.
-pub fn path_of<'a, T>(come: impl Fn() -> T + 'a, work: impl Fn(&T) -> bool + 'a) -> Path<'a> {
-    const AT_A_TIME: usize = 16;
-    Box::new(move |times| {
-        let mut left = times as usize;
-        let mut taken = Duration::ZERO;
-        while left > 0 {
-            let few: Vec<T> = (0..left.min(AT_A_TIME)).map(|_| come()).collect();
-            let start = Instant::now();
-            for one in &few {
-                assert!(black_box(work(one)));
-            }
-            taken += start.elapsed();
-            left -= few.len();
-        }
-        taken
-    })
-}
-
 /// A path that two threads take at once, until the slower one is through.
 pub fn two_threads<'a>(work: impl Fn() -> bool + Sync + 'a) -> Path<'a> {
     Box::new(move |times| {
@@ -55,7 +35,7 @@ fn time(times: u32, work: impl Fn() -> bool) -> Duration {
     start.elapsed()
 }
 
-const ROUNDS: usize = 201;
+const ROUNDS: usize = 41;
 const TURN: Duration = Duration::from_micros(500);
 
 /// What one pass takes, in nanoseconds: of the subject and of the reference, and their ratio. The

