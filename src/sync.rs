@@ -6,7 +6,7 @@ pub(crate) use arc_swap::{ArcSwap, ArcSwapOption};
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU8, AtomicU64},
+    atomic::{AtomicU8, AtomicU32, AtomicU64},
 };
 
 #[cfg(all(test, shuttle))]
@@ -24,7 +24,7 @@ mod modelled {
 
     use shuttle::scheduler::{PctScheduler, RandomScheduler};
     use shuttle::sync::atomic::AtomicBool;
-    pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU64};
+    pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
     /// Runs a model under so many random schedules, and as many in which threads change seldom, at

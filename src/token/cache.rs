@@ -26,11 +26,14 @@ use zeroize::Zeroize as _;
 use super::verified::{Shared, Verified};
 use crate::clock::Timestamp;
 use crate::keys::KeySet;
-use crate::sync::{ArcSwapOption, AtomicU8, AtomicU64, Mutex};
+use crate::sync::{ArcSwapOption, AtomicU8, AtomicU32, AtomicU64, Mutex};
 
 /// Verified tokens, at most so many bytes of them.
 pub(crate) struct TokenCache<C> {
     hasher: SeedableRandomState,
+    /// Of each place a byte of its hash, so that only one place of a bucket is looked into: little
+    /// enough to stay near the processor.
+    tags: Box<[AtomicU64]>,
     buckets: Box<[Bucket<C>]>,
     /// What each bucket has seen: apart, as a hit does not look at it.
     seen: Box<[Seen]>,
@@ -44,21 +47,21 @@ pub(crate) struct TokenCache<C> {
 #[repr(align(64))]
 struct Bucket<C>([Place<C>; PLACES]);
 
+type Place<C> = ArcSwapOption<Held<C>>;
+type Guard<C> = arc_swap::Guard<Option<Arc<Held<C>>>>;
+
 /// The hashes of tokens that came once; when they come again, they may enter.
 #[derive(Default)]
 #[repr(align(64))]
-struct Seen([AtomicU64; SEEN]);
-
-struct Place<C> {
-    /// The hash of what is here, so that only one of the bucket's is looked into.
-    hash: AtomicU64,
-    held: ArcSwapOption<Held<C>>,
-}
+struct Seen([AtomicU32; SEEN]);
 
 /// A verified token, with all else that a hit looks at. They are one allocation: where many are held,
 /// each further one would be waited for.
 pub(crate) struct Held<C> {
     pub(super) verified: Verified<C>,
+    /// SECURITY: bytes are compared only where this is equal, and so the signature: how long that
+    /// takes tells a sender nothing of a token that is another's.
+    hash: u64,
     token: SmallVec<[u8; INLINE]>,
     /// No other snapshot ever has its address while this is held.
     keys: Weak<KeySet>,
@@ -78,12 +81,13 @@ struct Filling {
     hand: usize,
 }
 
-const PLACES: usize = 4;
-const SEEN: usize = 8;
+/// As many as tags fit into one word.
+const PLACES: usize = 8;
+const SEEN: usize = 16;
 
-/// How many bytes there is a place for: less than half of an entry's, so that most of the room is taken
-/// before buckets are full.
-const BYTES_PER_PLACE: usize = 512;
+/// How many bytes there is a place for: little more than half of an entry's, so that most of the room
+/// is taken before buckets are full.
+const BYTES_PER_PLACE: usize = 768;
 
 /// What is left of the allocator's book-keeping, for each allocation.
 const ALLOCATION: usize = 16;
@@ -100,17 +104,18 @@ impl<C> TokenCache<C> {
     /// The most bytes: more than half a million sessions.
     pub(crate) const MOST_BYTES: usize = 1024 * 1024 * 1024;
 
-    const BUCKET_BYTES: usize = size_of::<Bucket<C>>() + size_of::<Seen>();
+    const BUCKET_BYTES: usize = size_of::<u64>() + size_of::<Bucket<C>>() + size_of::<Seen>();
 
     /// An empty cache that takes at most `bytes`.
     pub(crate) fn new(bytes: usize) -> Self {
-        let buckets = (bytes / (BYTES_PER_PLACE * PLACES)).next_power_of_two();
+        let buckets = bytes.div_ceil(BYTES_PER_PLACE * PLACES);
         // SECURITY: senders can't tell where a token goes, the system's randomness being in it.
         // Did they, they could make tokens of their own push each other out, and no more: a bucket
         // has few places, and every byte is compared.
         let seed = RandomState::new().hash_one(());
         Self {
             hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
+            tags: (0..buckets).map(|_| AtomicU64::default()).collect(),
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
             seen: (0..buckets).map(|_| Seen::default()).collect(),
             room: bytes.saturating_sub(buckets * Self::BUCKET_BYTES),
@@ -127,27 +132,41 @@ impl<C> TokenCache<C> {
         verify: impl FnOnce() -> Result<Arc<Verified<C>>, E>,
     ) -> Result<Shared<C>, E> {
         let hash = self.hash(token);
-        let number = hash as usize & (self.buckets.len() - 1);
-        let bucket = &self.buckets[number];
-        if let Some(held) = bucket.get(hash, token, keys, now) {
+        let number = self.number(hash);
+        let found = self.find(number, hash, token);
+        let is_known = found.is_some();
+        if let Some(held) = found.and_then(|(_, held)| held.as_ref()?.get(keys, now)) {
             return Ok(Shared::Held(held));
         }
         let verified = verify()?;
-        if bucket.place(hash).is_some() || self.seen[number].take(hash) {
-            return Ok(self.insert(bucket, hash, token, keys, verified));
+        if is_known || self.seen[number].take(hash) {
+            return Ok(self.insert(number, hash, token, keys, verified));
         }
         Ok(Shared::Alone(verified))
     }
 
-    /// A token ends with its signature, of which a part is as good as all; never zero.
+    /// The place of `token` in its bucket, and what is held there.
+    fn find(&self, number: usize, hash: u64, token: &[u8]) -> Option<(usize, Guard<C>)> {
+        places_of(hash, self.tags[number].load(Relaxed)).find_map(|place| {
+            let held = self.buckets[number].0[place].load();
+            let is_it = |held: &Arc<Held<C>>| held.hash == hash && *held.token == *token;
+            held.as_ref().is_some_and(is_it).then_some((place, held))
+        })
+    }
+
+    /// A token ends with its signature, of which a part is as good as all.
     fn hash(&self, token: &[u8]) -> u64 {
-        let end = &token[token.len().saturating_sub(64)..];
-        self.hasher.hash_one(end).max(1)
+        self.hasher.hash_one(&token[token.len().saturating_sub(64)..])
+    }
+
+    /// The bucket of this hash.
+    fn number(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.buckets.len() as u128) >> 64) as usize
     }
 
     fn insert(
         &self,
-        bucket: &Bucket<C>,
+        number: usize,
         hash: u64,
         token: &[u8],
         keys: &Arc<KeySet>,
@@ -160,97 +179,81 @@ impl<C> TokenCache<C> {
         // Dropped after the lock: with it go claims of the application's.
         let mut evicted = Vec::new();
         let Ok(mut filling) = self.filling.try_lock() else { return Shared::Alone(verified) };
-        let held = match Held::new(verified, token, keys) {
+        let held = match Held::new(verified, hash, token, keys) {
             Ok(held) => held,
             Err(verified) => return Shared::Alone(verified),
         };
-        let place = bucket.place(hash).unwrap_or_else(|| bucket.least_used());
-        filling.take_out(place, &mut evicted);
+        let bucket = &self.buckets[number];
+        let place = self.find(number, hash, token).map(|(place, _)| place);
+        let place = place.unwrap_or_else(|| bucket.least_used());
+        filling.take_out(&bucket.0[place], &mut evicted);
         let mut patience = PATIENCE;
         while filling.taken + bytes > self.room {
             filling.hand = (filling.hand + 1) % (self.buckets.len() * PLACES);
             let place = &self.buckets[filling.hand / PLACES].0[filling.hand % PLACES];
-            match place.turns() {
-                Some(turns) if turns > 0 && patience > 0 => {
+            match &*place.load() {
+                Some(held) if patience > 0 && held.turns.load(Relaxed) > 0 => {
                     patience -= 1;
-                    place.set_turns(turns - 1);
+                    held.turns.store(held.turns.load(Relaxed) - 1, Relaxed);
                 }
                 _ => filling.take_out(place, &mut evicted),
             }
         }
         filling.taken += bytes;
-        place.hash.store(hash, Relaxed);
-        place.held.store(Some(held.clone()));
+        self.tag(number, place, hash);
+        bucket.0[place].store(Some(held.clone()));
         Shared::Held(held)
     }
+
+    /// Only who fills the cache writes tags.
+    fn tag(&self, number: usize, place: usize, hash: u64) {
+        let mut tags = self.tags[number].load(Relaxed).to_le_bytes();
+        tags[place] = hash as u8;
+        self.tags[number].store(u64::from_le_bytes(tags), Relaxed);
+    }
+}
+
+/// The places whose tag is that of `hash`, and seldom one more.
+fn places_of(hash: u64, tags: u64) -> impl Iterator<Item = usize> {
+    const ONES: u64 = u64::MAX / 0xFF;
+    let differing = tags ^ ((hash & 0xFF) * ONES);
+    // The highest bit of each byte that is zero; of one that is 1, too, if it is right above.
+    let mut left = differing.wrapping_sub(ONES) & !differing & (ONES << 7);
+    std::iter::from_fn(move || {
+        let place = left.trailing_zeros() as usize / 8;
+        left &= left.wrapping_sub(1);
+        (place < PLACES).then_some(place)
+    })
 }
 
 impl Filling {
     fn take_out<C>(&mut self, place: &Place<C>, evicted: &mut Vec<Arc<Held<C>>>) {
-        let Some(held) = place.held.swap(None) else { return };
-        place.hash.store(0, Relaxed);
+        let Some(held) = place.swap(None) else { return };
         self.taken -= Held::<C>::bytes_with(&held.token);
         evicted.push(held);
     }
 }
 
 impl<C> Bucket<C> {
-    fn get(
-        &self,
-        hash: u64,
-        token: &[u8],
-        keys: &Arc<KeySet>,
-        now: Timestamp,
-    ) -> Option<Arc<Held<C>>> {
-        let held = self.place(hash)?.held.load();
-        let held = held.as_ref()?;
-        let is_good = std::ptr::eq(held.keys.as_ptr(), Arc::as_ptr(keys))
-            && held.verified.valid.contains(&now)
-            && *held.token == *token;
-        if !is_good {
-            return None;
-        }
-        // Written seldom, so that threads need not tell each other.
-        if held.turns.load(Relaxed) < MOST_TURNS {
-            held.turns.store(MOST_TURNS, Relaxed);
-        }
-        Some(held.clone())
-    }
-
-    /// Where a token of this hash is.
-    fn place(&self, hash: u64) -> Option<&Place<C>> {
-        self.0.iter().find(|place| place.hash.load(Relaxed) == hash)
-    }
-
     /// An empty place, or else the one with the least turns left.
-    fn least_used(&self) -> &Place<C> {
-        self.0.iter().min_by_key(|place| place.turns()).unwrap_or(&self.0[0])
+    fn least_used(&self) -> usize {
+        let turns = |place: &Place<C>| place.load().as_ref().map(|held| held.turns.load(Relaxed));
+        (0..PLACES).min_by_key(|place| turns(&self.0[*place])).unwrap_or_default()
     }
 }
 
 impl Seen {
     /// Whether a token of this hash has come before; from now on it has. It is told so once.
     fn take(&self, hash: u64) -> bool {
+        let part = (hash as u32).max(1);
         let find = |wanted| self.0.iter().position(|seen| seen.load(Relaxed) == wanted);
-        let (has_seen, place) = match find(hash) {
+        let (has_seen, place) = match find(part) {
             Some(place) => (true, place),
-            // An empty place, or any: the hash's first bits choose nothing else.
-            None => (false, find(0).unwrap_or((hash >> 61) as usize)),
+            // An empty place, or any: these bits choose nothing else.
+            None => (false, find(0).unwrap_or((hash >> 32) as usize % SEEN)),
         };
-        self.0[place].store(if has_seen { 0 } else { hash }, Relaxed);
+        self.0[place].store(if has_seen { 0 } else { part }, Relaxed);
         has_seen
-    }
-}
-
-impl<C> Place<C> {
-    fn turns(&self) -> Option<u8> {
-        self.held.load().as_ref().map(|held| held.turns.load(Relaxed))
-    }
-
-    fn set_turns(&self, turns: u8) {
-        if let Some(held) = &*self.held.load() {
-            held.turns.store(turns, Relaxed);
-        }
     }
 }
 
@@ -260,21 +263,17 @@ impl<C> Default for Bucket<C> {
     }
 }
 
-impl<C> Default for Place<C> {
-    fn default() -> Self {
-        Self { hash: Default::default(), held: Default::default() }
-    }
-}
-
 impl<C> Held<C> {
     /// Holds what nobody else has yet.
     fn new(
         verified: Arc<Verified<C>>,
+        hash: u64,
         token: &[u8],
         keys: &Arc<KeySet>,
     ) -> Result<Arc<Self>, Arc<Verified<C>>> {
         let mut held = Arc::new(Self {
             verified: Arc::try_unwrap(verified)?,
+            hash,
             token: SmallVec::new(),
             keys: Arc::downgrade(keys),
             turns: AtomicU8::new(1),
@@ -288,6 +287,17 @@ impl<C> Held<C> {
         Ok(held)
     }
 
+    /// Itself, where it is what `keys` would verify now.
+    fn get(self: &Arc<Self>, keys: &Arc<KeySet>, now: Timestamp) -> Option<Arc<Self>> {
+        let is_good = std::ptr::eq(self.keys.as_ptr(), Arc::as_ptr(keys))
+            && self.verified.valid.contains(&now);
+        // Written seldom, so that threads need not tell each other.
+        if is_good && self.turns.load(Relaxed) < MOST_TURNS {
+            self.turns.store(MOST_TURNS, Relaxed);
+        }
+        is_good.then(|| self.clone())
+    }
+
     /// What a token takes, with all that is held for it. What the application's claims take beside
     /// themselves can't be known: they count as much as the text in which they came.
     fn bytes_with(token: &[u8]) -> usize {
@@ -299,5 +309,25 @@ impl<C> Held<C> {
 impl<C> Drop for Held<C> {
     fn drop(&mut self) {
         self.token.as_mut_slice().zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_place_of_a_tag_is_left_out() {
+        for tag in 0..=u8::MAX {
+            for places in 0..=u8::MAX {
+                let is_here = |place: &usize| places >> place & 1 == 1;
+                let other = [tag.wrapping_add(1), tag ^ 0x80, tag ^ 1][usize::from(places) % 3];
+                let tags = std::array::from_fn(|place| if is_here(&place) { tag } else { other });
+                let hash = u64::from(tag) | u64::MAX << 8;
+                let named: Vec<_> = places_of(hash, u64::from_le_bytes(tags)).collect();
+                assert!((0..PLACES).filter(is_here).all(|place| named.contains(&place)));
+                assert!(!named.is_empty() || places == 0);
+            }
+        }
     }
 }

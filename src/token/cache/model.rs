@@ -66,12 +66,12 @@ impl TokenCache<Origin> {
     fn check(&self) {
         let filling = self.filling.lock().unwrap();
         let mut held = 0;
-        for bucket in &self.buckets {
-            for place in &bucket.0 {
-                let here = place.held.load_full();
-                let token = here.as_ref().map(|held| &*held.token);
-                held += token.map_or(0, Held::<Origin>::bytes_with);
-                assert_eq!(place.hash.load(Relaxed), token.map_or(0, |token| self.hash(token)));
+        for (number, bucket) in self.buckets.iter().enumerate() {
+            for (place, here) in bucket.0.iter().enumerate() {
+                let Some(here) = here.load_full() else { continue };
+                held += Held::<Origin>::bytes_with(&here.token);
+                let found = self.find(number, here.hash, &here.token);
+                assert_eq!(found.map(|(place, _)| place), Some(place));
             }
         }
         assert_eq!(held, filling.taken);
