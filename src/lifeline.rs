@@ -1,6 +1,9 @@
 //! What a session that was accepted still hangs on, for connections that outlive its request.
 
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
@@ -9,8 +12,31 @@ use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::token::Verified;
 
-/// The ring with its clock, and what has been ended.
+/// A lifeline, many times. Each verification takes hold of one, and threads that took hold of the same
+/// would wait for each other to count themselves.
 #[derive(Clone, Debug)]
+pub(crate) struct Lifelines(Arc<[Arc<Lifeline>]>);
+
+/// More than there are threads that verify, as a rule.
+const LIFELINES: usize = 64;
+
+impl Lifelines {
+    pub(crate) fn new(lifeline: &Lifeline) -> Self {
+        Self((0..LIFELINES).map(|_| Arc::new(lifeline.clone())).collect())
+    }
+
+    /// The one that this thread takes, mostly alone.
+    pub(crate) fn of_this_thread(&self) -> &Arc<Lifeline> {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Relaxed));
+        &self.0[NUMBER.with(|number| number % LIFELINES)]
+    }
+}
+
+/// The ring with its clock, and what has been ended. It begins a line of the processor's cache, so that
+/// its count of references has one to itself.
+#[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(crate) struct Lifeline {
     pub(crate) keys: KeyRing,
     pub(crate) revocations: Option<Revocations>,
@@ -61,3 +87,26 @@ impl Lifeline {
 }
 
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::thread;
+
+    use super::*;
+    use crate::{Algorithm, Key};
+
+    #[test]
+    fn threads_have_lifelines_of_their_own() {
+        let keys = KeyRing::fixed([Key::hmac(Algorithm::HS256, &[7; 32]).unwrap()]).unwrap();
+        let lifelines = Lifelines::new(&Lifeline { keys, revocations: None });
+        let taken = || Arc::as_ptr(lifelines.of_this_thread()).addr();
+        assert_eq!(taken(), taken());
+        let threads = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(taken)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<HashSet<_>>()
+        });
+        // Other tests start threads, too, so that two may have come by the same.
+        assert!(threads.len() > 1);
+    }
+}

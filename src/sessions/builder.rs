@@ -10,7 +10,7 @@ use super::{Inner, SessionClaims, Sessions, SessionsId};
 use crate::claims::Parties;
 use crate::error::BuildError;
 use crate::keys::KeyRing;
-use crate::lifeline::Lifeline;
+use crate::lifeline::{Lifeline, Lifelines};
 use crate::refresh::RefreshTokens;
 use crate::revocation::Revocations;
 use crate::token::{Policy, TokenCache};
@@ -160,7 +160,10 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             token_type,
             without_token_id: self.foreign.without_token_id,
             without_issued_at: self.foreign.without_issued_at,
-            lifeline: Arc::new(Lifeline { keys: self.keys.clone(), revocations: self.revocations }),
+            lifelines: Lifelines::new(&Lifeline {
+                keys: self.keys.clone(),
+                revocations: self.revocations,
+            }),
         };
         let refreshing = self
             .refresh_tokens

@@ -1,14 +1,13 @@
 //! What the claims of a token must be, beside signed.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::claims::{Parties, REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE, is_same};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::KeyTimes;
-use crate::lifeline::Lifeline;
+use crate::lifeline::Lifelines;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
@@ -25,7 +24,7 @@ pub(crate) struct Policy {
     /// Whether a token may come without `iat`.
     pub(crate) without_issued_at: bool,
     /// What a session goes on by, once its token was good.
-    pub(crate) lifeline: Arc<Lifeline>,
+    pub(crate) lifelines: Lifelines,
 }
 
 /// What a token's `typ` has to be (RFC 8725, section 3.11).

@@ -54,7 +54,7 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
         expires_at: required.expires_at,
         valid: required.valid,
         revocations_version: registered.rv.unwrap_or_default(),
-        lifeline: policy.lifeline.clone(),
+        lifeline: policy.lifelines.of_this_thread().clone(),
         sequence: registered.seq,
         claims,
     }))
