@@ -98,15 +98,16 @@ mod tests {
 
     #[test]
     fn threads_have_lifelines_of_their_own() {
-        let keys = KeyRing::fixed([Key::hmac(Algorithm::HS256, &[7; 32]).unwrap()]).unwrap();
+        let key = Key::hmac(Algorithm::HS256, &[7; 32]).expect("long enough");
+        let keys = KeyRing::fixed([key]).expect("one key");
         let lifelines = Lifelines::new(&Lifeline { keys, revocations: None });
         let taken = || Arc::as_ptr(lifelines.of_this_thread()).addr();
         assert_eq!(taken(), taken());
-        let threads = thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(taken)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect::<HashSet<_>>()
-        });
         // Other tests start threads, too, so that two may have come by the same.
-        assert!(threads.len() > 1);
+        let of_others: HashSet<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(taken)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("an address")).collect()
+        });
+        assert!(of_others.len() > 1);
     }
 }
