@@ -25,7 +25,12 @@ impl Lifelines {
         Self((0..LIFELINES).map(|_| Arc::new(lifeline.clone())).collect())
     }
 
-    /// The one that this thread takes, mostly alone.
+    /// One to look at.
+    pub(crate) fn any(&self) -> &Lifeline {
+        &self.0[0]
+    }
+
+    /// The one that this thread takes hold of, mostly alone.
     pub(crate) fn of_this_thread(&self) -> &Arc<Lifeline> {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Relaxed));
@@ -97,6 +102,7 @@ mod tests {
     use crate::{Algorithm, Key};
 
     #[test]
+    #[cfg_attr(miri, ignore = "keys are not of Rust alone")]
     fn threads_have_lifelines_of_their_own() {
         let key = Key::hmac(Algorithm::HS256, &[7; 32]).expect("long enough");
         let keys = KeyRing::fixed([key]).expect("one key");

@@ -213,7 +213,7 @@ impl<C: SessionClaims> Sessions<C> {
     ) -> Result<IssuedToken, IssueError> {
         let verified = session.verified();
         // The version is the one in which it was looked up, lest what was recorded between is missed.
-        let rv = self.0.policy.lifelines.of_this_thread().check(verified, now);
+        let rv = self.0.policy.lifelines.any().check(verified, now);
         let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
         let mut ids = Ids::new();
         let [jti] = ids.draw(now)?;
@@ -346,7 +346,7 @@ impl<C> Sessions<C> {
 
     /// What has been ended, where the application has a store for it.
     pub fn revocations(&self) -> Option<&Revocations> {
-        self.0.policy.lifelines.of_this_thread().revocations.as_ref()
+        self.0.policy.lifelines.any().revocations.as_ref()
     }
 
     pub(crate) fn transports(&self) -> &Transports {

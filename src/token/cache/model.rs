@@ -79,10 +79,12 @@ impl TokenCache<Origin> {
     }
 }
 
-/// One bucket, and room for two of three tokens.
+/// One bucket, and room for two tokens.
 fn cache() -> TokenCache<Origin> {
     let entry = Held::<Origin>::bytes_with(&token(0));
-    TokenCache::new(TokenCache::<Origin>::BUCKET_BYTES + 2 * entry + entry / 2)
+    let cache = TokenCache::new(TokenCache::<Origin>::BUCKET_BYTES + 2 * entry + entry / 2);
+    assert!(cache.buckets.len() == 1 && cache.room >= 2 * entry);
+    cache
 }
 
 /// Of one length; each is of one hash with the next, as only its first letter differs.
