@@ -50,7 +50,7 @@ struct Bucket<C>([Place<C>; PLACES]);
 type Place<C> = ArcSwapOption<Held<C>>;
 type Guard<C> = arc_swap::Guard<Option<Arc<Held<C>>>>;
 
-/// The hashes of tokens that came once; when they come again, they may enter.
+/// Halves of the hashes of tokens that came once; when they come again, they may enter.
 #[derive(Default)]
 #[repr(align(64))]
 struct Seen([AtomicU32; SEEN]);
