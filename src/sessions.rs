@@ -328,12 +328,18 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
                 Ok(Session::new(verified))
             }
             Err(rejection) => {
-                ring.count_invalid(is_cached, rejection.kind());
-                if rejection.kind() == RejectionKind::UnknownKey {
-                    ring.note_unknown_key(now);
-                }
+                self.note_invalid(is_cached, rejection.kind(), now);
                 Err(rejection)
             }
+        }
+    }
+
+    #[cold]
+    fn note_invalid(&self, is_cached: Option<bool>, kind: RejectionKind, now: Timestamp) {
+        let ring = &self.0.keys;
+        ring.count_invalid(is_cached, kind);
+        if kind == RejectionKind::UnknownKey {
+            ring.note_unknown_key(now);
         }
     }
 }

@@ -189,22 +189,28 @@ impl KeyRing {
     }
 
     /// The snapshot for `now`.
+    #[inline]
     pub(crate) fn keys(&self, now: Timestamp) -> Guard<Arc<KeySet>> {
-        let keys = self.0.keys.load();
-        match &self.0.source {
-            Source::Derived(derived) if derived.is_due(now) => {
-                // Computed by whoever comes first, once a period; two that do it at once do the
-                // same. It can fail only if it failed when the ring was built.
-                if let Ok(keys) = derived.keys(now) {
-                    self.publish(keys);
-                    derived.note_derived(now);
-                }
-                self.0.keys.load()
-            }
-            _ => keys,
+        if let Source::Derived(derived) = &self.0.source
+            && derived.is_due(now)
+        {
+            self.derive(derived, now);
+        }
+        self.0.keys.load()
+    }
+
+    /// Computes the keys for `now`. Whoever comes first does it, once a period; two that do it at
+    /// once do the same.
+    #[cold]
+    fn derive(&self, derived: &Derived, now: Timestamp) {
+        // It can fail only if it failed when the ring was built.
+        if let Ok(keys) = derived.keys(now) {
+            self.publish(keys);
+            derived.note_derived(now);
         }
     }
 
+    #[inline]
     pub(crate) fn now(&self) -> Timestamp {
         self.0.clock.now()
     }

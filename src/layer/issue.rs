@@ -44,6 +44,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         self.sessions.keys().issues().then(|| session.clone())
     }
 
+    #[cold]
     fn issue<B>(
         &self,
         response: &mut Response<B>,
@@ -94,6 +95,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     }
 
     /// A renewal that fails leaves the session as it was.
+    #[cold]
     fn renew(&self, headers: &mut HeaderMap, session: &Session<C>) {
         let transports = self.sessions.transports();
         if transports.has_set_cookie(headers) {
@@ -107,6 +109,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         }
     }
 
+    #[cold]
     fn failure<B>(&self, error: &IssueError) -> Response<B>
     where
         T: Respond<B>,

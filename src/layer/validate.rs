@@ -133,11 +133,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
         let presented =
             found.unwrap_or_else(|| self.presented(request.headers(), self.sessions.now()));
         if let Some(rejection) = self.refusal(&presented) {
-            let mut answer = self.reject(rejection);
-            if let Some(unvalidated) = presented.unvalidated() {
-                self.clear(&mut answer, &unvalidated);
-            }
-            return Err(answer);
+            return Err(self.refuse(rejection, presented.unvalidated()));
         }
         if let Some(protocol) = &self.sessions.transports().web_socket {
             protocol.remove(request.headers_mut());
@@ -145,6 +141,19 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
         Ok(presented)
     }
 
+    #[cold]
+    fn refuse<B>(&self, rejection: Rejection, unvalidated: Option<Unvalidated>) -> Response<B>
+    where
+        T: Respond<B>,
+    {
+        let mut answer = self.reject(rejection);
+        if let Some(unvalidated) = unvalidated {
+            self.clear(&mut answer, &unvalidated);
+        }
+        answer
+    }
+
+    #[cold]
     fn reject<B>(&self, rejection: Rejection) -> Response<B>
     where
         T: Respond<B>,
