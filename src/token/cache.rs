@@ -166,6 +166,7 @@ impl<C> TokenCache<C> {
         ((u128::from(hash) * self.buckets.len() as u128) >> 64) as usize
     }
 
+    // Out of a hit's way.
     #[inline(never)]
     fn insert(
         &self,

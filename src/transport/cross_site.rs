@@ -44,6 +44,7 @@ impl CrossSiteCheck {
     ///
     /// An upgrade is a `GET`, which the guard lets pass; but a WebSocket that another site's page
     /// opens carries the cookie, and no browser asks us first. So it is checked like a `POST`.
+    // Out of the way of requests that only read.
     #[inline(never)]
     pub(crate) fn passes<B>(&self, request: &mut Request<B>, has_cookie: bool) -> bool {
         let mut asked = Request::new(());
