@@ -17,9 +17,13 @@ use nix::unistd::Pid;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
-/// How often the ways take turns in each of the orders, and how long a turn is: what disturbs the
-/// machine for longer than that disturbs all ways alike.
-const SWEEPS: usize = 50;
+/// How often all clients start anew: which of a server's threads a connection comes to is chance, and
+/// decides much where there are few.
+const STARTS: usize = 10;
+
+/// How often the ways then take turns in each of the orders, and how long a turn is: what disturbs
+/// the machine for longer than that disturbs all ways alike.
+const SWEEPS: usize = 5;
 const TURN: Duration = Duration::from_millis(40);
 
 /// How many connections are open at once: as few as a balancer keeps to a replica, for which the
@@ -75,13 +79,21 @@ fn main() -> ExitCode {
 
 /// What is asked of each port while the others' clients are halted.
 fn requests_per_second(ports: [u16; 3], connections: &str, token: &str) -> [f64; 3] {
-    let mut clients = ports.map(|port| Client::start(port, connections, token));
-    for order in ORDERS.iter().cycle().take(SWEEPS * ORDERS.len()) {
-        for way in order {
-            clients[*way].take_turn();
+    let mut answered = [(0.0, 0.0); 3];
+    for _ in 0..STARTS {
+        let mut clients = ports.map(|port| Client::start(port, connections, token));
+        for order in ORDERS.iter().cycle().take(SWEEPS * ORDERS.len()) {
+            for way in order {
+                clients[*way].take_turn();
+            }
+        }
+        for ((requests, seconds), client) in answered.iter_mut().zip(clients) {
+            let (answered, running) = client.finish();
+            *requests += answered;
+            *seconds += running.as_secs_f64();
         }
     }
-    clients.map(Client::finish)
+    answered.map(|(requests, seconds)| requests / seconds)
 }
 
 /// One `wrk`, which is halted between its turns.
@@ -125,8 +137,8 @@ impl Client {
         kill(Pid::from_raw(id), signal).expect("wrk is still there");
     }
 
-    /// What `wrk` counts in a second that it runs, all of them answered well.
-    fn finish(self) -> f64 {
+    /// How many requests `wrk` counts, all of them answered well, and how long it was running.
+    fn finish(self) -> (f64, Duration) {
         let since = Instant::now();
         self.signal(Signal::SIGCONT);
         // Its main thread has to run before it is interrupted: another one would not end it.
@@ -138,6 +150,6 @@ impl Client {
         assert!(!told.contains("Non-2xx") && !told.contains("Socket errors"), "{told}");
         let total = told.lines().find_map(|line| line.trim().split_once(" requests in "));
         let total: Option<f64> = total.and_then(|(total, _)| total.parse().ok());
-        total.unwrap_or_else(|| panic!("no number of requests: {told}")) / running.as_secs_f64()
+        (total.unwrap_or_else(|| panic!("no number of requests: {told}")), running)
     }
 }
