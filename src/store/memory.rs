@@ -185,6 +185,14 @@ impl Store for MemoryStore {
         })
     }
 
+    fn notifies(&self) -> bool {
+        true
+    }
+
+    fn is_private(&self) -> bool {
+        true
+    }
+
     fn sealing_need(&self) -> SealingNeed {
         SealingNeed::Needless
     }

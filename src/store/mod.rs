@@ -154,6 +154,23 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::pending())
     }
 
+    /// Whether [`changed`](Self::changed) reports the inserts of other replicas within about a
+    /// second, as long as the store can be reached. Default: no.
+    ///
+    /// Where it does, replicas that hold a ring notice within that time that a newcomer found the
+    /// store empty, and restore the ring. The newcomer then waits for 3 seconds before it founds a
+    /// new ring, and otherwise until every replica has polled.
+    fn notifies(&self) -> bool {
+        false
+    }
+
+    /// Whether no other process can reach what it holds. Default: no.
+    ///
+    /// A new ring is founded there at once, since there is no replica to wait for.
+    fn is_private(&self) -> bool {
+        false
+    }
+
     /// Whether private keys have to be sealed in it.
     fn sealing_need(&self) -> SealingNeed {
         SealingNeed::Required

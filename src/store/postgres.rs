@@ -266,6 +266,10 @@ impl Store for PostgresStore {
             Ok(())
         })
     }
+
+    fn notifies(&self) -> bool {
+        true
+    }
 }
 
 /// The channel of all rings, over a connection of its own.

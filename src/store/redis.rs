@@ -219,6 +219,10 @@ impl Store for RedisStore {
             Ok(())
         })
     }
+
+    fn notifies(&self) -> bool {
+        true
+    }
 }
 
 impl Server {
