@@ -101,6 +101,9 @@ pub enum IssueError {
     /// The session has reached its absolute lifetime.
     #[error("the session has reached its absolute lifetime")]
     LifetimeReached,
+    /// The session's token has no `auth_time`, from which its absolute lifetime is counted.
+    #[error("the session's token has no `auth_time`, so it cannot be issued again: log in anew")]
+    NoLoginTime,
     /// The session was ended, or has to be taken for it.
     #[error("the session can't be renewed: {0}")]
     Ended(Rejection),
@@ -139,6 +142,7 @@ texts!(IssueError {
     IssueError::Claims(_) => "claims",
     IssueError::EmptySubject => "empty_subject",
     IssueError::LifetimeReached => "lifetime_reached",
+    IssueError::NoLoginTime => "no_login_time",
     IssueError::TokenTooLong { .. } => "token_too_long",
     IssueError::CookieTooLong { .. } => "cookie_too_long",
     IssueError::NoTransport(_) => "no_transport",

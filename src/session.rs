@@ -53,8 +53,12 @@ impl<C> Session<C> {
         self.0.expires_at
     }
 
-    /// When the user logged in: the `auth_time` claim.
-    pub fn authenticated_at(&self) -> Timestamp {
+    /// When the user logged in: the `auth_time` claim, which every token has that is issued here.
+    ///
+    /// `None` if another issuer's token lacks it: `iat` is no substitute, as it is later in every
+    /// token that the issuer gives the same session. See
+    /// [`require_auth_time`](crate::SessionsBuilder::require_auth_time).
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
         self.0.authenticated_at
     }
 

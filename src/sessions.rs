@@ -187,13 +187,15 @@ impl<C: SessionClaims> Sessions<C> {
 
     fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
-        let latest = session.authenticated_at() + self.0.absolute_lifetime;
+        // Without a login time there is no end to count from.
+        let begun = session.authenticated_at().ok_or(IssueError::LifetimeReached)?;
+        let latest = begun + self.0.absolute_lifetime;
         if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
             return Err(IssueError::LifetimeReached);
         }
         let token = self.sign_again(
             session,
-            self.claims_of(session.verified()),
+            self.claims_of(session.verified(), begun),
             self.0.idle_lifetime,
             now,
         )?;
@@ -215,11 +217,12 @@ impl<C: SessionClaims> Sessions<C> {
         // The version is the one in which it was looked up, lest what was recorded between is missed.
         let rv = self.0.policy.lifelines.any().check(verified, now);
         let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
+        let auth_time = session.authenticated_at().ok_or(IssueError::NoLoginTime)?;
         let mut ids = Ids::new();
         let [jti] = ids.draw(now)?;
         let claims = TokenClaims {
             jti,
-            auth_time: session.authenticated_at(),
+            auth_time,
             // Never less than the login was issued with: what was ended before that does not
             // concern it.
             rv: rv.max(verified.revocations_version),
@@ -251,7 +254,11 @@ impl<C: SessionClaims> Sessions<C> {
     }
 
     /// What the next tokens of a session say; their IDs and times are given when they are signed.
-    fn claims_of<'a>(&'a self, verified: &'a Verified<C>) -> TokenClaims<'a, C> {
+    fn claims_of<'a>(
+        &'a self,
+        verified: &'a Verified<C>,
+        auth_time: Timestamp,
+    ) -> TokenClaims<'a, C> {
         TokenClaims {
             parties: &self.0.policy.parties,
             sub: verified.texts.subject(),
@@ -259,7 +266,7 @@ impl<C: SessionClaims> Sessions<C> {
             exp: verified.expires_at,
             jti: "",
             sid: verified.texts.session_id(),
-            auth_time: verified.authenticated_at,
+            auth_time,
             scope: verified.texts.scope(),
             rv: verified.revocations_version,
             seq: None,

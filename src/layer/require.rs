@@ -28,7 +28,8 @@ impl<C, T> ValidateLayer<C, T> {
     /// seconds (RFC 9470, section 3). The session itself goes on, with its cookie.
     ///
     /// For what a stolen session should not do: a new password, a payment. Renewals don't count:
-    /// they keep the time of the login.
+    /// they keep the time of the login. A token of another issuer without `auth_time` does not say
+    /// when the login was, and is refused in the same way.
     #[must_use]
     pub fn max_auth_age(self, max_age: Duration) -> Self
     where
@@ -37,7 +38,7 @@ impl<C, T> ValidateLayer<C, T> {
         let sessions = self.sessions.clone();
         let is_recent = move |session: &Session<C>| {
             let allowed = max_age.saturating_add(sessions.keys().policy().clock_skew);
-            sessions.now() - session.authenticated_at() <= allowed
+            session.authenticated_at().is_some_and(|at| sessions.now() - at <= allowed)
         };
         self.check(is_recent, RejectionKind::InsufficientUserAuthentication { max_age })
     }

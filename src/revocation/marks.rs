@@ -37,7 +37,8 @@ impl Mark {
 pub(crate) struct Candidate<'a> {
     pub(crate) session_id: &'a str,
     pub(crate) subject: &'a str,
-    pub(crate) authenticated_at: Timestamp,
+    /// When the user logged in, where the token says it.
+    pub(crate) authenticated_at: Option<Timestamp>,
     /// The `rv` claim: the version that its issuer knew.
     pub(crate) version: u64,
 }
@@ -54,7 +55,9 @@ impl Before {
     /// A session that was begun where this was known, or clearly after it, stands. A renewal keeps
     /// the time of the login, so that one by a replica that had not heard of it does not help.
     fn hits(&self, token: &Candidate<'_>, leeway: Duration) -> bool {
-        token.version < self.version && token.authenticated_at <= self.at + leeway
+        // SECURITY: a login at an unknown time may have been before it.
+        let is_later = token.authenticated_at.is_some_and(|at| at > self.at + leeway);
+        token.version < self.version && !is_later
     }
 
     /// Whether this hits whatever the other does, and as long.

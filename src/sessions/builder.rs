@@ -160,6 +160,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             token_type,
             without_token_id: self.foreign.without_token_id,
             without_issued_at: self.foreign.without_issued_at,
+            requires_auth_time: self.foreign.requires_auth_time,
             lifelines: Lifelines::new(&Lifeline {
                 keys: self.keys.clone(),
                 revocations: self.revocations,

@@ -25,7 +25,9 @@ impl<C: SessionClaims> Sessions<C> {
     /// is answered 503: let the user try again.
     pub async fn end(&self, session: &Session<C>) -> Result<EndSession, EndError> {
         if let Some(revocations) = self.revocations() {
-            let until = self.latest(revocations, session.authenticated_at());
+            // A session without a login time is never renewed.
+            let begun = session.authenticated_at().unwrap_or(session.issued_at());
+            let until = self.latest(revocations, begun);
             let until = until.max(session.expires_at() + self.margin());
             revocations.record(Mark::Session { sid: session.session_id().into(), until }).await?;
         }

@@ -14,6 +14,7 @@ pub(super) struct ForeignTokens {
     untyped: bool,
     pub(super) without_token_id: bool,
     pub(super) without_issued_at: bool,
+    pub(super) requires_auth_time: bool,
 }
 
 impl<C: SessionClaims> SessionsBuilder<C> {
@@ -57,6 +58,17 @@ impl<C: SessionClaims> SessionsBuilder<C> {
     /// longest lifetime is not refused for good, but becomes valid when that much is left of it.
     pub fn dangerous_accept_without_issued_at(mut self) -> Self {
         self.foreign.without_issued_at = true;
+        self
+    }
+
+    /// Refuses tokens without `auth_time` (OpenID Connect Core, section 2). Every token that is
+    /// issued here has it; another issuer may have to be configured to write it.
+    ///
+    /// Without this, such a token is accepted, its
+    /// [`authenticated_at`](crate::Session::authenticated_at) is `None`, and
+    /// [`max_auth_age`](crate::layer::ValidateLayer::max_auth_age) refuses it.
+    pub fn require_auth_time(mut self) -> Self {
+        self.foreign.requires_auth_time = true;
         self
     }
 }

@@ -188,7 +188,9 @@ impl<C: SessionClaims> Sessions<C> {
     ) -> Result<IssuedTokens, RefreshError> {
         let invalid = || Rejection::from(RejectionKind::InvalidClaim("seq"));
         let next = sequence.checked_add(1).ok_or_else(invalid)?;
-        let pair = self.sign_pair(next, at, &self.claims_of(verified));
+        let missing = || Rejection::from(RejectionKind::MissingClaim("auth_time"));
+        let begun = verified.authenticated_at.ok_or_else(missing)?;
+        let pair = self.sign_pair(next, at, &self.claims_of(verified, begun));
         if matches!(&pair, Err(IssueError::LifetimeReached)) {
             return Err(Rejection::from(RejectionKind::Expired).into());
         }

@@ -23,6 +23,8 @@ pub(crate) struct Policy {
     pub(crate) without_token_id: bool,
     /// Whether a token may come without `iat`.
     pub(crate) without_issued_at: bool,
+    /// Whether a token has to have `auth_time`.
+    pub(crate) requires_auth_time: bool,
     /// What a session goes on by, once its token was good.
     pub(crate) lifelines: Lifelines,
 }
@@ -141,8 +143,14 @@ impl Policy {
         if claims.nbf.is_some_and(|not_before| not_before.0 > soon) {
             return Err(NotYetValid);
         }
-        if claims.auth_time.is_some_and(|at| at.0 > soon) {
-            return Err(InvalidClaim("auth_time"));
+        match claims.auth_time {
+            None if self.requires_auth_time => return Err(MissingClaim("auth_time")),
+            Some(at) if at.0 > soon => return Err(InvalidClaim("auth_time")),
+            // A login is never later than its token.
+            Some(at) if claims.iat.is_some_and(|issued| at.0 > issued.0 + self.leeway) => {
+                return Err(InvalidClaim("auth_time"));
+            }
+            _ => {}
         }
         let times_of = [claims.nbf, claims.auth_time].into_iter().flatten().map(|date| date.0);
         let latest = times_of.fold(issued_at, Timestamp::max);

@@ -16,7 +16,8 @@ pub(crate) struct Verified<C> {
     pub(crate) texts: Texts,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
-    pub(crate) authenticated_at: Timestamp,
+    /// The `auth_time` claim, which another issuer's token may lack. Nothing is taken in its place.
+    pub(crate) authenticated_at: Option<Timestamp>,
     /// The times at which the token is valid, leeway counted.
     pub(crate) valid: Range<Timestamp>,
     /// The `rv` claim; 0 for none.

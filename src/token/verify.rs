@@ -51,7 +51,7 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
             [required.subject, &token_id, session_id, key_id],
             registered.scope.as_deref(),
         ),
-        authenticated_at: registered.auth_time.map_or(required.issued_at, |at| at.0),
+        authenticated_at: registered.auth_time.map(|at| at.0),
         issued_at: required.issued_at,
         expires_at: required.expires_at,
         valid: required.valid,

@@ -46,7 +46,7 @@ fn other_claims_may_be_missing() {
     let session =
         accepted(&sessions::<()>(), &token(without(without(payload(), "sid"), "auth_time")));
     assert_eq!(session.session_id(), session.token_id());
-    assert_eq!(session.authenticated_at(), session.issued_at());
+    assert_eq!(session.authenticated_at(), None);
 }
 
 #[test]
@@ -261,9 +261,16 @@ fn a_token_is_good_from_its_nbf_on_less_the_leeway() {
 
 #[test]
 fn nobody_logs_in_in_the_future() {
-    good(with(payload(), "auth_time", NOW + LEEWAY));
-    let later = with(payload(), "auth_time", NOW + LEEWAY + 1);
-    bad(later, RejectionKind::InvalidClaim("auth_time"));
+    let at = |iat, auth_time| with(with(payload(), "iat", iat), "auth_time", auth_time);
+    good(at(NOW, NOW + LEEWAY));
+    bad(at(NOW + 10, NOW + LEEWAY + 1), RejectionKind::InvalidClaim("auth_time"));
+}
+
+#[test]
+fn login_time_later_than_iat_and_leeway_is_refused() {
+    let at = |auth_time| with(payload(), "auth_time", auth_time);
+    good(at(NOW - 10 + LEEWAY));
+    bad(at(NOW - 10 + LEEWAY + 1), RejectionKind::InvalidClaim("auth_time"));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod bodies;
 mod documents;
 #[cfg(feature = "jwks-client")]
 mod http;
+mod login_time;
 mod open;
 mod refresh;
 mod tokens;

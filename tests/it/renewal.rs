@@ -188,13 +188,26 @@ async fn a_session_that_ends_while_the_handler_works_is_renewed_on_the_way_out()
 }
 
 #[tokio::test]
-async fn a_token_without_session_id_and_login_time_gets_them_by_its_first_renewal() {
+async fn a_token_without_session_id_gets_it_by_its_first_renewal() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
-    let token = signed(&header(), &claims(&clock, json!({"sid": null, "auth_time": null})));
-    let issued_at = claims_of(&token)["iat"].clone();
+    let token = signed(&header(), &claims(&clock, json!({"sid": null})));
     clock.advance(HALF + SECOND);
     let answer = send(&app(&sessions), get("/").cookie(&token)).await;
-    let renewed = claims_of(answer.cookie_token());
-    assert_eq!((&renewed["sid"], &renewed["auth_time"]), (&json!("token"), &issued_at));
+    assert_eq!(claims_of(answer.cookie_token())["sid"], json!("token"));
+}
+
+/// Its absolute lifetime would begin anew with each renewal.
+#[tokio::test]
+async fn session_without_login_time_is_neither_renewed_nor_reissued() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let token = signed(&header(), &claims(&clock, json!({"auth_time": null})));
+    clock.advance(HALF + SECOND);
+    let answer = send(&app(&sessions), get("/").cookie(&token)).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "hello"));
+    assert_eq!(answer.headers.get("set-cookie"), None);
+    let session = sessions.validate(&token).unwrap();
+    let again = sessions.reissue(&session, User { role: "admin".into() });
+    assert!(matches!(sessions.issue(&again), Err(tower_jwt_session::IssueError::NoLoginTime)));
 }

@@ -72,7 +72,11 @@ fuzz_target!(|input: &[u8]| {
         }
         InvalidClaim("auth_time") => {
             let is_past = |time: f64| (0.0..now as f64 + 60.0).contains(&time);
-            payload_read.get("auth_time").is_some() && !seconds("auth_time").is_some_and(is_past)
+            // The login is not later than the token.
+            let times = seconds("auth_time").zip(seconds("iat"));
+            times.is_some_and(|(login, issued)| login > issued + 59.0)
+                || payload_read.get("auth_time").is_some()
+                    && !seconds("auth_time").is_some_and(is_past)
         }
         InvalidClaim(name @ ("iat" | "nbf")) => {
             let is_time = |time: f64| (0.0..=253_402_300_799.0).contains(&time);

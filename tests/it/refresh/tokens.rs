@@ -67,7 +67,7 @@ async fn a_successor_is_of_the_same_session() {
         assert_eq!(session.subject(), "alice");
         assert_eq!(session.claims(), first.claims());
         assert_eq!(session.session_id(), first.session_id());
-        assert_eq!(session.authenticated_at(), began);
+        assert_eq!(session.authenticated_at(), Some(began));
         assert_eq!(session.issued_at(), clock.now());
         assert_eq!(session.scopes().collect::<Vec<_>>(), ["read", "write"]);
         assert_eq!(tokens.scope(), Some("read write"));

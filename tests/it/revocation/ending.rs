@@ -313,3 +313,25 @@ async fn without_revocations_a_session_is_ended_at_its_client_alone() {
         assert!(matches!(error, Err(EndError::NoRevocations)), "{error:?}");
     }
 }
+
+/// It does not say that the login was later.
+#[tokio::test]
+async fn token_without_login_time_is_refused_once_its_subject_is_ended() {
+    let one = Replica::open(TestStore::new()).await;
+    let token = one.login("alice");
+    let issued_again = |subject: &str| {
+        let mut claims = claims_of(&token);
+        let now = one.clock.now().as_unix_seconds();
+        (claims["iat"], claims["exp"]) = (json!(now), json!(now + 300));
+        claims["sub"] = json!(subject);
+        claims.as_object_mut().unwrap().remove("auth_time");
+        signed(&header(), &claims)
+    };
+    assert_eq!(one.judge(&issued_again("alice")), Ok(()));
+    one.sessions.end_subject("alice").await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(one.judge(&issued_again("alice")), Err(RejectionKind::Revoked));
+        assert_eq!(one.judge(&issued_again("bob")), Ok(()));
+        one.clock.advance(seconds(3600));
+    }
+}

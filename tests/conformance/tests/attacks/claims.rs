@@ -75,8 +75,9 @@ pub(crate) fn time(target: &Target) -> Vec<Attack> {
     for (name, value, accepted) in [
         ("nbf", NOW + leeway, true),
         ("nbf", NOW + leeway + 1, false),
-        ("auth_time", NOW + leeway, true),
-        ("auth_time", NOW + leeway + 1, false),
+        // The login is at most the leeway later than `iat`, which is ten seconds ago.
+        ("auth_time", NOW - 10 + leeway, true),
+        ("auth_time", NOW - 10 + leeway + 1, false),
     ] {
         let token = target.claiming_with(name, &value.to_string());
         let name = format!("{name} {value}");
