@@ -82,6 +82,21 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         Ok(())
     }
 
+    /// Turns what the handler returned into a session, or renews the one that it was called with.
+    pub(super) fn finish<B>(&self, response: &mut Response<B>, renewable: Option<Session<C>>)
+    where
+        T: Respond<B>,
+    {
+        // Logging in and logging out beat a renewal.
+        if let Some(pending) = response.extensions_mut().remove::<PendingIssue<C>>() {
+            if let Err(error) = self.issue(response, pending.take()) {
+                *response = self.failure(&error);
+            }
+        } else if let Some(session) = renewable {
+            self.renew(response.headers_mut(), &session);
+        }
+    }
+
     /// The answer that the handler's whole response stood for, with the status that it was given,
     /// if it was.
     fn answer_whole<B>(&self, response: &mut Response<B>, mut answer: Response<Bytes>)
@@ -144,14 +159,8 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
     }
 
     fn after(&self, response: &mut Response<B>, renewable: Self::Kept) {
-        // Logging in and logging out beat a renewal.
-        if let Some(pending) = response.extensions_mut().remove::<PendingIssue<C>>() {
-            if let Err(error) = self.issue(response, pending.take()) {
-                *response = self.failure(&error);
-            }
-        } else if let Some(session) = renewable {
-            self.renew(response.headers_mut(), &session);
-        }
+        self.finish(response, renewable);
+        self.sessions.transports().forbid_storing_cookie(response.headers_mut());
     }
 }
 

@@ -11,9 +11,24 @@
 //!
 //! - No lock, no await and no I/O before the inner service; the service that was polled ready is
 //!   the one called; its error type is unchanged.
-//! - An invalid or expired *cookie* reads as anonymous where a session is optional, and the answer
-//!   takes it away. An invalid *bearer token* is a 401 there too, and an ambiguous credential a
-//!   400, or a 403 if it comes from another site.
+//! - An invalid *cookie* reads as anonymous where a session is optional. An invalid *bearer token*
+//!   is a 401 there too, and an ambiguous credential a 400, or a 403 if it comes from another site.
+//! - The answer to an invalid cookie clears it only if no replica of this service can accept it any
+//!   more, whatever its clock, its keys and its release:
+//!
+//!   | [reason](crate::RejectionKind) | cookie |
+//!   |---|---|
+//!   | `Expired`, `Revoked` | cleared: the session has ended |
+//!   | `Malformed`, `BadSignature`, `WrongAlgorithm` | cleared: no token of these keys |
+//!   | `UnknownKey`, `IssuedInFuture`, `NotYetValid` | kept: another replica may know the key, or have the right time |
+//!   | `WrongIssuer`, `WrongAudience`, `WrongType` | kept: it is another service's |
+//!   | `ForeignClaims`, `MissingClaim`, `InvalidClaim`, `LifetimeTooLong`, `TooLong` | kept: a replica of another release or other settings may accept it |
+//!   | `StaleRevocations` | kept: it is answered 503, and may be valid |
+//!
+//!   A login replaces it in any case.
+//! - A response that sets or clears the cookie is not stored by any cache: it gets
+//!   `Cache-Control: no-store`, and loses `Expires` and every field that a cache may obey in its
+//!   place, such as `CDN-Cache-Control` (RFC 9213). Fields that a layer around these adds stay.
 //! - Every 401 has the same body. The reason is in the response's extensions, as a
 //!   [`Rejection`](crate::Rejection), and in `tracing` at debug.
 //!
@@ -102,7 +117,7 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for SessionLayer<C, T> {
     }
 
     fn after(&self, response: &mut Response<B>, (unvalidated, renewable): Self::Kept) {
-        self.issue.after(response, renewable);
+        self.issue.finish(response, renewable);
         self.validate.after(response, unvalidated);
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use crate::error::{Rejection, RejectionKind};
 use crate::sessions::Sessions;
-use crate::transport::Transports;
+use crate::transport::{Transports, remove_targeted};
 
 /// Turns an answer of the layers into a response of the service they stand around. Requests share
 /// it: where they are answered by several threads, it has to be `Send` and `Sync`.
@@ -92,6 +92,10 @@ pub(crate) fn put_in_place<B>(response: &mut Response<B>, mut answer: Response<B
     let mut headers = mem::take(response.headers_mut());
     headers.remove(CONTENT_TYPE);
     headers.remove(CONTENT_LENGTH);
+    if answer.headers().contains_key(CACHE_CONTROL) {
+        // Else a cache would obey these of the handler's.
+        remove_targeted(&mut headers);
+    }
     for (name, value) in answer.headers() {
         if name != SET_COOKIE && name != VARY {
             headers.remove(name);

@@ -161,11 +161,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
         self.respond.respond(respond::rejection(rejection, &self.sessions))
     }
 
-    /// Takes an unusable cookie away, unless the response sets a new one.
+    /// Clears a cookie that nothing accepts any more, unless the response sets a new one.
     fn clear<B>(&self, response: &mut Response<B>, unvalidated: &Unvalidated) {
         let transports = self.sessions.transports();
         let headers = response.headers_mut();
-        if unvalidated.by_unusable_cookie
+        if unvalidated.clears_cookie
             && !transports.has_set_cookie(headers)
             && let Some(cookie) = transports.clearing_cookie()
         {
@@ -192,14 +192,14 @@ impl<C> Presented<C> {
         (self.now - session.issued_at() > lifetime / 2).then_some(session)
     }
 
-    /// The session as far as it is optional: none for an anonymous request, and for a cookie that
-    /// is no good any more.
+    /// The session as far as it is optional: none for an anonymous request, and for an invalid
+    /// cookie, whatever the reason.
     #[cfg(feature = "axum")]
     pub(crate) fn optional(&self) -> Result<Option<Session<C>>, Rejection> {
         match &self.session {
             Ok(session) => Ok(Some(session.clone())),
             Err(rejection) if rejection.is_missing() => Ok(None),
-            Err(_) if self.by_cookie() && self.is_unusable() => Ok(None),
+            Err(rejection) if self.by_cookie() && !rejection.is_temporary() => Ok(None),
             Err(rejection) => Err(rejection.clone()),
         }
     }
@@ -209,15 +209,11 @@ impl<C> Presented<C> {
         self.sessions == sessions.id()
     }
 
-    /// Whether what was presented is no good, for good.
-    fn is_unusable(&self) -> bool {
-        self.session.as_ref().is_err_and(|rejection| !rejection.is_temporary())
-    }
-
     /// What is kept of a request without a good session.
     pub(super) fn unvalidated(&self) -> Option<Unvalidated> {
-        let by_unusable_cookie = self.is_unusable() && self.by_cookie();
-        self.session.is_err().then_some(Unvalidated { by_unusable_cookie })
+        let rejection = self.session.as_ref().err()?;
+        let clears_cookie = self.by_cookie() && is_final(rejection.kind());
+        Some(Unvalidated { clears_cookie })
     }
 
     /// Whether the credential came in a cookie.
@@ -226,10 +222,23 @@ impl<C> Presented<C> {
     }
 }
 
-/// That a request came without a good session: an extractor may have refused it, and its cookie may
-/// be no good. Public as [`Around::Kept`] alone.
+/// Whether no replica accepts such a token now or later, whatever its clock, keys and release, so
+/// that its cookie can be cleared. The table is in [`layer`](crate::layer).
+fn is_final(kind: RejectionKind) -> bool {
+    matches!(
+        kind,
+        RejectionKind::Expired
+            | RejectionKind::Revoked
+            | RejectionKind::Malformed
+            | RejectionKind::BadSignature
+            | RejectionKind::WrongAlgorithm
+    )
+}
+
+/// That a request came without a valid session: an extractor may have refused it, and its cookie may
+/// have to be cleared. Public as [`Around::Kept`] alone.
 pub struct Unvalidated {
-    by_unusable_cookie: bool,
+    clears_cookie: bool,
 }
 
 impl<C: Send + Sync + 'static> Session<C> {
@@ -266,11 +275,13 @@ where
     }
 
     fn after(&self, response: &mut Response<B>, kept: Self::Kept) {
-        let Some(unvalidated) = kept else { return };
-        if let Some(Refused(rejection)) = response.extensions_mut().remove::<Refused>() {
-            respond::put_in_place(response, self.reject(rejection));
+        if let Some(unvalidated) = kept {
+            if let Some(Refused(rejection)) = response.extensions_mut().remove::<Refused>() {
+                respond::put_in_place(response, self.reject(rejection));
+            }
+            self.clear(response, &unvalidated);
         }
-        self.clear(response, &unvalidated);
+        self.sessions.transports().forbid_storing_cookie(response.headers_mut());
     }
 }
 

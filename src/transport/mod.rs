@@ -1,17 +1,19 @@
 //! How a token travels: in the `Authorization` header, in a cookie, or to a WebSocket.
 
 mod bearer;
+mod caching;
 #[cfg_attr(not(feature = "cookie"), path = "no_cookie.rs")]
 mod cookie;
 #[cfg(feature = "cookie")]
 mod cross_site;
 mod web_socket;
 
-use http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use http::header::{SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
 use crate::error::{IssueError, RejectionKind};
 
+pub(crate) use caching::{forbid_storing, remove_targeted};
 #[cfg(feature = "cookie")]
 pub use cookie::CookieTransport;
 #[cfg(not(feature = "cookie"))]
@@ -109,6 +111,14 @@ impl Transports {
         }
     }
 
+    /// Forbids caches to store a response that sets the cookie or takes it away, whoever did it.
+    pub(crate) fn forbid_storing_cookie(&self, headers: &mut HeaderMap) {
+        if self.cookie.is_some() && headers.contains_key(SET_COOKIE) && self.has_set_cookie(headers)
+        {
+            forbid_storing(headers);
+        }
+    }
+
     fn is_ours(&self, field: &HeaderValue) -> bool {
         self.cookie.as_ref().is_some_and(|cookie| cookie.is_set_by(field))
     }
@@ -123,7 +133,7 @@ fn is_token(text: &str) -> bool {
 /// Has a response's headers set a cookie, past every cache.
 pub(crate) fn append_cookie(headers: &mut HeaderMap, cookie: HeaderValue) {
     headers.append(SET_COOKIE, cookie);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    forbid_storing(headers);
     let is_cookie = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"cookie");
     if !headers.get_all(VARY).iter().any(is_cookie) {
         headers.append(VARY, HeaderValue::from_static("cookie"));

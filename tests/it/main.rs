@@ -1,6 +1,7 @@
 //! Tests through the public API: one binary, a module per subject.
 #![allow(clippy::unwrap_used)]
 
+mod clearing;
 mod cluster;
 mod codec;
 mod cross_site;
@@ -11,6 +12,7 @@ mod jwks;
 mod layers;
 mod login_age;
 mod long_connections;
+mod no_store;
 mod odd_wiring;
 mod policy;
 mod readiness;
