@@ -77,7 +77,7 @@ impl Scribe {
     }
 
     async fn read_whole(&self, log: &mut Log) -> Result<(), StoreError> {
-        let Loaded { entries, skipped } = self.store.load(&self.ring).await?;
+        let Loaded { entries, skipped, .. } = self.store.load(&self.ring).await?;
         log.take_whole(entries, skipped, self.clock.now());
         Ok(())
     }

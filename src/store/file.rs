@@ -1,7 +1,9 @@
 //! A store in a directory: a subdirectory per ring, a file per entry.
 
 mod directory;
+mod hint;
 mod redemptions;
+mod temporary;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::directory::{Directory, failed};
+use self::hint::Seen;
 use super::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreError,
     StoreFuture,
@@ -18,8 +21,8 @@ use super::{
 /// A [`Store`] in a directory that the replicas of one machine share, or on a network volume.
 ///
 /// 1. An entry is the file `<directory>/<ring>/<name>.json`. It is written whole to a temporary
-///    file beside it, synced, and entered by a hard link, which never replaces a file. A writer
-///    that dies leaves at most a temporary file; another sweeps it after an hour.
+///    file in `<ring>/.tmp`, synced, and entered by a hard link, which never replaces a file. A
+///    writer that dies leaves at most a temporary file; another sweeps it after an hour.
 /// 2. That a refresh token was redeemed is the file `<ring>/.redeemed/<xy>/<session>.<sequence>`,
 ///    where `xy` are the session's first two characters. The last two of a session are kept until
 ///    they expire, and are dropped when another session of the same two characters comes.
@@ -31,6 +34,9 @@ use super::{
 ///    Windows), use one case.
 /// 6. The file system is met on tokio's blocking threads, at most four at a time, so that one that
 ///    hangs can't take them all. The methods need a tokio runtime, and a time limit around them.
+/// 7. Replicas see a change within about a second: each looks at the directory of a ring once per
+///    second, which is one `stat`, and reads the ring when names in it were added or removed. Where
+///    that fails, and where the file system hides it, replicas see a change when they poll.
 ///
 /// # Network volumes
 ///
@@ -69,6 +75,7 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct FileStore {
     directory: Arc<Directory>,
+    seen: Seen,
 }
 
 /// Makes a [`FileStore`]; see [`FileStore::builder`].
@@ -151,7 +158,7 @@ impl FileStoreBuilder {
         directory.create(&directory.path)?;
         directory.check(&directory.path)?;
         directory.probe()?;
-        Ok(FileStore { directory: Arc::new(directory) })
+        Ok(FileStore { directory: Arc::new(directory), seen: Seen::default() })
     }
 }
 
@@ -183,6 +190,21 @@ impl Store for FileStore {
     ) -> StoreFuture<'a, Redeemed> {
         let (ring, redemption) = (ring.to_owned(), redemption.clone());
         self.run(move |directory| directory.redeem(&ring, &redemption))
+    }
+
+    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            loop {
+                if let Some(at) = self.seen.next_look(ring) {
+                    tokio::time::sleep_until(at).await;
+                }
+                let name = ring.to_owned();
+                let look = self.run(move |directory| directory.look(&name)).await?;
+                if self.seen.note(ring, look) {
+                    return Ok(());
+                }
+            }
+        })
     }
 
     fn staleness(&self) -> Duration {

@@ -122,7 +122,7 @@ impl Store for MemoryStore {
                 entries: entries
                     .map(|(name, value)| Entry { name: name.clone(), value: value.clone() })
                     .collect(),
-                skipped: Vec::new(),
+                ..Loaded::default()
             })
         })
     }
@@ -135,7 +135,8 @@ impl Store for MemoryStore {
                 let value = held?.get(name)?.clone();
                 Some(Entry { name: name.clone(), value })
             };
-            Ok(Loaded { entries: names.iter().filter_map(entry).collect(), skipped: Vec::new() })
+            let entries = names.iter().filter_map(entry).collect();
+            Ok(Loaded { entries, ..Loaded::default() })
         })
     }
 

@@ -203,6 +203,9 @@ pub struct Loaded {
     pub entries: Vec<Entry>,
     /// What was found and can't be an entry.
     pub skipped: Vec<Skipped>,
+    /// The time by the store's own clock when it answered, if it has a clock: Redis and PostgreSQL
+    /// have one, memory and a directory have none.
+    pub store_time: Option<Timestamp>,
 }
 
 #[cfg(any(feature = "postgres", feature = "redis"))]

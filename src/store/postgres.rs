@@ -151,10 +151,12 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
         for row in rows {
             let columns = || {
                 let (of, name) = (row.try_get("ring")?, row.try_get("name")?);
-                Ok((of, name, row.try_get("length")?, row.try_get("value")?))
+                let store_millis = row.try_get("store_millis")?;
+                Ok((of, name, row.try_get("length")?, row.try_get("value")?, store_millis))
             };
-            let (of, name, length, value): (&str, &str, i32, Option<Vec<u8>>) =
+            let (of, name, length, value, store_millis): (&str, &str, i32, Option<Vec<u8>>, i64) =
                 columns().map_err(|error| unread(ring, error))?;
+            loaded.store_time = Some(Timestamp::from_unix_millis(store_millis));
             let value = value.unwrap_or_default();
             if of == ring {
                 let length = length.try_into().unwrap_or_default();
@@ -381,11 +383,13 @@ const SERIALIZATION_FAILURE: &str = "40001";
 /// What is too long is not even sent. The third parameter is for the other.
 const LOAD: &str = "\
 SELECT ring, name, octet_length(value) AS length,
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS store_millis,
     CASE WHEN octet_length(value) <= $2 THEN value END AS value
 FROM tower_jwt_session_entries WHERE ring IN ($1, '') AND $3::text[] IS NULL";
 
 const READ: &str = "\
 SELECT ring, name, octet_length(value) AS length,
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS store_millis,
     CASE WHEN octet_length(value) <= $2 THEN value END AS value
 FROM tower_jwt_session_entries WHERE ring = $1 AND name = ANY ($3::text[]) OR ring = ''";
 

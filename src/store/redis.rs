@@ -33,8 +33,8 @@ use crate::clock::Timestamp;
 ///    which is safe: what was done twice finds its own value.
 ///
 /// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
-/// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +publish +subscribe +ping`; revocations of that
-/// name have the keys `~{tower-jwt-session:app.ended}:*`.
+/// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +time +publish +subscribe +ping`; revocations of
+/// that name have the keys `~{tower-jwt-session:app.ended}:*`.
 ///
 /// # Operation
 ///
@@ -234,7 +234,12 @@ impl Server {
         command: &Cmd,
         loaded: &mut Loaded,
     ) -> Result<Option<T>, StoreError> {
-        match self.query(command).await {
+        // Both are sent before the first is answered: one round trip.
+        let time = redis::cmd("TIME");
+        let (time, fields) = tokio::join!(self.query(&time), self.query(command));
+        let time = time.map_err(|error| self.failed("read", ring, error))?;
+        loaded.store_time = Some(store_time(time));
+        match fields {
             Err(error) if error.code() == Some("WRONGTYPE") => {
                 let reason = "is not a hash: remove it".to_owned();
                 loaded.skipped.push(Skipped { name: key.to_owned(), reason });
@@ -301,6 +306,11 @@ impl Source for Channel {
         let pong: RedisResult<redis::Value> = sink.ping().await;
         pong.map(drop).map_err(failed(format_args!("listen to Redis any longer")))
     }
+}
+
+/// What `TIME` returns: seconds since 1970, and microseconds.
+fn store_time((seconds, micros): (i64, i64)) -> Timestamp {
+    Timestamp::from_unix_millis(seconds.saturating_mul(1000).saturating_add(micros / 1000))
 }
 
 fn key(ring: &str) -> String {

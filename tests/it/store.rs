@@ -5,6 +5,8 @@
 #[macro_use]
 pub(crate) mod contract;
 pub(crate) mod counted;
+#[cfg(unix)]
+mod hint;
 #[cfg(target_os = "linux")]
 mod killed;
 
@@ -82,6 +84,15 @@ async fn memory_drops_redemptions_that_have_expired() {
     assert_eq!(redeem(&store, "ring", "s-0", 1, hour).await, last(1, hour));
     assert_eq!(redeem(&store, "ring", "stays", 1, hour + 1).await, last(7, hour));
     assert_eq!(redeem(&store, "ring", "t-0", 1, hour + 1).await, last(5, hour));
+}
+
+#[tokio::test]
+async fn stores_without_a_clock_return_no_store_time() {
+    let stores = [memory().await, file().await];
+    for [store, ..] in stores.each_ref().map(|replicas| replicas.stores.each_ref()) {
+        insert(&**store, "ring", "a", b"1").await;
+        assert_eq!(store.load("ring").await.expect("loads").store_time, None);
+    }
 }
 
 #[tokio::test]
@@ -259,7 +270,9 @@ mod file_store_only {
         assert_eq!(mode(&keys.join("ring/a.json")), 0o600);
         // And nothing else is left.
         assert_eq!(files(&keys), ["ring"]);
-        assert_eq!(files(&keys.join("ring")), ["a.json"]);
+        assert_eq!(files(&keys.join("ring")), [".tmp", "a.json"]);
+        assert_eq!(files(&keys.join("ring/.tmp")), [""; 0]);
+        assert_eq!(mode(&keys.join("ring/.tmp")), 0o700);
     }
 
     #[tokio::test]
@@ -514,14 +527,15 @@ mod file_store_only {
     async fn a_writer_may_die_at_any_step() {
         let (place, store) = with_entry().await;
         let ring = place.path().join("ring");
-        let temporary = ring.join(".tmp-4711-0-1");
+        let temporary = ring.join(".tmp/.tmp-4711-0-1");
         let linked = ring.join("b.json");
 
         for written in [&b""[..], b"ha", b"half"] {
             write(&temporary, 0o600, written);
             assert_eq!(skipped(&store).await, []);
             assert_eq!(insert(&store, "ring", "b", b"2").await, Insertion::Inserted);
-            assert_eq!(files(&ring), [".tmp-4711-0-1", "a.json", "b.json"]);
+            assert_eq!(files(&ring), [".tmp", "a.json", "b.json"]);
+            assert_eq!(files(&ring.join(".tmp")), [".tmp-4711-0-1"]);
             fs::remove_file(&linked).expect("removes");
             fs::remove_file(&temporary).expect("removes");
         }
@@ -551,19 +565,24 @@ mod file_store_only {
             let then = SystemTime::now() - age;
             file.set_modified(then).expect("sets a time");
         };
-        for directory in [place.path(), &ring] {
+        let aside = ring.join(".tmp");
+        for directory in [place.path(), &aside] {
             leave(directory, ".tmp-1-0-0", DAY);
             leave(directory, ".tmp-1-0-1", Duration::from_secs(60));
             leave(directory, ".other", DAY);
         }
         insert(&store, "ring", "b", b"2").await;
-        assert_eq!(files(&ring), [".other", ".tmp-1-0-1", "a.json", "b.json"]);
+        assert_eq!(files(&aside), [".other", ".tmp-1-0-1"]);
         let all = [".other", ".tmp-1-0-0", ".tmp-1-0-1", "ring"];
         assert_eq!(files(place.path()), all);
 
-        leave(&ring, ".tmp-1-0-0", DAY);
+        leave(&aside, ".tmp-1-0-0", DAY);
+        redeem(&store, "ring", "session", 0, 1).await;
+        assert_eq!(files(&aside), [".other", ".tmp-1-0-1"]);
+
+        leave(&aside, ".tmp-1-0-0", DAY);
         FileStore::open(place.path()).expect("opens");
-        assert_eq!(files(&ring), [".other", ".tmp-1-0-1", "a.json", "b.json"]);
+        assert_eq!(files(&aside), [".other", ".tmp-1-0-1"]);
         assert_eq!(files(place.path()), [".other", ".tmp-1-0-1", "ring"]);
     }
 

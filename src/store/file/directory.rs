@@ -1,18 +1,18 @@
 //! The file store's blocking work: what is written, read and refused in its directory.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{self, DirBuilder, File, Metadata};
+use std::io::{self, ErrorKind, Read};
 #[cfg(unix)]
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use super::temporary::{TEMPORARIES, Temporary, sweep};
 use crate::store::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
 
 #[derive(Debug)]
@@ -107,8 +107,7 @@ impl Directory {
                     return Ok(Insertion::Unreadable(format!("{path}: what is there {reason}")));
                 }
             }
-            let (temporary, now) = self.write_temporary(&directory, &entry.value)?;
-            sweep(&directory, now);
+            let temporary = self.write_aside(&directory, &entry.value)?;
             // A rename would replace the entry that another replica has made meanwhile.
             let linked = fs::hard_link(&temporary.0, &path);
             drop(temporary);
@@ -206,7 +205,7 @@ impl Directory {
     /// Tries that the file system has what the store stands on, and sweeps what was left there.
     pub(super) fn probe(&self) -> Result<(), StoreError> {
         let (temporary, now) = self.write_temporary(&self.path, b"")?;
-        let link = Temporary(temporary_path(&self.path));
+        let link = Temporary::new(&self.path);
         match fs::hard_link(&temporary.0, &link.0) {
             // The name is nobody else's: a network file system's answer was lost.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -225,46 +224,10 @@ impl Directory {
         for item in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let ring = item.file_name().to_str().is_some_and(is_ring_name);
             if ring && item.file_type().is_ok_and(|kind| kind.is_dir()) {
-                sweep(&item.path(), now);
+                sweep(&item.path().join(TEMPORARIES), now);
             }
         }
         Ok(())
-    }
-
-    /// Writes a new file, whole and synced, and tells the file system's time.
-    pub(super) fn write_temporary(
-        &self,
-        directory: &Path,
-        value: &[u8],
-    ) -> Result<(Temporary, SystemTime), StoreError> {
-        let path = temporary_path(directory);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        options.mode(0o600);
-        let mut file = options.open(&path).map_err(failed("create", &path))?;
-        let temporary = Temporary(path);
-        let path = &temporary.0;
-        let mut write = || {
-            file.write_all(value)?;
-            #[cfg(unix)]
-            file.set_permissions(fs::Permissions::from_mode(if self.group {
-                0o640
-            } else {
-                0o600
-            }))?;
-            file.sync_all()?;
-            let metadata = file.metadata()?;
-            Ok((metadata.modified()?, metadata))
-        };
-        let (now, metadata) = write().map_err(failed("write", path))?;
-        if let Some(reason) = self.exposed(&metadata, path) {
-            return Err(StoreError::new(format!(
-                "the file system does not keep permissions: {} {reason}",
-                path.display(),
-            )));
-        }
-        Ok((temporary, now))
     }
 
     pub(super) fn read(&self, path: &Path) -> Result<Found, StoreError> {
@@ -316,7 +279,7 @@ impl Directory {
 
     /// Why the mode gives too many people access, if it does.
     #[cfg(unix)]
-    fn exposed(&self, metadata: &Metadata, path: &Path) -> Option<String> {
+    pub(super) fn exposed(&self, metadata: &Metadata, path: &Path) -> Option<String> {
         let mode = metadata.mode() & 0o7777;
         let refused = if self.group { 0o007 } else { 0o077 };
         let who = match mode & refused {
@@ -329,7 +292,7 @@ impl Directory {
     }
 
     #[cfg(not(unix))]
-    fn exposed(&self, _metadata: &Metadata, _path: &Path) -> Option<String> {
+    pub(super) fn exposed(&self, _metadata: &Metadata, _path: &Path) -> Option<String> {
         None
     }
 }
@@ -340,16 +303,6 @@ pub(super) enum Found {
     Value(Zeroizing<Vec<u8>>),
     /// Something that is not served: the rest of a sentence that begins with its path.
     Unfit(String),
-}
-
-/// A temporary file's path; the file is removed on drop.
-pub(super) struct Temporary(pub(super) PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // What stays is swept after an hour.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 fn is_ring_name(name: &str) -> bool {
@@ -363,30 +316,6 @@ fn entry_name(file: &OsStr) -> Option<EntryName> {
 
 fn entry_path(directory: &Path, name: &EntryName) -> PathBuf {
     directory.join(format!("{name}.json"))
-}
-
-/// A path that no other process uses, on this machine or another that shares the directory.
-fn temporary_path(directory: &Path) -> PathBuf {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let process = std::process::id();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    let nanos = since.unwrap_or_default().as_nanos();
-    directory.join(format!("{TEMPORARY}{process}-{count}-{nanos}"))
-}
-
-/// Removes the temporary files of writers that died, by the file system's own time `now`.
-pub(super) fn sweep(directory: &Path, now: SystemTime) {
-    for item in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let is_stale = |metadata: Metadata| {
-            let age = metadata.modified().map(|at| now.duration_since(at));
-            metadata.is_file() && matches!(age, Ok(Ok(age)) if age > STALE)
-        };
-        let is_temporary = item.file_name().to_string_lossy().starts_with(TEMPORARY);
-        if is_temporary && item.metadata().is_ok_and(is_stale) {
-            let _ = fs::remove_file(item.path());
-        }
-    }
 }
 
 #[cfg(unix)]
@@ -424,9 +353,3 @@ pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) 
 
 /// How often what comes and goes meanwhile is tried.
 pub(super) const ATTEMPTS: usize = 8;
-
-/// How the names of temporary files begin.
-const TEMPORARY: &str = ".tmp-";
-
-/// The age from which a temporary file's writer is taken for dead.
-const STALE: Duration = Duration::from_secs(3600);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::directory::{ATTEMPTS, Directory, Found, failed, sweep, sync_directory};
+use super::directory::{ATTEMPTS, Directory, Found, failed, sync_directory};
 use crate::clock::Timestamp;
 use crate::store::{EntryName, Redeemed, Redemption, StoreError};
 
@@ -18,14 +18,14 @@ impl Directory {
         redemption: &Redemption,
     ) -> Result<Redeemed, StoreError> {
         let Redemption { family, sequence, at, keep_for } = redemption;
-        let redeemed = self.made(self.ring_made(ring)?.join(REDEEMED))?;
+        let ring = self.ring_made(ring)?;
+        let redeemed = self.made(ring.join(REDEEMED))?;
         // One directory for all would be long, and one each many.
         let shelf = &family.as_str()[..family.as_str().len().min(2)];
         let shelf = self.made(redeemed.join(shelf))?;
         let until = *at + *keep_for;
         let value = format!("{} {}", at.as_unix_millis(), until.as_unix_millis());
-        let (temporary, now) = self.write_temporary(&shelf, value.as_bytes())?;
-        sweep(&shelf, now);
+        let temporary = self.write_aside(&ring, value.as_bytes())?;
         let path = file_path(&shelf, family, *sequence);
         match fs::hard_link(&temporary.0, &path) {
             Ok(()) => {}

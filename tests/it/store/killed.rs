@@ -35,7 +35,7 @@ fn writer(test: &str, directory: &Path, before: &[&str]) -> Child {
 
 /// The sizes of the temporary files, which are removed.
 fn leftovers(ring: &Path) -> Vec<u64> {
-    let files = fs::read_dir(ring).expect("lists").map(|file| file.expect("lists"));
+    let files = fs::read_dir(ring.join(".tmp")).expect("lists").map(|file| file.expect("lists"));
     let left = files.filter(|file| file.file_name().as_encoded_bytes().starts_with(b".tmp-"));
     let sizes = left.map(|file| {
         let size = file.metadata().expect("is there").len();

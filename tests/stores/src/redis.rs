@@ -286,7 +286,7 @@ async fn open_as(server: &Redis, user: &str, rights: &str) -> RedisStore {
 /// Those of the documentation.
 async fn the_smallest_rights_suffice(server: &Redis) {
     let rights = "~{tower-jwt-session:small}:* &tower-jwt-session:changed +eval +hsetnx +hget \
-                  +hgetall +hdel +get +set +publish +subscribe +ping";
+                  +hgetall +hdel +get +set +time +publish +subscribe +ping";
     let store = open_as(server, "small", rights).await;
     store.changed("small").await.expect("listens");
     assert_eq!(insert(&store, "small", "a", b"1").await, Insertion::Inserted);
@@ -303,7 +303,8 @@ async fn the_smallest_rights_suffice(server: &Redis) {
 }
 
 async fn who_may_not_publish_inserts_all_the_same(server: &Redis) {
-    let rights = "~{tower-jwt-session:mute}:entries resetchannels +eval +hsetnx +hget +hgetall";
+    let rights =
+        "~{tower-jwt-session:mute}:entries resetchannels +eval +hsetnx +hget +hgetall +time";
     let store = open_as(server, "mute", rights).await;
     assert_eq!(insert(&store, "mute", "a", b"1").await, Insertion::Inserted);
     assert_eq!(content(&store, "mute").await, BTreeMap::from([held("a", b"1")]));

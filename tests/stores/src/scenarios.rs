@@ -10,7 +10,7 @@ use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
 use tower_jwt_session::store::{Insertion, SealingNeed, Store, StoreError};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{KeyRing, KeyState, SystemClock};
+use tower_jwt_session::{Clock, KeyRing, KeyState, SystemClock};
 
 use crate::contract::{
     self, Replicas, content, entry, held, insert, last, name, redeem, redemption,
@@ -36,8 +36,9 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         };
     }
     let mut tests: Vec<Test<B>> = promises!(contract B);
-    let more: [Test<B>; 12] = scenarios! {
+    let more: [Test<B>; 13] = scenarios! {
         it_asks_for_sealing
+        every_read_returns_the_time_of_the_server
         a_killed_server_is_an_error_until_it_is_back
         a_password_shows_nowhere
         what_is_no_entry_is_told_and_hides_nothing
@@ -74,6 +75,25 @@ async fn it_asks_for_sealing<B: Backend>(server: &B) {
     let (_, store, _) = two(server).await;
     assert_eq!(store.sealing_need(), SealingNeed::Required);
     assert_eq!(store.staleness(), Duration::ZERO);
+}
+
+/// Also of a ring that is empty: a replica that starts there wants to know.
+async fn every_read_returns_the_time_of_the_server<B: Backend>(server: &B) {
+    let (_, store, _) = two(server).await;
+    let names = [name("a"), name("b")];
+    for _ in 0..2 {
+        let before = SystemClock.now();
+        let read = store.read("ring", &names).await.expect("reads").store_time.expect("a time");
+        let loaded = store.load("ring").await.expect("loads").store_time.expect("a time");
+        let after = SystemClock.now();
+        // It is the clock of this machine, which two processes may read with some difference.
+        let near = before.as_unix_millis() - 50..=after.as_unix_millis() + 50;
+        for time in [read, loaded] {
+            assert!(near.contains(&time.as_unix_millis()), "{time} is not in {before}..{after}");
+        }
+        assert!(read <= loaded, "{read} {loaded}");
+        insert(&store, "ring", "a", b"1").await;
+    }
 }
 
 async fn a_killed_server_is_an_error_until_it_is_back<B: Backend>(_: &B) {

@@ -1,0 +1,122 @@
+//! The file store's change hint: one look at a ring's directory per second.
+//!
+//! A directory's modification time changes when a name in it is added or removed, which is what
+//! becomes of entries: they are never replaced. Temporary files and redemptions are in directories
+//! of their own, whose changes do not show.
+
+use std::collections::HashMap;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::directory::{Directory, failed};
+use crate::store::StoreError;
+
+/// How a ring's directory looked when [`changed`](crate::store::Store::changed) last returned.
+#[derive(Debug, Default)]
+pub(super) struct Seen(Mutex<HashMap<Box<str>, Sight>>);
+
+#[derive(Debug)]
+struct Sight {
+    look: Look,
+    at: Instant,
+    /// Another look has found the same, a second later.
+    is_settled: bool,
+}
+
+impl Seen {
+    /// When the ring is to be looked at next; `None` is at once.
+    pub(super) fn next_look(&self, ring: &str) -> Option<Instant> {
+        self.lock().get(ring).map(|sight| sight.at + PAUSE)
+    }
+
+    /// Takes note of a look, and returns whether the ring may have changed since the last change.
+    ///
+    /// A change is reported twice. File systems keep times in steps of some milliseconds, so that a
+    /// second change may hide behind a first one within the same step.
+    pub(super) fn note(&self, ring: &str, look: Look) -> bool {
+        let mut seen = self.lock();
+        let before = seen.get(ring).filter(|before| before.look == look);
+        let (is_same, was_settled) = (before.is_some(), before.is_some_and(|b| b.is_settled));
+        seen.insert(ring.into(), Sight { look, at: Instant::now(), is_settled: is_same });
+        !was_settled
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Sight>> {
+        // Nothing that is done under this lock panics halfway.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A clone has seen nothing yet: its first call returns at once.
+impl Clone for Seen {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+/// What one look at a ring's directory found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// The ring's directory.
+    Ring(Stamp),
+    /// The store's directory, in which the ring has none.
+    NoRing(Identity),
+    /// Not even that.
+    NoStore,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    identity: Identity,
+    modified: Option<SystemTime>,
+    changed: (i64, i64),
+    length: u64,
+}
+
+/// Which directory it is: one that was made again has another identity, or another time.
+type Identity = (u64, u64);
+
+impl Directory {
+    /// Looks at the directory of `ring`.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be looked at. That there is none is no error.
+    pub(super) fn look(&self, ring: &str) -> Result<Look, StoreError> {
+        let path = self.path.join(ring);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => return Ok(Look::Ring(stamp(&metadata))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("look at", &path)(error)),
+        }
+        match fs::symlink_metadata(&self.path) {
+            Ok(metadata) => Ok(Look::NoRing(stamp(&metadata).identity)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Look::NoStore),
+            Err(error) => Err(failed("look at", &self.path)(error)),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn stamp(metadata: &Metadata) -> Stamp {
+    use std::os::unix::fs::MetadataExt;
+    Stamp {
+        identity: (metadata.dev(), metadata.ino()),
+        modified: metadata.modified().ok(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+        length: metadata.len(),
+    }
+}
+
+#[cfg(not(unix))]
+fn stamp(metadata: &Metadata) -> Stamp {
+    let (modified, length) = (metadata.modified().ok(), metadata.len());
+    Stamp { identity: (0, 0), modified, changed: (0, 0), length }
+}
+
+/// From one look to the next.
+const PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,105 @@
+//! Temporary files: how the file store writes values whole, and sweeps what dead writers left.
+
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::Write;
+#[cfg(unix)]
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::directory::{Directory, failed};
+use crate::store::StoreError;
+
+/// A temporary file's path; the file is removed on drop.
+pub(super) struct Temporary(pub(super) PathBuf);
+
+impl Temporary {
+    /// A path that no other process uses, on this machine or another that shares the directory.
+    pub(super) fn new(directory: &Path) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let process = std::process::id();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let nanos = since.unwrap_or_default().as_nanos();
+        Self(directory.join(format!("{TEMPORARY}{process}-{count}-{nanos}")))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What stays is swept after an hour.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl Directory {
+    /// Writes a new file, whole and synced, into the ring's directory of temporary files.
+    ///
+    /// They have a directory of their own, so that a ring's directory changes with its entries
+    /// alone, and sweeping costs the same however many entries there are.
+    pub(super) fn write_aside(&self, ring: &Path, value: &[u8]) -> Result<Temporary, StoreError> {
+        let directory = self.made(ring.join(TEMPORARIES))?;
+        let (temporary, now) = self.write_temporary(&directory, value)?;
+        sweep(&directory, now);
+        Ok(temporary)
+    }
+
+    /// Writes a new file, whole and synced, and returns the file system's time.
+    pub(super) fn write_temporary(
+        &self,
+        directory: &Path,
+        value: &[u8],
+    ) -> Result<(Temporary, SystemTime), StoreError> {
+        let temporary = Temporary::new(directory);
+        let path = &temporary.0;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        options.mode(0o600);
+        let mut file = options.open(path).map_err(failed("create", path))?;
+        let mut write = || {
+            file.write_all(value)?;
+            #[cfg(unix)]
+            file.set_permissions(fs::Permissions::from_mode(if self.group {
+                0o640
+            } else {
+                0o600
+            }))?;
+            file.sync_all()?;
+            let metadata = file.metadata()?;
+            Ok((metadata.modified()?, metadata))
+        };
+        let (now, metadata) = write().map_err(failed("write", path))?;
+        if let Some(reason) = self.exposed(&metadata, path) {
+            return Err(StoreError::new(format!(
+                "the file system does not keep permissions: {} {reason}",
+                path.display(),
+            )));
+        }
+        Ok((temporary, now))
+    }
+}
+
+/// Removes the temporary files of writers that died, by the file system's own time `now`.
+pub(super) fn sweep(directory: &Path, now: SystemTime) {
+    for item in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let is_stale = |metadata: Metadata| {
+            let age = metadata.modified().map(|at| now.duration_since(at));
+            metadata.is_file() && matches!(age, Ok(Ok(age)) if age > STALE)
+        };
+        let is_temporary = item.file_name().to_string_lossy().starts_with(TEMPORARY);
+        if is_temporary && item.metadata().is_ok_and(is_stale) {
+            let _ = fs::remove_file(item.path());
+        }
+    }
+}
+
+/// The directory in a ring's. Where entries are listed, names that begin with a dot are skipped.
+pub(super) const TEMPORARIES: &str = ".tmp";
+
+/// How the names of temporary files begin.
+const TEMPORARY: &str = ".tmp-";
+
+/// The age from which a temporary file's writer is taken for dead.
+const STALE: Duration = Duration::from_secs(3600);
