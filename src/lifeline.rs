@@ -70,7 +70,8 @@ impl Lifeline {
             }
             let key_id = verified.texts.key_id();
             let keys = self.keys.keys(now);
-            if !keys.by_key_id(key_id).is_some_and(|key| key.scheduled.verifies(now)) {
+            let key = keys.by_key_id(key_id, verified.algorithm);
+            if !key.is_some_and(|key| keys.verifies(key, now)) {
                 return RejectionKind::UnknownKey;
             }
             drop(keys);

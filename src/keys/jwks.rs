@@ -18,7 +18,7 @@ impl KeyRing {
     pub fn jwks(&self) -> JwkSet {
         let now = self.now();
         let keys = self.keys(now);
-        let verifying = keys.keys().iter().filter(|key| key.scheduled.verifies(now));
+        let verifying = keys.keys().iter().filter(|key| keys.verifies(key, now));
         JwkSet { keys: verifying.filter_map(|key| key.key.to_jwk()).collect() }
     }
 

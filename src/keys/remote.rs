@@ -11,6 +11,7 @@
 mod builder;
 mod document;
 mod fetch;
+mod found;
 mod freshness;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::sync::{Mutex, Notify};
 
 use super::algorithm;
 use super::client::HttpClient;
+use super::key::Key;
 use super::ring::{KeyRing, RingError, WeakRing};
 use super::rotator::Report;
 use super::set::KeySet;
@@ -29,6 +31,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::follow::Cooldown;
 use document::Parsed;
 use fetch::{Cause, Description, Endpoint};
+use found::{Answer, cut};
 
 pub use builder::FollowerBuilder;
 pub use fetch::FetchError;
@@ -71,6 +74,12 @@ struct Limits {
     http_on_loopback: bool,
 }
 
+/// The keys of an answer, and how long they verify.
+struct Fetched {
+    keys: Vec<Key>,
+    until: Timestamp,
+}
+
 /// How fetches have gone, for the time of the next one.
 #[derive(Debug, Default)]
 struct Pace {
@@ -90,8 +99,14 @@ impl Follower {
         let mut pace = self.pace.lock().await;
         let before = ring.keys(self.clock.now()).clone();
         let result = match self.fetch(&mut pace, Some(&before)).await {
-            Ok((keys, report)) => {
-                ring.publish(keys);
+            Ok((Fetched { keys, until }, report)) => {
+                // The same snapshot where nothing has changed: verified tokens are bound to it.
+                let held = before.keys().iter().map(|held| &held.key);
+                let is_same = held.len() == keys.len()
+                    && held.zip(&keys).all(|(held, key)| document::is_same(held, key));
+                if !is_same || !before.extend(until) {
+                    ring.publish(KeySet::followed(keys, until));
+                }
                 Ok(report)
             }
             Err(error) => Err(error.into()),
@@ -115,7 +130,7 @@ impl Follower {
         failure: Option<&str>,
         now: Timestamp,
     ) -> Result<(), NotReady> {
-        if keys.keys().iter().any(|key| key.scheduled.verifies(now)) {
+        if keys.keys().iter().any(|key| keys.verifies(key, now)) {
             return Ok(());
         }
         Err(NotReady::Stale {
@@ -130,7 +145,7 @@ impl Follower {
         &self,
         pace: &mut Pace,
         before: Option<&KeySet>,
-    ) -> Result<(KeySet, Report), FetchError> {
+    ) -> Result<(Fetched, Report), FetchError> {
         let now = self.clock.now();
         self.cooldown.begin(now);
         let (Place::Jwks(first) | Place::Discovered(first)) = &self.place;
@@ -142,16 +157,26 @@ impl Follower {
             pace.failures = pace.failures.saturating_add(1);
         })?;
         *pace = Pace { failures: 0, fresh_for };
-        for key in &keys {
-            let held = before.and_then(|before| before.by_key_id(key.key_id()));
-            if held.is_some_and(|held| !document::is_same(&held.key, key)) {
-                let (ring, kid) = (&*self.issuer, document::cut(key.key_id()));
+        if let Some(before) = before {
+            self.warn_of_replaced(before, &keys);
+        }
+        // From before the fetch: an answer may be as old as that.
+        let until = now + self.limits.stale_on_error;
+        Ok((Fetched { keys, until }, Report { skipped, ..Report::default() }))
+    }
+
+    /// Warns of each key ID under which one key is gone and another has come.
+    fn warn_of_replaced(&self, before: &KeySet, keys: &[Key]) {
+        for of_one_id in keys.chunk_by(|one, other| one.key_id() == other.key_id()) {
+            let key_id = of_one_id[0].key_id();
+            let held: Vec<_> = before.of_key_id(key_id).map(|held| &held.key).collect();
+            let is_new = |key: &Key| !held.iter().any(|held| document::is_same(held, key));
+            let is_gone = |held: &&Key| !of_one_id.iter().any(|key| document::is_same(held, key));
+            if of_one_id.iter().any(is_new) && held.iter().any(is_gone) {
+                let (ring, kid) = (&*self.issuer, cut(key_id));
                 tracing::warn!(ring, kid, "the issuer has put another key under a key ID in use");
             }
         }
-        // From before the fetch: an answer may be as old as that.
-        let keys = KeySet::followed(keys, now + self.limits.stale_on_error);
-        Ok((keys, Report { skipped, ..Report::default() }))
     }
 
     async fn documents(&self) -> Result<(Parsed, Option<Duration>), FetchError> {
@@ -163,36 +188,39 @@ impl Follower {
                 &discovered
             }
         };
-        let (headers, body) = self.get(endpoint).await?;
-        let parsed = document::parse(&body, self.limits.rsa_algorithm)
+        let answer = self.get(endpoint).await?;
+        let parsed = document::parse(&answer, self.limits.rsa_algorithm)
             .map_err(|reason| endpoint.error(Cause::Document(reason)))?;
         if parsed.keys.is_empty() {
             let first =
                 parsed.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
-            let found = first.unwrap_or_else(|| "it is empty".to_owned());
-            let reason = format!("the set holds no key that can be used: {found}");
+            let found = first.unwrap_or_else(|| "`keys` is empty".to_owned());
+            let reason = format!("the JWKS holds no key that can be used: {found}");
             return Err(endpoint.error(Cause::Document(reason)));
         }
-        Ok((parsed, freshness::remaining(&headers)))
+        Ok((parsed, freshness::remaining(&answer.headers)))
     }
 
     /// Asks the issuer's description where the keys are. OpenID Connect Discovery 1.0, section 4.3:
     /// it must name the very issuer that was asked.
     async fn discover(&self, endpoint: &Endpoint) -> Result<Endpoint, FetchError> {
-        let (_, body) = self.get(endpoint).await?;
-        let description = Description::parse(&body).map_err(|cause| endpoint.error(cause))?;
+        let answer = self.get(endpoint).await?;
+        let description = Description::parse(&answer).map_err(|cause| endpoint.error(cause))?;
         if description.issuer != *self.issuer {
+            let found = cut(&description.issuer);
+            let expected = cut(&self.issuer);
             let reason =
-                format!("it describes another issuer: {}", document::cut(&description.issuer));
+                format!("it describes another issuer: found `issuer` {found}; expected {expected}");
             return Err(endpoint.error(Cause::Document(reason)));
         }
         Endpoint::parse(&description.jwks_uri, self.limits.http_on_loopback).map_err(|_| {
-            let url = document::cut(&description.jwks_uri);
-            endpoint.error(Cause::Document(format!("its `jwks_uri` is not taken: {url}")))
+            let url = cut(&description.jwks_uri);
+            let reason = format!("found `jwks_uri` {url}; expected an https URL");
+            endpoint.error(Cause::Document(reason))
         })
     }
 
-    async fn get(&self, endpoint: &Endpoint) -> Result<(http::HeaderMap, Vec<u8>), FetchError> {
+    async fn get(&self, endpoint: &Endpoint) -> Result<Answer, FetchError> {
         let got = endpoint.get(&*self.client, self.limits.document_bytes).await;
         got.map_err(|cause| endpoint.error(cause))
     }

@@ -3,6 +3,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jsonwebtoken::Algorithm;
+use smallvec::SmallVec;
 
 use super::algorithm::{self, Begun};
 use super::key::Key;
@@ -21,8 +25,34 @@ pub(crate) struct KeySet {
     signing: usize,
     /// A sender chooses what is looked up, not what is held: no need for a slow hash.
     by_header: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
-    by_key_id: HashMap<Arc<str>, usize>,
+    /// Several only where a followed issuer lists keys of several algorithms under one ID (RFC 7517,
+    /// section 4.5).
+    by_key_id: HashMap<Arc<str>, SmallVec<[usize; 2]>>,
     fingerprint: String,
+    limit: Limit,
+}
+
+/// From when on no key of the set verifies, whatever its own times are, in milliseconds. It moves
+/// while the set stays the same, so that what is bound to the set stays bound to it.
+#[derive(Debug)]
+struct Limit(AtomicI64);
+
+impl Limit {
+    const NONE: Timestamp = Timestamp::MAX;
+
+    fn new(limit: Timestamp) -> Self {
+        Self(AtomicI64::new(limit.as_unix_millis()))
+    }
+
+    fn get(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Clone for Limit {
+    fn clone(&self) -> Self {
+        Self::new(self.get())
+    }
 }
 
 /// A key in its ring.
@@ -74,14 +104,9 @@ impl KeySet {
         if set.keys.is_empty() {
             return Err(BuildError::invalid("keys", "empty", "give at least one key"));
         }
-        // Of two with one ID the later is found by it.
-        let doubled =
-            set.keys.iter().enumerate().find(|(place, RingKey { key, .. })| {
-                set.by_key_id.get(key.key_id()) != Some(place)
-            });
-        if let Some((_, RingKey { key, .. })) = doubled {
+        if let Some((key_id, _)) = set.by_key_id.iter().find(|(_, places)| places.len() > 1) {
             let mend = "two keys have this key ID: give each its own";
-            return Err(BuildError::invalid("keys", key.key_id(), mend));
+            return Err(BuildError::invalid("keys", key_id, mend));
         }
         Ok(set)
     }
@@ -95,26 +120,38 @@ impl KeySet {
 
     /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
     pub(crate) fn followed(keys: Vec<Key>, until: Timestamp) -> Self {
-        let times = KeyTimes { verifies_until: until, ..KeyTimes::fixed(false) };
+        let times = KeyTimes::fixed(false);
         let keys = keys.into_iter().enumerate().map(|(place, key)| {
             let generation = place as u64;
             let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
             RingKey::new(key, scheduled)
         });
-        Self::new(keys.collect(), 0)
+        Self { limit: Limit::new(until), ..Self::new(keys.collect(), 0) }
+    }
+
+    /// Lets the keys of this set verify to `until`, if that is no earlier than before. The set stays
+    /// the same, and with it the tokens that were verified by it.
+    pub(crate) fn extend(&self, until: Timestamp) -> bool {
+        let extends = self.limit.get() <= until;
+        if extends {
+            self.limit.0.store(until.as_unix_millis(), Ordering::Relaxed);
+        }
+        extends
     }
 
     fn new(keys: Vec<RingKey>, signing: usize) -> Self {
         let mut by_header = HashMap::default();
         let mut by_key_id = HashMap::new();
         for (place, RingKey { key, .. }) in keys.iter().enumerate() {
-            by_key_id.insert(key.shared_key_id().clone(), place);
+            let places: &mut SmallVec<_> =
+                by_key_id.entry(key.shared_key_id().clone()).or_default();
+            places.push(place);
             for header in key.encoded_headers(SESSION_TOKEN_TYPE) {
                 by_header.insert(header.into_bytes().into(), place);
             }
         }
         let fingerprint = fingerprint(&keys);
-        Self { keys, signing, by_header, by_key_id, fingerprint }
+        Self { keys, signing, by_header, by_key_id, fingerprint, limit: Limit::new(Limit::NONE) }
     }
 
     /// The same keys, of which these are revoked.
@@ -156,9 +193,27 @@ impl KeySet {
         self.by_header.get(header).map(|place| &self.keys[*place])
     }
 
-    /// The key of that ID.
-    pub(crate) fn by_key_id(&self, key_id: &str) -> Option<&RingKey> {
-        self.by_key_id.get(key_id).map(|place| &self.keys[*place])
+    /// The keys of that ID, each of an algorithm of its own.
+    pub(crate) fn of_key_id(&self, key_id: &str) -> impl Iterator<Item = &RingKey> {
+        self.by_key_id.get(key_id).into_iter().flatten().map(|place| &self.keys[*place])
+    }
+
+    /// The key of that ID for that algorithm.
+    ///
+    /// SECURITY: the algorithm stays the key's. It only says which of the keys that an issuer lists
+    /// under one ID is meant.
+    pub(crate) fn by_key_id(&self, key_id: &str, algorithm: Algorithm) -> Option<&RingKey> {
+        self.of_key_id(key_id).find(|key| key.key.algorithm() == algorithm)
+    }
+
+    /// Whether a key of this set verifies at `now`.
+    pub(crate) fn verifies(&self, key: &RingKey, now: Timestamp) -> bool {
+        key.scheduled.verifies(now) && now < self.limit.get()
+    }
+
+    /// From when on no key of the set verifies, whatever its own times are.
+    pub(crate) fn limit(&self) -> Timestamp {
+        self.limit.get()
     }
 
     pub(crate) fn keys(&self) -> &[RingKey] {

@@ -94,7 +94,7 @@ impl RingStatus {
             ring: ring.to_owned(),
             fingerprint: keys.fingerprint().to_owned(),
             generation,
-            keys: keys.keys().iter().map(|key| KeyStatus::new(key, signer, now)).collect(),
+            keys: keys.keys().iter().map(|key| KeyStatus::new(keys, key, signer, now)).collect(),
             signing_key_id,
             refreshed_at: refreshed.and_then(|state| state.refreshed_at),
             failure: refreshed.and_then(|state| state.failure.clone()),
@@ -106,11 +106,11 @@ impl RingStatus {
 }
 
 impl KeyStatus {
-    fn new(key: &RingKey, signer: Option<&RingKey>, now: Timestamp) -> Self {
+    fn new(keys: &KeySet, key: &RingKey, signer: Option<&RingKey>, now: Timestamp) -> Self {
         let scheduled = &key.scheduled;
         let state = if scheduled.revoked {
             KeyState::Revoked
-        } else if !scheduled.verifies(now) {
+        } else if !keys.verifies(key, now) {
             KeyState::Gone
         } else if signer.is_some_and(|signer| signer.key.key_id() == key.key.key_id()) {
             KeyState::Signing
@@ -126,7 +126,10 @@ impl KeyStatus {
             key_id: key.key.key_id().to_owned(),
             algorithm: key.key.algorithm(),
             state,
-            times: scheduled.times,
+            times: KeyTimes {
+                verifies_until: scheduled.times.verifies_until.min(keys.limit()),
+                ..scheduled.times
+            },
             retire_at: scheduled.retire_at,
         }
     }

@@ -3,6 +3,7 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use jsonwebtoken::Algorithm;
 use smallstr::SmallString;
 
 use super::cache::Held;
@@ -20,6 +21,8 @@ pub(crate) struct Verified<C> {
     pub(crate) authenticated_at: Option<Timestamp>,
     /// The times at which the token is valid, leeway counted.
     pub(crate) valid: Range<Timestamp>,
+    /// With the key's ID, which key has signed it.
+    pub(crate) algorithm: Algorithm,
     /// The `rv` claim; 0 for none.
     pub(crate) revocations_version: u64,
     pub(crate) lifeline: Arc<Lifeline>,

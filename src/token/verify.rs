@@ -54,7 +54,8 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
         authenticated_at: registered.auth_time.map(|at| at.0),
         issued_at: required.issued_at,
         expires_at: required.expires_at,
-        valid: required.valid,
+        valid: required.valid.start..required.valid.end.min(keys.limit()),
+        algorithm: ring_key.key.algorithm(),
         revocations_version: registered.rv.unwrap_or_default(),
         lifeline: policy.lifelines.of_this_thread().clone(),
         sequence: registered.seq,
@@ -87,7 +88,7 @@ pub(crate) fn authenticate<'t, 'k>(
         Some(ring_key) => ring_key,
         None => key_of_header(&Header::parse(segments.header, buffer)?, keys, token_type)?,
     };
-    if !ring_key.scheduled.verifies(now) {
+    if !keys.verifies(ring_key, now) {
         return Err(RejectionKind::UnknownKey);
     }
     let signature = buffer.decode(segments.signature).ok_or(RejectionKind::Malformed)?;
@@ -111,9 +112,8 @@ fn key_of_header<'k>(
         return Err(RejectionKind::WrongType);
     }
     let key_id = header.key_id.as_deref().ok_or(RejectionKind::UnknownKey)?;
-    let ring_key = keys.by_key_id(key_id).ok_or(RejectionKind::UnknownKey)?;
-    if header.algorithm != ring_key.key.algorithm() {
-        return Err(RejectionKind::WrongAlgorithm);
-    }
-    Ok(ring_key)
+    keys.by_key_id(key_id, header.algorithm).ok_or_else(|| match keys.of_key_id(key_id).next() {
+        Some(_) => RejectionKind::WrongAlgorithm,
+        None => RejectionKind::UnknownKey,
+    })
 }

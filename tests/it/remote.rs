@@ -6,6 +6,7 @@ mod documents;
 #[cfg(feature = "jwks-client")]
 mod http;
 mod login_time;
+mod named;
 mod open;
 mod refresh;
 mod tokens;

@@ -8,7 +8,7 @@ use jsonwebtoken::Algorithm;
 use tokio::sync::{Mutex, Notify};
 
 use super::fetch::Endpoint;
-use super::{Follower, Limits, Place, follow};
+use super::{Fetched, Follower, Limits, Place, follow};
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
 use crate::follow::Cooldown;
@@ -16,6 +16,7 @@ use crate::keys::algorithm::{self, Primitive};
 use crate::keys::client::HttpClient;
 use crate::keys::ring::{KeyRing, Source};
 use crate::keys::rotation::RotationPolicy;
+use crate::keys::set::KeySet;
 
 /// Builds a [`KeyRing`] that follows another service's public keys: begun by
 /// [`KeyRing::discover`] or [`KeyRing::jwks_url`].
@@ -53,8 +54,9 @@ pub struct FollowerBuilder {
 /// ```
 ///
 /// Taken are keys for EdDSA (Ed25519), ES256, ES384, RS and PS with a `kid` of their own, not for
-/// another `use`. What is not taken is skipped, hurts no other key, and stands in
-/// [`status`](KeyRing::status). If several different keys have one `kid`, none of them is taken.
+/// another `use`. A key that is not taken is skipped, affects no other key, and is listed with the
+/// reason in [`status`](KeyRing::status). Several keys may have one `kid` if their `alg` differs (RFC
+/// 7517, section 4.5); of different keys with the same `kid` and `alg` none is taken.
 impl KeyRing {
     /// Begins a ring that follows the keys at `url`, a JWKS (RFC 7517), which are `issuer`'s: the
     /// `iss` of its tokens.
@@ -222,8 +224,9 @@ impl FollowerBuilder {
             pace: Mutex::default(),
         };
         let fetched = follower.fetch(&mut *follower.pace.lock().await, None).await;
-        let (keys, report) =
+        let (Fetched { keys, until }, report) =
             fetched.map_err(|source| BuildError::Fetch { issuer: issuer.to_string(), source })?;
+        let keys = KeySet::followed(keys, until);
         let source = Source::Followed(Box::new(follower));
         let ring = KeyRing::new(issuer, self.clock, policy, keys, source);
         ring.note_refresh(&Ok(report));

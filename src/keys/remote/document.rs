@@ -6,7 +6,8 @@ use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::keys::algorithm::FULLY_SPECIFIED_ED25519;
+use super::found::{Answer, Expected, cut};
+use crate::keys::algorithm::{self, FULLY_SPECIFIED_ED25519};
 use crate::keys::key::{Key, KeyError};
 use crate::store::Skipped;
 
@@ -30,13 +31,12 @@ struct Document {
 /// # Errors
 ///
 /// If it is none as a whole, or holds too many keys.
-pub(super) fn parse(body: &[u8], rsa_algorithm: Option<Algorithm>) -> Result<Parsed, String> {
-    let document: Document = serde_json::from_slice(body).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        format!("it is no JSON object with a list `keys` (line {line}, column {column})")
-    })?;
+pub(super) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result<Parsed, String> {
+    let document: Document =
+        serde_json::from_slice(&answer.body).map_err(|_| answer.is_not(Expected::Jwks))?;
     if document.keys.len() > MOST_KEYS {
-        return Err(format!("it holds {} keys, more than {MOST_KEYS}", document.keys.len()));
+        let count = document.keys.len();
+        return Err(format!("found {count} keys; expected at most {MOST_KEYS}"));
     }
     let mut parsed = Parsed::default();
     for (place, jwk) in document.keys.into_iter().enumerate() {
@@ -46,8 +46,7 @@ pub(super) fn parse(body: &[u8], rsa_algorithm: Option<Algorithm>) -> Result<Par
             Err(reason) => parsed.skipped.push(Skipped { name, reason }),
         }
     }
-    parsed.keys.sort_by(|one, other| one.key_id().cmp(other.key_id()));
-    parsed.keys.dedup_by(|one, other| one.key_id() == other.key_id() && is_same(one, other));
+    parsed.keys.sort_by(|one, other| names(one).cmp(&names(other)));
     refuse_doubled(&mut parsed);
     Ok(parsed)
 }
@@ -57,20 +56,37 @@ pub(super) fn is_same(one: &Key, other: &Key) -> bool {
     one.to_jwk() == other.to_jwk()
 }
 
-/// Two keys of one ID: which is meant can't be known, so none is.
+/// What a token names a key by: its `kid` and its `alg`.
+fn names(key: &Key) -> (&str, &'static str) {
+    (key.key_id(), algorithm::specification(key.algorithm()).map_or("", |known| known.name))
+}
+
+/// One key ID may be that of several keys if their algorithms differ (RFC 7517, section 4.5). Of two
+/// different keys with the same `kid` and `alg` a token can't say which it means: neither is taken.
 fn refuse_doubled(parsed: &mut Parsed) {
     let mut keys = Vec::new();
-    for of_one_id in parsed.keys.chunk_by(|one, other| one.key_id() == other.key_id()) {
-        match of_one_id {
-            [key] => keys.push(key.clone()),
-            several => parsed.skipped.push(Skipped {
-                name: quoted(several[0].key_id()),
-                reason: format!("{} different keys have this key ID", several.len()),
-            }),
+    for alike in parsed.keys.chunk_by(|one, other| names(one) == names(other)) {
+        let (first, others) = (&alike[0], &alike[1..]);
+        let different = others.iter().filter(|other| !is_same(first, other)).count();
+        if different == 0 {
+            keys.push(first.clone());
+            continue;
         }
+        let (key_id, algorithm) = names(first);
+        parsed.skipped.push(Skipped {
+            name: quoted(key_id),
+            reason: format!(
+                "different keys have this `kid` and the same `alg`, {algorithm:?}: expected one key \
+                 for each `kid` and `alg`"
+            ),
+        });
     }
     parsed.keys = keys;
 }
+
+/// The members of a JWK that say which key it is and what it is for (RFC 7517, section 4; RFC 7518,
+/// section 6; RFC 8037, section 2).
+const NEEDED: [&str; 11] = ["kty", "kid", "use", "key_ops", "alg", "crv", "x", "y", "n", "e", "k"];
 
 /// One JWK as a key, or why it can't verify anything here.
 fn key(mut jwk: Value, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> {
@@ -83,6 +99,8 @@ fn key(mut jwk: Value, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> 
             "it is a private key, and no secret any more: the issuer must replace it".into()
         );
     }
+    // The others decide nothing, so that nothing depends on their shape: `x5c`, for example.
+    members.retain(|name, _| NEEDED.contains(&name.as_str()));
     // RFC 9864, section 2.2; the type of a JWK knows only the older name.
     if let Some(name) = members.get_mut("alg").filter(|name| *name == FULLY_SPECIFIED_ED25519) {
         *name = "EdDSA".into();
@@ -117,10 +135,4 @@ fn name(place: usize, jwk: &Value) -> String {
 
 fn quoted(key_id: &str) -> String {
     format!("kid {}", cut(key_id))
-}
-
-/// Someone else's text: escaped, and cut where it is longer than it should be.
-pub(super) fn cut(text: &str) -> String {
-    let cut: String = text.chars().take(128).collect();
-    format!("{cut:?}")
 }

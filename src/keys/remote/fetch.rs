@@ -5,12 +5,14 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use http::header::ACCEPT;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
+use http::header::{ACCEPT, ACCEPT_ENCODING};
+use http::response::Parts;
+use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body::Body as _;
 use serde::Deserialize;
 
 use super::super::client::{ClientBody, ClientError, HttpClient};
+use super::found::{self, Answer, Expected};
 
 /// A URL that a ring takes keys from: https, or http on loopback where that is allowed.
 #[derive(Clone, Debug)]
@@ -59,20 +61,18 @@ impl Endpoint {
     }
 
     /// Gets the document, of at most `limit` bytes.
-    pub(super) async fn get(
-        &self,
-        client: &dyn HttpClient,
-        limit: usize,
-    ) -> Result<(HeaderMap, Vec<u8>), Cause> {
+    pub(super) async fn get(&self, client: &dyn HttpClient, limit: usize) -> Result<Answer, Cause> {
         let mut request = Request::new(());
         *request.uri_mut() = self.0.clone();
         let types = HeaderValue::from_static("application/jwk-set+json, application/json");
         request.headers_mut().insert(ACCEPT, types);
-        let (head, body) = client.send(request).await?.into_parts();
-        match head.status {
-            StatusCode::OK => Ok((head.headers, read(body, limit).await?)),
+        // Without it a server may compress (RFC 9110, section 12.5.3).
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let (Parts { status, headers, .. }, body) = client.send(request).await?.into_parts();
+        match status {
+            StatusCode::OK => Ok(Answer { headers, body: read(body, limit).await? }),
             status if status.is_redirection() => Err(Cause::Redirect(status)),
-            status => Err(Cause::Status(status)),
+            status => Err(Cause::Status(found::head(status, &headers))),
         }
     }
 
@@ -117,13 +117,9 @@ pub(super) struct Description {
 }
 
 impl Description {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Cause> {
-        serde_json::from_slice(body).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            Cause::Document(format!(
-                "it is no JSON object with `issuer` and `jwks_uri` (line {line}, column {column})"
-            ))
-        })
+    pub(super) fn parse(answer: &Answer) -> Result<Self, Cause> {
+        serde_json::from_slice(&answer.body)
+            .map_err(|_| Cause::Document(answer.is_not(Expected::Description)))
     }
 }
 
@@ -154,10 +150,12 @@ pub(super) enum Cause {
     Client(#[from] ClientError),
     #[error("no whole answer within {0:?}")]
     TimedOut(std::time::Duration),
-    #[error("it was answered with {0}, and redirects are not followed: give the URL it leads to")]
+    #[error(
+        "found status {0}; expected 200 OK: redirects are not followed, give the URL it leads to"
+    )]
     Redirect(StatusCode),
-    #[error("it was answered with {0}")]
-    Status(StatusCode),
+    #[error("found {0}; expected status 200 OK")]
+    Status(String),
     #[error("the document is longer than {limit} bytes")]
     TooLong { limit: usize },
     #[error("{0}")]

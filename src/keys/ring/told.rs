@@ -129,7 +129,7 @@ impl KeyRing {
         let set = |name, value: f64| gauge!(name, "ring" => self.0.name.clone()).set(value);
         let flag = |holds| f64::from(u8::from(holds));
         let keys = self.keys(now);
-        set(KEYS, keys.keys().iter().filter(|key| key.scheduled.verifies(now)).count() as f64);
+        set(KEYS, keys.keys().iter().filter(|key| keys.verifies(key, now)).count() as f64);
         set(READY, flag(is_ready));
         if let Some(state) = &*self.0.refreshed.load() {
             set(REFRESH_FAILURES, f64::from(state.failures));

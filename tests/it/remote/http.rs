@@ -183,7 +183,7 @@ async fn a_description_of_another_issuer_is_refused() {
     let server = Server::start("/keys").await;
     let ring = KeyRing::discover(server.url("")).allow_http_on_loopback();
     let error = ring.open().await.unwrap_err().to_string();
-    assert!(error.contains("another issuer: \"https://login.example\""), "{error}");
+    assert!(error.contains("found `issuer` \"https://login.example\""), "{error}");
     assert_eq!(server.hits(), 0);
 }
 

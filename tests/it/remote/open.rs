@@ -73,15 +73,15 @@ async fn a_first_fetch_that_fails_names_the_url_and_the_cause() {
     let cases = [
         (Answer::Fails("connection refused"), "connection refused"),
         (Answer::Hangs, "within 10ms"),
-        (Answer::Says(503, "", one_key()), "with 503 Service Unavailable"),
-        (Answer::Says(404, "", one_key()), "with 404 Not Found"),
+        (Answer::Says(503, "", one_key()), "found status 503 Service Unavailable"),
+        (Answer::Says(404, "", one_key()), "found status 404 Not Found"),
         (Answer::Says(302, "", one_key()), "redirects are not followed"),
         (Answer::Says(204, "", one_key()), "204"),
-        (Answer::Says(200, "", String::new()), "no JSON"),
-        (Answer::Says(200, "", "<html>".to_owned()), "no JSON"),
-        (Answer::Says(200, "", "{}".to_owned()), "no JSON object with a list `keys`"),
-        (Answer::Says(200, "", r#"{"keys":{}}"#.to_owned()), "no JSON object with a list `keys`"),
-        (Answer::Says(200, "", r#"{"keys":[]}"#.to_owned()), "it is empty"),
+        (Answer::Says(200, "", String::new()), "found an empty body"),
+        (Answer::Says(200, "", "<html>".to_owned()), "found an HTML page"),
+        (Answer::Says(200, "", "{}".to_owned()), "a JSON object with a list `keys`"),
+        (Answer::Says(200, "", r#"{"keys":{}}"#.to_owned()), "`keys` is an object"),
+        (Answer::Says(200, "", r#"{"keys":[]}"#.to_owned()), "`keys` is empty"),
         (Answer::Says(200, "", no_key), r#"kid "s": it is a shared secret"#),
         (Answer::Says(200, "", long), "longer than 262144 bytes"),
     ];
@@ -144,9 +144,9 @@ async fn a_description_of_another_issuer_or_place_is_refused() {
         (json!({ "issuer": "https://evil.example", "jwks_uri": URL }), "another issuer"),
         (json!({ "issuer": ISSUER, "jwks_uri": "http://login.example/keys" }), "`jwks_uri`"),
         (json!({ "issuer": ISSUER, "jwks_uri": "file:///keys" }), "`jwks_uri`"),
-        (json!({ "issuer": ISSUER }), "no JSON object with"),
-        (json!({ "jwks_uri": URL }), "no JSON object with"),
-        (json!([ISSUER]), "no JSON object with"),
+        (json!({ "issuer": ISSUER }), "without `jwks_uri`"),
+        (json!({ "jwks_uri": URL }), "without `issuer`"),
+        (json!([ISSUER]), "a bare JSON array"),
     ];
     for (document, cause) in cases {
         let client = FakeClient::new(one_key());

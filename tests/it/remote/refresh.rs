@@ -1,9 +1,9 @@
 //! Refreshing: what an answer replaces, what a failure leaves, and when it is over.
 
 use super::*;
-use crate::telemetry::told::Events;
+use crate::telemetry::told::{Events, Metrics};
 use tokio::runtime::Handle;
-use tower_jwt_session::{IssueError, IssueSession, NotReady, RejectionKind, RingError};
+use tower_jwt_session::{IssueError, IssueSession, NotReady, RejectionKind, RingError, RingStatus};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -166,4 +166,92 @@ async fn tell_everything_once() {
     keys.refresh().await.unwrap();
     client.answers(URL, Answer::Fails("connection refused"));
     keys.refresh().await.unwrap_err();
+}
+
+/// The ring's sessions with a cache, and what the cache has found.
+struct Cached {
+    recorder: Metrics,
+    sessions: Sessions<()>,
+}
+
+impl Cached {
+    fn new(keys: &KeyRing) -> Self {
+        let recorder = Metrics::default();
+        let sessions = Sessions::builder(keys.clone(), ISSUER, "orders").build().unwrap();
+        Self { recorder, sessions }
+    }
+
+    /// Validates, and says whether the token came out of the cache.
+    fn validate(&self, token: &str) -> Result<bool, RejectionKind> {
+        let hits = || self.recorder.counter(ISSUER, "cache_lookups_total", "hit");
+        let validate = || {
+            let before = hits();
+            let validated = self.sessions.validate(token);
+            validated.map(|_| hits() > before).map_err(|rejection| rejection.kind())
+        };
+        metrics::with_local_recorder(&self.recorder, validate)
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_that_changed_nothing_keeps_verified_tokens_in_the_cache() {
+    let [a, b] = [jwk(Algorithm::EdDSA, "a"), jwk(Algorithm::ES256, "b")];
+    let same = [set([a.clone(), b.clone()]), set([b.clone(), a.clone()]), set([a.clone(), b, a])];
+    let (keys, client, clock) = open(same[0].clone()).await;
+    let cached = Cached::new(&keys);
+    let token = token(&clock, Algorithm::EdDSA, "a");
+    assert_eq!([(); 3].map(|()| cached.validate(&token)), [Ok(false), Ok(false), Ok(true)]);
+    for document in same {
+        client.says(document);
+        clock.advance(Duration::from_secs(60));
+        let before = keys.status();
+        keys.refresh().await.unwrap();
+        assert_eq!(cached.validate(&token), Ok(true));
+        let after = keys.status();
+        assert_eq!(after.refreshed_at, Some(clock.now()));
+        let limit = |status: &RingStatus| status.keys[0].times.verifies_until;
+        assert_eq!(limit(&after) - limit(&before), Duration::from_secs(60));
+    }
+    // And a change still is one.
+    client.says(set([jwk(Algorithm::ES256, "b")]));
+    keys.refresh().await.unwrap();
+    assert_eq!(cached.validate(&token), Err(RejectionKind::UnknownKey));
+}
+
+/// The limit moves with each fetch, though the snapshot stays; and cached tokens end with it.
+#[tokio::test]
+async fn cached_tokens_end_with_the_limit_of_the_last_fetch() {
+    let hour = Duration::from_secs(60 * 60);
+    let (client, clock) =
+        (FakeClient::new(set([jwk(Algorithm::EdDSA, "a")])), ManualClock::default());
+    let keys = following(&client, &clock).stale_on_error(2 * hour).open().await.unwrap();
+    let cached = Cached::new(&keys);
+    let token = token_with(&clock, Algorithm::EdDSA, "a", |_, claims| {
+        claims["exp"] = json!(claims["iat"].as_i64().unwrap() + 10 * 60 * 60);
+    });
+    for _ in 0..2 {
+        cached.validate(&token).unwrap();
+    }
+    clock.advance(hour);
+    keys.refresh().await.unwrap();
+    assert_eq!(cached.validate(&token), Ok(true));
+    clock.advance(2 * hour - MILLISECOND);
+    // The limit under which it was cached is over: it is verified once more.
+    assert_eq!([(); 2].map(|()| cached.validate(&token)), [Ok(false), Ok(true)]);
+    keys.ready().unwrap();
+    clock.advance(MILLISECOND);
+    assert_eq!(cached.validate(&token), Err(RejectionKind::UnknownKey));
+    keys.ready().unwrap_err();
+
+    // A clock that was set back brings the limit nearer, also for what is cached.
+    keys.refresh().await.unwrap();
+    for _ in 0..2 {
+        cached.validate(&token).unwrap();
+    }
+    let start = clock.now();
+    clock.set(start - hour);
+    keys.refresh().await.unwrap();
+    cached.validate(&token).unwrap();
+    clock.set(start + hour);
+    assert_eq!(cached.validate(&token), Err(RejectionKind::UnknownKey));
 }
