@@ -202,7 +202,11 @@ pub(super) async fn follow(
 ) {
     loop {
         let pushing = store.as_ref().map(|(store, ring)| (&**store, &**ring));
-        polling.wait(began, &mut jitter, pushing).await;
+        tokio::select! {
+            biased;
+            () = ring.dropped() => return,
+            () = polling.wait(began, &mut jitter, pushing) => {}
+        }
         let Some(ring) = ring.upgrade() else { return };
         began = Instant::now();
         // Told and remembered by the refresh itself.

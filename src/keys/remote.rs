@@ -259,19 +259,13 @@ async fn follow(ring: WeakRing, wake: Arc<Notify>) {
             follower.limits.wait(&*follower.pace.lock().await, u16::from_ne_bytes(random))
         };
         tokio::select! {
+            () = ring.dropped() => return,
             () = tokio::time::sleep(wait) => {}
             () = wake.notified() => {}
         }
         let Some(ring) = ring.upgrade() else { return };
         // Told and remembered by the refresh itself.
         let _ = ring.refresh().await;
-    }
-}
-
-/// The last handle is gone: the background task ends now.
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.wake.notify_one();
     }
 }
 

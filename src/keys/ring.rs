@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, Weak};
 
 use arc_swap::{ArcSwapOption, Guard};
+use tokio::sync::Notify;
 
 use super::derived::Derived;
 use super::directory::KeyDirectory;
@@ -67,6 +68,15 @@ struct Inner {
     counters: Counters,
     /// Whether it was told that rotation is overdue.
     overdue: AtomicBool,
+    /// Wakes the background task when the last handle is dropped.
+    dropped: Arc<Notify>,
+}
+
+/// The last handle is dropped: the background task ends now, and frees the store and its connections.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.dropped.notify_one();
+    }
 }
 
 /// Where a ring's keys come from.
@@ -85,11 +95,19 @@ pub(super) enum Source {
 }
 
 /// A handle that does not keep a ring alive.
-pub(super) struct WeakRing(Weak<Inner>);
+pub(super) struct WeakRing {
+    ring: Weak<Inner>,
+    dropped: Arc<Notify>,
+}
 
 impl WeakRing {
     pub(super) fn upgrade(&self) -> Option<KeyRing> {
-        self.0.upgrade().map(KeyRing)
+        self.ring.upgrade().map(KeyRing)
+    }
+
+    /// Waits until the last handle that keeps the ring alive is dropped. For its one task.
+    pub(super) async fn dropped(&self) {
+        self.dropped.notified().await;
     }
 }
 
@@ -112,6 +130,7 @@ impl KeyRing {
             revoked_here: Mutex::default(),
             counters: Counters::default(),
             overdue: AtomicBool::default(),
+            dropped: Arc::default(),
         }))
     }
 
@@ -246,7 +265,7 @@ impl KeyRing {
     }
 
     pub(super) fn downgrade(&self) -> WeakRing {
-        WeakRing(Arc::downgrade(&self.0))
+        WeakRing { ring: Arc::downgrade(&self.0), dropped: self.0.dropped.clone() }
     }
 
     /// Makes a snapshot the one that requests take.

@@ -1,9 +1,14 @@
 //! The background task: it refreshes by itself, and ends with the ring.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tower_jwt_session::KeyRing;
+use tokio::time::Instant;
+use tower_jwt_session::store::{
+    Entry, EntryName, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreFuture,
+};
 use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{KeyRing, RotationPolicy};
 
 use crate::replicas::stores::{Operation, TestStore};
 use crate::replicas::{RING, START, policy};
@@ -60,4 +65,63 @@ async fn the_background_ends_with_the_last_clone_of_the_ring() {
     assert_eq!(tasks(), 1, "a clone is left");
     drop(clone);
     until(|| tasks() == 0).await;
+}
+
+/// A store whose release can be seen, as that of a database's connections.
+#[derive(Debug, Default)]
+struct Connected {
+    content: MemoryStore,
+    connection: Arc<()>,
+}
+
+impl Store for Connected {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        self.content.load(ring)
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        self.content.insert(ring, entry)
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        self.content.remove(ring, name)
+    }
+
+    fn sealing_need(&self) -> SealingNeed {
+        SealingNeed::Needless
+    }
+}
+
+/// By a clock on which no time passes unless every task waits for it.
+#[tokio::test(start_paused = true)]
+async fn rotating_ring_dropped_releases_its_store_at_once() {
+    let (store, began) = (Connected::default(), Instant::now());
+    let connection = Arc::downgrade(&store.connection);
+    let policy = RotationPolicy::new();
+    let ring = KeyRing::builder(RING).store(store).rotation(policy).open().await.expect("opens");
+    let clone = ring.clone();
+    // The task waits for its next read now.
+    tokio::task::yield_now().await;
+    drop(ring);
+    tokio::task::yield_now().await;
+    assert!(connection.upgrade().is_some(), "a clone is left");
+    drop(clone);
+    tokio::task::yield_now().await;
+    assert!(connection.upgrade().is_none(), "the store is still held");
+    assert_eq!((tasks(), began.elapsed()), (0, Duration::ZERO));
+}
+
+#[tokio::test]
+async fn directory_ring_dropped_ends_its_task_at_once() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let key = include_str!("../static_keys/ed25519.pem");
+    std::fs::write(place.path().join("a.pem"), key).expect("writes");
+    let ring = KeyRing::directory(place.path()).open().await.expect("opens");
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    let began = Instant::now();
+    assert_eq!(tasks(), 1);
+    drop(ring);
+    tokio::task::yield_now().await;
+    assert_eq!((tasks(), began.elapsed()), (0, Duration::ZERO));
 }
