@@ -14,11 +14,12 @@ pub(crate) struct Ledger {
     /// In the order in which keys sign: the earliest ring first, then by generation. Two keys of
     /// one generation exist only after a store was purged or restored.
     records: BTreeMap<Place, KeyRecord>,
-    retired: BTreeMap<String, Timestamp>,
-    revoked: BTreeMap<String, Timestamp>,
+    retired: BTreeMap<String, KeyMark>,
+    revoked: BTreeMap<String, KeyMark>,
     /// Born in the store, perhaps without a key yet.
     birth: Option<Birth>,
-    highest_generation: Option<u64>,
+    /// The highest generation of each ring, by its ID, of the keys that were accepted.
+    highest: BTreeMap<String, u64>,
     /// When the store last got back what it had lost.
     pub(crate) put_back_at: Option<Timestamp>,
     /// Why this replica makes no keys, as the store was read last.
@@ -45,15 +46,20 @@ impl Ledger {
                 if self.records.keys().any(elsewhere) {
                     return Err("its key stands under another generation".to_owned());
                 }
-                self.highest_generation = self.highest_generation.max(Some(record.generation));
+                self.skip_generation(&record.birth.id, record.generation);
                 // Held records stay: they are immutable, and a change of one is not believed.
                 self.records.entry(place).or_insert(*record);
             }
-            // Of several the store's counts, so that all replicas come to the same.
-            Statement::Retire(mark) => _ = self.retired.insert(mark.kid, mark.at),
-            Statement::Revoke(mark) => _ = self.revoked.insert(mark.kid, mark.at),
+            Statement::Retire(mark) => take_mark(&mut self.retired, mark),
+            Statement::Revoke(mark) => take_mark(&mut self.revoked, mark),
         }
         Ok(())
+    }
+
+    /// A mark on a key that is held, kept as long as that key can verify; `None` for any other.
+    pub(crate) fn mark(&self, key_id: &str, at: Timestamp) -> Option<KeyMark> {
+        let kept_until = self.record(key_id)?.times.verifies_until;
+        Some(KeyMark { kid: key_id.to_owned(), at, kept_until })
     }
 
     /// The ring that new keys belong to: the earliest with keys, else the one born in the store.
@@ -66,14 +72,15 @@ impl Ledger {
         self.records.is_empty()
     }
 
-    /// The number of the next key, which no key ever had.
-    pub(crate) fn next_generation(&self) -> u64 {
-        self.highest_generation.map_or(0, |highest| highest.saturating_add(1))
+    /// The number of the next key of the ring of that ID, which no key of it ever had.
+    pub(crate) fn next_generation(&self, ring_id: &str) -> u64 {
+        self.highest.get(ring_id).map_or(0, |highest| highest.saturating_add(1))
     }
 
-    /// Says that a generation is taken by something unreadable.
-    pub(crate) fn skip_generation(&mut self, generation: u64) {
-        self.highest_generation = self.highest_generation.max(Some(generation));
+    /// Says that a generation of the ring of that ID is taken.
+    pub(crate) fn skip_generation(&mut self, ring_id: &str, generation: u64) {
+        let highest = self.highest.entry(ring_id.to_owned()).or_insert(generation);
+        *highest = generation.max(*highest);
     }
 
     /// The keys that may sign, in order: those of the earliest ring; and then those that only
@@ -82,7 +89,7 @@ impl Ledger {
         let scheduled = |record: &KeyRecord| ScheduledKey {
             generation: record.generation,
             times: record.times,
-            retire_at: self.retired.get(record.key.key_id()).copied(),
+            retire_at: self.retire_at(record.key.key_id()),
             revoked: self.revoked.contains_key(record.key.key_id()),
         };
         let keys: Vec<_> =
@@ -100,7 +107,7 @@ impl Ledger {
 
     /// When a key signs no more, ahead of its time.
     pub(crate) fn retire_at(&self, key_id: &str) -> Option<Timestamp> {
-        self.retired.get(key_id).copied()
+        self.retired.get(key_id).map(|mark| mark.at)
     }
 
     pub(crate) fn is_revoked(&self, key_id: &str) -> bool {
@@ -121,13 +128,16 @@ impl Ledger {
     pub(crate) fn missing(&self, seen: &Seen, margin: Timestamp) -> Vec<Statement> {
         let held: Vec<_> =
             self.records.values().filter(|it| margin < it.times.verifies_until).collect();
-        let marks = |marks: &BTreeMap<String, Timestamp>,
+        let marks = |marks: &BTreeMap<String, KeyMark>,
                      seen: &HashSet<String>,
                      of: fn(KeyMark) -> Statement| {
-            let kids = held.iter().map(|record| record.key.key_id());
-            let missing = kids.filter(|kid| !seen.contains(*kid));
-            let mark = |kid: &str| Some(KeyMark { kid: kid.to_owned(), at: *marks.get(kid)? });
-            missing.filter_map(mark).map(of).collect::<Vec<_>>()
+            let missing = marks.values().filter(|mark| !seen.contains(&mark.kid));
+            // The key's own end is sealed; what a mark says of it is not.
+            let lasts = |mark: &&KeyMark| {
+                let key = self.record(&mark.kid).map(|record| record.times.verifies_until);
+                margin < key.unwrap_or(mark.kept_until)
+            };
+            missing.filter(lasts).cloned().map(of).collect::<Vec<_>>()
         };
         let records = held.iter().filter(|record| !seen.keys.contains(record.key.key_id()));
         let records = records.map(|record| Statement::Key(Box::new((*record).clone())));
@@ -140,10 +150,10 @@ impl Ledger {
         missing
     }
 
-    /// Forgets the keys whose life ended before `ended`, and marks that are older than `orphaned`
-    /// and have no key; and says what is to be removed from the store: marks first, so that none
-    /// outlives its key.
-    pub(crate) fn prune(&mut self, ended: Timestamp, orphaned: Timestamp) -> Vec<Statement> {
+    /// Forgets the keys whose life ended before `ended`, and the marks on them, and says what is to
+    /// be removed from the store: marks first, so that none outlives its key. A mark whose key is not
+    /// held is kept until then, too, so that nobody brings the key back without it.
+    pub(crate) fn prune(&mut self, ended: Timestamp) -> Vec<Statement> {
         let mut removed = Vec::new();
         self.records.retain(|_, record| {
             let lives = ended < record.times.verifies_until;
@@ -159,10 +169,10 @@ impl Ledger {
             (&mut self.retired, Statement::Retire as fn(KeyMark) -> Statement),
             (&mut self.revoked, Statement::Revoke),
         ] {
-            of.retain(|kid, at| {
-                let stays = held.contains(&**kid) || !gone.contains(kid) && orphaned < *at;
+            of.retain(|kid, mark| {
+                let stays = held.contains(&**kid) || !gone.contains(kid) && ended < mark.kept_until;
                 if !stays {
-                    marks.push(statement(KeyMark { kid: kid.clone(), at: *at }));
+                    marks.push(statement(mark.clone()));
                 }
                 stays
             });
@@ -170,6 +180,15 @@ impl Ledger {
         marks.extend(removed);
         marks
     }
+}
+
+/// Takes a mark in. Of several the store's counts, so that all replicas come to the same; but none is
+/// kept for less long than was known.
+fn take_mark(marks: &mut BTreeMap<String, KeyMark>, mut mark: KeyMark) {
+    if let Some(held) = marks.get(&mark.kid) {
+        mark.kept_until = mark.kept_until.max(held.kept_until);
+    }
+    marks.insert(mark.kid.clone(), mark);
 }
 
 /// Which statements a store held when it was last read.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::algorithm;
 use super::key::{Key, KeyError};
 use super::schedule::KeyTimes;
-use super::seal::{AtRest, OpenError, Place, Sealing};
+use super::seal::{AtRest, OpenError, Sealing};
 use crate::base64url::BASE64URL;
 use crate::clock::Timestamp;
 use crate::store::{Entry, EntryName};
@@ -19,14 +19,15 @@ use crate::store::{Entry, EntryName};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Birth {
     pub(crate) born: Timestamp,
-    pub(crate) ring: String,
+    /// The ring's ID, drawn at random at its birth.
+    pub(crate) id: String,
 }
 
 impl Birth {
     pub(crate) fn new(now: Timestamp) -> Result<Self, KeyError> {
         let mut id = [0; 16];
         algorithm::fill_random(&mut id)?;
-        Ok(Self { born: now, ring: BASE64URL.encode_to_string(id) })
+        Ok(Self { born: now, id: BASE64URL.encode_to_string(id) })
     }
 }
 
@@ -48,7 +49,8 @@ pub(crate) struct KeyRecord {
     pub(crate) value: Zeroizing<Vec<u8>>,
 }
 
-/// What an entry of the store says.
+/// What an entry of the store says. Only keys are sealed: who can write the store can add or remove
+/// a birth or a mark.
 #[derive(Clone, Debug)]
 pub(crate) enum Statement {
     /// This ring was born in this store.
@@ -66,6 +68,8 @@ pub(crate) enum Statement {
 pub(crate) struct KeyMark {
     pub(crate) kid: String,
     pub(crate) at: Timestamp,
+    /// Its key's `verifies_until`: until then it is kept, whether or not the key's record is there.
+    pub(crate) kept_until: Timestamp,
 }
 
 /// Why an entry says nothing.
@@ -79,25 +83,37 @@ pub(crate) enum Unreadable {
     Sealed,
 }
 
-/// The form of every entry. Not flattened: that would buffer a secret where nothing wipes it.
+/// The form of the entries that hold no secret.
 #[derive(Serialize, Deserialize)]
 struct Wire<T> {
     version: u64,
     entry: T,
 }
 
+/// The form of a key's entry. The record is text in a string, so that whoever opens the seal checks
+/// the very bytes that were sealed, whatever members a later minor version adds to them.
 #[derive(Serialize, Deserialize)]
 struct WireKey {
+    version: u64,
+    /// A [`WireRecord`] as JSON.
+    record: String,
+    /// A shared secret or a PKCS#8 document.
+    material: AtRest,
+}
+
+/// What is said of a key, all of it sealed together with the key.
+#[derive(Serialize, Deserialize)]
+struct WireRecord {
+    /// The ring's name, so that a record is of no use under another one.
+    ring: String,
     birth: Birth,
     generation: u64,
     kid: String,
     algorithm: Algorithm,
     times: KeyTimes,
-    /// A shared secret or a PKCS#8 document.
-    material: AtRest,
 }
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 /// As many digits as names have room for; at one key a second it lasts for three centuries.
 const MAX_GENERATION: u64 = 9_999_999_999;
 const BIRTH: &str = "birth";
@@ -116,17 +132,50 @@ impl KeyRecord {
     ) -> Result<Self, KeyError> {
         let material = algorithm::generate(algorithm::specification(algorithm)?)?;
         let key = Key::from_material(algorithm, &material)?;
-        let place = Place { ring: &vault.ring, generation, key_id: key.key_id() };
-        let material = vault.sealing.seal(&material, &place)?;
-        let value = write(WireKey {
+        let record = to_json(&WireRecord {
+            ring: vault.ring.to_string(),
             birth: birth.clone(),
             generation,
             kid: key.key_id().to_owned(),
             algorithm,
             times,
-            material,
         });
+        let material = vault.sealing.seal(&material, record.as_bytes())?;
+        let value = write(&WireKey { version: VERSION, record, material });
         Ok(Self { birth: birth.clone(), generation, times, key, value })
+    }
+
+    /// Parses a key's entry, and checks its seal and what its record says.
+    fn parse(entry: &Entry, vault: &Vault) -> Result<Self, Unreadable> {
+        let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
+        let WireKey { record, material, .. } = read(&entry.value)?;
+        let material = vault.sealing.open(&material, record.as_bytes());
+        let material = material.map_err(|error| match error {
+            OpenError::Corrupt => {
+                corrupt("its key or its record was changed after it was sealed, or is damaged")
+            }
+            OpenError::Unsealed => corrupt("its key is not sealed"),
+            OpenError::UnknownSealingKey => Unreadable::Sealed,
+        })?;
+        let WireRecord { ring, birth, generation, kid, algorithm, times } =
+            read(record.as_bytes())?;
+        if *ring != *vault.ring {
+            // Whatever it is, it shall not fill a log.
+            let ring: String = ring.chars().take(64).collect();
+            return Err(Unreadable::Corrupt(format!("it is a key of another ring, {ring:?}")));
+        }
+        if generation > MAX_GENERATION {
+            return Err(corrupt("its generation is too high"));
+        }
+        if !times.are_ordered() {
+            return Err(corrupt("its times are not in order"));
+        }
+        let key = Key::from_material(algorithm, &material)
+            .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
+        if key.key_id() != kid {
+            return Err(corrupt("its key ID is not that of its key"));
+        }
+        Ok(Self { birth, generation, times, key, value: entry.value.clone() })
     }
 
     /// The entry for a key whose generation has gone to another: a replica puts its key back into
@@ -137,11 +186,11 @@ impl KeyRecord {
 
     /// The place that exactly one key of a generation can have.
     fn name(&self) -> Option<EntryName> {
-        EntryName::parse(format!("{KEY}{}-{:010}", self.birth.ring, self.generation))
+        EntryName::parse(format!("{KEY}{}-{:010}", self.birth.id, self.generation))
     }
 
     fn name_beside(&self) -> Option<EntryName> {
-        let (ring, kid) = (&self.birth.ring, self.key.key_id());
+        let (ring, kid) = (&self.birth.id, self.key.key_id());
         EntryName::parse(format!("{KEY}{ring}-{:010}-{kid}", self.generation))
     }
 }
@@ -153,40 +202,10 @@ impl Statement {
         // First of all: what a newer version writes may have any name.
         check_version(&entry.value)?;
         let statement = match entry.name.as_str() {
-            BIRTH => Self::Birth(read(&entry.value)?),
-            name if name.starts_with(RETIRE) => Self::Retire(read(&entry.value)?),
-            name if name.starts_with(REVOKE) => Self::Revoke(read(&entry.value)?),
-            name if name.starts_with(KEY) => {
-                let wire: WireKey = read(&entry.value)?;
-                if wire.generation > MAX_GENERATION {
-                    return Err(corrupt("its generation is too high"));
-                }
-                if !wire.times.are_ordered() {
-                    return Err(corrupt("its times are not in order"));
-                }
-                let (generation, key_id) = (wire.generation, wire.kid.as_str());
-                let place = Place { ring: &vault.ring, generation, key_id };
-                let material = vault.sealing.open(&wire.material, &place);
-                let material = material.map_err(|error| match error {
-                    OpenError::Corrupt => {
-                        corrupt("its key is damaged, or was sealed for another place")
-                    }
-                    OpenError::Unsealed => corrupt("its key is not sealed"),
-                    OpenError::UnknownSealingKey => Unreadable::Sealed,
-                })?;
-                let key = Key::from_material(wire.algorithm, &material)
-                    .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
-                if key.key_id() != wire.kid {
-                    return Err(corrupt("its key ID is not that of its key"));
-                }
-                Self::Key(Box::new(KeyRecord {
-                    birth: wire.birth,
-                    generation: wire.generation,
-                    times: wire.times,
-                    key,
-                    value: entry.value.clone(),
-                }))
-            }
+            BIRTH => Self::Birth(read::<Wire<_>>(&entry.value)?.entry),
+            name if name.starts_with(RETIRE) => Self::Retire(read::<Wire<_>>(&entry.value)?.entry),
+            name if name.starts_with(REVOKE) => Self::Revoke(read::<Wire<_>>(&entry.value)?.entry),
+            name if name.starts_with(KEY) => Self::Key(Box::new(KeyRecord::parse(entry, vault)?)),
             _ => return Err(corrupt("nothing of this ring has such a name")),
         };
         if statement.names().iter().flatten().any(|name| *name == entry.name) {
@@ -200,9 +219,9 @@ impl Statement {
     pub(crate) fn to_entry(&self) -> Option<Entry> {
         let [name, _] = self.names();
         let value = match self {
-            Self::Birth(birth) => write(birth),
+            Self::Birth(entry) => write(&Wire { version: VERSION, entry }),
             Self::Key(record) => record.value.clone(),
-            Self::Retire(mark) | Self::Revoke(mark) => write(mark),
+            Self::Retire(entry) | Self::Revoke(entry) => write(&Wire { version: VERSION, entry }),
         };
         Some(Entry { name: name?, value })
     }
@@ -226,16 +245,21 @@ impl Statement {
     }
 }
 
-fn write(entry: impl Serialize) -> Zeroizing<Vec<u8>> {
+/// Structs of strings and numbers always serialise.
+fn to_json(record: &WireRecord) -> String {
+    serde_json::to_string(record).unwrap_or_default()
+}
+
+fn write(wire: &impl Serialize) -> Zeroizing<Vec<u8>> {
     // Room for the longest record, so that growing leaves no copy of a secret behind.
-    let mut value = Zeroizing::new(Vec::with_capacity(2048));
-    // Structs of strings and numbers always serialise.
-    let _ = serde_json::to_writer_pretty(&mut *value, &Wire { version: VERSION, entry });
+    let mut value = Zeroizing::new(Vec::with_capacity(4096));
+    // The same.
+    let _ = serde_json::to_writer_pretty(&mut *value, wire);
     value
 }
 
-fn read<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(value).map(|wire: Wire<T>| wire.entry).map_err(no_record)
+fn read<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(json).map_err(no_record)
 }
 
 fn check_version(value: &[u8]) -> Result<(), Unreadable> {
@@ -245,7 +269,9 @@ fn check_version(value: &[u8]) -> Result<(), Unreadable> {
     }
     match serde_json::from_slice(value).map_err(no_record)? {
         Version { version: VERSION } => Ok(()),
-        Version { version: 0 } => Err(Unreadable::Corrupt("not a record: version 0".to_owned())),
+        Version { version } if version < VERSION => Err(Unreadable::Corrupt(format!(
+            "its format ({version}) is not one of this crate's releases: remove it"
+        ))),
         Version { version } => Err(Unreadable::Newer(version)),
     }
 }

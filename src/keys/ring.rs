@@ -18,7 +18,7 @@ use super::derived::Derived;
 use super::directory::KeyDirectory;
 use super::key::{Key, KeyError};
 use super::ledger::Ledger;
-use super::record::{KeyMark, Statement};
+use super::record::Statement;
 use super::remote::{FetchError, Follower};
 use super::rotation::RotationPolicy;
 use super::rotator::{Report, Rotator};
@@ -310,11 +310,10 @@ impl KeyRing {
         let at = self.now();
         let mut revocations = self.revocations();
         revocations.retain(|key_id| ledger.record(key_id).is_some());
-        for kid in
-            revocations.iter().filter(|kid| !ledger.is_revoked(kid)).cloned().collect::<Vec<_>>()
-        {
+        let missing = revocations.iter().filter(|kid| !ledger.is_revoked(kid));
+        for mark in missing.filter_map(|kid| ledger.mark(kid, at)).collect::<Vec<_>>() {
             // A mark contradicts nothing.
-            let _ = ledger.absorb(Statement::Revoke(KeyMark { kid, at }));
+            let _ = ledger.absorb(Statement::Revoke(mark));
         }
     }
 

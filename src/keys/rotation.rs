@@ -238,17 +238,6 @@ impl RotationPolicy {
         2 * self.clock_skew
     }
 
-    /// How long after its making the last trace of a key is gone.
-    pub(crate) fn longest_life(&self) -> Duration {
-        sum([
-            self.publication(),
-            self.signing_period.saturating_mul(2),
-            self.overrun,
-            self.max_token_lifetime,
-            self.margin(),
-        ])
-    }
-
     /// The longest time to a store's change that keys of this lead allow for.
     pub(crate) fn allowed_bound(&self, lead: Duration) -> Duration {
         lead.saturating_sub(sum([self.insert_timeout, self.clock_skew, self.clock_skew]))

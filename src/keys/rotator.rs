@@ -97,7 +97,7 @@ impl Rotator {
         }
         ledger.blocked = report.blocked.clone();
         let ended = now - self.policy.margin();
-        let ended = ledger.prune(ended, ended - self.policy.longest_life());
+        let ended = ledger.prune(ended);
         Ok((report, Due { seen, ended }))
     }
 
@@ -166,7 +166,9 @@ impl Rotator {
             None => at = at.max(now + self.policy.full_lead()),
         }
         let kid = record.key.key_id().to_owned();
-        self.state(ledger, Statement::Retire(KeyMark { kid: kid.clone(), at })).await?;
+        let kept_until = record.times.verifies_until;
+        let mark = KeyMark { kid: kid.clone(), at, kept_until };
+        self.state(ledger, Statement::Retire(mark)).await?;
         self.make_due_keys(ledger).await?;
         // Another replica's mark may have been there first.
         Ok(ledger.retire_at(&kid).unwrap_or(at))
@@ -179,8 +181,8 @@ impl Rotator {
         key_ids: Vec<String>,
     ) -> Result<(), RingError> {
         let at = self.clock.now();
-        for kid in key_ids {
-            self.state(ledger, Statement::Revoke(KeyMark { kid, at })).await?;
+        for mark in key_ids.iter().filter_map(|kid| ledger.mark(kid, at)).collect::<Vec<_>>() {
+            self.state(ledger, Statement::Revoke(mark)).await?;
         }
         self.make_due_keys(ledger).await
     }
@@ -250,7 +252,7 @@ impl Rotator {
                 Some(birth) => birth.clone(),
                 None => self.birth(ledger, now).await?,
             };
-            let generation = ledger.next_generation();
+            let generation = ledger.next_generation(&birth.id);
             let times = self.policy.next_times(&keys, now);
             let algorithm = self.algorithm;
             let record = KeyRecord::generate(&birth, generation, algorithm, times, &self.vault)?;
@@ -261,7 +263,7 @@ impl Rotator {
                 tracing::info!(ring, generation, kid, %signs_from, "published a key");
             }
             // Where something unreadable stands, the generation is lost.
-            ledger.skip_generation(generation);
+            ledger.skip_generation(&birth.id, generation);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Sealing: private keys at rest, encrypted and bound to their place in the ring.
+//! Sealing: private keys at rest, encrypted, and bound to all that their record says.
 
 use std::fmt;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ pub(crate) enum AtRest {
 /// Why a private key at rest can't be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenError {
-    /// It is damaged, or not where it was sealed for.
+    /// It is damaged, or not with the record that it was sealed with.
     Corrupt,
     /// It is not sealed, where it has to be.
     Unsealed,
@@ -84,24 +84,20 @@ pub(crate) enum OpenError {
     UnknownSealingKey,
 }
 
-/// What a private key is bound to: nobody moves it to another ring, generation or key ID.
-pub(crate) struct Place<'a> {
-    pub(crate) ring: &'a str,
-    pub(crate) generation: u64,
-    pub(crate) key_id: &'a str,
+/// What a private key is bound to: the bytes of its record as they are written, and the sealing key.
+///
+/// Nobody without that key can change a time, the birth, the generation, the algorithm or the key ID,
+/// nor move the key to another record, or into another use of the same sealing key.
+fn associated_data(sealing_key: &str, record: &[u8]) -> Aad<Vec<u8>> {
+    // An ID has no zero byte, so that no two pairs give the same bytes.
+    Aad::from([PURPOSE, sealing_key.as_bytes(), &[0], record].concat())
 }
 
-impl Place<'_> {
-    fn associated_data(&self) -> Aad<Vec<u8>> {
-        let Self { ring, generation, key_id } = self;
-        // Neither name holds a zero byte.
-        let parts = [ring.as_bytes(), &[0], &generation.to_be_bytes(), key_id.as_bytes()];
-        Aad::from(parts.concat())
-    }
-}
+const PURPOSE: &[u8] = b"tower-jwt-session key record 2\0";
 
 impl Sealing {
-    pub(crate) fn seal(&self, material: &[u8], place: &Place<'_>) -> Result<AtRest, KeyError> {
+    /// Seals `material` together with the bytes of its record.
+    pub(crate) fn seal(&self, material: &[u8], record: &[u8]) -> Result<AtRest, KeyError> {
         let Some(SealingKey { id, key }) = self.keys.first() else {
             return Ok(AtRest::Unsealed(BASE64URL.encode_to_string(material).into()));
         };
@@ -110,7 +106,7 @@ impl Sealing {
         // Encrypted in place, so that what is left of it is the ciphertext.
         let mut text = material.to_vec();
         let unique = Nonce::assume_unique_for_key(nonce);
-        key.seal_in_place_append_tag(unique, place.associated_data(), &mut text)
+        key.seal_in_place_append_tag(unique, associated_data(id, record), &mut text)
             .map_err(|_| KeyError::RandomGenerator)?;
         Ok(AtRest::Sealed {
             sealing_key: id.clone(),
@@ -119,10 +115,11 @@ impl Sealing {
         })
     }
 
+    /// Opens what was sealed together with the very bytes of this record.
     pub(crate) fn open(
         &self,
         at_rest: &AtRest,
-        place: &Place<'_>,
+        record: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let decode = |text: &str| BASE64URL.decode_to_vec(text).map_err(|_| OpenError::Corrupt);
         match at_rest {
@@ -137,7 +134,7 @@ impl Sealing {
                     .map_err(|_| OpenError::Corrupt)?;
                 let mut text = Zeroizing::new(decode(ciphertext)?);
                 let opened = key
-                    .open_in_place(nonce, place.associated_data(), &mut text)
+                    .open_in_place(nonce, associated_data(sealing_key, record), &mut text)
                     .map_err(|_| OpenError::Corrupt)?
                     .len();
                 text.truncate(opened);

@@ -10,7 +10,7 @@ use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 use crate::issue::{EndError, IssueSession};
 use crate::keys::{KeyRing, algorithm};
 use crate::refresh::{IssuedTokens, RefreshError, RefreshTokens};
-use crate::store::{EntryName, Redemption};
+use crate::store::{EntryName, Redemption, StoreError};
 use crate::token::{self, Ids, Policy, TokenClaims, TokenType, Verified};
 
 impl<C: SessionClaims> SessionsBuilder<C> {
@@ -150,6 +150,16 @@ impl<C: SessionClaims> Sessions<C> {
             return Ok(tokens);
         }
         let leeway = refreshing.policy.leeway;
+        if last.at > now + leeway {
+            // SECURITY: the successor's times follow from this one, and nothing seals it: someone who
+            // can write the store shall not choose when a token is good.
+            let at = last.at;
+            let error = StoreError::new(format!(
+                "the store says that a refresh token was redeemed at {at}, which is more than \
+                 clock_skew ({leeway:?}) ahead of this replica's clock: check the clocks"
+            ));
+            return Err(Arc::new(error).into());
+        }
         if last.sequence == sequence && now - last.at <= refreshing.grace + leeway {
             let mut tokens = self.successor(&verified, sequence, last.at)?;
             // The client counts its lifetime from now.

@@ -24,14 +24,14 @@
 //! the whole ring once per refresh interval and its jitter, by default every
 //! 15.75 seconds on average, and once for each change that is pushed, of which there are a few a
 //! day. A ring of the default policy (Ed25519, keys unsealed) that has rotated for days holds its
-//! birth and 4 or 5 keys: 3.1 to 3.9 KB with the entries' names, without what a protocol adds. So
+//! birth and 4 or 5 keys: 2.9 to 3.6 KB with the entries' names, without what a protocol adds. So
 //! at any time:
 //!
 //! | replicas | reads per second | read per second |
 //! |---|---|---|
-//! | 10 | 0.6 | 2.0 to 2.5 KB |
-//! | 1,000 | 63 | 200 to 250 KB |
-//! | 10,000 | 635 | 2.0 to 2.5 MB |
+//! | 10 | 0.6 | 1.9 to 2.3 KB |
+//! | 1,000 | 63 | 190 to 230 KB |
+//! | 10,000 | 635 | 1.9 to 2.3 MB |
 //!
 //! Writes hardly grow with the replicas: a key a day, which those few try to insert that have not
 //! seen it yet, and what puts back a loss. A simulation of 10,000 replicas, among this crate's

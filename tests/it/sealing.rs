@@ -74,7 +74,7 @@ async fn sealing_keys_change_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_moved_to_another_place_does_not_open() {
+async fn a_key_that_is_moved_to_another_ring_is_refused() {
     let store = MemoryStore::new();
     builder(&store).seal_with([sealing_key(1)]).open().await.unwrap();
     for (name, text) in texts(&store, "app").await {
@@ -84,7 +84,7 @@ async fn a_key_that_is_moved_to_another_place_does_not_open() {
     }
     let elsewhere = KeyRing::builder("elsewhere").store(store).seal_with([sealing_key(1)]);
     let error = elsewhere.open().await.unwrap_err().to_string();
-    assert!(error.contains("sealed for another place"), "{error}");
+    assert!(error.contains("it is a key of another ring, \"app\""), "{error}");
 }
 
 #[tokio::test]

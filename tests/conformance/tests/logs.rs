@@ -98,7 +98,7 @@ async fn ask(app: &Router, path: &str, field: Option<(HeaderName, String)>) -> R
 async fn materials(store: &MemoryStore, ring: &str) -> Vec<Vec<u8>> {
     let entries = store.load(ring).await.expect("memory").entries;
     let records = entries.iter().filter_map(|entry| serde_json::from_slice(&entry.value).ok());
-    let texts = records.flat_map(|record: Value| match &record["entry"]["material"] {
+    let texts = records.flat_map(|record: Value| match &record["material"] {
         Value::Object(kept) => kept.values().filter_map(Value::as_str).map(str::to_owned).collect(),
         text => Vec::from_iter(text.as_str().map(str::to_owned)),
     });
@@ -193,7 +193,7 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     let session = sessions.validate(token.as_str()).expect("a session");
     let _ended = sessions.end(&session).await.expect("recorded");
     let damaged = EntryName::parse("key-damaged").expect("a name");
-    let value = format!("{{\"version\":1,\"entry\":{{\"material\":\"{}\"}}}}", token.as_str());
+    let value = format!("{{\"version\":2,\"record\":\"{}\"}}", token.as_str());
     let entry = Entry { name: damaged, value: value.into_bytes().into() };
     store.insert("app", &entry).await.expect("memory");
     ring.refresh().await.expect("memory");

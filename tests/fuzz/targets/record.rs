@@ -8,33 +8,50 @@ use fuzz::NOW;
 use libfuzzer_sys::fuzz_target;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store as _};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{BuildError, IssueSession, KeyRing, Sessions, Timestamp};
+use tower_jwt_session::{
+    BuildError, IssueSession, KeyRing, KeyStatus, SealingKey, Sessions, Timestamp,
+};
 
-/// The entries of a ring: its birth and its first keys.
-static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    runtime().block_on(async {
-        let store = MemoryStore::new();
-        open(&store).await.expect("an empty store");
-        store.load("app").await.expect("memory").entries
-    })
-});
+/// A ring: the entries of its birth and its first keys, and those keys.
+struct Ring {
+    entries: Vec<Entry>,
+    keys: Vec<KeyStatus>,
+}
+
+impl Ring {
+    fn new(sealed: bool) -> Self {
+        runtime().block_on(async {
+            let store = MemoryStore::new();
+            let keys = open(&store, sealed).await.expect("an empty store").status().keys;
+            Self { entries: store.load("app").await.expect("memory").entries, keys }
+        })
+    }
+}
+
+static UNSEALED: LazyLock<Ring> = LazyLock::new(|| Ring::new(false));
+static SEALED: LazyLock<Ring> = LazyLock::new(|| Ring::new(true));
 
 fn runtime() -> tokio::runtime::Runtime {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.expect("a runtime")
 }
 
-async fn open(store: &MemoryStore) -> Result<KeyRing, BuildError> {
+async fn open(store: &MemoryStore, sealed: bool) -> Result<KeyRing, BuildError> {
     let clock = ManualClock::new(Timestamp::from_unix_seconds(NOW));
-    KeyRing::builder("app").store(store.clone()).clock(clock).open().await
+    let ring = KeyRing::builder("app").store(store.clone()).clock(clock);
+    let secret: [u8; 32] = std::array::from_fn(|place| place as u8 * 7 + 1);
+    let sealing_key = SealingKey::new(secret).expect("32 bytes");
+    if sealed { ring.seal_with([sealing_key]) } else { ring }.open().await
 }
 
 fuzz_target!(|input: &[u8]| {
     let [place, kind, at, rest @ ..] = input else { return };
-    let mut entries: Vec<_> = ENTRIES.clone();
+    let sealed = kind & 0x80 != 0;
+    let good: &Ring = if sealed { &SEALED } else { &UNSEALED };
+    let mut entries: Vec<_> = good.entries.clone();
     let place = usize::from(*place) % entries.len();
     let entry = &mut entries[place];
-    match kind % 3 {
+    match (kind & 0x7f) % 3 {
         // Another value.
         0 => entry.value = rest.to_vec().into(),
         // A value with something else from some byte on.
@@ -56,7 +73,7 @@ fuzz_target!(|input: &[u8]| {
         for entry in &entries {
             store.insert("app", entry).await.expect("memory");
         }
-        let Ok(ring) = open(&store).await else { return };
+        let Ok(ring) = open(&store, sealed).await else { return };
         let sessions = Sessions::<()>::builder(ring.clone(), "https://issuer.test", "app").build();
         let sessions = sessions.expect("good settings");
         // What it signs, it verifies.
@@ -66,7 +83,11 @@ fuzz_target!(|input: &[u8]| {
         // What was good before is good still, or told.
         let status = ring.status();
         let told = !status.skipped.is_empty() || ring.ready().is_err();
-        let known = ENTRIES.iter().filter(|entry| entry.name.as_str().starts_with("key-")).count();
-        assert!(told || status.keys.len() >= known, "{status:?}");
+        assert!(told || status.keys.len() >= good.keys.len(), "{status:?}");
+        // What is sealed has not changed.
+        for key in status.keys.iter().filter(|_| sealed) {
+            let known = good.keys.iter().find(|known| known.key_id == key.key_id);
+            assert!(known.is_none_or(|known| known.times == key.times), "{status:?}");
+        }
     });
 });

@@ -109,7 +109,7 @@ async fn a_ring_and_its_store_show_no_material() {
     for entry in &loaded.entries {
         let record: Value = serde_json::from_slice(&entry.value).unwrap();
         // A text, or an object that says how it is kept.
-        let material = match &record["entry"]["material"] {
+        let material = match &record["material"] {
             Value::Object(kept) => kept.values().find_map(Value::as_str),
             text => text.as_str(),
         };

@@ -455,3 +455,26 @@ async fn a_store_that_keeps_no_refresh_tokens_refuses_none_wrongly() {
     let Err(RefreshError::NotRecorded(error)) = refreshed else { panic!("{refreshed:?}") };
     assert!(error.to_string().contains("`redeem`"), "{error}");
 }
+
+/// Its successor's times would follow from that, and someone who can write the store choose them.
+#[tokio::test]
+async fn refresh_redeemed_later_than_any_clock_shows_issues_nothing() {
+    let (store, clock) = (TestStore::new(), ManualClock::default());
+    let one = Replica::open(&store, clock.clone()).await;
+    let redeemed_at = async |tokens: &IssuedTokens, at: Timestamp| {
+        let sid = claims_of(tokens.refresh_token().as_str())["sid"].as_str().unwrap().to_owned();
+        let family = EntryName::parse(sid).unwrap();
+        let sequence = u32::try_from(sequence(tokens)).unwrap();
+        let redemption = Redemption { family, sequence, at, keep_for: 24 * HOUR };
+        one.store.redeem("app.ended", &redemption).await.unwrap();
+    };
+    // As far ahead as the clock of the replica that redeemed it may be.
+    let tokens = one.login();
+    redeemed_at(&tokens, clock.now() + SKEW).await;
+    one.refresh(&tokens).await;
+    for ahead in [SKEW + SECOND, 10 * HOUR] {
+        let tokens = one.login();
+        redeemed_at(&tokens, clock.now() + ahead).await;
+        one.not_recorded(&tokens).await;
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use serde_json::Value;
 use tokio::sync::{Barrier, Notify};
 use tower_jwt_session::store::{
     Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, SealingNeed, Store,
@@ -248,4 +249,21 @@ impl Store for TestStore {
             redeemed
         })
     }
+}
+
+/// An entry as JSON, with a key's record as an object where it is a string of JSON.
+pub(crate) fn unpack(value: &[u8]) -> Value {
+    let mut value: Value = serde_json::from_slice(value).expect("an entry is JSON");
+    if let Some(record) = value.get_mut("record") {
+        *record = serde_json::from_str(record.as_str().expect("text")).expect("a record is JSON");
+    }
+    value
+}
+
+/// The entry of that content, its record a string again.
+pub(crate) fn pack(mut value: Value) -> Vec<u8> {
+    if let Some(record) = value.get_mut("record") {
+        *record = Value::String(record.to_string());
+    }
+    value.to_string().into_bytes()
 }

@@ -130,7 +130,7 @@ async fn the_status_tells_no_secret() {
     let json = serde_json::to_string(&replica.ring.status()).expect("serialises");
     for value in store.entries().await.into_values() {
         let record: serde_json::Value = serde_json::from_slice(&value).expect("is JSON");
-        if let Some(material) = record["entry"]["material"]["unsealed"].as_str() {
+        if let Some(material) = record["material"]["unsealed"].as_str() {
             assert!(!text.contains(material) && !json.contains(material));
         }
     }

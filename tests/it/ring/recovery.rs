@@ -3,7 +3,7 @@
 use tower_jwt_session::store::FileStore;
 use tower_jwt_session::{KeyState, RejectionKind};
 
-use crate::replicas::stores::{Operation, TestStore};
+use crate::replicas::stores::{Operation, TestStore, unpack};
 use crate::replicas::{
     FULL_LEAD, LEAD, MILLI, REFRESH, Replica, SKEW, START, assert_converged,
     assert_served_everywhere, pass, pass_until, seconds,
@@ -282,7 +282,6 @@ async fn without_keys_the_birth_in_the_store_counts() {
     let entries = store.entries().await;
     assert_eq!(entries.len(), 3, "the birth and two keys");
     for (name, value) in entries.iter().filter(|(name, _)| name.starts_with("key-")) {
-        let record: serde_json::Value = serde_json::from_slice(value).expect("is JSON");
-        assert_eq!(record["entry"]["birth"], birth["entry"], "{name}");
+        assert_eq!(unpack(value)["record"]["birth"], birth["entry"], "{name}");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tower_jwt_session::store::FileStore;
 use tower_jwt_session::{BuildError, NotReady};
 
-use crate::replicas::stores::{Operation, TestStore};
+use crate::replicas::stores::{Operation, TestStore, pack, unpack};
 use crate::replicas::{LEAD, Replica, START, assert_converged, pass, policy, seconds};
 
 /// The name of the entry that holds the key of that generation.
@@ -18,40 +18,47 @@ async fn entry_of(store: &TestStore, generation: u64) -> String {
 
 async fn change(store: &TestStore, name: &str, change: impl FnOnce(&mut Value)) {
     let value = &store.entries().await[name];
-    let mut record = serde_json::from_slice(value).expect("is JSON");
+    let mut record = unpack(value);
     change(&mut record);
-    store.put(name, record.to_string().as_bytes()).await;
+    store.put(name, &pack(record)).await;
 }
 
 type Damage = fn(&mut Value);
 
 /// Every way in which a key's entry can be damaged, with what is said of it.
-fn damages() -> [(&'static str, Damage); 11] {
+fn damages() -> [(&'static str, Damage); 13] {
     [
         ("not a record", |record| *record = json!("?")),
-        ("not a record", |record| record["entry"] = json!({})),
-        ("not a record", |record| record["entry"]["algorithm"] = json!("none")),
+        ("not a record", |record| record["record"] = json!({})),
+        ("its format (1) is not one of this crate's releases", |record| {
+            record["version"] = json!(1);
+        }),
+        ("it is a key of another ring, \"other\"", |record| {
+            record["record"]["ring"] = json!("other");
+        }),
+        ("not a record", |record| record["record"]["algorithm"] = json!("none")),
         ("its times are not in order", |record| {
-            record["entry"]["times"]["signs_until"] = record["entry"]["times"]["published"].clone();
-            record["entry"]["times"]["signs_from"] =
-                record["entry"]["times"]["verifies_until"].clone();
+            record["record"]["times"]["signs_until"] =
+                record["record"]["times"]["published"].clone();
+            record["record"]["times"]["signs_from"] =
+                record["record"]["times"]["verifies_until"].clone();
         }),
         ("its times are not in order", |record| {
-            record["entry"]["times"]["signs_until"] =
-                record["entry"]["times"]["signs_from"].clone();
+            record["record"]["times"]["signs_until"] =
+                record["record"]["times"]["signs_from"].clone();
         }),
         ("its times are not in order", |record| {
-            record["entry"]["times"]["verifies_until"] =
-                record["entry"]["times"]["signs_latest"].clone();
+            record["record"]["times"]["verifies_until"] =
+                record["record"]["times"]["signs_latest"].clone();
         }),
-        ("its key is damaged", |record| record["entry"]["material"]["unsealed"] = json!("+/==")),
-        ("the private key was refused", |record| {
-            record["entry"]["material"]["unsealed"] = json!("AAAA")
+        ("its key or its record was changed after it was sealed, or is damaged", |record| {
+            record["material"]["unsealed"] = json!("+/==")
         }),
-        ("its key ID is not that of its key", |record| record["entry"]["kid"] = json!("other")),
-        ("its name is not that of its content", |record| record["entry"]["generation"] = json!(7)),
+        ("the private key was refused", |record| record["material"]["unsealed"] = json!("AAAA")),
+        ("its key ID is not that of its key", |record| record["record"]["kid"] = json!("other")),
+        ("its name is not that of its content", |record| record["record"]["generation"] = json!(7)),
         ("its name is not that of its content", |record| {
-            record["entry"]["birth"]["ring"] = json!("other");
+            record["record"]["birth"]["id"] = json!("other");
         }),
     ]
 }
@@ -77,7 +84,7 @@ async fn a_damaged_key_is_skipped_and_told() {
 async fn what_is_said_of_damage_holds_none_of_its_content() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
-    store.put("key-secret", b"{\"version\":1,\"entry\":\"0123456789-secret\"}").await;
+    store.put("key-secret", b"{\"version\":2,\"record\":\"0123456789-secret\"}").await;
     replica.refresh().await;
     let skipped = replica.ring.status().skipped.join("\n");
     assert!(skipped.starts_with("key-secret: not a record: line 1"), "{skipped}");
@@ -88,8 +95,8 @@ async fn what_is_said_of_damage_holds_none_of_its_content() {
 async fn foreign_entries_and_marks_are_skipped_and_told() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
-    let key_id = replica.key(0).key_id;
-    let mark = json!({"version": 1, "entry": {"kid": key_id, "at": "2027-01-15T08:00:00Z"}});
+    let (key_id, at) = (replica.key(0).key_id, "2027-01-15T08:00:00Z");
+    let mark = json!({"version": 2, "entry": {"kid": key_id, "at": at, "kept_until": at}});
     store.put("README", b"hello").await;
     store.put("revoke-someone", mark.to_string().as_bytes()).await;
     store.put("rewoke-someone", mark.to_string().as_bytes()).await;
@@ -138,7 +145,7 @@ async fn a_generation_whose_place_is_taken_by_damage_is_left_out() {
 
 #[tokio::test]
 async fn a_store_with_unreadable_entries_alone_is_refused_and_left_alone() {
-    let of_a_newer_version = json!({"version": 2, "entry": {}}).to_string();
+    let of_a_newer_version = json!({"version": 3, "entry": {}}).to_string();
     for (name, value) in [
         ("birth", "damaged"),
         ("birth", &of_a_newer_version),
@@ -220,7 +227,7 @@ async fn the_highest_generation_is_the_last_that_has_a_name() {
         let store = TestStore::new();
         drop(Replica::open(store.clone(), START).await);
         let name = entry_of(&store, 1).await;
-        change(&store, &name, |record| record["entry"]["generation"] = json!(generation)).await;
+        change(&store, &name, |record| record["record"]["generation"] = json!(generation)).await;
         let value = store.entries().await[&name].clone();
         store.delete(&name).await;
         store.put(&name.replace("0000000001", &generation.to_string()), &value).await;

@@ -14,6 +14,7 @@ use tower_jwt_session::store::{
 
 use super::scenario::{Broken, Millis};
 use super::world::{World, lock};
+use crate::replicas::stores::{pack, unpack};
 
 /// What the store holds, and since when.
 #[derive(Debug, Default)]
@@ -45,21 +46,21 @@ pub(super) enum Says {
 
 impl Says {
     fn parse(name: &str, value: &[u8]) -> Self {
-        let value: Value = serde_json::from_slice(value).expect("an entry is JSON");
+        let value = unpack(value);
         let text = |pointer| value.pointer(pointer).and_then(Value::as_str).expect(name).to_owned();
         let kid = || text("/entry/kid");
-        let entry = &value["entry"];
+        let record = &value["record"];
         match name.split_once('-').map(|(kind, _)| kind) {
             Some("key") => Self::Key {
-                kid: kid(),
-                ring: text("/entry/birth/ring"),
-                generation: entry["generation"].as_u64().expect(name),
-                verifies_until: Timestamp::deserialize(&entry["times"]["verifies_until"])
+                kid: text("/record/kid"),
+                ring: text("/record/birth/id"),
+                generation: record["generation"].as_u64().expect(name),
+                verifies_until: Timestamp::deserialize(&record["times"]["verifies_until"])
                     .expect(name),
             },
             Some("retire") => Self::Retire { kid: kid() },
             Some("revoke") => Self::Revoke { kid: kid() },
-            _ => Self::Birth { ring: text("/entry/ring") },
+            _ => Self::Birth { ring: text("/entry/id") },
         }
     }
 }
@@ -297,10 +298,10 @@ impl World {
 
 /// The same key, but for its lead: it signs as soon as it is written.
 fn without_lead_of(value: &[u8]) -> Option<Vec<u8>> {
-    let mut value: Value = serde_json::from_slice(value).expect("an entry is JSON");
-    let times = value.pointer_mut("/entry/times")?;
+    let mut value = unpack(value);
+    let times = value.pointer_mut("/record/times")?;
     for time in ["propagated", "signs_from"] {
         times[time] = times["published"].clone();
     }
-    serde_json::to_vec(&value).ok()
+    Some(pack(value))
 }

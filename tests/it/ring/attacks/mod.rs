@@ -2,5 +2,6 @@
 
 mod delays;
 mod marks;
+mod records;
 mod schedule;
 mod stuck;

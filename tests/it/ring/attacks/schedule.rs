@@ -1,11 +1,11 @@
 //! Schedules that would refuse a token or lose a signer.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{KeyRing, Timestamp};
 
-use crate::replicas::stores::{Operation, TestStore};
+use crate::replicas::stores::{Operation, TestStore, pack, unpack};
 use crate::replicas::{
     LIFE, MILLI, OVERRUN, PERIOD, REFRESH, RING, Replica, SKEW, START, assert_served_everywhere,
     pass, pass_until, policy, seconds,
@@ -141,11 +141,11 @@ async fn a_record_with_the_highest_number_of_all_does_no_harm() {
     drop(Replica::open(store.clone(), START).await);
     let entries = store.entries().await;
     let (name, value) = entries.iter().find(|(name, _)| name.ends_with("-0000000001")).unwrap();
-    let mut record: Value = serde_json::from_slice(value).unwrap();
-    record["entry"]["generation"] = json!(u64::MAX);
+    let mut record = unpack(value);
+    record["record"]["generation"] = json!(u64::MAX);
     store.delete(name).await;
     let name = name.replace("0000000001", &u64::MAX.to_string());
-    store.put(&name, record.to_string().as_bytes()).await;
+    store.put(&name, &pack(record)).await;
     let now: Timestamp = START + PERIOD - seconds(100);
     let replica = Replica::open(store, now).await;
     pass(&[&replica], 4 * PERIOD).await;

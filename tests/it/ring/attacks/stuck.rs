@@ -103,7 +103,7 @@ async fn beside_entries_of_a_newer_version_no_key_is_made_by_hand_either() {
     let names = store.names().await;
     let name = names.iter().find(|name| name.ends_with("-0000000001")).expect("a key");
     let newer = name.replace("-0000000001", "-0000000009");
-    store.put(&newer, json!({"version": 2, "entry": {}}).to_string().as_bytes()).await;
+    store.put(&newer, json!({"version": 3, "entry": {}}).to_string().as_bytes()).await;
     let _ = replica.ring.rotate_now().await;
     replica.ring.revoke(&replica.key(1).key_id).await.expect("revokes");
     let keys = store.names().await.into_iter().filter(|name| name.starts_with("key-"));
@@ -115,7 +115,7 @@ async fn beside_entries_of_a_newer_version_no_key_is_made_by_hand_either() {
 async fn an_entry_of_an_unknown_kind_and_a_newer_version_makes_a_replica_unready() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
-    store.put("policy", json!({"version": 2, "entry": {}}).to_string().as_bytes()).await;
+    store.put("policy", json!({"version": 3, "entry": {}}).to_string().as_bytes()).await;
     replica.refresh().await;
     replica.ring.ready().expect_err("does not know what it means");
 }
