@@ -107,21 +107,34 @@ pub enum IssueError {
     /// The session was ended, or has to be taken for it.
     #[error("the session can't be renewed: {0}")]
     Ended(Rejection),
-    /// The token is longer than what validation accepts.
+    /// The clock shows a time that no token can carry: before 1970 or after 9999.
     #[error(
-        "a token of {bytes} bytes is longer than the limit of {limit}: put less into the claims"
+        "the clock shows {seconds} seconds since 1970, expected 0 to 253402300799 (the end of the \
+         year 9999): set the clock of this machine"
+    )]
+    ClockOutOfRange {
+        /// The seconds since 1970-01-01T00:00:00Z.
+        seconds: i64,
+    },
+    /// The token is longer than what validation accepts, or a later one of its session may be.
+    #[error(
+        "a token of {bytes} bytes, the room for later tokens of its session included, is longer \
+         than max_token_bytes ({limit}): put less into the claims"
     )]
     TokenTooLong {
-        /// The token's length.
+        /// The token's length, with what later tokens of the session may have more.
         bytes: usize,
         /// The limit.
         limit: usize,
     },
     /// The cookie's name and value are longer than what browsers must accept (RFC 6265, section
-    /// 6.1).
-    #[error("a cookie of {bytes} bytes is longer than {limit}: put less into the claims")]
+    /// 6.1), or those of a later token of the session may be.
+    #[error(
+        "a cookie of {bytes} bytes, the room for later tokens of its session included, is longer \
+         than {limit}: put less into the claims"
+    )]
     CookieTooLong {
-        /// The length of name and value.
+        /// The length of name and value, with what later tokens of the session may have more.
         bytes: usize,
         /// The limit.
         limit: usize,
@@ -143,6 +156,7 @@ texts!(IssueError {
     IssueError::EmptySubject => "empty_subject",
     IssueError::LifetimeReached => "lifetime_reached",
     IssueError::NoLoginTime => "no_login_time",
+    IssueError::ClockOutOfRange { .. } => "clock_out_of_range",
     IssueError::TokenTooLong { .. } => "token_too_long",
     IssueError::CookieTooLong { .. } => "cookie_too_long",
     IssueError::NoTransport(_) => "no_transport",
@@ -154,7 +168,8 @@ texts!(IssueError {
 impl IssueError {
     /// Whether it passes by itself: 503 rather than 500.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::NoSigningKey | Self::RandomGenerator)
+        // Another replica's clock may be right.
+        matches!(self, Self::NoSigningKey | Self::RandomGenerator | Self::ClockOutOfRange { .. })
     }
 }
 

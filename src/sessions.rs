@@ -17,6 +17,7 @@ use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::claims::LAST_SECOND;
 use crate::clock::Timestamp;
 use crate::error::{IssueError, Rejection, RejectionKind};
 use crate::issue::IssueSession;
@@ -80,6 +81,24 @@ impl SessionsId {
     fn new() -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Self(LAST.fetch_add(1, Relaxed))
+    }
+}
+
+/// How long the later tokens of a session may be.
+#[derive(Clone, Copy, Debug)]
+enum Later {
+    /// Longer than the one that is issued now: a session that can begin can go on.
+    Longer,
+    /// As this one: there was room for it when the session began.
+    AsThis,
+}
+
+/// Refuses a time that no token can carry.
+fn in_range(time: Timestamp) -> Result<(), IssueError> {
+    let seconds = time.as_unix_seconds();
+    match u64::try_from(seconds) {
+        Ok(since) if since <= LAST_SECOND => Ok(()),
+        _ => Err(IssueError::ClockOutOfRange { seconds }),
     }
 }
 
@@ -149,12 +168,12 @@ impl<C: SessionClaims> Sessions<C> {
             let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
             let lifetime =
                 refreshing.map_or(self.0.idle_lifetime, Refreshing::access_token_lifetime);
-            return self.sign_again(session, claims, lifetime, now);
+            return self.sign_again(session, claims, lifetime, Later::Longer, now);
         }
         let mut ids = Ids::new();
         let [session_id, jti] = ids.draw(now)?;
         let claims = self.claims_of_login(login, session_id, now);
-        self.sign(now, self.0.idle_lifetime, TokenClaims { jti, ..claims })
+        self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
 
     /// The `Set-Cookie` field that carries a token, where no layer does it.
@@ -163,7 +182,7 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// If the sessions have no cookie transport, or name and value are too long for a cookie.
     pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, IssueError> {
-        self.transports().cookie_of(token.as_str())
+        self.transports().cookie_of(token.as_str(), token.room)
     }
 
     /// Validates a token as it came from a client.
@@ -197,6 +216,7 @@ impl<C: SessionClaims> Sessions<C> {
             session,
             self.claims_of(session.verified(), begun),
             self.0.idle_lifetime,
+            Later::AsThis,
             now,
         )?;
         if token.expires_at <= session.expires_at() {
@@ -211,6 +231,7 @@ impl<C: SessionClaims> Sessions<C> {
         session: &Session<C>,
         claims: TokenClaims<'_, C>,
         lifetime: Duration,
+        later: Later,
         now: Timestamp,
     ) -> Result<IssuedToken, IssueError> {
         let verified = session.verified();
@@ -228,7 +249,7 @@ impl<C: SessionClaims> Sessions<C> {
             rv: rv.max(verified.revocations_version),
             ..claims
         };
-        self.sign(now, lifetime, claims)
+        self.sign(now, lifetime, later, claims)
     }
 
     /// What the tokens of a new session say; their IDs and times are given when they are signed.
@@ -279,11 +300,13 @@ impl<C: SessionClaims> Sessions<C> {
         &self,
         now: Timestamp,
         lifetime: Duration,
+        later: Later,
         claims: TokenClaims<'_, C>,
     ) -> Result<IssuedToken, IssueError> {
         if claims.sub.is_empty() {
             return Err(IssueError::EmptySubject);
         }
+        in_range(now)?;
         let inner = &*self.0;
         let keys = inner.keys.keys(now);
         let key = keys.signer(now).ok_or(IssueError::NoSigningKey)?;
@@ -299,13 +322,20 @@ impl<C: SessionClaims> Sessions<C> {
         if expires_at <= issued_at {
             return Err(IssueError::LifetimeReached);
         }
-        let claims = TokenClaims { iat: issued_at, exp: expires_at, ..claims };
+        in_range(expires_at)?;
+        // A login is never later than its token, though a clock was set back.
+        let auth_time = claims.auth_time.min(issued_at);
+        let claims = TokenClaims { iat: issued_at, exp: expires_at, auth_time, ..claims };
         let token = token::encode(&claims, key)?;
-        let limit = inner.policy.max_token_bytes;
-        if token.len() > limit {
-            return Err(IssueError::TokenTooLong { bytes: token.len(), limit });
+        let room = match later {
+            Later::Longer => token::room(&claims, self.revocations().is_some()),
+            Later::AsThis => 0,
+        };
+        let (bytes, limit) = (token.len() + room, inner.policy.max_token_bytes);
+        if bytes > limit {
+            return Err(IssueError::TokenTooLong { bytes, limit });
         }
-        Ok(IssuedToken { token, issued_at, expires_at })
+        Ok(IssuedToken { token, issued_at, expires_at, room })
     }
 }
 

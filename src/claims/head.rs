@@ -9,8 +9,9 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::read::{Audience, NumericDate, Registered};
+use super::read::{Dialect, Registered};
 use super::strict::Text;
+use super::values::{Audience, NumericDate};
 use super::{ID_LENGTH, Parties};
 use crate::clock::Timestamp;
 
@@ -19,9 +20,10 @@ use crate::clock::Timestamp;
 pub(super) fn take<'de>(
     json: &'de mut [u8],
     parties: &'de Parties,
+    dialect: Dialect,
     registered: &mut Registered<'de>,
 ) -> Option<&'de str> {
-    let Some(head) = Head::of(json, parties) else { return str::from_utf8(json).ok() };
+    let Some(head) = Head::of(json, parties, dialect) else { return str::from_utf8(json).ok() };
     let is_all = json[head.end..] == *b"}";
     // What is left is an object again: the comma before it becomes its brace.
     json[head.end] = if is_all { b'}' } else { b'{' };
@@ -60,7 +62,7 @@ struct Head {
 }
 
 impl Head {
-    fn of(json: &[u8], parties: &Parties) -> Option<Self> {
+    fn of(json: &[u8], parties: &Parties, dialect: Dialect) -> Option<Self> {
         let mut at = Cursor { json, at: 0 };
         at.skip(&parties.before_subject)?;
         let sub = at.text()?;
@@ -79,6 +81,8 @@ impl Head {
             None => None,
         };
         let rv = match at.skip(br#","rv":"#) {
+            // Another issuer's is the application's to read.
+            Some(()) if !dialect.reads_rv() => return None,
             Some(()) => Some(at.number()?),
             None => None,
         };

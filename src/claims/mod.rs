@@ -1,14 +1,17 @@
 //! A session token's payload: the registered claims, and the application's own flat beside them.
 
+mod finite;
 mod head;
 mod parties;
 mod plain;
 mod read;
 pub(crate) mod strict;
+mod values;
 mod write;
 
 pub(crate) use parties::Parties;
-pub(crate) use read::{ReadError, Registered, is_same, read};
+pub(crate) use read::{Dialect, ReadError, Registered, is_same, read};
+pub(crate) use values::LAST_SECOND;
 pub(crate) use write::{Payload, write};
 
 /// The `typ` of a session token (RFC 8725, section 3.11: explicit typing).

@@ -6,15 +6,32 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess,
-    Visitor,
-};
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::strict::{Name, Names, Strict, Text, twice};
+use super::values::{Audience, NumericDate, Scope};
 use super::{Parties, head, plain};
-use crate::clock::Timestamp;
+
+/// Whose tokens are read. Our own are as we write them. Other issuers vary in what decides nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    /// Those of a ring that issues: every claim has the one type that we write.
+    Own,
+    /// Another issuer's: `null` is as good as absent, and `scope` may be an array. `seq` is the
+    /// issuer's own claim, for the application to read, and so is `rv` unless it is said to be ours.
+    Other {
+        /// Whether `rv` is the version of revocations that this crate writes.
+        rv: bool,
+    },
+}
+
+impl Dialect {
+    /// Whether `rv` is read as ours.
+    pub(super) fn reads_rv(self) -> bool {
+        matches!(self, Self::Own | Self::Other { rv: true })
+    }
+}
 
 /// The registered claims of a payload, as they came.
 #[derive(Debug, Default)]
@@ -33,22 +50,6 @@ pub(crate) struct Registered<'de> {
     pub(crate) scope: Option<Text<'de>>,
     pub(crate) rv: Option<u64>,
     pub(crate) seq: Option<u32>,
-}
-
-/// The `aud` claim: one audience or several (RFC 7519, section 4.1.3).
-#[derive(Debug)]
-pub(crate) enum Audience<'de> {
-    One(Cow<'de, str>),
-    Several(Vec<Cow<'de, str>>),
-}
-
-impl Audience<'_> {
-    pub(crate) fn contains(&self, audience: &str) -> bool {
-        match self {
-            Self::One(one) => is_same(one, audience),
-            Self::Several(several) => several.iter().any(|one| one == audience),
-        }
-    }
 }
 
 /// Whether two texts are equal; at once, where it is one that was only handed around.
@@ -72,9 +73,30 @@ pub(crate) enum ReadError {
 pub(crate) fn read<'de, C: DeserializeOwned + 'static>(
     json: &'de mut [u8],
     parties: &'de Parties,
+    dialect: Dialect,
     registered: &mut Registered<'de>,
 ) -> Result<C, ReadError> {
-    let text = head::take(json, parties, registered).ok_or(ReadError::Malformed)?;
+    let text = head::take(json, parties, dialect, registered).ok_or(ReadError::Malformed)?;
+    read_object(text, dialect, registered).map_err(|(error, _)| error)
+}
+
+/// Reads an application's claims alone, as they are written beside the registered ones; why they
+/// would be refused.
+pub(super) fn check<C: DeserializeOwned + 'static>(json: &[u8]) -> Result<(), String> {
+    let registered = &mut Registered::default();
+    let text = str::from_utf8(json).map_err(|error| error.to_string())?;
+    let read = read_object::<C>(text, Dialect::Own, registered);
+    read.map(drop).map_err(|(_, error)| {
+        format!("a token with these claims would be refused when it is read: {error}")
+    })
+}
+
+/// Reads an object whose members are claims.
+fn read_object<'de, C: DeserializeOwned + 'static>(
+    text: &'de str,
+    dialect: Dialect,
+    registered: &mut Registered<'de>,
+) -> Result<C, (ReadError, serde_json::Error)> {
     // Where the application has no claims, those of another one are only looked at.
     if let Ok(unit) = (Box::new(()) as Box<dyn Any>).downcast()
         && plain::is_object(text)
@@ -83,14 +105,19 @@ pub(crate) fn read<'de, C: DeserializeOwned + 'static>(
     }
     let mut reading = ReadError::Malformed;
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let payload = Payload { registered, reading: &mut reading, claims: PhantomData::<C> };
+    let claims = PhantomData::<C>;
+    let payload = Payload { dialect, registered, reading: &mut reading, claims };
     let claims = deserializer
         .deserialize_map(payload)
         .and_then(|claims| deserializer.end().map(|()| claims));
-    claims.map_err(|error| if error.is_data() { reading } else { ReadError::Malformed })
+    claims.map_err(|error| match error.is_data() {
+        true => (reading, error),
+        false => (ReadError::Malformed, error),
+    })
 }
 
 struct Payload<'a, 'de, C> {
+    dialect: Dialect,
     registered: &'a mut Registered<'de>,
     /// What is being read, to be blamed if it fails.
     reading: &'a mut ReadError,
@@ -105,8 +132,9 @@ impl<'de, C: DeserializeOwned> Visitor<'de> for Payload<'_, 'de, C> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<C, A::Error> {
-        let Self { registered, reading, .. } = self;
-        let mut members = Members { access, registered, reading, names: Names::default() };
+        let Self { dialect, registered, reading, .. } = self;
+        let names = Names::default();
+        let mut members = Members { access, dialect, registered, reading, names };
         *members.reading = ReadError::Application;
         let claims = C::deserialize(ApplicationClaims(&mut members))?;
         members.drain()?;
@@ -117,9 +145,11 @@ impl<'de, C: DeserializeOwned> Visitor<'de> for Payload<'_, 'de, C> {
 /// The members of a payload: keeps the registered ones and shows the rest.
 struct Members<'a, 'de, A> {
     access: A,
+    dialect: Dialect,
     registered: &'a mut Registered<'de>,
     reading: &'a mut ReadError,
-    /// The application's; a registered claim that stands twice finds its place taken.
+    /// The application's; a registered claim that stands twice finds its place taken. Of another
+    /// issuer's claims all, as `null` takes no place.
     names: Names<'de>,
 }
 
@@ -136,9 +166,14 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
             "jti" => self.once("jti", |registered| &mut registered.jti)?,
             "sid" => self.once("sid", |registered| &mut registered.sid)?,
             "auth_time" => self.once("auth_time", |registered| &mut registered.auth_time)?,
-            "scope" => self.once("scope", |registered| &mut registered.scope)?,
-            "rv" => self.once("rv", |registered| &mut registered.rv)?,
-            "seq" => self.once("seq", |registered| &mut registered.seq)?,
+            "scope" => match self.dialect {
+                Dialect::Own => self.once("scope", |registered| &mut registered.scope)?,
+                Dialect::Other { .. } => self.scope()?,
+            },
+            "rv" if self.dialect.reads_rv() => self.once("rv", |registered| &mut registered.rv)?,
+            "seq" if self.dialect == Dialect::Own => {
+                self.once("seq", |registered| &mut registered.seq)?;
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -151,11 +186,26 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
         place: impl for<'r> FnOnce(&'r mut Registered<'de>) -> &'r mut Option<T>,
     ) -> Result<(), A::Error> {
         let place = place(self.registered);
-        if place.is_some() {
-            return Err(twice());
+        let is_other = self.dialect != Dialect::Own;
+        if place.is_some() || (is_other && !self.names.insert(Cow::Borrowed(name))) {
+            return Err(twice(name));
         }
         *self.reading = ReadError::Claim(name);
-        *place = Some(self.access.next_value()?);
+        *place = match is_other {
+            true => self.access.next_value()?,
+            false => Some(self.access.next_value()?),
+        };
+        Ok(())
+    }
+
+    /// Reads another issuer's scope.
+    fn scope(&mut self) -> Result<(), A::Error> {
+        if self.registered.scope.is_some() || !self.names.insert(Cow::Borrowed("scope")) {
+            return Err(twice("scope"));
+        }
+        *self.reading = ReadError::Claim("scope");
+        let scope: Option<Scope<'de>> = self.access.next_value()?;
+        self.registered.scope = scope.map(|Scope(text)| text);
         Ok(())
     }
 
@@ -182,7 +232,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
                 continue;
             }
             if !self.names.insert(name.clone()) {
-                return Err(twice());
+                return Err(twice(&name));
             }
             *self.reading = ReadError::Application;
             return seed.deserialize(Name::new(name)).map(Some);
@@ -232,72 +282,5 @@ impl<'de, M: MapAccess<'de>> Deserializer<'de> for ApplicationClaims<'_, M> {
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf seq
         tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-/// RFC 7519, section 2: seconds since the Unix epoch, perhaps with a fraction. Not before the
-/// epoch, and not past the year 9999, so that no arithmetic with it can overflow.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct NumericDate(pub(crate) Timestamp);
-
-const LAST_SECOND: u64 = 253_402_300_799;
-
-impl<'de> Deserialize<'de> for NumericDate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NumericDateVisitor;
-        impl Visitor<'_> for NumericDateVisitor {
-            type Value = NumericDate;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a number of seconds from 0 to {LAST_SECOND}")
-            }
-
-            fn visit_u64<E: Error>(self, seconds: u64) -> Result<NumericDate, E> {
-                match i64::try_from(seconds) {
-                    Ok(whole) if seconds <= LAST_SECOND => {
-                        Ok(NumericDate(Timestamp::from_unix_seconds(whole)))
-                    }
-                    _ => Err(E::custom("a time past the year 9999")),
-                }
-            }
-
-            fn visit_f64<E: Error>(self, seconds: f64) -> Result<NumericDate, E> {
-                if !(0.0..=LAST_SECOND as f64).contains(&seconds) {
-                    return Err(E::custom("a time out of range"));
-                }
-                Ok(NumericDate(Timestamp::from_unix_millis((seconds * 1000.0) as i64)))
-            }
-        }
-        deserializer.deserialize_f64(NumericDateVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for Audience<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AudienceVisitor;
-        impl<'de> Visitor<'de> for AudienceVisitor {
-            type Value = Audience<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of strings")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, one: &'de str) -> Result<Self::Value, E> {
-                Ok(Audience::One(Cow::Borrowed(one)))
-            }
-
-            fn visit_str<E: Error>(self, one: &str) -> Result<Self::Value, E> {
-                Ok(Audience::One(Cow::Owned(one.to_owned())))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut several = Vec::new();
-                while let Some(Text(one)) = access.next_element()? {
-                    several.push(one);
-                }
-                Ok(Audience::Several(several))
-            }
-        }
-        deserializer.deserialize_any(AudienceVisitor)
     }
 }

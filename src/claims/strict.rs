@@ -35,8 +35,9 @@ impl<'de> Names<'de> {
     }
 }
 
-pub(crate) fn twice<E: Error>() -> E {
-    E::custom("a name stands twice in an object")
+#[cold]
+pub(crate) fn twice<E: Error>(name: &str) -> E {
+    E::custom(format_args!("the name {name:?} occurs twice in an object"))
 }
 
 /// A string, borrowed from the input where it holds no escape.
@@ -283,7 +284,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for StrictMap<'de, A> {
     ) -> Result<Option<S::Value>, A::Error> {
         let Some(Text(name)) = self.access.next_key()? else { return Ok(None) };
         if !self.names.insert(name.clone()) {
-            return Err(twice());
+            return Err(twice(&name));
         }
         seed.deserialize(Name::new(name)).map(Some)
     }

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 
+use serde::de::DeserializeOwned;
 use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
 
+use super::finite::Finite;
 use super::strict::Names;
-use super::{Parties, REGISTERED};
+use super::{Parties, REGISTERED, read};
 use crate::clock::Timestamp;
 
 /// The claims of a token that is issued.
@@ -30,9 +32,10 @@ pub(crate) struct Payload<'a, C> {
 ///
 /// # Errors
 ///
-/// If the application's claims are no struct, map or unit, use a registered claim's name, or use a
-/// name twice.
-pub(crate) fn write<C: Serialize>(
+/// If the application's claims are no struct, map or unit, use a registered claim's name, or are not
+/// read back from what is written: they hold a name twice at any depth, NaN, an infinity, a number as
+/// a name, more levels than are read, or what their type writes and does not read.
+pub(crate) fn write<C: Serialize + DeserializeOwned + 'static>(
     payload: &Payload<'_, C>,
     json: &mut Vec<u8>,
 ) -> serde_json::Result<()> {
@@ -65,6 +68,7 @@ pub(crate) fn write<C: Serialize>(
     }
     let start = json.len();
     serde_json::to_writer(&mut *json, &Application(payload.claims))?;
+    read::check::<C>(&json[start..]).map_err(Error::custom)?;
     // They are an object: its brace becomes the comma between, unless it is empty.
     match json[start + 1] {
         b'}' => drop(json.remove(start)),
@@ -237,7 +241,7 @@ impl<M: SerializeMap> SerializeStruct for Beside<'_, M> {
         value: &T,
     ) -> Result<(), M::Error> {
         self.name(name.into())?;
-        self.members.serialize_entry(name, value)
+        self.members.serialize_entry(name, &Finite(value))
     }
 
     fn end(self) -> Result<(), M::Error> {
@@ -259,7 +263,7 @@ impl<M: SerializeMap> SerializeMap for Beside<'_, M> {
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), M::Error> {
-        self.members.serialize_value(value)
+        self.members.serialize_value(&Finite(value))
     }
 
     fn end(self) -> Result<(), M::Error> {

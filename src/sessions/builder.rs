@@ -154,6 +154,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
         let policy = Policy {
             parties: Parties::new(self.issuer, self.audience),
+            dialect: self.foreign.dialect(&self.keys),
             leeway: ring.clock_skew,
             max_lifetime: longest,
             max_token_bytes: self.max_token_bytes,

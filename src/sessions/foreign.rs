@@ -2,7 +2,7 @@
 //! claims that they lack.
 
 use super::{SessionClaims, SessionsBuilder};
-use crate::claims::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
+use crate::claims::{Dialect, REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::error::BuildError;
 use crate::keys::KeyRing;
 use crate::token::{TokenType, subtype};
@@ -15,6 +15,7 @@ pub(super) struct ForeignTokens {
     pub(super) without_token_id: bool,
     pub(super) without_issued_at: bool,
     pub(super) requires_auth_time: bool,
+    trusts_revocation_version: bool,
 }
 
 impl<C: SessionClaims> SessionsBuilder<C> {
@@ -61,6 +62,16 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         self
     }
 
+    /// Reads the claim `rv` of another issuer's tokens as the version of the revocations, as this
+    /// crate writes it: for a service that validates the tokens of one that uses this crate, and
+    /// shares its [`Revocations`](crate::Revocations). Without this, `rv` is the issuer's own claim,
+    /// left to the application's type, and a login right after its subject was ended is refused
+    /// until the clocks' difference is over.
+    pub fn trust_revocation_version(mut self) -> Self {
+        self.foreign.trusts_revocation_version = true;
+        self
+    }
+
     /// Refuses tokens without `auth_time` (OpenID Connect Core, section 2). Every token that is
     /// issued here has it; another issuer may have to be configured to write it.
     ///
@@ -74,6 +85,14 @@ impl<C: SessionClaims> SessionsBuilder<C> {
 }
 
 impl ForeignTokens {
+    /// How the claims of these keys' tokens are read.
+    pub(super) fn dialect(&self, keys: &KeyRing) -> Dialect {
+        match keys.issues() {
+            true => Dialect::Own,
+            false => Dialect::Other { rv: self.trusts_revocation_version },
+        }
+    }
+
     /// Checks these settings, and that the issuer is the one whose keys these are; the type that
     /// tokens must have.
     pub(super) fn check(&self, keys: &KeyRing, issuer: &str) -> Result<TokenType, BuildError> {
@@ -87,6 +106,7 @@ impl ForeignTokens {
             ("dangerous_accept_untyped", self.untyped),
             ("accept_without_token_id", self.without_token_id),
             ("dangerous_accept_without_issued_at", self.without_issued_at),
+            ("trust_revocation_version", self.trusts_revocation_version),
         ];
         let set = settings.into_iter().find(|(_, set)| *set);
         if let Some((field, _)) = set.filter(|_| keys.issues()) {

@@ -11,6 +11,8 @@ pub struct IssuedToken {
     pub(super) token: Compact,
     pub(super) issued_at: Timestamp,
     pub(super) expires_at: Timestamp,
+    /// How many characters later tokens of the session may have more.
+    pub(super) room: usize,
 }
 
 impl IssuedToken {

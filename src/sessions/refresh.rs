@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{SessionClaims, Sessions, SessionsBuilder};
+use super::{Later, SessionClaims, Sessions, SessionsBuilder};
 use crate::base64url::BASE64URL;
 use crate::clock::Timestamp;
 use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
@@ -113,7 +113,7 @@ impl<C: SessionClaims> Sessions<C> {
         let mut ids = Ids::new();
         let [session_id] = ids.draw(now)?;
         let claims = self.claims_of_login(login, session_id, now);
-        let issued = self.sign_pair(0, now, &claims);
+        let issued = self.sign_pair(0, now, Later::Longer, &claims);
         self.0.keys.count_issued(&issued);
         issued
     }
@@ -200,7 +200,7 @@ impl<C: SessionClaims> Sessions<C> {
         let next = sequence.checked_add(1).ok_or_else(invalid)?;
         let missing = || Rejection::from(RejectionKind::MissingClaim("auth_time"));
         let begun = verified.authenticated_at.ok_or_else(missing)?;
-        let pair = self.sign_pair(next, at, &self.claims_of(verified, begun));
+        let pair = self.sign_pair(next, at, Later::AsThis, &self.claims_of(verified, begun));
         if matches!(&pair, Err(IssueError::LifetimeReached)) {
             return Err(Rejection::from(RejectionKind::Expired).into());
         }
@@ -242,6 +242,7 @@ impl<C: SessionClaims> Sessions<C> {
         &self,
         sequence: u32,
         at: Timestamp,
+        later: Later,
         claims: &TokenClaims<'_, C>,
     ) -> Result<IssuedTokens, IssueError> {
         let refreshing = self.refreshing()?;
@@ -255,9 +256,9 @@ impl<C: SessionClaims> Sessions<C> {
         let lifetime = refreshing.access_token_lifetime;
         let jitter = lifetime / JITTER_PART * u32::from(of_access[31]) / 256;
         let pair = |jti, seq| TokenClaims { jti, seq, ..*claims };
-        let access_token = self.sign(at, lifetime - jitter, pair(&*access_token_id, None))?;
-        let refresh_token =
-            self.sign(at, refreshing.lifetime, pair(&*refresh_token_id, Some(sequence)))?;
+        let sign = |lifetime, claims| self.sign(at, lifetime, later, claims);
+        let access_token = sign(lifetime - jitter, pair(&*access_token_id, None))?;
+        let refresh_token = sign(refreshing.lifetime, pair(&*refresh_token_id, Some(sequence)))?;
         Ok(IssuedTokens { access_token, refresh_token, scope: claims.scope.map(Box::from) })
     }
 }

@@ -119,8 +119,8 @@ impl<'de> Deserialize<'de> for Members<'de> {
                                 .next_value_seed(Strict(std::marker::PhantomData::<IgnoredAny>))?
                         }
                     }
-                    if !names.insert(name) {
-                        return Err(twice());
+                    if !names.insert(name.clone()) {
+                        return Err(twice(&name));
                     }
                 }
                 Err(A::Error::custom("too many header members"))

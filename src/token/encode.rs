@@ -6,6 +6,7 @@ use std::mem;
 use std::ops::Deref;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 use zeroize::Zeroize as _;
 
@@ -17,7 +18,7 @@ use crate::keys::RingKey;
 pub(crate) use crate::claims::Payload as TokenClaims;
 
 /// Writes and signs a token: a refresh token if it has a sequence, else a session token.
-pub(crate) fn encode<C: Serialize>(
+pub(crate) fn encode<C: Serialize + DeserializeOwned + 'static>(
     payload: &Payload<'_, C>,
     ring_key: &RingKey,
 ) -> Result<Compact, IssueError> {
@@ -51,6 +52,26 @@ pub(crate) fn encode<C: Serialize>(
     }
     Ok(Compact(token))
 }
+
+/// How many characters a later token of the same session may have more than one with these claims:
+/// its `rv` and its `seq` may be longer.
+pub(crate) fn room<C>(payload: &Payload<'_, C>, has_revocations: bool) -> usize {
+    let digits = |number: u64| number.checked_ilog10().unwrap_or_default() as usize + 1;
+    let of_rv = match payload.rv {
+        _ if !has_revocations => 0,
+        0 => br#","rv":"#.len() + digits(HIGHEST_RV),
+        rv => digits(HIGHEST_RV).saturating_sub(digits(rv)),
+    };
+    let of_seq = payload.seq.map_or(0, |seq| digits(u32::MAX.into()) - digits(seq.into()));
+    match of_rv + of_seq {
+        0 => 0,
+        // Beside a character of what is there.
+        bytes => BASE64URL.encoded_length(bytes) + 1,
+    }
+}
+
+/// Versions of revocations stay below what every reader of JSON can hold (RFC 8259, section 6).
+const HIGHEST_RV: u64 = (1 << 53) - 1;
 
 thread_local! {
     /// A thread's room for payloads, so that none is allocated for each. The last one stays in it:

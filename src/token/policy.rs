@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::claims::{Parties, REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE, is_same};
+use crate::claims::{
+    Dialect, Parties, REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE, is_same,
+};
 use crate::clock::Timestamp;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::KeyTimes;
@@ -13,6 +15,8 @@ use crate::lifeline::Lifelines;
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
     pub(crate) parties: Parties,
+    /// Whose tokens they are.
+    pub(crate) dialect: Dialect,
     pub(crate) leeway: Duration,
     /// The longest from `iat` to `exp`, where the key does not say it.
     pub(crate) max_lifetime: Duration,

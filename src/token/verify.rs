@@ -31,12 +31,13 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
     let (segments, ring_key) = authenticate(token, keys, &policy.token_type, &mut buffer, now)?;
     let payload = buffer.decode(segments.payload).ok_or(RejectionKind::Malformed)?;
     let mut registered = Registered::default();
-    let claims =
-        claims::read(payload, &policy.parties, &mut registered).map_err(|error| match error {
+    let claims = claims::read(payload, &policy.parties, policy.dialect, &mut registered).map_err(
+        |error| match error {
             ReadError::Malformed => RejectionKind::Malformed,
             ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
             ReadError::Application => RejectionKind::ForeignClaims,
-        })?;
+        },
+    )?;
     let required = policy.check(&registered, &ring_key.scheduled.times, now)?;
     let token_id = match required.token_id {
         Some(token_id) => Cow::Borrowed(token_id),

@@ -142,9 +142,9 @@ impl CookieTransport {
         Ok(found)
     }
 
-    /// The `Set-Cookie` field that carries `token`.
-    pub(crate) fn set(&self, token: &str) -> Result<HeaderValue, IssueError> {
-        let bytes = self.name.len() + token.len();
+    /// The `Set-Cookie` field that carries `token`, with room for so many characters more.
+    pub(crate) fn set(&self, token: &str, room: usize) -> Result<HeaderValue, IssueError> {
+        let bytes = self.name.len() + token.len() + room;
         if bytes > MAX_COOKIE_BYTES {
             return Err(IssueError::CookieTooLong { bytes, limit: MAX_COOKIE_BYTES });
         }

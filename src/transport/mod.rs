@@ -85,9 +85,10 @@ impl Transports {
         self.cookie.as_ref().map_or(Ok(None), |cookie| cookie.read(headers))
     }
 
-    /// The field that carries the token in the cookie.
-    pub(crate) fn cookie_of(&self, token: &str) -> Result<HeaderValue, IssueError> {
-        self.cookie.as_ref().ok_or(IssueError::NoTransport("cookie"))?.set(token)
+    /// The field that carries the token in the cookie, which a token longer by `room` has to fit,
+    /// too.
+    pub(crate) fn cookie_of(&self, token: &str, room: usize) -> Result<HeaderValue, IssueError> {
+        self.cookie.as_ref().ok_or(IssueError::NoTransport("cookie"))?.set(token, room)
     }
 
     /// The field that takes the cookie away, if there is one.

@@ -12,7 +12,7 @@ impl CookieTransport {
         match *self {}
     }
 
-    pub(crate) fn set(&self, _: &str) -> Result<HeaderValue, IssueError> {
+    pub(crate) fn set(&self, _: &str, _: usize) -> Result<HeaderValue, IssueError> {
         match *self {}
     }
 

@@ -6,6 +6,7 @@ mod claims;
 mod confusion;
 mod debug;
 mod header;
+mod issuable;
 mod json;
 mod keys;
 mod order;

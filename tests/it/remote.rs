@@ -2,6 +2,7 @@
 //! still. And with the bundled client, from a real server.
 
 mod bodies;
+mod claims;
 mod documents;
 #[cfg(feature = "jwks-client")]
 mod http;
