@@ -65,6 +65,16 @@ pub enum BuildError {
         /// What was found.
         reason: String,
     },
+    /// The store holds no key of the ring, and this replica must not found it.
+    #[error(
+        "the store holds no key of ring {ring:?}, and `never_found` is set: check that it is the \
+         right store and the right name; or start one replica without `never_found`, which founds \
+         the ring"
+    )]
+    NoRing {
+        /// The ring's name.
+        ring: String,
+    },
     /// The first keys of an issuer that is to be followed could not be fetched.
     #[error("the keys of {issuer} could not be fetched: {source}")]
     Fetch {

@@ -35,21 +35,36 @@ impl Polling {
         let waiting = interval.max(writing);
         waiting.saturating_add(self.timeout).saturating_add(self.staleness)
     }
+}
 
-    /// Waits for the next read, after one that `began` then: for the interval and its jitter, or
-    /// until the store tells of a change in `ring`.
-    pub(crate) async fn wait(
-        &self,
-        began: Instant,
-        jitter: &mut Jitter,
-        store: Option<(&dyn Store, &str)>,
-    ) {
-        let jitter = self.interval / JITTER_PART * u32::from(jitter.draw()) / 0x1_0000;
+/// When a store is read again.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    pub(crate) polling: Polling,
+    pub(crate) jitter: Jitter,
+    /// When the last read began.
+    pub(crate) began: Instant,
+    /// When the next one begins at the latest, if that is sooner than it is due.
+    pub(crate) look_again: Option<Instant>,
+}
+
+impl Pace {
+    /// From a read that begins now.
+    pub(crate) fn new(polling: Polling, jitter: Jitter) -> Self {
+        Self { polling, jitter, began: Instant::now(), look_again: None }
+    }
+
+    /// Waits for the next read: for the interval and its jitter, or until the store reports a change
+    /// in `ring`.
+    pub(crate) async fn wait(&mut self, store: Option<(&dyn Store, &str)>) {
+        let interval = self.polling.interval;
+        let jitter = interval / JITTER_PART * u32::from(self.jitter.draw()) / 0x1_0000;
+        // From read to read, however long one takes.
+        let due = self.began + interval + jitter;
         tokio::select! {
             // In this order, so that a simulation repeats exactly.
             biased;
-            // From read to read, however long one takes.
-            () = tokio::time::sleep_until(began + self.interval + jitter) => {}
+            () = tokio::time::sleep_until(self.look_again.map_or(due, |at| at.min(due))) => {}
             () = pushed(store) => {}
         }
     }

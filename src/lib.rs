@@ -173,6 +173,7 @@ mod claims;
 mod clock;
 mod error;
 mod follow;
+mod founding;
 mod issue;
 mod keys;
 pub mod layer;

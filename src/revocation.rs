@@ -359,15 +359,14 @@ async fn follow(
     polling: crate::follow::Polling,
     wake: Arc<Notify>,
 ) {
-    let mut jitter = crate::follow::Jitter::Random;
-    let mut began = Instant::now();
+    let mut pace = crate::follow::Pace::new(polling, crate::follow::Jitter::Random);
     loop {
         tokio::select! {
-            () = polling.wait(began, &mut jitter, Some((&*store, &ring))) => {}
+            () = pace.wait(Some((&*store, &ring))) => {}
             () = wake.notified() => {}
         }
         let Some(revocations) = revocations.upgrade() else { return };
-        began = Instant::now();
+        pace.began = Instant::now();
         // Told and remembered by the refresh itself.
         let _ = revocations.refresh().await;
     }

@@ -96,6 +96,8 @@
 //! | warn | skipped an entry of what has been ended | ring, entry, reason | it can't be used; once |
 //! | warn | a newer version has ended what this one does not understand: update this replica | ring, format | once |
 //! | warn | what has been ended can't be followed; the last known goes on, to the limit | ring, error, limit | once for each other failure |
+//! | warn | a replica answered a newcomer and restored nothing | ring | it seems to have died; the newcomer asks again |
+//! | info | waiting for live replicas before founding | ring, wait | the store holds nothing of the ring, or not all |
 //! | info | rotation is no longer overdue | ring, generation | the successor is there |
 //! | info | refreshes succeed again | ring | after a failure |
 //! | info | published a key | ring, generation, kid, signs_from | this replica has made it |

@@ -141,6 +141,10 @@ impl Store for DelayedStore {
         self.content.remove(ring, name)
     }
 
+    fn is_private(&self) -> bool {
+        true
+    }
+
     fn sealing_need(&self) -> SealingNeed {
         SealingNeed::Needless
     }

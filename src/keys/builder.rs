@@ -16,7 +16,8 @@ use super::seal::{Sealing, SealingKey};
 use super::status::NotReady;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
-use crate::follow::{Jitter, Polling};
+use crate::follow::{Jitter, Pace};
+use crate::founding::{Founding, When};
 use crate::store::{SealingNeed, Store};
 
 /// Builds a [`KeyRing`] that rotates by itself.
@@ -29,6 +30,7 @@ pub struct KeyRingBuilder {
     algorithm: Algorithm,
     fully_specified: bool,
     sealing: Sealing,
+    when: When,
     jitter: Jitter,
     clock: Arc<dyn Clock>,
 }
@@ -44,6 +46,7 @@ impl KeyRing {
             algorithm: Algorithm::EdDSA,
             fully_specified: false,
             sealing: Sealing::default(),
+            when: When::default(),
             jitter: Jitter::Random,
             clock: Arc::new(SystemClock),
         }
@@ -99,6 +102,33 @@ impl KeyRingBuilder {
         self
     }
 
+    /// Founds the ring at once if the store holds none. Default: after a wait.
+    ///
+    /// A store that holds no ring may be new, or it may have lost what it held. So a replica that
+    /// finds it empty first gives live replicas the time to restore their ring: 3 seconds where the
+    /// store reports changes, and otherwise
+    /// [`refresh_bound`](RotationPolicy::refresh_bound) + `insert_timeout`, 31.5 seconds by default.
+    /// Meanwhile it is not [ready](KeyRing::ready), and issues nothing. [`open`](Self::open) does not
+    /// wait for that. A store that is private to the process, as
+    /// [`MemoryStore`](crate::store::MemoryStore) is, needs no wait.
+    ///
+    /// Set it where no other replica can be alive: for the first start of a service, and in tests.
+    /// If live replicas hold another ring, both sides refuse each other's tokens until they have
+    /// read each other's keys.
+    pub fn found_now(mut self) -> Self {
+        self.when = When::AtOnce;
+        self
+    }
+
+    /// Never founds a ring: [`open`](Self::open) fails if the store holds none. Default: a ring is
+    /// founded after a wait, see [`found_now`](Self::found_now).
+    ///
+    /// It protects from a store that is the wrong one. The first ring is founded by another replica.
+    pub fn never_found(mut self) -> Self {
+        self.when = When::Never;
+        self
+    }
+
     /// Draws the jitter of the refresh interval from `seed`, so that a simulation on Tokio's paused
     /// clock repeats exactly.
     #[cfg(feature = "test-util")]
@@ -113,13 +143,17 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Reads the ring from its store, makes its first keys if the store is empty, and starts the
-    /// background task, which ends with the last clone of the ring. Needs a Tokio runtime.
+    /// Reads the ring from its store, and starts the background task, which ends with the last clone
+    /// of the ring. Needs a Tokio runtime.
+    ///
+    /// A ring that is not there is founded by the background task, after a
+    /// [wait](Self::found_now), or before this returns where no wait is needed.
     ///
     /// # Errors
     ///
-    /// If a setting is missing or can't be used, the store can't be read or written, or it holds
-    /// only keys that can't be read.
+    /// If a setting is missing or can't be used, the store can't be read, it holds only keys that
+    /// can't be read, or it holds no ring where one [must not](Self::never_found) or can't be founded
+    /// now.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
         let name = ring_name(self.name)?;
         let Some(store) = self.store else {
@@ -147,6 +181,8 @@ impl KeyRingBuilder {
             .and_then(algorithm::generate)
             .map_err(|source| BuildError::Key { field: "algorithm", source })?;
 
+        let polling = policy.polling();
+        let ledger = Ledger::new(Founding::new(&*store, name.clone(), &polling, self.when));
         let rotator = Rotator {
             vault: Vault { ring: name.clone(), sealing },
             store: store.clone(),
@@ -154,39 +190,31 @@ impl KeyRingBuilder {
             algorithm: self.algorithm,
             fully_specified: self.fully_specified,
             clock: self.clock.clone(),
-            ledger: Mutex::default(),
+            ledger: Mutex::new(ledger),
         };
-        let mut ledger = Ledger::default();
-        let mut began = Instant::now();
-        let read = rotator.read(&mut ledger).await;
-        let (mut report, mut due) = read.map_err(|error| error.at_start(&name))?;
-        if ledger.is_empty() {
-            // A first ring takes the time that it takes; what others did meanwhile is read again.
-            let born = rotator.write(&mut ledger, &report, due).await;
-            if let Some(error) = born.err().filter(|_| ledger.is_empty()) {
-                return Err(error.at_start(&name));
-            }
-            began = Instant::now();
-            let read = rotator.read(&mut ledger).await;
-            (report, due) = read.map_err(|error| error.at_start(&name))?;
-        }
-        // A store that can be read and not written starts a replica, which tells it.
-        let written = rotator.in_time(rotator.write(&mut ledger, &report, due)).await;
-        report.failure = written.err();
-        if ledger.is_empty() || report.blocked == Some(NotReady::Sealed) {
+        let mut ledger = rotator.ledger.lock().await;
+        let started = rotator.start(&mut ledger).await;
+        let (report, began) = started.map_err(|error| error.at_start(&name))?;
+        let is_waiting = matches!(report.blocked, Some(NotReady::Founding { .. }));
+        let is_lost = report.unreadable || report.blocked == Some(NotReady::Sealed);
+        if is_lost || (ledger.is_empty() && !is_waiting) {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
             let reason = found.unwrap_or_else(|| "no key could be made".to_owned());
             return Err(BuildError::Unreadable { ring: name.to_string(), reason });
         }
+        if ledger.is_empty() && self.when == When::Never {
+            return Err(BuildError::NoRing { ring: name.to_string() });
+        }
         let keys = rotator.snapshot(&ledger);
-        let rotator = Rotator { ledger: Mutex::new(ledger), ..rotator };
+        let look_again = ledger.founding.look_again();
+        drop(ledger);
         let source = Source::Rotated(Box::new(rotator));
-        let polling = policy.polling();
         let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
         ring.note_refresh(&Ok(report));
         let store = Some((store, name));
-        tokio::spawn(follow(ring.downgrade(), polling, self.jitter, began, store));
+        let pace = Pace { polling, jitter: self.jitter, began, look_again };
+        tokio::spawn(follow(ring.downgrade(), pace, store));
         Ok(ring)
     }
 }
@@ -195,9 +223,7 @@ impl KeyRingBuilder {
 /// until its last handle is gone.
 pub(super) async fn follow(
     ring: WeakRing,
-    polling: Polling,
-    mut jitter: Jitter,
-    mut began: Instant,
+    mut pace: Pace,
     store: Option<(Arc<dyn Store>, Arc<str>)>,
 ) {
     loop {
@@ -205,12 +231,13 @@ pub(super) async fn follow(
         tokio::select! {
             biased;
             () = ring.dropped() => return,
-            () = polling.wait(began, &mut jitter, pushing) => {}
+            () = pace.wait(pushing) => {}
         }
         let Some(ring) = ring.upgrade() else { return };
-        began = Instant::now();
+        pace.began = Instant::now();
         // Told and remembered by the refresh itself.
         let _ = ring.refresh().await;
+        pace.look_again = ring.look_again().await;
     }
 }
 

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, jwk::Jwk};
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::builder::follow;
@@ -17,7 +16,7 @@ use super::rotator::Report;
 use super::set::KeySet;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
-use crate::follow::Jitter;
+use crate::follow::{Jitter, Pace};
 use crate::store::StoreError;
 
 impl KeyRing {
@@ -82,7 +81,7 @@ impl DirectoryRingBuilder {
         let source = Source::Directory(self.directory.into());
         let ring = KeyRing::new(name, self.clock, self.policy, keys, source);
         ring.note_refresh(&Ok(Report::default()));
-        tokio::spawn(follow(ring.downgrade(), polling, Jitter::Random, Instant::now(), None));
+        tokio::spawn(follow(ring.downgrade(), Pace::new(polling, Jitter::Random), None));
         Ok(ring)
     }
 }

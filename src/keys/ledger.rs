@@ -7,9 +7,10 @@ use super::record::{Birth, KeyMark, KeyRecord, Statement};
 use super::schedule::ScheduledKey;
 use super::status::NotReady;
 use crate::clock::Timestamp;
+use crate::founding::Founding;
 
 /// The union of all statements seen, less the keys whose life has ended.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ledger {
     /// In the order in which keys sign: the earliest ring first, then by generation. Two keys of
     /// one generation exist only after a store was purged or restored.
@@ -24,11 +25,26 @@ pub(crate) struct Ledger {
     pub(crate) put_back_at: Option<Timestamp>,
     /// Why this replica makes no keys, as the store was read last.
     pub(crate) blocked: Option<NotReady>,
+    pub(crate) founding: Founding,
 }
 
 type Place = (Birth, u64, Timestamp, String);
 
 impl Ledger {
+    /// Of a replica that has read nothing yet.
+    pub(crate) fn new(founding: Founding) -> Self {
+        Self {
+            records: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            revoked: BTreeMap::new(),
+            birth: None,
+            highest: BTreeMap::new(),
+            put_back_at: None,
+            blocked: None,
+            founding,
+        }
+    }
+
     /// Takes a statement in.
     ///
     /// # Errors
@@ -124,7 +140,8 @@ impl Ledger {
     }
 
     /// What is held and was not among the store's `seen` statements, and so has to be put back:
-    /// marks before their keys, so that nobody finds a revoked key without its revocation.
+    /// marks before their keys, so that nobody finds a revoked key without its revocation; and the
+    /// birth last, so that a newcomer that finds it has all.
     pub(crate) fn missing(&self, seen: &Seen, margin: Timestamp) -> Vec<Statement> {
         let held: Vec<_> =
             self.records.values().filter(|it| margin < it.times.verifies_until).collect();
@@ -145,8 +162,8 @@ impl Ledger {
         let birth = self.birth().filter(|_| !seen.birth && !held.is_empty()).cloned();
         let mut missing = marks(&self.revoked, &seen.revoked, Statement::Revoke);
         missing.extend(marks(&self.retired, &seen.retired, Statement::Retire));
-        missing.extend(birth.map(Statement::Birth));
         missing.extend(records);
+        missing.extend(birth.map(Statement::Birth));
         missing
     }
 
@@ -155,6 +172,9 @@ impl Ledger {
     /// held is kept until then, too, so that nobody brings the key back without it.
     pub(crate) fn prune(&mut self, ended: Timestamp) -> Vec<Statement> {
         let mut removed = Vec::new();
+        // A ring all of whose keys have ended goes on under its identity: none is founded beside it.
+        self.birth =
+            self.birth.take().or_else(|| self.records.keys().next().map(|it| it.0.clone()));
         self.records.retain(|_, record| {
             let lives = ended < record.times.verifies_until;
             if !lives {
@@ -201,6 +221,11 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// Whether the ring's identity was there, which is restored after all else.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.birth
+    }
+
     pub(crate) fn note(&mut self, statement: &Statement) {
         match statement {
             Statement::Birth(_) => self.birth = true,

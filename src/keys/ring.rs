@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::derived::Derived;
 use super::directory::KeyDirectory;
@@ -199,6 +200,14 @@ impl KeyRing {
         match result {
             Ok(Report { failure: Some(failure), .. }) | Err(failure) => Err(failure),
             Ok(_) => Ok(()),
+        }
+    }
+
+    /// When the background reads again at the latest, if that is sooner than it is due.
+    pub(super) async fn look_again(&self) -> Option<Instant> {
+        match &self.0.source {
+            Source::Rotated(rotator) => rotator.ledger.lock().await.founding.look_again(),
+            _ => None,
         }
     }
 

@@ -3,9 +3,11 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::ledger::{Ledger, Seen};
 use super::record::{Birth, KeyMark, KeyRecord, Statement, Unreadable, Vault};
@@ -16,6 +18,7 @@ use super::set::KeySet;
 use super::status::NotReady;
 use crate::clock::{Clock, Timestamp};
 use crate::follow::within;
+use crate::founding::{Content, Notes};
 use crate::store::{Entry, Insertion, Skipped, Store, StoreError};
 
 /// What a ring needs to follow its store.
@@ -37,8 +40,11 @@ pub(crate) struct Rotator {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) skipped: Vec<Skipped>,
-    /// Entries that this replica may not go past: it makes no keys, and is not ready.
+    /// Why this replica makes no keys, and is not ready: entries that it may not go past, or a wait
+    /// before it founds the ring.
     pub(crate) blocked: Option<NotReady>,
+    /// Whether there was no readable key, and something that may be one.
+    pub(crate) unreadable: bool,
     /// What could not be written after the read.
     pub(crate) failure: Option<RingError>,
 }
@@ -51,6 +57,29 @@ pub(crate) struct Due {
 }
 
 impl Rotator {
+    /// The first read, and what is due then; says when the last read began. A ring that is founded
+    /// without a wait is there afterwards.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be read, or a ring that is to be founded now can't be written.
+    pub(crate) async fn start(&self, ledger: &mut Ledger) -> Result<(Report, Instant), RingError> {
+        let mut began = Instant::now();
+        let (mut report, mut due) = self.read(ledger).await?;
+        if ledger.is_empty() && report.blocked.is_none() {
+            // A first ring takes the time that it takes; what others did meanwhile is read again.
+            let founded = self.write(ledger, &report, due).await;
+            if let Some(error) = founded.err().filter(|_| ledger.is_empty()) {
+                return Err(error);
+            }
+            began = Instant::now();
+            (report, due) = self.read(ledger).await?;
+        }
+        // A store that can be read and not written starts a replica, which says so.
+        report.failure = self.in_time(self.write(ledger, &report, due)).await.err();
+        Ok((report, began))
+    }
+
     pub(crate) fn snapshot(&self, ledger: &Ledger) -> KeySet {
         KeySet::of_ledger(ledger, self.fully_specified)
     }
@@ -61,15 +90,20 @@ impl Rotator {
     ///
     /// If the store can't be read; the ledger stays as good as it was.
     pub(crate) async fn read(&self, ledger: &mut Ledger) -> Result<(Report, Due), RingError> {
+        let began = Instant::now();
         let load = self.store.load(&self.vault.ring);
-        let loaded = within(self.policy.refresh_timeout, "reading the ring", load).await?;
+        let loaded = within(self.policy.refresh_timeout, "reading the ring", load).await;
+        let loaded = loaded.inspect_err(|_| ledger.founding.note_failure())?;
         let now = self.clock.now();
         let mut report = Report { skipped: loaded.skipped, ..Report::default() };
-        let mut seen = Seen::default();
+        let (mut seen, mut notes, mut bad_notes) = (Seen::default(), Notes::default(), Vec::new());
         for entry in loaded.entries {
-            let mut skip = |reason| {
-                report.skipped.push(Skipped { name: entry.name.to_string(), reason });
-            };
+            let skipped = |reason| Skipped { name: entry.name.to_string(), reason };
+            if let Some(note) = notes.take(&entry) {
+                bad_notes.extend(note.err().map(skipped));
+                continue;
+            }
+            let mut skip = |reason| report.skipped.push(skipped(reason));
             match Statement::parse(&entry, &self.vault) {
                 Ok(statement) => {
                     if let Statement::Key(record) = &statement
@@ -95,9 +129,20 @@ impl Rotator {
                 }
             }
         }
-        ledger.blocked = report.blocked.clone();
         let ended = now - self.policy.margin();
         let ended = ledger.prune(ended);
+        // Never a fresh key over what can't be read: it may be the keys of a whole ring.
+        report.unreadable = ledger.is_empty() && !report.skipped.is_empty();
+        report.skipped.extend(bad_notes);
+        let content = match (ledger.is_empty(), seen.is_whole()) {
+            (true, _) if report.unreadable => Content::Unreadable,
+            (true, _) => Content::Empty,
+            (false, false) => Content::Part,
+            (false, true) => Content::Whole,
+        };
+        let wait = ledger.founding.observe(began, content, notes, now);
+        report.blocked = report.blocked.or_else(|| wait.map(NotReady::from));
+        ledger.blocked = report.blocked.clone();
         Ok((report, Due { seen, ended }))
     }
 
@@ -113,18 +158,28 @@ impl Rotator {
         report: &Report,
         due: Due,
     ) -> Result<(), RingError> {
+        let (now, held) = (self.clock.now(), !ledger.is_empty());
+        let announced = ledger.founding.announce(self.writing(), now, held).await;
         let restored = self.put_back(ledger, &due.seen).await;
-        // Never a fresh key over what can't be read: it may be the keys of a whole ring.
-        let blind = ledger.is_empty() && !report.skipped.is_empty();
-        let made = match blind {
+        let made = match report.unreadable {
             true => Ok(()),
             false => self.make_due_keys(ledger).await,
         };
+        if !held && !ledger.is_empty() {
+            // What others did meanwhile.
+            ledger.founding.look_again_now();
+        }
         let removed = match ledger.blocked {
             Some(_) => Ok(()),
             None => self.remove(due.ended).await,
         };
-        restored.and(made).and(removed)
+        let cleaned = ledger.founding.clean(self.writing(), now).await;
+        let noted = announced.and(cleaned).map_err(RingError::from);
+        restored.and(made).and(removed).and(noted)
+    }
+
+    fn writing(&self) -> (&dyn Store, Duration) {
+        (&*self.store, self.policy.insert_timeout)
     }
 
     /// Does what writes within the time that one write may take, so that no read comes late. What
@@ -190,9 +245,14 @@ impl Rotator {
     /// A store that was purged or restored gets back what this replica still holds: now and then,
     /// since another whose clock differs may remove it again, and the store wake both at once.
     async fn put_back(&self, ledger: &mut Ledger, seen: &Seen) -> Result<(), RingError> {
+        // A newcomer does not know all of it yet.
+        if ledger.founding.is_waiting() {
+            return Ok(());
+        }
         let now = self.clock.now();
         let pause = self.policy.refresh_interval / 2;
-        if ledger.put_back_at.is_some_and(|at| at <= now && now < at + pause) {
+        let paused = ledger.put_back_at.is_some_and(|at| at <= now && now < at + pause);
+        if paused && !ledger.founding.is_awaited(now) {
             return Ok(());
         }
         // No replica puts back what another removes.
@@ -200,6 +260,10 @@ impl Rotator {
         let mut failed = Ok(());
         let mut restored = 0;
         for statement in ledger.missing(seen, margin) {
+            // It says that all else is there.
+            if failed.is_err() && matches!(statement, Statement::Birth(_)) {
+                break;
+            }
             match self.put_back_one(ledger, statement).await {
                 Ok(was_lost) => restored += usize::from(was_lost),
                 Err(error) => failed = failed.and(Err(error)),
@@ -250,7 +314,14 @@ impl Rotator {
             }
             let birth = match ledger.birth() {
                 Some(birth) => birth.clone(),
-                None => self.birth(ledger, now).await?,
+                None => match self.birth(ledger, now).await? {
+                    Some(birth) => birth,
+                    // Who wrote another has written its keys before, or does so now.
+                    None => {
+                        self.read(ledger).await?;
+                        continue;
+                    }
+                },
             };
             let generation = ledger.next_generation(&birth.id);
             let times = self.policy.next_times(&keys, now);
@@ -268,11 +339,15 @@ impl Rotator {
         Ok(())
     }
 
-    /// Of all replicas that find an empty store, one gives the ring its identity.
-    async fn birth(&self, ledger: &mut Ledger, now: Timestamp) -> Result<Birth, RingError> {
-        self.state(ledger, Statement::Birth(Birth::new(now)?)).await?;
-        let birth = ledger.birth().cloned();
-        birth.ok_or_else(|| StoreError::new("the entry `birth` can't be read: remove it").into())
+    /// Of all replicas that find an empty store, one gives the ring its identity: `None` if that is
+    /// another.
+    async fn birth(&self, ledger: &mut Ledger, now: Timestamp) -> Result<Option<Birth>, RingError> {
+        let own = Birth::new(now)?;
+        self.state(ledger, Statement::Birth(own.clone())).await?;
+        match ledger.birth() {
+            Some(birth) => Ok((*birth == own).then_some(own)),
+            None => Err(StoreError::new("the entry `birth` can't be read: remove it").into()),
+        }
     }
 
     async fn remove(&self, ended: Vec<Statement>) -> Result<(), RingError> {

@@ -9,6 +9,7 @@ use super::rotator::Report;
 use super::schedule::KeyTimes;
 use super::set::{KeySet, RingKey};
 use crate::clock::Timestamp;
+use crate::founding::Wait;
 use crate::store::Skipped;
 
 /// What a ring holds, at one time. Serialisable, without secrets.
@@ -143,6 +144,19 @@ pub enum NotReady {
     /// store has been down for too long.
     #[error("no key of the ring may sign now")]
     NoSigningKey,
+    /// The store holds no key of the ring, or not all of it. This replica waits until live replicas
+    /// have had the time to restore the ring that the store may have lost; if none does, it founds a
+    /// new one. Until then it issues nothing.
+    #[error("{}", founding(*since, *until, *is_restored))]
+    Founding {
+        /// Since when, by this replica's clock.
+        since: Timestamp,
+        /// Until when at the latest, by this replica's clock; `None` as long as the store can't be
+        /// read and written, so that the wait has not begun.
+        until: Option<Timestamp>,
+        /// Whether a live replica has announced that it restores the ring.
+        is_restored: bool,
+    },
     /// The store holds entries of a format that this version does not know.
     #[error(
         "the store holds entries of format {version}, newer than this version knows: update this replica"
@@ -178,6 +192,27 @@ pub enum NotReady {
         /// What the last fetch failed with.
         failure: String,
     },
+}
+
+impl From<Wait> for NotReady {
+    fn from(Wait { since, until, is_restored }: Wait) -> Self {
+        Self::Founding { since, until, is_restored }
+    }
+}
+
+fn founding(since: Timestamp, until: Option<Timestamp>, is_restored: bool) -> String {
+    let until = until.map_or_else(|| "not yet known".to_owned(), |until| until.to_string());
+    match is_restored {
+        true => format!(
+            "the store lost the ring, and a live replica restores it: waiting since {since}, at \
+             the latest until {until}"
+        ),
+        false => format!(
+            "the store does not hold the ring: waiting since {since} for a live replica to restore \
+             it; a new ring is founded at {until}. To found the first ring of a service at once, \
+             set `found_now`"
+        ),
+    }
 }
 
 /// How the last refreshes went.

@@ -123,7 +123,7 @@ async fn an_exposed_store_takes_no_unsealed_keys_unless_told() {
         }
     }
 
-    let open = || KeyRing::builder("app").store(Exposed::default());
+    let open = || KeyRing::builder("app").store(Exposed::default()).found_now();
     let error = open().open().await.unwrap_err().to_string();
     assert!(error.starts_with("sealing keys is missing"), "{error}");
     assert!(open().dangerous_unsealed().open().await.is_ok());

@@ -78,7 +78,7 @@ impl Replica {
     ) -> Result<Self, BuildError> {
         let clock = ManualClock::new(now);
         let builder = KeyRing::builder(RING).store(store).rotation(policy);
-        let ring = builder.clock(clock.clone()).open().await?;
+        let ring = builder.clock(clock.clone()).found_now().open().await?;
         Ok(Self::of(ring, clock, LIFE))
     }
 

@@ -29,6 +29,19 @@ use Operation::{Insert, Load, Read, Redeem, Remove};
 pub(crate) struct TestStore {
     content: MemoryStore,
     connection: Arc<Connection>,
+    reach: Reach,
+}
+
+/// What a store says of who reaches it, and of changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// This process alone; it reports no change.
+    #[default]
+    Private,
+    /// Other processes, to which it reports changes.
+    Notifying,
+    /// Other processes, which have to poll.
+    Polled,
 }
 
 #[derive(Debug, Default)]
@@ -54,9 +67,15 @@ impl TestStore {
         Self::default()
     }
 
+    /// As a server or a directory is, that other processes reach.
+    pub(crate) fn shared(reach: Reach) -> Self {
+        Self { reach, ..Self::default() }
+    }
+
     /// Another replica's connection to the same content.
     pub(crate) fn sibling(&self) -> Self {
-        Self { content: self.content.clone(), connection: Arc::default() }
+        let (content, reach) = (self.content.clone(), self.reach);
+        Self { content, connection: Arc::default(), reach }
     }
 
     pub(crate) fn down(&self) {
@@ -88,7 +107,7 @@ impl TestStore {
         self.orders().loses_answers = true;
     }
 
-    /// Whoever has loaded waits for the others before going on.
+    /// Who has loaded for the first time waits for the others before going on.
     pub(crate) fn meet_after_load(&self, meeting: Option<Arc<Barrier>>) {
         self.orders().meeting = meeting;
     }
@@ -194,6 +213,21 @@ impl TestStore {
 }
 
 impl Store for TestStore {
+    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
+        match self.reach {
+            Reach::Notifying => self.content.changed(ring),
+            Reach::Private | Reach::Polled => Box::pin(std::future::pending()),
+        }
+    }
+
+    fn notifies(&self) -> bool {
+        self.reach == Reach::Notifying
+    }
+
+    fn is_private(&self) -> bool {
+        self.reach == Reach::Private
+    }
+
     fn sealing_need(&self) -> SealingNeed {
         SealingNeed::Needless
     }
@@ -202,7 +236,7 @@ impl Store for TestStore {
         Box::pin(async move {
             self.obey(Load, "").await?;
             let loaded = self.content.load(ring).await;
-            let meeting = self.orders().meeting.clone();
+            let meeting = self.orders().meeting.take();
             if let Some(meeting) = meeting {
                 meeting.wait().await;
             }

@@ -94,7 +94,7 @@ async fn what_a_store_may_hide_counts() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let cached = FileStore::builder(place.path().join("keys"));
     let cached = cached.attribute_cache(seconds(60)).open().expect("opens");
-    let builder = || KeyRing::builder(RING).store(cached.clone());
+    let builder = || KeyRing::builder(RING).store(cached.clone()).found_now();
     let short = builder().rotation(policy().signing_period(seconds(629))).open().await;
     let error = short.expect_err("is refused").to_string();
     assert!(error.contains("2 x refresh bound 130s") && error.contains("630s"), "{error}");

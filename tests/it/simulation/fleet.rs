@@ -26,6 +26,7 @@ pub(super) async fn start(world: Arc<World>, replica: usize, life: u64, wait: Mi
             let link = Link { world: world.clone(), replica, life, told };
             KeyRing::builder("app")
                 .store(link)
+                .found_now()
                 .algorithm(state.scenario.algorithm)
                 .rotation(state.scenario.policy.clone())
                 .clock(state.replicas[replica].clock.clone())

@@ -51,7 +51,7 @@ async fn a_writer_killed_at_every_byte_of_a_key_leaves_the_old_or_the_new() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let keys = place.path().join("keys");
     let store = FileStore::open(&keys).expect("opens");
-    let ring = KeyRing::builder(RING).store(store.clone()).open().await.expect("opens");
+    let ring = KeyRing::builder(RING).store(store.clone()).found_now().open().await.expect("opens");
     let before = content(&store, RING).await;
     let (_, key) = before.last_key_value().expect("the ring has keys");
     let key = key.clone();

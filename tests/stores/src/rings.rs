@@ -15,7 +15,7 @@ pub(crate) async fn open(
     let secret: Vec<u8> = (1..33).collect();
     let sealing_key = SealingKey::new(secret).expect("32 different bytes");
     let ring = KeyRing::builder(name).store(store).seal_with([sealing_key]);
-    let ring = ring.rotation(policy).clock(clock);
+    let ring = ring.rotation(policy).clock(clock).found_now();
     ring.open().await.expect("opens a ring")
 }
 
