@@ -192,7 +192,7 @@ impl<'m> Cluster<'m> {
             name: name.to_owned(),
             arm: self.arm,
             pace: self.pace,
-            keys: self.meeting.options(name),
+            keys: self.meeting.options(name, self.replicas.is_empty()),
         }
     }
 }

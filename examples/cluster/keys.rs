@@ -28,6 +28,8 @@ pub(crate) struct KeyOptions {
     /// Where the replicas meet: for their keys, unless these are derived, and in any case for the
     /// sessions that are ended.
     pub(crate) place: Place,
+    /// Whether the run begins, so that there is no replica to wait for.
+    pub(crate) founds: bool,
 }
 
 /// Where keys come from.
@@ -97,6 +99,7 @@ impl KeyOptions {
             KeySource::Derived(roots) => derive(&self.ring, roots, rotation(pace))?,
             KeySource::Stored(sealing_key) => {
                 let keys = KeyRing::builder(&self.ring).store(store).rotation(rotation(pace));
+                let keys = if self.founds { keys.found_now() } else { keys };
                 keys.seal_with([SealingKey::new(sealing_key)?]).open().await?
             }
         };

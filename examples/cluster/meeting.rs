@@ -51,7 +51,12 @@ impl Meeting {
             _ => KeySource::Stored(random()?),
         };
         let ring = format!("cluster-{}", hexadecimal(&random()?[..8]));
-        let meeting = Self { options: KeyOptions { ring, source, place }, store, sharing, held };
+        let meeting = Self {
+            options: KeyOptions { ring, source, place, founds: false },
+            store,
+            sharing,
+            held,
+        };
         if let Store::Foreign(url) = &meeting.store {
             // There is nothing to clear yet; it shows whether the server can be used.
             let usable = meeting.options.clear().await;
@@ -65,9 +70,10 @@ impl Meeting {
         &self.store
     }
 
-    /// What a replica is told.
-    pub(crate) fn options(&self, replica: &str) -> KeyOptions {
+    /// What a replica is told; `is_first` when there is no other yet.
+    pub(crate) fn options(&self, replica: &str, is_first: bool) -> KeyOptions {
         let mut options = self.options.clone();
+        options.founds = is_first || self.sharing == Keys::Private;
         if self.sharing == Keys::Private {
             options.ring = format!("{}-{replica}", options.ring);
         }

@@ -141,7 +141,7 @@ impl Founding {
 
     /// Whether a newcomer waits for what this replica may hold.
     pub(crate) fn is_awaited(&self, now: Timestamp) -> bool {
-        self.notes.newcomers.iter().any(|(_, at)| !self.is_old(*at, now))
+        self.notes.newcomers.iter().any(|it| self.awaits(it, now))
     }
 
     /// Takes in that a read failed: a wait begins anew with the next one.
@@ -262,8 +262,8 @@ impl Founding {
         if !holds {
             return Ok(());
         }
-        let awaiting = |(id, at): &&(String, Timestamp)| {
-            !self.is_old(*at, now) && !self.notes.has(Kind::Holder, id)
+        let awaiting = |it: &&(String, Timestamp)| {
+            self.awaits(it, now) && !self.notes.has(Kind::Holder, &it.0)
         };
         for (id, _) in self.notes.newcomers.iter().filter(awaiting).take(MOST_AT_ONCE) {
             insert(store, &self.place, limit, Kind::Holder.entry(id, now)).await?;
@@ -297,6 +297,11 @@ impl Founding {
         let newcomers = newcomers.iter().filter(served).map(|(id, _)| Kind::Newcomer.name(id));
         let holders = holders.iter().filter(served).map(|(id, _)| Kind::Holder.name(id));
         newcomers.chain(holders).flatten().take(MOST_AT_ONCE).collect()
+    }
+
+    /// Whether that newcomer's note is another's, and in use.
+    fn awaits(&self, (id, at): &(String, Timestamp), now: Timestamp) -> bool {
+        !self.past.contains(id) && !self.is_old(*at, now)
     }
 
     fn settle(&mut self, settled: bool) {
