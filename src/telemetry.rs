@@ -85,6 +85,8 @@
 //! | warn | a session could not be renewed | error | the old one goes on |
 //! | warn | a refresh token was used again: its session is ended | session_id | someone has a copy of it, or a client came back late with one that it had used |
 //! | warn | rotation is overdue | ring, generation, signs_until | no successor could be made in time; once, until it is over |
+//! | warn | issuing is paused: no key signs | ring, reason, until | logins answer 503, for the reason in [`PauseReason`](crate::PauseReason), and until then; once for each |
+//! | warn | a key was revoked | ring, generation, kid | here or at another replica |
 //! | warn | a refresh failed; the last known keys go on | ring, error | once for each other failure |
 //! | warn | skipped an entry | ring, entry, reason | an entry of the store, or a key of an issuer, can't be used; once |
 //! | warn | an entry of the ring was not believed | ring, reason | it contradicts what is held |
@@ -100,6 +102,8 @@
 //! | info | waiting for live replicas before founding | ring, wait | the store holds nothing of the ring, or not all |
 //! | info | rotation is no longer overdue | ring, generation | the successor is there |
 //! | info | refreshes succeed again | ring | after a failure |
+//! | info | issuing is no longer paused | ring, generation | a key signs again |
+//! | info | a key stops signing ahead of its time | ring, generation, kid, at | a rotation was ordered, here or at another replica |
 //! | info | published a key | ring, generation, kid, signs_from | this replica has made it |
 //! | debug | a session ends | session_id | a handler has ended it |
 //! | debug | rejected a request | reason | the reason that the client does not see |

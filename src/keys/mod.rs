@@ -26,7 +26,7 @@ pub use key::{Key, KeyError};
 pub use remote::{FetchError, FollowerBuilder};
 pub use ring::{KeyRing, RingError};
 pub use rotation::RotationPolicy;
-pub use schedule::KeyTimes;
+pub use schedule::{IssuingPaused, KeyTimes, PauseReason};
 pub use seal::SealingKey;
 pub use status::{KeyState, KeyStatus, NotReady, RingStatus};
 

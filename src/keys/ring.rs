@@ -23,6 +23,7 @@ use super::record::Statement;
 use super::remote::{FetchError, Follower};
 use super::rotation::RotationPolicy;
 use super::rotator::{Report, Rotator};
+use super::schedule::IssuingPaused;
 use super::set::KeySet;
 use super::status::{NotReady, RefreshState};
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -69,6 +70,10 @@ struct Inner {
     counters: Counters,
     /// Whether it was told that rotation is overdue.
     overdue: AtomicBool,
+    /// Whether this replica was ever ready.
+    was_ready: AtomicBool,
+    /// The pause of issuing that was last logged. No request looks at it.
+    logged_pause: Mutex<Option<IssuingPaused>>,
     /// Wakes the background task when the last handle is dropped.
     dropped: Arc<Notify>,
 }
@@ -131,6 +136,8 @@ impl KeyRing {
             revoked_here: Mutex::default(),
             counters: Counters::default(),
             overdue: AtomicBool::default(),
+            was_ready: AtomicBool::default(),
+            logged_pause: Mutex::default(),
             dropped: Arc::default(),
         }))
     }
@@ -289,10 +296,12 @@ impl KeyRing {
     /// Publishes keys less what was revoked here. That is locked meanwhile, so that of two who
     /// publish at once the later knows what the earlier did.
     fn publish_less(&self, keys: KeySet, revocations: &BTreeSet<String>) {
-        let keys = keys.with_revoked(revocations);
+        let keys = Arc::new(keys.with_revoked(revocations));
         // What is bound to a snapshot stays good while nothing has changed: a record never does.
         if keys.fingerprint() != self.0.keys.load().fingerprint() {
-            self.0.keys.store(Arc::new(keys));
+            let before = self.0.keys.load();
+            self.0.keys.store(keys.clone());
+            self.log_marks(&before, &keys);
         }
     }
 
@@ -360,6 +369,9 @@ pub enum RingError {
     /// The store holds what this replica may not go past.
     #[error("no key is made: {0}")]
     Blocked(NotReady),
+    /// No successor of the key that signs could be made, so that nothing was retired.
+    #[error("no successor of the key that signs could be made; nothing was retired: try again")]
+    NoSuccessor,
     /// No key signs now, so that there is none to retire.
     #[error("no key of the ring signs now")]
     NoSigningKey,

@@ -199,27 +199,28 @@ impl Rotator {
         if let Some(blocked) = &ledger.blocked {
             return Err(RingError::Blocked(blocked.clone()));
         }
+        if let Some(retire_at) = signing(ledger, self.clock.now())?.1.retire_at {
+            return Ok(retire_at);
+        }
+        // A successor that is made only now takes the time of its writes: when the signer stops is
+        // decided after that.
+        self.make_due_keys(ledger).await?;
         let now = self.clock.now();
-        let (keys, signing) = ledger.keys();
-        let signing = &keys[..signing];
-        let (record, signer) = schedule::signer(signing, |(_, scheduled)| scheduled, now)
-            .ok_or(RingError::NoSigningKey)?;
+        let (record, signer) = signing(ledger, now)?;
         if let Some(retire_at) = signer.retire_at {
             return Ok(retire_at);
         }
-        let mut at = now + self.policy.replica_lead();
         let is_successor = |next: &ScheduledKey| {
             next.generation > signer.generation
                 && next.is_unmarked()
                 && !self.policy.is_of_the_future(next, now)
         };
-        match signing.iter().find(|(_, next)| is_successor(next)) {
-            Some((_, next)) => {
-                let reaches_everyone = next.times.published + self.policy.full_lead();
-                at = at.max(reaches_everyone).max(next.times.propagated);
-            }
-            None => at = at.max(now + self.policy.full_lead()),
-        }
+        let keys = ledger.schedule();
+        let next = keys.iter().find(|key| is_successor(key)).ok_or(RingError::NoSuccessor)?;
+        let reaches_everyone = next.times.published + self.policy.full_lead();
+        // The mark, too, has to reach everyone.
+        let at = now + self.policy.replica_lead();
+        let at = at.max(reaches_everyone).max(next.times.propagated);
         let kid = record.key.key_id().to_owned();
         let kept_until = record.times.verifies_until;
         let mark = KeyMark { kid: kid.clone(), at, kept_until };
@@ -397,6 +398,14 @@ impl Rotator {
             tracing::warn!(ring, reason, "an entry of the ring was not believed");
         }
     }
+}
+
+/// The key that signs, and what the schedule knows of it.
+fn signing(ledger: &Ledger, now: Timestamp) -> Result<(&KeyRecord, ScheduledKey), RingError> {
+    let (mut keys, signing) = ledger.keys();
+    keys.truncate(signing);
+    let signer = schedule::signer(&keys, |(_, scheduled)| scheduled, now);
+    signer.cloned().ok_or(RingError::NoSigningKey)
 }
 
 /// What stands in the store after a write: the statement written, or another that was there first,

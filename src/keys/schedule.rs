@@ -82,12 +82,80 @@ impl RotationPolicy {
             || signer.is_some_and(|signer| signer.times.signs_until <= now)
     }
 
+    /// Why no key signs now, and from when on one will if nothing else happens; `None` while one signs.
+    pub(crate) fn pause(&self, keys: &[ScheduledKey], now: Timestamp) -> Option<IssuingPaused> {
+        if signer(keys, |key| key, now).is_some() {
+            return None;
+        }
+        let base = base(keys, |key| key, now);
+        // Those that would sign now or later, but for a mark.
+        let mut left = keys.iter().filter(|key| key.generation >= base);
+        let is_any = |marked: fn(&ScheduledKey) -> bool| {
+            left.clone().any(|key| marked(key) && now < key.times.signs_latest)
+        };
+        let reason = match () {
+            () if keys.is_empty() => PauseReason::NoKey,
+            () if is_any(|key| key.revoked) => PauseReason::Revoked,
+            () if is_any(|key| key.retire_at.is_some()) => PauseReason::Retired,
+            () => PauseReason::Overdue,
+        };
+        // A key begins to sign once every replica has it; at any other time one can only end. What a
+        // wrong clock has made is nothing to wait for.
+        let begins = left.by_ref().filter(|key| !self.is_of_the_future(key, now));
+        let mut begins: Vec<_> =
+            begins.map(|key| key.times.propagated).filter(|at| now < *at).collect();
+        begins.sort_unstable();
+        let until = begins.into_iter().find(|at| signer(keys, |key| key, *at).is_some());
+        Some(IssuingPaused { reason, until })
+    }
+
     /// Whether two keys are open to sign, and the later one's time does not come within `lead`.
     fn are_two_ahead(&self, keys: &[ScheduledKey], now: Timestamp, lead: Duration) -> bool {
         let open = self.open(keys, now);
         // The last one's, not the latest: when it begins, whatever comes before it is passed over.
         let last = open.last().map(|key| key.times.signs_from);
         open.len() >= 2 && last.is_some_and(|signs_from| now + lead < signs_from)
+    }
+}
+
+/// That no key of a ring signs: logins, renewals and refreshes answer 503, and validation is not
+/// affected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct IssuingPaused {
+    /// Why.
+    pub reason: PauseReason,
+    /// When a key signs again, by this replica's clock; `None` if none has been made yet.
+    pub until: Option<Timestamp>,
+}
+
+/// Why no key of a ring signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PauseReason {
+    /// The ring holds no key.
+    NoKey,
+    /// The key that would sign was revoked, and its successor has not been published for long enough
+    /// to be known to every replica: after `replace_all`, a second `revoke`, or one within the first
+    /// minutes of a ring.
+    Revoked,
+    /// The key that would sign was retired, and its successor is not known to every replica.
+    Retired,
+    /// The last key has signed up to its overrun, because no successor could be made in time: the
+    /// store could not be written.
+    Overdue,
+}
+
+impl PauseReason {
+    /// The reason as a stable text, for logs.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::NoKey => "no_key",
+            Self::Revoked => "revoked",
+            Self::Retired => "retired",
+            Self::Overdue => "overdue",
+        }
     }
 }
 

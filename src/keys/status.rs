@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::ring::RingError;
 use super::rotator::Report;
-use super::schedule::KeyTimes;
+use super::schedule::{IssuingPaused, KeyTimes};
 use super::set::{KeySet, RingKey};
 use crate::clock::Timestamp;
 use crate::founding::Wait;
@@ -40,6 +40,9 @@ pub struct RingStatus {
     /// Only of rings that rotate in a store. The keys of a derived ring come with the time; others'
     /// keys are theirs to rotate.
     pub rotation_overdue: bool,
+    /// Why no key signs now, and until when; `None` while one signs. Only of rings that rotate in a
+    /// store.
+    pub issuing_paused: Option<IssuingPaused>,
     /// The entries of the store, or of a followed issuer's JWKS, that were skipped, and why.
     pub skipped: Vec<String>,
 }
@@ -85,6 +88,7 @@ impl RingStatus {
         keys: &KeySet,
         refreshed: Option<&RefreshState>,
         rotation_overdue: bool,
+        issuing_paused: Option<IssuingPaused>,
         now: Timestamp,
     ) -> Self {
         let signer = keys.signer(now);
@@ -101,6 +105,7 @@ impl RingStatus {
             failure: refreshed.and_then(|state| state.failure.clone()),
             failures: refreshed.map_or(0, |state| state.failures),
             rotation_overdue,
+            issuing_paused,
             skipped: skipped.map(|Skipped { name, reason }| format!("{name}: {reason}")).collect(),
         }
     }
@@ -140,8 +145,8 @@ impl KeyStatus {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotReady {
-    /// No key may sign: after `replace_all` until the new one has reached everyone, or when the
-    /// store has been down for too long.
+    /// No key signs, and it is not known when one will; or none verifies either. A replica that was
+    /// ready before stays ready as long as a key verifies.
     #[error("no key of the ring may sign now")]
     NoSigningKey,
     /// The store holds no key of the ring, or not all of it. This replica waits until live replicas

@@ -137,7 +137,9 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             true => StatusCode::SERVICE_UNAVAILABLE,
             false => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        self.respond.respond(respond::problem(status))
+        let mut answer = respond::problem(status);
+        respond::retry_issuing(&mut answer, error, &self.sessions);
+        self.respond.respond(answer)
     }
 }
 

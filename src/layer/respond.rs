@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::error::{Rejection, RejectionKind};
+use crate::error::{IssueError, Rejection, RejectionKind};
 use crate::sessions::Sessions;
 use crate::transport::{Transports, remove_targeted};
 
@@ -84,6 +84,19 @@ pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Resp
     }
     answer.extensions_mut().insert(rejection);
     answer
+}
+
+/// Says when to try again, where no key signs and it is known when one will.
+pub(crate) fn retry_issuing<C>(
+    answer: &mut Response<Bytes>,
+    error: &IssueError,
+    sessions: &Sessions<C>,
+) {
+    let is_paused = matches!(error, IssueError::NoSigningKey);
+    if let Some(wait) = is_paused.then(|| sessions.keys().issues_again_in()).flatten() {
+        let seconds = wait.as_millis().div_ceil(1000).clamp(1, u64::MAX.into());
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds as u64));
+    }
 }
 
 /// An answer in the place of a handler's response, of which everything beside its body stays: what

@@ -34,7 +34,13 @@ impl<C: SessionClaims> Sessions<C> {
         };
         let tokens = self.refresh(&refresh_token).await;
         let answer = tokens.and_then(|tokens| Ok(granted(&tokens)?));
-        answer.unwrap_or_else(|error| failed(&error))
+        answer.unwrap_or_else(|error| {
+            let mut answer = failed(&error);
+            if let RefreshError::NotIssued(error) = &error {
+                respond::retry_issuing(&mut answer, error, self);
+            }
+            answer
+        })
     }
 
     /// More than any form takes that is good.

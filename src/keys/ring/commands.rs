@@ -10,7 +10,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// If the store fails, the ring is not rotated here, or no key signs.
+    /// If the store fails, the ring is not rotated here, no key signs, or no successor could be made:
+    /// then nothing is retired.
     pub async fn rotate_now(&self) -> Result<Timestamp, RingError> {
         let rotator = self.rotator()?;
         let mut ledger = rotator.ledger.lock().await;
@@ -19,12 +20,15 @@ impl KeyRing {
         read?;
         let retired = rotator.in_time(rotator.retire_signer(&mut ledger)).await;
         self.publish(rotator.snapshot(&ledger));
+        self.log_pause(self.now());
         retired
     }
 
     /// Revokes a key, for one that has leaked: it neither signs nor verifies any more, here at
-    /// once and on the other replicas when they see it. Its published successor signs. Whoever
-    /// holds a token of that key has to log in again.
+    /// once and on the other replicas when they see it. Its published successor signs; where that has
+    /// not reached every replica yet, after a second revocation or in a ring's first minutes, issuing
+    /// is [paused](crate::RingStatus::issuing_paused) until it has, and answers 503. Replicas stay
+    /// ready meanwhile. Whoever holds a token of that key has to log in again.
     ///
     /// Services that follow the JWKS may accept its tokens, and refuse its successor's, until
     /// their caches expire.
@@ -45,7 +49,9 @@ impl KeyRing {
     }
 
     /// Revokes every key, for a store that has leaked, and makes new ones. Until every replica has
-    /// the first of them, for the replica lead, issuing answers 503; everyone logs in again.
+    /// the first of them, for the replica lead, issuing is
+    /// [paused](crate::RingStatus::issuing_paused) and answers 503, while replicas stay ready;
+    /// everyone logs in again.
     ///
     /// # Errors
     ///
@@ -75,6 +81,7 @@ impl KeyRing {
         check(&chosen)?;
         let told = rotator.in_time(rotator.tell_revoked(&mut ledger, chosen)).await;
         self.publish(rotator.snapshot(&ledger));
+        self.log_pause(self.now());
         read.map(|_| ()).and(told)
     }
 

@@ -1,7 +1,7 @@
 //! What a ring tells of itself: its status, whether it is ready, its metrics and its events.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use metrics::{counter, gauge};
 
@@ -9,6 +9,7 @@ use super::{KeyRing, RingError, Source};
 use crate::clock::Timestamp;
 use crate::error::{IssueError, RejectionKind};
 use crate::keys::rotator::Report;
+use crate::keys::schedule::IssuingPaused;
 use crate::keys::set::KeySet;
 use crate::keys::status::{NotReady, RefreshState, RingStatus};
 use crate::store::Skipped;
@@ -24,24 +25,35 @@ impl KeyRing {
         let refreshed = self.0.refreshed.load_full();
         let keys = self.keys(now);
         let overdue = self.is_overdue(&keys, now);
-        RingStatus::new(&self.0.name, &keys, refreshed.as_deref(), overdue, now)
+        let paused = self.pause(&keys, now);
+        RingStatus::new(&self.0.name, &keys, refreshed.as_deref(), overdue, paused, now)
     }
 
     /// Whether this replica should be given requests.
     ///
     /// A ring whose [rotation is overdue](RingStatus::rotation_overdue) stays ready as long as a key
-    /// may sign: all replicas are overdue at once.
+    /// may sign: all replicas are overdue at once. So does a replica that was ready before where no
+    /// key signs ([`issuing_paused`](RingStatus::issuing_paused)), as long as a key verifies; one that
+    /// was not becomes ready then only if it is known when a key will sign.
     ///
     /// # Errors
     ///
-    /// If it can't sign, if the store holds what only a newer version understands, or if this
+    /// If it can't sign, but for what is said above, if the store holds what only a newer version understands, or if this
     /// replica polls more slowly than the ring's keys allow for. A ring that follows an issuer need
     /// not sign; it is not ready once its keys are too old to verify.
     pub fn ready(&self) -> Result<(), NotReady> {
         let now = self.now();
         let ready = self.check_ready(now);
-        self.set_gauges(ready.is_ok(), now);
+        self.note_ready(ready.is_ok(), now);
         ready
+    }
+
+    /// Remembers that this replica was ready, which may be all that keeps it ready later.
+    fn note_ready(&self, is_ready: bool, now: Timestamp) {
+        if is_ready {
+            self.0.was_ready.store(true, Ordering::Relaxed);
+        }
+        self.set_gauges(is_ready, now);
     }
 
     fn check_ready(&self, now: Timestamp) -> Result<(), NotReady> {
@@ -54,18 +66,53 @@ impl KeyRing {
         if let Some(blocked) = refreshed.as_ref().and_then(|state| state.blocked.clone()) {
             return Err(blocked);
         }
-        let signer = keys.signer(now).ok_or(NotReady::NoSigningKey)?;
+        self.check_signing(&keys, now)?;
+        self.check_refresh(&keys, now)
+    }
+
+    /// Whether a key signs. Where none does, all replicas are in the same state, and a load balancer
+    /// must not remove them all at once: one that was ready stays ready while a key verifies, and one
+    /// that never was becomes ready only if it is known when a key will sign.
+    fn check_signing(&self, keys: &KeySet, now: Timestamp) -> Result<(), NotReady> {
+        if keys.signer(now).is_some() {
+            return Ok(());
+        }
+        let verifies = keys.keys().iter().any(|key| key.scheduled.verifies(now));
+        let was_ready = verifies && self.0.was_ready.load(Ordering::Relaxed);
+        let resumes = self.pause(keys, now).is_some_and(|pause| pause.until.is_some());
+        if was_ready || resumes { Ok(()) } else { Err(NotReady::NoSigningKey) }
+    }
+
+    /// Whether this replica polls often enough for the keys that sign now and later.
+    fn check_refresh(&self, keys: &KeySet, now: Timestamp) -> Result<(), NotReady> {
+        let signer = keys.signer(now).map(|signer| signer.scheduled.generation);
         // Keys that are made from now on are published as early as the newest ones.
-        let newer = keys.keys().iter().filter(|key| {
-            key.scheduled.generation >= signer.scheduled.generation
-                && !key.scheduled.times.has_no_lead()
+        let newer = keys.keys().iter().map(|key| &key.scheduled).filter(|key| {
+            let counts = match signer {
+                Some(signer) => key.generation >= signer,
+                None => key.is_unmarked(),
+            };
+            counts && !key.times.has_no_lead()
         });
-        let leads = newer.map(|key| key.scheduled.times.propagated - key.scheduled.times.published);
+        let leads = newer.map(|key| key.times.propagated - key.times.published);
         let bound = self.0.policy.refresh_bound();
         match leads.map(|lead| (self.0.policy.allowed_bound(lead), lead)).min() {
             Some((allowed, lead)) if allowed < bound => Err(NotReady::SlowRefresh { bound, lead }),
             _ => Ok(()),
         }
+    }
+
+    /// Why no key signs, and until when, where keys rotate in a store.
+    fn pause(&self, keys: &KeySet, now: Timestamp) -> Option<IssuingPaused> {
+        let is_rotated = matches!(self.0.source, Source::Rotated(_));
+        is_rotated.then(|| self.0.policy.pause(&keys.schedule(), now)).flatten()
+    }
+
+    /// How long a client that could not be given a token should wait before it tries again; `None`
+    /// if a key signs, or it is not known when one will.
+    pub(crate) fn issues_again_in(&self) -> Option<std::time::Duration> {
+        let now = self.now();
+        Some(self.pause(&self.keys(now), now)?.until? - now)
     }
 
     /// Remembers how a refresh went, counts it, and tells what has changed, once for each change.
@@ -94,7 +141,48 @@ impl KeyRing {
         }
         self.0.refreshed.store(Some(Arc::new(state)));
         self.tell_overdue(now);
-        self.set_gauges(self.check_ready(now).is_ok(), now);
+        self.log_pause(now);
+        self.note_ready(self.check_ready(now).is_ok(), now);
+    }
+
+    /// Logs that issuing is paused, once for each reason and time, and that it is no longer.
+    pub(super) fn log_pause(&self, now: Timestamp) {
+        let keys = self.keys(now);
+        let pause = self.pause(&keys, now);
+        let mut logged = self.0.logged_pause.lock().unwrap_or_else(PoisonError::into_inner);
+        if *logged == pause {
+            return;
+        }
+        *logged = pause;
+        drop(logged);
+        let ring = &*self.0.name;
+        match pause {
+            Some(IssuingPaused { reason, until }) => {
+                let (reason, until) = (reason.as_str(), until.map(tracing::field::display));
+                tracing::warn!(ring, reason, until, "issuing is paused: no key signs");
+            }
+            None => {
+                let generation = keys.signer(now).map(|signer| signer.scheduled.generation);
+                tracing::info!(ring, generation, "issuing is no longer paused");
+            }
+        }
+    }
+
+    /// Logs what was done to keys here or at another replica.
+    pub(super) fn log_marks(&self, before: &KeySet, after: &KeySet) {
+        let ring = &*self.0.name;
+        for key in after.keys() {
+            let (kid, scheduled) = (key.key.key_id(), &key.scheduled);
+            let Some(before) = before.by_key_id(kid, key.key.algorithm()) else { continue };
+            let before = &before.scheduled;
+            let generation = scheduled.generation;
+            if scheduled.revoked && !before.revoked {
+                tracing::warn!(ring, generation, kid, "a key was revoked");
+            }
+            if let Some(at) = scheduled.retire_at.filter(|_| before.retire_at.is_none()) {
+                tracing::info!(ring, generation, kid, %at, "a key stops signing ahead of its time");
+            }
+        }
     }
 
     /// Tells that rotation is overdue, and that it is no longer, once each. Only a refresh asks for

@@ -8,6 +8,7 @@ mod builder;
 mod founding;
 mod outage;
 mod overdue;
+mod paused;
 mod races;
 mod recovery;
 mod revocation;

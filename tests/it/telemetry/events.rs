@@ -50,6 +50,10 @@ async fn tell_everything() {
     store.up();
     replica.refresh().await;
     replica.refresh_at(replica.times(3).signs_from).await;
+    replica.ring.rotate_now().await.expect("rotates");
+    replica.ring.replace_all().await.expect("replaces");
+    let resumes = replica.ring.status().issuing_paused.and_then(|paused| paused.until);
+    replica.refresh_at(resumes.expect("a new key signs then")).await;
 
     let clock = ManualClock::default();
     let sessions = crate::web::sessions(&clock);
