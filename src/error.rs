@@ -27,8 +27,25 @@ macro_rules! texts {
     };
 }
 
+/// Gives errors a `Debug` that is their `Display`: it is what a `main` prints that returns one, and
+/// what `unwrap` and `expect` print.
+macro_rules! debug_as_display {
+    ($($error:ty),+ $(,)?) => {
+        $(
+            impl std::fmt::Debug for $error {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                    std::fmt::Display::fmt(self, f)
+                }
+            }
+        )+
+    };
+}
+pub(crate) use debug_as_display;
+
+debug_as_display!(BuildError, IssueError);
+
 /// Why a ring or its sessions could not be built: the field, its value and the mend.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A setting's value can't be used.
@@ -96,7 +113,7 @@ impl BuildError {
 }
 
 /// Why a session could not be issued.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
     /// No key may sign now: the ring holds none whose time it is, or only public ones.

@@ -100,11 +100,13 @@ impl EndSession {
     }
 }
 
+crate::error::debug_as_display!(EndError);
+
 /// Why a session could not be ended everywhere. It goes on.
 ///
 /// As an axum response it says so, as problem+json: 503 with `Retry-After` where trying again can
 /// help.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndError {
     /// The end could not be recorded.

@@ -109,8 +109,10 @@ impl fmt::Debug for IssuedTokens {
     }
 }
 
+crate::error::debug_as_display!(RefreshError);
+
 /// Why a refresh token was not redeemed.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum RefreshError {
     /// It is no good: the client has to log in again. The reason is for logs, not for the client.

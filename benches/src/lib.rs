@@ -143,7 +143,7 @@ pub fn ring_of_ten_keys(algorithm: Algorithm) -> KeyRing {
 
 fn key(algorithm: Algorithm, document: &[u8]) -> (&'static str, Key) {
     let (name, key) = match algorithm {
-        Algorithm::HS256 => ("HS256", Key::hmac(algorithm, document)),
+        Algorithm::HS256 => ("HS256", Key::hmac_from_text(algorithm, document)),
         Algorithm::EdDSA => ("EdDSA", Key::from_pkcs8_der(algorithm, document)),
         Algorithm::ES256 => ("ES256", Key::from_pkcs8_der(algorithm, document)),
         _ => ("RS256", Key::from_pkcs8_der(algorithm, document)),

@@ -145,7 +145,9 @@ fn derive(
 ) -> Result<KeyRing, BoxError> {
     let mut roots = roots.iter().map(|root| match root.follows {
         None => Root::new(root.secret),
-        Some((generation, signs_from)) => Root::successor(generation, root.secret, signs_from),
+        Some((generation, signs_from)) => {
+            Root::new(root.secret).map(|root| root.successor(generation, signs_from))
+        }
     });
     let first = roots.next().ok_or("there is no root secret")??;
     let mut builder = KeyRing::derived(ring, first).rotation(rotation);

@@ -8,8 +8,8 @@ use ring::signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, Unparsed
 use ring::{digest, hkdf, hmac, rsa};
 use zeroize::Zeroizing;
 
-use super::key::KeyError;
-pub(crate) use material::check_random;
+use super::der;
+use super::error::KeyError;
 
 /// What an [`Algorithm`] is made of.
 pub(crate) struct Specification {
@@ -70,7 +70,10 @@ pub(crate) enum Signer {
 impl Signer {
     /// From a shared secret (HMAC), or else a PKCS#8 document; for RSA also a PKCS#1 one.
     pub(crate) fn new(specification: &Specification, material: &[u8]) -> Result<Self, KeyError> {
-        let rejected = |error: ring::error::KeyRejected| KeyError::Rejected(error.to_string());
+        let rejected = |error| material::rejected(specification.name, error);
+        if !matches!(specification.primitive, Primitive::Hmac(_)) {
+            material::check_private(specification, material)?;
+        }
         Ok(match specification.primitive {
             Primitive::Hmac(algorithm) => {
                 let least = algorithm.digest_algorithm().output_len();
@@ -86,7 +89,7 @@ impl Signer {
                 EcdsaKeyPair::from_pkcs8(ecdsa.signing, material, &SystemRandom::new())
                     .map_err(rejected)?,
             )),
-            // `ring` refuses moduli under 2048 bits and mends no inconsistent key.
+            // `ring` refuses a key whose numbers do not match.
             Primitive::Rsa(_, encoding) => Self::Rsa(
                 Box::new(
                     rsa::KeyPair::from_pkcs8(material)
@@ -104,7 +107,7 @@ impl Signer {
         private: &[u8],
         public: &[u8],
     ) -> Result<Self, KeyError> {
-        let rejected = |error: ring::error::KeyRejected| KeyError::Rejected(error.to_string());
+        let rejected = |error| material::rejected(specification.name, error);
         match specification.primitive {
             Primitive::Ed25519 => Ed25519KeyPair::from_seed_and_public_key(private, public)
                 .map(|pair| Self::Ed25519(Box::new(pair)))
@@ -129,8 +132,10 @@ impl Signer {
         let Primitive::Rsa(_, encoding) = specification.primitive else {
             return Err(KeyError::UnsupportedAlgorithm);
         };
+        let public = &components.public_key;
+        material::check_private_exponent(public.e)?;
         let pair = rsa::KeyPair::from_components(components)
-            .map_err(|error| KeyError::Rejected(error.to_string()))?;
+            .map_err(|error| material::rejected(specification.name, error))?;
         Ok(Self::Rsa(Box::new(pair), encoding))
     }
 
@@ -223,6 +228,16 @@ pub(crate) enum PublicKey {
     Rsa(rsa::PublicKeyComponents<Vec<u8>>),
 }
 
+impl PublicKey {
+    /// All its numbers.
+    pub(crate) fn numbers(&self) -> [&[u8]; 2] {
+        match self {
+            Self::Bytes(bytes) => [bytes, &[]],
+            Self::Rsa(components) => [&components.n, &components.e],
+        }
+    }
+}
+
 /// A public or shared key, ready to verify.
 pub(crate) enum Verifier {
     Hmac(hmac::Key),
@@ -239,11 +254,11 @@ impl Verifier {
                 Ok(Self::Public(UnparsedPublicKey::new(&signature::ED25519, point)))
             }
             (Primitive::Ecdsa(ecdsa), PublicKey::Bytes(point)) => {
-                material::check_curve_point(ecdsa, &point)?;
+                material::check_curve_point(specification.name, ecdsa, &point)?;
                 Ok(Self::Public(UnparsedPublicKey::new(ecdsa.verification, point)))
             }
             (Primitive::Rsa(parameters, _), PublicKey::Rsa(components)) => {
-                material::check_rsa(&components)?;
+                material::check_rsa(specification.name, &components)?;
                 Ok(Self::Rsa(components, parameters))
             }
             _ => Err(KeyError::UnsupportedAlgorithm),
@@ -352,9 +367,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// A value that names `secret` and reveals nothing of it.
-pub(crate) fn commitment(secret: &[u8]) -> hmac::Tag {
+pub(crate) fn commitment(secret: &[u8]) -> [u8; 32] {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
-    hmac::sign(&key, b"tower-jwt-session key ID")
+    let mut commitment = [0; 32];
+    commitment.copy_from_slice(hmac::sign(&key, b"tower-jwt-session key ID").as_ref());
+    commitment
 }
 
 static P256: Ecdsa = Ecdsa {

@@ -171,7 +171,9 @@ impl KeyRingBuilder {
                     return Err(BuildError::invalid("sealing keys", "missing", mend));
                 }
                 SealingNeed::Advised => {
-                    tracing::warn!(ring = &*name, "private keys rest unsealed in the store");
+                    let fix = "give `.seal_with([..])`, with `.dangerous_unsealed()` beside it until \
+                               no unsealed key is left";
+                    tracing::warn!(ring = &*name, fix, "private keys rest unsealed in the store");
                 }
                 SealingNeed::Needless => {}
             }

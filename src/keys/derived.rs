@@ -11,10 +11,12 @@ use zeroize::Zeroizing;
 
 use super::algorithm::{self, Primitive};
 use super::builder::ring_name;
-use super::key::{Key, KeyError};
+use super::error::KeyError;
+use super::key::Key;
 use super::ring::{KeyRing, Source};
 use super::rotation::RotationPolicy;
 use super::schedule::{KeyTimes, ScheduledKey};
+use super::secret::{self, Advice};
 use super::set::KeySet;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BuildError;
@@ -26,7 +28,11 @@ use crate::error::BuildError;
 /// ```
 /// use tower_jwt_session::Root;
 ///
-/// assert!(Root::new(b"correct horse battery staple, and so on").is_err());
+/// // As `openssl rand -base64 32` prints it.
+/// let root = Root::from_base64("YzC7nv2yDTwVg3xT4hBhRaVgZqBpqyuNnbwZ5CkSkBM=\n");
+/// assert!(root.is_ok());
+/// let error = Root::new("YzC7nv2yDTwVg3xT4hBhRaVgZqBpqyuNnbwZ5CkSkBM=\n").unwrap_err();
+/// assert!(error.to_string().contains("decode it with `Root::from_base64`"));
 /// ```
 #[derive(Clone)]
 pub struct Root {
@@ -38,34 +44,52 @@ pub struct Root {
 impl Root {
     /// The first root, generation 0: at least 32 random bytes, the same on every replica.
     ///
-    /// ```sh
-    /// head -c 32 /dev/urandom | base64
-    /// ```
-    ///
     /// # Errors
     ///
-    /// If it is shorter, or looks like text: a password, or random bytes that were not decoded.
+    /// If it is shorter, repeats itself, or is text: a password, or random bytes that were not
+    /// decoded.
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
-        algorithm::check_random(secret, LEAST_ROOT_BYTES)?;
-        Ok(Self { secret: secret.to_vec().into(), generation: 0, signs_from: None })
+        secret::check_random(secret, LEAST_ROOT_BYTES, &ADVICE)?;
+        Ok(Self::of(secret.to_vec().into()))
     }
 
-    /// A root that follows others: its generation, greater than theirs, and when its keys begin to
-    /// sign. Give it to every replica before that time, and keep the former root until the last
-    /// token of its keys has expired.
+    /// The same from base64, as `openssl rand -base64 32` prints it: a line break at the end is
+    /// ignored, either alphabet is read, padded or not.
     ///
     /// # Errors
     ///
-    /// As for [`new`](Self::new).
-    pub fn successor(
-        generation: u32,
-        secret: impl AsRef<[u8]>,
-        signs_from: Timestamp,
-    ) -> Result<Self, KeyError> {
-        Ok(Self { generation, signs_from: Some(signs_from), ..Self::new(secret)? })
+    /// If the text is not base64, or its bytes are refused by [`new`](Self::new).
+    pub fn from_base64(secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        secret::from_base64(secret.as_ref(), LEAST_ROOT_BYTES, &ADVICE).map(Self::of)
+    }
+
+    /// The same from hex, as `openssl rand -hex 32` prints it: a line break at the end is ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not hex, or its bytes are refused by [`new`](Self::new).
+    pub fn from_hex(secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        secret::from_hex(secret.as_ref(), LEAST_ROOT_BYTES, &ADVICE).map(Self::of)
+    }
+
+    /// Makes it a root that follows others: its generation, greater than theirs, and when its keys
+    /// begin to sign. Give it to every replica before that time, and keep the former root until the
+    /// last token of its keys has expired.
+    #[must_use]
+    pub fn successor(mut self, generation: u32, signs_from: Timestamp) -> Self {
+        self.generation = generation;
+        self.signs_from = Some(signs_from);
+        self
+    }
+
+    fn of(secret: Zeroizing<Vec<u8>>) -> Self {
+        Self { secret, generation: 0, signs_from: None }
     }
 }
+
+const ADVICE: Advice =
+    Advice { from_base64: "Root::from_base64", from_hex: "Root::from_hex", from_text: None };
 
 impl fmt::Debug for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -12,6 +12,8 @@ use jsonwebtoken::jwk::{
 use super::algorithm::{
     self, FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer, Specification, Verifier,
 };
+use super::error::KeyError;
+use super::secret::{self, Advice};
 use crate::base64url::BASE64URL;
 
 /// A key with its algorithm and key ID. It can verify; whether it can sign depends on what it was
@@ -23,7 +25,7 @@ use crate::base64url::BASE64URL;
 /// let error = Key::hmac(Algorithm::HS256, b"too short").unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "a secret of 9 bytes is too short for this algorithm: give at least 32 random bytes"
+///     "the secret has 9 bytes, expected at least 32 random bytes"
 /// );
 /// ```
 #[derive(Clone)]
@@ -40,21 +42,68 @@ struct Material {
     verifier: Verifier,
     /// `None` for a shared secret.
     public: Option<PublicKey>,
+    /// Which secret it is, without the secret; `None` where there is a public key.
+    commitment: Option<[u8; 32]>,
 }
 
 impl Key {
-    /// A shared secret, for one of the HMAC algorithms. It signs and verifies.
+    /// A shared secret of random bytes, for one of the HMAC algorithms. It signs and verifies.
+    ///
+    /// A secret that is written as text is read with
+    /// [`hmac_from_base64`](Self::hmac_from_base64) or [`hmac_from_hex`](Self::hmac_from_hex); one
+    /// that another issuer defines as text, with [`hmac_from_text`](Self::hmac_from_text).
+    ///
+    /// # Errors
+    ///
+    /// If the secret is shorter than the hash (RFC 7518, section 3.2: 32, 48 or 64 bytes), is text
+    /// or repeats itself, or the algorithm is not HMAC.
+    pub fn hmac(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        secret::check_random(secret.as_ref(), hash_length(algorithm)?, &ADVICE)?;
+        Self::from_material(algorithm, secret.as_ref())
+    }
+
+    /// A shared secret as base64, as `openssl rand -base64 32` prints it: a line break at the end is
+    /// ignored, either alphabet is read, padded or not.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not base64, or its bytes are refused by [`hmac`](Self::hmac).
+    pub fn hmac_from_base64(
+        algorithm: Algorithm,
+        secret: impl AsRef<str>,
+    ) -> Result<Self, KeyError> {
+        let secret = secret::from_base64(secret.as_ref(), hash_length(algorithm)?, &ADVICE)?;
+        Self::from_material(algorithm, &secret)
+    }
+
+    /// A shared secret as hex, as `openssl rand -hex 32` prints it: a line break at the end is
+    /// ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not hex, or its bytes are refused by [`hmac`](Self::hmac).
+    pub fn hmac_from_hex(algorithm: Algorithm, secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        let secret = secret::from_hex(secret.as_ref(), hash_length(algorithm)?, &ADVICE)?;
+        Self::from_material(algorithm, &secret)
+    }
+
+    /// A shared secret exactly as it is, for another issuer that uses a text as its secret (Supabase
+    /// and others): the bytes of the text are the secret, a line break at the end included.
+    ///
+    /// For a secret of your own use random bytes: whoever has a token can try out guesses.
     ///
     /// # Errors
     ///
     /// If the secret is shorter than the hash (RFC 7518, section 3.2: 32, 48 or 64 bytes), or the
     /// algorithm is not HMAC.
-    pub fn hmac(algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
-        let specification = algorithm::specification(algorithm)?;
-        match specification.primitive {
-            Primitive::Hmac(_) => Self::from_material(algorithm, secret),
-            _ => Err(KeyError::UnsupportedAlgorithm),
-        }
+    #[doc(alias = "supabase")]
+    #[doc(alias = "passphrase")]
+    pub fn hmac_from_text(
+        algorithm: Algorithm,
+        secret: impl AsRef<[u8]>,
+    ) -> Result<Self, KeyError> {
+        hash_length(algorithm)?;
+        Self::from_material(algorithm, secret.as_ref())
     }
 
     /// A private key as an unencrypted PKCS#8 document (DER), for Ed25519, ECDSA or RSA. It signs
@@ -71,35 +120,6 @@ impl Key {
         }
     }
 
-    /// A public key as a JWK, with its own `kid` if it has one. It verifies.
-    ///
-    /// # Errors
-    ///
-    /// If the JWK names no algorithm of its own and its type allows several (RSA), is not for
-    /// signatures (`use`, `key_ops`), is symmetric, or its numbers are no good key.
-    pub fn from_jwk(jwk: &Jwk) -> Result<Self, KeyError> {
-        let common = &jwk.common;
-        let signatures = !matches!(&common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature)
-            && !matches!(&common.key_operations, Some(operations)
-                if !operations.contains(&jsonwebtoken::jwk::KeyOperations::Verify));
-        if !signatures {
-            return Err(KeyError::NotForSignatures);
-        }
-        let (implied, public) = public_key(&jwk.algorithm)?;
-        let algorithm = match (common.key_algorithm, implied) {
-            (Some(named), _) => {
-                Algorithm::try_from(named).map_err(|_| KeyError::UnsupportedAlgorithm)?
-            }
-            (None, Some(implied)) => implied,
-            (None, None) => return Err(KeyError::AmbiguousAlgorithm),
-        };
-        if implied.is_some_and(|implied| implied != algorithm) {
-            return Err(KeyError::InvalidPublicKey);
-        }
-        let specification = algorithm::specification(algorithm)?;
-        Self::from_public(specification, public, common.key_id.as_deref())
-    }
-
     /// From a public key's numbers, by default under their thumbprint.
     pub(super) fn from_public(
         specification: &'static Specification,
@@ -112,14 +132,18 @@ impl Key {
             None => thumbprint(specification, &public).into(),
         };
         let public = Some(public);
-        Ok(Self::new(key_id, specification, Material { signer: None, verifier, public }))
+        Ok(Self::new(
+            key_id,
+            specification,
+            Material { signer: None, verifier, public, commitment: None },
+        ))
     }
 
     /// The same key with its private part.
     pub(super) fn with_signer(self, signer: Signer) -> Result<Self, KeyError> {
         let public = signer.public();
         let verifier = signer.verifier(self.specification)?;
-        let material = Material { signer: Some(signer), verifier, public };
+        let material = Material { signer: Some(signer), verifier, public, commitment: None };
         Ok(Self::new(self.key_id, self.specification, material))
     }
 
@@ -151,12 +175,32 @@ impl Key {
         let signer = Signer::new(specification, material)?;
         let verifier = signer.verifier(specification)?;
         let public = signer.public();
-        let key_id = match &public {
-            Some(public) => thumbprint(specification, public),
-            None => BASE64URL.encode_to_string(algorithm::commitment(material)),
+        let (key_id, commitment) = match &public {
+            Some(public) => (thumbprint(specification, public), None),
+            None => {
+                let commitment = algorithm::commitment(material);
+                (BASE64URL.encode_to_string(commitment), Some(commitment))
+            }
         };
-        let signer = Some(signer);
-        Ok(Self::new(key_id.into(), specification, Material { signer, verifier, public }))
+        let material = Material { signer: Some(signer), verifier, public, commitment };
+        Ok(Self::new(key_id.into(), specification, material))
+    }
+
+    /// Whether both are of one pair, or one secret, for one algorithm.
+    pub(crate) fn is_pair_of(&self, other: &Self) -> bool {
+        self.algorithm() == other.algorithm() && self.identity() == other.identity()
+    }
+
+    fn identity(&self) -> (Option<[&[u8]; 2]>, Option<[u8; 32]>) {
+        (self.material.public.as_ref().map(PublicKey::numbers), self.material.commitment)
+    }
+
+    /// Whether both are the same key for all that is done with them: ID, algorithm and material.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.key_id == other.key_id
+            && self.fully_specified == other.fully_specified
+            && self.can_sign() == other.can_sign()
+            && self.is_pair_of(other)
     }
 
     /// The algorithm that this key signs or verifies with, whatever a token says.
@@ -228,75 +272,27 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Why key material was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// The algorithm is not known here, or not for this kind of key.
-    #[error(
-        "this algorithm is not known, or not for this kind of key: use the algorithm that the key was made for"
-    )]
-    UnsupportedAlgorithm,
-    /// The JWK has no `alg`, and its type leaves several to choose from.
-    #[error("the JWK names no algorithm: give it an `alg`")]
-    AmbiguousAlgorithm,
-    /// The JWK's `use` or `key_ops` are not for verifying signatures.
-    #[error("the JWK is not for verifying signatures: look at its `use` and `key_ops`")]
-    NotForSignatures,
-    /// A shared secret as a JWK.
-    #[error("a JWK of type `oct` is a shared secret: give its bytes to `Key::hmac`")]
-    Symmetric,
-    /// A shared secret is shorter than the algorithm's hash (RFC 7518, section 3.2).
-    #[error(
-        "a secret of {bytes} bytes is too short for this algorithm: give at least {least} random bytes"
-    )]
-    ShortSecret {
-        /// The least length, in bytes.
-        least: usize,
-        /// The length that was given, in bytes.
-        bytes: usize,
-    },
-    /// An RSA modulus outside 2048 to 8192 bits (RFC 7518, section 3.3).
-    #[error("an RSA modulus of {bits} bits is refused: use 2048 to 8192 bits")]
-    RsaModulus {
-        /// The modulus' length, in bits.
-        bits: usize,
-    },
-    /// The public key is malformed, not on its curve, of small order, or has a bad exponent.
-    #[error("the public key is no good key for its algorithm")]
-    InvalidPublicKey,
-    /// The private key could not be read.
-    #[error(
-        "the private key was refused ({0}): give an unencrypted PKCS#8 document (DER) for this algorithm"
-    )]
-    Rejected(String),
-    /// A root secret looks like text, or repeats itself.
-    #[error(
-        "the secret does not look random: give random bytes, decoded from base64 or hex where they are written so"
-    )]
-    NotRandom,
-    /// A key-encryption key is not 32 bytes long.
-    #[error("a sealing key has exactly 32 bytes")]
-    SealingKeyLength,
-    /// The text is no JWK with the private members of its type.
-    #[error("the text is no JWK with all private members of its type")]
-    NoPrivateJwk,
-    /// RSA keys are not generated here.
-    #[error(
-        "RSA keys are not made by a ring: bring your own, or choose EdDSA, ES256, ES384 or HMAC"
-    )]
-    RsaNotGenerated,
-    /// The operating system's random generator failed.
-    #[error("the operating system's random generator failed")]
-    RandomGenerator,
-}
-
 /// The JOSE header's members, in the order in which they are written.
 #[derive(serde::Serialize)]
 struct HeaderMembers<'a> {
     alg: &'a str,
     typ: &'a str,
     kid: &'a str,
+}
+
+/// The constructors for secrets that are text.
+const ADVICE: Advice = Advice {
+    from_base64: "Key::hmac_from_base64",
+    from_hex: "Key::hmac_from_hex",
+    from_text: Some("Key::hmac_from_text"),
+};
+
+/// The bytes that a secret has at least; fails for what is not HMAC.
+fn hash_length(algorithm: Algorithm) -> Result<usize, KeyError> {
+    match &algorithm::specification(algorithm)?.primitive {
+        Primitive::Hmac(hmac) => Ok(hmac.digest_algorithm().output_len()),
+        _ => Err(KeyError::UnsupportedAlgorithm),
+    }
 }
 
 /// The RFC 7638 thumbprint: the SHA-256 of the required members, in order, without white space.
@@ -346,39 +342,5 @@ fn jwk_parameters(specification: &Specification, public: &PublicKey) -> Algorith
             n: text(&components.n),
             e: text(&components.e),
         }),
-    }
-}
-
-/// A JWK's numbers, and the algorithm where the type leaves only one.
-fn public_key(
-    parameters: &AlgorithmParameters,
-) -> Result<(Option<Algorithm>, PublicKey), KeyError> {
-    let bytes = |text: &str| BASE64URL.decode_to_vec(text).map_err(|_| KeyError::InvalidPublicKey);
-    match parameters {
-        AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters { curve, x, y, .. }) => {
-            let (algorithm, coordinate) = match curve {
-                EllipticCurve::P256 => (Algorithm::ES256, 32),
-                EllipticCurve::P384 => (Algorithm::ES384, 48),
-                _ => return Err(KeyError::UnsupportedAlgorithm),
-            };
-            let (x, y) = (bytes(x)?, bytes(y)?);
-            // RFC 7518, section 6.2.1.2: the full length, leading zeros included.
-            if x.len() != coordinate || y.len() != coordinate {
-                return Err(KeyError::InvalidPublicKey);
-            }
-            let point = [&[4], x.as_slice(), y.as_slice()].concat();
-            Ok((Some(algorithm), PublicKey::Bytes(point.into())))
-        }
-        AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
-            curve: EllipticCurve::Ed25519,
-            x,
-            ..
-        }) => Ok((Some(Algorithm::EdDSA), PublicKey::Bytes(bytes(x)?.into()))),
-        AlgorithmParameters::RSA(RSAKeyParameters { n, e, .. }) => {
-            let components = ring::rsa::PublicKeyComponents { n: bytes(n)?, e: bytes(e)? };
-            Ok((None, PublicKey::Rsa(components)))
-        }
-        AlgorithmParameters::OctetKey(_) => Err(KeyError::Symmetric),
-        _ => Err(KeyError::UnsupportedAlgorithm),
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::algorithm;
-use super::key::{Key, KeyError};
+use super::error::KeyError;
+use super::key::Key;
 use super::schedule::KeyTimes;
 use super::seal::{AtRest, OpenError, Sealing};
 use crate::base64url::BASE64URL;
@@ -154,7 +155,10 @@ impl KeyRecord {
             OpenError::Corrupt => {
                 corrupt("its key or its record was changed after it was sealed, or is damaged")
             }
-            OpenError::Unsealed => corrupt("its key is not sealed"),
+            OpenError::Unsealed => corrupt(
+                "its key is not sealed, expected because of `seal_with`: to begin sealing, give \
+                 `dangerous_unsealed()` beside it until no unsealed key is left",
+            ),
             OpenError::UnknownSealingKey => Unreadable::Sealed,
         })?;
         let WireRecord { ring, birth, generation, kid, algorithm, times } =

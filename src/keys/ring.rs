@@ -8,7 +8,7 @@ mod told;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 
 use arc_swap::{ArcSwapOption, Guard};
@@ -17,7 +17,8 @@ use tokio::time::Instant;
 
 use super::derived::Derived;
 use super::directory::KeyDirectory;
-use super::key::{Key, KeyError};
+use super::error::KeyError;
+use super::key::Key;
 use super::ledger::Ledger;
 use super::record::Statement;
 use super::remote::{FetchError, Follower};
@@ -76,6 +77,8 @@ struct Inner {
     logged_pause: Mutex<Option<IssuingPaused>>,
     /// Wakes the background task when the last handle is dropped.
     dropped: Arc<Notify>,
+    /// Whether the ring is one that issues: it has held a key that can sign.
+    issuing: AtomicBool,
 }
 
 /// The last handle is dropped: the background task ends now, and frees the store and its connections.
@@ -95,7 +98,7 @@ pub(super) enum Source {
     Derived(Derived),
     /// Files that someone else rotates.
     /// Locked until what was read is published, so that no earlier reading comes after a later one.
-    Directory(tokio::sync::Mutex<KeyDirectory>),
+    Directory(Box<tokio::sync::Mutex<KeyDirectory>>),
     /// Another service, which issues: here they only verify.
     Followed(Box<Follower>),
 }
@@ -125,6 +128,7 @@ impl KeyRing {
         keys: KeySet,
         source: Source,
     ) -> Self {
+        let issuing = AtomicBool::new(keys.can_sign());
         let (keys, refreshed) = (ArcSwap::from_pointee(keys), ArcSwapOption::empty());
         Self(Arc::new(Inner {
             name,
@@ -139,10 +143,12 @@ impl KeyRing {
             was_ready: AtomicBool::default(),
             logged_pause: Mutex::default(),
             dropped: Arc::default(),
+            issuing,
         }))
     }
 
-    /// A ring of the application's own keys, not rotated: the first signs if it can, all verify.
+    /// A ring of the application's own keys, not rotated: the first that can sign does, all verify.
+    /// A ring that holds only public keys validates and is ready.
     ///
     /// # Errors
     ///
@@ -192,8 +198,8 @@ impl KeyRing {
             Source::Fixed | Source::Derived(_) => return Ok(()),
             Source::Followed(follower) => return follower.refresh(self).await,
             Source::Directory(directory) => {
-                let directory = directory.lock().await;
-                directory.load().await.map(|keys| {
+                let mut directory = directory.lock().await;
+                directory.load(self.now()).await.map(|keys| {
                     self.publish(keys);
                     Report::default()
                 })
@@ -289,19 +295,31 @@ impl KeyRing {
         match self.0.source {
             Source::Rotated(_) => self.publish_less(keys, &self.revocations()),
             // The others' keys are not revoked one by one.
-            _ => self.0.keys.store(Arc::new(keys)),
+            _ => _ = self.replace_snapshot(keys),
         }
+    }
+
+    /// Keeps the snapshot that there is if nothing has changed: what is bound to it, as the cached
+    /// tokens are, stays good. Returns the new one.
+    fn replace_snapshot(&self, keys: KeySet) -> Option<Arc<KeySet>> {
+        if keys.is_same(&self.0.keys.load()) {
+            return None;
+        }
+        if keys.can_sign() {
+            self.0.issuing.store(true, Ordering::Relaxed);
+        }
+        let keys = Arc::new(keys);
+        self.0.keys.store(keys.clone());
+        Some(keys)
     }
 
     /// Publishes keys less what was revoked here. That is locked meanwhile, so that of two who
     /// publish at once the later knows what the earlier did.
     fn publish_less(&self, keys: KeySet, revocations: &BTreeSet<String>) {
-        let keys = Arc::new(keys.with_revoked(revocations));
-        // What is bound to a snapshot stays good while nothing has changed: a record never does.
-        if keys.fingerprint() != self.0.keys.load().fingerprint() {
-            let before = self.0.keys.load();
-            self.0.keys.store(keys.clone());
-            self.log_marks(&before, &keys);
+        let keys = keys.with_revoked(revocations);
+        let before = self.0.keys.load();
+        if let Some(after) = self.replace_snapshot(keys) {
+            self.log_marks(&before, &after);
         }
     }
 
@@ -350,8 +368,10 @@ impl fmt::Debug for KeyRing {
     }
 }
 
+crate::error::debug_as_display!(RingError);
+
 /// Why a ring could not be refreshed or changed.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RingError {
     /// The store failed.
@@ -360,6 +380,14 @@ pub enum RingError {
     /// The keys of a followed issuer could not be fetched.
     #[error("the issuer's keys could not be fetched: {0}")]
     Fetch(#[from] FetchError),
+    /// The keys of a directory could not be read or used.
+    #[error("cannot use the keys in {path}: {reason}")]
+    Directory {
+        /// The directory.
+        path: String,
+        /// The files and what is wrong with each.
+        reason: String,
+    },
     /// A key could not be made.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -385,6 +413,7 @@ impl RingError {
         let ring = ring.to_owned();
         match self {
             Self::Store(source) => BuildError::Store { ring, source },
+            Self::Directory { path, reason } => BuildError::invalid("directory", path, reason),
             Self::Fetch(source) => BuildError::Fetch { issuer: ring, source },
             Self::Key(source) => BuildError::Key { field: "algorithm", source },
             other => BuildError::Unreadable { ring, reason: other.to_string() },

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::algorithm;
-use super::key::KeyError;
+use super::error::KeyError;
+use super::secret::{self, Advice};
 use crate::base64url::BASE64URL;
 
 /// A key-encryption key: seals the private keys of a ring in its store with AES-256-GCM.
@@ -38,17 +39,48 @@ impl SealingKey {
     ///
     /// # Errors
     ///
-    /// If there are fewer or more, or they look like text: a password, or random bytes that were
-    /// not decoded.
+    /// If there are fewer or more, they repeat themselves, or they are text: a password, or random
+    /// bytes that were not decoded.
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
-        algorithm::check_random(secret, 32)?;
-        let key = UnboundKey::new(&AES_256_GCM, secret).map_err(|_| KeyError::SealingKeyLength)?;
+        secret::check_random(secret, BYTES, &ADVICE)?;
+        Self::from_bytes(secret)
+    }
+
+    /// From base64, as `openssl rand -base64 32` prints it: a line break at the end is ignored,
+    /// either alphabet is read, padded or not.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not base64, or its bytes are refused by [`new`](Self::new).
+    pub fn from_base64(secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        Self::from_bytes(&secret::from_base64(secret.as_ref(), BYTES, &ADVICE)?)
+    }
+
+    /// From hex, as `openssl rand -hex 32` prints it: a line break at the end is ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not hex, or its bytes are refused by [`new`](Self::new).
+    pub fn from_hex(secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        Self::from_bytes(&secret::from_hex(secret.as_ref(), BYTES, &ADVICE)?)
+    }
+
+    fn from_bytes(secret: &[u8]) -> Result<Self, KeyError> {
+        let key = UnboundKey::new(&AES_256_GCM, secret)
+            .map_err(|_| KeyError::SealingKeyLength { bytes: secret.len() })?;
         // Half of a commitment is enough to tell a handful of keys apart.
-        let id = BASE64URL.encode_to_string(&algorithm::commitment(secret).as_ref()[..16]);
+        let id = BASE64URL.encode_to_string(&algorithm::commitment(secret)[..16]);
         Ok(Self { id, key: Arc::new(LessSafeKey::new(key)) })
     }
 }
+
+const BYTES: usize = 32;
+const ADVICE: Advice = Advice {
+    from_base64: "SealingKey::from_base64",
+    from_hex: "SealingKey::from_hex",
+    from_text: None,
+};
 
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -88,27 +88,40 @@ impl KeySet {
         Self::new(keys.collect(), signing)
     }
 
-    /// Keys that are not rotated here: the first signs, all verify.
+    /// Keys that are not rotated here: the first that can sign does, all verify.
     ///
     /// # Errors
     ///
     /// If there is none, or two have the same key ID.
     pub(crate) fn fixed(keys: impl IntoIterator<Item = Key>) -> Result<Self, BuildError> {
-        let keys = keys.into_iter().enumerate().map(|(place, key)| {
-            let generation = place as u64;
-            let times = KeyTimes::fixed(place == 0);
-            let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
-            RingKey::new(key, scheduled)
-        });
-        let set = Self::new(keys.collect(), 1);
-        if set.keys.is_empty() {
+        let mut keys: Vec<_> = keys.into_iter().collect();
+        if keys.is_empty() {
             return Err(BuildError::invalid("keys", "empty", "give at least one key"));
         }
+        let signer = keys.iter().position(Key::can_sign).map(|place| keys.remove(place));
+        let signer = signer.map(|key| (key, KeyTimes::fixed(true)));
+        let set = Self::scheduled(signer, keys);
         if let Some((key_id, _)) = set.by_key_id.iter().find(|(_, places)| places.len() > 1) {
             let mend = "two keys have this key ID: give each its own";
             return Err(BuildError::invalid("keys", key_id, mend));
         }
         Ok(set)
+    }
+
+    /// Keys of which the first sign, each at its time, and the others only verify.
+    pub(crate) fn scheduled(
+        signing: impl IntoIterator<Item = (Key, KeyTimes)>,
+        verifying: impl IntoIterator<Item = Key>,
+    ) -> Self {
+        let mut keys: Vec<_> = signing.into_iter().collect();
+        let signing = keys.len();
+        keys.extend(verifying.into_iter().map(|key| (key, KeyTimes::fixed(false))));
+        let keys = keys.into_iter().enumerate().map(|(place, (key, times))| {
+            let generation = place as u64;
+            let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
+            RingKey::new(key, scheduled)
+        });
+        Self::new(keys.collect(), signing)
     }
 
     /// The keys of a ring without a store: all may sign when it is their time.
@@ -173,9 +186,27 @@ impl KeySet {
         self.keys[..self.signing].iter().map(|key| key.scheduled.clone()).collect()
     }
 
-    /// The key that signs at `now`.
+    /// The key that signs at `now`; never one that cannot.
     pub(crate) fn signer(&self, now: Timestamp) -> Option<&RingKey> {
-        schedule::signer(&self.keys[..self.signing.min(self.keys.len())], |key| &key.scheduled, now)
+        let signing = &self.keys[..self.signing.min(self.keys.len())];
+        schedule::signer(signing, |key| &key.scheduled, now).filter(|key| key.key.can_sign())
+    }
+
+    /// Whether any key could sign at some time.
+    pub(crate) fn can_sign(&self) -> bool {
+        self.keys[..self.signing.min(self.keys.len())].iter().any(|key| key.key.can_sign())
+    }
+
+    /// Whether both hold the same keys with the same times and marks: what is bound to the one is
+    /// then good with the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&RingKey, &RingKey)| {
+            one.scheduled == other.scheduled && one.key.is_same(&other.key)
+        };
+        self.signing == other.signing
+            && self.limit.get() == other.limit.get()
+            && self.keys.len() == other.keys.len()
+            && self.keys.iter().zip(&other.keys).all(same)
     }
 
     /// The key with whose header and a dot this token begins, if it is one of the first few: those

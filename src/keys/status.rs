@@ -141,8 +141,10 @@ impl KeyStatus {
     }
 }
 
+crate::error::debug_as_display!(NotReady);
+
 /// Why a replica should not be given requests.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotReady {
     /// No key signs, and it is not known when one will; or none verifies either. A replica that was

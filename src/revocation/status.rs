@@ -34,8 +34,10 @@ pub struct RevocationsStatus {
     pub newer_format: Option<u64>,
 }
 
+crate::error::debug_as_display!(RevocationsNotReady);
+
 /// Why a replica should not be given requests.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevocationsNotReady {
     /// The store could not be read for longer than the limit: requests with a session get a 503.

@@ -335,8 +335,9 @@ pub struct Redeemed {
     pub at: Timestamp,
 }
 
+crate::error::debug_as_display!(StoreError);
+
 /// Why a store could not be opened, read or written: what was tried, and the cause.
-#[derive(Debug)]
 pub struct StoreError {
     context: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,

@@ -80,7 +80,7 @@ impl Clock for ManualClock {
 /// For an algorithm that this crate does not know.
 pub fn fixed_key(algorithm: Algorithm) -> Key {
     let key = match algorithm {
-        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Key::hmac(
+        Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Key::hmac_from_text(
             algorithm,
             b"a fixed secret for tests, sixty-four bytes long, and never used!",
         ),

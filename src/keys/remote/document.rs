@@ -2,13 +2,13 @@
 //! no other.
 
 use jsonwebtoken::Algorithm;
-use jsonwebtoken::jwk::Jwk;
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::found::{Answer, Expected, cut};
-use crate::keys::algorithm::{self, FULLY_SPECIFIED_ED25519};
-use crate::keys::key::{Key, KeyError};
+use crate::keys::algorithm;
+use crate::keys::error::KeyError;
+use crate::keys::jwk::Jwk;
+use crate::keys::key::Key;
 use crate::store::Skipped;
 
 /// The keys of a JWKS that can verify, in the order of their IDs, and what was skipped.
@@ -23,7 +23,7 @@ const MOST_KEYS: usize = 128;
 
 #[derive(Deserialize)]
 struct Document {
-    keys: Vec<Value>,
+    keys: Vec<Jwk>,
 }
 
 /// Reads a JWKS.
@@ -41,7 +41,7 @@ pub(super) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result
     let mut parsed = Parsed::default();
     for (place, jwk) in document.keys.into_iter().enumerate() {
         let name = name(place, &jwk);
-        match key(jwk, rsa_algorithm) {
+        match key(&jwk, rsa_algorithm) {
             Ok(key) => parsed.keys.push(key),
             Err(reason) => parsed.skipped.push(Skipped { name, reason }),
         }
@@ -53,7 +53,7 @@ pub(super) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result
 
 /// Whether both are the same public key for the same algorithm.
 pub(super) fn is_same(one: &Key, other: &Key) -> bool {
-    one.to_jwk() == other.to_jwk()
+    one.key_id() == other.key_id() && one.is_pair_of(other)
 }
 
 /// What a token names a key by: its `kid` and its `alg`.
@@ -84,52 +84,26 @@ fn refuse_doubled(parsed: &mut Parsed) {
     parsed.keys = keys;
 }
 
-/// The members of a JWK that say which key it is and what it is for (RFC 7517, section 4; RFC 7518,
-/// section 6; RFC 8037, section 2).
-const NEEDED: [&str; 11] = ["kty", "kid", "use", "key_ops", "alg", "crv", "x", "y", "n", "e", "k"];
-
 /// One JWK as a key, or why it can't verify anything here.
-fn key(mut jwk: Value, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> {
-    let members = jwk.as_object_mut().ok_or("it is no object")?;
-    if members.get("kid").and_then(Value::as_str).is_none_or(str::is_empty) {
-        return Err("it has no `kid`, by which a token could mean it".to_owned());
-    }
-    if members.get("kty").is_some_and(|kty| kty != "oct") && members.contains_key("d") {
-        return Err(
-            "it is a private key, and no secret any more: the issuer must replace it".into()
-        );
-    }
-    // The others decide nothing, so that nothing depends on their shape: `x5c`, for example.
-    members.retain(|name, _| NEEDED.contains(&name.as_str()));
-    // RFC 9864, section 2.2; the type of a JWK knows only the older name.
-    if let Some(name) = members.get_mut("alg").filter(|name| *name == FULLY_SPECIFIED_ED25519) {
-        *name = "EdDSA".into();
-    }
-    // Without the parser's own words: they may quote a member, and that may be a secret.
-    let mut jwk: Jwk = serde_json::from_value(jwk)
-        .map_err(|_| "it is no JWK: a member is missing or has a wrong type")?;
-    let key = match (Key::from_jwk(&jwk), rsa_algorithm) {
-        (Err(KeyError::AmbiguousAlgorithm), Some(algorithm)) => {
-            jwk.common.key_algorithm = Some(algorithm.into());
-            Key::from_jwk(&jwk)
+fn key(jwk: &Jwk, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> {
+    let key = jwk.public(rsa_algorithm).map_err(|error| match error {
+        KeyError::Symmetric => {
+            "JWK member `kty` is \"oct\", a shared secret, which cannot be published".to_owned()
         }
-        (key, _) => key,
-    };
-    key.map_err(|error| match error {
-        KeyError::Symmetric => "it is a shared secret, which can't be published".to_owned(),
-        KeyError::AmbiguousAlgorithm => {
-            "it names no `alg`, and its type allows several: say which by `rsa_algorithm`"
-                .to_owned()
-        }
+        KeyError::AmbiguousAlgorithm => format!("{error}: set `rsa_algorithm`"),
         other => other.to_string(),
-    })
+    })?;
+    match jwk.key_id() {
+        Ok(Some(_)) => Ok(key),
+        _ => Err("JWK member `kid` is missing, expected because tokens refer to it".to_owned()),
+    }
 }
 
 /// What a JWK is called in logs and in the ring's status.
-fn name(place: usize, jwk: &Value) -> String {
-    match jwk.get("kid").and_then(Value::as_str) {
-        Some(key_id) => quoted(key_id),
-        None => format!("key {} of the set", place + 1),
+fn name(place: usize, jwk: &Jwk) -> String {
+    match jwk.key_id() {
+        Ok(Some(key_id)) => quoted(key_id),
+        _ => format!("key {} of the set", place + 1),
     }
 }
 

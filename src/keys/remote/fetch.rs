@@ -123,8 +123,10 @@ impl Description {
     }
 }
 
+crate::error::debug_as_display!(FetchError);
+
 /// Why an issuer's keys could not be fetched: from where, and the cause.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("{url}: {cause}")]
 pub struct FetchError {
     url: String,

@@ -38,7 +38,8 @@ impl KeyRing {
     ///
     /// # Errors
     ///
-    /// If it can't sign, but for what is said above, if the store holds what only a newer version understands, or if this
+    /// If it can't sign, but for what is said above and for a ring that has only ever held public
+    /// keys, if the store holds what only a newer version understands, or if this
     /// replica polls more slowly than the ring's keys allow for. A ring that follows an issuer need
     /// not sign; it is not ready once its keys are too old to verify.
     pub fn ready(&self) -> Result<(), NotReady> {
@@ -74,13 +75,19 @@ impl KeyRing {
     /// must not remove them all at once: one that was ready stays ready while a key verifies, and one
     /// that never was becomes ready only if it is known when a key will sign.
     fn check_signing(&self, keys: &KeySet, now: Timestamp) -> Result<(), NotReady> {
-        if keys.signer(now).is_some() {
+        if keys.signer(now).is_some() || self.only_validates() {
             return Ok(());
         }
         let verifies = keys.keys().iter().any(|key| key.scheduled.verifies(now));
         let was_ready = verifies && self.0.was_ready.load(Ordering::Relaxed);
         let resumes = self.pause(keys, now).is_some_and(|pause| pause.until.is_some());
         if was_ready || resumes { Ok(()) } else { Err(NotReady::NoSigningKey) }
+    }
+
+    /// Whether its keys come from the application or a directory, and none of them ever could sign.
+    fn only_validates(&self) -> bool {
+        matches!(self.0.source, Source::Fixed | Source::Directory(_))
+            && !self.0.issuing.load(Ordering::Relaxed)
     }
 
     /// Whether this replica polls often enough for the keys that sign now and later.
@@ -102,10 +109,15 @@ impl KeyRing {
         }
     }
 
-    /// Why no key signs, and until when, where keys rotate in a store.
+    /// Why no key signs, and until when, where keys rotate in a store; and where a ring of the
+    /// application's keys or of a directory has lost the one that signed.
     fn pause(&self, keys: &KeySet, now: Timestamp) -> Option<IssuingPaused> {
-        let is_rotated = matches!(self.0.source, Source::Rotated(_));
-        is_rotated.then(|| self.0.policy.pause(&keys.schedule(), now)).flatten()
+        let issues = match self.0.source {
+            Source::Rotated(_) => true,
+            Source::Fixed | Source::Directory(_) => !self.only_validates(),
+            Source::Derived(_) | Source::Followed(_) => false,
+        };
+        issues.then(|| self.0.policy.pause(&keys.schedule(), now)).flatten()
     }
 
     /// How long a client that could not be given a token should wait before it tries again; `None`

@@ -288,7 +288,15 @@ impl Directory {
             _ => "others",
         };
         let (path, mended) = (path.display(), mode & !refused);
-        Some(format!("has mode {mode:04o}, which gives {who} access: `chmod {mended:o} {path}`"))
+        let chmod = format!("`chmod {mended:o} {path}`");
+        // A pod's fsGroup sets the group bits at each start, so that no chmod lasts.
+        let fix = match who {
+            "its group" => format!(
+                "{chmod}, or `allow_group` where the group is the service's own, as a pod's fsGroup is"
+            ),
+            _ => chmod,
+        };
+        Some(format!("has mode {mode:04o}, which gives {who} access: {fix}"))
     }
 
     #[cfg(not(unix))]

@@ -42,7 +42,7 @@ fn sessions(key: Key) -> Sessions<Claims> {
 const SECRET: &[u8; 64] = b"another secret for tests, sixty-four bytes long and never used!!";
 
 fn key(algorithm: Algorithm) -> Key {
-    Key::hmac(algorithm, SECRET).unwrap_or_else(|_| fixed_key(algorithm))
+    Key::hmac_from_text(algorithm, SECRET).unwrap_or_else(|_| fixed_key(algorithm))
 }
 
 fn decoding_key(key: &Key) -> DecodingKey {

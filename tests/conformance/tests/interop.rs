@@ -62,7 +62,7 @@ struct Outcome {
 }
 
 fn key(algorithm: Algorithm) -> Key {
-    Key::hmac(algorithm, SECRET).unwrap_or_else(|_| fixed_key(algorithm))
+    Key::hmac_from_text(algorithm, SECRET).unwrap_or_else(|_| fixed_key(algorithm))
 }
 
 fn sessions(ring: KeyRing) -> Sessions<()> {
@@ -123,7 +123,7 @@ fn ours_of_theirs(algorithm: Algorithm, outcome: &Outcome) -> Result<(), Failed>
     let clock = ManualClock::new(SystemTime::now().into());
     let ring = match &outcome.signed["jwk"] {
         Value::Null => {
-            let key = Key::hmac(algorithm, SECRET)?.with_key_id("theirs");
+            let key = Key::hmac_from_text(algorithm, SECRET)?.with_key_id("theirs");
             KeyRing::fixed_with_clock([key], clock)?
         }
         jwk => followed(json!({ "keys": [jwk] }).to_string(), clock)?,

@@ -142,7 +142,8 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     assert_eq!(ask(&app, "/broken", None).await.status(), 500);
     assert_eq!(ask(&app, "/me", Some((COOKIE, pair.clone()))).await.status(), 200);
 
-    let foreign = Key::hmac(Algorithm::HS256, b"a secret of somebody else, 32 by").expect("a key");
+    let foreign =
+        Key::hmac_from_text(Algorithm::HS256, b"a secret of somebody else, 32 by").expect("a key");
     let forged = mint(
         &foreign,
         json!({ "alg": "HS256", "typ": "session+jwt", "kid": "x" }).to_string(),

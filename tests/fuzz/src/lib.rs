@@ -11,7 +11,7 @@ pub const SECRET: &[u8; 32] = b"a secret for fuzzing alone......";
 
 /// The key, by an ID that seeds can hold.
 pub fn key() -> Key {
-    Key::hmac(Algorithm::HS256, SECRET).expect("a long secret").with_key_id("k")
+    Key::hmac_from_text(Algorithm::HS256, SECRET).expect("a long secret").with_key_id("k")
 }
 
 /// Sessions of that key, at this time.

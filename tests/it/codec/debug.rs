@@ -42,7 +42,7 @@ fn the_check_sees_bytes_in_a_list() {
 
 #[test]
 fn a_key_shows_its_id_and_algorithm() {
-    let key = Key::hmac(Algorithm::HS256, SECRET).unwrap();
+    let key = Key::hmac_from_text(Algorithm::HS256, SECRET).unwrap();
     hides(&key, &[SECRET]);
     let shown = format!("{key:?}");
     assert!(shown.contains(key.key_id()) && shown.contains("HS256"), "{shown}");
@@ -65,13 +65,14 @@ fn a_key_shows_its_id_and_algorithm() {
 #[test]
 fn a_refused_secret_does_not_show_in_the_error() {
     let secret = &SECRET[..31];
-    hides(&Key::hmac(Algorithm::HS256, secret).unwrap_err(), &[secret]);
+    hides(&Key::hmac_from_text(Algorithm::HS256, secret).unwrap_err(), &[secret]);
     hides(&Key::from_pkcs8_der(Algorithm::EdDSA, SECRET).unwrap_err(), &[SECRET]);
 }
 
 #[test]
 fn sessions_and_tokens_show_neither_token_nor_claims() {
-    let sessions = sessions_of::<Claims>(ring([Key::hmac(Algorithm::HS256, SECRET).unwrap()]));
+    let sessions =
+        sessions_of::<Claims>(ring([Key::hmac_from_text(Algorithm::HS256, SECRET).unwrap()]));
     let login = IssueSession::new("alice", Claims { diagnosis: "hay fever".into() });
     hides(&login, &[b"hay fever"]);
     let token = sessions.issue(&login).unwrap();

@@ -42,7 +42,8 @@ async fn refused(sessions: &Sessions<User>, refresh_token: &str) -> RejectionKin
 
 /// The fixed key's public half, which can't sign.
 fn public_key() -> Key {
-    Key::from_jwk(&fixed_key(Algorithm::EdDSA).to_jwk().unwrap()).unwrap()
+    let jwk = fixed_key(Algorithm::EdDSA).to_jwk().unwrap();
+    Key::from_jwk(serde_json::to_string(&jwk).unwrap()).unwrap()
 }
 
 /// Which of its session's it is.

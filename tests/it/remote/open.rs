@@ -82,7 +82,7 @@ async fn a_first_fetch_that_fails_names_the_url_and_the_cause() {
         (Answer::Says(200, "", "{}".to_owned()), "a JSON object with a list `keys`"),
         (Answer::Says(200, "", r#"{"keys":{}}"#.to_owned()), "`keys` is an object"),
         (Answer::Says(200, "", r#"{"keys":[]}"#.to_owned()), "`keys` is empty"),
-        (Answer::Says(200, "", no_key), r#"kid "s": it is a shared secret"#),
+        (Answer::Says(200, "", no_key), r#"kid "s": JWK member `kty` is "oct", a shared secret"#),
         (Answer::Says(200, "", long), "longer than 262144 bytes"),
     ];
     for (answer, cause) in cases {

@@ -54,7 +54,7 @@ fn damages() -> [(&'static str, Damage); 13] {
         ("its key or its record was changed after it was sealed, or is damaged", |record| {
             record["material"]["unsealed"] = json!("+/==")
         }),
-        ("the private key was refused", |record| record["material"]["unsealed"] = json!("AAAA")),
+        ("invalid EdDSA private key", |record| record["material"]["unsealed"] = json!("AAAA")),
         ("its key ID is not that of its key", |record| record["record"]["kid"] = json!("other")),
         ("its name is not that of its content", |record| record["record"]["generation"] = json!(7)),
         ("its name is not that of its content", |record| {

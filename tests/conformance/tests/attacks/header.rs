@@ -83,7 +83,7 @@ fn public_key_as_secret(target: &Target) -> Vec<Attack> {
     for (form, secret) in public_forms(&target.key) {
         for hmac in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
             // Too short for this hash.
-            let Ok(attacker) = Key::hmac(hmac, &secret) else { continue };
+            let Ok(attacker) = Key::hmac_from_text(hmac, &secret) else { continue };
             let header = with(&target.header(), "alg", &format!("\"{hmac:?}\""));
             let token = mint(&attacker, header, target.payload().to_string());
             attacks.push(bad(format!("{hmac:?} by the public key as {form}"), token));

@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use conformance::{count, published};
-use jsonwebtoken::jwk::Jwk;
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,8 +48,8 @@ impl Vector {
         }
         if self.id == "rfc7515-A4-ES512" {
             // P-521, which the `ring` crate does not have: an algorithm that is not offered.
-            let jwk = Jwk::deserialize(self.with_algorithm(&self.jwk))?;
-            let refused = matches!(Key::from_jwk(&jwk), Err(KeyError::UnsupportedAlgorithm));
+            let jwk = self.public_part().to_string();
+            let refused = matches!(Key::from_jwk(jwk), Err(KeyError::Member { member: "crv", .. }));
             return if refused { Ok(()) } else { Err("a key of P-521 was taken".into()) };
         }
         let (signed, signature) = text.rsplit_once('.').ok_or("no signature")?;
@@ -61,7 +60,7 @@ impl Vector {
             if is_good { Ok(()) } else { Err(Failed::from("the signature is not the key's")) }
         };
         if self.jwk["kty"] != "oct" {
-            let key = Key::from_jwk(&Jwk::deserialize(self.with_algorithm(&self.jwk))?)?;
+            let key = Key::from_jwk(self.public_part().to_string())?;
             check(&key)?;
             if self.thumbprint_sha256.as_ref().is_some_and(|print| print != key.key_id()) {
                 return Err(format!("thumbprint {}", key.key_id()).into());
@@ -75,6 +74,17 @@ impl Vector {
             return Err("signed otherwise".into());
         }
         Ok(())
+    }
+
+    /// Some of the RFCs' keys are private ones, from which no public one is read.
+    fn public_part(&self) -> Value {
+        let mut jwk = self.with_algorithm(&self.jwk);
+        for private in ["d", "p", "q", "dp", "dq", "qi"] {
+            if let Some(members) = jwk.as_object_mut() {
+                members.remove(private);
+            }
+        }
+        jwk
     }
 
     /// The RFCs' keys leave it to the token to name the algorithm; here it is the key's.

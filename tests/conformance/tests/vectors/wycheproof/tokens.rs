@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use conformance::{followed, published, read};
-use jsonwebtoken::jwk::Jwk;
 use libtest_mimic::Trial;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -47,9 +46,7 @@ fn token(group: &Value, vector: &Vector, overrides: &BTreeMap<u64, String>) -> R
         other => return Err(format!("an override of another form than was known: {other:?}")),
     };
     let ring = match group.get("public") {
-        Some(public) => Jwk::deserialize(public)
-            .map_err(|error| error.to_string())
-            .and_then(|jwk| Key::from_jwk(&jwk).map_err(|error| error.to_string())),
+        Some(public) => Key::from_jwk(public.to_string()).map_err(|error| error.to_string()),
         None => shared(&group["private"]),
     };
     let ring = ring.and_then(|key| KeyRing::fixed([key]).map_err(|error| error.to_string()));

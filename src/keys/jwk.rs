@@ -1,0 +1,497 @@
+//! One JWK (RFC 7517), read by every entrance: an issuer's set, the application's own, and files.
+//!
+//! Members that decide nothing are ignored, whatever they are. A private member that is there in
+//! any form makes a key private: no entrance reads such a key as a public one.
+
+use std::fmt;
+
+use jsonwebtoken::Algorithm;
+use ring::rsa;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use zeroize::Zeroizing;
+
+use super::algorithm::{self, FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer};
+use super::error::KeyError;
+use super::key::Key;
+use crate::base64url::BASE64URL;
+
+/// The members of a JWK as they came.
+pub(super) struct Jwk(Json);
+
+impl Jwk {
+    /// Reads the text of a JWK.
+    ///
+    /// # Errors
+    ///
+    /// If it is not JSON.
+    pub(super) fn parse(text: &str) -> Result<Self, KeyError> {
+        // Windows editors begin a file so.
+        let text = text.trim_start_matches('\u{feff}');
+        // Without the parser's own words: they may quote a member, and that may be a secret.
+        serde_json::from_str(text)
+            .map_err(|error| KeyError::NoJson { line: error.line(), column: error.column() })
+    }
+
+    /// The key ID, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a string, or an empty one.
+    pub(super) fn key_id(&self) -> Result<Option<&str>, KeyError> {
+        let expected = "a string of at least one character";
+        match self.member("kid") {
+            Json::Missing | Json::Null => Ok(None),
+            Json::Text(kid) if !kid.is_empty() => Ok(Some(kid)),
+            other => Err(KeyError::member("kid", other.kind(), expected)),
+        }
+    }
+
+    /// Reads a public key. `rsa_algorithm` is that of an RSA key that names none.
+    ///
+    /// # Errors
+    ///
+    /// If it holds a private member, is not for verifying signatures, or its numbers are not a key.
+    pub(super) fn public(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
+        self.check_object()?;
+        let is_given = |member: &&&str| !matches!(self.member(member), Json::Missing | Json::Null);
+        let private = PRIVATE.iter().find(is_given);
+        if self.kty() == Some("oct") {
+            return Err(KeyError::Symmetric);
+        }
+        if let Some(member) = private {
+            return Err(KeyError::PrivateMember { member });
+        }
+        self.check_usage(&["verify"])?;
+        self.public_part(rsa_algorithm)
+    }
+
+    /// Reads a private or shared key.
+    ///
+    /// # Errors
+    ///
+    /// If a private member is missing or damaged, its parts do not match, or it is not for signing.
+    pub(super) fn private(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
+        self.check_object()?;
+        if self.kty() == Some("oct") {
+            self.check_usage(&["sign", "verify"])?;
+            return self.shared();
+        }
+        if !self.is_private() {
+            let expected = "the private key; read a public key with `Key::from_jwk`";
+            return Err(KeyError::member("d", "missing", expected));
+        }
+        self.check_usage(&["sign"])?;
+        let public = self.public_part(rsa_algorithm)?;
+        let signer = self.signer(&public)?;
+        let key = public.with_signer(signer)?;
+        // Tokens name the algorithm as the key does.
+        Ok(match self.member("alg").text() {
+            Some(FULLY_SPECIFIED_ED25519) => key.fully_specified(),
+            _ => key,
+        })
+    }
+
+    /// Reads a key that may be private or public: private if any private member is there, in
+    /// whatever form, so that a damaged private key is not read as a public one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`private`](Self::private) or [`public`](Self::public).
+    pub(super) fn either(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
+        match self.is_private() || self.kty() == Some("oct") {
+            true => self.private(rsa_algorithm),
+            false => self.public(rsa_algorithm),
+        }
+    }
+
+    fn is_private(&self) -> bool {
+        PRIVATE.iter().any(|member| !matches!(self.member(member), Json::Missing))
+    }
+
+    fn kty(&self) -> Option<&str> {
+        self.member("kty").text()
+    }
+
+    fn member(&self, name: &str) -> &Json {
+        let Json::Object(members) = &self.0 else { return &Json::Missing };
+        members.iter().find(|(known, _)| *known == name).map_or(&Json::Missing, |(_, json)| json)
+    }
+
+    fn check_object(&self) -> Result<(), KeyError> {
+        let expected = "one JWK, a JSON object".to_owned();
+        if !matches!(self.0, Json::Object(_)) {
+            return Err(KeyError::WrongKind { found: self.0.kind(), expected });
+        }
+        match (self.member("kty"), self.member("keys")) {
+            (Json::Missing, Json::Missing) | (_, Json::Missing) => Ok(()),
+            _ => Err(KeyError::WrongKind { found: "a JWK Set".to_owned(), expected }),
+        }
+    }
+
+    /// Checks `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3): one of these operations.
+    fn check_usage(&self, operations: &[&str]) -> Result<(), KeyError> {
+        match self.member("use") {
+            Json::Missing | Json::Null => {}
+            Json::Text(usage) if **usage == "sig" => {}
+            other => return Err(KeyError::member("use", other.shown(), "\"sig\" for signatures")),
+        }
+        match self.member("key_ops") {
+            Json::Missing | Json::Null => Ok(()),
+            Json::List(Some(given))
+                if operations.iter().any(|one| given.iter().any(|it| it == one)) =>
+            {
+                Ok(())
+            }
+            other => {
+                let expected = format!("a list with {:?} for signatures", operations[0]);
+                Err(KeyError::member("key_ops", other.shown(), expected))
+            }
+        }
+    }
+
+    /// The algorithm: the one that `alg` names, of those that the key's type allows.
+    fn algorithm(
+        &self,
+        allowed: &[Algorithm],
+        default: Option<Algorithm>,
+    ) -> Result<Algorithm, KeyError> {
+        match self.member("alg") {
+            Json::Missing | Json::Null => match allowed {
+                [only] => Ok(*only),
+                _ => default
+                    .filter(|default| allowed.contains(default))
+                    .ok_or(KeyError::AmbiguousAlgorithm),
+            },
+            json => {
+                let named = json.text().and_then(algorithm::named);
+                named.filter(|named| allowed.contains(named)).ok_or_else(|| {
+                    let names = allowed.iter().map(|algorithm| format!("{algorithm:?}"));
+                    let names = names.collect::<Vec<_>>().join(", ");
+                    KeyError::member("alg", json.shown(), format!("{names} for this type of key"))
+                })
+            }
+        }
+    }
+
+    fn public_part(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
+        let (algorithm, public) = match self.kty() {
+            Some("OKP") => {
+                self.curve(&["Ed25519"])?;
+                let algorithm = self.algorithm(&[Algorithm::EdDSA], None)?;
+                let x = self.fixed("x", 32, "Ed25519")?;
+                (algorithm, PublicKey::Bytes(x.as_slice().into()))
+            }
+            Some("EC") => {
+                let curve = self.curve(&["P-256", "P-384"])?;
+                let (algorithm, size) = match curve {
+                    "P-256" => (Algorithm::ES256, 32),
+                    _ => (Algorithm::ES384, 48),
+                };
+                let algorithm = self.algorithm(&[algorithm], None)?;
+                let (x, y) =
+                    (self.coordinate("x", size, curve)?, self.coordinate("y", size, curve)?);
+                let point = [&[4], x.as_slice(), y.as_slice()].concat();
+                (algorithm, PublicKey::Bytes(point.into()))
+            }
+            Some("RSA") => {
+                let algorithm = self.algorithm(&RSA_ALGORITHMS, rsa_algorithm)?;
+                let (n, e) = (self.number("n")?.to_vec(), self.number("e")?.to_vec());
+                (algorithm, PublicKey::Rsa(rsa::PublicKeyComponents { n, e }))
+            }
+            _ => {
+                let expected = "\"OKP\", \"EC\" or \"RSA\"";
+                return Err(KeyError::member("kty", self.member("kty").shown(), expected));
+            }
+        };
+        Key::from_public(algorithm::specification(algorithm)?, public, self.key_id()?)
+    }
+
+    fn shared(&self) -> Result<Key, KeyError> {
+        let algorithm =
+            self.algorithm(&[Algorithm::HS256, Algorithm::HS384, Algorithm::HS512], None)?;
+        let key = Key::hmac(algorithm, self.bytes("k")?)?;
+        Ok(match self.key_id()? {
+            Some(key_id) => key.with_key_id(key_id),
+            None => key,
+        })
+    }
+
+    fn signer(&self, public: &Key) -> Result<Signer, KeyError> {
+        let specification = algorithm::specification(public.algorithm())?;
+        match (&specification.primitive, public.public()) {
+            (Primitive::Ed25519, Some(PublicKey::Bytes(point))) => {
+                let seed = self.fixed("d", 32, "Ed25519")?;
+                Signer::of_scalar(specification, &seed, point)
+            }
+            (Primitive::Ecdsa(ecdsa), Some(PublicKey::Bytes(point))) => {
+                let curve = if ecdsa.coordinate == 32 { "P-256" } else { "P-384" };
+                let scalar = self.coordinate("d", ecdsa.coordinate, curve)?;
+                Signer::of_scalar(specification, &scalar, point)
+            }
+            (Primitive::Rsa(..), Some(PublicKey::Rsa(components))) => {
+                let is_missing = |member: &&&str| matches!(self.member(member), Json::Missing);
+                let missing: Vec<_> =
+                    ["d", "p", "q", "dp", "dq", "qi"].iter().filter(is_missing).copied().collect();
+                if !missing.is_empty() {
+                    return Err(KeyError::MissingMembers { members: missing });
+                }
+                if !matches!(self.member("oth"), Json::Missing | Json::Null) {
+                    let expected = "none: a key of two primes";
+                    return Err(KeyError::member("oth", "given (more than two primes)", expected));
+                }
+                let [d, p, q, dp, dq, qi] =
+                    ["d", "p", "q", "dp", "dq", "qi"].map(|member| self.number(member));
+                let (d, p, q, dp, dq, qi) = (d?, p?, q?, dp?, dq?, qi?);
+                let public_key = rsa::PublicKeyComponents { n: &*components.n, e: &*components.e };
+                let components = rsa::KeyPairComponents {
+                    public_key,
+                    d: &**d,
+                    p: &**p,
+                    q: &**q,
+                    dP: &**dp,
+                    dQ: &**dq,
+                    qInv: &**qi,
+                };
+                Signer::rsa(specification, &components)
+            }
+            _ => Err(KeyError::UnsupportedAlgorithm),
+        }
+    }
+
+    fn curve(&self, known: &[&'static str]) -> Result<&'static str, KeyError> {
+        let json = self.member("crv");
+        let named = known.iter().find(|curve| json.text() == Some(curve));
+        named.copied().ok_or_else(|| KeyError::member("crv", json.shown(), known.join(" or ")))
+    }
+
+    fn bytes(&self, member: &'static str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let expected = "base64url without padding";
+        let json = self.member(member);
+        let text = json.text().ok_or_else(|| KeyError::member(member, json.kind(), expected))?;
+        let decoded = BASE64URL.decode_to_vec(text);
+        let decoded = decoded.map_err(|_| KeyError::member(member, spelling(text), expected))?;
+        Ok(decoded.into())
+    }
+
+    /// Bytes of one length, which are not a number.
+    fn fixed(
+        &self,
+        member: &'static str,
+        size: usize,
+        curve: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let bytes = self.bytes(member)?;
+        match bytes.len() == size {
+            true => Ok(bytes),
+            false => Err(wrong_length(member, bytes.len(), size, curve)),
+        }
+    }
+
+    /// A number as long as the curve's (RFC 7518, section 6.2.1.2). Some issuers leave out its
+    /// leading zeros, or give one more as a sign: neither changes the number.
+    fn coordinate(
+        &self,
+        member: &'static str,
+        size: usize,
+        curve: &str,
+    ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let bytes = self.bytes(member)?;
+        let digits = match bytes.strip_prefix(&[0]) {
+            Some(digits) if bytes.len() == size + 1 => digits,
+            _ => &bytes,
+        };
+        if digits.is_empty() || digits.len() > size {
+            return Err(wrong_length(member, bytes.len(), size, curve));
+        }
+        let mut padded = Zeroizing::new(vec![0; size - digits.len()]);
+        padded.reserve_exact(digits.len());
+        padded.extend_from_slice(digits);
+        Ok(padded)
+    }
+
+    /// A number of any length (RFC 7518, section 2), less one leading zero, by which some issuers
+    /// say that it is positive.
+    fn number(&self, member: &'static str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let mut bytes = self.bytes(member)?;
+        if bytes.len() > 1 && bytes.first() == Some(&0) {
+            bytes.remove(0);
+        }
+        if bytes.first().is_none_or(|first| *first == 0) {
+            let expected = "a number above 0 without leading zeros";
+            let found = if bytes.is_empty() { "empty" } else { "0, or begins with zeros" };
+            return Err(KeyError::member(member, found, expected));
+        }
+        Ok(bytes)
+    }
+}
+
+fn wrong_length(member: &'static str, found: usize, size: usize, curve: &str) -> KeyError {
+    KeyError::member(member, format!("{found} bytes long"), format!("{size} bytes for {curve}"))
+}
+
+/// How a text is written that is not canonical base64url.
+fn spelling(text: &str) -> &'static str {
+    let has = |any: &[char]| text.contains(any);
+    if has(&['+', '/']) {
+        "standard base64"
+    } else if text.ends_with('=') && BASE64URL.decode_to_vec(text.trim_end_matches('=')).is_ok() {
+        "padded base64url"
+    } else if text.contains(char::is_whitespace) {
+        "text with white space"
+    } else {
+        "not base64url; it may have been cut"
+    }
+}
+
+const RSA_ALGORITHMS: [Algorithm; 6] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+];
+
+/// The private members of every type (RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1; RFC 8037, section
+/// 2), whatever the key's own.
+const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+
+/// The members that are looked at; any other is ignored.
+const KNOWN: [&str; 19] = [
+    "kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "p", "q", "dp", "dq",
+    "qi", "oth", "k", "keys",
+];
+
+/// A value of JSON, as far as a JWK has a use for it.
+enum Json {
+    Missing,
+    Null,
+    Bool,
+    Number,
+    Text(Zeroizing<String>),
+    /// Of strings alone, or of other things.
+    List(Option<Vec<String>>),
+    Object(Vec<(&'static str, Json)>),
+    /// A member that is there more than once.
+    Repeated,
+}
+
+impl Json {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What it is, without what it says.
+    fn kind(&self) -> String {
+        let kind = match self {
+            Self::Missing => "missing",
+            Self::Null => "null",
+            Self::Bool => "a boolean",
+            Self::Number => "a number",
+            Self::Text(text) if text.is_empty() => "an empty string",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+            Self::Repeated => "given more than once",
+        };
+        kind.to_owned()
+    }
+
+    /// What it says, for a member that is public in every key: escaped, and cut.
+    fn shown(&self) -> String {
+        let cut = |text: &str| text.chars().take(32).collect::<String>();
+        match self {
+            Self::Text(text) => format!("{:?}", cut(text)),
+            Self::List(Some(texts)) => {
+                format!("{:?}", texts.iter().take(8).map(|text| cut(text)).collect::<Vec<_>>())
+            }
+            other => other.kind(),
+        }
+    }
+}
+
+impl fmt::Debug for Jwk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwk").field("kid", &self.member("kid").text()).finish_non_exhaustive()
+    }
+}
+
+impl<'de> Deserialize<'de> for Jwk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Json::deserialize(deserializer).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
+        Ok(Json::Bool)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
+        Ok(Json::Number)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
+        Ok(Json::Number)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
+        Ok(Json::Number)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::Text(text.to_owned().into()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Json, E> {
+        Ok(Json::Text(text.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
+        let mut texts = Some(Vec::new());
+        while let Some(json) = list.next_element::<Json>()? {
+            match (json.text(), &mut texts) {
+                (Some(text), Some(texts)) => texts.push(text.to_owned()),
+                _ => texts = None,
+            }
+        }
+        Ok(Json::List(texts))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json, A::Error> {
+        let mut members: Vec<(&'static str, Json)> = Vec::new();
+        while let Some(name) = object.next_key::<String>()? {
+            let Some(known) = KNOWN.into_iter().find(|known| *known == name) else {
+                object.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let json = object.next_value()?;
+            match members.iter_mut().find(|(held, _)| *held == known) {
+                Some((_, held)) => *held = Json::Repeated,
+                None => members.push((known, json)),
+            }
+        }
+        Ok(Json::Object(members))
+    }
+}

@@ -1,0 +1,173 @@
+//! Keys as PEM (RFC 7468), and why a text is not such a key.
+
+use jsonwebtoken::Algorithm;
+use zeroize::Zeroizing;
+
+use super::algorithm::{self, Primitive, PublicKey};
+use super::der::{self, KeyType};
+use super::error::KeyError;
+use super::key::Key;
+
+/// Reads every key of a text. `choose` gives a key's algorithm by its type.
+///
+/// The two halves of one pair are one key.
+///
+/// # Errors
+///
+/// If there is none, or one of the blocks is not a key that can be used.
+pub(super) fn keys(
+    text: &[u8],
+    choose: impl Fn(&KeyType) -> Result<Algorithm, KeyError>,
+) -> Result<Vec<Key>, KeyError> {
+    let mut keys: Vec<Key> = Vec::new();
+    for block in blocks(text)? {
+        let key = block.key(&choose)?;
+        match keys.iter_mut().find(|other| other.key_id() == key.key_id()) {
+            Some(same) if key.can_sign() => *same = key,
+            Some(_) => {}
+            None => keys.push(key),
+        }
+    }
+    Ok(keys)
+}
+
+/// The error for a key of another type than `expected`.
+pub(super) fn wrong_type(found: &KeyType, expected: impl Into<String>) -> KeyError {
+    KeyError::WrongKind { found: found.name().to_owned(), expected: expected.into() }
+}
+
+/// Which type of key an algorithm needs; `None` for HMAC.
+pub(super) fn type_of(algorithm: Algorithm) -> Result<Option<KeyType>, KeyError> {
+    Ok(match &algorithm::specification(algorithm)?.primitive {
+        Primitive::Ed25519 => Some(KeyType::Ed25519),
+        Primitive::Ecdsa(ecdsa) if ecdsa.coordinate == 32 => Some(KeyType::P256),
+        Primitive::Ecdsa(_) => Some(KeyType::P384),
+        Primitive::Rsa(..) => Some(KeyType::Rsa),
+        Primitive::Hmac(_) => None,
+    })
+}
+
+struct Block {
+    label: String,
+    document: Zeroizing<Vec<u8>>,
+}
+
+impl Block {
+    fn key(
+        &self,
+        choose: impl Fn(&KeyType) -> Result<Algorithm, KeyError>,
+    ) -> Result<Key, KeyError> {
+        let Self { label, document } = self;
+        let malformed = || refused(format!("the {label} block holds no such DER document"));
+        match label.as_str() {
+            "PRIVATE KEY" => {
+                let (found, _) = der::private_key_info(document).ok_or_else(malformed)?;
+                Key::from_material(choose(&found)?, document)
+            }
+            "RSA PRIVATE KEY" => Key::from_material(choose(&KeyType::Rsa)?, document),
+            "PUBLIC KEY" => {
+                let (found, bits) = der::public_key_info(document).ok_or_else(malformed)?;
+                let algorithm = choose(&found)?;
+                let public = match found {
+                    KeyType::Rsa => {
+                        PublicKey::Rsa(der::rsa_public_key(bits).ok_or_else(malformed)?)
+                    }
+                    _ => PublicKey::Bytes(bits.into()),
+                };
+                Key::from_public(algorithm::specification(algorithm)?, public, None)
+            }
+            "RSA PUBLIC KEY" => {
+                let specification = algorithm::specification(choose(&KeyType::Rsa)?)?;
+                let public = der::rsa_public_key(document).ok_or_else(malformed)?;
+                Key::from_public(specification, PublicKey::Rsa(public), None)
+            }
+            label => Err(refused(other_label(label))),
+        }
+    }
+}
+
+/// What to do with a block that is not one of the four kinds.
+fn other_label(label: &str) -> String {
+    let (found, fix) = match label {
+        "EC PRIVATE KEY" | "EC PARAMETERS" => (
+            "a SEC1 document",
+            "convert it to PKCS#8 with `openssl pkcs8 -topk8 -nocrypt -in old.pem -out new.pem`",
+        ),
+        "ENCRYPTED PRIVATE KEY" => ("encrypted", DECRYPT),
+        "OPENSSH PRIVATE KEY" => (
+            "a key of OpenSSH",
+            "make a key with `openssl genpkey -algorithm ed25519 -out new.pem`",
+        ),
+        "CERTIFICATE" => {
+            ("a certificate", "take its public key with `openssl x509 -pubkey -noout -in old.pem`")
+        }
+        _ => (
+            "of an unknown kind",
+            "give PRIVATE KEY, PUBLIC KEY, RSA PRIVATE KEY or RSA PUBLIC KEY",
+        ),
+    };
+    format!("the block {label:?} is {found}: {fix}")
+}
+
+const DECRYPT: &str = "decrypt it with `openssl pkcs8 -in old.pem -out new.pem -topk8 -nocrypt`";
+
+fn blocks(text: &[u8]) -> Result<Vec<Block>, KeyError> {
+    let unescaped = unescape(text);
+    let text = unescaped.as_ref().map_or(text, |text| text.as_slice());
+    let begun = text.windows(BEGIN.len()).filter(|window| *window == BEGIN).count();
+    if begun == 0 {
+        return Err(refused(match text.trim_ascii_start().first() {
+            None => "it is empty",
+            Some(b'{') => "it is JSON: read it with `Key::from_private_jwk` or `Key::from_jwk`",
+            Some(0x30) => "it is binary (DER): read it with `Key::from_pkcs8_der`",
+            _ => "it has no line `-----BEGIN ..-----`",
+        }));
+    }
+    // Without the parser's own words: they may quote what it read.
+    let parsed = pem::parse_many(text)
+        .map_err(|_| refused("a block is malformed: its base64, or its line `-----END ..-----`"))?;
+    if parsed.len() != begun {
+        return Err(refused("a block has no line `-----END ..-----`; the text may have been cut"));
+    }
+    let block = |block: pem::Pem| {
+        let label = block.tag().chars().take(64).collect();
+        let is_encrypted =
+            block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"));
+        let document = Zeroizing::new(block.into_contents());
+        match is_encrypted {
+            true => Err(refused(format!("the block {label:?} is encrypted: {DECRYPT}"))),
+            false => Ok(Block { label, document }),
+        }
+    };
+    parsed.into_iter().map(block).collect()
+}
+
+/// The text with line breaks for `\n`, as environment variables often have them: a backslash is
+/// nowhere else in PEM.
+fn unescape(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    if !text.contains(&b'\\') {
+        return None;
+    }
+    let mut unescaped = Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = match rest {
+            [b'\\', b'n', after @ ..] => {
+                unescaped.push(b'\n');
+                after
+            }
+            [b'\\', b'r', after @ ..] => after,
+            _ => {
+                unescaped.push(*first);
+                after
+            }
+        };
+    }
+    Some(unescaped)
+}
+
+fn refused(reason: impl Into<String>) -> KeyError {
+    KeyError::Pem(reason.into())
+}
+
+const BEGIN: &[u8] = b"-----BEGIN ";
