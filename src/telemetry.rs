@@ -91,7 +91,7 @@
 //! | warn | skipped an entry | ring, entry, reason | an entry of the store, or a key of an issuer, can't be used; once |
 //! | warn | an entry of the ring was not believed | ring, reason | it contradicts what is held |
 //! | warn | the store had lost entries of the ring | ring, restored | it was purged or restored; they were put back |
-//! | warn | private keys rest unsealed in the store | ring | at the start, in a private directory |
+//! | warn | private keys rest unsealed in the store | ring, fix | at the start, in a private directory |
 //! | warn | the issuer has put another key under a key ID in use | ring, kid | it has to be suspected |
 //! | warn | no word of changes at present; polling goes on | error, cause | the connection that listens was lost |
 //! | warn | the store had lost what was ended; it is put back | ring, restored | it was purged or restored |
