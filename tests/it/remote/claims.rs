@@ -13,7 +13,10 @@ use crate::web::{Credentials as _, get, send};
 async fn rings(clock: &ManualClock) -> [KeyRing; 2] {
     let client = FakeClient::new(set([jwk(Algorithm::EdDSA, "a")]));
     let public = testing::fixed_key(Algorithm::EdDSA).with_key_id("a").to_jwk().unwrap();
-    let fixed = KeyRing::fixed_with_clock([Key::from_jwk(&public).unwrap()], clock.clone());
+    let fixed = KeyRing::fixed_with_clock(
+        [Key::from_jwk(serde_json::to_string(&public).unwrap()).unwrap()],
+        clock.clone(),
+    );
     [following(&client, clock).open().await.unwrap(), fixed.unwrap()]
 }
 
