@@ -105,7 +105,7 @@ mod tests {
     #[test]
     #[cfg_attr(miri, ignore = "keys are not of Rust alone")]
     fn threads_have_lifelines_of_their_own() {
-        let key = Key::hmac_from_text(Algorithm::HS256, &[7; 32]).expect("long enough");
+        let key = Key::hmac_from_text(Algorithm::HS256, [7; 32]).expect("long enough");
         let keys = KeyRing::fixed([key]).expect("one key");
         let lifelines = Lifelines::new(&Lifeline { keys, revocations: None });
         let taken = || Arc::as_ptr(lifelines.of_this_thread()).addr();

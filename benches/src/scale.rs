@@ -67,7 +67,7 @@ impl Scale {
 /// A ring of so many keys, of which the first signs.
 fn ring(keys: u64) -> KeyRing {
     let key = |number| {
-        let key = Key::hmac_from_text(Algorithm::HS256, &secret(number)).expect("a good key");
+        let key = Key::hmac_from_text(Algorithm::HS256, secret(number)).expect("a good key");
         key.with_key_id(format!("key-{number:03}"))
     };
     KeyRing::fixed((0..keys).map(key)).expect("good keys")

@@ -80,7 +80,7 @@ pub(crate) fn from_hex(
     if !text.iter().all(u8::is_ascii_hexdigit) {
         return Err(refused("a character is not a hex digit"));
     }
-    if text.len() % 2 != 0 {
+    if !text.len().is_multiple_of(2) {
         return Err(refused("it has an odd number of digits"));
     }
     // Each pair is two hex digits, so nothing falls away.

@@ -124,7 +124,7 @@ fn a_key_that_is_gone_verifies_nothing() {
     assert_eq!(refusal(&cached, &token), Some(RejectionKind::UnknownKey));
 
     // Another key under the same ID is another key.
-    let other = Key::hmac_from_text(Algorithm::HS256, &[7; 32]).unwrap().with_key_id("old");
+    let other = Key::hmac_from_text(Algorithm::HS256, [7; 32]).unwrap().with_key_id("old");
     keys.replace([other]).unwrap();
     assert!(cached.validate(&token).is_err());
 

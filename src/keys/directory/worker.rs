@@ -74,7 +74,7 @@ mod tests {
             let _ = wait.recv();
             "early"
         });
-        assert!(hangs.await.unwrap_err().contains("longer than 20ms"));
+        assert!(hangs.await.expect_err("hangs").contains("longer than 20ms"));
         for _ in 0..3 {
             let begun = begun.clone();
             let work = move || {
@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(begun.load(Ordering::Relaxed), 0, "no second thread while one hangs");
         drop(release);
         let long = Duration::from_secs(10);
-        assert_eq!(worker.run(long, || "later").await.unwrap(), "later", "not the early one's");
+        assert_eq!(worker.run(long, || "later").await, Ok("later"), "not the early one's");
     }
 
     #[tokio::test]
@@ -94,7 +94,7 @@ mod tests {
         let mut worker = Worker::default();
         let limit = Duration::from_secs(10);
         let panics: fn() -> u8 = || panic!("on purpose");
-        assert!(worker.run(limit, panics).await.unwrap_err().contains("panicked"));
-        assert_eq!(worker.run(limit, || 1_u8).await.unwrap(), 1);
+        assert!(worker.run(limit, panics).await.expect_err("panics").contains("panicked"));
+        assert_eq!(worker.run(limit, || 1_u8).await, Ok(1));
     }
 }

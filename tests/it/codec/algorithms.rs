@@ -240,7 +240,7 @@ fn a_key_that_is_not_in_the_ring_is_unknown() {
 fn a_strangers_key_under_a_known_id_signs_nothing() {
     let known = fixed_key(Algorithm::HS256);
     let stranger =
-        Key::hmac_from_text(Algorithm::HS256, &[7; 32]).unwrap().with_key_id(known.key_id());
+        Key::hmac_from_text(Algorithm::HS256, [7; 32]).unwrap().with_key_id(known.key_id());
     let sessions = sessions_of::<()>(ring([known]));
     let token = mint(&stranger, header(&stranger).to_string(), payload().to_string());
     refused(&sessions, &token, RejectionKind::BadSignature);

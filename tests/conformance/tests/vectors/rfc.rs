@@ -67,7 +67,7 @@ impl Vector {
             }
         }
         let private = if self.private_jwk.is_null() { &self.jwk } else { &self.private_jwk };
-        let key = Key::from_private_jwk(&self.with_algorithm(private).to_string())?;
+        let key = Key::from_private_jwk(self.with_algorithm(private).to_string())?;
         check(&key)?;
         let is_random = self.alg.as_ref().is_some_and(|alg| alg == "ES256");
         if is_random != (sign(&key, signed.as_bytes()) != signature) {

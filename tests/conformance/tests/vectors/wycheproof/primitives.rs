@@ -2,7 +2,6 @@
 
 use conformance::published;
 use libtest_mimic::{Failed, Trial};
-use serde::Deserialize;
 use serde_json::Value;
 use tower_jwt_session::testing::{hkdf_sha256, verify};
 use tower_jwt_session::{Algorithm, Key, KeyError};

@@ -76,7 +76,7 @@ fn set(group: &Value, vector: &Vector) -> Result<(), String> {
 }
 
 fn shared(jwk: &Value) -> Result<Key, String> {
-    Key::from_private_jwk(&jwk.to_string()).map_err(|error| error.to_string())
+    Key::from_private_jwk(jwk.to_string()).map_err(|error| error.to_string())
 }
 
 fn accepts(ring: &KeyRing, vector: &Vector) -> bool {
