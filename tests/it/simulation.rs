@@ -175,6 +175,25 @@ fn whatever_goes_wrong_every_property_holds() {
     assert!(counted.excused < counted.accepted / 3, "{counted:?}");
 }
 
+/// With `SIMULATION_EMPTIED_SEED` one of these is run again.
+#[test]
+fn store_emptied_and_a_replica_restarted_keeps_one_ring_and_every_session() {
+    if let Some(seed) = environment("SIMULATION_EMPTIED_SEED") {
+        let outcome = run(Scenario::emptied(seed));
+        println!("{}\n{:?}", outcome.story, outcome.counted);
+        assert!(outcome.violation.is_none(), "{}", outcome.violation.unwrap().story);
+        return;
+    }
+    let seeds = environment("SIMULATION_SEEDS").unwrap_or(60);
+    let began = std::time::Instant::now();
+    let tally = run_seeds(seeds, Scenario::emptied);
+    println!("{seeds} seeds, {:?}: {:?}", began.elapsed(), tally.counted);
+    assert!(tally.violations.is_empty(), "{}", tally.stories());
+    // Otherwise nothing was tried.
+    assert!(tally.counted.emptied > seeds, "{:?}", tally.counted);
+    assert!(tally.counted.accepted > 50 * seeds, "{:?}", tally.counted);
+}
+
 #[test]
 fn a_seed_tells_the_same_story_twice() {
     for seed in 0..20 {

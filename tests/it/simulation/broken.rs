@@ -1,6 +1,6 @@
 //! That the properties can fail: each promise that the ring builds on, broken, is found out.
 
-use super::properties::{ONE_KEY, ONE_RING, REFUSED, REVOKED};
+use super::properties::{FOUNDED, ONE_KEY, ONE_RING, REFUSED, REVOKED};
 use super::run;
 use super::scenario::{Broken, Faults, Scenario};
 
@@ -13,6 +13,26 @@ fn finds(property: &'static str, faults: Faults, broken: impl Fn(&Scenario) -> B
         let found = run(scenario).violation;
         found.inspect(|found| println!("{}", found.story)).is_some()
     })
+}
+
+/// The same on a store that is emptied again and again, without the wait of a newcomer.
+fn finds_without_the_wait(property: &'static str) -> bool {
+    (0..60).any(|seed| {
+        let mut scenario = Scenario::emptied(seed);
+        (scenario.broken, scenario.sought) = (Some(Broken::Founding), Some(property));
+        let found = run(scenario).violation;
+        found.inspect(|found| println!("{}", found.story)).is_some()
+    })
+}
+
+#[test]
+fn without_the_wait_of_a_newcomer_an_emptied_store_gets_a_second_ring() {
+    assert!(finds_without_the_wait(ONE_RING));
+}
+
+#[test]
+fn without_the_wait_of_a_newcomer_a_ready_replica_refuses_good_tokens() {
+    assert!(finds_without_the_wait(FOUNDED));
 }
 
 #[test]

@@ -31,6 +31,7 @@ fn scenario(replicas: usize, algorithm: Algorithm) -> Scenario {
         faults_for: 0,
         troubles: 0,
         faults: Faults::default(),
+        founding: None,
         broken: None,
         sought: None,
     }

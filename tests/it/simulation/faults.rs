@@ -1,6 +1,6 @@
 //! What goes wrong, and what operators do: the events of a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tower_jwt_session::{KeyState, RingError};
 
 use super::fleet;
 use super::properties;
-use super::world::{State, World, lock};
+use super::world::{Replica, State, World, lock};
 
 type Event = fn(&mut State, &Arc<World>, usize);
 
@@ -19,7 +19,7 @@ pub(super) fn disturb(world: &Arc<World>) {
     let mut guard = lock(world);
     let state = &mut *guard;
     let faults = state.scenario.faults.clone();
-    let events: [(u64, Event); 10] = [
+    let events: [(u64, Event); 11] = [
         (faults.partition, cut_off),
         (faults.outage, outage),
         (faults.crash, crash),
@@ -30,6 +30,7 @@ pub(super) fn disturb(world: &Arc<World>) {
         (faults.replace, replace_all),
         (faults.clock, |state, _, replica| set_clock(state, replica)),
         (faults.wild, go_wild),
+        (faults.empty, empty_and_restart),
     ];
     let mut drawn = state.random.between(1, events.iter().map(|(weight, _)| weight).sum());
     let replica = state.random.index(state.replicas.len());
@@ -115,6 +116,34 @@ pub(super) fn lose(state: &mut State, restore: bool) {
     state.tell(format!("store: {what}, {entries} entries are left"));
     state.note_loss();
     state.push();
+}
+
+/// The store is emptied, and a replica restarted before the others have polled. The others go on, and
+/// all have been ready before: what the store has lost they hold.
+fn empty_and_restart(state: &mut State, world: &Arc<World>, replica: usize) {
+    let is_ready = |replica: &Replica| {
+        replica.up.as_ref().is_some_and(|up| !replica.cut_off && up.ring.ready().is_ok())
+    };
+    let whole = state.lost.is_none() || state.whole.is_some_and(|whole| whole < state.now());
+    let ready = state.replicas.iter().all(is_ready);
+    // What each has made or revoked, all others know: the one that is restarted may be the last to
+    // hold it.
+    let ups = state.replicas.iter().filter_map(|replica| replica.up.as_ref());
+    let prints: BTreeSet<_> = ups.map(|up| up.ring.status().fingerprint).collect();
+    if state.is_newborn() || !whole || !ready || prints.len() != 1 {
+        return;
+    }
+    let now = state.now();
+    let times = state.emptied.map_or(0, |(times, _)| times) + 1;
+    state.emptied = Some((times, now));
+    state.counted.emptied += 1;
+    lose(state, false);
+    state.tell(format!("replica {replica}: is restarted"));
+    state.replicas[replica].life += 1;
+    let (gone, life) = (state.replicas[replica].up.take(), state.replicas[replica].life);
+    let wait = state.random.between(0, 200);
+    tokio::spawn(fleet::start(world.clone(), replica, life, wait));
+    tokio::spawn(async move { drop(gone) });
 }
 
 fn set_clock(state: &mut State, replica: usize) {

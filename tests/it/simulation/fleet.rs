@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use tower_jwt_session::{BuildError, IssueSession, KeyRing, Sessions};
 
 use super::properties;
-use super::scenario::Millis;
+use super::scenario::{Broken, Millis};
 use super::store::Link;
 use super::world::{State, Token, Up, World, lock};
 
@@ -24,9 +24,10 @@ pub(super) async fn start(world: Arc<World>, replica: usize, life: u64, wait: Mi
             state.replicas[replica].trouble = None;
             let told = state.replicas[replica].told.clone();
             let link = Link { world: world.clone(), replica, life, told };
-            KeyRing::builder("app")
-                .store(link)
-                .found_now()
+            let scenario = &state.scenario;
+            let at_once = scenario.founding.is_none() || scenario.broken == Some(Broken::Founding);
+            let builder = KeyRing::builder("app").store(link);
+            if at_once { builder.found_now() } else { builder }
                 .algorithm(state.scenario.algorithm)
                 .rotation(state.scenario.policy.clone())
                 .clock(state.replicas[replica].clock.clone())
@@ -90,7 +91,8 @@ pub(super) fn issue(state: &mut State, replica: usize) {
             if state.tokens.len() == 40 {
                 state.tokens.pop_front();
             }
-            state.tokens.push_back(Token { text, kid, expires, by: replica });
+            let issued = state.now();
+            state.tokens.push_back(Token { text, kid, expires, by: replica, issued });
         }
         Err(error) => {
             if error.is_temporary() {

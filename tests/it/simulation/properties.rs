@@ -22,6 +22,8 @@ pub(super) const SIGNER: &str =
 pub(super) const ONE_KEY: &str =
     "a generation has one key and one signer, unless the store lost it";
 pub(super) const ONE_RING: &str = "on an empty store one ring is born";
+pub(super) const FOUNDED: &str =
+    "a ready replica knows the keys that live replicas held when the store was emptied";
 pub(super) const AVAILABLE: &str = "a replica issues, until the store has been down for G";
 pub(super) const TWO_AHEAD: &str = "beside the key that signs there is one whose lead is complete";
 pub(super) const RESTORED: &str =

@@ -57,9 +57,21 @@ pub(super) struct Scenario {
     /// How often something goes wrong, in percent of the steps.
     pub(super) troubles: u64,
     pub(super) faults: Faults,
+    /// Whether newcomers on an empty store wait for live replicas, and then hear of changes at once
+    /// or have to poll; otherwise they found a ring at once.
+    pub(super) founding: Option<Founding>,
     pub(super) broken: Option<Broken>,
     /// The only property that counts then.
     pub(super) sought: Option<&'static str>,
+}
+
+/// How newcomers found a ring that they do not find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Founding {
+    /// After a wait of seconds: the store reports each change to each replica.
+    Notified,
+    /// After every replica has polled.
+    Polled,
 }
 
 /// A promise that is broken on purpose, to see that it is found out.
@@ -75,6 +87,8 @@ pub(super) enum Broken {
     Marks,
     /// Clocks differ by ten times as much as the policy allows for.
     Clocks,
+    /// Newcomers on an empty store found a ring at once.
+    Founding,
 }
 
 /// What goes wrong, in percent: of operations, or as weights of events.
@@ -93,6 +107,7 @@ pub(super) struct Faults {
     pub(super) replace: u64,
     pub(super) clock: u64,
     pub(super) wild: u64,
+    pub(super) empty: u64,
 }
 
 /// One seed in so many has hundreds of replicas.
@@ -124,6 +139,7 @@ impl Scenario {
             faults_for: 0,
             troubles: 13,
             faults: Faults::of(&mut random),
+            founding: None,
             broken: None,
             sought: None,
         };
@@ -142,6 +158,26 @@ impl Scenario {
         scenario.policy = policy
             .signing_period(Duration::from_millis(period))
             .overrun(Duration::from_millis(scenario.overrun));
+        scenario
+    }
+
+    /// The store is emptied again and again, and each time a replica is restarted before the others
+    /// have polled. What else goes wrong keeps no live replica from the store.
+    pub(super) fn emptied(seed: u64) -> Self {
+        let mut scenario = Self::of_seed(seed);
+        let mut random = Random::new(seed ^ 0x5eed);
+        let founding = [Founding::Notified, Founding::Polled][random.index(2)];
+        let (pushed, slow) = match founding {
+            // A read that takes longer than the wait is a live replica that sleeps through it.
+            Founding::Notified => (100, 0),
+            Founding::Polled => ([0, 50][random.index(2)], [0, 40][random.index(2)]),
+        };
+        let [revoke, rotate] = [(); 2].map(|()| [0, 1][random.index(2)]);
+        scenario.faults = Faults { pushed, slow, revoke, rotate, empty: 10, ..Faults::default() };
+        scenario.replicas = scenario.replicas.min(8);
+        scenario.founding = Some(founding);
+        scenario.troubles = 40;
+        scenario.faults_for = 30 * scenario.interval;
         scenario
     }
 
@@ -177,6 +213,7 @@ impl Faults {
             replace: now_and_then(4),
             clock: now_and_then(10),
             wild: now_and_then(6),
+            empty: 0,
         }
     }
 }

@@ -12,7 +12,7 @@ use tower_jwt_session::store::{
     Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreError, StoreFuture,
 };
 
-use super::scenario::{Broken, Millis};
+use super::scenario::{Broken, Founding, Millis};
 use super::world::{World, lock};
 use crate::replicas::stores::{pack, unpack};
 
@@ -38,10 +38,23 @@ pub(super) struct Held {
 /// What an entry says, as far as the simulator has to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Says {
-    Birth { ring: String },
-    Key { kid: String, ring: String, generation: u64, verifies_until: Timestamp },
-    Retire { kid: String },
-    Revoke { kid: String },
+    Birth {
+        ring: String,
+    },
+    Key {
+        kid: String,
+        ring: String,
+        generation: u64,
+        verifies_until: Timestamp,
+    },
+    Retire {
+        kid: String,
+    },
+    Revoke {
+        kid: String,
+    },
+    /// That a newcomer waits, or is answered.
+    Note,
 }
 
 impl Says {
@@ -60,6 +73,7 @@ impl Says {
             },
             Some("retire") => Self::Retire { kid: kid() },
             Some("revoke") => Self::Revoke { kid: kid() },
+            Some("newcomer" | "holder") => Self::Note,
             _ => Self::Birth { ring: text("/entry/id") },
         }
     }
@@ -195,6 +209,10 @@ impl Store for Link {
             let what = format!("removal of {name}");
             self.change(what, move |world| world.remove(&name, by)).await
         })
+    }
+
+    fn notifies(&self) -> bool {
+        lock(&self.world).scenario.founding == Some(Founding::Notified)
     }
 
     fn changed<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, ()> {

@@ -43,6 +43,8 @@ pub(super) struct State {
     /// When the store last lost something, and when live replicas had put it all back.
     pub(super) lost: Option<Millis>,
     pub(super) whole: Option<Millis>,
+    /// How often the store was emptied under live replicas, and when it was last.
+    pub(super) emptied: Option<(u64, Millis)>,
     /// A clock has been off by more than the policy allows for.
     pub(super) was_wild: bool,
     /// The faults are over.
@@ -61,6 +63,8 @@ pub(super) struct Counted {
     pub(super) issued: u64,
     pub(super) unavailable: u64,
     pub(super) fingerprints_compared: u64,
+    /// How often the store was emptied under live replicas.
+    pub(super) emptied: u64,
 }
 
 impl Counted {
@@ -71,6 +75,7 @@ impl Counted {
         self.issued += other.issued;
         self.unavailable += other.unavailable;
         self.fingerprints_compared += other.fingerprints_compared;
+        self.emptied += other.emptied;
     }
 }
 
@@ -115,6 +120,7 @@ pub(super) struct Token {
     pub(super) kid: String,
     pub(super) expires: Timestamp,
     pub(super) by: usize,
+    pub(super) issued: Millis,
 }
 
 #[derive(Clone, Debug)]
@@ -157,6 +163,7 @@ impl World {
             disturbed: 0,
             lost: None,
             whole: None,
+            emptied: None,
             was_wild: false,
             calm_ahead: false,
             violation: None,

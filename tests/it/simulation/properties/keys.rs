@@ -59,7 +59,7 @@ fn check_signer(state: &mut State, replica: usize, status: &RingStatus, local: T
     }
     let rings: BTreeSet<_> = state.keys.values().map(|fact| &fact.ring).collect();
     let rings = rings.len();
-    if rings > 1 && state.lost.is_none() {
+    if rings > 1 && (state.lost.is_none() || state.scenario.founding.is_some()) {
         state.fail(ONE_RING, format!("there are {rings}"));
     }
 }
@@ -91,7 +91,7 @@ fn check_knowledge(state: &mut State, replica: usize, status: &RingStatus, local
     let unknown = state.shelf.entries.values().find(|held| {
         let key = |kid: &String| status.keys.iter().find(|key| key.key_id == *kid);
         let known = match &held.says {
-            Says::Birth { .. } => true,
+            Says::Birth { .. } | Says::Note => true,
             Says::Key { kid, .. } => key(kid).is_some() || has_ended(state, kid, local),
             Says::Retire { kid } => key(kid).is_none_or(|key| key.retire_at.is_some()),
             Says::Revoke { kid } => key(kid).is_none_or(is_revoked),

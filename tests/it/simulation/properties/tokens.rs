@@ -8,8 +8,8 @@ use super::super::scenario::Millis;
 use super::super::store::Says;
 use super::super::world::{State, Token};
 use super::{
-    AVAILABLE, EXPIRED, ONE_KEY, REFUSED, REVOKED, REVOKED_HERE, SUCCEEDS, has_seen, is_newcomer,
-    keys, millis_ago,
+    AVAILABLE, EXPIRED, FOUNDED, ONE_KEY, REFUSED, REVOKED, REVOKED_HERE, SUCCEEDS, has_seen,
+    is_newcomer, keys, millis_ago,
 };
 
 /// Presents a token at a replica.
@@ -22,6 +22,14 @@ pub(in super::super) fn present(state: &mut State, token: &Token, replica: usize
     let name = state.name(&token.kid);
     let detail = format!("token of {name}, issued by replica {}, at replica {replica}", token.by);
     if let Err(rejection) = result {
+        if state.scenario.founding.is_some()
+            && ready
+            && local < token.expires
+            && !state.revocations.contains(&token.kid)
+            && state.emptied.is_some_and(|(_, since)| token.issued < since)
+        {
+            state.fail(FOUNDED, &detail);
+        }
         let excused = local >= token.expires
             || state.revocations.contains(&token.kid)
             || !knows && (!ready || may_not_know(state, &token.kid, replica));
@@ -80,7 +88,8 @@ pub(in super::super) fn unavailable(state: &mut State, replica: usize, ring: &Ke
     let excused = (state.last_revocation.is_some() && !steady)
         || down >= state.scenario.overrun
         || state.replicas.iter().any(|replica| replica.wild)
-        || is_newcomer(state, replica);
+        || is_newcomer(state, replica)
+        || state.scenario.founding.is_some() && ring.ready().is_err();
     if !excused {
         state.fail(AVAILABLE, format!("replica {replica}, {refreshed} ms after its refresh"));
     }
