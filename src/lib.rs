@@ -197,9 +197,9 @@ pub use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 pub use crate::issue::{EndError, EndSession, IssueSession};
 pub use crate::keys::client as http_client;
 pub use crate::keys::{
-    DerivedRingBuilder, DirectoryRingBuilder, FetchError, FollowerBuilder, IssuingPaused, Key,
-    KeyError, KeyRing, KeyRingBuilder, KeyState, KeyStatus, KeyTimes, NotReady, PauseReason,
-    RingError, RingStatus, Root, RotationPolicy, SealingKey,
+    ClockOffset, DerivedRingBuilder, DirectoryRingBuilder, FetchError, FollowerBuilder,
+    IssuingPaused, Key, KeyError, KeyRing, KeyRingBuilder, KeyState, KeyStatus, KeyTimes, NotReady,
+    PauseReason, RingError, RingStatus, Root, RotationPolicy, SealingKey,
 };
 pub use crate::layer::{IssueLayer, Respond, SessionLayer, ValidateLayer};
 pub use crate::refresh::{IssuedTokens, RefreshError, RefreshTokens};

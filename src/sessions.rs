@@ -375,8 +375,10 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
     fn note_invalid(&self, is_cached: Option<bool>, kind: RejectionKind, now: Timestamp) {
         let ring = &self.0.keys;
         ring.count_invalid(is_cached, kind);
-        if kind == RejectionKind::UnknownKey {
-            ring.note_unknown_key(now);
+        match kind {
+            RejectionKind::UnknownKey => ring.note_unknown_key(now),
+            RejectionKind::IssuedInFuture => ring.note_future_token(now),
+            _ => {}
         }
     }
 }

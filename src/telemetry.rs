@@ -69,6 +69,7 @@
 //! | `signing_generation` | gauge | the generation of the key that signs; of the last, while none does |
 //! | `key_age_seconds` | gauge | how long ago the key that signs was made, or its time began, in a derived ring |
 //! | `rotation_overdue` | gauge | 1 if [rotation is overdue](crate::RingStatus::rotation_overdue), or else 0 |
+//! | `clock_offset_seconds` | gauge | this replica's time less the store's, positive where the replica is ahead; only of stores that have a clock |
 //!
 //! # Events
 //!
@@ -92,6 +93,9 @@
 //! | warn | an entry of the ring was not believed | ring, reason | it contradicts what is held |
 //! | warn | the store had lost entries of the ring | ring, restored | it was purged or restored; they were put back |
 //! | warn | private keys rest unsealed in the store | ring, fix | at the start, in a private directory |
+//! | warn | this replica's clock differs from the store's | ring, offset_ms, uncertainty_ms, clock_skew | by more than half of `clock_skew`; once, until it agrees again |
+//! | warn | this replica is not ready because of its clock | ring, offset_ms, uncertainty_ms, clock_skew | it differs by more than `clock_skew`, and this replica holds the clock lease |
+//! | warn | a token of this ring was issued in the future: a replica's clock is wrong | ring, clock_skew | the token's signature is valid; at most once in 10 minutes |
 //! | warn | the issuer has put another key under a key ID in use | ring, kid | it has to be suspected |
 //! | warn | no word of changes at present; polling goes on | error, cause | the connection that listens was lost |
 //! | warn | the store had lost what was ended; it is put back | ring, restored | it was purged or restored |
@@ -100,6 +104,8 @@
 //! | warn | what has been ended can't be followed; the last known goes on, to the limit | ring, error, limit | once for each other failure |
 //! | warn | a replica answered a newcomer and restored nothing | ring | it seems to have died; the newcomer asks again |
 //! | info | waiting for live replicas before founding | ring, wait | the store holds nothing of the ring, or not all |
+//! | info | this replica's clock agrees with the store's again | ring, offset_ms | to half of `clock_skew` |
+//! | info | the clock no longer makes this replica unready | ring, offset_ms | it is right again, or the lease is over |
 //! | info | rotation is no longer overdue | ring, generation | the successor is there |
 //! | info | refreshes succeed again | ring | after a failure |
 //! | info | issuing is no longer paused | ring, generation | a key signs again |
@@ -133,6 +139,7 @@ pub(crate) const READY: &str = "tower_jwt_session_ready";
 pub(crate) const SIGNING_GENERATION: &str = "tower_jwt_session_signing_generation";
 pub(crate) const KEY_AGE: &str = "tower_jwt_session_key_age_seconds";
 pub(crate) const ROTATION_OVERDUE: &str = "tower_jwt_session_rotation_overdue";
+pub(crate) const CLOCK_OFFSET: &str = "tower_jwt_session_clock_offset_seconds";
 
 /// Gives the metrics' units and descriptions to the recorder that is installed. Call it once, after
 /// that; nothing else depends on it.
@@ -150,6 +157,7 @@ pub fn describe() {
     describe_gauge!(SIGNING_GENERATION, "The generation of the key that signs.");
     describe_gauge!(KEY_AGE, Unit::Seconds, "The age of the key that signs.");
     describe_gauge!(ROTATION_OVERDUE, "Whether the rotation of the keys is overdue.");
+    describe_gauge!(CLOCK_OFFSET, Unit::Seconds, "This replica's time less the store's.");
 }
 
 /// What a ring counts on the way of requests. Its handles are made when the first is needed.

@@ -13,6 +13,7 @@ use super::ring::{KeyRing, Source, WeakRing};
 use super::rotation::RotationPolicy;
 use super::rotator::Rotator;
 use super::seal::{Sealing, SealingKey};
+use super::skew::ClockWatch;
 use super::status::NotReady;
 use crate::clock::{Clock, SystemClock};
 use crate::error::BuildError;
@@ -192,6 +193,7 @@ impl KeyRingBuilder {
             algorithm: self.algorithm,
             fully_specified: self.fully_specified,
             clock: self.clock.clone(),
+            clock_watch: ClockWatch::new(&policy),
             ledger: Mutex::new(ledger),
         };
         let mut ledger = rotator.ledger.lock().await;

@@ -22,6 +22,7 @@ mod schedule;
 mod seal;
 mod secret;
 mod set;
+mod skew;
 mod status;
 
 pub use builder::KeyRingBuilder;
@@ -34,6 +35,6 @@ pub use ring::{KeyRing, RingError};
 pub use rotation::RotationPolicy;
 pub use schedule::{IssuingPaused, KeyTimes, PauseReason};
 pub use seal::SealingKey;
-pub use status::{KeyState, KeyStatus, NotReady, RingStatus};
+pub use status::{ClockOffset, KeyState, KeyStatus, NotReady, RingStatus};
 
 pub(crate) use set::{KeySet, RingKey};

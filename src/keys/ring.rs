@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use arc_swap::{ArcSwapOption, Guard};
 use tokio::sync::Notify;
@@ -29,6 +30,7 @@ use super::set::KeySet;
 use super::status::{NotReady, RefreshState};
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::error::BuildError;
+use crate::follow::Cooldown;
 use crate::store::StoreError;
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
 use crate::telemetry::Counters;
@@ -75,6 +77,8 @@ struct Inner {
     was_ready: AtomicBool,
     /// The pause of issuing that was last logged. No request looks at it.
     logged_pause: Mutex<Option<IssuingPaused>>,
+    /// From when it was last warned of a token from the future.
+    future_tokens: Cooldown,
     /// Wakes the background task when the last handle is dropped.
     dropped: Arc<Notify>,
     /// Whether the ring is one that issues: it has held a key that can sign.
@@ -87,6 +91,9 @@ impl Drop for Inner {
         self.dropped.notify_one();
     }
 }
+
+/// How often a token from the future is warned of.
+const WARN_OF_FUTURE_TOKENS: Duration = Duration::from_secs(10 * 60);
 
 /// Where a ring's keys come from.
 pub(super) enum Source {
@@ -142,6 +149,7 @@ impl KeyRing {
             overdue: AtomicBool::default(),
             was_ready: AtomicBool::default(),
             logged_pause: Mutex::default(),
+            future_tokens: Cooldown::new(WARN_OF_FUTURE_TOKENS),
             dropped: Arc::default(),
             issuing,
         }))

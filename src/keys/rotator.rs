@@ -15,11 +15,12 @@ use super::ring::RingError;
 use super::rotation::RotationPolicy;
 use super::schedule::{self, ScheduledKey};
 use super::set::KeySet;
+use super::skew::{ClockWatch, LeaseDue, Leases, RoundTrip};
 use super::status::NotReady;
 use crate::clock::{Clock, Timestamp};
 use crate::follow::within;
 use crate::founding::{Content, Notes};
-use crate::store::{Entry, Insertion, Skipped, Store, StoreError};
+use crate::store::{Entry, EntryName, Insertion, Skipped, Store, StoreError};
 
 /// What a ring needs to follow its store.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ pub(crate) struct Rotator {
     pub(crate) algorithm: Algorithm,
     pub(crate) fully_specified: bool,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock_watch: ClockWatch,
     /// Held for a whole refresh, which is what makes a replica's own refreshes follow each other;
     /// requests never meet it.
     pub(crate) ledger: Mutex<Ledger>,
@@ -54,6 +56,7 @@ pub(crate) struct Report {
 pub(crate) struct Due {
     seen: Seen,
     ended: Vec<Statement>,
+    lease: Option<LeaseDue>,
 }
 
 impl Rotator {
@@ -90,16 +93,19 @@ impl Rotator {
     ///
     /// If the store can't be read; the ledger stays as good as it was.
     pub(crate) async fn read(&self, ledger: &mut Ledger) -> Result<(Report, Due), RingError> {
-        let began = Instant::now();
+        let (began, began_at) = (self.clock.now(), Instant::now());
         let load = self.store.load(&self.vault.ring);
         let loaded = within(self.policy.refresh_timeout, "reading the ring", load).await;
         let loaded = loaded.inspect_err(|_| ledger.founding.note_failure())?;
         let now = self.clock.now();
+        let trip = RoundTrip { began, ended: now, began_at, took: began_at.elapsed() };
         let mut report = Report { skipped: loaded.skipped, ..Report::default() };
-        let (mut seen, mut notes, mut bad_notes) = (Seen::default(), Notes::default(), Vec::new());
+        let (mut seen, mut notes, mut leases) =
+            (Seen::default(), Notes::default(), Leases::default());
+        let mut bad_notes = Vec::new();
         for entry in loaded.entries {
             let skipped = |reason| Skipped { name: entry.name.to_string(), reason };
-            if let Some(note) = notes.take(&entry) {
+            if let Some(note) = notes.take(&entry).or_else(|| leases.take(&entry)) {
                 bad_notes.extend(note.err().map(skipped));
                 continue;
             }
@@ -140,10 +146,13 @@ impl Rotator {
             (false, false) => Content::Part,
             (false, true) => Content::Whole,
         };
-        let wait = ledger.founding.observe(began, content, notes, now);
+        let wait = ledger.founding.observe(began_at, content, notes, now);
         report.blocked = report.blocked.or_else(|| wait.map(NotReady::from));
         ledger.blocked = report.blocked.clone();
-        Ok((report, Due { seen, ended }))
+        let lease = self.clock_watch.note(&self.vault.ring, trip, loaded.store_time, leases);
+        // A ring that is not there needs no lease.
+        let lease = lease.filter(|_| !ledger.is_empty());
+        Ok((report, Due { seen, ended, lease }))
     }
 
     /// Puts back what the store has lost, makes the next key if it is due, and removes what has
@@ -171,11 +180,23 @@ impl Rotator {
         }
         let removed = match ledger.blocked {
             Some(_) => Ok(()),
-            None => self.remove(due.ended).await,
+            None => self.remove(due.ended.iter().flat_map(Statement::names).flatten()).await,
         };
         let cleaned = ledger.founding.clean(self.writing(), now).await;
         let noted = announced.and(cleaned).map_err(RingError::from);
-        restored.and(made).and(removed).and(noted)
+        let leased = match due.lease {
+            Some(lease) => self.lease(lease).await,
+            None => Ok(()),
+        };
+        restored.and(made).and(removed).and(noted).and(leased)
+    }
+
+    /// Takes the clock lease, or finds that another was first: the next read says which.
+    async fn lease(&self, LeaseDue { entry, lower }: LeaseDue) -> Result<(), RingError> {
+        if matches!(self.insert(Some(entry)).await?, Standing::Ours) {
+            self.remove(lower).await?;
+        }
+        Ok(())
     }
 
     fn writing(&self) -> (&dyn Store, Duration) {
@@ -351,8 +372,8 @@ impl Rotator {
         }
     }
 
-    async fn remove(&self, ended: Vec<Statement>) -> Result<(), RingError> {
-        for name in ended.iter().flat_map(Statement::names).flatten() {
+    async fn remove(&self, names: impl IntoIterator<Item = EntryName>) -> Result<(), RingError> {
+        for name in names {
             let remove = self.store.remove(&self.vault.ring, &name);
             within(self.policy.insert_timeout, "removing an entry", remove).await?;
         }

@@ -43,8 +43,21 @@ pub struct RingStatus {
     /// Why no key signs now, and until when; `None` while one signs. Only of rings that rotate in a
     /// store.
     pub issuing_paused: Option<IssuingPaused>,
+    /// How far this replica's clock is from the store's, as the last read says; `None` where the
+    /// store has no clock.
+    pub clock_offset: Option<ClockOffset>,
     /// The entries of the store, or of a followed issuer's JWKS, that were skipped, and why.
     pub skipped: Vec<String>,
+}
+
+/// How far a replica's clock is from that of its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ClockOffset {
+    /// The replica's time less the store's, in milliseconds: positive where the replica is ahead.
+    pub millis: i64,
+    /// By how much that may be off, in milliseconds: half of the round trip to the store.
+    pub uncertainty_millis: u64,
 }
 
 /// A key of a ring.
@@ -89,6 +102,7 @@ impl RingStatus {
         refreshed: Option<&RefreshState>,
         rotation_overdue: bool,
         issuing_paused: Option<IssuingPaused>,
+        clock_offset: Option<ClockOffset>,
         now: Timestamp,
     ) -> Self {
         let signer = keys.signer(now);
@@ -106,6 +120,7 @@ impl RingStatus {
             failures: refreshed.map_or(0, |state| state.failures),
             rotation_overdue,
             issuing_paused,
+            clock_offset,
             skipped: skipped.map(|Skipped { name, reason }| format!("{name}: {reason}")).collect(),
         }
     }
@@ -187,6 +202,18 @@ pub enum NotReady {
         /// How early keys are published.
         lead: Duration,
     },
+    /// This replica's clock is too far from the store's, as two reads in a row have found, and this
+    /// replica holds the store's clock lease: no other is unready for its clock meanwhile.
+    #[error(
+        "this replica's clock is {} the store's clock, more than clock_skew ({limit:?}): synchronize the clocks, for example by NTP",
+        apart(*offset_millis)
+    )]
+    Clock {
+        /// This replica's time less the store's, in milliseconds.
+        offset_millis: i64,
+        /// The largest difference that is allowed: `clock_skew`, and at least a second.
+        limit: Duration,
+    },
     /// The keys of a followed issuer are too old to verify: no fetch has succeeded for the limit.
     #[error(
         "the keys of {issuer} are older than {limit:?} and verify no more; the last fetch failed: {failure}"
@@ -220,6 +247,11 @@ fn founding(since: Timestamp, until: Option<Timestamp>, is_restored: bool) -> St
              set `found_now`"
         ),
     }
+}
+
+fn apart(offset_millis: i64) -> String {
+    let direction = if offset_millis < 0 { "behind" } else { "ahead of" };
+    format!("{} ms {direction}", offset_millis.unsigned_abs())
 }
 
 /// How the last refreshes went.

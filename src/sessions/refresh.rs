@@ -130,6 +130,9 @@ impl<C: SessionClaims> Sessions<C> {
             Ok(_) => self.0.keys.count_issued(&Ok(())),
             Err(RefreshError::Refused(rejection)) => {
                 self.0.keys.count_rejected(rejection.kind());
+                if rejection.kind() == RejectionKind::IssuedInFuture {
+                    self.0.keys.note_future_token(self.now());
+                }
             }
             // Those that could not be issued are counted where they are signed.
             Err(_) => {}

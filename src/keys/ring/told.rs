@@ -11,10 +11,11 @@ use crate::error::{IssueError, RejectionKind};
 use crate::keys::rotator::Report;
 use crate::keys::schedule::IssuingPaused;
 use crate::keys::set::KeySet;
+use crate::keys::skew::ClockWatch;
 use crate::keys::status::{NotReady, RefreshState, RingStatus};
 use crate::store::Skipped;
 use crate::telemetry::{
-    KEY_AGE, KEYS, READY, REFRESH_FAILURES, REFRESH_LAG, REFRESHES, ROTATION_OVERDUE,
+    CLOCK_OFFSET, KEY_AGE, KEYS, READY, REFRESH_FAILURES, REFRESH_LAG, REFRESHES, ROTATION_OVERDUE,
     SIGNING_GENERATION,
 };
 
@@ -26,7 +27,9 @@ impl KeyRing {
         let keys = self.keys(now);
         let overdue = self.is_overdue(&keys, now);
         let paused = self.pause(&keys, now);
-        RingStatus::new(&self.0.name, &keys, refreshed.as_deref(), overdue, paused, now)
+        let clock_offset = self.clock_watch().and_then(ClockWatch::offset);
+        let refreshed = refreshed.as_deref();
+        RingStatus::new(&self.0.name, &keys, refreshed, overdue, paused, clock_offset, now)
     }
 
     /// Whether this replica should be given requests.
@@ -39,8 +42,9 @@ impl KeyRing {
     /// # Errors
     ///
     /// If it can't sign, but for what is said above and for a ring that has only ever held public
-    /// keys, if the store holds what only a newer version understands, or if this
-    /// replica polls more slowly than the ring's keys allow for. A ring that follows an issuer need
+    /// keys, if the store holds what only a newer version understands, if this replica polls more
+    /// slowly than the ring's keys allow for, or if its clock is [too far](NotReady::Clock) from the
+    /// store's. A ring that follows an issuer need
     /// not sign; it is not ready once its keys are too old to verify.
     pub fn ready(&self) -> Result<(), NotReady> {
         let now = self.now();
@@ -68,7 +72,8 @@ impl KeyRing {
             return Err(blocked);
         }
         self.check_signing(&keys, now)?;
-        self.check_refresh(&keys, now)
+        self.check_refresh(&keys, now)?;
+        self.clock_watch().map_or(Ok(()), |watch| watch.ready(now))
     }
 
     /// Whether a key signs. Where none does, all replicas are in the same state, and a load balancer
@@ -238,11 +243,37 @@ impl KeyRing {
             }
         }
         if let Source::Rotated(_) | Source::Derived(_) = self.0.source {
+            if let Some(offset) = self.clock_watch().and_then(ClockWatch::offset) {
+                set(CLOCK_OFFSET, offset.millis as f64 / 1000.);
+            }
             set(ROTATION_OVERDUE, flag(self.is_overdue(&keys, now)));
             if let Some(signer) = keys.signer(now) {
                 set(SIGNING_GENERATION, signer.scheduled.generation as f64);
                 set(KEY_AGE, (now - signer.scheduled.times.published).as_secs_f64());
             }
+        }
+    }
+
+    /// Where the store has a clock, what it says of this replica's.
+    fn clock_watch(&self) -> Option<&ClockWatch> {
+        match &self.0.source {
+            Source::Rotated(rotator) => Some(&rotator.clock_watch),
+            _ => None,
+        }
+    }
+
+    /// Warns that a token of this ring's own keys was issued in the future, once in a while. Its
+    /// signature was good, so that no client can cause it. Some clock is wrong: this says not which,
+    /// and so it never makes a replica unready.
+    #[cold]
+    pub(crate) fn note_future_token(&self, now: Timestamp) {
+        if self.issues() && self.0.future_tokens.try_begin(now) {
+            let (ring, clock_skew) = (&*self.0.name, self.0.policy.clock_skew);
+            tracing::warn!(
+                ring,
+                ?clock_skew,
+                "a token of this ring was issued in the future: a replica's clock is wrong"
+            );
         }
     }
 

@@ -10,6 +10,8 @@ use tower_jwt_session::store::{
     StoreError, StoreFuture,
 };
 
+use tower_jwt_session::Timestamp;
+
 use super::RING;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +30,8 @@ use Operation::{Insert, Load, Read, Redeem, Remove};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TestStore {
     content: MemoryStore,
+    /// What the store's own clock shows; none, unless it is set.
+    time: Arc<Mutex<Option<Timestamp>>>,
     connection: Arc<Connection>,
     reach: Reach,
 }
@@ -74,8 +78,13 @@ impl TestStore {
 
     /// Another replica's connection to the same content.
     pub(crate) fn sibling(&self) -> Self {
-        let (content, reach) = (self.content.clone(), self.reach);
-        Self { content, connection: Arc::default(), reach }
+        let Self { content, time, reach, .. } = self.clone();
+        Self { content, time, connection: Arc::default(), reach }
+    }
+
+    /// From now on the store has a clock, which shows that, to all.
+    pub(crate) fn show_time(&self, now: Timestamp) {
+        *self.time.lock().expect("no test panics in here") = Some(now);
     }
 
     pub(crate) fn down(&self) {
@@ -235,12 +244,13 @@ impl Store for TestStore {
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             self.obey(Load, "").await?;
-            let loaded = self.content.load(ring).await;
+            let mut loaded = self.content.load(ring).await?;
+            loaded.store_time = *self.time.lock().expect("no test panics in here");
             let meeting = self.orders().meeting.take();
             if let Some(meeting) = meeting {
                 meeting.wait().await;
             }
-            loaded
+            Ok(loaded)
         })
     }
 

@@ -5,6 +5,7 @@ mod attacks;
 mod background;
 mod birth;
 mod builder;
+mod clocks;
 mod founding;
 mod outage;
 mod overdue;

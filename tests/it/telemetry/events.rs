@@ -15,7 +15,7 @@ use tower_jwt_session::{IssueSession, KeyRing, RefreshTokens, Revocations, Sessi
 
 use super::told::{Event, Events};
 use crate::replicas::stores::{Reach, TestStore};
-use crate::replicas::{RING, Replica, START};
+use crate::replicas::{RING, Replica, START, seconds};
 use crate::web::{Credentials, User, get, send};
 
 /// Level, message and fields, as the table has them.
@@ -54,6 +54,18 @@ async fn tell_everything() {
     replica.ring.replace_all().await.expect("replaces");
     let resumes = replica.ring.status().issuing_paused.and_then(|paused| paused.until);
     replica.refresh_at(resumes.expect("a new key signs then")).await;
+
+    // A clock that is wrong, and right again.
+    let store = TestStore::new();
+    store.show_time(START);
+    let replica = Replica::open(store, START).await;
+    replica.clock.advance(seconds(90));
+    let token = replica.issue();
+    for _ in 0..3 {
+        replica.refresh().await;
+    }
+    replica.refresh_at(START).await;
+    replica.judge(&token).expect_err("is of the future");
 
     let clock = ManualClock::default();
     let sessions = crate::web::sessions(&clock);

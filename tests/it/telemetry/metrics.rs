@@ -19,6 +19,7 @@ use crate::web::{Credentials, User, get, send};
 /// Lets all metrics be told at least once.
 async fn tell_everything() {
     let store = TestStore::new();
+    store.show_time(START);
     let replica = Replica::open(store.clone(), START).await;
     replica.judge(&replica.issue()).expect("is valid");
     store.down();
