@@ -10,7 +10,7 @@ use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
 use tower_jwt_session::store::{Insertion, SealingNeed, Store, StoreError};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{Clock, KeyRing, KeyState, SystemClock};
+use tower_jwt_session::{Clock, KeyRing, KeyState, NotReady, SystemClock, Timestamp};
 
 use crate::contract::{
     self, Replicas, content, entry, held, insert, last, name, redeem, redemption,
@@ -36,9 +36,10 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         };
     }
     let mut tests: Vec<Test<B>> = promises!(contract B);
-    let more: [Test<B>; 13] = scenarios! {
+    let more: [Test<B>; 14] = scenarios! {
         it_asks_for_sealing
         every_read_returns_the_time_of_the_server
+        a_clock_that_differs_from_the_servers_is_shown_and_makes_one_replica_unready
         a_killed_server_is_an_error_until_it_is_back
         a_password_shows_nowhere
         what_is_no_entry_is_told_and_hides_nothing
@@ -93,6 +94,67 @@ async fn every_read_returns_the_time_of_the_server<B: Backend>(server: &B) {
         }
         assert!(read <= loaded, "{read} {loaded}");
         insert(&store, "ring", "a", b"1").await;
+    }
+}
+
+/// The clocks of the right ring and the server are one. Three more are 90 seconds ahead or behind.
+async fn a_clock_that_differs_from_the_servers_is_shown_and_makes_one_replica_unready<
+    B: Backend,
+>(
+    server: &B,
+) {
+    let database = server.database().await;
+    let ahead = Duration::from_secs(90);
+    let shifted = |offset: i64| {
+        let now = SystemClock.now();
+        ManualClock::new(if offset < 0 { now - ahead } else { now + ahead })
+    };
+    let open = async |clock: Arc<dyn Clock>| {
+        let store = server.open(&database).await;
+        rings::open("clocks", store, rings::hardly_polled(), Shared(clock)).await
+    };
+    let right = open(Arc::new(SystemClock)).await;
+    let wrong = [
+        (open(Arc::new(shifted(1))).await, 90_000),
+        (open(Arc::new(shifted(-1))).await, -90_000),
+        (open(Arc::new(shifted(1))).await, 90_000),
+    ];
+    for _ in 0..4 {
+        for ring in wrong.iter().map(|(ring, _)| ring).chain([&right]) {
+            ring.refresh().await.expect("refreshes");
+        }
+    }
+    let offset = |ring: &KeyRing| {
+        let offset = ring.status().clock_offset.expect("the server has a clock");
+        // It takes little, also on a machine that is busy.
+        assert!(offset.uncertainty_millis < 2000, "{offset:?}");
+        offset.millis
+    };
+    assert!(offset(&right).abs() < 5000, "{:?}", right.status());
+    right.ready().expect("its clock is right");
+    let unready = wrong.iter().filter(|(ring, expected)| {
+        // Manual clocks stand still, and so fall behind.
+        let fallen = expected - offset(ring);
+        assert!((-2000..30_000).contains(&fallen), "{expected}: {:?}", ring.status());
+        match ring.ready() {
+            Ok(()) => false,
+            Err(NotReady::Clock { offset_millis, .. }) => offset_millis == offset(ring),
+            Err(other) => panic!("{other}"),
+        }
+    });
+    assert_eq!(unready.count(), 1);
+    let entries = server.open(&database).await.load("clocks").await.expect("loads").entries;
+    let leases = entries.iter().filter(|entry| entry.name.as_str().starts_with("clock-"));
+    assert_eq!(leases.count(), 1);
+}
+
+/// A clock of which others hold a part.
+#[derive(Clone, Debug)]
+struct Shared(Arc<dyn Clock>);
+
+impl Clock for Shared {
+    fn now(&self) -> Timestamp {
+        self.0.now()
     }
 }
 
