@@ -450,7 +450,8 @@ async fn token_from_the_future_without_a_valid_signature_warns_of_nothing() {
 async fn token_from_the_future_of_another_issuer_is_not_warned_of() {
     let clock = ManualClock::default();
     let key = testing::fixed_key(Algorithm::EdDSA);
-    let public = tower_jwt_session::Key::from_jwk(&key.to_jwk().unwrap()).unwrap();
+    let jwk = serde_json::to_string(&key.to_jwk().unwrap()).unwrap();
+    let public = tower_jwt_session::Key::from_jwk(jwk).unwrap();
     let ring = KeyRing::fixed_with_clock([public], clock.clone()).unwrap();
     let sessions = Sessions::<()>::builder(ring, "https://app.example", "app").build().unwrap();
     let later = ManualClock::new(clock.now() + seconds(3600));
