@@ -13,6 +13,9 @@ use tower_jwt_session::{BuildError, KeyRing, Session, Sessions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // The cryptography of TLS, for all in this process that uses rustls.
+    let provider = rustls::crypto::ring::default_provider();
+    provider.install_default().map_err(|_| "another provider is installed")?;
     let issuer = std::env::args().nth(1).ok_or("give the issuer, as https://login.example")?;
     let keys = KeyRing::discover(&issuer).open().await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3001").await?;
@@ -46,6 +49,7 @@ mod tests {
     use axum::body::Body;
     use axum::http::{Method, Request, header};
     use tower::ServiceExt as _;
+    use tower_jwt_session::http_client::JwksClient;
     use tower_jwt_session::{IssueSession, store::MemoryStore};
 
     use super::*;
@@ -61,7 +65,9 @@ mod tests {
             format!("http://{}{}", listener.local_addr().expect("its port"), KeyRing::JWKS_PATH);
         tokio::spawn(axum::serve(listener, login.jwks_router::<()>()).into_future());
 
-        let keys = KeyRing::jwks_url(issuer, url).allow_http_on_loopback().open().await;
+        let client = JwksClient::with_provider(rustls::crypto::ring::default_provider());
+        let keys = KeyRing::jwks_url(issuer, url).client(client.expect("a client"));
+        let keys = keys.allow_http_on_loopback().open().await;
         let app = app(keys.expect("the issuer's keys"), issuer).expect("the app");
         let token = login.issue(&IssueSession::new("alice", ()).scope("orders:read"));
         let token = format!("Bearer {}", token.expect("a token").as_str());

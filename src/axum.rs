@@ -64,8 +64,8 @@ impl<S: Sync, C: Send + Sync + 'static> FromRequestParts<S> for Session<C> {
     }
 }
 
-/// The session of the request, if it has one. A cookie that is no good any more reads as none; a
-/// bad bearer token is a 401, and an ambiguous credential a 400.
+/// The session of the request, if it has one. An invalid cookie reads as none; a bad
+/// bearer token is a 401, and an ambiguous credential a 400.
 impl<S: Sync, C: Send + Sync + 'static> OptionalFromRequestParts<S> for Session<C> {
     type Rejection = SessionRejection;
 

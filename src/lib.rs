@@ -101,8 +101,8 @@
 //! token, `typ: refresh+jwt`, which [`Sessions::token_router`] or [`Sessions::refresh`] redeems for the
 //! next two. Neither is ever taken for the other. The session's [`Revocations`] remember, in their
 //! store alone, which was redeemed last: one that comes again at once gets the same successor,
-//! whichever replica it reaches; one that comes late is a copy, and ends the session everywhere. It
-//! is the only thing in this crate that a client waits for the store for.
+//! whichever replica it reaches; one that comes late is a copy, and ends the session everywhere.
+//! Redeeming a refresh token and ending a session are the only requests that wait for the store.
 //!
 //! # What a token is
 //!
@@ -119,8 +119,9 @@
 //!   `crit`, `b64`, `enc`, `zip`, `jwk`, `jku`, `x5u` or `x5c` header; names that stand twice, at every
 //!   depth; base64 that is padded or not canonical; times that are no numbers, out of range or in the wrong
 //!   order; lifetimes longer than the ring's; tokens longer than the limit, before anything is decoded;
-//!   two credentials in one request. Nothing of a payload is read before its signature is found good.
-//!   Every refusal with one status is the same bytes, and no token and no secret goes to a log.
+//!   two credentials in one request, where a session is asked for. Nothing of a payload is read before
+//!   its signature is found good. Every refusal with one status has the same body, and no token and no
+//!   secret goes to a log.
 //! - **The store.** Who can write it can log users out. Where keys are sealed it can make none, and who
 //!   can read it has none; unsealed keys can sign. A store that is gone, purged or set back refuses no
 //!   good token, and gets no revoked key in again while one replica lives that knew of it.
@@ -162,8 +163,14 @@
 //! | `cookie` | yes | the cookie transport and its guard against cross-site requests |
 //! | `postgres` | | a store in PostgreSQL (`store::PostgresStore`); needs Rust 1.94 |
 //! | `redis` | | a store in Redis or Valkey (`store::RedisStore`) |
-//! | `jwks-client` | | the bundled HTTP client, with which a service that only validates follows its issuer |
+//! | `jwks-client` | | the bundled HTTP client, with which a service that only validates follows its issuer; needs a rustls crypto provider of the application |
 //! | `test-util` | | a manual clock, fixed keys, token minting and seeded jitter, for tests |
+//!
+//! None of them turns on a feature of another crate that changes what that does for the rest of a build.
+//! So serde_json reads untyped numbers (`serde_json::Value`, `#[serde(flatten)]`) as it does by default:
+//! one of 16 or more digits with a fraction may be read as its neighbour, and move again when the session
+//! is renewed. Claims that hold such numbers give them a field of type `f64` or `f32`, which is read
+//! exactly, or write them as text; or the application turns on serde_json's `float_roundtrip`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]

@@ -6,6 +6,7 @@ mod log;
 mod marks;
 mod record;
 mod scribe;
+mod shared_text;
 mod status;
 
 use std::fmt;

@@ -6,6 +6,7 @@ mod end;
 mod foreign;
 mod issued;
 mod refresh;
+mod room;
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -74,7 +74,7 @@
 //! # Events
 //!
 //! Their targets begin with `tower_jwt_session`. Nothing of a request is told above debug, but that
-//! the service itself is at fault.
+//! the service itself is at fault, and that a refresh token was used again.
 //!
 //! | level | event | fields | when |
 //! |---|---|---|---|
@@ -113,6 +113,8 @@
 //! | info | published a key | ring, generation, kid, signs_from | this replica has made it |
 //! | debug | a session ends | session_id | a handler has ended it |
 //! | debug | rejected a request | reason | the reason that the client does not see |
+//! | debug | a request comes from another site | origin, host, sec_fetch_site | the cross-site guard has refused it; what it found, or `none` |
+//! | debug | a request has more than one credential | places | where they are, and nothing of them |
 //! | debug | refused a refresh token | reason | the reason that the client does not see |
 //! | debug | something else stands in an entry's place | ring, entry, reason | an insert found what can't be read |
 //! | debug | the store can't tell of changes at present | ring, error | polling goes on |

@@ -13,9 +13,10 @@ use std::ops::Deref;
 use serde::de::value::CowStrDeserializer;
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
+    Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
+use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
 /// Wraps a deserializer, a visitor, a seed or an access; all hand the wrapping on.
@@ -88,10 +89,32 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
     forward! {
         deserialize_any deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32
         deserialize_i64 deserialize_i128 deserialize_u8 deserialize_u16 deserialize_u32
-        deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char
+        deserialize_u64 deserialize_u128 deserialize_char
         deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf
         deserialize_option deserialize_unit deserialize_seq deserialize_map
         deserialize_identifier
+    }
+
+    /// Reads a number with a fraction as the nearest `f64`. serde_json's own reading may be one
+    /// beside it, and move a claim at each renewal, unless the whole build has its feature
+    /// `float_roundtrip`.
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let number = <&RawValue>::deserialize(self.0)?.get();
+        let is_whole = number != "-0" && !number.contains(['.', 'e', 'E']);
+        if is_whole && let Ok(number) = number.parse() {
+            return visitor.visit_u64(number);
+        }
+        if is_whole && let Ok(number) = number.parse() {
+            return visitor.visit_i64(number);
+        }
+        match number.parse::<f64>() {
+            Ok(number) if number.is_finite() => visitor.visit_f64(number),
+            _ => Err(D::Error::invalid_type(Unexpected::Other("no number in range"), &visitor)),
+        }
+    }
+
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        self.deserialize_f64(visitor)
     }
 
     /// Reads what is ignored: skipping would not look at the names in it.

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "jwks-client")]
 mod bundled;
+#[cfg(feature = "jwks-client")]
+mod connect;
 
 use std::error::Error;
 use std::fmt;
@@ -21,7 +23,8 @@ pub use bundled::JwksClient;
 pub type ClientFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Response<ClientBody>, ClientError>> + Send + 'a>>;
 
-/// Fetches an issuer's documents. Only a ring's background task calls it, never a request.
+/// Fetches an issuer's documents. Only the opening of a ring and its background
+/// task call it, never a request.
 ///
 /// The ring chooses the URL, counts the bytes of the body as they come, and drops the future when
 /// its time is over. What is left to a client:

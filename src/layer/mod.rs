@@ -13,6 +13,7 @@
 //!   the one called; its error type is unchanged.
 //! - An invalid *cookie* reads as anonymous where a session is optional. An invalid *bearer token*
 //!   is a 401 there too, and an ambiguous credential a 400, or a 403 if it comes from another site.
+//!   Where neither a strict layer nor an extractor asks for a session, both are let through without.
 //! - The answer to an invalid cookie clears it only if no replica of this service can accept it any
 //!   more, whatever its clock, its keys and its release:
 //!

@@ -90,14 +90,17 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
                 (self.sessions.validate_bytes(token, now), Some(place))
             }
             Ok(None) => (Err(RejectionKind::Missing.into()), None),
-            Err(kind) => (Err(kind.into()), None),
+            Err(kind) => {
+                self.sessions.transports().log_ambiguous(headers);
+                (Err(kind.into()), None)
+            }
         };
         Presented { session, place, now, sessions: self.sessions.id() }
     }
 
     /// Whether the request does not come from another site, as far as it matters: no browser sends a
     /// bearer token by itself.
-    fn passes<B>(&self, request: &mut Request<B>) -> bool {
+    fn passes<B>(&self, request: &Request<B>) -> bool {
         let transports = self.sessions.transports();
         let cookie = transports.cookie.as_ref().filter(|cookie| cookie.guards(request));
         let Some(cookie) = cookie else { return true };

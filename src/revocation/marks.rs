@@ -15,9 +15,18 @@ use crate::clock::Timestamp;
 #[serde(tag = "ended", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Mark {
     /// One session, for good: its ID is never given again.
-    Session { sid: Arc<str>, until: Timestamp },
+    Session {
+        #[serde(with = "super::shared_text")]
+        sid: Arc<str>,
+        until: Timestamp,
+    },
     /// The sessions of a subject that began by then.
-    Subject { sub: Arc<str>, at: Timestamp, until: Timestamp },
+    Subject {
+        #[serde(with = "super::shared_text")]
+        sub: Arc<str>,
+        at: Timestamp,
+        until: Timestamp,
+    },
     /// All sessions that began by then.
     All { at: Timestamp, until: Timestamp },
 }

@@ -150,10 +150,12 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             let mend = "make it 65,536 to 1,073,741,824 bytes, or 0 for no cache";
             return Err(BuildError::invalid("token_cache_bytes", self.token_cache_bytes, mend));
         }
+        let parties = Parties::new(self.issuer.clone(), self.audience.clone());
+        self.check_room(&parties)?;
         let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;
         let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
         let policy = Policy {
-            parties: Parties::new(self.issuer, self.audience),
+            parties,
             dialect: self.foreign.dialect(&self.keys),
             leeway: ring.clock_skew,
             max_lifetime: longest,

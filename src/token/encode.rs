@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 use zeroize::Zeroize as _;
 
 use crate::base64url::BASE64URL;
-use crate::claims::{self, Payload, REFRESH_TOKEN_TYPE};
+use crate::claims::{self, Parties, Payload, REFRESH_TOKEN_TYPE};
+use crate::clock::Timestamp;
 use crate::error::IssueError;
 use crate::keys::RingKey;
 
@@ -72,6 +73,43 @@ pub(crate) fn room<C>(payload: &Payload<'_, C>, has_revocations: bool) -> usize 
 
 /// Versions of revocations stay below what every reader of JSON can hold (RFC 8259, section 6).
 const HIGHEST_RV: u64 = (1 << 53) - 1;
+
+/// How long the shortest token of these parties is that the key can sign, with the room that a login
+/// leaves: for a subject of one character, without claims of the application. A refresh token if
+/// `seq` is given.
+pub(crate) fn shortest(
+    parties: &Parties,
+    ring_key: &RingKey,
+    seq: Option<u32>,
+    has_revocations: bool,
+) -> Option<usize> {
+    let signer = ring_key.key.signer()?;
+    let at = Timestamp::from_unix_seconds(1_000_000_000);
+    let id = "-".repeat(claims::ID_LENGTH);
+    let (jti, sid) = (&*id, &*id);
+    let payload = Payload {
+        parties,
+        sub: "a",
+        iat: at,
+        exp: at,
+        jti,
+        sid,
+        auth_time: at,
+        scope: None,
+        rv: 0,
+        seq,
+        claims: &(),
+    };
+    let mut json = Vec::new();
+    claims::write(&payload, &mut json).ok()?;
+    let header = match seq {
+        None => ring_key.header.len(),
+        Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).first()?.len(),
+    };
+    let [of_json, of_signature] =
+        [json.len(), signer.signature_length()].map(|bytes| BASE64URL.encoded_length(bytes));
+    Some(header + of_json + of_signature + 2 + room(&payload, has_revocations))
+}
 
 thread_local! {
     /// A thread's room for payloads, so that none is allocated for each. The last one stays in it:

@@ -11,7 +11,7 @@ mod verified;
 mod verify;
 
 pub(crate) use cache::TokenCache;
-pub(crate) use encode::{Compact, TokenClaims, encode, room};
+pub(crate) use encode::{Compact, TokenClaims, encode, room, shortest};
 pub(crate) use id::Ids;
 pub(crate) use policy::{Policy, TokenType, subtype};
 pub(crate) use verified::{Shared, Verified};

@@ -17,7 +17,12 @@ use crate::error::{BuildError, IssueError, RejectionKind};
 /// 2. It has no `Max-Age`: it ends with the browser's session, or when its token expires.
 /// 3. Requests that change something and come from another site are answered 403 (tower-http's
 ///    CSRF guard), and so are upgrades that carry the cookie, since browsers let any site open a
-///    WebSocket. A proxy in front has to pass `Host` and `Origin` on unchanged.
+///    WebSocket. What counts is `Sec-Fetch-Site`. Only of browsers that do not send it, `Origin` is
+///    compared with `Host`, without case and default ports; the scheme counts where it is known,
+///    which is where the request carries the `Secure` cookie. A proxy in front has to pass all
+///    three on unchanged. What was found is in the debug log.
+/// 4. Name and token have 4,096 bytes: a name, issuer or audience that leaves no room for any token
+///    is refused when the sessions are built.
 ///
 /// ```
 /// use tower_jwt_session::CookieTransport;
@@ -50,6 +55,9 @@ impl Default for CookieTransport {
 }
 
 impl CookieTransport {
+    /// Browsers keep at least this much of name and value (RFC 6265, section 6.1), and no more.
+    pub(crate) const MOST_BYTES: usize = 4096;
+
     /// The defaults, to be changed by the methods below.
     pub fn new() -> Self {
         Self::default()
@@ -70,8 +78,9 @@ impl CookieTransport {
         self
     }
 
-    /// Lets requests of another origin pass the guard: `https://host` or `https://host:port`, as a
-    /// browser writes it into `Origin`.
+    /// Lets requests of another origin pass the guard: `https://host` or `https://host:port`. Case
+    /// and a default port do not matter. What no browser sends as its `Origin` is refused when the
+    /// sessions are built: another scheme, a wildcard, a path, a host that is not in Punycode.
     #[must_use]
     pub fn trusted_origin(mut self, origin: impl Into<String>) -> Self {
         self.trusted_origins.push(origin.into());
@@ -112,10 +121,14 @@ impl CookieTransport {
         may_change(request)
     }
 
-    /// Whether the request does not come from another site. One that does is left without its
-    /// headers.
-    pub(crate) fn passes<B>(&self, request: &mut Request<B>, has_cookie: bool) -> bool {
-        self.cross_site.as_ref().is_none_or(|check| check.passes(request, has_cookie))
+    /// Whether the request does not come from another site.
+    pub(crate) fn passes<B>(&self, request: &Request<B>, has_cookie: bool) -> bool {
+        let check = self.cross_site.as_ref();
+        check.is_none_or(|check| check.passes(request, has_cookie, self.secure))
+    }
+
+    pub(crate) fn own_name(&self) -> &str {
+        &self.name
     }
 
     /// Finds the cookie's value. Names are compared byte by byte; cookies may stand in several
@@ -145,8 +158,8 @@ impl CookieTransport {
     /// The `Set-Cookie` field that carries `token`, with room for so many characters more.
     pub(crate) fn set(&self, token: &str, room: usize) -> Result<HeaderValue, IssueError> {
         let bytes = self.name.len() + token.len() + room;
-        if bytes > MAX_COOKIE_BYTES {
-            return Err(IssueError::CookieTooLong { bytes, limit: MAX_COOKIE_BYTES });
+        if bytes > Self::MOST_BYTES {
+            return Err(IssueError::CookieTooLong { bytes, limit: Self::MOST_BYTES });
         }
         Ok(field(&self.cookie(token)))
     }
@@ -182,9 +195,6 @@ fn is_prefixed(name: &str) -> bool {
     };
     begins("__Host-") || begins("__Secure-")
 }
-
-/// Browsers keep at least this much of name and value (RFC 6265, section 6.1), and no more.
-const MAX_COOKIE_BYTES: usize = 4096;
 
 fn field(cookie: &Cookie<'_>) -> HeaderValue {
     // A token name and base64url are visible ASCII.

@@ -1,72 +1,95 @@
 //! Whether a request that could carry the cookie comes from another site: tower-http's CSRF guard,
 //! as a check on its own.
 //!
-//! The guard is a service; around one that hands a request's head straight back it becomes a
-//! function, which the layer can leave out for bearer tokens, and ask about upgrades too.
+//! The guard is a service; around one that only says that it was reached it becomes a function,
+//! which the layer can leave out for bearer tokens, and ask about upgrades too.
 
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
-use std::mem;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use http::header::UPGRADE;
-use http::{Method, Request, Response};
+use http::header::{HOST, ORIGIN, UPGRADE};
+use http::{HeaderName, HeaderValue, Method, Request, Response};
 use tower_http::csrf::{Csrf, CsrfLayer, ProtectionError, ResponseForProtectionError};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
+use super::origin::{self, Kinship};
 use crate::error::BuildError;
 
 #[derive(Clone, Debug)]
-pub(crate) struct CrossSiteCheck(Csrf<HandBack, Refuse>);
+pub(crate) struct CrossSiteCheck(Csrf<Reached, Refuse>);
 
 impl CrossSiteCheck {
     pub(crate) fn new(trusted_origins: &[String]) -> Result<Self, BuildError> {
         let mut layer = CsrfLayer::new();
         for origin in trusted_origins {
-            // As browsers write it: anything else would be taken, and never match.
-            let is_default_port = origin.starts_with("https://") && origin.ends_with(":443")
-                || origin.starts_with("http://") && origin.ends_with(":80");
-            if is_default_port || origin.bytes().any(|byte| byte.is_ascii_uppercase()) {
-                let mend = "write it as browsers do: in lower case, without a default port";
-                let origin = format_args!("{origin:?}");
-                return Err(BuildError::invalid("trusted_origin", origin, mend));
-            }
-            layer = layer.add_trusted_origin(origin).map_err(|error| {
-                BuildError::invalid("trusted_origin", format_args!("{origin:?}"), error)
-            })?;
+            let invalid =
+                |mend| BuildError::invalid("trusted_origin", format_args!("{origin:?}"), mend);
+            let origin = origin::canonical(origin).map_err(invalid)?;
+            layer = layer.add_trusted_origin(origin).map_err(|error| invalid(error.to_string()))?;
         }
-        Ok(Self(layer.with_rejection_response(Refuse).layer(HandBack)))
+        Ok(Self(layer.with_rejection_response(Refuse).layer(Reached)))
     }
 
-    /// Whether the request may pass; one that may not is left without its headers.
+    /// Whether the request may pass. `is_secure` says that it carries a cookie which travels by
+    /// https alone.
     ///
     /// An upgrade is a `GET`, which the guard lets pass; but a WebSocket that another site's page
     /// opens carries the cookie, and no browser asks us first. So it is checked like a `POST`.
     // Out of the way of requests that only read.
     #[inline(never)]
-    pub(crate) fn passes<B>(&self, request: &mut Request<B>, has_cookie: bool) -> bool {
+    pub(crate) fn passes<B>(
+        &self,
+        request: &Request<B>,
+        has_cookie: bool,
+        is_secure: bool,
+    ) -> bool {
+        let field = |name: &HeaderName| request.headers().get(name);
+        let site = field(&SEC_FETCH_SITE).filter(|site| !site.is_empty());
+        // Without what browsers say of the site, it is the origin and the host that are compared.
+        // The guard would do so byte by byte; so it gets no host to compare.
+        if site.is_none() && origin::kinship(request, is_secure && has_cookie) == Kinship::Same {
+            return true;
+        }
         let mut asked = Request::new(());
         *asked.method_mut() = match is_upgrade(request) {
             true if has_cookie => Method::POST,
             true => Method::GET,
             false => request.method().clone(),
         };
-        *asked.uri_mut() = mem::take(request.uri_mut());
-        *asked.headers_mut() = mem::take(request.headers_mut());
+        for name in [ORIGIN, SEC_FETCH_SITE] {
+            if let Some(value) = field(&name) {
+                asked.headers_mut().insert(name, value.clone());
+            }
+        }
         let mut guard = self.0.clone();
         // The guard decides at once: its future is ready, and nothing ever wakes it.
-        let checked = match pin!(guard.call(asked)).poll(&mut Context::from_waker(Waker::noop())) {
+        let passes = match pin!(guard.call(asked)).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(response)) => response.into_body(),
             Poll::Ready(Err(never)) => match never {},
-            Poll::Pending => None,
+            Poll::Pending => false,
         };
-        let Some(mut asked) = checked else { return false };
-        *request.uri_mut() = mem::take(asked.uri_mut());
-        *request.headers_mut() = mem::take(asked.headers_mut());
-        true
+        if !passes {
+            let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+            let origin = shown(field(&ORIGIN).map(HeaderValue::as_bytes));
+            let host = shown(target.or(field(&HOST).map(HeaderValue::as_bytes)));
+            let sec_fetch_site = shown(site.map(HeaderValue::as_bytes));
+            tracing::debug!(origin, host, sec_fetch_site, "a request comes from another site");
+        }
+        passes
     }
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// A field's value for a log: not all of a long one, and nothing but printable ASCII.
+fn shown(value: Option<&[u8]>) -> String {
+    const MOST: usize = 128;
+    let Some(value) = value else { return "none".into() };
+    let more = if value.len() > MOST { "..." } else { "" };
+    format!("{}{more}", value[..value.len().min(MOST)].escape_ascii())
 }
 
 /// Whether the guard would ask where the request comes from: what only reads, it lets pass, since
@@ -80,12 +103,12 @@ fn is_upgrade<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE) || *request.method() == Method::CONNECT
 }
 
-/// A service that hands its request back.
+/// A service that says that it was reached.
 #[derive(Clone, Copy, Debug)]
-struct HandBack;
+struct Reached;
 
-impl Service<Request<()>> for HandBack {
-    type Response = Response<Option<Request<()>>>;
+impl Service<Request<()>> for Reached {
+    type Response = Response<bool>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
@@ -93,20 +116,17 @@ impl Service<Request<()>> for HandBack {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<()>) -> Self::Future {
-        ready(Ok(Response::new(Some(request))))
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(true)))
     }
 }
 
-/// Answers what may not pass with nothing.
+/// Answers that it was not.
 #[derive(Clone, Copy, Debug)]
 struct Refuse;
 
-impl ResponseForProtectionError<Option<Request<()>>> for Refuse {
-    fn response_for_protection_error(
-        &mut self,
-        _: ProtectionError,
-    ) -> Response<Option<Request<()>>> {
-        Response::new(None)
+impl ResponseForProtectionError<bool> for Refuse {
+    fn response_for_protection_error(&mut self, _: ProtectionError) -> Response<bool> {
+        Response::new(false)
     }
 }

@@ -6,9 +6,11 @@ mod caching;
 mod cookie;
 #[cfg(feature = "cookie")]
 mod cross_site;
+#[cfg(feature = "cookie")]
+mod origin;
 mod web_socket;
 
-use http::header::{SET_COOKIE, VARY};
+use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
 use crate::error::{IssueError, RejectionKind};
@@ -76,6 +78,35 @@ impl Transports {
             _ => return Err(RejectionKind::Ambiguous),
         };
         Ok(Some(Credential { token, place }))
+    }
+
+    /// Logs where the credentials of an ambiguous request are, and nothing of them.
+    #[cold]
+    pub(crate) fn log_ambiguous(&self, headers: &HeaderMap) {
+        let mut places = Vec::new();
+        if self.bearer {
+            match bearer::read(headers) {
+                Ok(None) => {}
+                Ok(Some(_)) => places.push("Authorization".to_owned()),
+                Err(_) => {
+                    let fields = headers.get_all(AUTHORIZATION).iter().count();
+                    places.push(format!("Authorization, {fields} times"));
+                }
+            }
+        }
+        if let Some(cookie) = &self.cookie {
+            match cookie.read(headers) {
+                Ok(None) => {}
+                Ok(Some(_)) => places.push(format!("cookie {}", cookie.own_name())),
+                Err(_) => places.push(format!("cookie {}, more than once", cookie.own_name())),
+            }
+        }
+        match self.web_socket.as_ref().map(|protocol| protocol.read(headers)) {
+            None | Some(Ok(None)) => {}
+            Some(Ok(Some(_))) => places.push("Sec-WebSocket-Protocol".to_owned()),
+            Some(Err(_)) => places.push("Sec-WebSocket-Protocol, more than once".to_owned()),
+        }
+        tracing::debug!(places = places.join("; "), "a request has more than one credential");
     }
 
     pub(crate) fn read_cookie<'r>(

@@ -8,6 +8,12 @@ use crate::error::{BuildError, IssueError, RejectionKind};
 pub(crate) enum CookieTransport {}
 
 impl CookieTransport {
+    pub(crate) const MOST_BYTES: usize = 4096;
+
+    pub(crate) fn own_name(&self) -> &str {
+        match *self {}
+    }
+
     pub(crate) fn read<'r>(&self, _: &'r HeaderMap) -> Result<Option<&'r [u8]>, RejectionKind> {
         match *self {}
     }
@@ -32,7 +38,7 @@ impl CookieTransport {
         match *self {}
     }
 
-    pub(crate) fn passes<B>(&self, _: &mut Request<B>, _: bool) -> bool {
+    pub(crate) fn passes<B>(&self, _: &Request<B>, _: bool) -> bool {
         match *self {}
     }
 }

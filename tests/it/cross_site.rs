@@ -137,6 +137,111 @@ async fn another_port_or_a_longer_host_is_another_origin() {
     }
 }
 
+/// A `POST` for a host, by a browser that sends no `Sec-Fetch-Site`.
+fn from(host: &str, origin: &str) -> Builder {
+    Request::post("/").header("host", host).header("origin", origin)
+}
+
+#[tokio::test]
+async fn the_own_origin_is_compared_without_case_and_default_ports() {
+    let token = token(&guarded());
+    for (host, origin) in [
+        ("app.example:443", "https://app.example"),
+        ("app.example", "https://app.example:443"),
+        ("App.Example", "https://app.example"),
+        ("app.example", "https://APP.example"),
+        ("app.example:", "https://app.example"),
+        ("app.example:8443", "https://app.example:8443"),
+        ("[2001:db8::1]:443", "https://[2001:db8::1]"),
+        ("[2001:DB8::1]", "https://[2001:db8::1]"),
+        ("localhost:3000", "http://localhost:3000"),
+        ("127.0.0.1:80", "http://127.0.0.1"),
+        ("[::1]:3000", "http://[::1]:3000"),
+        ("app.localhost", "http://app.localhost:80"),
+    ] {
+        assert!(passes(from(host, origin).cookie(&token)).await, "{host} {origin}");
+        assert!(passes(from(host, origin)).await, "{host} {origin}");
+        // The host in the target counts, which HTTP/2 calls `:authority`.
+        let target = |authority: &str, host: &str| {
+            let target = Request::post(format!("https://{authority}/")).header("origin", origin);
+            target.header("host", host).cookie(&token)
+        };
+        assert!(passes(target(host, "else.example")).await, "{host} {origin}");
+        assert!(!passes(target("else.example", host)).await, "{host} {origin}");
+    }
+    for (host, origin) in [
+        ("app.example:80", "https://app.example"),
+        ("app.example:443", "https://app.example:8443"),
+        ("app.example:443", "https://app.example.else.example"),
+        ("app.example.", "https://app.example"),
+        ("user@app.example", "https://app.example"),
+        ("app.example", "https://user@app.example"),
+        ("app.example:44x", "https://app.example"),
+        ("app.example:99999", "https://app.example:99999"),
+        ("app.example", "ftp://app.example"),
+        ("app.example", "https://app.example/"),
+        ("app.example", "//app.example"),
+        ("app.example", "app.example"),
+        ("[2001:db8::1]", "https://[2001:db8::2]"),
+        ("", "https://"),
+    ] {
+        assert!(!passes(from(host, origin).cookie(&token)).await, "{host} {origin}");
+        assert!(!passes(from(host, origin)).await, "{host} {origin}");
+    }
+    // Nothing is folded where browsers say where it comes from.
+    let cross = from("app.example", "https://app.example").header("sec-fetch-site", "cross-site");
+    assert!(!passes(cross).await);
+    let twice = from("app.example", "https://app.example").header("host", "else.example");
+    assert!(!passes(twice).await);
+}
+
+#[tokio::test]
+async fn a_secure_cookie_from_a_page_of_plain_http_is_from_another_site() {
+    let from = |sessions: &Sessions<User>, cookie: &str, origin: &str| {
+        let request = from("app.example", origin);
+        let cookie = format!("{cookie}={}", token(sessions));
+        (request.header("cookie", cookie), app(sessions))
+    };
+    let secure = guarded();
+    let (request, app) = from(&secure, "__Host-session", "http://app.example");
+    assert_eq!(send(&app, request).await.kind(), Some(RejectionKind::CrossSite));
+    // Trusted by name, it passes; so does a request whose scheme nobody knows.
+    let cookie = CookieTransport::new().trusted_origin("http://app.example");
+    let trusting = builder(&ManualClock::default()).cookie(cookie).build().unwrap();
+    let (request, app) = from(&trusting, "__Host-session", "http://app.example");
+    assert_eq!(send(&app, request).await.status, StatusCode::OK);
+    assert!(passes(self::from("app.example", "http://app.example")).await);
+    let cookie = CookieTransport::new().dangerous_without_secure("dev");
+    let plain = builder(&ManualClock::default()).cookie(cookie).build().unwrap();
+    let (request, app) = from(&plain, "dev", "http://app.example");
+    assert_eq!(send(&app, request).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_trusted_origin_may_be_written_in_any_case_and_with_its_default_port() {
+    for (written, sent) in [
+        ("https://Admin.example", "https://admin.example"),
+        ("HTTPS://admin.example", "https://admin.example"),
+        ("https://admin.example:443", "https://admin.example"),
+        ("https://admin.example:0443", "https://admin.example"),
+        ("http://admin.example:80", "http://admin.example"),
+        ("https://admin.example:8443", "https://admin.example:8443"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("https://[2001:DB8:0::1]:443", "https://[2001:db8::1]"),
+        ("https://[::ffff:1.2.3.4]", "https://[::ffff:102:304]"),
+        ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
+    ] {
+        let cookie = CookieTransport::new().trusted_origin(written);
+        let sessions = builder(&ManualClock::default()).cookie(cookie).build().unwrap();
+        for site in [None, Some("cross-site")] {
+            let request = from("app.example", sent).cookie(&token(&sessions));
+            let request =
+                site.into_iter().fold(request, |r, site| r.header("sec-fetch-site", site));
+            assert_eq!(send(&app(&sessions), request).await.status, StatusCode::OK, "{written}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_bearer_request_never_meets_the_guard() {
     let sessions = guarded();

@@ -4,8 +4,11 @@ use axum::Router;
 use axum::routing::{get as on_get, post as on_post};
 use http::HeaderValue;
 use http::request::Builder;
-use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{BuildError, CookieTransport, RejectionKind, Session, Sessions};
+use tower_jwt_session::testing::{ManualClock, fixed_key, fixed_ring};
+use tower_jwt_session::{
+    Algorithm, BuildError, CookieTransport, IssueSession, KeyRing, RefreshTokens, RejectionKind,
+    Session, Sessions,
+};
 
 use crate::web::*;
 
@@ -321,13 +324,115 @@ fn a_cookie_name_that_cannot_be_used_is_refused_and_named() {
 }
 
 #[test]
-fn a_trusted_origin_that_no_browser_sends_is_refused_and_named() {
-    for origin in ["app.example", "https://app.example/", "null", "https://é.example", "file:///x"]
-    {
+fn a_trusted_origin_that_no_browser_sends_is_refused_with_the_fix() {
+    for (origin, fix) in [
+        ("app.example", "`https://host`"),
+        ("//app.example", "`https://host`"),
+        ("null", "`https://host`"),
+        ("", "`https://host`"),
+        ("https:app.example", "`https://host`"),
+        ("file:///x", "`https://` or `http://`"),
+        ("wss://app.example", "`https://` or `http://`"),
+        ("moz-extension://app", "`https://` or `http://`"),
+        ("https://app.example/", "no path"),
+        ("https://app.example/a", "no path"),
+        ("https://app.example?a", "no path"),
+        ("https://app.example#a", "no path"),
+        ("https://user@app.example", "user name"),
+        ("https://user:word@app.example", "user name"),
+        ("https://*.app.example", "no wildcards"),
+        ("https://*", "no wildcards"),
+        ("https://app.example:99999", "1 to 65535"),
+        ("https://app.example:0", "1 to 65535"),
+        ("https://app.example:", "1 to 65535"),
+        ("https://app.example:+80", "1 to 65535"),
+        ("https://app.example:80:80", "letters"),
+        ("https://é.example", "Punycode"),
+        ("https://", "letters"),
+        ("https://.example", "letters"),
+        ("https://app..example", "letters"),
+        ("https://app%2eexample", "letters"),
+        ("https://app example", "letters"),
+        ("https://127.1", "IPv4"),
+        ("https://256.0.0.1", "IPv4"),
+        ("https://[::1", "letters"),
+        ("https://[app]", "IPv6"),
+        ("https://::1", "letters"),
+    ] {
         let cookie = CookieTransport::new().trusted_origin("https://fine.example");
         let cookie = cookie.trusted_origin(origin);
         let error = builder(&ManualClock::default()).cookie(cookie).build().unwrap_err();
-        let BuildError::Invalid { field, value, .. } = error else { panic!("{error}") };
+        let BuildError::Invalid { field, value, mend } = error else { panic!("{error}") };
         assert_eq!((field, value), ("trusted_origin", format!("{origin:?}")));
+        assert!(mend.contains(fix), "{origin}: {mend}");
     }
+}
+
+#[test]
+fn a_cookie_name_issuer_or_audience_without_room_for_any_token_is_refused_with_the_fix() {
+    let long = "n".repeat(4000);
+    let cookie = |name: String| CookieTransport::new().name(name);
+    let build = |issuer: &str, audience: &str, cookie: Option<CookieTransport>| {
+        let ring = fixed_ring(ManualClock::default());
+        let sessions = Sessions::<()>::builder(ring, issuer, audience);
+        match cookie {
+            Some(cookie) => sessions.cookie(cookie),
+            None => sessions.bearer_only(),
+        }
+    };
+    let refused = |built: Result<_, BuildError>| match built.map(drop).unwrap_err() {
+        BuildError::Invalid { field, value, mend } => (field, value, mend),
+        other => panic!("{other}"),
+    };
+    let (field, value, mend) =
+        refused(build("https://i", "a", Some(cookie(format!("__Host-{long}")))).build());
+    assert_eq!(field, "cookie name");
+    assert!(value.ends_with("\"... (4007 bytes)") && value.len() < 64, "{value}");
+    assert!(mend.contains("browsers accept 4096"), "{mend}");
+    let default = CookieTransport::new;
+    assert_eq!(refused(build(&long, "a", Some(default())).build()).0, "issuer");
+    assert_eq!(refused(build("i", &long, Some(default())).build()).0, "audience");
+    // A bearer token has more room, and not any.
+    assert!(build(&long, "a", None).build().is_ok());
+    let (field, _, mend) = refused(build(&long, "a", None).max_token_bytes(4096).build());
+    assert!(field == "issuer" && mend.contains("max_token_bytes is 4096"), "{field}: {mend}");
+    let (field, ..) =
+        refused(build("i", &"a".repeat(70_000), None).max_token_bytes(65_536).build());
+    assert_eq!(field, "audience");
+
+    // Where the algorithm alone takes more than there is.
+    let keys = KeyRing::fixed([fixed_key(Algorithm::RS512)]).unwrap();
+    let sessions = || Sessions::<()>::builder(keys.clone(), "https://i", "a");
+    let (field, value, mend) = refused(sessions().max_token_bytes(512).build());
+    assert_eq!((field, &*value), ("max_token_bytes", "512"));
+    let least: usize =
+        mend.split("at least ").nth(1).unwrap().split(':').next().unwrap().parse().unwrap();
+
+    // The bounds are exact: with one byte more the shortest login succeeds.
+    assert!(sessions().max_token_bytes(least - 1).build().is_err());
+    let built = sessions().max_token_bytes(least).build().unwrap();
+    assert_eq!(built.issue(&IssueSession::new("a", ())).unwrap().as_str().len(), least);
+    let shortest = build("i", "a", None).build().unwrap();
+    let bytes = shortest.issue(&IssueSession::new("a", ())).unwrap().as_str().len();
+    let named = |length: usize| {
+        let name = format!("__Host-{}", "n".repeat(length - "__Host-".len()));
+        build("i", "a", Some(cookie(name))).build()
+    };
+    let built = named(4096 - bytes).unwrap();
+    let token = built.issue(&IssueSession::new("a", ())).unwrap();
+    assert!(built.set_cookie(&token).is_ok());
+    assert_eq!(refused(named(4097 - bytes)).0, "cookie name");
+}
+
+#[test]
+fn a_refresh_token_without_room_is_refused_too() {
+    let sessions = || {
+        let ring = fixed_ring(ManualClock::default());
+        Sessions::<()>::builder(ring, "i".repeat(100), "a".repeat(100)).bearer_only()
+    };
+    let shortest = sessions().build().unwrap().issue(&IssueSession::new("a", ())).unwrap();
+    let limit = shortest.as_str().len();
+    assert!(limit >= 512 && sessions().max_token_bytes(limit).build().is_ok());
+    let refreshing = sessions().max_token_bytes(limit).refresh_tokens(RefreshTokens::new());
+    assert!(refreshing.build().unwrap_err().to_string().contains("max_token_bytes"));
 }

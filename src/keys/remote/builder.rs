@@ -66,7 +66,8 @@ impl KeyRing {
 
     /// Begins a ring that follows `issuer`'s keys where its description says that they are: at
     /// `<issuer>/.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4), which
-    /// must name exactly this issuer. The description is read anew with every fetch.
+    /// must name exactly this issuer. The keys may be on another host: what the description names is
+    /// fetched. It is read anew with every fetch.
     pub fn discover(issuer: impl Into<String>) -> FollowerBuilder {
         FollowerBuilder::new(issuer.into(), None)
     }

@@ -80,6 +80,71 @@ fn a_struct_survives_with_every_type_of_field() {
     });
 }
 
+/// Numbers that serde_json reads as their neighbours, unless some crate of the build turns on its
+/// `float_roundtrip`.
+const HARD: [f64; 6] = [
+    240.95940143555438,
+    -1.8144290473175182,
+    1.2564831868776895e-8,
+    -3900840.5596638564,
+    -2.3736822269041996e260,
+    5e-324,
+];
+
+#[test]
+fn a_number_with_a_fraction_survives_any_number_of_renewals() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Numbers {
+        one: f64,
+        short: f32,
+        maybe: Option<f64>,
+        many: Vec<f64>,
+        named: BTreeMap<String, f64>,
+        whole: f64,
+        negative: f64,
+    }
+    for hard in HARD {
+        let sessions = sessions::<Numbers>();
+        let mut numbers = Numbers {
+            one: hard,
+            short: 0.1 + 0.2,
+            maybe: Some(hard),
+            many: vec![hard, -0.0, 1e300, f64::MAX, f64::MIN_POSITIVE],
+            named: [("hard".to_owned(), hard)].into(),
+            whole: 9_007_199_254_740_993.0,
+            negative: -3.0,
+        };
+        for _ in 0..10 {
+            let token = issued(&sessions, numbers.clone());
+            let read = accepted(&sessions, &token).claims().clone();
+            assert_eq!(read, numbers);
+            assert_eq!(read.many[1].to_bits(), (-0.0_f64).to_bits());
+            numbers = read;
+        }
+    }
+}
+
+#[test]
+fn a_number_out_of_range_or_none_at_all_does_not_fit() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Number {
+        number: f64,
+    }
+    for number in ["1e999", "-1e999", "null", "true", "\"1.5\"", "\"NaN\"", "[1.5]", "{}"] {
+        let number: Box<serde_json::value::RawValue> = serde_json::from_str(number).unwrap();
+        #[derive(Clone, Serialize)]
+        struct Raw {
+            number: Box<serde_json::value::RawValue>,
+        }
+        let claims = serde_json::to_string(&Raw { number }).unwrap();
+        let rest = payload().to_string();
+        let json = format!("{},{}", &rest[..rest.len() - 1], &claims[1..]);
+        let token = mint(&ed25519(), header(&ed25519()).to_string(), json);
+        let rejection = sessions::<Number>().validate(&token).unwrap_err();
+        assert_eq!(rejection.kind(), RejectionKind::ForeignClaims, "{claims}");
+    }
+}
+
 #[test]
 fn maps_survive() {
     survives(HashMap::from([("a".to_owned(), 1), (String::new(), 2), ("IAT".to_owned(), 3)]));

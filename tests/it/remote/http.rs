@@ -30,6 +30,8 @@ struct Server {
 impl Server {
     /// Serves keys, and at `/moved` a redirect.
     async fn start(redirect: &str) -> Self {
+        // As an application does at its start; the others find it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let keys = Arc::new(Mutex::new(set([jwk(Algorithm::EdDSA, "a")])));
@@ -117,7 +119,8 @@ impl http_body::Body for Endless {
 #[tokio::test]
 async fn keys_come_from_a_real_server() {
     let server = Server::start("/keys").await;
-    for client in [None, Some(JwksClient::new().unwrap())] {
+    let own = JwksClient::with_provider(rustls::crypto::ring::default_provider());
+    for client in [None, Some(JwksClient::new().unwrap()), Some(own.unwrap())] {
         let clock = ManualClock::default();
         let ring = server.ring("/keys").clock(clock.clone());
         let ring = match client {

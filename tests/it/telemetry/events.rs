@@ -7,7 +7,7 @@ use std::path::Path;
 
 use axum::Router;
 use axum::response::Redirect;
-use axum::routing::get as on_get;
+use axum::routing::{any, get as on_get};
 use http::{HeaderMap, HeaderValue};
 use tower_jwt_session::store::FileStore;
 use tower_jwt_session::testing::ManualClock;
@@ -83,6 +83,8 @@ async fn tell_everything() {
     let app = app.layer(sessions.layer());
     send(&app, get("/me")).await;
     send(&app, get("/nobody")).await;
+    send(&app, crate::web::post("/me").header("origin", "https://else.example")).await;
+    send(&app, get("/me").cookie("x").bearer("x")).await;
     send(&app, get("/out").cookie(&token)).await;
 
     let store = TestStore::new();
@@ -196,4 +198,61 @@ async fn a_key_that_found_no_place_is_not_told_to_be_published() {
     };
     let events = Events::of(scenario, |events| told(events).len() > 2).await;
     assert_eq!(told(&events), ["0", "1", "3"]);
+}
+
+#[tokio::test]
+async fn a_refusal_by_the_guard_or_for_two_credentials_says_what_was_found_and_no_token() {
+    const SITE: &str = "a request comes from another site";
+    const TWO: &str = "a request has more than one credential";
+    let sessions = crate::web::builder(&ManualClock::default());
+    let sessions = sessions.web_socket_protocol("session").build().expect("sessions");
+    let app = Router::new().route("/", any(async |_: Option<Session<User>>| "in"));
+    let app = app.layer(sessions.layer());
+    let token = crate::web::token(&sessions);
+    let odd = format!("https://{}\t\u{e9}.example", "a".repeat(500));
+    let scenario = async || {
+        let post = || crate::web::post("/").cookie(&token);
+        for request in [
+            post().header("origin", "https://else.example"),
+            post().header("sec-fetch-site", "cross-site"),
+            post().header("origin", HeaderValue::from_bytes(odd.as_bytes()).expect("a value")),
+            post().header("origin", HeaderValue::from_bytes(b"\xc3\xa9\tx").expect("a value")),
+        ] {
+            assert_eq!(send(&app, request).await.status, 403);
+        }
+        let protocol = format!("session.{token}");
+        for request in [
+            get("/").cookie(&token).bearer(&token),
+            get("/").cookie(&token).cookie(&token),
+            get("/").bearer(&token).header("authorization", "Basic x"),
+            get("/").bearer(&token).header("sec-websocket-protocol", &protocol),
+        ] {
+            assert_eq!(send(&app, request).await.status, 400);
+        }
+    };
+    let events = Events::of(scenario, |events| events.count(SITE) == 4 && events.count(TWO) == 4);
+    let events = events.await.all();
+    let fields = |message: &str| {
+        let events = events.iter().filter(|event| event.message == message);
+        let fields = events.map(|event| {
+            assert_eq!(event.level, tracing::Level::DEBUG);
+            let fields = event.fields.iter().map(|(name, value)| format!("{name}={value}"));
+            fields.collect::<Vec<_>>().join(" ").replace('"', "")
+        });
+        fields.collect::<Vec<_>>()
+    };
+    let [first, second, long, escaped] = &fields(SITE)[..] else { panic!("{events:?}") };
+    assert_eq!(first, "host=app.example origin=https://else.example sec_fetch_site=none");
+    assert_eq!(second, "host=app.example origin=none sec_fetch_site=cross-site");
+    assert!(long.len() < 200 && long.contains("aaa... sec"), "{long}");
+    assert!(escaped.is_ascii() && escaped.contains("xc3") && !escaped.contains('\t'), "{escaped}");
+    assert_eq!(
+        fields(TWO),
+        [
+            "places=Authorization; cookie __Host-session",
+            "places=cookie __Host-session, more than once",
+            "places=Authorization, 2 times",
+            "places=Authorization; Sec-WebSocket-Protocol",
+        ]
+    );
 }

@@ -1,0 +1,70 @@
+//! Whether there is room for any login: in the longest token that is accepted, and in the cookie.
+
+use super::SessionClaims;
+use super::builder::SessionsBuilder;
+use crate::claims::Parties;
+use crate::error::BuildError;
+use crate::token;
+use crate::transport::CookieTransport;
+
+impl<C: SessionClaims> SessionsBuilder<C> {
+    /// Checks that the shortest token of this issuer, audience and algorithm fits: else every login
+    /// would fail.
+    pub(super) fn check_room(&self, parties: &Parties) -> Result<(), BuildError> {
+        if !self.keys.issues() {
+            return Ok(());
+        }
+        let keys = self.keys.keys(self.keys.now());
+        let shortest = |seq| {
+            let keys = keys.keys().iter();
+            keys.filter_map(|key| token::shortest(parties, key, seq, self.revocations.is_some()))
+                .min()
+                .unwrap_or_default()
+        };
+        let session = shortest(None);
+        let refresh = self.refresh_tokens.as_ref().map_or(0, |_| shortest(Some(0)));
+        let names = [("issuer", &*self.issuer), ("audience", &*self.audience)];
+        let bytes = session.max(refresh);
+        if bytes > self.max_token_bytes {
+            let limit = self.max_token_bytes;
+            let (field, text) = longest(&names);
+            // Of a usual length, it is not what is at fault.
+            if text.len() <= 256 {
+                let mend = format!(
+                    "make it at least {bytes}: no token of this issuer, audience and algorithm is \
+                     shorter, and claims come on top"
+                );
+                return Err(BuildError::invalid("max_token_bytes", limit, mend));
+            }
+            let mend = format!(
+                "shorten it: the shortest token with it has {bytes} bytes, and max_token_bytes is \
+                 {limit}"
+            );
+            return Err(BuildError::invalid(field, shown(text), mend));
+        }
+        if let Some(cookie) = &self.transports.cookie {
+            let (bytes, limit) = (session + cookie.own_name().len(), CookieTransport::MOST_BYTES);
+            if bytes > limit {
+                let [issuer, audience] = names;
+                let (field, text) =
+                    longest(&[("cookie name", cookie.own_name()), issuer, audience]);
+                let mend = format!(
+                    "shorten it: name and value of the shortest cookie have {bytes} bytes, and \
+                     browsers accept {limit}"
+                );
+                return Err(BuildError::invalid(field, shown(text), mend));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn longest<'t>(texts: &[(&'static str, &'t str)]) -> (&'static str, &'t str) {
+    texts.iter().copied().max_by_key(|(_, text)| text.len()).unwrap_or_default()
+}
+
+/// How a long text begins, and its length.
+fn shown(text: &str) -> String {
+    let beginning: String = text.chars().take(32).collect();
+    format!("{beginning:?}... ({} bytes)", text.len())
+}

@@ -1,0 +1,157 @@
+//! Origins (RFC 6454): as an application configures them, as browsers send them, and whether one is
+//! that of the host which a request is for.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Request, header};
+
+/// An origin as browsers write it into `Origin`: in lower case, without a default port (RFC 6454,
+/// section 6.2).
+///
+/// # Errors
+///
+/// If no browser ever sends it: how to write it instead.
+pub(super) fn canonical(origin: &str) -> Result<String, String> {
+    let Some((scheme, authority)) = origin.split_once("://") else {
+        return Err("write it as `https://host` or `https://host:port`".into());
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    let Some(default_port) = default_port(scheme.as_bytes()) else {
+        return Err("begin it with `https://` or `http://`: pages have no other origins".into());
+    };
+    if authority.contains(['/', '?', '#']) {
+        return Err(
+            "end it after the host or port: an origin has no path, query or fragment".into()
+        );
+    }
+    if authority.contains('@') {
+        return Err("leave out the user name: an origin has none".into());
+    }
+    if authority.contains('*') {
+        return Err("name each origin: there are no wildcards".into());
+    }
+    // Behind an IPv6 address's bracket, if there is one.
+    let (host, port) = match authority.rfind(':').filter(|at| !authority[*at..].contains(']')) {
+        Some(colon) => (&authority[..colon], Some(&authority[colon + 1..])),
+        None => (authority, None),
+    };
+    let host = canonical_host(host)?;
+    let port = match port.map(parse_port) {
+        Some(None) => return Err("make the port 1 to 65535, or leave it and its colon out".into()),
+        Some(Some(port)) if port != default_port => format!(":{port}"),
+        _ => String::new(),
+    };
+    Ok(format!("{scheme}://{host}{port}"))
+}
+
+fn canonical_host(host: &str) -> Result<String, String> {
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        let Ok(address) = address.parse::<Ipv6Addr>() else {
+            return Err("write an IPv6 address between the brackets".into());
+        };
+        // Browsers write no part of it as an IPv4 address.
+        return Ok(match address.to_ipv4_mapped() {
+            Some(_) => {
+                let [.., high, low] = address.segments();
+                format!("[::ffff:{high:x}:{low:x}]")
+            }
+            None => format!("[{address}]"),
+        });
+    }
+    if !host.is_ascii() {
+        return Err("write the host in Punycode (`xn--...`), as browsers send it".into());
+    }
+    let host = host.to_ascii_lowercase();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let mut labels = host.strip_suffix('.').unwrap_or(&host).split('.');
+    if !host.bytes().all(is_name) || labels.any(|label| !(1..=63).contains(&label.len())) {
+        return Err("give a host of letters, digits, `-` and `.`, or an address".into());
+    }
+    let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
+    if host.rsplit('.').next().is_some_and(|last| !last.is_empty() && is_number(last))
+        && host.parse::<Ipv4Addr>().is_err()
+    {
+        return Err("write an IPv4 address as four numbers up to 255".into());
+    }
+    Ok(host)
+}
+
+/// Whether an origin is that of the host that a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kinship {
+    Same,
+    /// The host is the same; of the scheme nothing is known but that it is not this one's.
+    OtherScheme,
+    Other,
+}
+
+/// Compares a request's `Origin` with the host that it is for, without case and with default ports
+/// folded: the one in its target, which HTTP/2 calls `:authority`, or else `Host` (RFC 9110,
+/// section 7.2).
+///
+/// A request does not say its own scheme where a proxy speaks TLS for the service. One with a
+/// `Secure` cookie came by https, or to this machine: `is_secure`.
+pub(super) fn kinship<B>(request: &Request<B>, is_secure: bool) -> Kinship {
+    let headers = request.headers();
+    let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    let host = target.or(one(headers, header::HOST).map(HeaderValue::as_bytes));
+    let origin = one(headers, header::ORIGIN).map(HeaderValue::as_bytes);
+    let compare = || {
+        let origin = origin?;
+        let end = origin.windows(3).position(|bytes| bytes == b"://")?;
+        let (scheme, default_port) = (&origin[..end], default_port(&origin[..end])?);
+        let (origin, host) = (split(&origin[end + 3..])?, split(host?)?);
+        let port = |authority: &(Authority, Option<u16>)| authority.1.unwrap_or(default_port);
+        let is_same_host = origin.0.host().eq_ignore_ascii_case(host.0.host());
+        if !is_same_host || port(&origin) != port(&host) {
+            return None;
+        }
+        let is_https = scheme.eq_ignore_ascii_case(b"https");
+        Some(match is_https || !is_secure || is_this_machine(origin.0.host()) {
+            true => Kinship::Same,
+            false => Kinship::OtherScheme,
+        })
+    };
+    compare().unwrap_or(Kinship::Other)
+}
+
+/// A field that stands once.
+fn one(headers: &HeaderMap, name: header::HeaderName) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// An authority without a user, and its port.
+fn split(authority: &[u8]) -> Option<(Authority, Option<u16>)> {
+    let authority = Authority::try_from(authority).ok()?;
+    let rest = authority.as_str().strip_prefix(authority.host())?;
+    let port = match rest.strip_prefix(':') {
+        Some("") => None,
+        Some(port) => Some(parse_port(port)?),
+        None => rest.is_empty().then_some(None)?,
+    };
+    Some((authority, port))
+}
+
+fn parse_port(port: &str) -> Option<u16> {
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    port.parse().ok().filter(|port| is_number && *port > 0)
+}
+
+fn default_port(scheme: &[u8]) -> Option<u16> {
+    match scheme {
+        scheme if scheme.eq_ignore_ascii_case(b"https") => Some(443),
+        scheme if scheme.eq_ignore_ascii_case(b"http") => Some(80),
+        _ => None,
+    }
+}
+
+/// Browsers trust these without TLS (W3C Secure Contexts, section 3.1).
+fn is_this_machine(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host == "[::1]"
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
+}
