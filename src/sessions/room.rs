@@ -16,10 +16,10 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         }
         let keys = self.keys.keys(self.keys.now());
         let shortest = |seq| {
-            let keys = keys.keys().iter();
-            keys.filter_map(|key| token::shortest(parties, key, seq, self.revocations.is_some()))
-                .min()
-                .unwrap_or_default()
+            let of = |key| token::shortest(parties, key, seq, self.revocations.is_some());
+            let of_keys = keys.keys().iter().filter_map(|key| of(Some(key))).min();
+            // A ring that has no key yet gets one of some algorithm.
+            of_keys.or_else(|| of(None)).unwrap_or_default()
         };
         let session = shortest(None);
         let refresh = self.refresh_tokens.as_ref().map_or(0, |_| shortest(Some(0)));

@@ -76,14 +76,22 @@ const HIGHEST_RV: u64 = (1 << 53) - 1;
 
 /// How long the shortest token of these parties is that the key can sign, with the room that a login
 /// leaves: for a subject of one character, without claims of the application. A refresh token if
-/// `seq` is given.
+/// `seq` is given; without a key, what any has at least.
 pub(crate) fn shortest(
     parties: &Parties,
-    ring_key: &RingKey,
+    ring_key: Option<&RingKey>,
     seq: Option<u32>,
     has_revocations: bool,
 ) -> Option<usize> {
-    let signer = ring_key.key.signer()?;
+    let (header, signature) = match ring_key {
+        Some(ring_key) => {
+            let typed =
+                seq.map(|_| ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0));
+            let header = typed.map_or(ring_key.header.len(), |header| header.len());
+            (header, ring_key.key.signer()?.signature_length())
+        }
+        None => (0, 0),
+    };
     let at = Timestamp::from_unix_seconds(1_000_000_000);
     let id = "-".repeat(claims::ID_LENGTH);
     let (jti, sid) = (&*id, &*id);
@@ -102,12 +110,8 @@ pub(crate) fn shortest(
     };
     let mut json = Vec::new();
     claims::write(&payload, &mut json).ok()?;
-    let header = match seq {
-        None => ring_key.header.len(),
-        Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).first()?.len(),
-    };
     let [of_json, of_signature] =
-        [json.len(), signer.signature_length()].map(|bytes| BASE64URL.encoded_length(bytes));
+        [json.len(), signature].map(|bytes| BASE64URL.encoded_length(bytes));
     Some(header + of_json + of_signature + 2 + room(&payload, has_revocations))
 }
 
