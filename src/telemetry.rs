@@ -97,6 +97,7 @@
 //! | warn | this replica is not ready because of its clock | ring, offset_ms, uncertainty_ms, clock_skew | it differs by more than `clock_skew`, and this replica holds the clock lease |
 //! | warn | a token of this ring was issued in the future: a replica's clock is wrong | ring, clock_skew | the token's signature is valid; at most once in 10 minutes |
 //! | warn | the issuer has put another key under a key ID in use | ring, kid | it has to be suspected |
+//! | warn | another server of the store answers | store, before, now | its address leads to another server than before, as after a failover or a restart |
 //! | warn | no word of changes at present; polling goes on | error, cause | the connection that listens was lost |
 //! | warn | the store had lost what was ended; it is put back | ring, restored | it was purged or restored |
 //! | warn | skipped an entry of what has been ended | ring, entry, reason | it can't be used; once |

@@ -13,10 +13,14 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::StoreError;
+use super::proof::Moves;
 
 /// Where the changes of all rings of a store can be heard. A clone listens at the same place.
 pub(super) trait Source: Clone + Send + Sync + 'static {
     type Connection: Send;
+
+    /// The moves of the store from one server to another.
+    fn moves(&self) -> Moves;
 
     /// Connects, and listens from then on.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, StoreError>> + Send;
@@ -37,6 +41,7 @@ pub(super) trait Source: Clone + Send + Sync + 'static {
 /// 1. The task that holds it is started by the first call of [`changed`](Self::changed).
 /// 2. It is tried for signs of life, and a lost one is made anew, with pauses that grow.
 /// 3. Whatever was told while there was none is lost. So every new connection wakes everyone.
+/// 4. Where the store has moved to another server, the connection moves, too.
 pub(super) struct Listener<S: Source> {
     shared: Arc<Shared<S>>,
     /// The versions at which `changed` last returned to this handle.
@@ -131,13 +136,20 @@ impl Board {
 async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
     let mut pause = FIRST_PAUSE;
     let mut told = false;
+    let mut moves = source.moves();
     loop {
         let mut begun = None;
+        moves.mark_seen();
         let failure = match within(source.connect(), "connecting").await {
             Ok(mut connection) => {
                 begun = Some(Instant::now());
                 lock(&board).listen();
-                hear::<S>(&mut connection, &board).await
+                let failure = tokio::select! {
+                    failure = hear::<S>(&mut connection, &board) => Some(failure),
+                    () = moves.next() => None,
+                };
+                let Some(failure) = failure else { continue };
+                failure
             }
             Err(failure) => failure,
         };

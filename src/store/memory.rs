@@ -81,8 +81,10 @@ impl Families {
         let family = (ring.to_owned(), redemption.family.clone());
         let last = self.last.entry(family).or_insert(Remembered { redeemed: mine, until });
         if last.redeemed.sequence < mine.sequence {
-            *last = Remembered { redeemed: mine, until };
+            last.redeemed = mine;
         }
+        // A later token that is kept for less must not shorten how long its family is kept.
+        last.until = last.until.max(until);
         last.redeemed
     }
 }

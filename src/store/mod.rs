@@ -54,6 +54,8 @@ mod listener;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "redis"))]
+mod proof;
 #[cfg(feature = "redis")]
 mod redis;
 

@@ -1,13 +1,19 @@
 //! A store in PostgreSQL: a row per entry.
 
+mod current;
+
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Executor, PgExecutor, PgPool, Row};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
+use sqlx::{Connection, Executor, PgExecutor, PgPool, Row};
 use zeroize::Zeroizing;
 
+use self::current::{Cause, Current, Failure};
 use super::listener::{Listener, Source};
+use super::proof::{Moves, PROVEN_FOR};
 use super::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Store, StoreError, StoreFuture,
 };
@@ -17,7 +23,8 @@ use crate::clock::Timestamp;
 ///
 /// 1. All is in two tables, `tower_jwt_session_entries` and `tower_jwt_session_redemptions`, which
 ///    [`migrate`](Self::migrate) makes where the pool's `search_path` leads, or the application, from
-///    [`MIGRATION`](Self::MIGRATION). Tables of a newer version of this crate are refused.
+///    [`MIGRATION`](Self::MIGRATION). Tables of a newer version of this crate are refused; the
+///    version is the comment of the table of entries, which `TRUNCATE` leaves alone.
 /// 2. An insert is one statement, `INSERT … ON CONFLICT DO NOTHING`, which tells the others in the
 ///    same transaction (`NOTIFY`). It waits for a rival that is not done yet. If the rival won, its
 ///    row may not be visible to that statement, so that another reads it, which begins after the
@@ -27,6 +34,16 @@ use crate::clock::Timestamp;
 /// 4. Replicas hear of changes on the channel `tower_jwt_session`, whose messages are the names of
 ///    rings. For that a replica makes one connection with the pool's options when it first waits for
 ///    a change; it is not one of the pool's.
+/// 5. Every second in which the store is used, a connection beside the pool's is made with the
+///    pool's options. It asks whether the server is in recovery, when it was started and on which
+///    timeline it writes, and is closed. A standby is an error, and so is a server of the same
+///    system whose timeline is lower than one that was seen: after a failover the old primary may
+///    answer for ever, and take writes that are lost. Each connection of the pool is asked for its
+///    server's start before it is used, which costs one round trip; one that leads to another server
+///    is closed. What an idle replica costs is one such connection per poll, a busy one's at most
+///    one per second, for which a read or write waits (5 round trips, and those of TLS).
+///    [`staleness`](Store::staleness) is that second.
+/// 6. A write that is answered with "read-only transaction" is repeated once, over a new connection.
 ///
 /// # Operation
 ///
@@ -35,7 +52,14 @@ use crate::clock::Timestamp;
 ///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
 /// * The role needs `SELECT`, `INSERT` and `DELETE` on the tables, `UPDATE` on that of redemptions,
 ///   and `CREATE` on the schema only while they are missing.
-/// * The pool is to lead to the server that takes writes: a standby shows entries late.
+/// * The pool is to lead to one server, which takes writes. After a failover its address has to lead
+///   to the new primary, and replicas follow it within a second of the next read or write. Leave
+///   room in `max_connections` of the server for two more connections per replica.
+/// * After `TRUNCATE` or `DELETE` live replicas restore what they hold. After `DROP TABLE` nothing
+///   works until [`migrate`](Self::migrate) is called or [`MIGRATION`](Self::MIGRATION) is run, and
+///   then they restore it. The store does not do so by itself, though it might have the rights: what
+///   looks like a dropped table is also a wrong database, another `search_path`, or a backup that is
+///   being restored, and tables made there would be in the way or found a second ring.
 /// * Behind a proxy that pools transactions (PgBouncer's `pool_mode = transaction`) `LISTEN` hears
 ///   nothing: replicas then see changes when they poll. Such a proxy also has to support prepared
 ///   statements, as PgBouncer 1.21 does with `max_prepared_statements`.
@@ -68,14 +92,12 @@ use crate::clock::Timestamp;
 /// ```
 #[derive(Clone)]
 pub struct PostgresStore {
-    pool: PgPool,
+    current: Arc<Current>,
     listener: Listener<Channel>,
 }
 
 impl PostgresStore {
     /// What makes the tables, for those who run their migrations by themselves. It may be run again.
-    ///
-    /// No ring's name is empty, so that the schema's version can stand in the table itself.
     pub const MIGRATION: &'static str = r#"
 CREATE TABLE IF NOT EXISTS tower_jwt_session_entries (
     ring text COLLATE "C" NOT NULL,
@@ -83,8 +105,11 @@ CREATE TABLE IF NOT EXISTS tower_jwt_session_entries (
     value bytea NOT NULL,
     PRIMARY KEY (ring, name)
 );
-INSERT INTO tower_jwt_session_entries (ring, name, value)
-    VALUES ('', 'schema-version', '1') ON CONFLICT DO NOTHING;
+DO $$ BEGIN
+    IF obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class') IS NULL THEN
+        COMMENT ON TABLE tower_jwt_session_entries IS 'tower-jwt-session schema version 1';
+    END IF;
+END $$;
 CREATE TABLE IF NOT EXISTS tower_jwt_session_redemptions (
     ring text COLLATE "C" NOT NULL,
     family text COLLATE "C" NOT NULL,
@@ -99,8 +124,9 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
 
     /// A store over `pool`. It does nothing before it is used.
     pub fn new(pool: PgPool) -> Self {
-        let listener = Listener::new(Channel { pool: pool.clone() });
-        Self { pool, listener }
+        let current = Arc::new(Current::new(pool));
+        let listener = Listener::new(Channel(Arc::clone(&current)));
+        Self { current, listener }
     }
 
     /// Makes the tables if they are missing. Any number of replicas may do so at once.
@@ -110,16 +136,16 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
     /// If PostgreSQL can't be reached, the role may not make the tables, or there are some of a newer
     /// version of this crate.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let attempt = "make the tables of tower-jwt-session in PostgreSQL";
-        // Nothing to be done needs no rights, and waits for nobody.
-        match version(&self.pool).await {
-            Ok(Some(version)) => return check(&version),
-            Ok(None) => {}
-            Err(error) if is(&error, UNDEFINED_TABLE) => {}
-            Err(error) => return Err(failed(attempt)(error)),
-        }
-        let version = async {
-            let mut transaction = self.pool.begin().await?;
+        let migrated = async {
+            let mut lease = self.current.acquire().await?;
+            let connection = &mut *lease.connection;
+            // Nothing to be done needs no rights, and waits for nobody.
+            if let Some(version) = version(&mut *connection).await?
+                && has_redemptions(&mut *connection).await?
+            {
+                return Ok(Some(version));
+            }
+            let mut transaction = connection.begin().await?;
             // Each statement sees what was committed before it, whatever the role's default is.
             transaction.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
             // `IF NOT EXISTS` alone is no protection against another who does the same.
@@ -132,40 +158,40 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
             transaction.commit().await?;
             Ok(version)
         };
-        check(&version.await.map_err(failed(attempt))?.unwrap_or_default())
+        let failed = |failure: Failure| {
+            failure
+                .into_error("could not make the tables of tower-jwt-session in PostgreSQL".into())
+        };
+        check(migrated.await.map_err(failed)?.as_deref())
     }
 
     /// Reads the entries of those names, or all.
     async fn select(&self, ring: &str, names: Option<&[EntryName]>) -> Result<Loaded, StoreError> {
         let names: Option<Vec<&str>> =
             names.map(|names| names.iter().map(EntryName::as_str).collect());
+        let failed = |failure: Failure| failed(&format!("read the ring {ring}"), failure);
+        let mut lease = self.current.acquire().await.map_err(failed)?;
         let rows = sqlx::query(if names.is_some() { READ } else { LOAD })
             .bind(ring)
             .bind(Entry::MAX_BYTES as i32)
             .bind(names)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *lease.connection)
             .await
-            .map_err(|error| unread(ring, error))?;
+            .map_err(|error| failed(error.into()))?;
         let place = format!("tower_jwt_session_entries {ring:?}");
-        let (mut loaded, mut version) = (Loaded::default(), Vec::new());
+        let (mut loaded, mut version) = (Loaded::default(), None);
         for row in rows {
-            let columns = || {
-                let (of, name) = (row.try_get("ring")?, row.try_get("name")?);
-                let store_millis = row.try_get("store_millis")?;
-                Ok((of, name, row.try_get("length")?, row.try_get("value")?, store_millis))
-            };
-            let (of, name, length, value, store_millis): (&str, &str, i32, Option<Vec<u8>>, i64) =
-                columns().map_err(|error| unread(ring, error))?;
-            loaded.store_time = Some(Timestamp::from_unix_millis(store_millis));
-            let value = value.unwrap_or_default();
-            if of == ring {
-                let length = length.try_into().unwrap_or_default();
-                loaded.take(&place, name, length, value);
-            } else if name == VERSION {
-                version = value;
+            let Found { server, name, length, value } =
+                Found::of(&row).map_err(|error| failed(error.into()))?;
+            version = server.0;
+            loaded.store_time = Some(Timestamp::from_unix_millis(server.1));
+            // A ring without entries is one row without a name.
+            if let Some(name) = name {
+                let length = length.unwrap_or_default().try_into().unwrap_or_default();
+                loaded.take(&place, name, length, value.unwrap_or_default());
             }
         }
-        check(&version)?;
+        check(version.as_deref())?;
         Ok(loaded)
     }
 }
@@ -189,34 +215,41 @@ impl Store for PostgresStore {
         Box::pin(async move {
             entry.check_length()?;
             let failed =
-                |error| failed(&format!("insert into the ring {ring} in PostgreSQL"))(error);
+                |failure: Failure| failed(&format!("insert into the ring {ring}"), failure);
+            let mut is_first = true;
             for _ in 0..ATTEMPTS {
+                let mut lease = self.current.acquire().await.map_err(failed)?;
                 let inserted = sqlx::query(INSERT)
                     .bind(ring)
                     .bind(entry.name.as_str())
                     .bind(entry.value.as_slice())
                     .bind(CHANNEL)
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&mut *lease.connection)
                     .await;
                 match inserted {
                     Ok(Some(_)) => return Ok(Insertion::Inserted),
                     Ok(None) => {}
                     // So it says where REPEATABLE READ is the role's default.
                     Err(error) if is(&error, SERIALIZATION_FAILURE) => {}
-                    Err(error) => return Err(failed(error)),
+                    Err(error) => {
+                        let left = self.current.leave(lease, error, &mut is_first).await;
+                        left.map_err(failed)?;
+                        continue;
+                    }
                 }
                 let found: Option<(Vec<u8>,)> = sqlx::query_as(FIND)
                     .bind(ring)
                     .bind(entry.name.as_str())
-                    .fetch_optional(&self.pool)
+                    .fetch_optional(&mut *lease.connection)
                     .await
-                    .map_err(failed)?;
+                    .map_err(|error| failed(error.into()))?;
                 if let Some((value,)) = found {
                     return Ok(Insertion::Exists(Zeroizing::new(value)));
                 }
             }
             Err(StoreError::new(format!(
-                "could not insert into the ring {ring} in PostgreSQL: {} comes and goes",
+                "could not insert into the ring {ring} in PostgreSQL: {} was repeatedly inserted \
+                 and removed by other writers; gave up after {ATTEMPTS} attempts",
                 entry.name
             )))
         })
@@ -224,9 +257,20 @@ impl Store for PostgresStore {
 
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let remove = sqlx::query(REMOVE).bind(ring).bind(name.as_str()).execute(&self.pool);
-            let removed = remove.await.map(drop);
-            removed.map_err(failed(&format!("remove from the ring {ring} in PostgreSQL")))
+            let failed =
+                |failure: Failure| failed(&format!("remove from the ring {ring}"), failure);
+            let mut is_first = true;
+            loop {
+                let mut lease = self.current.acquire().await.map_err(failed)?;
+                let remove = sqlx::query(REMOVE).bind(ring).bind(name.as_str());
+                match remove.execute(&mut *lease.connection).await {
+                    Ok(_) => return Ok(()),
+                    Err(error) => {
+                        let left = self.current.leave(lease, error, &mut is_first).await;
+                        left.map_err(failed)?;
+                    }
+                }
+            }
         })
     }
 
@@ -237,8 +281,12 @@ impl Store for PostgresStore {
     ) -> StoreFuture<'a, Redeemed> {
         Box::pin(async move {
             let Redemption { family, sequence, at, keep_for } = redemption;
-            let mut attempts = ATTEMPTS;
+            let failed = |failure: Failure| {
+                failed(&format!("redeem a refresh token of the ring {ring}"), failure)
+            };
+            let (mut attempts, mut is_first) = (ATTEMPTS, true);
             loop {
+                let mut lease = self.current.acquire().await.map_err(failed)?;
                 let redeemed = sqlx::query_as(REDEEM)
                     .bind(ring)
                     .bind(family.as_str())
@@ -246,16 +294,15 @@ impl Store for PostgresStore {
                     .bind(at.as_unix_millis())
                     .bind((*at + *keep_for).as_unix_millis())
                     .bind(PURGED_AT_ONCE)
-                    .fetch_one(&self.pool)
+                    .fetch_one(&mut *lease.connection)
                     .await;
                 attempts -= 1;
                 match redeemed {
                     Ok((sequence, at)) => return redeemed_of(sequence, at),
                     Err(error) if is(&error, SERIALIZATION_FAILURE) && attempts > 0 => {}
                     Err(error) => {
-                        let attempt =
-                            format!("redeem a refresh token of the ring {ring} in PostgreSQL");
-                        return Err(failed(&attempt)(error));
+                        let left = self.current.leave(lease, error, &mut is_first).await;
+                        left.map_err(failed)?;
                     }
                 }
             }
@@ -272,24 +319,37 @@ impl Store for PostgresStore {
     fn notifies(&self) -> bool {
         true
     }
+
+    /// What another server has taken since this one was proven is missed for as long.
+    fn staleness(&self) -> Duration {
+        PROVEN_FOR
+    }
 }
 
 /// The channel of all rings, over a connection of its own.
 #[derive(Clone)]
-struct Channel {
-    pool: PgPool,
-}
+struct Channel(Arc<Current>);
 
 impl Source for Channel {
     type Connection = (PgListener, PgPool);
 
+    fn moves(&self) -> Moves {
+        self.0.proof.moves()
+    }
+
     async fn connect(&self) -> Result<Self::Connection, StoreError> {
+        let pool = &self.0.pool;
+        // It says why, if there is nobody to listen to, or a server from before a failover.
+        self.0
+            .prove()
+            .await
+            .map_err(|failure| failure.into_error(format!("could not {LISTEN}")))?;
         let listen = async {
             // A pool that is closed was the application's word that it is done.
-            if self.pool.is_closed() {
+            if pool.is_closed() {
                 return Err(sqlx::Error::PoolClosed);
             }
-            let options = PgConnectOptions::clone(&self.pool.connect_options());
+            let options = PgConnectOptions::clone(&pool.connect_options());
             let single = PgPoolOptions::new()
                 .max_connections(1)
                 .max_lifetime(None)
@@ -300,42 +360,71 @@ impl Source for Channel {
             listener.listen(CHANNEL).await?;
             Ok(listener)
         };
-        let listener = listen.await.map_err(failed(LISTEN))?;
-        Ok((listener, self.pool.clone()))
+        let listener = listen.await.map_err(unheard)?;
+        Ok((listener, pool.clone()))
     }
 
     async fn next((listener, pool): &mut Self::Connection) -> Result<String, StoreError> {
         let heard = pool.close_event().do_until(listener.try_recv()).await;
-        match heard.and_then(|heard| heard).map_err(failed(LISTEN))? {
+        match heard.and_then(|heard| heard).map_err(unheard)? {
             Some(message) => Ok(message.payload().to_owned()),
             None => Err(StoreError::new("the connection that listens to PostgreSQL was lost")),
         }
     }
 
     async fn ping((listener, _): &mut Self::Connection) -> Result<(), StoreError> {
-        listener.execute("SELECT 1").await.map(drop).map_err(failed(LISTEN))
+        listener.execute("SELECT 1").await.map(drop).map_err(unheard)
     }
 }
 
-/// What the table says its version is, if it says so.
+/// The comment of the table of entries, if there is one.
 fn version<'c>(
     connection: impl PgExecutor<'c> + 'c,
-) -> impl Future<Output = Result<Option<Vec<u8>>, sqlx::Error>> {
-    let version = sqlx::query_scalar(FIND).bind("").bind(VERSION);
-    version.fetch_optional(connection)
+) -> impl Future<Output = Result<Option<String>, sqlx::Error>> {
+    sqlx::query_scalar(VERSION).fetch_one(connection)
 }
 
-fn check(version: &[u8]) -> Result<(), StoreError> {
-    match str::from_utf8(version).ok().and_then(|version| version.parse::<u32>().ok()) {
+async fn has_redemptions<'c>(connection: impl PgExecutor<'c> + 'c) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(HAS_REDEMPTIONS).fetch_one(connection).await
+}
+
+/// Checks the version that the comment of the table of entries states.
+fn check(comment: Option<&str>) -> Result<(), StoreError> {
+    let version = comment.and_then(|comment| comment.strip_prefix(STATED));
+    match version.and_then(|version| version.parse::<u32>().ok()) {
         Some(SCHEMA) => Ok(()),
         Some(newer @ 2..) => Err(StoreError::new(format!(
             "the table tower_jwt_session_entries in PostgreSQL has schema version {newer}, newer \
              than {SCHEMA}, which this version of tower-jwt-session knows: update this replica"
         ))),
-        _ => Err(StoreError::new(
-            "the table tower_jwt_session_entries in PostgreSQL has no schema version: make it with \
-             `migrate`",
-        )),
+        _ => {
+            let found = comment.map_or_else(|| "none".to_owned(), |comment| format!("{comment:?}"));
+            Err(StoreError::new(format!(
+                "the table tower_jwt_session_entries in PostgreSQL has no schema version: its \
+                 comment is {found}, expected \"{STATED}{SCHEMA}\"; remove another comment, and \
+                 set this one with `PostgresStore::migrate`"
+            )))
+        }
+    }
+}
+
+/// A row of what a read finds.
+struct Found<'a> {
+    /// The schema's version, and the time in milliseconds.
+    server: (Option<String>, i64),
+    name: Option<&'a str>,
+    length: Option<i32>,
+    value: Option<Vec<u8>>,
+}
+
+impl<'a> Found<'a> {
+    fn of(row: &'a PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            server: (row.try_get("version")?, row.try_get("store_millis")?),
+            name: row.try_get("name")?,
+            length: row.try_get("length")?,
+            value: row.try_get("value")?,
+        })
     }
 }
 
@@ -347,14 +436,20 @@ fn redeemed_of(sequence: i64, at: i64) -> Result<Redeemed, StoreError> {
     Ok(Redeemed { sequence, at: Timestamp::from_unix_millis(at) })
 }
 
-fn unread(ring: &str, error: sqlx::Error) -> StoreError {
-    let mend = if is(&error, UNDEFINED_TABLE) { ": make its table with `migrate`" } else { "" };
-    failed(&format!("read the ring {ring} in PostgreSQL{mend}"))(error)
+fn failed(attempt: &str, failure: Failure) -> StoreError {
+    let fix = match failure.has_code(UNDEFINED_TABLE) {
+        true => {
+            ": its table is missing; make it with `PostgresStore::migrate`, or run \
+             `PostgresStore::MIGRATION`, and live replicas restore what they hold (it is not made \
+             again by itself, since this may be the wrong database or a restore in progress)"
+        }
+        false => "",
+    };
+    failure.into_error(format!("could not {attempt} in PostgreSQL{fix}"))
 }
 
-fn failed(attempt: &str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    let context = format!("could not {attempt}");
-    move |source| StoreError::with_source(context, source)
+fn unheard(error: sqlx::Error) -> StoreError {
+    StoreError::with_source(format!("could not {LISTEN}"), Cause(error))
 }
 
 fn is(error: &sqlx::Error, code: &str) -> bool {
@@ -362,7 +457,8 @@ fn is(error: &sqlx::Error, code: &str) -> bool {
 }
 
 const SCHEMA: u32 = 1;
-const VERSION: &str = "schema-version";
+/// What stands before the version in the comment.
+const STATED: &str = "tower-jwt-session schema version ";
 const CHANNEL: &str = "tower_jwt_session";
 const LISTEN: &str = "listen to PostgreSQL";
 
@@ -380,18 +476,27 @@ const PURGED_AT_ONCE: i64 = 8;
 const UNDEFINED_TABLE: &str = "42P01";
 const SERIALIZATION_FAILURE: &str = "40001";
 
+/// Null also where there is no such table.
+const VERSION: &str =
+    "SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class')";
+const HAS_REDEMPTIONS: &str = "SELECT to_regclass('tower_jwt_session_redemptions') IS NOT NULL";
+
 /// What is too long is not even sent. The third parameter is for the other.
 const LOAD: &str = "\
-SELECT ring, name, octet_length(value) AS length,
-    (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS store_millis,
-    CASE WHEN octet_length(value) <= $2 THEN value END AS value
-FROM tower_jwt_session_entries WHERE ring IN ($1, '') AND $3::text[] IS NULL";
+SELECT server.version, server.store_millis, entry.name, entry.length, entry.value
+FROM (SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class') AS version,
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS store_millis) AS server
+LEFT JOIN (SELECT name, octet_length(value) AS length,
+        CASE WHEN octet_length(value) <= $2 THEN value END AS value
+    FROM tower_jwt_session_entries WHERE ring = $1 AND $3::text[] IS NULL) AS entry ON true";
 
 const READ: &str = "\
-SELECT ring, name, octet_length(value) AS length,
-    (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS store_millis,
-    CASE WHEN octet_length(value) <= $2 THEN value END AS value
-FROM tower_jwt_session_entries WHERE ring = $1 AND name = ANY ($3::text[]) OR ring = ''";
+SELECT server.version, server.store_millis, entry.name, entry.length, entry.value
+FROM (SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class') AS version,
+    (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS store_millis) AS server
+LEFT JOIN (SELECT name, octet_length(value) AS length,
+        CASE WHEN octet_length(value) <= $2 THEN value END AS value
+    FROM tower_jwt_session_entries WHERE ring = $1 AND name = ANY ($3::text[])) AS entry ON true";
 
 /// Returns a row if it has inserted.
 const INSERT: &str = "\

@@ -4,13 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use futures_util::StreamExt;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSubSink, PubSubStream};
-use redis::{Client, Cmd, FromRedisValue, RedisError, RedisResult};
+use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, InfoDict, RedisError, RedisResult,
+};
 use zeroize::Zeroizing;
 
 use super::listener::{Listener, Source};
+use super::proof::{Moves, PROVEN_FOR, Proof};
 use super::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
     StoreFuture,
@@ -27,14 +29,20 @@ use crate::clock::Timestamp;
 /// 3. Which refresh token of a session was redeemed last is the string
 ///    `{tower-jwt-session:<ring>}:family:<session>`, which expires by itself. It is compared and set
 ///    by one script, too.
-/// 4. Replicas hear of changes on the channel `tower-jwt-session:changed`, whose messages are the
-///    names of rings, over a second connection that they make when they first wait for a change.
-/// 5. Lost connections are made anew. A command whose connection was found dead is sent once more,
-///    which is safe: what was done twice finds its own value.
+/// 4. Replicas hear of changes on the channel `tower-jwt-session:changed`, whose messages are
+///    `<database>/<ring>`, over a second connection that they make when they first wait for a change.
+/// 5. A connection is relied on for a second. The first read or write after that makes a new one by
+///    the address in the URL, and asks it with `INFO replication` for its role and identity: after a
+///    failover the old server may say for ever that it is a master, and take writes that are lost.
+///    A server that is a replica is an error. What an idle replica costs is one connection per poll,
+///    a busy one's at most one per second; the read that makes it waits for three round trips more
+///    (TCP, login, `INFO`), and for those of TLS. [`staleness`](Store::staleness) is that second.
+/// 6. A command whose connection was found dead, or led to a server that takes no writes, is sent
+///    once more over a new one, which is safe: what was done twice finds its own value.
 ///
 /// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
-/// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +time +publish +subscribe +ping`; revocations of
-/// that name have the keys `~{tower-jwt-session:app.ended}:*`.
+/// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +pttl +time +info +publish +subscribe +ping`;
+/// revocations of that name have the keys `~{tower-jwt-session:app.ended}:*`.
 ///
 /// # Operation
 ///
@@ -45,7 +53,7 @@ use crate::clock::Timestamp;
 ///   that was behind, live replicas put them back. Nobody puts back which refresh tokens were
 ///   redeemed: of those sessions one that is used again goes unnoticed, once.
 /// * Connect to the server that takes writes. After a failover the name in the URL has to lead to
-///   the new one: a connection to a server that has become a replica is made anew. Redis Cluster is
+///   the new one, and replicas follow it within a second of the next read or write. Redis Cluster is
 ///   reached through a proxy or an endpoint that follows the slots; Sentinel isn't asked.
 /// * TLS is switched on by the application, beside this crate in its own `Cargo.toml`, for example
 ///   with `redis = { version = "1", features = ["tokio-rustls-comp"] }`; then `rediss://` works.
@@ -81,7 +89,14 @@ struct Server {
     client: Client,
     /// Host and port, or the path of a socket.
     address: String,
-    connection: ArcSwap<ConnectionManager>,
+    proof: Proof<MultiplexedConnection>,
+}
+
+/// Why a command was not done.
+enum Failure {
+    /// The address leads to no server that can be relied on.
+    Unproven(Arc<StoreError>),
+    Command(RedisError),
 }
 
 impl RedisStore {
@@ -112,15 +127,13 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// If the server can't be reached or refuses the user.
+    /// If the server can't be reached, refuses the user or is a replica.
     pub async fn with_client(client: Client) -> Result<Self, StoreError> {
         let address = client.get_connection_info().addr().to_string();
-        let connection = ConnectionManager::new_with_config(client.clone(), config())
-            .await
-            .map_err(failed(format_args!("connect to Redis at {address}")))?;
-        let connection = ArcSwap::from_pointee(connection);
-        let listener = Listener::new(Channel { client: client.clone(), address: address.clone() });
-        Ok(Self { server: Arc::new(Server { client, address, connection }), listener })
+        let proof = Proof::of(connect(&client, &address).await?);
+        let server = Arc::new(Server { client, address, proof });
+        let listener = Listener::new(Channel(Arc::clone(&server)));
+        Ok(Self { server, listener })
     }
 }
 
@@ -170,7 +183,8 @@ impl Store for RedisStore {
             entry.check_length()?;
             let mut script = redis::cmd("EVAL");
             script.arg(INSERT).arg(1).arg(key(ring)).arg(entry.name.as_str());
-            script.arg(entry.value.as_slice()).arg(CHANNEL).arg(ring);
+            script.arg(entry.value.as_slice()).arg(CHANNEL);
+            script.arg(format!("{}/{ring}", self.server.database()));
             let found: Option<Vec<u8>> = self
                 .server
                 .query(&script)
@@ -223,6 +237,11 @@ impl Store for RedisStore {
     fn notifies(&self) -> bool {
         true
     }
+
+    /// What another server has taken since the connection was proven is missed for as long.
+    fn staleness(&self) -> Duration {
+        PROVEN_FOR
+    }
 }
 
 impl Server {
@@ -240,7 +259,7 @@ impl Server {
         let time = time.map_err(|error| self.failed("read", ring, error))?;
         loaded.store_time = Some(store_time(time));
         match fields {
-            Err(error) if error.code() == Some("WRONGTYPE") => {
+            Err(Failure::Command(error)) if error.code() == Some("WRONGTYPE") => {
                 let reason = "is not a hash: remove it".to_owned();
                 loaded.skipped.push(Skipped { name: key.to_owned(), reason });
                 Ok(None)
@@ -249,60 +268,121 @@ impl Server {
         }
     }
 
-    /// Sends a command, and once more if its connection was found dead.
-    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        match self.query_once(command).await {
-            Err(error) if error.is_connection_dropped() => self.query_once(command).await,
-            result => result,
+    /// Sends a command, and once more if its connection was found dead or led to a server that
+    /// takes no writes.
+    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let mut is_first = true;
+        loop {
+            let proven = self.connection().await.map_err(Failure::Unproven)?;
+            let mut connection = MultiplexedConnection::clone(&proven);
+            let error = match command.query_async(&mut connection).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let is_repeated = error.is_connection_dropped() || leads_elsewhere(&error);
+            // Nothing comes any more over a connection whose answer did not come in time.
+            if is_repeated || error.is_timeout() {
+                self.proof.forget(&proven).await;
+            }
+            if !(is_repeated && std::mem::take(&mut is_first)) {
+                return Err(Failure::Command(error));
+            }
         }
     }
 
-    async fn query_once<T: FromRedisValue>(&self, command: &Cmd) -> RedisResult<T> {
-        let mut connection = ConnectionManager::clone(&self.connection.load());
-        let result = command.query_async(&mut connection).await;
-        // The manager keeps a connection over which nothing comes any more, and one to a server
-        // that has become another's replica.
-        if let Err(error) = &result
-            && (error.is_timeout() || error.code() == Some("READONLY"))
-        {
-            let new = ConnectionManager::new_lazy_with_config(self.client.clone(), config())?;
-            self.connection.store(Arc::new(new));
-        }
-        result
+    fn database(&self) -> i64 {
+        self.client.get_connection_info().redis_settings().db()
     }
 
-    fn failed(&self, verb: &str, ring: &str, error: RedisError) -> StoreError {
-        failed(format_args!("{verb} the ring {ring} in Redis at {}", self.address))(error)
+    /// A connection that leads to the current server.
+    async fn connection(&self) -> Result<Arc<MultiplexedConnection>, Arc<StoreError>> {
+        self.proof.current(&self.address, || connect(&self.client, &self.address)).await
     }
+
+    fn failed(&self, verb: &str, ring: &str, failure: Failure) -> StoreError {
+        let context = format!("could not {verb} the ring {ring} in Redis at {}", self.address);
+        match failure {
+            Failure::Unproven(error) => StoreError::with_source(context, error),
+            Failure::Command(error) => StoreError::with_source(context, error),
+        }
+    }
+}
+
+/// Connects by the address, to a server that takes writes; with its incarnation, which changes
+/// when a replica becomes the master.
+async fn connect(
+    client: &Client,
+    address: &str,
+) -> Result<(MultiplexedConnection, Option<String>), StoreError> {
+    let asked = async {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(TIMEOUT))
+            .set_response_timeout(Some(TIMEOUT));
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let info = redis::cmd("INFO").arg("replication").query_async(&mut connection).await?;
+        Ok((connection, info))
+    };
+    let (connection, info): (_, InfoDict) =
+        asked.await.map_err(failed(format_args!("connect to Redis at {address}")))?;
+    let text = |field| info.get::<String>(field);
+    match text("role").as_deref() {
+        Some("master") => Ok((connection, text("master_replid"))),
+        role => {
+            let role = role.unwrap_or("unknown");
+            let master = text("master_host").unwrap_or_default();
+            Err(StoreError::new(format!(
+                "could not connect to Redis at {address}: its role is {role} (of \
+                 {master:?}), expected master; let the address lead to the server that takes \
+                 writes"
+            )))
+        }
+    }
+}
+
+/// Whether the server is not, or not yet, one to be asked. A script's error is wrapped in Redis 6.
+fn leads_elsewhere(error: &RedisError) -> bool {
+    let is_wrapped = || error.to_string().contains("-READONLY");
+    matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "LOADING")) || is_wrapped()
 }
 
 /// The channel of all rings, over a connection of its own.
 #[derive(Clone)]
-struct Channel {
-    client: Client,
-    address: String,
-}
+struct Channel(Arc<Server>);
 
 impl Source for Channel {
-    type Connection = (PubSubSink, PubSubStream);
+    /// With what begins the messages from the store's own database.
+    type Connection = (PubSubSink, PubSubStream, String);
+
+    fn moves(&self) -> Moves {
+        self.0.proof.moves()
+    }
 
     async fn connect(&self) -> Result<Self::Connection, StoreError> {
+        let Server { client, address, .. } = &*self.0;
+        // Never to a server from before a failover.
+        let context = format!("could not listen to Redis at {address}");
+        let proven = self.0.connection().await;
+        proven.map_err(|error| StoreError::with_source(context, error))?;
         let subscribe = async {
-            let (mut sink, stream) = self.client.get_async_pubsub().await?.split();
+            let (mut sink, stream) = client.get_async_pubsub().await?.split();
             sink.subscribe(CHANNEL).await?;
-            Ok((sink, stream))
+            Ok((sink, stream, format!("{}/", self.0.database())))
         };
-        subscribe.await.map_err(failed(format_args!("listen to Redis at {}", self.address)))
+        subscribe.await.map_err(failed(format_args!("listen to Redis at {address}")))
     }
 
-    async fn next((_, stream): &mut Self::Connection) -> Result<String, StoreError> {
-        match stream.next().await {
-            Some(message) => Ok(String::from_utf8_lossy(message.get_payload_bytes()).into_owned()),
-            None => Err(StoreError::new("the connection that listens to Redis was lost")),
+    async fn next((_, stream, own): &mut Self::Connection) -> Result<String, StoreError> {
+        while let Some(message) = stream.next().await {
+            // A channel is one for all databases of a server.
+            let message = String::from_utf8_lossy(message.get_payload_bytes());
+            if let Some(ring) = message.strip_prefix(&**own) {
+                return Ok(ring.to_owned());
+            }
         }
+        Err(StoreError::new("the connection that listens to Redis was lost"))
     }
 
-    async fn ping((sink, _): &mut Self::Connection) -> Result<(), StoreError> {
+    async fn ping((sink, ..): &mut Self::Connection) -> Result<(), StoreError> {
         let pong: RedisResult<redis::Value> = sink.ping().await;
         pong.map(drop).map_err(failed(format_args!("listen to Redis any longer")))
     }
@@ -319,13 +399,6 @@ fn key(ring: &str) -> String {
 
 fn family_key(ring: &str, family: &EntryName) -> String {
     format!("{{tower-jwt-session:{ring}}}:family:{family}")
-}
-
-fn config() -> ConnectionManagerConfig {
-    ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(TIMEOUT))
-        .set_response_timeout(Some(TIMEOUT))
-        .set_number_of_retries(1)
 }
 
 fn failed(attempt: fmt::Arguments<'_>) -> impl FnOnce(RedisError) -> StoreError {
@@ -347,15 +420,25 @@ end
 return redis.call('HGET', KEYS[1], ARGV[1])";
 
 /// Returns the sequence that was redeemed last, and when. Both are numbers that Lua's hold exactly.
+/// The longest time to live wins, and one without end stays so.
 const REDEEM: &str = "\
 local last = redis.call('GET', KEYS[1])
 local sequence, at = string.match(last or '', '^(%d+) (-?%d+)')
 if last and not sequence then
     return redis.error_reply('ERR what is there is no redemption: remove it')
 end
-if not last or tonumber(sequence) < tonumber(ARGV[1]) then
+local is_newer = not last or tonumber(sequence) < tonumber(ARGV[1])
+if is_newer then
     sequence, at = ARGV[1], ARGV[2]
-    redis.call('SET', KEYS[1], sequence .. ' ' .. at, 'PX', ARGV[3])
+end
+local life, keep = redis.call('PTTL', KEYS[1]), tonumber(ARGV[3])
+local value = sequence .. ' ' .. at
+if life == -1 then
+    if is_newer then redis.call('SET', KEYS[1], value) end
+elseif life < keep then
+    redis.call('SET', KEYS[1], value, 'PX', ARGV[3])
+elseif is_newer then
+    redis.call('SET', KEYS[1], value, 'PX', string.format('%.0f', life))
 end
 return {tonumber(sequence), tonumber(at)}";
 

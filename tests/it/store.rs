@@ -368,11 +368,17 @@ mod file_store_only {
         }
 
         fs::remove_dir_all(place.path()).expect("removes");
+        let command = format!("`mkdir -m 700 {}`", place.path().display());
         for error in errors(&store).await {
-            assert_says(&error, &[&place.path()]);
+            assert_says(&error, &[&place.path(), &command, &"may not be mounted"]);
             assert_eq!(io_kind(&error), io::ErrorKind::NotFound);
         }
-        assert!(!place.path().exists());
+        assert!(!place.path().exists(), "it is not made again by itself");
+        // The command heals it.
+        let status = Command::new("mkdir").args(["-m", "700"]).arg(place.path()).status();
+        assert!(status.expect("runs").success());
+        assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
+        assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
     }
 
     /// It may be an entry of a replica that runs as another user: the ring is not whole without.

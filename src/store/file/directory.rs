@@ -165,7 +165,12 @@ impl Directory {
 
     /// That `path` is a directory, and private.
     pub(super) fn check(&self, path: &Path) -> Result<(), StoreError> {
-        let metadata = fs::symlink_metadata(path).map_err(failed("read", path))?;
+        let metadata = match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && path == self.path => {
+                return Err(StoreError::with_source(self.gone(), error));
+            }
+            metadata => metadata.map_err(failed("read", path))?,
+        };
         let reason = if metadata.is_symlink() {
             "is a symbolic link: name the directory itself".to_owned()
         } else if !metadata.is_dir() {
@@ -176,6 +181,16 @@ impl Directory {
             return Ok(());
         };
         Err(StoreError::new(format!("{} {reason}", path.display())))
+    }
+
+    /// That the store's directory is missing, and what to do about it.
+    fn gone(&self) -> String {
+        let (path, mode) = (self.path.display(), if self.group { "2770" } else { "700" });
+        format!(
+            "the store's directory {path} is missing; if it was deleted, make it again with `mkdir \
+             -m {mode} {path}`, and live replicas restore what they hold (it is not made again by \
+             itself, since its volume may not be mounted)"
+        )
     }
 
     /// Makes the directory unless it is there.

@@ -1,5 +1,6 @@
 //! Which refresh tokens were redeemed: a file for each, of which a session's highest counts.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -27,11 +28,11 @@ impl Directory {
         let value = format!("{} {}", at.as_unix_millis(), until.as_unix_millis());
         let temporary = self.write_aside(&ring, value.as_bytes())?;
         let path = file_path(&shelf, family, *sequence);
-        match fs::hard_link(&temporary.0, &path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        let is_new = match fs::hard_link(&temporary.0, &path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => false,
             Err(error) => return Err(failed("enter", &path)(error)),
-        }
+        };
         drop(temporary);
         sync_directory(&shelf)?;
         for _ in 0..ATTEMPTS {
@@ -44,7 +45,8 @@ impl Directory {
             let Some((redeemed_at, _)) = self.times(&file_path(&shelf, family, *highest))? else {
                 continue;
             };
-            self.tidy(&shelf, &files, (family, *highest), *at);
+            let needless = is_new.then_some(*sequence);
+            self.tidy(&shelf, &files, (family, *highest), needless, *at);
             return Ok(Redeemed { sequence: *highest, at: redeemed_at });
         }
         Err(StoreError::new(format!("could not redeem {}: it comes and goes", path.display())))
@@ -56,21 +58,41 @@ impl Directory {
         shelf: &Path,
         files: &[(EntryName, u32)],
         (family, highest): (&EntryName, u32),
+        needless: Option<u32>,
         now: Timestamp,
     ) {
-        // A shelf grows by new sessions alone.
-        let is_new = !files.iter().any(|(of, sequence)| of == family && *sequence != highest);
-        for (of, sequence) in files {
-            let path = file_path(shelf, of, *sequence);
-            let is_over = if of == family {
-                // While a list is made files come and go. One that the list has to show was the
-                // highest when it began, and goes only after two more were redeemed.
-                highest - sequence >= 2
-            } else {
-                is_new && matches!(self.times(&path), Ok(Some((_, until))) if until < now)
+        let until = |of: &EntryName, sequence| {
+            let times = self.times(&file_path(shelf, of, sequence));
+            times.map(|times| times.map(|(_, until)| until))
+        };
+        let remove = |of: &EntryName, sequence| {
+            let _ = fs::remove_file(file_path(shelf, of, sequence));
+        };
+        // While a list is made files come and go. One that the list has to show was the highest
+        // when it began, and goes only after two more were redeemed; and not while it is to be kept
+        // for longer than the highest, since the longest time holds for all of a family. One that
+        // was used again, and made just now, has nothing to keep.
+        for (of, sequence) in files.iter().filter(|(of, _)| of == family) {
+            let is_longer = || match (until(of, *sequence), until(of, highest)) {
+                (Ok(Some(kept)), Ok(Some(longest))) => kept > longest,
+                (kept, longest) => kept.is_err() || longest.is_err(),
             };
-            if is_over {
-                let _ = fs::remove_file(&path);
+            if highest - sequence >= 2 && (needless == Some(*sequence) || !is_longer()) {
+                remove(of, *sequence);
+            }
+        }
+        // A shelf grows by new sessions alone.
+        if files.iter().any(|(of, sequence)| of == family && *sequence != highest) {
+            return;
+        }
+        let mut families: BTreeMap<&EntryName, Vec<u32>> = BTreeMap::new();
+        for (of, sequence) in files.iter().filter(|(of, _)| of != family) {
+            families.entry(of).or_default().push(*sequence);
+        }
+        for (of, sequences) in families {
+            let is_over = |sequence| matches!(until(of, sequence), Ok(Some(until)) if until < now);
+            if sequences.iter().all(|sequence| is_over(*sequence)) {
+                sequences.into_iter().for_each(|sequence| remove(of, sequence));
             }
         }
     }

@@ -9,13 +9,26 @@ pub fn is_test(name: &str) -> bool {
     if path == "attacks" {
         return holds(&tests().join("conformance/tests/attacks.rs"), &[&format!("(\"{test}\",")]);
     }
-    let crates = ["it", "conformance"];
-    let Some(file) = crates.iter().find_map(|first| path.strip_prefix(first)) else { return false };
-    let directory = if path.starts_with("it") { "it" } else { "conformance/tests" };
+    // Where a crate's tests are, and how they begin.
+    // What all stores promise is a function, which a macro makes the test of each.
+    let in_tests =
+        &["#[test] fn", "#[tokio::test] async fn", ")] async fn", "pub(crate) async fn"][..];
+    let with_servers = &["async fn"][..];
+    let crates = [
+        ("it", "it", in_tests),
+        ("conformance", "conformance/tests", in_tests),
+        ("stores", "stores/src", with_servers),
+    ];
+    let found = crates
+        .iter()
+        .find_map(|(first, directory, marks)| Some((path.strip_prefix(first)?, directory, marks)));
+    let Some((file, directory, marks)) = found else { return false };
     let file = tests().join(directory).join(file.trim_start_matches("::").replace("::", "/"));
-    let signatures = ["#[test] fn", "#[tokio::test] async fn", ")] async fn"]
-        .map(|mark| format!("{mark} {test}("));
-    let signatures = signatures.each_ref().map(String::as_str);
+    let signatures: Vec<_> = marks
+        .iter()
+        .flat_map(|mark| ["(", "<"].map(|next| format!("{mark} {test}{next}")))
+        .collect();
+    let signatures: Vec<_> = signatures.iter().map(String::as_str).collect();
     holds(&file.with_extension("rs"), &signatures) || holds(&file.join("mod.rs"), &signatures)
 }
 

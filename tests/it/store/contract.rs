@@ -32,6 +32,7 @@ macro_rules! promises {
             redemptions_are_exact
             of_many_who_redeem_one_is_first
             whoever_redeems_sees_what_came_before
+            a_later_redemption_never_shortens_how_long_its_family_is_kept
         }
     };
 }
@@ -360,6 +361,43 @@ pub(crate) async fn whoever_redeems_sees_what_came_before(replicas: Replicas) {
     let highest = highest.load(Ordering::SeqCst) as u32;
     assert!(highest > 20, "they went on to {highest}");
     assert_eq!(redeem(&*replicas.stores[0], "ring", "a", 0, 2).await, last(highest, 1));
+}
+
+/// A deploy may shorten how long tokens live: what an earlier one needs is kept all the same.
+pub(crate) async fn a_later_redemption_never_shortens_how_long_its_family_is_kept(
+    replicas: Replicas,
+) {
+    let [one, two, ..] = replicas.handles();
+    let long = Duration::from_secs(3600);
+    let brief = Duration::from_millis(1);
+    // The shorter one comes later, comes earlier, or is of the same token.
+    for (family, redemptions) in [
+        ("fa-later", &[(0, long), (1, brief)][..]),
+        ("fa-much-later", &[(0, long), (1, brief), (2, brief), (3, brief), (7, brief)]),
+        ("fa-earlier", &[(0, brief), (1, long)]),
+        ("fa-repeated", &[(1, long), (1, brief)]),
+    ] {
+        for (sequence, keep_for) in redemptions {
+            let redemption = Redemption {
+                keep_for: *keep_for,
+                ..redemption(family, *sequence, i64::from(*sequence))
+            };
+            one.redeem("ring", &redemption).await.expect("redeems");
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Stores drop what has expired when others come.
+    for other in 0..100 {
+        redeem(two, "ring", &format!("fa-{other}"), 0, 1000).await;
+    }
+    for (family, highest) in
+        [("fa-later", 1), ("fa-much-later", 7), ("fa-earlier", 1), ("fa-repeated", 1)]
+    {
+        for sequence in [0, highest] {
+            let found = redeem(two, "ring", family, sequence, 2000).await;
+            assert_eq!(found, last(highest, highest.into()), "{family} {sequence}");
+        }
+    }
 }
 
 pub(crate) fn redemption(family: &str, sequence: u32, at: i64) -> Redemption {

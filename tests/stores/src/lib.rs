@@ -10,6 +10,8 @@
 mod contract;
 #[path = "../../it/store/counted.rs"]
 mod counted;
+mod failover;
+mod forwarder;
 pub mod postgres;
 pub mod redis;
 mod refresh_tokens;
@@ -56,6 +58,19 @@ pub trait Backend: Sized + Send + Sync + 'static {
     /// Puts what is no entry into a ring, beside the entry `a`: how many things are to be skipped.
     fn plant(&self, database: &str, ring: &str) -> impl Future<Output = usize>;
 
+    /// What the error says where a store's address leads to a replica.
+    const OF_A_REPLICA: &'static str;
+    /// Starts a server, and one that follows it.
+    fn pair() -> impl Future<Output = (Self, Self)>;
+    /// Waits until this server has all that the one that it follows has.
+    fn caught_up(&self, leader: &Self) -> impl Future<Output = ()>;
+    /// Makes a server that follows another one that takes writes. The other does not notice.
+    fn promote(&self) -> impl Future<Output = ()>;
+    /// Where it listens on 127.0.0.1.
+    fn port(&self) -> u16;
+    /// Opens a store at another port of 127.0.0.1.
+    fn open_at(&self, database: &str, port: u16) -> impl Future<Output = Self::Store>;
+
     /// The tests of this kind alone.
     fn own() -> Vec<Test<Self>>;
 }
@@ -76,6 +91,7 @@ pub fn run<B: Backend>() -> ! {
         .into_iter()
         .chain(revocations::all())
         .chain(refresh_tokens::all())
+        .chain(failover::all())
         .chain(B::own());
     let trials = tests.map(|(name, test)| {
         let (missing, shared) = (installed.clone().err(), Arc::clone(&shared));

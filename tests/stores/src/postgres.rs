@@ -1,6 +1,11 @@
 //! PostgreSQL.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,9 +13,14 @@ use std::time::Duration;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Barrier;
+use tokio::time::sleep;
 use tower_jwt_session::store::{Entry, Insertion, PostgresStore, Store};
+use tower_jwt_session::{Revocations, Sessions, SystemClock};
 
 use crate::contract::{content, entry, held, insert, last, redeem, redemption};
+use crate::failover::RELIED_ON;
+use crate::forwarder::Forwarder;
+use crate::rings;
 use crate::scenarios::{assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind};
 use crate::{Backend, Test, block_on};
@@ -45,6 +55,11 @@ impl Postgres {
         let statement = AssertSqlSafe(statement.to_owned());
         let done = sqlx::raw_sql(statement).execute(&self.pool(database)).await;
         done.expect("the server does it");
+    }
+
+    async fn ask_text(&self, database: &str, query: &str) -> String {
+        let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
+        query.fetch_one(&self.pool(database)).await.expect("the server answers")
     }
 
     async fn ask(&self, database: &str, query: &str) -> i64 {
@@ -86,6 +101,54 @@ impl Backend for Postgres {
         store
     }
 
+    const OF_A_REPLICA: &'static str = "it is in recovery (a standby)";
+
+    async fn pair() -> (Self, Self) {
+        let (old, mut new) = (Self::start().await, Self::start().await);
+        let show = |setting: &str| format!("SELECT setting FROM {setting}");
+        let data = show("pg_settings WHERE name = 'data_directory'");
+        let data = PathBuf::from(new.ask_text("postgres", &data).await);
+        let programs = show("pg_config WHERE name = 'BINDIR'");
+        let programs = PathBuf::from(new.ask_text("postgres", &programs).await);
+        // Its data give way to a copy of the other's.
+        new.kill();
+        let owner = fs::metadata(&data).expect("is there");
+        fs::remove_dir_all(&data).expect("removes");
+        let copied = Command::new(programs.join("pg_basebackup"))
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-U", "postgres"])
+            .args(["-h", "127.0.0.1", "-p", &old.server.port.to_string(), "-D"])
+            .arg(&data)
+            .env("PGPASSWORD", Self::PASSWORD)
+            .current_dir("/")
+            .uid(owner.uid())
+            .gid(owner.gid())
+            .output()
+            .expect("runs");
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        new.restart().await;
+        (old, new)
+    }
+
+    async fn caught_up(&self, leader: &Self) {
+        let written = "SELECT (pg_current_wal_lsn() - '0/0')::bigint";
+        let written = leader.ask("postgres", written).await;
+        let replayed = "SELECT (pg_last_wal_replay_lsn() - '0/0')::bigint";
+        eventually("it has caught up", async || self.ask("postgres", replayed).await >= written)
+            .await;
+    }
+
+    async fn promote(&self) {
+        self.send("postgres", "SELECT pg_promote(true, 20)").await;
+    }
+
+    fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    async fn open_at(&self, database: &str, port: u16) -> PostgresStore {
+        PostgresStore::new(self.pool_of(self.options(database).port(port)))
+    }
+
     async fn listeners(&self, database: &str) -> usize {
         let query = format!(
             "SELECT count(*) FROM pg_stat_activity \
@@ -123,7 +186,13 @@ impl Backend for Postgres {
         tests! {
             replicas_migrate_at_once
             a_migration_by_hand_is_as_good
-            a_missing_table_is_an_error_with_a_mend
+            a_missing_table_is_an_error_with_a_fix
+            truncated_tables_are_restored_by_live_replicas
+            failover_an_older_timeline_is_refused
+            a_connection_that_only_reads_is_closed_and_the_write_repeated
+            a_server_that_only_reads_is_an_error_with_its_code
+            an_unreachable_server_is_named_with_the_cause
+            a_pool_in_use_is_named_as_that
             a_table_of_another_version_is_refused
             the_smallest_rights_suffice
             redemptions_that_have_expired_are_deleted_in_passing
@@ -157,8 +226,7 @@ async fn replicas_migrate_at_once(server: &Postgres) {
             for migration in migrations {
                 migration.await.expect("ends");
             }
-            let rows = "SELECT count(*) FROM tower_jwt_session_entries";
-            assert_eq!(server.ask(&database, rows).await, 1);
+            assert_eq!(server.ask_text(&database, COMMENT).await, STATED);
         }
     }
 }
@@ -176,34 +244,81 @@ async fn a_migration_by_hand_is_as_good(server: &Postgres) {
     assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
 }
 
-async fn a_missing_table_is_an_error_with_a_mend(server: &Postgres) {
-    let store = PostgresStore::new(server.pool(&server.database().await));
-    let error = store.load("ring").await.expect_err("there is no table");
-    assert!(error.to_string().contains("`migrate`"), "{error}");
-    store.insert("ring", &entry("a", b"1")).await.expect_err("there is no table");
-    store.redeem("ring", &redemption("a", 0, 1)).await.expect_err("there is no table");
+/// The same where it is dropped later, which a migration heals.
+async fn a_missing_table_is_an_error_with_a_fix(server: &Postgres) {
+    let database = server.database().await;
+    let store = PostgresStore::new(server.pool(&database));
+    for _ in 0..2 {
+        let name = entry("a", b"1").name;
+        for error in [
+            store.load("ring").await.expect_err("there is no table"),
+            store.insert("ring", &entry("a", b"1")).await.expect_err("there is no table"),
+            store.remove("ring", &name).await.expect_err("there is no table"),
+            store.redeem("ring", &redemption("a", 0, 1)).await.expect_err("there is no table"),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains("`PostgresStore::migrate`"), "{error}");
+            assert!(error.contains("SQLSTATE 42P01") && !error.contains("at line"), "{error}");
+        }
+        store.migrate().await.expect("makes them");
+        assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
+        let drop = "DROP TABLE tower_jwt_session_entries, tower_jwt_session_redemptions";
+        server.send(&database, drop).await;
+    }
+    // One of them alone is made again as well.
+    store.migrate().await.expect("makes them");
+    server.send(&database, "DROP TABLE tower_jwt_session_redemptions").await;
+    store.migrate().await.expect("makes it");
+    assert_eq!(redeem(&store, "ring", "a", 0, 1).await, last(0, 1));
 }
+
+/// The version is in no table, and so a purge of all tables leaves it.
+async fn truncated_tables_are_restored_by_live_replicas(server: &Postgres) {
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    let ring = rings::open("app", store.clone(), rings::hardly_polled(), SystemClock).await;
+    let revocations = Revocations::builder("app").store(store.clone());
+    let revocations = revocations.refresh_interval(Duration::from_secs(3600));
+    let revocations = revocations.open().await.expect("opens");
+    let sessions = Sessions::<()>::builder(ring.clone(), "https://app.example", "app");
+    let sessions = sessions.revocations(revocations.clone()).build().expect("good settings");
+    sessions.end_session("first").await.expect("is recorded");
+    let before = content(&store, "app").await;
+    let purge = "TRUNCATE tower_jwt_session_entries, tower_jwt_session_redemptions";
+    server.send(&database, purge).await;
+    assert_eq!(content(&store, "app").await, BTreeMap::new());
+    // A logout comes before any refresh.
+    sessions.end_session("second").await.expect("is recorded");
+    ring.refresh().await.expect("refreshes");
+    revocations.refresh().await.expect("refreshes");
+    let after = content(&store, "app").await;
+    assert!(before.iter().all(|(name, value)| after.get(name) == Some(value)), "{after:?}");
+    let newcomer = Revocations::builder("app").store(store).open().await.expect("opens");
+    assert_eq!(newcomer.status().sessions, 2);
+}
+
+const COMMENT: &str = "SELECT obj_description('tower_jwt_session_entries'::regclass, 'pg_class')";
+const STATED: &str = "tower-jwt-session schema version 1";
 
 async fn a_table_of_another_version_is_refused(server: &Postgres) {
     let database = server.database().await;
     let store = server.open(&database).await;
     insert(&store, "ring", "a", b"1").await;
     for (version, says) in [
-        ("'2'", "version 2, newer than 1"),
-        ("'4294967295'", "newer than 1"),
-        ("'new'", "no schema version"),
-        ("'0'", "no schema version"),
-        ("'\\xff'", "no schema version"),
+        ("'tower-jwt-session schema version 2'", "version 2, newer than 1"),
+        ("'tower-jwt-session schema version 4294967295'", "newer than 1"),
+        ("'tower-jwt-session schema version new'", "no schema version"),
+        ("'tower-jwt-session schema version 0'", "no schema version"),
+        ("'keys of the service'", "comment is \"keys of the service\", expected \"tower-jwt"),
     ] {
-        let change =
-            format!("UPDATE tower_jwt_session_entries SET value = {version} WHERE ring = ''");
+        let change = format!("COMMENT ON TABLE tower_jwt_session_entries IS {version}");
         server.send(&database, &change).await;
         for refused in [store.load("ring").await.map(drop), store.migrate().await] {
             let refused = refused.expect_err(version).to_string();
             assert!(refused.contains(says), "{refused}");
         }
     }
-    server.send(&database, "DELETE FROM tower_jwt_session_entries WHERE ring = ''").await;
+    server.send(&database, "COMMENT ON TABLE tower_jwt_session_entries IS NULL").await;
     store.load("ring").await.expect_err("it has no version");
     store.migrate().await.expect("gives it one");
     assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
@@ -353,4 +468,95 @@ async fn a_wrong_password_shows_nowhere(server: &Postgres) {
         assert_hidden::<Postgres>(&refused);
         assert!(refused.to_string().contains("PostgreSQL"), "{refused}");
     }
+}
+
+/// The address leads back to the server from before the failover, which takes writes again.
+async fn failover_an_older_timeline_is_refused(_: &Postgres) {
+    let (old, new) = Postgres::pair().await;
+    let address = Forwarder::to(old.server.port).await;
+    let database = old.database().await;
+    old.open(&database).await;
+    let store = old.open_at(&database, address.port).await;
+    insert(&store, "ring", "a", b"1").await;
+    new.caught_up(&old).await;
+    new.promote().await;
+    address.move_to(new.server.port);
+    sleep(RELIED_ON).await;
+    assert_eq!(insert(&store, "ring", "b", b"1").await, Insertion::Inserted);
+    address.move_to(old.server.port);
+    sleep(RELIED_ON).await;
+    let refused = store.load("ring").await.expect_err("it is older").to_string();
+    assert!(refused.contains("its timeline is 1, expected at least 2"), "{refused}");
+    store.insert("ring", &entry("c", b"1")).await.expect_err("it is older");
+    address.move_to(new.server.port);
+    let expected = BTreeMap::from([held("a", b"1"), held("b", b"1")]);
+    assert_eq!(content(&store, "ring").await, expected);
+}
+
+/// Whatever made it so, a new one may take writes.
+async fn a_connection_that_only_reads_is_closed_and_the_write_repeated(server: &Postgres) {
+    let database = server.database().await;
+    server.open(&database).await;
+    let set = |how: &str| format!("ALTER DATABASE {database} {how}");
+    let only_reads = set("SET default_transaction_read_only = on");
+    let reset = set("RESET default_transaction_read_only");
+    for write in 0..3 {
+        server.send("postgres", &only_reads).await;
+        let store = PostgresStore::new(server.pool(&database));
+        store.load("ring").await.expect("makes a connection, which only reads");
+        server.send("postgres", &reset).await;
+        let done = match write {
+            0 => store.insert("ring", &entry("a", b"1")).await.map(drop),
+            1 => store.remove("ring", &entry("a", b"1").name).await,
+            _ => store.redeem("ring", &redemption("a", 0, 1)).await.map(drop),
+        };
+        done.expect("is repeated over another connection");
+    }
+}
+
+async fn a_server_that_only_reads_is_an_error_with_its_code(server: &Postgres) {
+    let database = server.database().await;
+    server.open(&database).await;
+    let options = server.options(&database);
+    let options = options.options([("default_transaction_read_only", "on")]);
+    let store = PostgresStore::new(server.pool_of(options));
+    store.load("ring").await.expect("can be read");
+    for error in [
+        store.insert("ring", &entry("a", b"1")).await.expect_err("can't insert"),
+        store.redeem("ring", &redemption("a", 0, 1)).await.expect_err("can't redeem"),
+    ] {
+        let error = error.to_string();
+        assert!(error.contains("SQLSTATE 25006") && !error.contains("at line"), "{error}");
+    }
+}
+
+/// sqlx hides why its pool can make no connection, and says that it timed out.
+async fn an_unreachable_server_is_named_with_the_cause(_: &Postgres) {
+    let mut server = Postgres::start().await;
+    let store = server.open("postgres").await;
+    store.load("ring").await.expect("loads");
+    server.kill();
+    for pause in [Duration::ZERO, RELIED_ON] {
+        sleep(pause).await;
+        for error in [
+            store.load("ring").await.expect_err("can't load"),
+            store.insert("ring", &entry("a", b"1")).await.expect_err("can't insert"),
+            store.migrate().await.expect_err("can't migrate"),
+        ] {
+            let error = error.to_string();
+            assert!(error.contains(&format!("127.0.0.1:{}", server.server.port)), "{error}");
+            assert!(error.contains("refused") && !error.contains("timed out"), "{error}");
+        }
+    }
+}
+
+async fn a_pool_in_use_is_named_as_that(server: &Postgres) {
+    let database = server.database().await;
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(Duration::from_millis(300));
+    let pool = pool.connect_lazy_with(server.options(&database));
+    let store = PostgresStore::new(pool.clone());
+    store.migrate().await.expect("migrates");
+    let _held = pool.acquire().await.expect("a connection");
+    let error = store.load("ring").await.expect_err("none is left").to_string();
+    assert!(error.contains("all connections of the pool are in use"), "{error}");
 }

@@ -10,10 +10,13 @@ use redis::{Client, Cmd, FromRedisValue, cmd};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tower_jwt_session::store::{Entry, Insertion, RedisStore, Store};
 
 use crate::contract::{content, entry, held, insert, last, redeem, redemption};
-use crate::scenarios::assert_hidden;
+use crate::failover::RELIED_ON;
+use crate::forwarder::Forwarder;
+use crate::scenarios::{assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind, free_port};
 use crate::{Backend, Test, block_on};
 
@@ -32,6 +35,11 @@ impl Redis {
     async fn send<T: FromRedisValue>(&self, database: &str, command: &Cmd) -> T {
         let mut connection = self.connection(database).await;
         command.query_async(&mut connection).await.expect("the server does it")
+    }
+
+    /// Makes it a replica of whoever listens there.
+    async fn follow(&self, port: u16) {
+        let _: () = self.send("0", cmd("REPLICAOF").arg("127.0.0.1").arg(port)).await;
     }
 
     async fn connection(&self, database: &str) -> MultiplexedConnection {
@@ -77,6 +85,43 @@ impl Backend for Redis {
 
     async fn open(&self, database: &str) -> RedisStore {
         RedisStore::connect(&self.url(database)).await.expect("connects")
+    }
+
+    const OF_A_REPLICA: &'static str = "its role is slave";
+
+    async fn pair() -> (Self, Self) {
+        let (old, new) = (Self::start().await, Self::start().await);
+        let mut auth = cmd("CONFIG");
+        let _: () = new.send("0", auth.arg("SET").arg("masterauth").arg(Self::PASSWORD)).await;
+        new.follow(old.server.port).await;
+        eventually("it follows", async || {
+            let info: String = new.send("0", cmd("INFO").arg("replication")).await;
+            info.contains("master_link_status:up")
+        })
+        .await;
+        (old, new)
+    }
+
+    async fn caught_up(&self, leader: &Self) {
+        let mut connection = leader.connection("0").await;
+        // It waits for what this connection wrote before.
+        let _: () = cmd("SET").arg("mark").arg("1").query_async(&mut connection).await.expect("ok");
+        let mut wait = cmd("WAIT");
+        let wait = wait.arg(1).arg(0).query_async(&mut connection).await;
+        assert_eq!(wait.map_err(|error: redis::RedisError| error.to_string()), Ok(1));
+    }
+
+    async fn promote(&self) {
+        let _: () = self.send("0", cmd("REPLICAOF").arg("NO").arg("ONE")).await;
+    }
+
+    fn port(&self) -> u16 {
+        self.server.port
+    }
+
+    async fn open_at(&self, database: &str, port: u16) -> RedisStore {
+        let url = format!("redis://:{}@127.0.0.1:{port}/{database}", Self::PASSWORD);
+        RedisStore::connect(&url).await.expect("connects")
     }
 
     async fn listeners(&self, database: &str) -> usize {
@@ -129,6 +174,10 @@ impl Backend for Redis {
             what_is_no_redemption_is_an_error
             dead_connections_are_made_anew
             a_silent_connection_is_given_up
+            failover_a_demoted_master_fails_reads_until_the_address_moves
+            failover_a_write_refused_by_a_replica_is_repeated_at_the_new_master
+            a_redemption_without_an_end_keeps_none
+            a_store_opened_at_a_replica_is_an_error
         }
     }
 }
@@ -204,10 +253,14 @@ async fn a_redemption_expires_by_itself(server: &Redis) {
         assert_eq!(keys, [family_key("ring", "session")]);
         let life: i64 = server.send(&database, cmd("PTTL").arg(&keys[0])).await;
         assert!((3_500_000..=3_600_000).contains(&life), "{life}");
-        let _: i64 = server.send(&database, cmd("PEXPIRE").arg(&keys[0]).arg(5_000_000)).await;
-        redeem(&store, "ring", "session", 0, 5).await;
-        let life: i64 = server.send(&database, cmd("PTTL").arg(&keys[0])).await;
-        assert!(life > 4_000_000, "what is used again shortens nothing: {life}");
+    }
+    // What comes again or later shortens nothing.
+    let key = family_key("ring", "session");
+    let _: i64 = server.send(&database, cmd("PEXPIRE").arg(&key).arg(5_000_000)).await;
+    for sequence in [0, 1, 2] {
+        redeem(&store, "ring", "session", sequence, 5).await;
+        let life: i64 = server.send(&database, cmd("PTTL").arg(&key)).await;
+        assert!((4_900_000..=5_000_000).contains(&life), "{life}");
     }
 }
 
@@ -286,7 +339,7 @@ async fn open_as(server: &Redis, user: &str, rights: &str) -> RedisStore {
 /// Those of the documentation.
 async fn the_smallest_rights_suffice(server: &Redis) {
     let rights = "~{tower-jwt-session:small}:* &tower-jwt-session:changed +eval +hsetnx +hget \
-                  +hgetall +hdel +get +set +time +publish +subscribe +ping";
+                  +hgetall +hdel +get +set +pttl +time +info +publish +subscribe +ping";
     let store = open_as(server, "small", rights).await;
     store.changed("small").await.expect("listens");
     assert_eq!(insert(&store, "small", "a", b"1").await, Insertion::Inserted);
@@ -304,7 +357,7 @@ async fn the_smallest_rights_suffice(server: &Redis) {
 
 async fn who_may_not_publish_inserts_all_the_same(server: &Redis) {
     let rights =
-        "~{tower-jwt-session:mute}:entries resetchannels +eval +hsetnx +hget +hgetall +time";
+        "~{tower-jwt-session:mute}:entries resetchannels +eval +hsetnx +hget +hgetall +time +info";
     let store = open_as(server, "mute", rights).await;
     assert_eq!(insert(&store, "mute", "a", b"1").await, Insertion::Inserted);
     assert_eq!(content(&store, "mute").await, BTreeMap::from([held("a", b"1")]));
@@ -353,4 +406,68 @@ async fn a_silent_connection_is_given_up(server: &Redis) {
     store.load("ring").await.expect_err("nothing comes");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
+}
+
+/// The old master is cut off as a replica whose own master is gone. It answers reads for ever.
+async fn failover_a_demoted_master_fails_reads_until_the_address_moves(_: &Redis) {
+    let (old, new) = Redis::pair().await;
+    let address = Forwarder::to(old.server.port).await;
+    let store = old.open_at("0", address.port).await;
+    insert(&store, "ring", "a", b"1").await;
+    new.caught_up(&old).await;
+    new.promote().await;
+    old.follow(free_port().expect("a free port")).await;
+    sleep(RELIED_ON).await;
+    let refused = store.load("ring").await.expect_err("it is a replica").to_string();
+    assert!(refused.contains("its role is slave"), "{refused}");
+    let new_store = new.open_at("0", new.server.port).await;
+    insert(&new_store, "ring", "b", b"1").await;
+    address.move_to(new.server.port);
+    let expected = BTreeMap::from([held("a", b"1"), held("b", b"1")]);
+    assert_eq!(content(&store, "ring").await, expected);
+}
+
+/// As Redis 7 says it, and wrapped as a script's error, as Redis 6 does.
+async fn failover_a_write_refused_by_a_replica_is_repeated_at_the_new_master(_: &Redis) {
+    let wrapped = "-ERR Error running script (call to f_0a1b): @user_script:1: @user_script: 1: \
+                   -READONLY You can't write";
+    for replaced in [["-READONLY You can't write"; 2], ["-READONLY You can't write", wrapped]] {
+        let (old, new) = Redis::pair().await;
+        let address = Forwarder::replacing(old.server.port, replaced).await;
+        let store = old.open_at("0", address.port).await;
+        insert(&store, "ring", "a", b"1").await;
+        new.caught_up(&old).await;
+        sleep(RELIED_ON).await;
+        // The connection is proven just before it all happens.
+        assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
+        new.promote().await;
+        old.follow(new.server.port).await;
+        address.move_to(new.server.port);
+        assert_eq!(insert(&store, "ring", "b", b"2").await, Insertion::Inserted);
+        assert_eq!(redeem(&store, "ring", "session", 3, 1).await, last(3, 1));
+        let at_new = new.open_at("0", new.server.port).await;
+        let expected = BTreeMap::from([held("a", b"1"), held("b", b"2")]);
+        assert_eq!(content(&at_new, "ring").await, expected);
+    }
+}
+
+async fn a_store_opened_at_a_replica_is_an_error(_: &Redis) {
+    let (_old, new) = Redis::pair().await;
+    let refused = RedisStore::connect(&new.url("0")).await.expect_err("it is a replica");
+    assert_hidden::<Redis>(&refused);
+    let text = refused.to_string();
+    assert!(text.contains("its role is slave") && text.contains("expected master"), "{text}");
+}
+
+/// Somebody has decided so.
+async fn a_redemption_without_an_end_keeps_none(server: &Redis) {
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    redeem(&store, "ring", "session", 0, 1).await;
+    let key = family_key("ring", "session");
+    let _: i64 = server.send(&database, cmd("PERSIST").arg(&key)).await;
+    assert_eq!(redeem(&store, "ring", "session", 0, 2).await, last(0, 1));
+    assert_eq!(redeem(&store, "ring", "session", 1, 2).await, last(1, 2));
+    let life: i64 = server.send(&database, cmd("PTTL").arg(&key)).await;
+    assert_eq!(life, -1);
 }

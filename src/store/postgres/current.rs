@@ -1,0 +1,267 @@
+//! The connections of the application's pool that lead to the current server.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
+
+use super::is;
+use crate::store::StoreError;
+use crate::store::proof::Proof;
+
+/// A pool, and what was found out about the server to which its address leads.
+#[derive(Debug)]
+pub(super) struct Current {
+    pub(super) pool: PgPool,
+    pub(super) proof: Proof<Started>,
+    /// The highest timeline that was seen, and of which system.
+    newest: Mutex<Option<(i64, u32)>>,
+}
+
+/// When the server was started, in microseconds: no two servers share it.
+type Started = i64;
+
+/// A connection of the pool, to the server that the proof has found.
+pub(super) struct Lease {
+    pub(super) connection: PoolConnection<Postgres>,
+    proven: Arc<Started>,
+}
+
+/// Why a statement was not done.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The address leads to no server that can be relied on, or none that can be reached.
+    Unproven(Arc<StoreError>),
+    Sql(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl Failure {
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Sql(error) if is(error, code))
+    }
+
+    pub(super) fn into_error(self, context: String) -> StoreError {
+        match self {
+            Self::Unproven(error) => StoreError::with_source(context, error),
+            Self::Sql(error) => StoreError::with_source(context, Cause(error)),
+        }
+    }
+}
+
+impl Current {
+    pub(super) fn new(pool: PgPool) -> Self {
+        Self { pool, proof: Proof::new(), newest: Mutex::default() }
+    }
+
+    /// A connection of the pool that leads to the current server. Those that lead elsewhere are
+    /// closed, so that the pool makes new ones by its address.
+    ///
+    /// # Errors
+    ///
+    /// If the server is not current, or there is no connection to it.
+    pub(super) async fn acquire(&self) -> Result<Lease, Failure> {
+        let mut attempts = self.pool.options().get_max_connections().saturating_add(1);
+        loop {
+            let proven = self.prove().await?;
+            let mut connection = match self.pool.acquire().await {
+                Ok(connection) => connection,
+                // It hides why no connection could be made. If one can, all are in use.
+                Err(error @ sqlx::Error::PoolTimedOut) => {
+                    self.proof.forget(&proven).await;
+                    self.prove().await?;
+                    return Err(error.into());
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let started: Started = sqlx::query_scalar(STARTED).fetch_one(&mut *connection).await?;
+            if started == *proven {
+                return Ok(Lease { connection, proven });
+            }
+            connection.close_on_drop();
+            attempts -= 1;
+            if attempts == 0 {
+                let error = StoreError::new(
+                    "the connections of the pool lead to another server than new ones to the same \
+                     address; let the address lead to one server, which takes writes",
+                );
+                return Err(Failure::Unproven(Arc::new(error)));
+            }
+        }
+    }
+
+    /// What to do after a write has failed: once, if the server takes no writes, it is repeated over
+    /// another connection.
+    ///
+    /// # Errors
+    ///
+    /// The same error, if it is not to be repeated.
+    pub(super) async fn leave(
+        &self,
+        mut lease: Lease,
+        error: sqlx::Error,
+        is_first: &mut bool,
+    ) -> Result<(), Failure> {
+        if !is(&error, READ_ONLY) {
+            return Err(error.into());
+        }
+        lease.connection.close_on_drop();
+        self.proof.forget(&lease.proven).await;
+        match std::mem::take(is_first) {
+            true => Ok(()),
+            false => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn prove(&self) -> Result<Arc<Started>, Failure> {
+        let options = self.pool.connect_options();
+        let address = address(&options);
+        let prove = || async {
+            let context = format!("could not connect to PostgreSQL at {address}");
+            let mut closing = self.pool.close_event();
+            let asking = closing.do_until(tokio::time::timeout(LIMIT, ask(&options)));
+            let server = match asking.await {
+                Ok(Ok(Ok(server))) => server,
+                Ok(Ok(Err(error))) | Err(error) => {
+                    return Err(StoreError::with_source(context, Cause(error)));
+                }
+                Ok(Err(_)) => {
+                    return Err(StoreError::new(format!("{context}: no answer in {LIMIT:?}")));
+                }
+            };
+            self.check(&server, &context)?;
+            Ok((server.started, Some(server.started.to_string())))
+        };
+        self.proof.current(&address, prove).await.map_err(Failure::Unproven)
+    }
+
+    /// That the server takes writes, and is not older than one that was seen before.
+    fn check(&self, server: &Server, context: &str) -> Result<(), StoreError> {
+        if server.is_standby {
+            return Err(StoreError::new(format!(
+                "{context}: it is in recovery (a standby), expected the primary; let the address \
+                 lead to the server that takes writes"
+            )));
+        }
+        let Some((system, timeline)) = server.timeline else { return Ok(()) };
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match *newest {
+            Some((same, newest)) if same == system && newest > timeline => {
+                Err(StoreError::new(format!(
+                    "{context}: its timeline is {timeline}, expected at least {newest}, which was \
+                     seen before: it is a server from before a failover; let the address lead to \
+                     the server that was promoted, or restart this replica if an older server was \
+                     put in its place on purpose"
+                )))
+            }
+            _ => {
+                *newest = Some((system, timeline));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a server says of itself.
+struct Server {
+    is_standby: bool,
+    started: Started,
+    /// The system's identifier, and the timeline on which it writes; where it shows them.
+    timeline: Option<(i64, u32)>,
+}
+
+/// Connects, asks, and closes the connection.
+async fn ask(options: &PgConnectOptions) -> Result<Server, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let server = match ask_for(&mut connection, SERVER).await {
+        // Servers that only speak its language may have no such functions, or not for everyone.
+        Err(error) if UNSHOWN.iter().any(|code| is(&error, code)) => {
+            ask_for(&mut connection, SERVER_WITHOUT_TIMELINE).await
+        }
+        server => server,
+    };
+    let _ = connection.close().await;
+    server
+}
+
+async fn ask_for(
+    connection: &mut PgConnection,
+    query: &'static str,
+) -> Result<Server, sqlx::Error> {
+    // In one round trip, as nothing is prepared.
+    let row = sqlx::raw_sql(query).fetch_one(connection).await?;
+    let segment: Option<String> = row.try_get("segment")?;
+    let system: Option<i64> = row.try_get("system")?;
+    let timeline = segment.as_deref().and_then(|segment| segment.get(..8));
+    let timeline = timeline.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+    Ok(Server {
+        is_standby: row.try_get("is_standby")?,
+        started: row.try_get("started")?,
+        timeline: system.zip(timeline),
+    })
+}
+
+/// Host and port, or the path of a socket.
+fn address(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(socket) => socket.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// An error of sqlx, without the line of PostgreSQL's own source, and with the error's code.
+#[derive(Debug)]
+pub(super) struct Cause(pub(super) sqlx::Error);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.0, self.0.as_database_error()) {
+            (_, Some(error)) => {
+                let code = error.code().unwrap_or_default();
+                write!(f, "{} (SQLSTATE {code})", error.message())
+            }
+            (sqlx::Error::PoolTimedOut, _) => f.write_str(
+                "all connections of the pool are in use; set a higher `max_connections` of the pool",
+            ),
+            (error, None) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// How long connecting and asking may take: less than what a replica waits for a read by default.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// PostgreSQL's error codes (appendix A of its manual): a write in a transaction that only reads;
+/// and a function that is not supported, missing or not allowed.
+const READ_ONLY: &str = "25006";
+const UNSHOWN: [&str; 3] = ["0A000", "42883", "42501"];
+
+const STARTED: &str = "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint";
+
+/// The name of the write-ahead log's segment begins with the timeline. `pg_control_checkpoint()` is
+/// behind for minutes after a promotion.
+const SERVER: &str = "\
+SELECT pg_is_in_recovery() AS is_standby,
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started,
+    CASE WHEN NOT pg_is_in_recovery() THEN pg_walfile_name(pg_current_wal_lsn()) END AS segment,
+    system_identifier AS system
+FROM pg_control_system()";
+
+const SERVER_WITHOUT_TIMELINE: &str = "\
+SELECT pg_is_in_recovery() AS is_standby,
+    (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint AS started,
+    NULL::text AS segment, NULL::bigint AS system";

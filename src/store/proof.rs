@@ -1,0 +1,128 @@
+//! The proof that a store speaks to the current server: a fresh connection, by the address that was
+//! configured.
+//!
+//! A connection outlives a failover. The server at its other end may have become a replica, which
+//! shows, or be cut off from the others, which does not: it still says that it takes writes, and
+//! takes them. So a connection is relied on for [`PROVEN_FOR`], and then another is made. It leads
+//! where the address leads, and says who answers there: an incarnation, which no two servers share.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
+
+use super::StoreError;
+
+/// What the last proof found. Any number of readers and writers share a proof, and its failure.
+#[derive(Debug)]
+pub(super) struct Proof<T> {
+    state: Mutex<State<T>>,
+    /// How many times another server has answered.
+    moves: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    proven: Option<(Instant, Arc<T>)>,
+    failed: Option<(Instant, Arc<StoreError>)>,
+    incarnation: Option<String>,
+}
+
+/// Follows the moves from one server to another.
+pub(super) struct Moves(watch::Receiver<u64>);
+
+impl Moves {
+    /// Waits for the next move after the last that this has returned for.
+    pub(super) async fn next(&mut self) {
+        // It ends with the store, and then nobody waits for long.
+        if self.0.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Forgets the moves until now.
+    pub(super) fn mark_seen(&mut self) {
+        self.0.mark_unchanged();
+    }
+}
+
+impl<T> Proof<T> {
+    #[cfg(feature = "postgres")]
+    pub(super) fn new() -> Self {
+        let state = State { proven: None, failed: None, incarnation: None };
+        Self { state: Mutex::new(state), moves: watch::Sender::new(0) }
+    }
+
+    /// One that has just been proven.
+    #[cfg(feature = "redis")]
+    pub(super) fn of((proven, incarnation): (T, Option<String>)) -> Self {
+        let proven = Some((Instant::now(), Arc::new(proven)));
+        let state = State { proven, failed: None, incarnation };
+        Self { state: Mutex::new(state), moves: watch::Sender::new(0) }
+    }
+
+    /// Returns what was proven less than [`PROVEN_FOR`] ago, or else proves it again by `prove`,
+    /// which returns it with the incarnation of the server.
+    ///
+    /// # Errors
+    ///
+    /// That of `prove`, also if it began after this was called and somebody else waited for it.
+    pub(super) async fn current<F>(
+        &self,
+        store: &str,
+        prove: impl FnOnce() -> F,
+    ) -> Result<Arc<T>, Arc<StoreError>>
+    where
+        F: Future<Output = Result<(T, Option<String>), StoreError>>,
+    {
+        let called = Instant::now();
+        let mut state = self.state.lock().await;
+        if let Some((at, proven)) = &state.proven
+            && at.elapsed() < PROVEN_FOR
+        {
+            return Ok(Arc::clone(proven));
+        }
+        if let Some((began, error)) = &state.failed
+            && *began >= called
+        {
+            return Err(Arc::clone(error));
+        }
+        let began = Instant::now();
+        state.proven = None;
+        match prove().await {
+            Ok((proven, incarnation)) => {
+                if state.incarnation.is_some() && state.incarnation != incarnation {
+                    let (before, now) = (state.incarnation.take(), &incarnation);
+                    tracing::warn!(store, ?before, ?now, "another server of the store answers");
+                    self.moves.send_modify(|moves| *moves += 1);
+                }
+                state.incarnation = incarnation;
+                let proven = Arc::new(proven);
+                state.proven = Some((began, Arc::clone(&proven)));
+                Ok(proven)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                state.failed = Some((began, Arc::clone(&error)));
+                Err(error)
+            }
+        }
+    }
+
+    /// Relies no more on what was proven, unless it was proven again since.
+    pub(super) async fn forget(&self, proven: &Arc<T>) {
+        let mut state = self.state.lock().await;
+        if state.proven.as_ref().is_some_and(|(_, held)| Arc::ptr_eq(held, proven)) {
+            state.proven = None;
+        }
+    }
+
+    pub(super) fn moves(&self) -> Moves {
+        Moves(self.moves.subscribe())
+    }
+}
+
+/// For how long a store relies on a proof, and so may miss what was written elsewhere.
+pub(super) const PROVEN_FOR: Duration = Duration::from_secs(1);
