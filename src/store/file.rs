@@ -207,6 +207,10 @@ impl Store for FileStore {
         })
     }
 
+    fn notifies(&self) -> bool {
+        true
+    }
+
     fn staleness(&self) -> Duration {
         self.directory.attribute_cache
     }

@@ -44,9 +44,13 @@
 //! Replicas that run go on with what they hold. Within the refresh bound R and the time W of a
 //! write each of them has read what is left and put back the rest; a store so slow that not all
 //! fits into W gets it over several refreshes. What is put back everyone knows after one R more.
-//! So replicas that started on the empty store, and made a ring of their own there, may refuse
-//! others' tokens for up to 2R + W: with the default policy 53 seconds, and less with a store
-//! that pushes.
+//!
+//! A replica that starts on the emptied store announces itself there and waits before it founds a ring
+//! of its own: 3 seconds if the store [reports changes](Store::notifies), and otherwise R + W. Live
+//! replicas answer at once and restore the ring. A second ring arises only where none of them reaches
+//! the store within the wait, or where a replica [founds at once](crate::KeyRingBuilder::found_now).
+//! Then each side may refuse the other's tokens for up to 2R + W: with the default policy 53 seconds,
+//! and less with a store that pushes.
 
 mod file;
 #[cfg(any(feature = "postgres", feature = "redis"))]
