@@ -208,7 +208,7 @@ async fn rotation_without_a_successor_and_caches_leaves_no_gap() {
     let takes = seconds(9);
     let store = SlowInserts { store: content.clone(), clock: clock.clone(), takes };
     let policy = policy().jwks_max_age(Duration::ZERO);
-    let ring = tower_jwt_session::KeyRing::builder(crate::replicas::RING).store(store);
+    let ring = tower_jwt_session::KeyRing::builder(crate::replicas::RING).store(store).found_now();
     let ring = ring.rotation(policy).clock(clock.clone()).open().await.expect("opens");
     let replica = Replica::of(ring, clock, LIFE);
     pass(&[&replica], LEAD).await;
@@ -263,7 +263,8 @@ async fn whatever_is_ordered_a_key_signs_or_the_status_says_when() {
         for _ in 0..2 {
             let takes = Duration::from_millis(random.below(4_000));
             let store = SlowInserts { store: content.sibling(), clock: clock.clone(), takes };
-            let ring = tower_jwt_session::KeyRing::builder(crate::replicas::RING).store(store);
+            let ring =
+                tower_jwt_session::KeyRing::builder(crate::replicas::RING).store(store).found_now();
             let ring = ring.rotation(policy().jwks_max_age(max_age)).clock(clock.clone());
             open.push(Replica::of(ring.open().await.expect("opens"), clock.clone(), LIFE));
         }
