@@ -214,6 +214,7 @@ fn replace_all(state: &mut State, world: &Arc<World>, replica: usize) {
     let all: Vec<_> = ring.status().keys.into_iter().map(|key| key.key_id).collect();
     state.tell(format!("replica {replica}: replace_all()"));
     note_revocation(state, replica, &all);
+    state.replacing.insert(replica);
     tokio::spawn(async move {
         let outcome = ring.replace_all().await.map(|()| "done".to_owned());
         let state = &mut lock(&world);

@@ -33,6 +33,9 @@ pub(super) struct State {
     pub(super) signers: BTreeMap<(String, u64), String>,
     /// The keys that someone has begun to revoke.
     pub(super) revocations: BTreeSet<String>,
+    /// The replicas that have begun to replace all keys: those that their own reads add are revoked
+    /// there, too, before anyone else can know.
+    pub(super) replacing: BTreeSet<usize>,
     /// When it was said to be done.
     pub(super) told_revoked: BTreeMap<String, Millis>,
     pub(super) last_revocation: Option<Millis>,
@@ -157,6 +160,7 @@ impl World {
             rings: Vec::new(),
             signers: BTreeMap::new(),
             revocations: BTreeSet::new(),
+            replacing: BTreeSet::new(),
             told_revoked: BTreeMap::new(),
             last_revocation: None,
             troubled: 0,

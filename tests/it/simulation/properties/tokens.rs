@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_jwt_session::{Clock, KeyRing, RingStatus};
+use tower_jwt_session::{Clock, KeyRing, KeyState, RingStatus};
 
 use super::super::scenario::Millis;
 use super::super::store::Says;
@@ -32,6 +32,7 @@ pub(in super::super) fn present(state: &mut State, token: &Token, replica: usize
         }
         let excused = local >= token.expires
             || state.revocations.contains(&token.kid)
+            || state.replacing.contains(&replica) && is_revoked_at(state, replica, &token.kid)
             || !knows && (!ready || may_not_know(state, &token.kid, replica));
         match excused {
             true => state.counted.excused += 1,
@@ -51,6 +52,12 @@ pub(in super::super) fn present(state: &mut State, token: &Token, replica: usize
     if marked.or(told.copied()).is_some_and(|since| has_seen(state, replica, since)) {
         state.fail(REVOKED, detail);
     }
+}
+
+/// Whether a replica says that this key is revoked.
+fn is_revoked_at(state: &State, replica: usize, kid: &str) -> bool {
+    let keys = state.up(replica).map(|up| up.ring.status().keys).unwrap_or_default();
+    keys.iter().any(|key| key.key_id == kid && key.state == KeyState::Revoked)
 }
 
 /// Whether a replica's reads have failed for too long, or the store has lost the key and not had
