@@ -1,13 +1,18 @@
 //! Errors: what a build can get wrong says how to mend it; what a request can get wrong is one
 //! opaque [`Rejection`] with a [kind](RejectionKind).
 
+mod detail;
+
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use crate::keys::{FetchError, KeyError};
 use crate::store::StoreError;
+use detail::Detail;
+pub(crate) use detail::{List, bounded, of_message, shown, without_quotes};
 
 /// Gives an enum the stable text of each of its kinds, and the list of them.
 macro_rules! texts {
@@ -202,11 +207,17 @@ impl IssueError {
 
 /// Why a request was refused, or why it is anonymous.
 ///
-/// Clients see one generic answer for every reason; the kind goes to the response's extensions and
-/// to `tracing`, at debug.
+/// Clients see one generic answer for every reason; the kind, what was found and what was expected go
+/// to the response's extensions and to `tracing`, at debug.
+///
+/// # Security
+///
+/// What was found may be what a sender wrote, such as a key's ID or an issuer: it is bounded and
+/// escaped for logs. It never is a token, a signature or a secret. Show it to no client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     kind: RejectionKind,
+    detail: Option<Arc<Detail>>,
 }
 
 /// The kinds of [`Rejection`].
@@ -304,6 +315,22 @@ impl Rejection {
         self.kind
     }
 
+    /// What it is about: `token`, `header`, `header kid` or another member of the header, `signature`,
+    /// `payload`, `application claims`, or a registered claim's name. `None` where the kind says all.
+    pub fn about(&self) -> Option<&'static str> {
+        self.detail.as_ref().map(|detail| detail.about)
+    }
+
+    /// What was found, if there is more to say than the kind.
+    pub fn found(&self) -> Option<&str> {
+        self.detail.as_ref().map(|detail| &*detail.found)
+    }
+
+    /// What was expected, if there is more to say than the kind.
+    pub fn expected(&self) -> Option<&str> {
+        self.detail.as_ref().map(|detail| &*detail.expected)
+    }
+
     /// Whether there simply was no credential.
     pub fn is_missing(&self) -> bool {
         self.kind == RejectionKind::Missing
@@ -334,13 +361,25 @@ impl Rejection {
 
 impl From<RejectionKind> for Rejection {
     fn from(kind: RejectionKind) -> Self {
-        Self { kind }
+        Self { kind, detail: None }
     }
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
+        self.kind.fmt(f)?;
+        match self.detail.as_deref() {
+            Some(Detail { about, found, expected }) => {
+                write!(f, ": {about}: found {found}, expected {expected}")
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for RejectionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             RejectionKind::Missing => "no credential",
             RejectionKind::Ambiguous => "more than one credential",
             RejectionKind::Malformed => "malformed token",

@@ -214,7 +214,10 @@ pub use crate::revocation::{
     Revocations, RevocationsBuilder, RevocationsNotReady, RevocationsStatus,
 };
 pub use crate::session::Session;
-pub use crate::sessions::{IssuedToken, SessionClaims, Sessions, SessionsBuilder};
+pub use crate::sessions::{
+    CheckOutcome, ExplainedCheck, Explanation, IssuedToken, SessionClaims, Sessions,
+    SessionsBuilder,
+};
 #[cfg(feature = "cookie")]
 pub use crate::transport::CookieTransport;
 pub use jsonwebtoken::{Algorithm, jwk};

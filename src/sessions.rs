@@ -3,6 +3,7 @@
 
 mod builder;
 mod end;
+mod explain;
 mod foreign;
 mod issued;
 mod refresh;
@@ -25,12 +26,13 @@ use crate::issue::IssueSession;
 use crate::keys::KeyRing;
 use crate::revocation::Revocations;
 use crate::session::Session;
-use crate::token::{self, Ids, Policy, Shared, TokenCache, TokenClaims, Verified};
+use crate::token::{self, Ids, Nobody, Policy, Shared, TokenCache, TokenClaims, Verified};
 use crate::transport::Transports;
 use foreign::ForeignTokens;
 use refresh::Refreshing;
 
 pub use builder::SessionsBuilder;
+pub use explain::{CheckOutcome, ExplainedCheck, Explanation};
 pub use issued::IssuedToken;
 
 /// What an application's claims have to be: written and read by serde, and shared by threads.
@@ -350,13 +352,13 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         let keys = ring.keys(now);
         let mut verify = || {
             is_cached = is_cached.map(|_| false);
-            token::verify(token, &keys, &self.0.policy, now)
+            token::verify(token, &keys, &self.0.policy, now, &mut Nobody)
         };
         let verified = match &self.0.cache {
             Some(cache) => cache.get_or_verify(token, &keys, now, verify),
             None => verify().map(Shared::Alone),
         };
-        let checked = verified.map_err(Rejection::from).and_then(|verified| {
+        let checked = verified.and_then(|verified| {
             verified.lifeline.check(&verified, now)?;
             Ok(verified)
         });

@@ -113,10 +113,10 @@
 //! | info | a key stops signing ahead of its time | ring, generation, kid, at | a rotation was ordered, here or at another replica |
 //! | info | published a key | ring, generation, kid, signs_from | this replica has made it |
 //! | debug | a session ends | session_id | a handler has ended it |
-//! | debug | rejected a request | reason | the reason that the client does not see |
+//! | debug | rejected a request | reason, about, found, expected | the reason that the client does not see, with the part of the token that it is about |
 //! | debug | a request comes from another site | origin, host, sec_fetch_site | the cross-site guard has refused it; what it found, or `none` |
 //! | debug | a request has more than one credential | places | where they are, and nothing of them |
-//! | debug | refused a refresh token | reason | the reason that the client does not see |
+//! | debug | refused a refresh token | reason, about, found, expected | the same of a refresh token |
 //! | debug | something else stands in an entry's place | ring, entry, reason | an insert found what can't be read |
 //! | debug | the store can't tell of changes at present | ring, error | polling goes on |
 //! | debug | still no word of changes | error, cause | a further attempt to listen has failed |

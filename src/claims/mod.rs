@@ -10,7 +10,7 @@ mod values;
 mod write;
 
 pub(crate) use parties::Parties;
-pub(crate) use read::{Dialect, ReadError, Registered, is_same, read};
+pub(crate) use read::{Dialect, ReadError, Registered, Unread, is_same, read};
 pub(crate) use values::LAST_SECOND;
 pub(crate) use write::{Payload, write};
 

@@ -57,9 +57,17 @@ pub(crate) fn is_same(one: &str, other: &str) -> bool {
     std::ptr::eq(one, other) || one == other
 }
 
+/// A payload could not be read.
+#[derive(Debug)]
+pub(crate) struct ReadError {
+    pub(crate) what: Unread,
+    /// What the parser says.
+    pub(crate) message: String,
+}
+
 /// What of a payload could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ReadError {
+pub(crate) enum Unread {
     /// It is no object of JSON, or an ambiguous one.
     Malformed,
     /// A registered claim has a wrong type or an impossible value.
@@ -76,43 +84,46 @@ pub(crate) fn read<'de, C: DeserializeOwned + 'static>(
     dialect: Dialect,
     registered: &mut Registered<'de>,
 ) -> Result<C, ReadError> {
-    let text = head::take(json, parties, dialect, registered).ok_or(ReadError::Malformed)?;
-    read_object(text, dialect, registered).map_err(|(error, _)| error)
+    let text = head::take(json, parties, dialect, registered)
+        .ok_or_else(|| ReadError { what: Unread::Malformed, message: NOT_UTF_8.to_owned() })?;
+    read_object(text, dialect, registered)
 }
 
 /// Reads an application's claims alone, as they are written beside the registered ones; why they
 /// would be refused.
 pub(super) fn check<C: DeserializeOwned + 'static>(json: &[u8]) -> Result<(), String> {
     let registered = &mut Registered::default();
-    let text = str::from_utf8(json).map_err(|error| error.to_string())?;
+    let text = str::from_utf8(json).map_err(|_| NOT_UTF_8.to_owned())?;
     let read = read_object::<C>(text, Dialect::Own, registered);
-    read.map(drop).map_err(|(_, error)| {
-        format!("a token with these claims would be refused when it is read: {error}")
+    read.map(drop).map_err(|ReadError { message, .. }| {
+        format!("a token with these claims would be refused when it is read: {message}")
     })
 }
+
+const NOT_UTF_8: &str = "bytes, expected UTF-8";
 
 /// Reads an object whose members are claims.
 fn read_object<'de, C: DeserializeOwned + 'static>(
     text: &'de str,
     dialect: Dialect,
     registered: &mut Registered<'de>,
-) -> Result<C, (ReadError, serde_json::Error)> {
+) -> Result<C, ReadError> {
     // Where the application has no claims, those of another one are only looked at.
     if let Ok(unit) = (Box::new(()) as Box<dyn Any>).downcast()
         && plain::is_object(text)
     {
         return Ok(*unit);
     }
-    let mut reading = ReadError::Malformed;
+    let mut reading = Unread::Malformed;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let claims = PhantomData::<C>;
     let payload = Payload { dialect, registered, reading: &mut reading, claims };
     let claims = deserializer
         .deserialize_map(payload)
         .and_then(|claims| deserializer.end().map(|()| claims));
-    claims.map_err(|error| match error.is_data() {
-        true => (reading, error),
-        false => (ReadError::Malformed, error),
+    claims.map_err(|error| ReadError {
+        what: if error.is_data() { reading } else { Unread::Malformed },
+        message: error.to_string(),
     })
 }
 
@@ -120,7 +131,7 @@ struct Payload<'a, 'de, C> {
     dialect: Dialect,
     registered: &'a mut Registered<'de>,
     /// What is being read, to be blamed if it fails.
-    reading: &'a mut ReadError,
+    reading: &'a mut Unread,
     claims: PhantomData<C>,
 }
 
@@ -135,7 +146,7 @@ impl<'de, C: DeserializeOwned> Visitor<'de> for Payload<'_, 'de, C> {
         let Self { dialect, registered, reading, .. } = self;
         let names = Names::default();
         let mut members = Members { access, dialect, registered, reading, names };
-        *members.reading = ReadError::Application;
+        *members.reading = Unread::Application;
         let claims = C::deserialize(ApplicationClaims(&mut members))?;
         members.drain()?;
         Ok(claims)
@@ -147,7 +158,7 @@ struct Members<'a, 'de, A> {
     access: A,
     dialect: Dialect,
     registered: &'a mut Registered<'de>,
-    reading: &'a mut ReadError,
+    reading: &'a mut Unread,
     /// The application's; a registered claim that stands twice finds its place taken. Of another
     /// issuer's claims all, as `null` takes no place.
     names: Names<'de>,
@@ -190,7 +201,7 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
         if place.is_some() || (is_other && !self.names.insert(Cow::Borrowed(name))) {
             return Err(twice(name));
         }
-        *self.reading = ReadError::Claim(name);
+        *self.reading = Unread::Claim(name);
         *place = match is_other {
             true => self.access.next_value()?,
             false => Some(self.access.next_value()?),
@@ -203,7 +214,7 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
         if self.registered.scope.is_some() || !self.names.insert(Cow::Borrowed("scope")) {
             return Err(twice("scope"));
         }
-        *self.reading = ReadError::Claim("scope");
+        *self.reading = Unread::Claim("scope");
         let scope: Option<Scope<'de>> = self.access.next_value()?;
         self.registered.scope = scope.map(|Scope(text)| text);
         Ok(())
@@ -223,9 +234,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
         loop {
-            *self.reading = ReadError::Malformed;
+            *self.reading = Unread::Malformed;
             let Some(Text(name)) = self.access.next_key()? else {
-                *self.reading = ReadError::Application;
+                *self.reading = Unread::Application;
                 return Ok(None);
             };
             if self.keep(&name)? {
@@ -234,7 +245,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
             if !self.names.insert(name.clone()) {
                 return Err(twice(&name));
             }
-            *self.reading = ReadError::Application;
+            *self.reading = Unread::Application;
             return seed.deserialize(Name::new(name)).map(Some);
         }
     }

@@ -54,10 +54,19 @@ impl<'de> Deserialize<'de> for NumericDate {
 }
 
 /// The `aud` claim: one audience or several (RFC 7519, section 4.1.3).
-#[derive(Debug)]
 pub(crate) enum Audience<'de> {
     One(Cow<'de, str>),
     Several(Vec<Cow<'de, str>>),
+}
+
+/// As the claim says it.
+impl fmt::Debug for Audience<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::One(one) => one.fmt(f),
+            Self::Several(several) => several.fmt(f),
+        }
+    }
 }
 
 impl Audience<'_> {

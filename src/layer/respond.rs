@@ -72,7 +72,9 @@ impl<B: Default> Respond<B> for HeadersOnly {
 
 /// The answer to a rejected request: the same for every reason that has the same status.
 pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Response<Bytes> {
-    tracing::debug!(reason = %rejection, "rejected a request");
+    let (reason, about) = (rejection.kind(), rejection.about());
+    let (found, expected) = (rejection.found(), rejection.expected());
+    tracing::debug!(%reason, about, found, expected, "rejected a request");
     sessions.keys().count_rejected(rejection.kind());
     let mut answer = problem(rejection.status());
     if let Some(challenge) = challenge(rejection.kind(), sessions.transports()) {

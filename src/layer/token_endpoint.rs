@@ -137,7 +137,9 @@ fn failed(error: &RefreshError) -> Response<Bytes> {
         tracing::error!(%error, "a refresh token could not be redeemed");
         return unavailable(status);
     };
-    tracing::debug!(reason = %rejection, "refused a refresh token");
+    let (reason, about) = (rejection.kind(), rejection.about());
+    let (found, expected) = (rejection.found(), rejection.expected());
+    tracing::debug!(%reason, about, found, expected, "refused a refresh token");
     let mut answer = match status {
         StatusCode::SERVICE_UNAVAILABLE => unavailable(status),
         status => refused(status, "invalid_grant"),

@@ -11,7 +11,7 @@ use crate::issue::{EndError, IssueSession};
 use crate::keys::{KeyRing, algorithm};
 use crate::refresh::{IssuedTokens, RefreshError, RefreshTokens};
 use crate::store::{EntryName, Redemption, StoreError};
-use crate::token::{self, Ids, Policy, TokenClaims, TokenType, Verified};
+use crate::token::{self, Ids, Nobody, Policy, TokenClaims, TokenType, Verified};
 
 impl<C: SessionClaims> SessionsBuilder<C> {
     /// Issues refresh tokens to bearer clients. Cookie sessions need none: they are renewed in
@@ -186,7 +186,7 @@ impl<C: SessionClaims> Sessions<C> {
     ) -> Result<(Arc<Verified<C>>, u32), Rejection> {
         let keys = self.0.keys.keys(now);
         let verified: Arc<Verified<C>> =
-            token::verify(refresh_token.as_bytes(), &keys, &refreshing.policy, now)?;
+            token::verify(refresh_token.as_bytes(), &keys, &refreshing.policy, now, &mut Nobody)?;
         self.0.policy.lifelines.any().check(&verified, now)?;
         let sequence = verified.sequence.ok_or(RejectionKind::MissingClaim("seq"))?;
         Ok((verified, sequence))

@@ -148,8 +148,9 @@ pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
     let now = ring.now();
     let keys = ring.keys(now);
     let mut buffer = Buffer::new();
+    let (token, typ) = (token.as_bytes(), TokenType::Untyped);
     let (segments, _) =
-        token::authenticate(token.as_bytes(), &keys, &TokenType::Untyped, &mut buffer, now)?;
+        token::authenticate(token, &keys, &typ, &mut buffer, now, &mut token::Nobody)?;
     let payload = buffer.decode(segments.payload).ok_or(RejectionKind::Malformed)?;
     Ok(payload.to_vec())
 }

@@ -1,14 +1,16 @@
 //! Takes a compact JWS apart: segments, header, payload. Nothing here is trusted yet.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use jsonwebtoken::Algorithm;
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed as _, Deserializer as _, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 
+use super::checks::{Check, Observer};
 use crate::base64url::Buffer;
 use crate::claims::strict::{Names, Strict, Text, twice};
-use crate::error::RejectionKind;
+use crate::error::{Rejection, RejectionKind, of_message};
 use crate::keys::algorithm::{self, MAX_SIGNATURE_BYTES};
 
 /// The three segments of a compact JWS, as they came.
@@ -43,6 +45,53 @@ impl<'t> Segments<'t> {
     }
 }
 
+/// Why a token could not be split.
+#[cold]
+#[inline(never)]
+pub(super) fn not_split(token: &[u8]) -> Rejection {
+    let parts = memchr::memchr_iter(b'.', token).count() + 1;
+    let what = match parts {
+        1 => "1 part: not a JWT",
+        5 => "5 parts: an encrypted token (JWE)",
+        3 => {
+            let signature = token.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+            let found = format_args!("{} characters", signature.len());
+            let expected = format_args!("at most {LONGEST_SIGNATURE}");
+            return RejectionKind::Malformed.about("signature", found, expected);
+        }
+        _ => return RejectionKind::Malformed.about("token", format_args!("{parts} parts"), THREE),
+    };
+    RejectionKind::Malformed.about("token", what, THREE)
+}
+
+const THREE: &str = "3 parts (RFC 7515, section 7.1)";
+
+/// Why a segment could not be decoded.
+#[cold]
+#[inline(never)]
+pub(super) fn not_decoded(about: &'static str, segment: &[u8]) -> Rejection {
+    let is_foreign = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"-_".contains(byte);
+    let found = match segment.iter().find(|byte| is_foreign(byte)) {
+        Some(b'=') => "padding (`=`)",
+        Some(b'+' | b'/') => "base64 with `+` or `/`",
+        Some(_) => "a character of another alphabet",
+        None if segment.len() % 4 == 1 => "a length that no bytes have",
+        None => "bits after the last byte",
+    };
+    let expected = "base64url without padding (RFC 7515, section 2)";
+    RejectionKind::Malformed.about(about, found, expected)
+}
+
+/// What a segment of a token says, to be shown: an object, if it is one.
+pub(crate) fn readable(segment: &[u8]) -> Option<Value> {
+    let mut buffer = Buffer::new();
+    let json = buffer.decode(segment)?;
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let value = Strict(PhantomData::<Value>).deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok()?;
+    value.is_object().then_some(value)
+}
+
 /// An encoded signature's.
 const LONGEST_SIGNATURE: usize = (MAX_SIGNATURE_BYTES * 4).div_ceil(3);
 
@@ -56,18 +105,42 @@ pub(crate) struct Header {
 
 impl Header {
     /// Parses an encoded header.
-    pub(crate) fn parse(segment: &[u8], buffer: &mut Buffer) -> Result<Self, RejectionKind> {
+    pub(crate) fn parse(
+        segment: &[u8],
+        buffer: &mut Buffer,
+        observer: &mut impl Observer,
+    ) -> Result<Self, Rejection> {
         // Nothing is signed yet: what is read has to be little.
         if segment.len() > MAX_HEADER_BYTES {
-            return Err(RejectionKind::Malformed);
+            let found = format_args!("{} characters", segment.len());
+            let expected = format_args!("at most {MAX_HEADER_BYTES}");
+            return Err(RejectionKind::Malformed.about("header", found, expected));
         }
-        let json = buffer.decode(segment).and_then(|json| str::from_utf8(json).ok());
-        let members: Option<Members<'_>> = json.and_then(|json| serde_json::from_str(json).ok());
-        let members = members.ok_or(RejectionKind::Malformed)?;
-        let name = members.alg.ok_or(RejectionKind::Malformed)?;
+        let json = buffer.decode(segment).ok_or_else(|| not_decoded("header", segment))?;
+        let json = str::from_utf8(json)
+            .map_err(|_| RejectionKind::Malformed.about("header", "bytes", "UTF-8"))?;
+        let mut reading = "header";
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let members = deserializer
+            .deserialize_map(HeaderVisitor { reading: &mut reading })
+            .and_then(|members| deserializer.end().map(|()| members));
+        let members = members.map_err(|error| unreadable(reading, &error))?;
+        let name = members
+            .alg
+            .ok_or_else(|| RejectionKind::Malformed.about("header alg", "none", "an algorithm"))?;
+        observer.passed(Check::Header, || format!("{} characters", segment.len()));
+        // `none` is no algorithm here.
+        let algorithm = algorithm::named(&name.0).ok_or_else(|| {
+            let expected = "the name of an algorithm of this crate, such as EdDSA";
+            RejectionKind::WrongAlgorithm.about(
+                "header alg",
+                format_args!("{:?}", &*name),
+                expected,
+            )
+        })?;
+        observer.passed(Check::Algorithm, || format!("{:?}", &*name));
         Ok(Self {
-            // `none` is no algorithm here.
-            algorithm: algorithm::named(&name.0).ok_or(RejectionKind::WrongAlgorithm)?,
+            algorithm,
             token_type: members.typ.map(|typ| typ.0.into_owned()),
             key_id: members.kid.map(|kid| kid.0.into_owned()),
         })
@@ -84,7 +157,26 @@ struct Members<'de> {
 /// Members that change what a token means, or bring a key of the sender's. No extension is
 /// understood here, so that `crit` in itself is a reason to refuse (RFC 7515, section 4.1.11), and
 /// the others would be wrong to ignore: RFC 7797, RFC 7516 and RFC 7515, sections 4.1.2 to 4.1.6.
-const REFUSED: [&str; 8] = ["crit", "b64", "enc", "zip", "jwk", "jku", "x5u", "x5c"];
+const REFUSED: [(&str, &str); 8] = [
+    ("crit", "header crit"),
+    ("b64", "header b64"),
+    ("enc", "header enc"),
+    ("zip", "header zip"),
+    ("jwk", "header jwk"),
+    ("jku", "header jku"),
+    ("x5u", "header x5u"),
+    ("x5c", "header x5c"),
+];
+
+/// Why a header could not be read: what was being read, and what the parser says.
+#[cold]
+#[inline(never)]
+fn unreadable(reading: &'static str, error: &serde_json::Error) -> Rejection {
+    let message = error.to_string();
+    let (found, expected) = of_message(&message);
+    let expected = expected.unwrap_or("an object in JSON, without repeated names");
+    RejectionKind::Malformed.about(reading, found, expected)
+}
 
 /// The longest encoded header: several times what issuers write.
 const MAX_HEADER_BYTES: usize = 1024;
@@ -92,40 +184,52 @@ const MAX_HEADER_BYTES: usize = 1024;
 /// More than any header has, and few enough that nobody makes the search for a double costly.
 const MAX_MEMBERS: usize = 16;
 
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct HeaderVisitor;
-        impl<'de> Visitor<'de> for HeaderVisitor {
-            type Value = Members<'de>;
+/// Reads the members of a header, and keeps the place for the case that it fails.
+struct HeaderVisitor<'r> {
+    reading: &'r mut &'static str,
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
+impl<'de> Visitor<'de> for HeaderVisitor<'_> {
+    type Value = Members<'de>;
 
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut names = Names::default();
-                let mut members = Members::default();
-                for _ in 0..=MAX_MEMBERS {
-                    let Some(Text(name)) = access.next_key()? else { return Ok(members) };
-                    match &*name {
-                        "alg" => members.alg = Some(access.next_value()?),
-                        "typ" => members.typ = Some(access.next_value()?),
-                        "kid" => members.kid = Some(access.next_value()?),
-                        refused if REFUSED.contains(&refused) => {
-                            return Err(A::Error::custom("a header member that is not taken"));
-                        }
-                        _ => {
-                            _ = access
-                                .next_value_seed(Strict(std::marker::PhantomData::<IgnoredAny>))?
-                        }
-                    }
-                    if !names.insert(name.clone()) {
-                        return Err(twice(&name));
-                    }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut names = Names::default();
+        let mut members = Members::default();
+        for _ in 0..=MAX_MEMBERS {
+            *self.reading = "header";
+            let Some(Text(name)) = access.next_key()? else { return Ok(members) };
+            match &*name {
+                "alg" => {
+                    *self.reading = "header alg";
+                    members.alg = Some(access.next_value()?);
                 }
-                Err(A::Error::custom("too many header members"))
+                "typ" => {
+                    *self.reading = "header typ";
+                    members.typ = Some(access.next_value()?);
+                }
+                "kid" => {
+                    *self.reading = "header kid";
+                    members.kid = Some(access.next_value()?);
+                }
+                _ => {
+                    if let Some((_, refused)) = REFUSED.iter().find(|(member, _)| *member == name) {
+                        *self.reading = refused;
+                        return Err(A::Error::custom("this member, expected a header without it"));
+                    }
+                    _ = access.next_value_seed(Strict(PhantomData::<IgnoredAny>))?;
+                }
+            }
+            *self.reading = "header";
+            if !names.insert(name.clone()) {
+                return Err(twice(&name));
             }
         }
-        deserializer.deserialize_map(HeaderVisitor)
+        Err(A::Error::custom(format_args!(
+            "more than {MAX_MEMBERS} members, expected at most {MAX_MEMBERS}"
+        )))
     }
 }

@@ -1,12 +1,15 @@
 //! What the claims of a token must be, beside signed.
 
+use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
+use super::checks::{Check, Observer};
 use crate::claims::{
     Dialect, Parties, REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE, is_same,
 };
 use crate::clock::Timestamp;
+use crate::error::Rejection;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::KeyTimes;
 use crate::lifeline::Lifelines;
@@ -58,6 +61,18 @@ impl TokenType {
     }
 }
 
+/// As what a type is expected.
+impl fmt::Display for TokenType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Session => write!(f, "{SESSION_TOKEN_TYPE:?}"),
+            Self::Refresh => write!(f, "{REFRESH_TOKEN_TYPE:?}"),
+            Self::Named(name) => write!(f, "{name:?}"),
+            Self::Untyped => f.write_str("none or \"JWT\""),
+        }
+    }
+}
+
 /// A media type without `application/`.
 pub(crate) fn subtype(typ: &str) -> &str {
     const PREFIX: &str = "application/";
@@ -101,64 +116,120 @@ impl Policy {
         claims: &'c Registered<'_>,
         times: &KeyTimes,
         now: Timestamp,
-    ) -> Result<Required<'c>, RejectionKind> {
-        let issuer = claims.iss.as_ref().ok_or(MissingClaim("iss"))?;
+        observer: &mut impl Observer,
+    ) -> Result<Required<'c>, Rejection> {
+        let issuer = claims.iss.as_deref().ok_or_else(|| missing("iss"))?;
         if !is_same(issuer, &self.parties.issuer) {
-            return Err(WrongIssuer);
+            return Err(different(WrongIssuer, "iss", &issuer, &self.parties.issuer));
         }
-        let audience = claims.aud.as_ref().ok_or(MissingClaim("aud"))?;
+        observer.passed(Check::Issuer, || format!("{issuer:?}"));
+        let audience = claims.aud.as_ref().ok_or_else(|| missing("aud"))?;
         if !audience.contains(&self.parties.audience) {
-            return Err(WrongAudience);
+            return Err(different(WrongAudience, "aud", audience, &self.parties.audience));
         }
-        let subject = claims.sub.as_ref().ok_or(MissingClaim("sub"))?;
+        observer.passed(Check::Audience, || format!("{audience:?}"));
+        let subject = claims.sub.as_ref().ok_or_else(|| missing("sub"))?;
         let token_id = claims.jti.as_deref();
         if token_id.is_none() && !self.without_token_id {
-            return Err(MissingClaim("jti"));
+            return Err(missing("jti"));
         }
         // What is empty names nobody and nothing; and all such would be one.
         for (name, text) in
             [("sub", Some(&**subject)), ("jti", token_id), ("sid", claims.sid.as_deref())]
         {
             if text.is_some_and(str::is_empty) {
-                return Err(InvalidClaim(name));
+                return Err(InvalidClaim(name).about(name, "an empty text", "a text"));
             }
         }
-        let expires_at = claims.exp.ok_or(MissingClaim("exp"))?.0;
+        observer.passed(Check::Identity, || "sub and jti".to_owned());
+        let expires_at = claims.exp.ok_or_else(|| missing("exp"))?.0;
+        let longest = self.lifetime_of(times);
         let issued_at = match claims.iat {
             Some(issued_at) => issued_at.0,
             // The earliest that it can have been, so that no check takes it for a young one.
-            None if self.without_issued_at => expires_at - self.lifetime_of(times),
-            None => return Err(MissingClaim("iat")),
+            None if self.without_issued_at => expires_at - longest,
+            None => return Err(missing("iat")),
         };
         if expires_at <= issued_at {
-            return Err(InvalidClaim("exp"));
+            let expected = format_args!("later than iat, {issued_at}");
+            return Err(InvalidClaim("exp").about("exp", expires_at, expected));
         }
-        if expires_at - issued_at > self.lifetime_of(times) {
-            return Err(LifetimeTooLong);
+        observer.passed(Check::Times, || format!("iat {issued_at}, exp {expires_at}"));
+        if expires_at - issued_at > longest {
+            let found = format_args!("{:?} after iat", expires_at - issued_at);
+            let expected = format_args!("at most {longest:?}");
+            return Err(LifetimeTooLong.about("exp", found, expected));
         }
+        observer.passed(Check::Lifetime, || format!("{:?}", expires_at - issued_at));
         let (ends, soon) = (expires_at + self.leeway, now + self.leeway);
         // "On or after" (RFC 7519, section 4.1.4).
         if now >= ends {
-            return Err(Expired);
+            let found = format_args!("{expires_at}, {:?} ago", now - expires_at);
+            let expected = format_args!("later than {now}, less the leeway of {:?}", self.leeway);
+            return Err(Expired.about("exp", found, expected));
         }
+        observer.passed(Check::Expiry, || format!("exp {expires_at}"));
         if issued_at > soon {
-            return Err(IssuedInFuture);
+            return Err(self.too_late(IssuedInFuture, "iat", issued_at, now));
         }
-        if claims.nbf.is_some_and(|not_before| not_before.0 > soon) {
-            return Err(NotYetValid);
+        observer.passed(Check::IssueTime, || format!("iat {issued_at}"));
+        if let Some(not_before) = claims.nbf.filter(|not_before| not_before.0 > soon) {
+            return Err(self.too_late(NotYetValid, "nbf", not_before.0, now));
         }
+        observer.passed(Check::NotBefore, || match claims.nbf {
+            Some(not_before) => format!("nbf {}", not_before.0),
+            None => "no nbf".to_owned(),
+        });
         match claims.auth_time {
-            None if self.requires_auth_time => return Err(MissingClaim("auth_time")),
-            Some(at) if at.0 > soon => return Err(InvalidClaim("auth_time")),
+            None if self.requires_auth_time => return Err(missing("auth_time")),
+            Some(at) if at.0 > soon => {
+                return Err(self.too_late(InvalidClaim("auth_time"), "auth_time", at.0, now));
+            }
             // A login is never later than its token.
             Some(at) if claims.iat.is_some_and(|issued| at.0 > issued.0 + self.leeway) => {
-                return Err(InvalidClaim("auth_time"));
+                let (found, leeway) = (at.0, self.leeway);
+                let expected =
+                    format_args!("at most iat, {issued_at}, and the leeway of {leeway:?}");
+                return Err(InvalidClaim("auth_time").about("auth_time", found, expected));
             }
             _ => {}
         }
+        observer.passed(Check::LoginTime, || match claims.auth_time {
+            Some(at) => format!("auth_time {}", at.0),
+            None => "no auth_time".to_owned(),
+        });
         let times_of = [claims.nbf, claims.auth_time].into_iter().flatten().map(|date| date.0);
         let latest = times_of.fold(issued_at, Timestamp::max);
         let valid = latest - self.leeway..ends.min(times.verifies_until);
         Ok(Required { subject, token_id, issued_at, expires_at, valid })
     }
+
+    /// A time of the future.
+    #[cold]
+    fn too_late(
+        &self,
+        kind: RejectionKind,
+        claim: &'static str,
+        found: Timestamp,
+        now: Timestamp,
+    ) -> Rejection {
+        let found = format_args!("{found}, in {:?}", found - now);
+        let expected = format_args!("at most {now} and the leeway of {:?}", self.leeway);
+        kind.about(claim, found, expected)
+    }
+}
+
+#[cold]
+fn missing(claim: &'static str) -> Rejection {
+    MissingClaim(claim).about(claim, "none", "a value")
+}
+
+#[cold]
+fn different(
+    kind: RejectionKind,
+    claim: &'static str,
+    found: &dyn fmt::Debug,
+    expected: &str,
+) -> Rejection {
+    kind.about(claim, format_args!("{found:?}"), format_args!("{expected:?}"))
 }

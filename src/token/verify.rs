@@ -1,17 +1,19 @@
 //! From a token to a verified one: length, header, key, signature, claims, in this order.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::decode::{Header, Segments};
+use super::checks::{Check, Observer};
+use super::decode::{Header, Segments, not_decoded, not_split};
 use super::policy::{Policy, TokenType};
 use super::verified::{Texts, Verified};
 use crate::base64url::{BASE64URL, Buffer};
-use crate::claims::{self, ReadError, Registered};
+use crate::claims::{self, ReadError, Registered, Unread};
 use crate::clock::Timestamp;
-use crate::error::RejectionKind;
+use crate::error::{List, Rejection, RejectionKind, of_message, without_quotes};
 use crate::keys::algorithm;
 use crate::keys::{KeySet, RingKey};
 
@@ -23,22 +25,24 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
     keys: &KeySet,
     policy: &Policy,
     now: Timestamp,
-) -> Result<Arc<Verified<C>>, RejectionKind> {
+    observer: &mut impl Observer,
+) -> Result<Arc<Verified<C>>, Rejection> {
     if token.len() > policy.max_token_bytes {
-        return Err(RejectionKind::TooLong);
+        let found = format_args!("{} bytes", token.len());
+        let expected = format_args!("at most {} (max_token_bytes)", policy.max_token_bytes);
+        return Err(RejectionKind::TooLong.about("token", found, expected));
     }
+    observer.passed(Check::Length, || format!("{} bytes", token.len()));
     let mut buffer = Buffer::new();
-    let (segments, ring_key) = authenticate(token, keys, &policy.token_type, &mut buffer, now)?;
-    let payload = buffer.decode(segments.payload).ok_or(RejectionKind::Malformed)?;
+    let (segments, ring_key) =
+        authenticate(token, keys, &policy.token_type, &mut buffer, now, observer)?;
+    let payload =
+        buffer.decode(segments.payload).ok_or_else(|| not_decoded("payload", segments.payload))?;
     let mut registered = Registered::default();
-    let claims = claims::read(payload, &policy.parties, policy.dialect, &mut registered).map_err(
-        |error| match error {
-            ReadError::Malformed => RejectionKind::Malformed,
-            ReadError::Claim(name) => RejectionKind::InvalidClaim(name),
-            ReadError::Application => RejectionKind::ForeignClaims,
-        },
-    )?;
-    let required = policy.check(&registered, &ring_key.scheduled.times, now)?;
+    let claims = claims::read(payload, &policy.parties, policy.dialect, &mut registered)
+        .map_err(|error| unreadable::<C>(&error))?;
+    observer.passed(Check::Payload, || "claims that can be read".to_owned());
+    let required = policy.check(&registered, &ring_key.scheduled.times, now, observer)?;
     let token_id = match required.token_id {
         Some(token_id) => Cow::Borrowed(token_id),
         None => Cow::Owned(digest(segments.signed)),
@@ -75,7 +79,8 @@ pub(crate) fn authenticate<'t, 'k>(
     token_type: &TokenType,
     buffer: &mut Buffer,
     now: Timestamp,
-) -> Result<(Segments<'t>, &'k RingKey), RejectionKind> {
+    observer: &mut impl Observer,
+) -> Result<(Segments<'t>, &'k RingKey), Rejection> {
     // The encoded headers are those of our own type.
     let ours = *token_type == TokenType::Session;
     let known = ours.then(|| keys.by_beginning(token)).flatten();
@@ -83,20 +88,80 @@ pub(crate) fn authenticate<'t, 'k>(
         Some(ring_key) => Segments::behind(token, ring_key.header.len()),
         None => Segments::split(token),
     };
-    let segments = segments.ok_or(RejectionKind::Malformed)?;
+    let segments = segments.ok_or_else(|| not_split(token))?;
+    observer.passed(Check::Parts, || "3 parts".to_owned());
     let by_header = || ours.then(|| keys.by_encoded_header(segments.header)).flatten();
     let ring_key = match known.or_else(by_header) {
-        Some(ring_key) => ring_key,
-        None => key_of_header(&Header::parse(segments.header, buffer)?, keys, token_type)?,
+        Some(ring_key) => {
+            let key = &ring_key.key;
+            observer.passed(Check::Header, || "the header of a key of the ring".to_owned());
+            observer.passed(Check::Algorithm, || format!("{:?}", key.algorithm()));
+            observer.passed(Check::Type, || token_type.to_string());
+            observer.passed(Check::Key, || key_text(key.key_id()));
+            ring_key
+        }
+        None => {
+            let header = Header::parse(segments.header, buffer, observer)?;
+            key_of_header(&header, keys, token_type, observer)?
+        }
     };
     if !keys.verifies(ring_key, now) {
-        return Err(RejectionKind::UnknownKey);
+        return Err(key_is_over(ring_key, keys, now));
     }
-    let signature = buffer.decode(segments.signature).ok_or(RejectionKind::Malformed)?;
+    observer.passed(Check::KeyTimes, || format!("a key that verifies at {now}"));
+    let signature = buffer
+        .decode(segments.signature)
+        .ok_or_else(|| not_decoded("signature", segments.signature))?;
     if !ring_key.key.verifier().verify(segments.signed, signature) {
-        return Err(RejectionKind::BadSignature);
+        return Err(RejectionKind::BadSignature.into());
     }
+    observer.passed(Check::Signature, || "the signature of the key".to_owned());
     Ok((segments, ring_key))
+}
+
+/// Why a payload is refused that could not be read.
+#[cold]
+#[inline(never)]
+fn unreadable<C>(error: &ReadError) -> Rejection {
+    let (found, expected) = of_message(&error.message);
+    match error.what {
+        Unread::Malformed => {
+            let expected = expected.unwrap_or("an object in JSON, without repeated names");
+            RejectionKind::Malformed.about("payload", found, expected)
+        }
+        Unread::Claim(name) => {
+            let expected = expected.unwrap_or("a value that the claim can have");
+            RejectionKind::InvalidClaim(name).about(name, found, expected)
+        }
+        Unread::Application => {
+            let found = match expected {
+                Some(expected) => format!("{found}, expected {expected}"),
+                None => found.to_owned(),
+            };
+            let found = without_quotes(&found);
+            let expected = format_args!("claims of the type {}", std::any::type_name::<C>());
+            RejectionKind::ForeignClaims.about("application claims", found, expected)
+        }
+    }
+}
+
+/// Why a key is refused that the ring holds.
+#[cold]
+#[inline(never)]
+fn key_is_over(ring_key: &RingKey, keys: &KeySet, now: Timestamp) -> Rejection {
+    let key_id = ring_key.key.key_id();
+    let until = ring_key.scheduled.times.verifies_until.min(keys.limit());
+    let expected = format_args!("a key that verifies at {now}");
+    match ring_key.scheduled.revoked {
+        true => {
+            let found = format_args!("{key_id:?}, which is revoked");
+            RejectionKind::UnknownKey.about("header kid", found, expected)
+        }
+        false => {
+            let found = format_args!("{key_id:?}, which verifies until {until}");
+            RejectionKind::UnknownKey.about("header kid", found, expected)
+        }
+    }
 }
 
 /// Names a token that has no `jti`, by what is signed: an ECDSA signature can be written in two ways.
@@ -104,17 +169,52 @@ fn digest(signed: &[u8]) -> String {
     BASE64URL.encode_to_string(algorithm::sha256(signed))
 }
 
+fn key_text(key_id: &str) -> String {
+    format!("kid {key_id:?}")
+}
+
 fn key_of_header<'k>(
     header: &Header,
     keys: &'k KeySet,
     token_type: &TokenType,
-) -> Result<&'k RingKey, RejectionKind> {
-    if !token_type.accepts(header.token_type.as_deref()) {
-        return Err(RejectionKind::WrongType);
+    observer: &mut impl Observer,
+) -> Result<&'k RingKey, Rejection> {
+    let typ = header.token_type.as_deref();
+    if !token_type.accepts(typ) {
+        return Err(RejectionKind::WrongType.about("header typ", Found(typ), token_type));
     }
-    let key_id = header.key_id.as_deref().ok_or(RejectionKind::UnknownKey)?;
-    keys.by_key_id(key_id, header.algorithm).ok_or_else(|| match keys.of_key_id(key_id).next() {
-        Some(_) => RejectionKind::WrongAlgorithm,
-        None => RejectionKind::UnknownKey,
-    })
+    observer.passed(Check::Type, || Found(typ).to_string());
+    let key_id = header.key_id.as_deref();
+    let found = key_id.and_then(|key_id| keys.by_key_id(key_id, header.algorithm));
+    let ring_key = found.ok_or_else(|| no_key(key_id, header, keys))?;
+    observer.passed(Check::Key, || key_text(ring_key.key.key_id()));
+    Ok(ring_key)
+}
+
+/// Why no key of the ring is the one that a header names.
+#[cold]
+#[inline(never)]
+fn no_key(key_id: Option<&str>, header: &Header, keys: &KeySet) -> Rejection {
+    let mut others = key_id.into_iter().flat_map(|key_id| keys.of_key_id(key_id));
+    if let Some(other) = others.next() {
+        let found = format_args!("{:?}", header.algorithm);
+        let expected = format_args!("{:?}, the algorithm of the key", other.key.algorithm());
+        return RejectionKind::WrongAlgorithm.about("header alg", found, expected);
+    }
+    let held: Vec<_> = keys.keys().iter().take(4).map(|key| key.key.key_id()).collect();
+    let more = if keys.keys().len() > held.len() { " and others" } else { "" };
+    let expected = format_args!("a key of the ring: {}{more}", List(&held));
+    RejectionKind::UnknownKey.about("header kid", Found(key_id), expected)
+}
+
+/// A text that was found, or that there is none.
+struct Found<'a>(Option<&'a str>);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(text) => write!(f, "{text:?}"),
+            None => f.write_str("none"),
+        }
+    }
 }

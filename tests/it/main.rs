@@ -19,6 +19,7 @@ mod odd_wiring;
 mod policy;
 mod readiness;
 mod refresh;
+mod refusals;
 mod reissue;
 mod remote;
 mod renewal;

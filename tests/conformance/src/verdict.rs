@@ -13,7 +13,7 @@ use axum::routing::get;
 use libtest_mimic::Failed;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
-use tower_jwt_session::{Session, Sessions, SessionsBuilder};
+use tower_jwt_session::{CheckOutcome, RejectionKind, Session, Sessions, SessionsBuilder};
 
 use crate::published::count;
 
@@ -98,6 +98,13 @@ impl Service {
             let accepted = replica.sessions.validate(token).is_ok();
             check(accepted, expected, &format!("by the codec, {time}"))?;
         }
+        agree(&replica.sessions, token)?;
+        // Only for a reason that no replica can see otherwise.
+        let clears = replica.sessions.validate(token).is_err_and(|rejection| {
+            use RejectionKind::*;
+            let kind = rejection.kind();
+            matches!(kind, Expired | Revoked | Malformed | BadSignature | WrongAlgorithm)
+        });
         let in_header = (AUTHORIZATION, format!("Bearer {token}"));
         let in_cookie = (COOKIE, format!("{}={token}", self.cookie));
         let in_protocols = (SEC_WEBSOCKET_PROTOCOL, format!("chat, {PROTOCOL}.{token}"));
@@ -114,7 +121,8 @@ impl Service {
                 request.headers_mut().insert(&field, value.clone());
                 let Ok(response) = self.runtime.block_on(router.clone().oneshot(request));
                 check(response.status() == StatusCode::OK, expected, &how)?;
-                check_answer(&response, &field, layer, &self.cookie, expected)
+                let clears = (field == COOKIE && clears).then_some(&*self.cookie);
+                check_answer(&response, &field, layer, clears, expected)
                     .map_err(|error| format!("{error} {how}"))?;
             }
         }
@@ -156,6 +164,33 @@ impl Service {
     }
 }
 
+/// An explanation says what validation says, and why; and shows no signature.
+fn agree(sessions: &Sessions<()>, token: &str) -> Result<(), String> {
+    let validated = sessions.validate(token).err();
+    let explanation = sessions.explain(token);
+    if explanation.rejection() != validated.as_ref() {
+        return Err(format!("explained as {:?}, not {validated:?}", explanation.rejection()));
+    }
+    let outcomes: Vec<_> = explanation.checks().iter().map(|check| check.outcome()).collect();
+    let passed = outcomes.iter().take_while(|outcome| **outcome == CheckOutcome::Passed).count();
+    let failed = outcomes[passed..].first() == Some(&CheckOutcome::Failed);
+    let others = outcomes[passed..].iter().skip(1);
+    let in_order = others.into_iter().all(|outcome| *outcome == CheckOutcome::NotReached);
+    if !in_order || failed != validated.is_some() || (!failed && passed < outcomes.len()) {
+        return Err(format!("explained as {outcomes:?}, refused as {validated:?}"));
+    }
+    let json = serde_json::to_string(&explanation).map_err(|error| error.to_string())?;
+    let signature = token.rsplit('.').next().filter(|signature| signature.len() > 20);
+    let shows = |text: &str| signature.is_some_and(|signature| text.contains(signature));
+    let text = [json, explanation.to_string(), format!("{validated:?}")];
+    // What stands in the header is shown, be it the same bytes.
+    let is_in_header = explanation.header().is_some_and(|header| shows(&header.to_string()));
+    match text.iter().any(|text| shows(text)) && !is_in_header {
+        true => Err("an explanation shows the signature".to_owned()),
+        false => Ok(()),
+    }
+}
+
 /// Whether it can be one of a list of protocols, as it is: without commas or white space around it.
 fn fits_into_list(token: &str) -> bool {
     !token.contains(',') && token.trim_matches([' ', '\t', '\r', '\n', '\x0c']) == token
@@ -170,12 +205,12 @@ fn check(accepted: bool, expected: Verdict, how: &str) -> Result<(), String> {
     }
 }
 
-/// A refusal says 401 and no more, and takes a cookie that is no good any more away.
+/// A refusal says 401 and no more, and clears the cookie of this name, and no other.
 fn check_answer(
     response: &Response<Body>,
     field: &HeaderName,
     layer: &str,
-    cookie: &str,
+    clears: Option<&str>,
     expected: Verdict,
 ) -> Result<(), String> {
     let refused = expected == Verdict::Refused;
@@ -195,9 +230,11 @@ fn check_answer(
             return Err("a refusal may be cached".to_owned());
         }
     }
-    let cleared = header(&SET_COOKIE)
-        .is_some_and(|set| set.starts_with(&format!("{cookie}=;")) && set.contains("Max-Age=0"));
-    if cleared != (refused && field == COOKIE) {
+    let set = header(&SET_COOKIE);
+    let cleared = set.zip(clears).is_some_and(|(set, cookie)| {
+        set.starts_with(&format!("{cookie}=;")) && set.contains("Max-Age=0")
+    });
+    if cleared != clears.is_some() || set.is_some() != cleared {
         return Err(format!("the cookie is cleared: {cleared}"));
     }
     Ok(())

@@ -1,0 +1,122 @@
+//! What was found of a credential that was refused, and what was expected: for logs and for code.
+//!
+//! Never a token, a signature or a secret. Whatever a sender chose is bounded, and holds nothing that
+//! a log or a terminal would obey.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use super::{Rejection, RejectionKind};
+
+/// What a rejection is about, made where it is refused and nowhere else.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Detail {
+    /// A part of the token, a member of its header, or a claim.
+    pub(super) about: &'static str,
+    pub(super) found: Box<str>,
+    pub(super) expected: Box<str>,
+}
+
+impl RejectionKind {
+    /// A rejection of this kind that says what was found and what was expected.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn about(
+        self,
+        about: &'static str,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Rejection {
+        let detail = Detail { about, found: shown(found), expected: shown(expected) };
+        Rejection { kind: self, detail: Some(Arc::new(detail)) }
+    }
+}
+
+/// A text without characters that a log or a terminal would obey, and not too long for a log.
+pub(crate) fn shown(value: impl fmt::Display) -> Box<str> {
+    bounded(value, LONGEST)
+}
+
+/// The same, with at most so many characters.
+pub(crate) fn bounded(value: impl fmt::Display, longest: usize) -> Box<str> {
+    let mut text = Bounded { text: String::new(), left: longest };
+    if write!(text, "{value}").is_err() {
+        text.text.push('\u{2026}');
+    }
+    text.text.into()
+}
+
+/// The longest text that is found or expected, in characters.
+const LONGEST: usize = 200;
+
+struct Bounded {
+    text: String,
+    left: usize,
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
+            match character {
+                // Printed as they are; `escape_debug` would escape them.
+                '"' | '\'' | '\\' => self.text.push(character),
+                _ => self.text.extend(character.escape_debug()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list of texts as it is found in a claim.
+pub(crate) struct List<'a, T>(pub(crate) &'a [T]);
+
+impl<T: fmt::Debug> fmt::Display for List<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0).finish()
+    }
+}
+
+/// What a parser's message says was found, and what was expected, if it says so.
+pub(crate) fn of_message(message: &str) -> (&str, Option<&str>) {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    let (found, expected) = match message.rsplit_once(", expected ") {
+        Some((found, expected)) => (found, Some(expected)),
+        None => (message, None),
+    };
+    let found = found.strip_prefix("invalid type: ").unwrap_or(found);
+    (found.strip_prefix("invalid value: ").unwrap_or(found), expected)
+}
+
+/// A message without the texts that it quotes: those of an application's claims are its users'.
+pub(crate) fn without_quotes(message: &str) -> String {
+    let mut kept = String::new();
+    for (number, part) in message.split('"').enumerate() {
+        kept.push_str(if number % 2 == 0 { part } else { "\"\u{2026}\"" });
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_a_sender_is_bounded_and_escaped() {
+        assert_eq!(&*shown("a\r\nb\u{1b}[31m\u{202e}c\u{85}"), r"a\r\nb\u{1b}[31m\u{202e}c\u{85}");
+        assert_eq!(&*shown(r#""it's" \ ü"#), r#""it's" \ ü"#);
+        let long = shown("x".repeat(100_000));
+        assert_eq!(long.chars().count(), LONGEST + 1);
+        assert!(long.ends_with('\u{2026}'));
+        assert_eq!(shown("x".repeat(LONGEST)).len(), LONGEST);
+    }
+
+    #[test]
+    fn message_of_a_parser_is_taken_apart() {
+        let message = "invalid type: null, expected a string at line 1 column 88";
+        assert_eq!(of_message(message), ("null", Some("a string")));
+        assert_eq!(of_message("missing field `a` at line 1 column 2"), ("missing field `a`", None));
+        let message = r#"string "a@example.com", expected u8"#;
+        assert_eq!(without_quotes(message), "string \"\u{2026}\", expected u8");
+    }
+}
