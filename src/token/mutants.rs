@@ -122,7 +122,7 @@ fn what_is_written_is_read() {
         let mut json = Vec::new();
         claims::write(&payload, &mut json).expect("an object");
         let mut registered = Registered::default();
-        let read = claims::read(&mut json, &parties, Dialect::Own, &mut registered);
+        let read = claims::read::<Value>(&mut json, &parties, Dialect::Own, &mut registered);
         assert_eq!(read.expect("as it was written"), claims);
         assert_eq!(!registered.head.is_empty(), is_read_fast, "{text} {id}");
         let Registered { head, sub, jti, sid, scope, rv, seq, .. } = &registered;
