@@ -6,9 +6,9 @@ use axum::routing::get as on_get;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower_jwt_session::store::MemoryStore;
-use tower_jwt_session::testing::{ManualClock, mint};
+use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{
-    Algorithm, CheckOutcome, Clock as _, Explanation, IssueSession, Key, KeyRing, Rejection,
+    Algorithm, CheckOutcome, Clock as _, Explanation, IssueSession, KeyRing, Rejection,
     RejectionKind, Sessions, Timestamp,
 };
 
@@ -300,7 +300,7 @@ fn explanation_of_a_refused_token_names_the_check_that_failed() {
         explanation.failed().expect("refused").name()
     };
     let good = claiming(payload());
-    let by_other = Key::hmac(Algorithm::HS256, &[7; 32]).unwrap().with_key_id("other");
+    let by_other = fixed_key(Algorithm::HS256).with_key_id("other");
     let unknown = mint(&by_other, header(&by_other).to_string(), payload().to_string());
     assert_eq!(failed(&unknown), "key");
     assert_eq!(failed(&format!("{}AAAA", &good[..good.len() - 4])), "signature");
