@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
@@ -14,6 +15,34 @@ use time::format_description::well_known::Rfc3339;
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
+
+    /// The time since some moment that stays the same while the process runs, by a clock that nobody
+    /// can set: how long ago a store was read is measured with it as well, so that setting
+    /// [`now`](Self::now) back makes nothing look fresh. Default: [`Instant`].
+    fn monotonic(&self) -> Duration {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
+    }
+}
+
+/// A moment by both clocks, from which an age is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) time: Timestamp,
+    monotonic: Duration,
+}
+
+impl Moment {
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
+        Self { time: clock.now(), monotonic: clock.monotonic() }
+    }
+
+    /// How long ago it was: the longer of what the two clocks say. One may have been set back; the
+    /// other may stop while a machine sleeps.
+    pub(crate) fn age(self, clock: &dyn Clock) -> Duration {
+        let now = Self::now(clock);
+        (now.time - self.time).max(now.monotonic.saturating_sub(self.monotonic))
+    }
 }
 
 /// The operating system's clock. On Linux the one that a timer moves on: up to 10 milliseconds late,
@@ -44,7 +73,8 @@ fn coarse() -> Option<Timestamp> {
 ///
 /// A token's times are whole seconds (RFC 7519, section 2, `NumericDate`); a rotation's may be
 /// finer. Arithmetic with [`Duration`] saturates and drops what is finer than a millisecond.
-/// Displayed and serialised as RFC 3339.
+/// Displayed and serialised as RFC 3339, which has the years 0 to 9999 only: an earlier or later time
+/// shows as the first or last millisecond of those.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -134,10 +164,17 @@ impl From<Timestamp> for OffsetDateTime {
     }
 }
 
+/// What RFC 3339 can write: 0000-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z.
+const WRITABLE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = OffsetDateTime::from(*self).format(&Rfc3339);
-        f.write_str(&text.map_err(|_| fmt::Error)?)
+        let writable = Self(self.0.clamp(*WRITABLE.start(), *WRITABLE.end()));
+        match OffsetDateTime::from(writable).format(&Rfc3339) {
+            Ok(text) => f.write_str(&text),
+            // An error here would be a panic in `to_string`.
+            Err(_) => write!(f, "{} ms since 1970", self.0),
+        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Polling {
 }
 
 /// When a store is read again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pace {
     pub(crate) polling: Polling,
     pub(crate) jitter: Jitter,

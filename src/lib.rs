@@ -191,11 +191,13 @@ mod session;
 mod sessions;
 pub mod store;
 mod sync;
+mod tasks;
 pub mod telemetry;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod token;
 mod transport;
+mod writes;
 
 #[cfg(feature = "axum")]
 pub use crate::axum::{SessionMisuse, SessionRejection};

@@ -45,6 +45,8 @@ impl Lifelines {
 pub(crate) struct Lifeline {
     pub(crate) keys: KeyRing,
     pub(crate) revocations: Option<Revocations>,
+    /// Whether `iat` stands in for a login time that is missing.
+    pub(crate) revokes_by_issued_at: bool,
 }
 
 impl Lifeline {
@@ -55,8 +57,13 @@ impl Lifeline {
         now: Timestamp,
     ) -> Result<u64, RejectionKind> {
         let leeway = self.keys.policy().clock_skew;
-        let check =
-            |revocations: &Revocations| revocations.check(&verified.candidate(), leeway, now);
+        let check = |revocations: &Revocations| {
+            let mut candidate = verified.candidate();
+            if candidate.authenticated_at.is_none() && self.revokes_by_issued_at {
+                candidate.authenticated_at = Some(verified.issued_at);
+            }
+            revocations.check(candidate, leeway, now)
+        };
         self.revocations.as_ref().map_or(Ok(0), check)
     }
 
@@ -107,7 +114,8 @@ mod tests {
     fn threads_have_lifelines_of_their_own() {
         let key = Key::hmac_from_text(Algorithm::HS256, [7; 32]).expect("long enough");
         let keys = KeyRing::fixed([key]).expect("one key");
-        let lifelines = Lifelines::new(&Lifeline { keys, revocations: None });
+        let lifelines =
+            Lifelines::new(&Lifeline { keys, revocations: None, revokes_by_issued_at: false });
         let taken = || Arc::as_ptr(lifelines.of_this_thread()).addr();
         assert_eq!(taken(), taken());
         // Other tests start threads, too, so that two may have come by the same.

@@ -15,13 +15,16 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
+use metrics::counter;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::error::RejectionKind;
 use crate::follow::{Cooldown, within};
 use crate::store::{Redeemed, Redemption, StoreError};
+use crate::tasks::Tasks;
+use crate::telemetry::RECORDED;
 use log::Log;
 use marks::Marks;
 use scribe::Scribe;
@@ -40,8 +43,11 @@ pub use status::{RevocationsNotReady, RevocationsStatus};
 /// [`refresh_bound`](Self::refresh_bound).
 ///
 /// 1. Reading it never waits: requests look into the snapshot that is there.
-/// 2. What is ended stays recorded as long as a token can be about that it concerns, and is then
-///    dropped. Nothing recorded is lost while a replica lives: what a store forgets is put back.
+/// 2. Revocations are kept until every token they cover has expired, on every ring and replica that
+///    shares them: at least 48 hours, or [`stale_limit`](RevocationsBuilder::stale_limit) + the rings'
+///    longest token lifetime + 4 clock skews where that is longer anywhere. How long the one who
+///    revokes lets sessions live does not count. Nothing recorded is lost while a replica lives: what
+///    a store forgets is put back.
 /// 3. While the store is down, the last known go on, to the
 ///    [`stale_limit`](RevocationsBuilder::stale_limit); routes can
 ///    [ask for more](crate::ValidateLayer::freshness). Ending a session fails, and says so.
@@ -83,11 +89,16 @@ struct Inner {
     /// requests never meet it.
     log: Mutex<Log>,
     snapshot: ArcSwap<Snapshot>,
-    /// When the last read began that did not fail, in milliseconds.
-    read_at: AtomicI64,
-    /// How the last reads and writes went.
+    /// When the last read began that did not fail.
+    read: ArcSwap<Moment>,
+    /// As old as what is held may be, in milliseconds: that time less what the store may be behind, or
+    /// [`i64::MIN`] once it is found stale by the clock that nobody can set. All that a request looks
+    /// at.
+    known_at: AtomicI64,
+    /// How the last reads went.
     state: ArcSwap<State>,
     stale_limit: Duration,
+    tasks: Arc<Tasks>,
     cooldown: Cooldown,
     /// Wakes the task that follows the log.
     wake: Arc<Notify>,
@@ -113,7 +124,7 @@ struct Recording {
     done: oneshot::Sender<Result<(), Arc<StoreError>>>,
 }
 
-/// How the last reads and writes went.
+/// How the last reads went.
 #[derive(Debug, Default, PartialEq)]
 struct State {
     failure: Option<String>,
@@ -123,6 +134,7 @@ struct State {
 }
 
 /// A handle that does not keep the revocations alive.
+#[derive(Clone)]
 struct WeakRevocations(Weak<Inner>);
 
 impl Revocations {
@@ -135,14 +147,17 @@ impl Revocations {
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let inner = &*self.0;
         let mut log = inner.log.lock().await;
-        let began = inner.scribe.clock.now();
-        inner.cooldown.begin(began);
+        let began = Moment::now(&*inner.scribe.clock);
+        inner.cooldown.begin(began.time);
         let read = inner.scribe.read(&mut log).await;
-        log.prune(began);
+        log.prune(began.time);
         inner.publish(&log);
-        if read.is_ok() {
-            inner.read_at.store(began.as_unix_millis(), Ordering::Relaxed);
+        match &read {
+            Ok(()) => inner.note_read(began),
+            Err(_) if self.is_stale() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
+            Err(_) => {}
         }
+        inner.note(&log, read.as_ref().err());
         let (result, outcome) = match read {
             Ok(()) => match inner.scribe.write(&mut log).await {
                 Ok(()) => (Ok(()), "ok"),
@@ -151,7 +166,6 @@ impl Revocations {
             failed => (failed, "failed"),
         };
         inner.publish(&log);
-        inner.note(&log, result.as_ref().err());
         self.count_refresh(outcome);
         result
     }
@@ -168,48 +182,76 @@ impl Revocations {
         let (done, recorded) = oneshot::channel();
         // One that is written just now goes before it.
         let limit = self.0.scribe.polling.insert_timeout.saturating_mul(2);
-        let ended = || StoreError::new("the task that records what has ended is gone");
+        let gone = |context: &str| Arc::new(StoreError::new(context));
         let recording = async {
             let sent = self.0.recording.send(Recording { mark, done }).await;
-            sent.map_err(|_| Arc::new(ended()))?;
-            recorded.await.unwrap_or_else(|_| Err(Arc::new(ended())))
+            sent.map_err(|_| gone("the task that writes revocations has stopped"))?;
+            // Nobody answers any more.
+            let panicked = || gone("the task that writes revocations panicked while it wrote this");
+            recorded.await.unwrap_or_else(|_| Err(panicked()))
         };
-        tokio::time::timeout(limit, recording).await.unwrap_or_else(|_| {
-            Err(Arc::new(StoreError::new(format!("writing an entry took longer than {limit:?}"))))
-        })
+        let recorded = tokio::time::timeout(limit, recording).await.unwrap_or_else(|_| {
+            let slow = || format!("writing an entry took longer than {limit:?}");
+            Err(Arc::new(StoreError::new(self.0.tasks.failure().map_or_else(slow, str::to_owned))))
+        });
+        let outcome = if recorded.is_ok() { "recorded" } else { "failed" };
+        counter!(RECORDED, "ring" => self.0.scribe.ring.clone(), "outcome" => outcome).increment(1);
+        recorded
+    }
+
+    /// Keeps revocations for as long as tokens can be accepted that live for `token_lifetime`, by
+    /// clocks that differ by `clock_skew`. A replica that hears of nothing may renew a session until
+    /// its own limit; the token that it issues then lives for the ring's longest lifetime; and four
+    /// clocks count: of the one who revokes, who renews and who validates, and the leeway.
+    pub(crate) fn keep_for(&self, token_lifetime: Duration, clock_skew: Duration) {
+        let skew = clock_skew.saturating_mul(4);
+        let limit = self.0.stale_limit;
+        self.0.scribe.need(limit.saturating_add(token_lifetime).saturating_add(skew));
     }
 
     /// Records that a refresh token was redeemed, unless it or a later one was; and tells which was
     /// last. Of these the store alone knows.
     pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
-        let Scribe { ring, store, polling, .. } = &self.0.scribe;
+        let Scribe { ring, store, polling, writes, .. } = &self.0.scribe;
         let redeeming = store.redeem(ring, redemption);
-        within(polling.insert_timeout, "redeeming a refresh token", redeeming).await
+        let limit = polling.insert_timeout;
+        let redeemed = within(limit, "redeeming a refresh token", redeeming).await;
+        match &redeemed {
+            // What was there before is only read.
+            Ok(last) if (last.sequence, last.at) == (redemption.sequence, redemption.at) => {
+                writes.succeeded();
+            }
+            Ok(_) => {}
+            Err(error) => writes.failed(error),
+        }
+        redeemed
     }
 
     /// Whether a verified token's session goes on, as far as is known; and in which version.
     pub(crate) fn check(
         &self,
-        candidate: &Candidate<'_>,
+        mut candidate: Candidate<'_>,
         leeway: Duration,
         now: Timestamp,
     ) -> Result<u64, RejectionKind> {
         let snapshot = self.0.snapshot.load();
-        if candidate.version > snapshot.version {
-            self.0.note_claimed(candidate.version, now);
+        if candidate.version > snapshot.version && !self.0.note_claimed(candidate.version, now) {
+            // No issuer can know it, and nothing recorded from now on would hit.
+            candidate.version = 0;
         }
-        if snapshot.marks.hit(candidate, leeway) {
+        if snapshot.marks.hit(&candidate, leeway) {
             return Err(RejectionKind::Revoked);
         }
-        if self.age(now) > self.0.stale_limit {
+        let known_at = Timestamp::from_unix_millis(self.0.known_at.load(Ordering::Relaxed));
+        if now - known_at > self.0.stale_limit {
             return Err(self.stale());
         }
         Ok(snapshot.version)
     }
 
     /// Whether all is known that was recorded until that long ago.
-    pub(crate) fn is_fresh(&self, longest: Duration, now: Timestamp) -> bool {
-        self.age(now) <= longest && !self.0.snapshot.load().newer
+    pub(crate) fn is_fresh(&self, longest: Duration) -> bool {
+        self.age() <= longest && !self.0.snapshot.load().newer
     }
 
     /// The answer to who asks for more than is known; the next read may know.
@@ -222,22 +264,27 @@ impl Revocations {
         self.0.snapshot.load().version
     }
 
-    /// How long a replica can go on without knowing what others have recorded.
-    pub(crate) fn stale_limit(&self) -> Duration {
-        self.0.stale_limit
-    }
-
     /// Tells of every change of what requests look into.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.0.versions.subscribe()
     }
 
-    fn age(&self, now: Timestamp) -> Duration {
-        now - self.read_at()
+    /// How long ago the last good read began.
+    fn lag(&self) -> Duration {
+        self.0.read.load().age(&*self.0.scribe.clock)
+    }
+
+    /// How old what is held may be: a store that is behind counts.
+    fn age(&self) -> Duration {
+        self.lag().saturating_add(self.0.scribe.polling.staleness)
+    }
+
+    fn is_stale(&self) -> bool {
+        self.age() > self.0.stale_limit
     }
 
     fn read_at(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.0.read_at.load(Ordering::Relaxed))
+        self.0.read.load().time
     }
 
     fn snapshot(&self) -> Guard<Arc<Snapshot>> {
@@ -252,7 +299,7 @@ impl Revocations {
         while recordings.peek().is_some() {
             let (mut marks, mut waiting, mut size) = (Vec::new(), Vec::new(), 0);
             while let Some(recording) = recordings.next_if(|recording| {
-                size += record::size(&recording.mark);
+                size = record::size(&recording.mark).saturating_add(size);
                 marks.is_empty() || size <= record::CAPACITY
             }) {
                 marks.push(recording.mark);
@@ -260,9 +307,6 @@ impl Revocations {
             }
             let recorded = inner.scribe.record(&mut log, marks).await.map_err(Arc::new);
             inner.publish(&log);
-            if let Err(error) = &recorded {
-                inner.note(&log, Some(error));
-            }
             for done in waiting {
                 // Who has gone away need not know.
                 let _ = done.send(recorded.clone());
@@ -284,16 +328,25 @@ impl Inner {
         }
     }
 
-    /// Asks for a read because a token's issuer knew more, unless one was begun or asked for just
-    /// now. Never waits: it is on the way of a request.
-    fn note_claimed(&self, version: u64, now: Timestamp) {
-        self.scribe.claimed.fetch_max(version, Ordering::Relaxed);
-        if self.cooldown.try_begin(now) {
-            self.wake.notify_one();
-        }
+    /// A read that began then did not fail.
+    fn note_read(&self, began: Moment) {
+        self.read.store(Arc::new(began));
+        let known_at = began.time - self.scribe.polling.staleness;
+        self.known_at.store(known_at.as_unix_millis(), Ordering::Relaxed);
     }
 
-    /// Remembers and tells how a read or write went, once for each change.
+    /// Asks for a read because a token's issuer knew more, unless one was begun or asked for just
+    /// now. Never waits: it is on the way of a request. Whether the version is plausible.
+    #[cold]
+    fn note_claimed(&self, version: u64, now: Timestamp) -> bool {
+        let is_plausible = self.scribe.note_claimed(version, now);
+        if is_plausible && self.cooldown.try_begin(now) {
+            self.wake.notify_one();
+        }
+        is_plausible
+    }
+
+    /// Remembers and tells how a read went, once for each change.
     fn note(&self, log: &Log, failure: Option<&StoreError>) {
         let state = State {
             failure: failure.map(ToString::to_string),
@@ -318,12 +371,12 @@ impl Inner {
             );
         }
         if let Some(error) = state.failure.as_ref().filter(|_| before.failure != state.failure) {
-            let limit = self.stale_limit;
+            let stale_limit = self.stale_limit;
             tracing::warn!(
                 ring,
                 error,
-                ?limit,
-                "what has been ended can't be followed; the last known goes on, to the limit"
+                ?stale_limit,
+                "cannot refresh revocations; serving the last known set until stale_limit"
             );
         }
         self.state.store(Arc::new(state));
@@ -357,10 +410,9 @@ impl fmt::Debug for Revocations {
 async fn follow(
     revocations: WeakRevocations,
     (store, ring): (Arc<dyn crate::store::Store>, Arc<str>),
-    polling: crate::follow::Polling,
+    mut pace: crate::follow::Pace,
     wake: Arc<Notify>,
 ) {
-    let mut pace = crate::follow::Pace::new(polling, crate::follow::Jitter::Random);
     loop {
         tokio::select! {
             () = pace.wait(Some((&*store, &ring))) => {}
@@ -375,8 +427,18 @@ async fn follow(
 
 /// Writes what is to be recorded: all that has come while the last was written at once, so that
 /// many need not wait for each other, and whether or not they still wait.
-async fn write(revocations: WeakRevocations, mut recordings: mpsc::Receiver<Recording>) {
-    let mut batch = Vec::new();
+///
+/// What was being written at a panic is answered as failed; what has come since waits for the restart.
+async fn write(
+    revocations: WeakRevocations,
+    recordings: Arc<Mutex<mpsc::Receiver<Recording>>>,
+    is_restart: bool,
+) {
+    let (mut batch, mut recordings) = (Vec::new(), recordings.lock().await);
+    if is_restart && let Some(revocations) = revocations.upgrade() {
+        // The log may have been left half changed.
+        revocations.0.log.lock().await.distrust();
+    }
     while recordings.recv_many(&mut batch, LONGEST_QUEUE).await > 0 {
         let Some(revocations) = revocations.upgrade() else { return };
         revocations.record_all(&mut batch).await;

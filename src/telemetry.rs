@@ -61,9 +61,13 @@
 //! | `rejections_total` | counter | requests that the layers have refused, and refresh tokens that the token endpoint has; `outcome` is [`RejectionKind::as_str`] |
 //! | `issued_total` | counter | sessions that were issued or renewed; `outcome` is `issued` or [`IssueError::as_str`] |
 //! | `revocations` | gauge | what has been ended, of sessions, subjects and times, and is held |
+//! | `revocations_recorded_total` | counter | revocations that this replica was to record; `outcome` is `recorded` or `failed`: a logout that was answered 503 |
 //! | `refreshes_total` | counter | readings of the store, directory or followed issuer; `outcome` is `ok`, `unwritten` (read, and then not written) or `failed` |
 //! | `refresh_failures` | gauge | how many refreshes have failed in a row |
 //! | `refresh_lag_seconds` | gauge | how long ago the last good reading was |
+//! | `write_failures_total` | counter | writes to the store that failed |
+//! | `write_lag_seconds` | gauge | how long ago the store last took a write; one is tried when there was none for 40 refresh intervals |
+//! | `task_panics_total` | counter | panics in a background task, which is restarted |
 //! | `keys` | gauge | the keys that are held and verify |
 //! | `ready` | gauge | 1 if this replica is ready, or else 0 |
 //! | `signing_generation` | gauge | the generation of the key that signs; of the last, while none does |
@@ -86,9 +90,11 @@
 //! | warn | a session could not be renewed | error | the old one goes on |
 //! | warn | a refresh token was used again: its session is ended | session_id | someone has a copy of it, or a client came back late with one that it had used |
 //! | warn | rotation is overdue | ring, generation, signs_until | no successor could be made in time; once, until it is over |
+//! | error | a background task panicked; restarting it | ring, task, pause | a bug in this crate or in a store; please report it |
 //! | warn | issuing is paused: no key signs | ring, reason, until | logins answer 503, for the reason in [`PauseReason`](crate::PauseReason), and until then; once for each |
 //! | warn | a key was revoked | ring, generation, kid | here or at another replica |
 //! | warn | a refresh failed; the last known keys go on | ring, error | once for each other failure |
+//! | warn | cannot write to the store; what it holds is still served | ring, error | no revocation and no key can be recorded; once for each other failure |
 //! | warn | skipped an entry | ring, entry, reason | an entry of the store, or a key of an issuer, can't be used; once |
 //! | warn | an entry of the ring was not believed | ring, reason | it contradicts what is held |
 //! | warn | the store had lost entries of the ring | ring, restored | it was purged or restored; they were put back |
@@ -102,13 +108,14 @@
 //! | warn | the store had lost what was ended; it is put back | ring, restored | it was purged or restored |
 //! | warn | skipped an entry of what has been ended | ring, entry, reason | it can't be used; once |
 //! | warn | a newer version has ended what this one does not understand: update this replica | ring, format | once |
-//! | warn | what has been ended can't be followed; the last known goes on, to the limit | ring, error, limit | once for each other failure |
+//! | warn | cannot refresh revocations; serving the last known set until stale_limit | ring, error, stale_limit | once for each other failure |
 //! | warn | a replica answered a newcomer and restored nothing | ring | it seems to have died; the newcomer asks again |
 //! | info | waiting for live replicas before founding | ring, wait | the store holds nothing of the ring, or not all |
 //! | info | this replica's clock agrees with the store's again | ring, offset_ms | to half of `clock_skew` |
 //! | info | the clock no longer makes this replica unready | ring, offset_ms | it is right again, or the lease is over |
 //! | info | rotation is no longer overdue | ring, generation | the successor is there |
 //! | info | refreshes succeed again | ring | after a failure |
+//! | info | writes to the store succeed again | ring | after a failure |
 //! | info | issuing is no longer paused | ring, generation | a key signs again |
 //! | info | a key stops signing ahead of its time | ring, generation, kid, at | a rotation was ordered, here or at another replica |
 //! | info | published a key | ring, generation, kid, signs_from | this replica has made it |
@@ -136,6 +143,10 @@ pub(crate) const ISSUED: &str = "tower_jwt_session_issued_total";
 pub(crate) const REFRESHES: &str = "tower_jwt_session_refreshes_total";
 pub(crate) const REFRESH_FAILURES: &str = "tower_jwt_session_refresh_failures";
 pub(crate) const REFRESH_LAG: &str = "tower_jwt_session_refresh_lag_seconds";
+pub(crate) const WRITE_LAG: &str = "tower_jwt_session_write_lag_seconds";
+pub(crate) const WRITE_FAILURES: &str = "tower_jwt_session_write_failures_total";
+pub(crate) const RECORDED: &str = "tower_jwt_session_revocations_recorded_total";
+pub(crate) const TASK_PANICS: &str = "tower_jwt_session_task_panics_total";
 pub(crate) const KEYS: &str = "tower_jwt_session_keys";
 pub(crate) const REVOCATIONS: &str = "tower_jwt_session_revocations";
 pub(crate) const READY: &str = "tower_jwt_session_ready";
@@ -154,6 +165,10 @@ pub fn describe() {
     describe_counter!(REFRESHES, Unit::Count, "Refreshes of keys or revocations, by outcome.");
     describe_gauge!(REFRESH_FAILURES, Unit::Count, "Refreshes that have failed in a row.");
     describe_gauge!(REFRESH_LAG, Unit::Seconds, "Time since the store was last read.");
+    describe_gauge!(WRITE_LAG, Unit::Seconds, "Time since the store last took a write.");
+    describe_counter!(WRITE_FAILURES, Unit::Count, "Writes to the store that failed.");
+    describe_counter!(RECORDED, Unit::Count, "Revocations that were to be recorded, by outcome.");
+    describe_counter!(TASK_PANICS, Unit::Count, "Panics in background tasks.");
     describe_gauge!(REVOCATIONS, Unit::Count, "What has been ended before its time, and is held.");
     describe_gauge!(KEYS, Unit::Count, "Keys that are held and verify.");
     describe_gauge!(READY, "Whether this replica is ready.");

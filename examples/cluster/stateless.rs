@@ -136,7 +136,11 @@ async fn ready(State(shared): State<Shared>) -> Readiness {
     Readiness {
         replica: shared.replica.to_string(),
         reason: reason.err(),
-        warning: keys.failure.or(revocations.failure),
+        warning: keys
+            .failure
+            .or(revocations.failure)
+            .or(keys.write_failure)
+            .or(revocations.write_failure),
         generation: keys.generation,
         fingerprint: Some(keys.fingerprint),
         sessions_end_within_ms: Some(shared.revocations.refresh_bound().as_millis()),

@@ -20,6 +20,7 @@ use crate::error::BuildError;
 use crate::follow::{Jitter, Pace};
 use crate::founding::{Founding, When};
 use crate::store::{SealingNeed, Store};
+use crate::writes::Writes;
 
 /// Builds a [`KeyRing`] that rotates by itself.
 #[derive(Debug)]
@@ -192,6 +193,7 @@ impl KeyRingBuilder {
             policy: policy.clone(),
             algorithm: self.algorithm,
             fully_specified: self.fully_specified,
+            writes: Writes::new(name.clone(), self.clock.clone(), policy.refresh_interval),
             clock: self.clock.clone(),
             clock_watch: ClockWatch::new(&policy),
             ledger: Mutex::new(ledger),
@@ -218,7 +220,7 @@ impl KeyRingBuilder {
         ring.note_refresh(&Ok(report));
         let store = Some((store, name));
         let pace = Pace { polling, jitter: self.jitter, began, look_again };
-        tokio::spawn(follow(ring.downgrade(), pace, store));
+        ring.follow(move |ring| follow(ring, pace.clone(), store.clone()));
         Ok(ring)
     }
 }

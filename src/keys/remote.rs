@@ -27,7 +27,7 @@ use super::ring::{KeyRing, RingError, WeakRing};
 use super::rotator::Report;
 use super::set::KeySet;
 use super::status::NotReady;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::follow::Cooldown;
 use document::Parsed;
 use fetch::{Cause, Description, Endpoint};
@@ -87,6 +87,8 @@ struct Pace {
     failures: u32,
     /// How long the last good answer stays fresh, if it said so.
     fresh_for: Option<Duration>,
+    /// When the last good fetch began.
+    fetched: Option<Moment>,
 }
 
 impl Follower {
@@ -109,7 +111,15 @@ impl Follower {
                 }
                 Ok(report)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                // By the time of day they may verify on: it may have been set back.
+                let limit = self.limits.stale_on_error;
+                if pace.fetched.is_some_and(|fetched| fetched.age(&*self.clock) >= limit) {
+                    let keys = before.keys().iter().map(|key| key.key.clone());
+                    ring.publish(KeySet::followed(keys.collect(), Timestamp::from_unix_millis(0)));
+                }
+                Err(error.into())
+            }
         };
         ring.note_refresh(&result);
         result.map(|_| ())
@@ -146,7 +156,8 @@ impl Follower {
         pace: &mut Pace,
         before: Option<&KeySet>,
     ) -> Result<(Fetched, Report), FetchError> {
-        let now = self.clock.now();
+        let began = Moment::now(&*self.clock);
+        let now = began.time;
         self.cooldown.begin(now);
         let (Place::Jwks(first) | Place::Discovered(first)) = &self.place;
         let timeout = self.limits.timeout;
@@ -156,7 +167,7 @@ impl Follower {
         let (Parsed { keys, skipped }, fresh_for) = fetched.inspect_err(|_| {
             pace.failures = pace.failures.saturating_add(1);
         })?;
-        *pace = Pace { failures: 0, fresh_for };
+        *pace = Pace { failures: 0, fresh_for, fetched: Some(began) };
         if let Some(before) = before {
             self.warn_of_replaced(before, &keys);
         }
@@ -276,7 +287,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn wait(failures: u32, fresh_for: Option<u32>, random: u16) -> Duration {
-        let pace = Pace { failures, fresh_for: fresh_for.map(|seconds| SECOND * seconds) };
+        let pace =
+            Pace { failures, fresh_for: fresh_for.map(|seconds| SECOND * seconds), fetched: None };
         Limits::default().wait(&pace, random)
     }
 

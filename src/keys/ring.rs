@@ -33,6 +33,7 @@ use crate::error::BuildError;
 use crate::follow::Cooldown;
 use crate::store::StoreError;
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
+use crate::tasks::Tasks;
 use crate::telemetry::Counters;
 
 /// A ring of keys, held whole in memory and followed in the background. Clones share it.
@@ -79,6 +80,8 @@ struct Inner {
     logged_pause: Mutex<Option<IssuingPaused>>,
     /// From when it was last warned of a token from the future.
     future_tokens: Cooldown,
+    /// What follows the source.
+    tasks: Arc<Tasks>,
     /// Wakes the background task when the last handle is dropped.
     dropped: Arc<Notify>,
     /// Whether the ring is one that issues: it has held a key that can sign.
@@ -111,6 +114,7 @@ pub(super) enum Source {
 }
 
 /// A handle that does not keep a ring alive.
+#[derive(Clone)]
 pub(super) struct WeakRing {
     ring: Weak<Inner>,
     dropped: Arc<Notify>,
@@ -152,6 +156,7 @@ impl KeyRing {
             future_tokens: Cooldown::new(WARN_OF_FUTURE_TOKENS),
             dropped: Arc::default(),
             issuing,
+            tasks: Arc::default(),
         }))
     }
 
@@ -280,6 +285,16 @@ impl KeyRing {
         }
     }
 
+    /// The longest life of any token that the ring's keys verify (L): by its own policy, and by those
+    /// under which the keys were made.
+    pub(crate) fn longest_token_lifetime(&self) -> Duration {
+        let now = self.now();
+        let keys = self.keys(now);
+        let verifying = keys.keys().iter().filter(|key| key.scheduled.verifies(now));
+        let lifetimes = verifying.filter_map(|key| key.scheduled.times.token_lifetime());
+        lifetimes.fold(self.0.policy.max_token_lifetime, Duration::max)
+    }
+
     /// Says that a request named a key that the ring does not hold. Never waits.
     pub(crate) fn note_unknown_key(&self, now: Timestamp) {
         if let Some(follower) = self.follower() {
@@ -292,6 +307,15 @@ impl KeyRing {
             Source::Followed(follower) => Some(follower),
             _ => None,
         }
+    }
+
+    /// Starts what follows the source, and restarts it after a panic.
+    pub(super) fn follow<F>(&self, mut follow: impl FnMut(WeakRing) -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let ring = self.downgrade();
+        self.0.tasks.spawn("keys", self.0.name.clone(), move |_| follow(ring.clone()));
     }
 
     pub(super) fn downgrade(&self) -> WeakRing {

@@ -21,6 +21,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::follow::within;
 use crate::founding::{Content, Notes};
 use crate::store::{Entry, EntryName, Insertion, Skipped, Store, StoreError};
+use crate::writes::Writes;
 
 /// What a ring needs to follow its store.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Rotator {
     pub(crate) fully_specified: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clock_watch: ClockWatch,
+    /// Whether the store takes writes.
+    pub(crate) writes: Writes,
     /// Held for a whole refresh, which is what makes a replica's own refreshes follow each other;
     /// requests never meet it.
     pub(crate) ledger: Mutex<Ledger>,
@@ -103,7 +106,7 @@ impl Rotator {
         let (mut seen, mut notes, mut leases) =
             (Seen::default(), Notes::default(), Leases::default());
         let mut bad_notes = Vec::new();
-        for entry in loaded.entries {
+        for entry in loaded.entries.into_iter().filter(|entry| !entry.name.is_probe()) {
             let skipped = |reason| Skipped { name: entry.name.to_string(), reason };
             if let Some(note) = notes.take(&entry).or_else(|| leases.take(&entry)) {
                 bad_notes.extend(note.err().map(skipped));
@@ -188,7 +191,11 @@ impl Rotator {
             Some(lease) => self.lease(lease).await,
             None => Ok(()),
         };
-        restored.and(made).and(removed).and(noted).and(leased)
+        restored.and(made).and(removed).and(noted).and(leased)?;
+        match ledger.blocked {
+            Some(_) => Ok(()),
+            None => Ok(self.writes.probe(&*self.store).await?),
+        }
     }
 
     /// Takes the clock lease, or finds that another was first: the next read says which.
@@ -210,9 +217,13 @@ impl Rotator {
         writing: impl Future<Output = Result<T, RingError>>,
     ) -> Result<T, RingError> {
         let limit = self.policy.insert_timeout;
-        tokio::time::timeout(limit, writing).await.unwrap_or_else(|_| {
+        let written = tokio::time::timeout(limit, writing).await.unwrap_or_else(|_| {
             Err(StoreError::new(format!("writing an entry took longer than {limit:?}")).into())
-        })
+        });
+        if let Err(RingError::Store(error)) = &written {
+            self.writes.failed(error);
+        }
+        written
     }
 
     /// Ends the signing of the key that signs now, when its successor has reached everyone.
@@ -376,6 +387,7 @@ impl Rotator {
         for name in names {
             let remove = self.store.remove(&self.vault.ring, &name);
             within(self.policy.insert_timeout, "removing an entry", remove).await?;
+            self.writes.succeeded();
         }
         Ok(())
     }
@@ -398,7 +410,11 @@ impl Rotator {
     async fn insert(&self, entry: Option<Entry>) -> Result<Standing, RingError> {
         let entry = entry.ok_or_else(|| StoreError::new("an entry's name is too long"))?;
         let insert = self.store.insert(&self.vault.ring, &entry);
-        Ok(match within(self.policy.insert_timeout, "writing an entry", insert).await? {
+        let insertion = within(self.policy.insert_timeout, "writing an entry", insert).await?;
+        if insertion == Insertion::Inserted {
+            self.writes.succeeded();
+        }
+        Ok(match insertion {
             Insertion::Inserted => Standing::Ours,
             Insertion::Exists(value) if value == entry.value => Standing::Ours,
             Insertion::Exists(value) => {

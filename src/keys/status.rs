@@ -8,9 +8,11 @@ use super::ring::RingError;
 use super::rotator::Report;
 use super::schedule::{IssuingPaused, KeyTimes};
 use super::set::{KeySet, RingKey};
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::founding::Wait;
 use crate::store::Skipped;
+use crate::tasks::Tasks;
+use crate::writes::Writes;
 
 /// What a ring holds, at one time. Serialisable, without secrets.
 #[derive(Clone, Debug, Serialize)]
@@ -28,10 +30,18 @@ pub struct RingStatus {
     pub keys: Vec<KeyStatus>,
     /// When the store was last read, or a followed issuer's keys were fetched, without a failure.
     pub refreshed_at: Option<Timestamp>,
-    /// What the last refresh failed with, if it failed.
+    /// What the last read or fetch failed with, if it failed, or why none is tried.
     pub failure: Option<String>,
-    /// How many refreshes have failed in a row.
+    /// How many refreshes have failed in a row, to read or to write.
     pub failures: u32,
+    /// What the last write to the store failed with, until one succeeds. While nothing is due to be
+    /// written, one is tried: once a refresh interval after a failure, otherwise when there was none
+    /// for 40 intervals. A replica stays ready: it serves what it has.
+    pub write_failure: Option<String>,
+    /// When this replica last wrote to the store.
+    pub written_at: Option<Timestamp>,
+    /// How often a background task has panicked. It is restarted.
+    pub task_panics: u64,
     /// Whether rotation is overdue: an alarm for the operator, with time to act. The key after next
     /// should be published by now, and could not be made; or the key that signs is past its time,
     /// for want of a successor. If that goes on for the [overrun](crate::RotationPolicy::overrun),
@@ -100,9 +110,9 @@ impl RingStatus {
         ring: &str,
         keys: &KeySet,
         refreshed: Option<&RefreshState>,
+        (writes, tasks, clock_offset): (Option<&Writes>, &Tasks, Option<ClockOffset>),
         rotation_overdue: bool,
         issuing_paused: Option<IssuingPaused>,
-        clock_offset: Option<ClockOffset>,
         now: Timestamp,
     ) -> Self {
         let signer = keys.signer(now);
@@ -115,9 +125,15 @@ impl RingStatus {
             generation,
             keys: keys.keys().iter().map(|key| KeyStatus::new(keys, key, signer, now)).collect(),
             signing_key_id,
-            refreshed_at: refreshed.and_then(|state| state.refreshed_at),
-            failure: refreshed.and_then(|state| state.failure.clone()),
+            refreshed_at: refreshed.and_then(|state| state.refreshed).map(|moment| moment.time),
+            failure: tasks
+                .failure()
+                .map(str::to_owned)
+                .or_else(|| refreshed.and_then(|state| state.failure.clone())),
             failures: refreshed.map_or(0, |state| state.failures),
+            write_failure: writes.and_then(Writes::failure),
+            written_at: writes.and_then(Writes::written_at),
+            task_panics: tasks.panics(),
             rotation_overdue,
             issuing_paused,
             clock_offset,
@@ -214,6 +230,11 @@ pub enum NotReady {
         /// The largest difference that is allowed: `clock_skew`, and at least a second.
         limit: Duration,
     },
+    /// What keeps the keys up to date has ended with the Tokio runtime on which the ring was opened.
+    #[error(
+        "the background task of the ring has stopped with its Tokio runtime: open the ring on a runtime that lives as long as the service"
+    )]
+    TaskStopped,
     /// The keys of a followed issuer are too old to verify: no fetch has succeeded for the limit.
     #[error(
         "the keys of {issuer} are older than {limit:?} and verify no more; the last fetch failed: {failure}"
@@ -257,7 +278,8 @@ fn apart(offset_millis: i64) -> String {
 /// How the last refreshes went.
 #[derive(Debug)]
 pub(crate) struct RefreshState {
-    pub(crate) refreshed_at: Option<Timestamp>,
+    /// When the last read began that did not fail.
+    pub(crate) refreshed: Option<Moment>,
     pub(crate) failure: Option<String>,
     /// How many refreshes have failed in a row.
     pub(crate) failures: u32,
@@ -269,19 +291,19 @@ impl RefreshState {
     pub(crate) fn after(
         before: Option<&Self>,
         result: &Result<Report, RingError>,
-        now: Timestamp,
+        now: Moment,
     ) -> Self {
         let failed = before.map_or(0, |before| before.failures).saturating_add(1);
         match result {
             Ok(report) => Self {
-                refreshed_at: Some(now),
+                refreshed: Some(now),
                 failures: if report.failure.is_some() { failed } else { 0 },
-                failure: report.failure.as_ref().map(ToString::to_string),
+                failure: None,
                 skipped: report.skipped.clone(),
                 blocked: report.blocked.clone(),
             },
             Err(error) => Self {
-                refreshed_at: before.and_then(|before| before.refreshed_at),
+                refreshed: before.and_then(|before| before.refreshed),
                 failure: Some(error.to_string()),
                 failures: failed,
                 skipped: before.map(|before| before.skipped.clone()).unwrap_or_default(),

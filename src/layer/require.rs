@@ -44,7 +44,8 @@ impl<C, T> ValidateLayer<C, T> {
     }
 
     /// Requires that it is known what had been ended until `longest` ago; otherwise 503 with
-    /// `Retry-After`. Other routes go on with the last known, to the revocations'
+    /// `Retry-After`. What the store may be behind counts, and setting the system's clock back changes
+    /// nothing. Other routes go on with the last known, to the revocations'
     /// [`stale_limit`](crate::RevocationsBuilder::stale_limit).
     ///
     /// For what a session that was ended must never do, even while the store is down. A replica that
@@ -72,8 +73,8 @@ impl<C, T> ValidateLayer<C, T> {
             );
             return invalid(&mend);
         }
-        let (otherwise, sessions) = (revocations.stale(), self.sessions.clone());
-        let is_fresh = move |_: &Session<C>| revocations.is_fresh(longest, sessions.now());
+        let otherwise = revocations.stale();
+        let is_fresh = move |_: &Session<C>| revocations.is_fresh(longest);
         Ok(self.check(is_fresh, otherwise))
     }
 

@@ -10,10 +10,11 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 use super::log::Log;
 use super::scribe::{Scribe, WHOLE_EVERY};
 use super::{Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, follow, write};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::BuildError;
-use crate::follow::{Cooldown, Polling, check_durations};
+use crate::follow::{Cooldown, Jitter, Pace, Polling, check_durations};
 use crate::store::Store;
+use crate::writes::Writes;
 
 /// Builds [`Revocations`].
 #[derive(Debug)]
@@ -129,11 +130,15 @@ impl RevocationsBuilder {
             ring: ring.clone(),
             store: store.clone(),
             polling,
-            clock: self.clock,
             claimed: AtomicU64::new(0),
+            needed: AtomicU64::new(0),
+            writes: Writes::new(ring.clone(), self.clock.clone(), self.interval),
+            clock: self.clock,
         };
+        scribe.need(self.stale_limit);
         let keep = self.interval.saturating_mul(WHOLE_EVERY);
-        let (mut log, now) = (Log::new(keep), scribe.clock.now());
+        let (mut log, now) = (Log::new(keep), Moment::now(&*scribe.clock));
+        let pace = Pace::new(polling, Jitter::Random);
         let read = scribe.read(&mut log).await;
         read.map_err(|source| BuildError::Store { ring: ring.to_string(), source })?;
 
@@ -144,7 +149,9 @@ impl RevocationsBuilder {
             scribe,
             log: Mutex::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
-            read_at: AtomicI64::new(now.as_unix_millis()),
+            read: ArcSwap::from_pointee(now),
+            known_at: AtomicI64::default(),
+            tasks: Arc::default(),
             state: ArcSwap::from_pointee(State::default()),
             stale_limit: self.stale_limit,
             cooldown: Cooldown::new(COOLDOWN),
@@ -152,15 +159,22 @@ impl RevocationsBuilder {
             recording,
             versions: watch::Sender::new(0),
         });
+        inner.note_read(now);
         inner.publish(&log);
         inner.note(&log, None);
         *inner.log.lock().await = log;
         let revocations = Revocations(inner);
         revocations.count_refresh("ok");
         let inner = &revocations.0;
-        let weak = || WeakRevocations(Arc::downgrade(inner));
-        tokio::spawn(follow(weak(), (store, ring), polling, wake));
-        tokio::spawn(write(weak(), recordings));
+        let weak = WeakRevocations(Arc::downgrade(inner));
+        let recordings = Arc::new(Mutex::new(recordings));
+        let writer = weak.clone();
+        inner.tasks.spawn("revocations writer", ring.clone(), move |is_restart| {
+            write(writer.clone(), recordings.clone(), is_restart)
+        });
+        inner.tasks.spawn("revocations", ring.clone(), move |_| {
+            follow(weak.clone(), (store.clone(), ring.clone()), pace.clone(), wake.clone())
+        });
         Ok(revocations)
     }
 

@@ -18,6 +18,11 @@ pub(super) struct Log {
     /// How long a reader can go on from the last entry that it knows. Entries stay as much longer
     /// than their marks, so that nobody can miss that one was there.
     keep: Duration,
+    /// How long a revocation is kept from when it was made: the longest that anyone who is known needs
+    /// it. It never gets shorter while a replica runs.
+    pub(super) retention: Duration,
+    /// The longest that an entry of the store asks for.
+    pub(super) announced: Duration,
     /// What is in force.
     pub(super) marks: Marks,
     /// All marks up to this version are in.
@@ -41,7 +46,13 @@ pub(super) struct Log {
     whole_at: Option<Timestamp>,
     /// Whether something is being put back: then it is read as a whole once more.
     repairing: bool,
-    prune_at: Option<Timestamp>,
+    /// When the earliest mark was made.
+    earliest: Option<Timestamp>,
+    /// The version of the entry before the next one.
+    preceding: u64,
+    /// Places before the last entry where one is missing that can't have been removed yet: something
+    /// was put behind the end of the log, and who has not seen that writes here.
+    pub(super) gaps: Vec<u64>,
 }
 
 /// Where in the log a replica is. The value tells a log that was lost and begun anew.
@@ -78,7 +89,18 @@ pub(super) enum Lost {
 
 impl Log {
     pub(super) fn new(keep: Duration) -> Self {
-        Self { keep, ..Self::default() }
+        // So long that who learns late that others keep them longer has not dropped any.
+        let retention = LEAST_RETENTION.max(keep.saturating_mul(2));
+        Self { keep, retention, ..Self::default() }
+    }
+
+    /// Keeps revocations for at least so long.
+    pub(super) fn keep_for(&mut self, retention: Duration) {
+        self.retention = self.retention.max(retention);
+    }
+
+    fn is_over(&self, mark: &Mark, now: Timestamp) -> bool {
+        mark.made() + self.retention <= now
     }
 
     /// The place of the next entry.
@@ -102,19 +124,34 @@ impl Log {
         self.whole_at = None;
     }
 
-    /// Takes the next entry in.
-    pub(super) fn take(&mut self, position: u64, value: Value, own: bool, now: Timestamp) {
-        let mut until = Timestamp::MAX;
+    /// Takes the next entry in; when it was made.
+    pub(super) fn take(
+        &mut self,
+        position: u64,
+        value: Value,
+        own: bool,
+        now: Timestamp,
+    ) -> Timestamp {
+        let mut made = Timestamp::MAX;
         match record::parse(&value) {
             Parsed::Record(record) => {
-                until = record.until();
-                for mark in &record.marks {
-                    self.take_mark(record.version, mark, now);
+                made = record.made();
+                let mut version = record.version;
+                if version > record::highest_version(now, PLAUSIBLE) {
+                    // Else nothing could be recorded after it. Its marks hold all the same.
+                    let name = record::name(position).to_string();
+                    self.skip(name, format!("its rv is too far ahead of the clock: {version}"));
+                    version = self.preceding + 1;
                 }
-                self.version = self.version.max(record.version);
+                for mark in &record.marks {
+                    self.take_mark(version, mark, now);
+                }
+                self.preceding = version;
+                self.version = self.version.max(version);
             }
             Parsed::Newer { format, until: ends } => {
-                until = ends.unwrap_or(until);
+                let until = ends.unwrap_or(Timestamp::MAX);
+                made = ends.map_or(made, |ends| ends - self.retention);
                 if until > now && !self.newer.iter().any(|newer| newer.value == value) {
                     let newer = Newer { format, value: value.clone(), until: ends };
                     self.newer.push(newer);
@@ -127,13 +164,14 @@ impl Log {
             self.own.insert(position);
         }
         let grace = if self.own.contains(&position) { Duration::ZERO } else { GRACE };
-        if until < Timestamp::MAX {
-            self.removals.insert((until + self.keep + grace, position));
+        if made < Timestamp::MAX {
+            self.removals.insert((made + self.keep + grace, position));
         }
+        made
     }
 
     fn take_mark(&mut self, version: u64, mark: &Mark, now: Timestamp) {
-        if mark.until() <= now {
+        if self.is_over(mark, now) {
             return;
         }
         if let Some(stored) = &mut self.loss.stored {
@@ -146,8 +184,8 @@ impl Log {
         }
         self.marks.insert(version, mark);
         self.changes += 1;
-        let until = mark.until();
-        self.prune_at = Some(self.prune_at.map_or(until, |at| at.min(until)));
+        let made = mark.made();
+        self.earliest = Some(self.earliest.map_or(made, |earliest| earliest.min(made)));
     }
 
     /// Goes past a place where something stands that is no entry.
@@ -169,6 +207,7 @@ impl Log {
         self.skipped = skipped;
         self.loss = Loss { stored: Some(Marks::default()), ..Loss::default() };
         self.last = None;
+        (self.announced, self.preceding) = (Duration::ZERO, 0);
         let mut found = BTreeMap::new();
         for Entry { name, value } in entries {
             match record::position(&name) {
@@ -177,15 +216,21 @@ impl Log {
             }
         }
         self.own.retain(|position| found.contains_key(position));
+        self.gaps.clear();
+        let (mut next, mut is_over) = (0, false);
         for (position, value) in found {
-            self.take(position, value, false, now);
+            if position > next && !is_over && self.gaps.len() < MOST_GAPS {
+                self.gaps.push(next);
+            }
+            let made = self.take(position, value, false, now);
+            (next, is_over) = (position + 1, made + self.retention <= now);
         }
-        let Loss { marks, stored, .. } = &mut self.loss;
         let is_lost = |(version, mark): &(u64, Mark)| {
-            let is_stored = stored.as_ref().is_some_and(|stored| stored.say(*version, mark));
-            mark.until() > now && !is_stored
+            let stored = self.loss.stored.as_ref();
+            !self.is_over(mark, now) && !stored.is_some_and(|stored| stored.say(*version, mark))
         };
-        marks.extend(held.iter().filter(is_lost));
+        let lost: Vec<_> = held.iter().filter(is_lost).collect();
+        self.loss.marks.extend(lost);
         for newer in newer {
             let is_over = newer.until.is_some_and(|until| until <= now);
             if !is_over && !self.newer.iter().any(|found| found.value == newer.value) {
@@ -199,6 +244,14 @@ impl Log {
 
     /// Something beside the log.
     fn take_stranger(&mut self, name: &EntryName, value: &Value) {
+        if name.is_probe() {
+            return;
+        }
+        if let Some(retention) = record::retention(name) {
+            self.announced = self.announced.max(retention);
+            self.keep_for(retention);
+            return;
+        }
         match record::parse(value) {
             Parsed::Newer { format, until } => {
                 self.newer.push(Newer { format, value: value.clone(), until });
@@ -241,8 +294,8 @@ impl Log {
 
     /// Drops the marks that hit nothing any more.
     pub(super) fn prune(&mut self, now: Timestamp) {
-        if self.prune_at.is_some_and(|at| at <= now) {
-            self.prune_at = self.marks.prune(now);
+        if self.earliest.is_some_and(|earliest| earliest + self.retention <= now) {
+            self.earliest = self.marks.prune(now - self.retention);
             self.changes += 1;
             self.newer.retain(|newer| newer.until.is_none_or(|until| until > now));
         }
@@ -252,7 +305,7 @@ impl Log {
     /// on, and another's only if that replica seems to be gone.
     pub(super) fn ended(&self, now: Timestamp) -> Vec<(Timestamp, u64)> {
         let last = self.last.as_ref().map(|last| last.position);
-        let ended = self.removals.iter().take_while(|(at, _)| *at <= now);
+        let ended = self.removals.iter().take_while(|(at, _)| *at + self.retention <= now);
         ended.filter(|(_, position)| Some(*position) != last).copied().take(MOST_REMOVED).collect()
     }
 
@@ -262,6 +315,13 @@ impl Log {
     }
 }
 
+/// How long revocations are kept at least: as long as the default settings need them, so that who has
+/// those need not say so.
+pub(super) const LEAST_RETENTION: Duration = Duration::from_secs((24 + 24) * 3600 + 4 * 60);
+/// How far ahead of the clock a version may be.
+pub(super) const PLAUSIBLE: Duration = Duration::from_secs(2 * 24 * 3600);
+/// How many places are watched for entries that came late.
+const MOST_GAPS: usize = 64;
 /// How many of the entries that can't be read are told.
 const MOST_SKIPPED: usize = 100;
 /// How many entries are removed at once, so that nothing waits for it.

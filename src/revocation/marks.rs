@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// What one ending says, and until when a token can be about that it hits.
+/// What one revocation says, and when it was made: how long it is kept from then on is not its own to
+/// say, since the one who revokes need not know how long others' tokens live.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ended", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Mark {
@@ -18,24 +19,24 @@ pub(crate) enum Mark {
     Session {
         #[serde(with = "super::shared_text")]
         sid: Arc<str>,
-        until: Timestamp,
+        made: Timestamp,
     },
-    /// The sessions of a subject that began by then.
+    /// The sessions of a subject that began by `at`.
     Subject {
         #[serde(with = "super::shared_text")]
         sub: Arc<str>,
         at: Timestamp,
-        until: Timestamp,
+        made: Timestamp,
     },
-    /// All sessions that began by then.
-    All { at: Timestamp, until: Timestamp },
+    /// All sessions that began by `at`.
+    All { at: Timestamp, made: Timestamp },
 }
 
 impl Mark {
-    pub(crate) fn until(&self) -> Timestamp {
+    pub(crate) fn made(&self) -> Timestamp {
         match self {
-            Self::Session { until, .. } | Self::Subject { until, .. } | Self::All { until, .. } => {
-                *until
+            Self::Session { made, .. } | Self::Subject { made, .. } | Self::All { made, .. } => {
+                *made
             }
         }
     }
@@ -57,7 +58,7 @@ pub(crate) struct Candidate<'a> {
 struct Before {
     version: u64,
     at: Timestamp,
-    until: Timestamp,
+    made: Timestamp,
 }
 
 impl Before {
@@ -71,13 +72,13 @@ impl Before {
 
     /// Whether this hits whatever the other does, and as long.
     fn covers(&self, other: &Self) -> bool {
-        self.version >= other.version && self.at >= other.at && self.until >= other.until
+        self.version >= other.version && self.at >= other.at && self.made >= other.made
     }
 
     fn join(&mut self, other: Self) {
         self.version = self.version.max(other.version);
         self.at = self.at.max(other.at);
-        self.until = self.until.max(other.until);
+        self.made = self.made.max(other.made);
     }
 }
 
@@ -101,15 +102,15 @@ impl Marks {
     /// Takes a mark in that was made in that version.
     pub(crate) fn insert(&mut self, version: u64, mark: &Mark) {
         match mark {
-            Mark::Session { sid, until } => {
-                self.sessions.insert(sid, *until, |held| *held = (*held).max(*until));
+            Mark::Session { sid, made } => {
+                self.sessions.insert(sid, *made, |held| *held = (*held).max(*made));
             }
-            Mark::Subject { sub, at, until } => {
-                let before = Before { version, at: *at, until: *until };
+            Mark::Subject { sub, at, made } => {
+                let before = Before { version, at: *at, made: *made };
                 self.subjects.insert(sub, before, |held| held.join(before));
             }
-            Mark::All { at, until } => {
-                let before = Before { version, at: *at, until: *until };
+            Mark::All { at, made } => {
+                let before = Before { version, at: *at, made: *made };
                 if !self.all.iter().any(|held| held.covers(&before)) {
                     self.all.retain(|held| !before.covers(held));
                     self.all.push(before);
@@ -121,15 +122,13 @@ impl Marks {
     /// Whether these say what `mark` says, and in no earlier version than `version`.
     pub(crate) fn say(&self, version: u64, mark: &Mark) -> bool {
         match mark {
-            Mark::Session { sid, until } => {
-                self.sessions.get(sid).is_some_and(|held| held >= until)
-            }
-            Mark::Subject { sub, at, until } => {
-                let before = Before { version, at: *at, until: *until };
+            Mark::Session { sid, made } => self.sessions.get(sid).is_some_and(|held| held >= made),
+            Mark::Subject { sub, at, made } => {
+                let before = Before { version, at: *at, made: *made };
                 self.subjects.get(sub).is_some_and(|held| held.covers(&before))
             }
-            Mark::All { at, until } => {
-                let before = Before { version, at: *at, until: *until };
+            Mark::All { at, made } => {
+                let before = Before { version, at: *at, made: *made };
                 self.all.iter().any(|held| held.covers(&before))
             }
         }
@@ -140,26 +139,26 @@ impl Marks {
         let sessions = self
             .sessions
             .iter()
-            .map(|(sid, until)| (0, Mark::Session { sid: sid.clone(), until: *until }));
+            .map(|(sid, made)| (0, Mark::Session { sid: sid.clone(), made: *made }));
         let subjects = self.subjects.iter().map(|(sub, before)| {
-            let Before { version, at, until } = *before;
-            (version, Mark::Subject { sub: sub.clone(), at, until })
+            let Before { version, at, made } = *before;
+            (version, Mark::Subject { sub: sub.clone(), at, made })
         });
         let all = self
             .all
             .iter()
-            .map(|before| (before.version, Mark::All { at: before.at, until: before.until }));
+            .map(|before| (before.version, Mark::All { at: before.at, made: before.made }));
         sessions.chain(subjects).chain(all)
     }
 
-    /// Drops what has ended by then, and says when the next will have.
+    /// Drops what was made by then, and says when the next was.
     pub(crate) fn prune(&mut self, ended: Timestamp) -> Option<Timestamp> {
-        self.sessions.retain(|until| *until > ended);
-        self.subjects.retain(|before| before.until > ended);
-        self.all.retain(|before| before.until > ended);
-        let sessions = self.sessions.iter().map(|(_, until)| *until);
+        self.sessions.retain(|made| *made > ended);
+        self.subjects.retain(|before| before.made > ended);
+        self.all.retain(|before| before.made > ended);
+        let sessions = self.sessions.iter().map(|(_, made)| *made);
         let others = self.subjects.iter().map(|(_, before)| before).chain(&self.all);
-        sessions.chain(others.map(|before| before.until)).min()
+        sessions.chain(others.map(|before| before.made)).min()
     }
 
     /// How many sessions, subjects, and times for all.

@@ -1,10 +1,12 @@
 //! An entry of the log of marks: what it says in the store, parsed and checked.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::marks::Mark;
 use crate::clock::Timestamp;
-use crate::store::{Entry, EntryName};
+use crate::store::{Entry, EntryName, StoreError};
 
 /// The marks that were made together, under one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,24 +36,42 @@ struct Wire<M> {
     version: u64,
     /// The version of the marks.
     rv: u64,
-    /// When the last of the marks hits nothing any more.
+    /// How long the entry has to be kept, as far as its writer knows: for a reader that does not
+    /// understand the rest.
     until: Timestamp,
     marks: M,
 }
 
 impl Record {
-    /// The entry that says this, at that place in the log.
-    pub(super) fn to_entry(&self, position: u64) -> Entry {
+    /// The entry that says this, at that place in the log, to be kept for so long.
+    ///
+    /// # Errors
+    ///
+    /// If what it says can't be read back: then it would be recorded for nobody.
+    pub(super) fn to_entry(&self, position: u64, retention: Duration) -> Result<Entry, StoreError> {
         let (rv, marks) = (self.version, &self.marks);
-        let wire = Wire { version: FORMAT, rv, until: self.until(), marks };
-        // Structs of strings and numbers always serialise.
-        let value = serde_json::to_vec(&wire).unwrap_or_default();
-        Entry { name: name(position), value: value.into() }
+        let wire = Wire { version: FORMAT, rv, until: self.made() + retention, marks };
+        let value = serde_json::to_vec(&wire)
+            .map_err(|error| StoreError::with_source("could not write a revocation", error))?;
+        match parse(&value) {
+            Parsed::Record(record) if record == *self => {}
+            Parsed::Corrupt(reason) => {
+                let context = format!("a revocation would not be readable: {reason}");
+                return Err(StoreError::new(context));
+            }
+            _ => {
+                let context = "a revocation would not be read back as it was written; is this \
+                               replica's clock between the years 1970 and 9999?";
+                return Err(StoreError::new(context));
+            }
+        }
+        Ok(Entry { name: name(position), value: value.into() })
     }
 
-    pub(super) fn until(&self) -> Timestamp {
-        let untils = self.marks.iter().map(Mark::until);
-        untils.max().unwrap_or(Timestamp::from_unix_millis(0))
+    /// When the last of the marks was made.
+    pub(super) fn made(&self) -> Timestamp {
+        let made = self.marks.iter().map(Mark::made);
+        made.max().unwrap_or(Timestamp::from_unix_millis(0))
     }
 }
 
@@ -91,6 +111,29 @@ fn corrupt(error: &serde_json::Error) -> Parsed {
     Parsed::Corrupt(format!("not a record: line {}, column {}", error.line(), error.column()))
 }
 
+/// The entry that asks everyone to keep revocations for so long. It is all in the name, so that the
+/// longest is found whoever wrote first.
+pub(super) fn retention_entry(retention: Duration) -> Entry {
+    let name = EntryName::parse(format!("{RETENTION}{:012}", retention.as_secs()));
+    let value = format!("{{\"version\":{FORMAT}}}").into_bytes();
+    Entry { name: name.expect("letters, a hyphen and digits"), value: value.into() }
+}
+
+/// What the entry of that name asks for, if it is of that kind. None asks for more than any settings
+/// can.
+pub(super) fn retention(name: &EntryName) -> Option<Duration> {
+    let digits = name.as_str().strip_prefix(RETENTION)?;
+    let well_formed = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let retention = Duration::from_secs(well_formed.then(|| digits.parse().ok()).flatten()?);
+    (retention <= LONGEST_RETENTION).then_some(retention)
+}
+
+/// The highest version that is plausible at a time: versions are times in milliseconds, and clocks are
+/// not that far apart.
+pub(super) fn highest_version(now: Timestamp, ahead: Duration) -> u64 {
+    u64::try_from((now + ahead).as_unix_millis()).unwrap_or_default().min(MAX_VERSION)
+}
+
 /// The name of the entry at a place in the log.
 pub(super) fn name(position: u64) -> EntryName {
     let name = EntryName::parse(format!("{MARKS}{position:020}"));
@@ -106,7 +149,10 @@ pub(super) fn position(name: &EntryName) -> Option<u64> {
 
 const FORMAT: u64 = 1;
 const MARKS: &str = "marks-";
-/// Room for ever more at the end.
-const MAX_POSITION: u64 = u64::MAX / 2;
+const RETENTION: &str = "kept-";
+/// More than four settings of ten years each.
+const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+/// Behind the last place in the log: more than a log can come to by its own.
+pub(super) const MAX_POSITION: u64 = 1 << 53;
 /// What every JSON parser can hold.
-const MAX_VERSION: u64 = (1 << 53) - 1;
+pub(super) const MAX_VERSION: u64 = (1 << 53) - 1;

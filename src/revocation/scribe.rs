@@ -9,13 +9,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::log::{Last, Log, Lost};
+use super::log::{LEAST_RETENTION, Last, Log, Lost, PLAUSIBLE};
 use super::marks::Mark;
 use super::record::{self, Record};
 use crate::clock::{Clock, Timestamp};
 use crate::follow::{Polling, within};
 use crate::store::{Entry, Insertion, Loaded, Store, StoreError};
+use crate::writes::Writes;
 
 /// What reads and writes the log.
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub(super) struct Scribe {
     pub(super) clock: Arc<dyn Clock>,
     /// The highest version that a verified token has claimed.
     pub(super) claimed: AtomicU64,
+    /// How long this process needs revocations to be kept, in seconds.
+    pub(super) needed: AtomicU64,
+    /// Whether the store takes writes.
+    pub(super) writes: Writes,
 }
 
 impl Scribe {
@@ -36,6 +42,7 @@ impl Scribe {
     ///
     /// If the store can't be read in time. What was read until then is taken in.
     pub(super) async fn read(&self, log: &mut Log) -> Result<(), StoreError> {
+        log.keep_for(self.needed());
         let read = within(self.polling.timeout, "reading the log", self.read_new(log)).await;
         if read.is_err() {
             log.distrust();
@@ -50,8 +57,13 @@ impl Scribe {
         }
         loop {
             let Some(last) = log.last.clone() else { return self.read_whole(log).await };
-            let names: Vec<_> = (last.position..).take(AHEAD + 1).map(record::name).collect();
+            let ahead = (last.position..).take(AHEAD + 1);
+            let names: Vec<_> = ahead.chain(log.gaps.iter().copied()).map(record::name).collect();
             let Loaded { mut entries, .. } = self.store.read(&self.ring, &names).await?;
+            if entries.iter().any(|entry| record::position(&entry.name) < Some(last.position)) {
+                // Written by one who did not know how far the log goes.
+                return self.read_whole(log).await;
+            }
             entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
             let mut entries = entries.into_iter();
             let at_last = match &last.value {
@@ -73,6 +85,8 @@ impl Scribe {
             if taken < AHEAD {
                 return Ok(());
             }
+            // A store may never wait.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -89,10 +103,12 @@ impl Scribe {
     /// If the store can't be written in time. What is left is done at another refresh.
     pub(super) async fn write(&self, log: &mut Log) -> Result<(), StoreError> {
         let written = within(self.polling.insert_timeout, "writing an entry", async {
+            self.announce(log).await?;
             let mut restored = 0;
             while let Some(lost) = log.lost() {
                 restored += 1;
                 self.append(log, &lost).await?;
+                tokio::task::yield_now().await;
             }
             if restored > 0 {
                 let ring = &*self.ring;
@@ -100,13 +116,44 @@ impl Scribe {
             }
             for ended in log.ended(self.clock.now()) {
                 self.store.remove(&self.ring, &record::name(ended.1)).await?;
+                self.writes.succeeded();
                 log.forget(ended);
             }
-            Ok(())
+            self.writes.probe(&*self.store).await
         });
         let written = written.await;
-        if written.is_err() {
+        self.noted(log, written)
+    }
+
+    /// Says how long this process needs revocations to be kept, where that is longer than others know.
+    async fn announce(&self, log: &mut Log) -> Result<(), StoreError> {
+        let needed = self.needed();
+        if needed > LEAST_RETENTION && needed > log.announced {
+            let entry = record::retention_entry(needed);
+            if self.store.insert(&self.ring, &entry).await? == Insertion::Inserted {
+                self.writes.succeeded();
+            }
+            log.announced = needed;
+        }
+        Ok(())
+    }
+
+    /// Keeps revocations for at least so long, here and, after the next refresh, on every replica.
+    pub(super) fn need(&self, retention: Duration) {
+        // Whole seconds, rounded up.
+        let seconds = retention.as_secs().saturating_add(u64::from(retention.subsec_nanos() > 0));
+        self.needed.fetch_max(seconds, Ordering::Relaxed);
+    }
+
+    fn needed(&self) -> Duration {
+        Duration::from_secs(self.needed.load(Ordering::Relaxed))
+    }
+
+    /// Remembers a failed write.
+    fn noted(&self, log: &mut Log, written: Result<(), StoreError>) -> Result<(), StoreError> {
+        if let Err(error) = &written {
             log.distrust();
+            self.writes.failed(error);
         }
         written
     }
@@ -118,12 +165,10 @@ impl Scribe {
     /// If the store can't be written in time. They may have been recorded all the same.
     pub(super) async fn record(&self, log: &mut Log, marks: Vec<Mark>) -> Result<(), StoreError> {
         let limit = self.polling.insert_timeout;
+        log.keep_for(self.needed());
         let recorded =
             within(limit, "writing an entry", self.append(log, &Lost::Marks(marks))).await;
-        if recorded.is_err() {
-            log.distrust();
-        }
-        recorded
+        self.noted(log, recorded)
     }
 
     /// Appends an entry to the log, after all that others append meanwhile.
@@ -135,17 +180,25 @@ impl Scribe {
                 self.read_whole(log).await?;
             }
             let (position, last) = (log.next(), log.last.clone());
-            let entry = self.entry(log, content, position, now);
+            if position >= record::MAX_POSITION {
+                let last = record::name(position.saturating_sub(1));
+                let context = format!("entry {last} takes the last place in the log: remove it");
+                return Err(StoreError::new(context));
+            }
+            let entry = self.entry(log, content, position, now)?;
             match self.store.insert(&self.ring, &entry).await? {
-                Insertion::Inserted => {}
+                Insertion::Inserted => self.writes.succeeded(),
                 Insertion::Exists(value) if value == entry.value => {}
                 Insertion::Exists(value) => {
                     log.take(position, value, false, now);
                     self.read_new(log).await?;
+                    // A store may never wait, and this has to be given up in time.
+                    tokio::task::yield_now().await;
                     continue;
                 }
                 Insertion::Unreadable(reason) => {
                     log.pass(position, reason);
+                    tokio::task::yield_now().await;
                     continue;
                 }
             }
@@ -156,19 +209,48 @@ impl Scribe {
             }
             self.store.remove(&self.ring, &entry.name).await?;
             self.read_whole(log).await?;
+            tokio::task::yield_now().await;
         }
     }
 
-    fn entry(&self, log: &Log, content: &Lost, position: u64, now: Timestamp) -> Entry {
+    /// The entry of that content, in a version above all that is known.
+    ///
+    /// # Errors
+    ///
+    /// If others could not read it.
+    fn entry(
+        &self,
+        log: &Log,
+        content: &Lost,
+        position: u64,
+        now: Timestamp,
+    ) -> Result<Entry, StoreError> {
         match content {
-            Lost::Newer(value) => Entry { name: record::name(position), value: value.clone() },
+            Lost::Newer(value) => Ok(Entry { name: record::name(position), value: value.clone() }),
             Lost::Marks(marks) => {
                 let known = log.version.max(self.claimed.load(Ordering::Relaxed));
-                let now = now.as_unix_millis().try_into().unwrap_or_default();
-                let version = (known + 1).max(now);
-                Record { version, marks: marks.clone() }.to_entry(position)
+                let millis = now.as_unix_millis().try_into().unwrap_or_default();
+                let version = known.saturating_add(1).max(millis);
+                let highest = record::highest_version(now, PLAUSIBLE);
+                if version > highest {
+                    let context = format!(
+                        "the next version would be {version}, too far ahead of this replica's clock \
+                         (at most {highest}): correct the clock and restart the replica"
+                    );
+                    return Err(StoreError::new(context));
+                }
+                Record { version, marks: marks.clone() }.to_entry(position, log.retention)
             }
         }
+    }
+
+    /// Remembers a version that a token claims, to go beyond it; whether it is plausible.
+    pub(super) fn note_claimed(&self, version: u64, now: Timestamp) -> bool {
+        let is_plausible = version <= record::highest_version(now, MOST_CLAIMED);
+        if is_plausible {
+            self.claimed.fetch_max(version, Ordering::Relaxed);
+        }
+        is_plausible
     }
 
     async fn holds(&self, last: Option<&Last>) -> Result<bool, StoreError> {
@@ -188,6 +270,9 @@ fn is_last(entry: Option<Entry>, last: &Last) -> bool {
     value == last.value.as_ref().map(|value| (Some(last.position), value))
 }
 
+/// How far ahead of this replica's clock a token's version may be: less than that of an entry, so that
+/// what follows it is plausible everywhere.
+const MOST_CLAIMED: Duration = Duration::from_secs(24 * 3600);
 /// How many entries are read at once.
 const AHEAD: usize = 64;
 /// After so many intervals the log is read as a whole, whatever it seems.

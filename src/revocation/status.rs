@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Revocations;
 use crate::clock::Timestamp;
 use crate::store::Skipped;
-use crate::telemetry::{READY, REFRESH_LAG, REFRESHES, REVOCATIONS};
+use crate::telemetry::{READY, RECORDED, REFRESH_LAG, REFRESHES, REVOCATIONS};
 
 /// What a replica knows to have been ended, at one time. Serialisable; names nobody.
 #[derive(Clone, Debug, Serialize)]
@@ -26,8 +26,16 @@ pub struct RevocationsStatus {
     pub times: usize,
     /// When the store was last read without a failure.
     pub refreshed_at: Timestamp,
-    /// What the last read or write failed with, if it failed.
+    /// What the last read failed with, if it failed, or why none is tried.
     pub failure: Option<String>,
+    /// What the last write failed with, until one succeeds: logouts fail. While nothing is due to be
+    /// written, one is tried: once a refresh interval after a failure, otherwise when there was none
+    /// for 40 intervals. A replica stays ready: it refuses what it knows to be revoked.
+    pub write_failure: Option<String>,
+    /// When this replica last wrote to the store.
+    pub written_at: Option<Timestamp>,
+    /// How often a background task has panicked. It is restarted.
+    pub task_panics: u64,
     /// The entries of the store that were skipped, and why; at most a hundred.
     pub skipped: Vec<String>,
     /// The format of entries that only a newer version of this crate understands.
@@ -41,13 +49,20 @@ crate::error::debug_as_display!(RevocationsNotReady);
 #[non_exhaustive]
 pub enum RevocationsNotReady {
     /// The store could not be read for longer than the limit: requests with a session get a 503.
-    #[error("what has been ended is known only up to {refreshed_at}, longer ago than {limit:?}")]
+    #[error(
+        "revocations were last refreshed at {refreshed_at}, which exceeds stale_limit ({limit:?})"
+    )]
     Stale {
         /// When the store was last read.
         refreshed_at: Timestamp,
         /// The limit.
         limit: Duration,
     },
+    /// What reads and writes revocations has ended with the Tokio runtime on which they were opened.
+    #[error(
+        "a background task of the revocations has stopped with its Tokio runtime: open them on a runtime that lives as long as the service"
+    )]
+    TaskStopped,
     /// Something was ended in a way that this version does not understand, so that it may accept
     /// what others refuse.
     #[error(
@@ -63,6 +78,7 @@ impl Revocations {
     /// What is held and how it fares.
     pub fn status(&self) -> RevocationsStatus {
         let (snapshot, state) = (self.snapshot(), self.0.state.load());
+        let (tasks, writes) = (&self.0.tasks, &self.0.scribe.writes);
         let [sessions, subjects, times] = snapshot.marks.counts();
         let skipped =
             state.skipped.iter().map(|Skipped { name, reason }| format!("{name}: {reason}"));
@@ -73,29 +89,35 @@ impl Revocations {
             subjects,
             times,
             refreshed_at: self.read_at(),
-            failure: state.failure.clone(),
+            failure: tasks.failure().map(str::to_owned).or_else(|| state.failure.clone()),
+            write_failure: writes.failure(),
+            written_at: writes.written_at(),
+            task_panics: tasks.panics(),
             skipped: skipped.collect(),
             newer_format: state.newer,
         }
     }
 
-    /// Whether this replica should be given requests, as far as ended sessions go.
+    /// Whether this replica should be given requests, as far as ended sessions go. One whose store
+    /// takes no writes stays ready: see [`RevocationsStatus::write_failure`].
     ///
     /// # Errors
     ///
-    /// If it has not been able to read the store for longer than the
+    /// If a background task is gone, if it has not been able to read the store for longer than the
     /// [`stale_limit`](super::RevocationsBuilder::stale_limit), or finds there what only a newer
     /// version understands.
     pub fn ready(&self) -> Result<(), RevocationsNotReady> {
-        let now = self.0.scribe.clock.now();
-        let ready = self.check_ready(now);
-        self.set_gauges(ready.is_ok(), now);
+        let ready = self.check_ready();
+        self.set_gauges(ready.is_ok());
         ready
     }
 
-    fn check_ready(&self, now: Timestamp) -> Result<(), RevocationsNotReady> {
-        let limit = self.stale_limit();
-        if self.age(now) > limit {
+    fn check_ready(&self) -> Result<(), RevocationsNotReady> {
+        if self.0.tasks.is_stopped() {
+            return Err(RevocationsNotReady::TaskStopped);
+        }
+        if self.is_stale() {
+            let limit = self.0.stale_limit;
             return Err(RevocationsNotReady::Stale { refreshed_at: self.read_at(), limit });
         }
         match self.0.state.load().newer {
@@ -106,14 +128,18 @@ impl Revocations {
     pub(super) fn count_refresh(&self, outcome: &'static str) {
         let ring = self.0.scribe.ring.clone();
         counter!(REFRESHES, "ring" => ring, "outcome" => outcome).increment(1);
-        let now = self.0.scribe.clock.now();
-        self.set_gauges(self.check_ready(now).is_ok(), now);
+        self.set_gauges(self.check_ready().is_ok());
     }
 
-    fn set_gauges(&self, is_ready: bool, now: Timestamp) {
+    fn set_gauges(&self, is_ready: bool) {
         let set = |name, value: f64| gauge!(name, "ring" => self.0.scribe.ring.clone()).set(value);
         set(READY, f64::from(u8::from(is_ready)));
-        set(REFRESH_LAG, self.age(now).as_secs_f64());
+        set(REFRESH_LAG, self.lag().as_secs_f64());
+        self.0.scribe.writes.set_metrics();
+        for outcome in ["recorded", "failed"] {
+            let ring = self.0.scribe.ring.clone();
+            counter!(RECORDED, "ring" => ring, "outcome" => outcome).increment(0);
+        }
         set(REVOCATIONS, self.snapshot().marks.counts().iter().sum::<usize>() as f64);
     }
 }

@@ -154,6 +154,11 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         self.check_room(&parties)?;
         let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;
         let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
+        if let Some(revocations) = &self.revocations {
+            self.foreign.check_revocations(&self.keys, &token_type)?;
+            revocations.keep_for(self.keys.longest_token_lifetime(), ring.clock_skew);
+        }
+        let takes_session_id = self.foreign.takes_session_id(&self.keys, &token_type);
         let policy = Policy {
             parties,
             dialect: self.foreign.dialect(&self.keys),
@@ -163,10 +168,12 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             token_type,
             without_token_id: self.foreign.without_token_id,
             without_issued_at: self.foreign.without_issued_at,
+            takes_session_id,
             requires_auth_time: self.foreign.requires_auth_time,
             lifelines: Lifelines::new(&Lifeline {
                 keys: self.keys.clone(),
                 revocations: self.revocations,
+                revokes_by_issued_at: self.foreign.revokes_by_issued_at,
             }),
         };
         let refreshing = self

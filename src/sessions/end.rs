@@ -24,12 +24,9 @@ impl<C: SessionClaims> Sessions<C> {
     /// If the end could not be recorded. The session then goes on, with its cookie, and the error
     /// is answered 503: let the user try again.
     pub async fn end(&self, session: &Session<C>) -> Result<EndSession, EndError> {
-        if let Some(revocations) = self.revocations() {
-            // A session without a login time is never renewed.
-            let begun = session.authenticated_at().unwrap_or(session.issued_at());
-            let until = self.latest(revocations, begun);
-            let until = until.max(session.expires_at() + self.margin());
-            revocations.record(Mark::Session { sid: session.session_id().into(), until }).await?;
+        if let Some(revocations) = self.revoking() {
+            let made = self.now();
+            revocations.record(Mark::Session { sid: session.session_id().into(), made }).await?;
         }
         tracing::debug!(session_id = session.session_id(), "a session ends");
         Ok(self.end_at_client())
@@ -52,10 +49,9 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the end could not be recorded.
     pub async fn end_session(&self, session_id: &str) -> Result<(), EndError> {
-        let revocations = self.revocations().ok_or(EndError::NoRevocations)?;
-        // It may have begun just now.
-        let until = self.latest(revocations, self.now());
-        Ok(revocations.record(Mark::Session { sid: session_id.into(), until }).await?)
+        let revocations = self.revoking().ok_or(EndError::NoRevocations)?;
+        let made = self.now();
+        Ok(revocations.record(Mark::Session { sid: session_id.into(), made }).await?)
     }
 
     /// Ends all sessions of a subject that have begun by now: for a password that was changed, or a
@@ -69,10 +65,9 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the end could not be recorded.
     pub async fn end_subject(&self, subject: &str) -> Result<(), EndError> {
-        let revocations = self.revocations().ok_or(EndError::NoRevocations)?;
+        let revocations = self.revoking().ok_or(EndError::NoRevocations)?;
         let at = self.now();
-        let until = self.latest(revocations, at);
-        Ok(revocations.record(Mark::Subject { sub: subject.into(), at, until }).await?)
+        Ok(revocations.record(Mark::Subject { sub: subject.into(), at, made: at }).await?)
     }
 
     /// Ends all sessions of everyone that began before `time`, at the latest now: for what was
@@ -84,33 +79,23 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the end could not be recorded.
     pub async fn end_all_before(&self, time: Timestamp) -> Result<(), EndError> {
-        let revocations = self.revocations().ok_or(EndError::NoRevocations)?;
-        let at = time.min(self.now());
-        let until = self.latest(revocations, at);
-        Ok(revocations.record(Mark::All { at, until }).await?)
+        let revocations = self.revoking().ok_or(EndError::NoRevocations)?;
+        let made = self.now();
+        // No session began before 1970.
+        let at =
+            time.clamp(Timestamp::from_unix_seconds(0), made.max(Timestamp::from_unix_seconds(0)));
+        Ok(revocations.record(Mark::All { at, made }).await?)
     }
 
     fn end_at_client(&self) -> EndSession {
         EndSession::new(self.transports().clearing_cookie())
     }
 
-    /// The latest time at which a token can be accepted of a session that began by `begun` and is
-    /// ended now, by any clock. A replica that does not hear of it may renew it, until its own limit;
-    /// but no session outlives its absolute lifetime.
-    fn latest(&self, revocations: &Revocations, begun: Timestamp) -> Timestamp {
-        let policy = self.keys().policy();
-        let renewed = self.now() + revocations.stale_limit() + policy.max_token_lifetime;
-        let latest = match self.keys().issues() {
-            true => renewed.min(begun + self.0.absolute_lifetime),
-            // How long sessions live is the issuer's to say.
-            false => renewed,
-        };
-        latest + self.margin()
-    }
-
-    /// The clocks of the one who ended it, the one who issued and the one who validates, and the
-    /// leeway.
-    fn margin(&self) -> std::time::Duration {
-        self.keys().policy().clock_skew.saturating_mul(4)
+    /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
+    /// of keys that were made under another one and still verify.
+    fn revoking(&self) -> Option<&Revocations> {
+        let revocations = self.revocations()?;
+        revocations.keep_for(self.keys().longest_token_lifetime(), self.keys().policy().clock_skew);
+        Some(revocations)
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct ForeignTokens {
     pub(super) without_issued_at: bool,
     pub(super) requires_auth_time: bool,
     trusts_revocation_version: bool,
+    takes_session_id: bool,
+    pub(super) revokes_by_issued_at: bool,
 }
 
 impl<C: SessionClaims> SessionsBuilder<C> {
@@ -64,7 +66,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
 
     /// Reads the claim `rv` of another issuer's tokens as the version of the revocations, as this
     /// crate writes it: for a service that validates the tokens of one that uses this crate, and
-    /// shares its [`Revocations`](crate::Revocations). Without this, `rv` is the issuer's own claim,
+    /// shares its [`Revocations`](crate::Revocations). Its `sid` is taken, too. Without this, `rv` is the issuer's own claim,
     /// left to the application's type, and a login right after its subject was ended is refused
     /// until the clocks' difference is over.
     pub fn trust_revocation_version(mut self) -> Self {
@@ -84,6 +86,29 @@ impl<C: SessionClaims> SessionsBuilder<C> {
     }
 }
 
+impl<C: SessionClaims> SessionsBuilder<C> {
+    /// Takes the `sid` of another issuer's tokens for the [session's ID](crate::Session::session_id),
+    /// as OpenID Connect Front-Channel and Back-Channel Logout define it. Default: it is ignored, and
+    /// each token is a session of its own, so that [`end`](crate::Sessions::end) refuses that token
+    /// alone.
+    pub fn accept_issuer_session_id(mut self) -> Self {
+        self.foreign.takes_session_id = true;
+        self
+    }
+
+    /// Revokes the sessions of a subject by `iat` where another issuer's tokens lack `auth_time`.
+    ///
+    /// # Security
+    ///
+    /// A revoked session comes back as soon as the issuer refreshes its token, which has a later
+    /// `iat`: [`end_subject`](crate::Sessions::end_subject) then holds only until the next refresh.
+    /// Prefer [`require_auth_time`](Self::require_auth_time), or have the issuer revoke its sessions.
+    pub fn dangerous_revoke_by_issued_at(mut self) -> Self {
+        self.foreign.revokes_by_issued_at = true;
+        self
+    }
+}
+
 impl ForeignTokens {
     /// How the claims of these keys' tokens are read.
     pub(super) fn dialect(&self, keys: &KeyRing) -> Dialect {
@@ -91,6 +116,36 @@ impl ForeignTokens {
             true => Dialect::Own,
             false => Dialect::Other { rv: self.trusts_revocation_version },
         }
+    }
+
+    /// Whether the tokens are of an issuer that need not know this crate.
+    fn are_others(keys: &KeyRing, token_type: &TokenType) -> bool {
+        keys.followed_issuer().is_some() || *token_type != TokenType::Session
+    }
+
+    /// Whether `sid` is the session's ID.
+    pub(super) fn takes_session_id(&self, keys: &KeyRing, token_type: &TokenType) -> bool {
+        let is_asked_for = self.takes_session_id || self.trusts_revocation_version;
+        is_asked_for || !Self::are_others(keys, token_type)
+    }
+
+    /// Checks that a revocation holds: without a login time it would be undone by the issuer's next
+    /// refresh.
+    pub(super) fn check_revocations(
+        &self,
+        keys: &KeyRing,
+        token_type: &TokenType,
+    ) -> Result<(), BuildError> {
+        // Who uses this crate writes `auth_time` into every token.
+        let is_known =
+            self.requires_auth_time || self.trusts_revocation_version || self.revokes_by_issued_at;
+        if is_known || !Self::are_others(keys, token_type) {
+            return Ok(());
+        }
+        let mend = "another issuer's tokens may lack `auth_time`, and its next refresh would undo the \
+                    revocation of a subject: add `.require_auth_time()`, or accept that with \
+                    `.dangerous_revoke_by_issued_at()`";
+        Err(BuildError::invalid("revocations", "set without a login time", mend))
     }
 
     /// Checks these settings, and that the issuer is the one whose keys these are; the type that
@@ -107,6 +162,8 @@ impl ForeignTokens {
             ("accept_without_token_id", self.without_token_id),
             ("dangerous_accept_without_issued_at", self.without_issued_at),
             ("trust_revocation_version", self.trusts_revocation_version),
+            ("accept_issuer_session_id", self.takes_session_id),
+            ("dangerous_revoke_by_issued_at", self.revokes_by_issued_at),
         ];
         let set = settings.into_iter().find(|(_, set)| *set);
         if let Some((field, _)) = set.filter(|_| keys.issues()) {

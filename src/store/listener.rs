@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::StoreError;
 use super::proof::Moves;
+use crate::tasks::Tasks;
 
 /// Where the changes of all rings of a store can be heard. A clone listens at the same place.
 pub(super) trait Source: Clone + Send + Sync + 'static {
@@ -97,8 +98,10 @@ impl<S: Source> Shared<S> {
     fn start(&self) {
         let mut task = lock(&self.task);
         if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            let listening = listen(self.source.clone(), Arc::clone(&self.board));
-            *task = Some(tokio::spawn(listening));
+            let (source, board) = (self.source.clone(), Arc::clone(&self.board));
+            let start = move |_| listen(source.clone(), Arc::clone(&board));
+            let tasks = Arc::new(Tasks::default());
+            *task = Some(tasks.spawn("listener", "".into(), start));
         }
     }
 }
@@ -137,6 +140,8 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
     let mut pause = FIRST_PAUSE;
     let mut told = false;
     let mut moves = source.moves();
+    // Nothing was heard since a panic.
+    lock(&board).listening = false;
     loop {
         let mut begun = None;
         moves.mark_seen();

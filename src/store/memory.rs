@@ -151,7 +151,9 @@ impl Store for MemoryStore {
                 return Ok(Insertion::Exists(value.clone()));
             }
             ring.insert(entry.name.clone(), entry.value.clone());
-            self.shared.version.send_modify(|version| *version += 1);
+            if !entry.name.is_probe() {
+                self.shared.version.send_modify(|version| *version += 1);
+            }
             Ok(Insertion::Inserted)
         })
     }

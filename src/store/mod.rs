@@ -151,7 +151,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Waits until something may have changed in `ring` since the last such call returned.
     ///
     /// Stores that can't tell wait for ever, which is what this does unless it is implemented. A
-    /// missed change costs one refresh interval and no more, since replicas poll as well.
+    /// missed change costs one refresh interval and no more, since replicas poll as well. An entry
+    /// whose name begins with `probe-` only tries whether the store takes writes: it need not wake
+    /// anyone.
     ///
     /// # Errors
     ///
@@ -304,6 +306,14 @@ impl EntryName {
     /// The name's text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What the names of entries begin with that say nothing: they are inserted and removed at once, to
+    /// try whether the store takes writes.
+    pub(crate) const PROBE: &str = "probe-";
+
+    pub(crate) fn is_probe(&self) -> bool {
+        self.0.starts_with(Self::PROBE)
     }
 }
 

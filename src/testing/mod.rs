@@ -29,7 +29,7 @@
 //! belongs into `[dev-dependencies]` alone.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Algorithm;
@@ -41,22 +41,33 @@ use crate::token::{self, TokenType};
 
 /// A clock that stands still until it is moved. Clones show the same time.
 #[derive(Clone, Debug)]
-pub struct ManualClock(Arc<AtomicI64>);
+pub struct ManualClock(Arc<Hands>);
+
+/// What a clock shows, in milliseconds.
+#[derive(Debug)]
+struct Hands {
+    time: AtomicI64,
+    monotonic: AtomicU64,
+}
 
 impl ManualClock {
     /// A clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self(Arc::new(AtomicI64::new(now.as_unix_millis())))
+        let time = AtomicI64::new(now.as_unix_millis());
+        Self(Arc::new(Hands { time, monotonic: AtomicU64::new(0) }))
     }
 
-    /// Moves the clock forward.
+    /// Lets time pass, by [`monotonic`](Clock::monotonic) too.
     pub fn advance(&self, duration: Duration) {
         self.set(self.now() + duration);
+        let millis = duration.as_millis().try_into().unwrap_or(u64::MAX);
+        self.0.monotonic.fetch_add(millis, Ordering::Relaxed);
     }
 
-    /// Moves the clock to `now`, forward or back.
+    /// Sets the clock to `now`, forward or back, as an administrator does:
+    /// [`monotonic`](Clock::monotonic) does not move.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.as_unix_millis(), Ordering::Relaxed);
+        self.0.time.store(now.as_unix_millis(), Ordering::Relaxed);
     }
 }
 
@@ -69,7 +80,11 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.0.load(Ordering::Relaxed))
+        Timestamp::from_unix_millis(self.0.time.load(Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.monotonic.load(Ordering::Relaxed))
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Policy {
     pub(crate) without_token_id: bool,
     /// Whether a token may come without `iat`.
     pub(crate) without_issued_at: bool,
+    /// Whether `sid` is the session's ID, as it is in tokens of this crate.
+    pub(crate) takes_session_id: bool,
     /// Whether a token has to have `auth_time`.
     pub(crate) requires_auth_time: bool,
     /// What a session goes on by, once its token was good.
@@ -109,6 +111,12 @@ impl Policy {
         }
     }
 
+    /// The `sid` claim, where it is the session's ID: in another issuer's tokens the name is the
+    /// issuer's own.
+    pub(crate) fn session_id<'c>(&self, claims: &'c Registered<'_>) -> Option<&'c str> {
+        claims.sid.as_deref().filter(|_| self.takes_session_id)
+    }
+
     /// Checks everything but the signature, which is of a key with these times. `now` is when the
     /// token is used.
     pub(crate) fn check<'c>(
@@ -135,11 +143,14 @@ impl Policy {
         }
         // What is empty names nobody and nothing; and all such would be one.
         for (name, text) in
-            [("sub", Some(&**subject)), ("jti", token_id), ("sid", claims.sid.as_deref())]
+            [("sub", Some(&**subject)), ("jti", token_id), ("sid", self.session_id(claims))]
         {
             if text.is_some_and(str::is_empty) {
                 return Err(InvalidClaim(name).about(name, "an empty text", "a text"));
             }
+        }
+        if let Some(rv) = claims.rv.filter(|rv| *rv > MOST_VERSION) {
+            return Err(InvalidClaim("rv").about("rv", rv, "at most 2^53 - 1"));
         }
         observer.passed(Check::Identity, || "sub and jti".to_owned());
         let expires_at = claims.exp.ok_or_else(|| missing("exp"))?.0;
@@ -233,3 +244,6 @@ fn different(
 ) -> Rejection {
     kind.about(claim, format_args!("{found:?}"), format_args!("{expected:?}"))
 }
+
+/// What every JSON parser can hold (RFC 8259, section 6).
+const MOST_VERSION: u64 = (1 << 53) - 1;

@@ -48,7 +48,7 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
         None => Cow::Owned(digest(segments.signed)),
     };
     // A token of another issuer may have neither: then it is a session of its own.
-    let session_id = registered.sid.as_deref().unwrap_or(&token_id);
+    let session_id = policy.session_id(&registered).unwrap_or(&token_id);
     let key_id = ring_key.key.key_id();
     Ok(Arc::new(Verified {
         texts: Texts::new(

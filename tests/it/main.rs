@@ -34,6 +34,7 @@ mod simulation;
 mod static_keys;
 mod store;
 mod telemetry;
+mod timestamps;
 mod token_cache;
 mod transports;
 mod web;

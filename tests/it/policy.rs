@@ -196,10 +196,10 @@ fn the_audience_is_exact_or_among_several() {
 
 #[test]
 fn a_revocation_version_is_a_whole_number() {
-    for version in [json!(0), json!(u64::MAX)] {
+    for version in [json!(0), json!((1_u64 << 53) - 1)] {
         good(with(payload(), "rv", version));
     }
-    for version in [json!(null), json!(-1), json!(1.5), json!("1"), json!([1])] {
+    for version in [json!(null), json!(-1), json!(1.5), json!("1"), json!([1]), json!(u64::MAX)] {
         bad(with(payload(), "rv", version), RejectionKind::InvalidClaim("rv"));
     }
 }

@@ -10,6 +10,7 @@ mod login_time;
 mod named;
 mod open;
 mod refresh;
+mod session_claims;
 mod tokens;
 mod unknown_keys;
 

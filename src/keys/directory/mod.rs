@@ -146,7 +146,8 @@ impl DirectoryRingBuilder {
         let source = Source::Directory(Box::new(directory.into()));
         let ring = KeyRing::new(name, self.clock, self.policy, keys, source);
         ring.note_refresh(&Ok(Report::default()));
-        tokio::spawn(follow(ring.downgrade(), Pace::new(polling, Jitter::Random), None));
+        let pace = Pace::new(polling, Jitter::Random);
+        ring.follow(move |ring| follow(ring, pace.clone(), None));
         Ok(ring)
     }
 }

@@ -231,7 +231,7 @@ impl FollowerBuilder {
         let source = Source::Followed(Box::new(follower));
         let ring = KeyRing::new(issuer, self.clock, policy, keys, source);
         ring.note_refresh(&Ok(report));
-        tokio::spawn(follow(ring.downgrade(), wake));
+        ring.follow(move |ring| follow(ring, wake.clone()));
         Ok(ring)
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use metrics::{counter, gauge};
 
 use super::{KeyRing, RingError, Source};
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::error::{IssueError, RejectionKind};
 use crate::keys::rotator::Report;
 use crate::keys::schedule::IssuingPaused;
@@ -18,6 +18,7 @@ use crate::telemetry::{
     CLOCK_OFFSET, KEY_AGE, KEYS, READY, REFRESH_FAILURES, REFRESH_LAG, REFRESHES, ROTATION_OVERDUE,
     SIGNING_GENERATION,
 };
+use crate::writes::Writes;
 
 impl KeyRing {
     /// What the ring holds and how it fares.
@@ -27,9 +28,9 @@ impl KeyRing {
         let keys = self.keys(now);
         let overdue = self.is_overdue(&keys, now);
         let paused = self.pause(&keys, now);
-        let clock_offset = self.clock_watch().and_then(ClockWatch::offset);
-        let refreshed = refreshed.as_deref();
-        RingStatus::new(&self.0.name, &keys, refreshed, overdue, paused, clock_offset, now)
+        let offset = self.clock_watch().and_then(ClockWatch::offset);
+        let (refreshed, health) = (refreshed.as_deref(), (self.writes(), &*self.0.tasks, offset));
+        RingStatus::new(&self.0.name, &keys, refreshed, health, overdue, paused, now)
     }
 
     /// Whether this replica should be given requests.
@@ -42,9 +43,9 @@ impl KeyRing {
     /// # Errors
     ///
     /// If it can't sign, but for what is said above and for a ring that has only ever held public
-    /// keys, if the store holds what only a newer version understands, if this replica polls more
-    /// slowly than the ring's keys allow for, or if its clock is [too far](NotReady::Clock) from the
-    /// store's. A ring that follows an issuer need
+    /// keys, if its background task has stopped, if the store holds what only a newer version
+    /// understands, if this replica polls more slowly than the ring's keys allow for, or if its clock is
+    /// [too far](NotReady::Clock) from the store's. A ring that follows an issuer need
     /// not sign; it is not ready once its keys are too old to verify.
     pub fn ready(&self) -> Result<(), NotReady> {
         let now = self.now();
@@ -62,6 +63,9 @@ impl KeyRing {
     }
 
     fn check_ready(&self, now: Timestamp) -> Result<(), NotReady> {
+        if self.0.tasks.is_stopped() {
+            return Err(NotReady::TaskStopped);
+        }
         let keys = self.keys(now);
         let refreshed = self.0.refreshed.load();
         if let Some(follower) = self.follower() {
@@ -136,7 +140,8 @@ impl KeyRing {
     pub(in crate::keys) fn note_refresh(&self, result: &Result<Report, RingError>) {
         let (ring, now) = (&*self.0.name, self.now());
         let before = self.0.refreshed.load_full();
-        let state = RefreshState::after(before.as_deref(), result, now);
+        let moment = Moment::now(&*self.0.clock);
+        let state = RefreshState::after(before.as_deref(), result, moment);
         let outcome = match result {
             Ok(Report { failure: None, .. }) => "ok",
             Ok(_) => "unwritten",
@@ -221,6 +226,11 @@ impl KeyRing {
         }
     }
 
+    /// How writes fare, where the keys rotate in a store.
+    fn writes(&self) -> Option<&Writes> {
+        self.rotator().ok().map(|rotator| &rotator.writes)
+    }
+
     fn is_overdue(&self, keys: &KeySet, now: Timestamp) -> bool {
         let is_rotated = matches!(self.0.source, Source::Rotated(_));
         is_rotated && self.0.policy.is_overdue(&keys.schedule(), now)
@@ -238,9 +248,12 @@ impl KeyRing {
         set(READY, flag(is_ready));
         if let Some(state) = &*self.0.refreshed.load() {
             set(REFRESH_FAILURES, f64::from(state.failures));
-            if let Some(refreshed_at) = state.refreshed_at {
-                set(REFRESH_LAG, (now - refreshed_at).as_secs_f64());
+            if let Some(refreshed) = state.refreshed {
+                set(REFRESH_LAG, refreshed.age(&*self.0.clock).as_secs_f64());
             }
+        }
+        if let Some(writes) = self.writes() {
+            writes.set_metrics();
         }
         if let Source::Rotated(_) | Source::Derived(_) = self.0.source {
             if let Some(offset) = self.clock_watch().and_then(ClockWatch::offset) {

@@ -3,10 +3,15 @@
 
 mod ending;
 mod following;
+mod hostile;
 mod loss;
+mod panics;
 mod races;
+mod retention;
 mod routes;
 mod settings;
+mod staleness;
+mod writes;
 
 use std::time::Duration;
 
@@ -25,8 +30,9 @@ pub(crate) const PLACE: &str = "app.ended";
 
 /// The largest difference between two clocks: the default.
 const SKEW: Duration = Duration::from_secs(60);
-/// How long a session lives at most: the default.
-const ABSOLUTE: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long a revocation is kept: the default stale limit, the ring's longest token lifetime, and four
+/// skews.
+const RETENTION: Duration = Duration::from_secs((24 + 24) * 60 * 60 + 4 * 60);
 
 /// How much longer an entry stays: 40 intervals.
 const KEPT: Duration = Duration::from_secs(40 * 60);

@@ -65,7 +65,8 @@ async fn the_status_names_nobody() {
         status,
         serde_json::json!({
             "name": "app", "version": version, "sessions": 1, "subjects": 1, "times": 0,
-            "refreshed_at": "2027-01-15T08:00:00Z", "failure": null, "skipped": [],
+            "refreshed_at": "2027-01-15T08:00:00Z", "failure": null,
+            "write_failure": null, "written_at": "2027-01-15T08:00:00Z", "task_panics": 0, "skipped": [],
             "newer_format": null,
         })
     );

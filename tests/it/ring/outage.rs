@@ -78,6 +78,9 @@ async fn a_store_that_can_only_be_read_still_tells_what_others_did() {
     store.fail(&[Operation::Insert, Operation::Remove]);
     pass(&[&one], seconds(7000)).await;
     one.revoke(0).await;
-    reader.refresh_at(one.clock.now()).await;
+    // It says that it can't write, which it tries now and then.
+    reader.clock.set(one.clock.now());
+    reader.ring.refresh().await.expect_err("can't be written");
+    assert!(reader.ring.status().write_failure.is_some());
     assert_converged(&[&one, &reader]);
 }

@@ -20,6 +20,7 @@ use tower_jwt_session::{Revocations, Sessions, SystemClock};
 use crate::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::failover::RELIED_ON;
 use crate::forwarder::Forwarder;
+use crate::revocations::unwritable_is_noticed;
 use crate::rings;
 use crate::scenarios::{assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind};
@@ -201,8 +202,26 @@ impl Backend for Postgres {
             a_pool_of_one_connection_suffices
             a_closed_pool_ends_the_connection_that_listens
             a_wrong_password_shows_nowhere
+            server_that_only_reads_is_noticed
         }
     }
+}
+
+async fn server_that_only_reads_is_noticed(_: &Postgres) {
+    let server = Postgres::start().await;
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    let read_only = async |value: &str| {
+        let set = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
+        server.send(&database, &set).await;
+        server.send(&database, "SELECT pg_reload_conf()").await;
+        let is_set = "SELECT count(*) FROM pg_settings \
+                      WHERE name = 'default_transaction_read_only' AND setting = '";
+        let is_set = format!("{is_set}{value}'");
+        eventually("it is set", async || server.ask(&database, &is_set).await == 1).await;
+    };
+    unwritable_is_noticed(store, async || read_only("on").await, async || read_only("off").await)
+        .await;
 }
 
 async fn replicas_migrate_at_once(server: &Postgres) {

@@ -16,6 +16,7 @@ use tower_jwt_session::store::{Entry, Insertion, RedisStore, Store};
 use crate::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::failover::RELIED_ON;
 use crate::forwarder::Forwarder;
+use crate::revocations::unwritable_is_noticed;
 use crate::scenarios::{assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind, free_port};
 use crate::{Backend, Test, block_on};
@@ -178,6 +179,7 @@ impl Backend for Redis {
             failover_a_write_refused_by_a_replica_is_repeated_at_the_new_master
             a_redemption_without_an_end_keeps_none
             a_store_opened_at_a_replica_is_an_error
+            server_without_memory_is_noticed
         }
     }
 }
@@ -363,6 +365,17 @@ async fn who_may_not_publish_inserts_all_the_same(server: &Redis) {
     assert_eq!(content(&store, "mute").await, BTreeMap::from([held("a", b"1")]));
     let told = tokio::time::timeout(Duration::from_millis(300), store.changed("mute")).await;
     told.expect_err("can't listen, and polls");
+}
+
+async fn server_without_memory_is_noticed(_: &Redis) {
+    let server = Redis::start().await;
+    let database = server.database().await;
+    let limit = async |bytes: &str| {
+        let mut set = cmd("CONFIG");
+        let _: () = server.send("0", set.arg("SET").arg("maxmemory").arg(bytes)).await;
+    };
+    let store = server.open(&database).await;
+    unwritable_is_noticed(store, async || limit("1").await, async || limit("0").await).await;
 }
 
 /// A command whose connection was ended by the server while nobody looked does not fail.

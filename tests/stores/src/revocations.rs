@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use tower_jwt_session::store::Store;
-use tower_jwt_session::testing::fixed_ring;
+use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{
-    EndError, IssueSession, RefreshTokens, RejectionKind, Revocations, Sessions, SystemClock,
+    Clock as _, EndError, IssueSession, RefreshTokens, RejectionKind, Revocations, Sessions,
+    SystemClock,
 };
 
 use crate::scenarios::{PROMPT, assert_hidden, eventually};
@@ -33,6 +34,37 @@ pub(crate) async fn replica(store: impl Store) -> Sessions<()> {
     let sessions = sessions.revocations(revocations.expect("opens"));
     let sessions = sessions.refresh_tokens(RefreshTokens::new());
     sessions.build().expect("good settings")
+}
+
+/// A server that is read and takes no writes: the status says so before a logout fails, and that it is
+/// over, with nobody logging out. `stop` and `heal` do that to the server.
+pub(crate) async fn unwritable_is_noticed(
+    store: impl Store,
+    stop: impl AsyncFnOnce(),
+    heal: impl AsyncFnOnce(),
+) {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let clock = ManualClock::default();
+    let revocations = Revocations::builder("app").store(store).clock(clock.clone());
+    let revocations = revocations.refresh_interval(HOUR).open().await.expect("opens");
+    let sessions = Sessions::<()>::builder(fixed_ring(clock.clone()), "https://app.example", "app");
+    let sessions = sessions.revocations(revocations.clone()).build().expect("good settings");
+    sessions.end_session("before").await.expect("is recorded");
+    stop().await;
+    clock.advance(HOUR * 40);
+    revocations.refresh().await.expect_err("takes no writes");
+    let status = revocations.status();
+    assert!(status.write_failure.is_some() && status.failure.is_none(), "{status:?}");
+    assert_eq!(status.refreshed_at, clock.now(), "it is read");
+    revocations.ready().expect("serves what it has");
+    sessions.end_session("s").await.expect_err("is not recorded");
+    let token = login(&sessions);
+    assert!(!is_refused(&sessions, &token));
+    heal().await;
+    clock.advance(HOUR);
+    revocations.refresh().await.expect("writes again");
+    assert_eq!(revocations.status().write_failure, None);
+    end(&sessions, &token).await.expect("is recorded");
 }
 
 fn login(sessions: &Sessions<()>) -> String {

@@ -1,0 +1,158 @@
+//! A panic in a background task: it is restarted and shown, its callers fail clearly, and a task that
+//! is gone makes its handle not ready.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, SealingNeed, StoreFuture};
+use tower_jwt_session::{KeyRing, NotReady, RevocationsNotReady, RotationPolicy};
+
+use super::*;
+use crate::replicas::stores::TestStore;
+
+/// A store whose next calls panic.
+#[derive(Clone, Debug, Default)]
+struct Panicking {
+    content: TestStore,
+    reads: Arc<AtomicUsize>,
+    inserts: Arc<AtomicUsize>,
+    waits: Arc<AtomicUsize>,
+}
+
+fn panic_if(left: &AtomicUsize) {
+    let has_left = |left: usize| left.checked_sub(1);
+    let left = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, has_left);
+    assert!(left.is_err(), "a test's panic");
+}
+
+impl Store for Panicking {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            panic_if(&self.reads);
+            self.content.load(ring).await
+        })
+    }
+
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            panic_if(&self.reads);
+            self.content.read(ring, names).await
+        })
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        Box::pin(async move {
+            panic_if(&self.inserts);
+            self.content.insert(ring, entry).await
+        })
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        self.content.remove(ring, name)
+    }
+
+    fn changed<'a>(&'a self, _: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            panic_if(&self.waits);
+            std::future::pending().await
+        })
+    }
+
+    fn sealing_need(&self) -> SealingNeed {
+        SealingNeed::Needless
+    }
+}
+
+async fn open() -> (Panicking, Replica) {
+    let store = Panicking::default();
+    let clock = ManualClock::new(START);
+    let hasty = builder(store.clone(), &clock).refresh_interval(seconds(10));
+    (store, Replica::of(hasty, clock).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_the_writing_task_fails_its_callers_and_no_later_ones() {
+    for panics in 1..5 {
+        let (store, one) = open().await;
+        store.inserts.store(panics, Ordering::SeqCst);
+        for _ in 0..panics {
+            let token = one.login("alice");
+            let error = one.sessions.end(&one.session(&token)).await.unwrap_err().to_string();
+            assert!(error.contains("panicked"), "{error}");
+            assert_eq!(one.judge(&token), Ok(()), "nothing is said to be recorded");
+        }
+        assert_eq!(one.revocations.status().task_panics, panics as u64);
+        for kind in ["bob", "carol"] {
+            let token = one.login(kind);
+            one.end(&token).await;
+            assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
+            let newcomer = Replica::open(store.content.sibling()).await;
+            assert_eq!(newcomer.judge(&token), Err(RejectionKind::Revoked));
+        }
+        one.revocations.ready().unwrap();
+        assert_eq!(one.revocations.status().failure, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_the_following_task_is_shown_and_following_resumes() {
+    for what in ["reads", "waits"] {
+        let (store, one) = open().await;
+        let two = Replica::open(store.content.sibling()).await;
+        tokio::task::yield_now().await;
+        match what {
+            "reads" => store.reads.store(3, Ordering::SeqCst),
+            // Each time that it begins to wait.
+            _ => store.waits.store(3, Ordering::SeqCst),
+        }
+        tokio::time::sleep(seconds(12)).await;
+        let status = one.revocations.status();
+        assert!(status.task_panics > 0, "{what}");
+        tokio::time::sleep(seconds(60)).await;
+        let token = two.login("alice");
+        two.end(&token).await;
+        tokio::time::sleep(one.revocations.refresh_bound()).await;
+        assert_eq!(one.judge(&token), Err(RejectionKind::Revoked), "{what}");
+        assert_eq!(one.revocations.status().failure, None, "{what}");
+        one.revocations.ready().unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_a_rings_task_is_shown_and_following_resumes() {
+    let store = Panicking::default();
+    let clock = ManualClock::new(START);
+    let policy = RotationPolicy::new().refresh_interval(seconds(10));
+    let ring = KeyRing::builder("app").store(store.clone()).rotation(policy).clock(clock.clone());
+    let ring = ring.found_now().open().await.unwrap();
+    store.reads.store(2, Ordering::SeqCst);
+    while ring.status().task_panics == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let status = ring.status();
+    assert!(status.failure.unwrap().contains("panicked"));
+    ring.ready().unwrap();
+    tokio::time::sleep(seconds(60)).await;
+    assert_eq!((ring.status().task_panics, ring.status().failure), (2, None));
+    clock.advance(seconds(100));
+    tokio::time::sleep(seconds(12)).await;
+    assert_eq!(ring.status().refreshed_at, Some(clock.now()));
+}
+
+#[test]
+fn handle_whose_runtime_is_gone_is_not_ready() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let (first, second) = (runtime(), runtime());
+    let one = first.block_on(Replica::open(TestStore::new()));
+    let keys = KeyRing::builder("app").store(TestStore::new()).clock(one.clock.clone());
+    let keys = first.block_on(keys.found_now().open()).unwrap();
+    one.revocations.ready().unwrap();
+    keys.ready().unwrap();
+    drop(first);
+    assert_eq!(one.revocations.ready(), Err(RevocationsNotReady::TaskStopped));
+    assert_eq!(keys.ready(), Err(NotReady::TaskStopped));
+    assert!(one.revocations.status().failure.unwrap().contains("stopped"));
+    assert!(keys.status().failure.unwrap().contains("stopped"));
+    let error = second.block_on(one.sessions.end_session("s")).unwrap_err().to_string();
+    assert!(error.contains("has stopped"), "{error}");
+}

@@ -1,0 +1,111 @@
+//! How old what is known may be: the store's own staleness counts, and no clock that is set back makes
+//! it look fresh.
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get as on_get;
+use tower_jwt_session::RevocationsNotReady;
+use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, StoreFuture};
+
+use super::*;
+use crate::replicas::stores::TestStore;
+use crate::web::{Credentials as _, get, send};
+
+/// A store that may be behind.
+#[derive(Clone, Debug)]
+struct Behind(TestStore, Duration);
+
+impl Store for Behind {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        self.0.load(ring)
+    }
+
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        self.0.read(ring, names)
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        self.0.insert(ring, entry)
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        self.0.remove(ring, name)
+    }
+
+    fn staleness(&self) -> Duration {
+        self.1
+    }
+}
+
+async fn ask(one: &Replica, longest: Duration) -> StatusCode {
+    let app = Router::new()
+        .route("/", on_get(async || "fresh"))
+        .route_layer(one.sessions.validate_layer().freshness(longest).unwrap());
+    send(&app, get("/").bearer(&one.login("alice"))).await.status
+}
+
+#[tokio::test]
+async fn freshness_counts_what_the_store_may_be_behind() {
+    for staleness in [Duration::ZERO, seconds(1), seconds(60)] {
+        let one = Replica::open(Behind(TestStore::new(), staleness)).await;
+        let longest = one.revocations.refresh_bound();
+        assert_eq!(longest, seconds(71) + staleness);
+        pass(&[&one], longest - staleness);
+        assert_eq!(ask(&one, longest).await, StatusCode::OK, "{staleness:?}");
+        pass(&[&one], Duration::from_millis(1));
+        assert_eq!(ask(&one, longest).await, StatusCode::SERVICE_UNAVAILABLE, "{staleness:?}");
+    }
+}
+
+#[tokio::test]
+async fn freshness_does_not_come_back_with_a_clock_that_is_set_back() {
+    for back in [seconds(1), seconds(110), seconds(24 * 3600)] {
+        let store = TestStore::new();
+        let one = Replica::open(store.clone()).await;
+        store.down();
+        pass(&[&one], seconds(120));
+        assert_eq!(ask(&one, seconds(100)).await, StatusCode::SERVICE_UNAVAILABLE);
+        one.clock.set(one.clock.now() - back);
+        assert_eq!(ask(&one, seconds(100)).await, StatusCode::SERVICE_UNAVAILABLE, "{back:?}");
+        store.up();
+        one.refresh().await;
+        assert_eq!(ask(&one, seconds(100)).await, StatusCode::OK, "{back:?}");
+    }
+}
+
+#[tokio::test]
+async fn stale_limit_holds_with_a_clock_that_is_set_back() {
+    const LIMIT: Duration = Duration::from_secs(3600);
+    let store = TestStore::new();
+    let clock = ManualClock::new(START);
+    let one = Replica::of(builder(store.clone(), &clock).stale_limit(LIMIT), clock).await;
+    store.down();
+    pass(&[&one], LIMIT + Duration::from_millis(1));
+    one.clock.set(START);
+    let token = one.login("alice");
+    one.revocations.refresh().await.unwrap_err();
+    let stale = RevocationsNotReady::Stale { refreshed_at: START, limit: LIMIT };
+    assert_eq!(one.revocations.ready(), Err(stale));
+    assert!(matches!(one.judge(&token), Err(RejectionKind::StaleRevocations { .. })));
+    store.up();
+    one.refresh().await;
+    one.revocations.ready().unwrap();
+    assert_eq!(one.judge(&token), Ok(()));
+}
+
+#[tokio::test]
+async fn clock_set_forward_still_counts_as_time_that_passed() {
+    let one = Replica::open(TestStore::new()).await;
+    one.clock.set(START + seconds(120));
+    assert_eq!(ask(&one, seconds(100)).await, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn monotonic_clock_of_tests_moves_with_the_time_that_passes_alone() {
+    let clock = ManualClock::new(START);
+    clock.advance(seconds(5));
+    clock.set(START);
+    assert_eq!((clock.now(), clock.monotonic()), (START, seconds(5)));
+    let system = tower_jwt_session::SystemClock;
+    assert!(system.monotonic() <= system.monotonic());
+}

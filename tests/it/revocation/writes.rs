@@ -1,0 +1,115 @@
+//! A store that is read and takes no writes: the status says so, of revocations and of keys, before a
+//! user's logout fails; and replicas stay ready.
+
+use futures_util::FutureExt as _;
+use tower_jwt_session::{EndError, KeyRing, RotationPolicy};
+
+use super::*;
+use crate::replicas::stores::{Operation, TestStore};
+
+async fn ring(store: &TestStore, clock: &ManualClock) -> KeyRing {
+    let policy = RotationPolicy::new().refresh_interval(seconds(60));
+    let ring = KeyRing::builder("app").store(store.clone()).rotation(policy).clock(clock.clone());
+    ring.found_now().open().await.unwrap()
+}
+
+#[tokio::test]
+async fn failed_logout_is_shown_until_a_write_succeeds_however_well_reads_go() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone()).await;
+    let token = one.login("alice");
+    store.fail(&[Operation::Insert]);
+    let error = one.sessions.end(&one.session(&token)).await.unwrap_err();
+    assert!(matches!(error, EndError::NotRecorded(_)));
+    for _ in 0..3 {
+        // Less than an interval later: nothing is tried.
+        one.refresh().await;
+        pass(&[&one], seconds(10));
+        let status = one.revocations.status();
+        assert!(status.write_failure.unwrap().contains("refuses to Insert"));
+        assert_eq!(status.failure, None, "reading did not fail");
+        one.revocations.ready().unwrap();
+    }
+    pass(&[&one], seconds(30));
+    one.revocations.refresh().await.unwrap_err();
+    store.up();
+    // It recovers by itself, with nobody logging out.
+    pass(&[&one], seconds(60));
+    one.refresh().await;
+    let status = one.revocations.status();
+    assert_eq!((status.write_failure, status.written_at), (None, Some(one.clock.now())));
+    assert!(store.entries_of(PLACE).await.is_empty(), "the try leaves nothing");
+}
+
+#[tokio::test]
+async fn store_that_takes_no_writes_is_noticed_before_a_logout_fails() {
+    for operations in [[Operation::Insert].as_slice(), &[Operation::Insert, Operation::Remove]] {
+        let store = TestStore::new();
+        let one = Replica::open(store.clone()).await;
+        let keys = ring(&store, &one.clock).await;
+        assert_eq!(keys.status().write_failure, None);
+        store.fail(operations);
+        pass(&[&one], KEPT);
+        one.revocations.refresh().await.unwrap_err();
+        keys.refresh().await.unwrap_err();
+        let failures = [one.revocations.status().write_failure, keys.status().write_failure];
+        for failure in failures {
+            assert!(failure.unwrap().contains("refuses to Insert"));
+        }
+        assert_eq!((one.revocations.status().failure, keys.status().failure), (None, None));
+        one.revocations.ready().unwrap();
+        keys.ready().unwrap();
+        assert_eq!(one.judge(&one.login("alice")), Ok(()));
+        store.up();
+        pass(&[&one], seconds(60));
+        one.refresh().await;
+        keys.refresh().await.unwrap();
+        let failures = [one.revocations.status().write_failure, keys.status().write_failure];
+        assert_eq!(failures, [None, None]);
+        assert_eq!(keys.status().written_at, Some(one.clock.now()));
+    }
+}
+
+#[tokio::test]
+async fn writes_are_tried_once_in_40_intervals_and_wake_nobody() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone()).await;
+    store.forget_calls();
+    for _ in 0..80 {
+        pass(&[&one], seconds(60));
+        one.refresh().await;
+    }
+    let tried = store.calls(Operation::Insert);
+    assert_eq!(tried.len(), 2);
+    assert!(tried[0].starts_with("probe-") && tried[0] == tried[1], "{tried:?}");
+    assert_eq!(store.calls(Operation::Remove), tried);
+    // A logout is as good.
+    pass(&[&one], seconds(39 * 60));
+    one.sessions.end_session("s").await.unwrap();
+    store.forget_calls();
+    pass(&[&one], seconds(39 * 60));
+    one.refresh().await;
+    assert_eq!(store.calls(Operation::Insert), [""; 0]);
+
+    let memory = tower_jwt_session::store::MemoryStore::new();
+    drop(memory.changed("app").now_or_never());
+    let probe = tower_jwt_session::store::Entry {
+        name: tower_jwt_session::store::EntryName::parse("probe-1").unwrap(),
+        value: b"1".to_vec().into(),
+    };
+    memory.insert("app", &probe).await.unwrap();
+    assert!(memory.changed("app").now_or_never().is_none(), "nobody is woken");
+}
+
+#[tokio::test]
+async fn entry_left_behind_by_a_try_is_no_entry_to_anyone() {
+    let store = TestStore::new();
+    for place in [PLACE, "app"] {
+        store.put_of(place, "probe-0123456789abcdef", b"{").await;
+    }
+    let one = Replica::open(store.clone()).await;
+    let keys = ring(&store, &one.clock).await;
+    assert_eq!(one.revocations.status().skipped, [""; 0]);
+    assert_eq!(keys.status().skipped, [""; 0]);
+    keys.ready().unwrap();
+}
