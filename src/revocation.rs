@@ -131,6 +131,8 @@ struct State {
     skipped: Vec<crate::store::Skipped>,
     /// The highest format that this version does not know.
     newer: Option<u64>,
+    /// Why what is held may not be all.
+    wait: Option<crate::founding::Wait>,
 }
 
 /// A handle that does not keep the revocations alive.
@@ -153,6 +155,8 @@ impl Revocations {
         log.prune(began.time);
         inner.publish(&log);
         match &read {
+            // What it knows may not be all: no session is accepted on it.
+            Ok(()) if log.wait.is_some() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
             Ok(()) => inner.note_read(began),
             Err(_) if self.is_stale() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
             Err(_) => {}
@@ -251,7 +255,8 @@ impl Revocations {
 
     /// Whether all is known that was recorded until that long ago.
     pub(crate) fn is_fresh(&self, longest: Duration) -> bool {
-        self.age() <= longest && !self.0.snapshot.load().newer
+        let waits = self.0.state.load().wait.is_some();
+        self.age() <= longest && !waits && !self.0.snapshot.load().newer
     }
 
     /// The answer to who asks for more than is known; the next read may know.
@@ -352,6 +357,7 @@ impl Inner {
             failure: failure.map(ToString::to_string),
             skipped: log.skipped.clone(),
             newer: log.newer.iter().map(|newer| newer.format).max(),
+            wait: log.wait,
         };
         let (ring, before) = (&*self.scribe.ring, self.state.load());
         if **before == state {
@@ -422,6 +428,8 @@ async fn follow(
         pace.began = Instant::now();
         // Told and remembered by the refresh itself.
         let _ = revocations.refresh().await;
+        let log = revocations.0.log.lock().await;
+        pace.look_again = log.founding.as_ref().and_then(|founding| founding.look_again());
     }
 }
 

@@ -95,6 +95,7 @@ impl KeyOptions {
             .refresh_timeout(pace.store_timeout)
             // Somebody waits for it, which costs less than to fail.
             .insert_timeout(3 * pace.store_timeout);
+        let revocations = if self.founds { revocations.found_now() } else { revocations };
         let keys = match &self.source {
             KeySource::Derived(roots) => derive(&self.ring, roots, rotation(pace))?,
             KeySource::Stored(sealing_key) => {

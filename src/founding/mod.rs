@@ -102,9 +102,10 @@ struct Newcomer {
 impl Founding {
     /// The part of a replica that polls a place of `store` so.
     pub(crate) fn new(store: &dyn Store, place: Arc<str>, polling: &Polling, when: When) -> Self {
-        let restoration = polling.bound() + polling.insert_timeout + polling.staleness;
+        let Polling { insert_timeout, staleness, .. } = *polling;
+        let restoration = polling.bound().saturating_add(insert_timeout).saturating_add(staleness);
         let wait = match store.notifies() {
-            true => restoration.min(NOTIFIED + 2 * polling.staleness),
+            true => restoration.min(NOTIFIED.saturating_add(staleness.saturating_mul(2))),
             false => restoration,
         };
         Self {
@@ -122,6 +123,11 @@ impl Founding {
             past: Vec::new(),
             look_again: None,
         }
+    }
+
+    /// Whether this replica holds what is there, or was there.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// Whether it waits: then it writes nothing of its own into the place.

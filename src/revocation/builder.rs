@@ -13,6 +13,7 @@ use super::{Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations,
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::BuildError;
 use crate::follow::{Cooldown, Jitter, Pace, Polling, check_durations};
+use crate::founding::{Founding, When};
 use crate::store::Store;
 use crate::writes::Writes;
 
@@ -26,6 +27,7 @@ pub struct RevocationsBuilder {
     timeout: Duration,
     insert_timeout: Duration,
     stale_limit: Duration,
+    when: When,
     clock: Arc<dyn Clock>,
 }
 
@@ -43,6 +45,7 @@ impl Revocations {
             timeout: Duration::from_secs(5),
             insert_timeout: Duration::from_secs(10),
             stale_limit: Duration::from_secs(24 * 60 * 60),
+            when: When::default(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -83,6 +86,21 @@ impl RevocationsBuilder {
     /// elsewhere. It is part of how long marks are kept, too.
     pub fn stale_limit(mut self, limit: Duration) -> Self {
         self.stale_limit = limit;
+        self
+    }
+
+    /// Relies at once on a store that holds no revocations. Default: after a wait.
+    ///
+    /// Such a store may be new, or it may have lost what it held. So a replica that finds it empty
+    /// first gives live replicas the time to restore what they hold: 3 seconds where the store reports
+    /// changes, and otherwise [`refresh_bound`](Revocations::refresh_bound) + `insert_timeout`.
+    /// Meanwhile it is not [ready](Revocations::ready), and answers 503 where a session would be
+    /// accepted. [`open`](Self::open) does not wait for that. A store that is private to the process
+    /// needs no wait.
+    ///
+    /// Set it where no other replica can be alive: for the first start of a service, and in tests.
+    pub fn found_now(mut self) -> Self {
+        self.when = When::AtOnce;
         self
     }
 
@@ -138,9 +156,17 @@ impl RevocationsBuilder {
         scribe.need(self.stale_limit);
         let keep = self.interval.saturating_mul(WHOLE_EVERY);
         let (mut log, now) = (Log::new(keep), Moment::now(&*scribe.clock));
-        let pace = Pace::new(polling, Jitter::Random);
+        if !store.is_private() {
+            log.founding = Some(Founding::new(&*store, ring.clone(), &polling, self.when));
+        }
+        let mut pace = Pace::new(polling, Jitter::Random);
         let read = scribe.read(&mut log).await;
         read.map_err(|source| BuildError::Store { ring: ring.to_string(), source })?;
+        if !log.marked && !store.is_private() {
+            // Remembered by the writes' status; the next refresh tries again.
+            let _ = scribe.write(&mut log).await;
+        }
+        pace.look_again = log.founding.as_ref().and_then(Founding::look_again);
 
         let (recording, recordings) = mpsc::channel(LONGEST_QUEUE);
         let wake = Arc::new(Notify::new());
@@ -159,7 +185,9 @@ impl RevocationsBuilder {
             recording,
             versions: watch::Sender::new(0),
         });
-        inner.note_read(now);
+        if log.wait.is_none() {
+            inner.note_read(now);
+        }
         inner.publish(&log);
         inner.note(&log, None);
         *inner.log.lock().await = log;

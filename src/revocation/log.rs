@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::marks::{Mark, Marks};
 use super::record::{self, Parsed};
 use crate::clock::Timestamp;
+use crate::founding::{Content, Founding, Notes, Wait};
 use crate::store::{Entry, EntryName, Skipped};
 
 type Value = Zeroizing<Vec<u8>>;
@@ -46,6 +48,12 @@ pub(super) struct Log {
     whole_at: Option<Timestamp>,
     /// Whether something is being put back: then it is read as a whole once more.
     repairing: bool,
+    /// This replica's part in the founding of a place that other processes reach, too.
+    pub(super) founding: Option<Founding>,
+    /// Why it waits before it relies on what it has read.
+    pub(super) wait: Option<Wait>,
+    /// Whether the marker that is restored last was there.
+    pub(super) marked: bool,
     /// When the earliest mark was made.
     earliest: Option<Timestamp>,
     /// The version of the entry before the next one.
@@ -116,7 +124,12 @@ impl Log {
 
     /// The same, for a reader.
     pub(super) fn is_due_whole(&self, now: Timestamp) -> bool {
-        self.last.is_none() || self.repairing || self.is_lost(now)
+        self.last.is_none() || self.repairing || self.is_newcomer() || self.is_lost(now)
+    }
+
+    /// Whether it has not seen the marker yet.
+    fn is_newcomer(&self) -> bool {
+        self.founding.as_ref().is_some_and(|founding| !founding.is_settled())
     }
 
     /// After a failure anything can have happened.
@@ -199,6 +212,7 @@ impl Log {
         &mut self,
         entries: Vec<Entry>,
         skipped: Vec<Skipped>,
+        began: Instant,
         now: Timestamp,
     ) {
         let held = self.marks.clone();
@@ -208,13 +222,17 @@ impl Log {
         self.loss = Loss { stored: Some(Marks::default()), ..Loss::default() };
         self.last = None;
         (self.announced, self.preceding) = (Duration::ZERO, 0);
-        let mut found = BTreeMap::new();
-        for Entry { name, value } in entries {
-            match record::position(&name) {
-                Some(position) => drop(found.insert(position, value)),
-                None => self.take_stranger(&name, &value),
+        let (mut found, mut notes) = (BTreeMap::new(), Notes::default());
+        self.marked = false;
+        for entry in entries {
+            match (record::position(&entry.name), notes.take(&entry)) {
+                (Some(position), _) => drop(found.insert(position, entry.value)),
+                (None, Some(Ok(()))) => {}
+                (None, Some(Err(reason))) => self.skip(entry.name.to_string(), reason),
+                (None, None) => self.take_stranger(&entry.name, &entry.value),
             }
         }
+        self.observe(began, found.is_empty(), notes, now);
         self.own.retain(|position| found.contains_key(position));
         self.gaps.clear();
         let (mut next, mut is_over) = (0, false);
@@ -242,9 +260,30 @@ impl Log {
         self.repairing = false;
     }
 
+    /// Whether what was read is all that there is, or a live replica may restore more.
+    fn observe(&mut self, began: Instant, is_empty: bool, notes: Notes, now: Timestamp) {
+        let Some(founding) = &mut self.founding else { return };
+        let content = match (self.marked, is_empty && !founding.is_settled()) {
+            (true, _) => Content::Whole,
+            (false, true) => Content::Empty,
+            (false, false) => Content::Part,
+        };
+        self.wait = founding.observe(began, content, notes, now);
+    }
+
+    /// Whether the marker was to be found and was not.
+    pub(super) fn misses_marker(&self, entries: &[Entry]) -> bool {
+        let marker = record::founded();
+        self.founding.is_some() && !entries.iter().any(|entry| entry.name == marker)
+    }
+
     /// Something beside the log.
     fn take_stranger(&mut self, name: &EntryName, value: &Value) {
         if name.is_probe() {
+            return;
+        }
+        if *name == record::founded() {
+            self.marked = true;
             return;
         }
         if let Some(retention) = record::retention(name) {

@@ -128,6 +128,17 @@ pub(super) fn retention(name: &EntryName) -> Option<Duration> {
     (retention <= LONGEST_RETENTION).then_some(retention)
 }
 
+/// The marker that the place was founded, and that all which was restored into it is there.
+pub(super) fn founded_entry() -> Entry {
+    let value = format!("{{\"version\":{FORMAT}}}").into_bytes();
+    Entry { name: founded(), value: value.into() }
+}
+
+/// The name of that marker.
+pub(super) fn founded() -> EntryName {
+    EntryName::parse(FOUNDED).expect("letters")
+}
+
 /// The highest version that is plausible at a time: versions are times in milliseconds, and clocks are
 /// not that far apart.
 pub(super) fn highest_version(now: Timestamp, ahead: Duration) -> u64 {
@@ -150,6 +161,7 @@ pub(super) fn position(name: &EntryName) -> Option<u64> {
 const FORMAT: u64 = 1;
 const MARKS: &str = "marks-";
 const RETENTION: &str = "kept-";
+const FOUNDED: &str = "founded";
 /// More than four settings of ten years each.
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Behind the last place in the log: more than a log can come to by its own.

@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::log::{LEAST_RETENTION, Last, Log, Lost, PLAUSIBLE};
 use super::marks::Mark;
 use super::record::{self, Record};
@@ -46,6 +48,9 @@ impl Scribe {
         let read = within(self.polling.timeout, "reading the log", self.read_new(log)).await;
         if read.is_err() {
             log.distrust();
+            if let Some(founding) = &mut log.founding {
+                founding.note_failure();
+            }
         }
         read
     }
@@ -57,9 +62,14 @@ impl Scribe {
         }
         loop {
             let Some(last) = log.last.clone() else { return self.read_whole(log).await };
-            let ahead = (last.position..).take(AHEAD + 1);
-            let names: Vec<_> = ahead.chain(log.gaps.iter().copied()).map(record::name).collect();
+            let marker = log.founding.as_ref().map(|_| record::founded());
+            let ahead = (last.position..).take(AHEAD + 1).chain(log.gaps.iter().copied());
+            let names: Vec<_> = ahead.map(record::name).chain(marker).collect();
             let Loaded { mut entries, .. } = self.store.read(&self.ring, &names).await?;
+            if log.misses_marker(&entries) {
+                return self.read_whole(log).await;
+            }
+            entries.retain(|entry| record::position(&entry.name).is_some());
             if entries.iter().any(|entry| record::position(&entry.name) < Some(last.position)) {
                 // Written by one who did not know how far the log goes.
                 return self.read_whole(log).await;
@@ -91,8 +101,9 @@ impl Scribe {
     }
 
     async fn read_whole(&self, log: &mut Log) -> Result<(), StoreError> {
+        let began = Instant::now();
         let Loaded { entries, skipped, .. } = self.store.load(&self.ring).await?;
-        log.take_whole(entries, skipped, self.clock.now());
+        log.take_whole(entries, skipped, began, self.clock.now());
         Ok(())
     }
 
@@ -103,6 +114,14 @@ impl Scribe {
     /// If the store can't be written in time. What is left is done at another refresh.
     pub(super) async fn write(&self, log: &mut Log) -> Result<(), StoreError> {
         let written = within(self.polling.insert_timeout, "writing an entry", async {
+            let (now, writing) = (self.clock.now(), (&*self.store, self.polling.insert_timeout));
+            if let Some(founding) = &mut log.founding {
+                founding.announce(writing, now, true).await?;
+                founding.clean(writing, now).await?;
+                if log.wait.is_some() {
+                    return Ok(());
+                }
+            }
             self.announce(log).await?;
             let mut restored = 0;
             while let Some(lost) = log.lost() {
@@ -113,6 +132,14 @@ impl Scribe {
             if restored > 0 {
                 let ring = &*self.ring;
                 tracing::warn!(ring, restored, "the store had lost what was ended; it is put back");
+            }
+            if log.founding.is_some() && !log.marked {
+                // After all else, so that a newcomer which finds it has all.
+                self.store.insert(&self.ring, &record::founded_entry()).await?;
+                log.marked = true;
+                if let Some(founding) = &mut log.founding {
+                    founding.look_again_now();
+                }
             }
             for ended in log.ended(self.clock.now()) {
                 self.store.remove(&self.ring, &record::name(ended.1)).await?;

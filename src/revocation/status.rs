@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Revocations;
 use crate::clock::Timestamp;
+use crate::founding::Wait;
 use crate::store::Skipped;
 use crate::telemetry::{READY, RECORDED, REFRESH_LAG, REFRESHES, REVOCATIONS};
 
@@ -58,6 +59,19 @@ pub enum RevocationsNotReady {
         /// The limit.
         limit: Duration,
     },
+    /// The store holds no revocations, or not all of them. This replica waits until live replicas have
+    /// had the time to restore what the store may have lost. Until then, requests with a session are
+    /// answered 503.
+    #[error("{}", founding(*since, *until, *is_restored))]
+    Founding {
+        /// Since when, by this replica's clock.
+        since: Timestamp,
+        /// Until when at the latest, by this replica's clock; `None` as long as the store can't be
+        /// read and written, so that the wait has not begun.
+        until: Option<Timestamp>,
+        /// Whether a live replica has announced that it restores them.
+        is_restored: bool,
+    },
     /// What reads and writes revocations has ended with the Tokio runtime on which they were opened.
     #[error(
         "a background task of the revocations has stopped with its Tokio runtime: open them on a runtime that lives as long as the service"
@@ -72,6 +86,21 @@ pub enum RevocationsNotReady {
         /// The format's version.
         format: u64,
     },
+}
+
+fn founding(since: Timestamp, until: Option<Timestamp>, is_restored: bool) -> String {
+    let until = until.map_or_else(|| "not yet known".to_owned(), |until| until.to_string());
+    match is_restored {
+        true => format!(
+            "the store lost its revocations, and a live replica restores them: waiting since \
+             {since}, at the latest until {until}"
+        ),
+        false => format!(
+            "the store holds no revocations: waiting since {since}, until {until}, for a live \
+             replica to restore what it may have lost. To skip this at the first start of a \
+             service, set `found_now`"
+        ),
+    }
 }
 
 impl Revocations {
@@ -103,7 +132,8 @@ impl Revocations {
     ///
     /// # Errors
     ///
-    /// If a background task is gone, if it has not been able to read the store for longer than the
+    /// If it waits for live replicas to restore what an empty store may have lost, if a background task
+    /// is gone, if it has not been able to read the store for longer than the
     /// [`stale_limit`](super::RevocationsBuilder::stale_limit), or finds there what only a newer
     /// version understands.
     pub fn ready(&self) -> Result<(), RevocationsNotReady> {
@@ -115,6 +145,10 @@ impl Revocations {
     fn check_ready(&self) -> Result<(), RevocationsNotReady> {
         if self.0.tasks.is_stopped() {
             return Err(RevocationsNotReady::TaskStopped);
+        }
+        if let Some(wait) = self.0.state.load().wait {
+            let Wait { since, until, is_restored } = wait;
+            return Err(RevocationsNotReady::Founding { since, until, is_restored });
         }
         if self.is_stale() {
             let limit = self.0.stale_limit;

@@ -447,7 +447,7 @@ async fn a_store_that_keeps_no_refresh_tokens_refuses_none_wrongly() {
 
     let clock = ManualClock::default();
     let revocations = Revocations::builder("app").store(Simple(MemoryStore::new()));
-    let revocations = revocations.clock(clock.clone()).open().await.unwrap();
+    let revocations = revocations.clock(clock.clone()).found_now().open().await.unwrap();
     let sessions = web::builder(&clock).refresh_tokens(RefreshTokens::new());
     let sessions = sessions.revocations(revocations).build().unwrap();
     let tokens = login(&sessions);

@@ -134,7 +134,8 @@ async fn a_mark_is_known_within_the_bound_however_long_reads_take() {
     let polled = builder(slow.clone(), &clock)
         .refresh_interval(seconds(10))
         .refresh_timeout(Duration::from_millis(9_900))
-        .insert_timeout(seconds(1));
+        .insert_timeout(seconds(1))
+        .found_now();
     let two = Replica::of(polled, clock).await;
     let token = one.login("alice");
     // The read that is under way does not see it.

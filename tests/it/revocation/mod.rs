@@ -3,6 +3,7 @@
 
 mod ending;
 mod following;
+mod founding;
 mod hostile;
 mod loss;
 mod panics;

@@ -12,6 +12,7 @@ mod contract;
 mod counted;
 mod failover;
 mod forwarder;
+mod founding;
 pub mod postgres;
 pub mod redis;
 mod refresh_tokens;
@@ -51,6 +52,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
     fn database(&self) -> impl Future<Output = String>;
     /// Opens a store there, with connections of its own.
     fn open(&self, database: &str) -> impl Future<Output = Self::Store>;
+    /// Removes all that stores have written there.
+    fn empty(&self, database: &str) -> impl Future<Output = ()>;
     /// How many connections listen there.
     fn listeners(&self, database: &str) -> impl Future<Output = usize>;
     /// Ends all connections there.
@@ -90,6 +93,7 @@ pub fn run<B: Backend>() -> ! {
     let tests = scenarios::all()
         .into_iter()
         .chain(revocations::all())
+        .chain(founding::all())
         .chain(refresh_tokens::all())
         .chain(failover::all())
         .chain(B::own());

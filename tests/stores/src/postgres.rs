@@ -150,6 +150,11 @@ impl Backend for Postgres {
         PostgresStore::new(self.pool_of(self.options(database).port(port)))
     }
 
+    async fn empty(&self, database: &str) {
+        let tables = "tower_jwt_session_entries, tower_jwt_session_redemptions";
+        self.send(database, &format!("TRUNCATE {tables}")).await;
+    }
+
     async fn listeners(&self, database: &str) -> usize {
         let query = format!(
             "SELECT count(*) FROM pg_stat_activity \

@@ -125,6 +125,10 @@ impl Backend for Redis {
         RedisStore::connect(&url).await.expect("connects")
     }
 
+    async fn empty(&self, database: &str) {
+        let _: () = self.send(database, &cmd("FLUSHDB")).await;
+    }
+
     async fn listeners(&self, database: &str) -> usize {
         self.listening(database).await.len()
     }

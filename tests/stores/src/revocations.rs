@@ -29,7 +29,8 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
 /// One replica, which hardly polls.
 pub(crate) async fn replica(store: impl Store) -> Sessions<()> {
     let revocations = Revocations::builder("app").store(store);
-    let revocations = revocations.refresh_interval(Duration::from_secs(3600)).open().await;
+    let revocations =
+        revocations.refresh_interval(Duration::from_secs(3600)).found_now().open().await;
     let sessions = Sessions::builder(fixed_ring(SystemClock), "https://app.example", "app");
     let sessions = sessions.revocations(revocations.expect("opens"));
     let sessions = sessions.refresh_tokens(RefreshTokens::new());
