@@ -137,7 +137,7 @@ impl Scribe {
                 // After all else, so that a newcomer which finds it has all.
                 self.store.insert(&self.ring, &record::founded_entry()).await?;
                 log.marked = true;
-                if let Some(founding) = &mut log.founding {
+                if let Some(founding) = log.founding.as_mut().filter(|it| !it.is_settled()) {
                     founding.look_again_now();
                 }
             }
