@@ -66,7 +66,7 @@ impl Store for Panicking {
 async fn open() -> (Panicking, Replica) {
     let store = Panicking::default();
     let clock = ManualClock::new(START);
-    let hasty = builder(store.clone(), &clock).refresh_interval(seconds(10));
+    let hasty = builder(store.clone(), &clock).refresh_interval(seconds(10)).found_now();
     (store, Replica::of(hasty, clock).await)
 }
 
