@@ -7,6 +7,7 @@
 
 mod broken;
 mod crowd;
+mod ended;
 mod faults;
 mod fleet;
 mod properties;
