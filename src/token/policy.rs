@@ -150,7 +150,7 @@ impl Policy {
             }
         }
         if let Some(rv) = claims.rv.filter(|rv| *rv > MOST_VERSION) {
-            return Err(InvalidClaim("rv").about("rv", rv, "at most 2^53 - 1"));
+            return Err(InvalidClaim("rv").about("rv", rv, "a number up to 2^53-1"));
         }
         observer.passed(Check::Identity, || "sub and jti".to_owned());
         let expires_at = claims.exp.ok_or_else(|| missing("exp"))?.0;

@@ -54,7 +54,8 @@ fn note_steady(
     let now = state.now();
     let settled = last + state.scenario.write_timeout + SLACK;
     let Some(up) = &mut state.replicas[replica].up else { return };
-    let refreshed = status.refreshed_at.filter(|_| status.failure.is_none());
+    let refreshed =
+        status.refreshed_at.filter(|_| status.failure.is_none() && status.write_failure.is_none());
     let after = refreshed.is_some_and(|at| millis_ago(local, at) + settled < now);
     if up.steady.is_none() && after {
         up.steady = Some(now);

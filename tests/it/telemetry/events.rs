@@ -130,12 +130,13 @@ fn rows(events: &Events) -> BTreeSet<Row> {
 }
 
 /// What needs a server, another issuer, or a store that is hardly ever so.
-const NOT_TOLD_HERE: [&str; 15] = [
+const NOT_TOLD_HERE: [&str; 16] = [
     "a background task panicked; restarting it",
     "a newer version has ended what this one does not understand: update this replica",
     "a replica answered a newcomer and restored nothing",
     "a session could not be renewed",
     "an entry of the ring was not believed",
+    "another server of the store answers",
     "cannot refresh revocations; serving the last known set until stale_limit",
     "no word of changes at present; polling goes on",
     "skipped an entry of what has been ended",
