@@ -35,6 +35,10 @@ impl Store for Behind {
     fn staleness(&self) -> Duration {
         self.1
     }
+
+    fn is_private(&self) -> bool {
+        self.0.is_private()
+    }
 }
 
 async fn ask(one: &Replica, longest: Duration) -> StatusCode {
@@ -78,8 +82,7 @@ async fn stale_limit_holds_with_a_clock_that_is_set_back() {
     const LIMIT: Duration = Duration::from_secs(3600);
     let store = TestStore::new();
     let clock = ManualClock::new(START);
-    let one =
-        Replica::of(builder(store.clone(), &clock).stale_limit(LIMIT).found_now(), clock).await;
+    let one = Replica::of(builder(store.clone(), &clock).stale_limit(LIMIT), clock).await;
     store.down();
     pass(&[&one], LIMIT + Duration::from_millis(1));
     one.clock.set(START);
