@@ -43,16 +43,14 @@ impl<T: Send + 'static> Worker<T> {
             });
             self.pending = None;
             spawned.map_err(|error| format!("could not start a thread: {error}"))?;
-            let pending = self.pending.insert(receiver);
-            pending.await.map_err(|_| "the thread that reads it has panicked".to_owned())
-        };
-        let result = tokio::time::timeout(limit, one).await.unwrap_or_else(|_| {
-            Err(format!("reading it took longer than {limit:?}; the file system may hang"))
-        });
-        if result.is_ok() {
+            let done = self.pending.insert(receiver).await;
+            // A receiver that has answered is not polled again.
             self.pending = None;
-        }
-        result
+            done.map_err(|_| "the thread that reads it has panicked".to_owned())
+        };
+        tokio::time::timeout(limit, one).await.unwrap_or_else(|_| {
+            Err(format!("reading it took longer than {limit:?}; the file system may hang"))
+        })
     }
 }
 
