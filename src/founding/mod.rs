@@ -105,7 +105,11 @@ impl Founding {
         let Polling { insert_timeout, staleness, .. } = *polling;
         let restoration = polling.bound().saturating_add(insert_timeout).saturating_add(staleness);
         let wait = match store.notifies() {
-            true => restoration.min(NOTIFIED.saturating_add(staleness.saturating_mul(2))),
+            true => {
+                // The note, and its answer, may both be seen so late.
+                let late = staleness.saturating_mul(2).saturating_add(NOTICE);
+                restoration.min(NOTIFIED.max(late))
+            }
             false => restoration,
         };
         Self {
@@ -343,6 +347,8 @@ async fn insert(
 /// How long a newcomer waits for an answer where the store reports changes: a second until live
 /// replicas notice, one for them to answer, and one to spare.
 const NOTIFIED: Duration = Duration::from_secs(3);
+/// Within which such a store reports a change, as [`Store::notifies`] says.
+const NOTICE: Duration = Duration::from_secs(1);
 /// How often a newcomer reads while it waits.
 const POLL: Duration = Duration::from_secs(1);
 /// How long a note is kept at least, so that clocks which differ remove none that is in use.
