@@ -365,14 +365,16 @@ impl From<RejectionKind> for Rejection {
     }
 }
 
+/// The kind alone, so that an application's own answer shows a client no more than that; the
+/// alternate form (`{:#}`) adds what was found and expected, for logs.
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)?;
         match self.detail.as_deref() {
-            Some(Detail { about, found, expected }) => {
+            Some(Detail { about, found, expected }) if f.alternate() => {
                 write!(f, ": {about}: found {found}, expected {expected}")
             }
-            None => Ok(()),
+            _ => Ok(()),
         }
     }
 }

@@ -228,7 +228,7 @@ fn rejection_says_what_was_found_and_expected() {
         assert_eq!(rejection.about(), Some(about), "{rejection}");
         assert!(rejection.found().unwrap().contains(found), "{rejection}");
         assert!(rejection.expected().unwrap().contains(expected), "{rejection}");
-        let text = rejection.to_string();
+        let text = format!("{rejection:#}");
         assert!(text.contains(found) && text.contains(expected), "{text}");
         assert!(text.len() < 600 && !text.contains(char::is_control), "{text:?}");
     }
@@ -330,7 +330,7 @@ fn texts_of_a_sender_are_bounded_and_cannot_break_a_log() {
     ] {
         let rejection: Option<Rejection> = sessions().validate(&token).err();
         let explanation = sessions().explain(&token);
-        let text = rejection.map(|rejection| rejection.to_string()).unwrap_or_default();
+        let text = rejection.map(|rejection| format!("{rejection:#}")).unwrap_or_default();
         assert!(text.len() < 1500, "{text}");
         for text in [text, explanation.to_string().replace('\n', "")] {
             let breaks = |c: char| c.is_control() || c == '\u{202e}';

@@ -137,7 +137,8 @@ impl Issuer {
                     .into())
             }
             _ => {
-                let session = validated.map_err(|rejection| format!("{rejection}\n{explained}"))?;
+                let session =
+                    validated.map_err(|rejection| format!("{rejection:#}\n{explained}"))?;
                 let scope = token.expect.split_once("require_scope(\"").map(|(_, scope)| scope);
                 if let Some((scope, _)) = scope.and_then(|scope| scope.split_once('"')) {
                     has_scope(&sessions, &token.token, scope, &runtime)?;
@@ -168,7 +169,7 @@ impl Issuer {
             "" => true,
             _ => return Err(format!("{}: an expectation that was not known", token.expect).into()),
         };
-        if said { Ok(()) } else { Err(format!("it says only: {rejection}").into()) }
+        if said { Ok(()) } else { Err(format!("it says only: {rejection:#}").into()) }
     }
 }
 
