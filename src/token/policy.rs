@@ -119,6 +119,7 @@ impl Policy {
 
     /// Checks everything but the signature, which is of a key with these times. `now` is when the
     /// token is used.
+    #[inline(always)]
     pub(crate) fn check<'c>(
         &self,
         claims: &'c Registered<'_>,

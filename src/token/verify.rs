@@ -73,6 +73,7 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
 /// SECURITY: the algorithm is the key's. Where the header is not one that the ring's own keys
 /// write, it is parsed to find the key, and its `alg` is only compared. The signature is over the
 /// bytes as they came.
+#[inline(always)]
 pub(crate) fn authenticate<'t, 'k>(
     token: &'t [u8],
     keys: &'k KeySet,
@@ -100,10 +101,7 @@ pub(crate) fn authenticate<'t, 'k>(
             observer.passed(Check::Key, || key_text(key.key_id()));
             ring_key
         }
-        None => {
-            let header = Header::parse(segments.header, buffer, observer)?;
-            key_of_header(&header, keys, token_type, observer)?
-        }
+        None => key_of_header(segments.header, buffer, keys, token_type, observer)?,
     };
     if !keys.verifies(ring_key, now) {
         return Err(key_is_over(ring_key, keys, now));
@@ -173,12 +171,17 @@ fn key_text(key_id: &str) -> String {
     format!("kid {key_id:?}")
 }
 
+/// The key that a header names which none of the ring's own keys writes.
+// Out of the way of those that they write.
+#[inline(never)]
 fn key_of_header<'k>(
-    header: &Header,
+    header: &[u8],
+    buffer: &mut Buffer,
     keys: &'k KeySet,
     token_type: &TokenType,
     observer: &mut impl Observer,
 ) -> Result<&'k RingKey, Rejection> {
+    let header = Header::parse(header, buffer, observer)?;
     let typ = header.token_type.as_deref();
     if !token_type.accepts(typ) {
         return Err(RejectionKind::WrongType.about("header typ", Found(typ), token_type));
@@ -186,7 +189,7 @@ fn key_of_header<'k>(
     observer.passed(Check::Type, || Found(typ).to_string());
     let key_id = header.key_id.as_deref();
     let found = key_id.and_then(|key_id| keys.by_key_id(key_id, header.algorithm));
-    let ring_key = found.ok_or_else(|| no_key(key_id, header, keys))?;
+    let ring_key = found.ok_or_else(|| no_key(key_id, &header, keys))?;
     observer.passed(Check::Key, || key_text(ring_key.key.key_id()));
     Ok(ring_key)
 }
