@@ -1,7 +1,7 @@
 //! Small changes to what comes from the wire, through each of the parsers. No key takes part, so that
 //! Miri can run it, which can't run the assembly that signs and hashes.
 
-use http::header::{self, AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 
@@ -142,7 +142,7 @@ fn a_credential_is_a_part_of_its_field() {
     for (name, value) in [
         (AUTHORIZATION, "Bearer  ab.cd"),
         #[cfg(feature = "cookie")]
-        (header::COOKIE, "a=1; __Host-session=ab.cd; b=2"),
+        (http::header::COOKIE, "a=1; __Host-session=ab.cd; b=2"),
         (SEC_WEBSOCKET_PROTOCOL, "chat, session.ab.cd ,x"),
     ] {
         let mut found = 0;

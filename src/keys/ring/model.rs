@@ -33,7 +33,10 @@ fn what_was_replaced_is_not_accepted() {
     check(|| {
         let old = fixed_key(Algorithm::HS256).with_key_id("a");
         // Another key under the same ID, whose snapshot is the same but for its secret.
-        let new = Key::hmac(Algorithm::HS256, &[7; 32]).unwrap().with_key_id("a");
+        let new =
+            Key::hmac(Algorithm::HS256, &std::array::from_fn::<u8, 32, _>(|i| 7 * i as u8 + 1))
+                .unwrap()
+                .with_key_id("a");
         let ring = KeyRing::fixed_with_clock([old], ManualClock::default()).unwrap();
         let (sessions, token) = sessions(&ring);
         let replaced = Arc::new(AtomicBool::new(false));

@@ -99,7 +99,7 @@ fn keys() -> KeySet {
 
 fn lifeline() -> Arc<Lifeline> {
     let ring = KeyRing::fixed_with_clock([fixed_key(Algorithm::HS256)], ManualClock::default());
-    Arc::new(Lifeline { keys: ring.unwrap(), revocations: None })
+    Arc::new(Lifeline { keys: ring.unwrap(), revocations: None, revokes_by_issued_at: false })
 }
 
 fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
@@ -108,8 +108,9 @@ fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
         texts: Texts::new("", ["alice"; 4], None),
         issued_at: now,
         expires_at: now,
-        authenticated_at: now,
+        authenticated_at: Some(now),
         valid: now..now + Duration::from_secs(1),
+        algorithm: Algorithm::HS256,
         revocations_version: 0,
         lifeline: lifeline.clone(),
         sequence: None,

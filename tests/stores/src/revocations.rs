@@ -47,7 +47,7 @@ pub(crate) async fn unwritable_is_noticed(
     const HOUR: Duration = Duration::from_secs(3600);
     let clock = ManualClock::default();
     let revocations = Revocations::builder("app").store(store).clock(clock.clone());
-    let revocations = revocations.refresh_interval(HOUR).open().await.expect("opens");
+    let revocations = revocations.refresh_interval(HOUR).found_now().open().await.expect("opens");
     let sessions = Sessions::<()>::builder(fixed_ring(clock.clone()), "https://app.example", "app");
     let sessions = sessions.revocations(revocations.clone()).build().expect("good settings");
     sessions.end_session("before").await.expect("is recorded");
