@@ -1,4 +1,5 @@
-//! Any bytes as the JWKS of an issuer: what is taken is public, and each key has an ID of its own.
+//! Any bytes as the JWKS of an issuer: what is taken is public, and no two keys share an ID and an
+//! algorithm.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -30,7 +31,10 @@ fuzz_target!(|document: &[u8]| {
     let Ok(ring) = runtime.expect("a runtime").block_on(ring) else { return };
     let keys = ring.jwks().keys;
     assert!(!keys.is_empty() && keys.len() <= 128);
-    let ids: BTreeSet<_> = keys.iter().map(|key| key.common.key_id.clone()).collect();
+    let ids: BTreeSet<_> = keys
+        .iter()
+        .map(|key| (key.common.key_id.clone(), key.common.key_algorithm.map(|it| it.to_string())))
+        .collect();
     assert_eq!(ids.len(), keys.len());
     let public = serde_json::to_value(&keys).expect("a JWKS");
     for key in public.as_array().expect("a list") {
