@@ -16,8 +16,8 @@
 //! 5. Notes are removed by the newcomer that they are about; if it died, by any replica, once they
 //!    are old.
 //!
-//! SECURITY: notes are not authenticated. Who writes the store can delay founding with them, for as
-//! long as it goes on writing, and nothing else; it could as well remove the keys.
+//! SECURITY: notes are not authenticated. An attacker with write access can delay founding with them, for as
+//! long as they write, and nothing else; they could as well remove the keys.
 
 mod note;
 
