@@ -134,7 +134,7 @@ impl Founding {
         self.settled
     }
 
-    /// Whether it waits: then it writes nothing of its own into the place.
+    /// Whether this replica waits. While it waits it writes only its own note.
     pub(crate) fn is_waiting(&self) -> bool {
         self.look_again.is_some() && self.newcomer.is_some()
     }

@@ -90,7 +90,7 @@ impl Key {
     /// A shared secret exactly as it is, for another issuer that uses a text as its secret (Supabase
     /// and others): the bytes of the text are the secret, a line break at the end included.
     ///
-    /// For a secret of your own use random bytes: whoever has a token can try out guesses.
+    /// For a secret of your own use random bytes: anyone with a token can test guesses offline.
     ///
     /// # Errors
     ///

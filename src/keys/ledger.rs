@@ -172,7 +172,7 @@ impl Ledger {
     /// held is kept until then, too, so that nobody brings the key back without it.
     pub(crate) fn prune(&mut self, ended: Timestamp) -> Vec<Statement> {
         let mut removed = Vec::new();
-        // A ring all of whose keys have ended goes on under its identity: none is founded beside it.
+        // A ring whose keys have all ended keeps its identity, so that no second ring is founded.
         self.birth =
             self.birth.take().or_else(|| self.records.keys().next().map(|it| it.0.clone()));
         self.records.retain(|_, record| {

@@ -1,4 +1,4 @@
-//! The checks that a token passes, in their order, and who is told of each.
+//! The checks that a token passes, in their order, and the observer that sees each result.
 
 /// What a token has to pass, in the order in which it is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

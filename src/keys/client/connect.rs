@@ -18,7 +18,7 @@ use tower_service::Service;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a connection is before the TLS to the server; a proxy may be reached by TLS of its own.
+/// A connection before TLS to the server begins. The connection to a proxy may use TLS itself.
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// Makes connections.
