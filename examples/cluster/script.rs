@@ -17,12 +17,12 @@ use crate::{
 };
 
 /// Keys change so fast that several do in one step, and the script takes longer than a session lives:
-/// the one of the start lasts only because it is renewed. A server gets more time to answer, and
-/// so each key has to be published earlier and to sign longer.
+/// the one of the start lasts only because it is renewed. A server gets more time to answer, and a
+/// read of it may be a second old: each key has to be published earlier and to sign longer.
 fn pace(store: &Store) -> Pace {
     let (signing_period, store_timeout) = match store {
         Store::File | Store::Derived => (3000, 200),
-        Store::Own(_) | Store::Foreign(_) => (4000, 400),
+        Store::Own(_) | Store::Foreign(_) => (7000, 400),
     };
     Pace {
         signing_period: Duration::from_millis(signing_period),
