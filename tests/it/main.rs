@@ -1,42 +1,15 @@
-//! Tests through the public API: one binary, a module per subject.
+//! Tests through the public API: one binary, with a module for each room of `src`.
 #![allow(clippy::unwrap_used)]
 
-mod clearing;
-mod cluster;
-mod codec;
-mod cross_site;
-mod derived;
-mod extractors;
-mod issuing;
-mod jwks;
-mod key_directory;
-mod key_entrances;
-mod layers;
-mod login_age;
-mod long_connections;
-mod no_store;
-mod odd_wiring;
-mod policy;
-mod readiness;
-mod refresh;
-mod refusals;
-mod reissue;
-mod remote;
-mod renewal;
-mod replicas;
-mod respond;
+mod clock;
+mod keyring;
+mod keys;
+mod layer;
 mod revocation;
-mod ring;
-mod schedule;
-mod sealing;
-mod secrets;
-mod simulation;
-mod static_keys;
+mod sessions;
 mod store;
+#[path = "../support/mod.rs"]
+mod support;
 mod telemetry;
-mod timestamps;
-mod token_cache;
-mod transports;
-mod web;
-mod web_sockets;
-mod wiring_mistakes;
+mod token;
+mod transport;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// Whether there is a test of this name: `it::codec::json::a_payload_is_utf_8`, or
+/// Whether there is a test of this name: `it::token::json::a_payload_is_utf_8`, or
 /// `attacks::jwe` for a class of attacks.
 pub fn is_test(name: &str) -> bool {
     let Some((path, test)) = name.rsplit_once("::") else { return false };
@@ -16,6 +16,9 @@ pub fn is_test(name: &str) -> bool {
     let with_servers = &["async fn"][..];
     let crates = [
         ("it", "it", in_tests),
+        ("processes", "processes", in_tests),
+        ("simulation", "simulation", in_tests),
+        ("support", "support", in_tests),
         ("conformance", "conformance/tests", in_tests),
         ("stores", "stores/src", with_servers),
     ];
@@ -29,7 +32,9 @@ pub fn is_test(name: &str) -> bool {
         .flat_map(|mark| ["(", "<"].map(|next| format!("{mark} {test}{next}")))
         .collect();
     let signatures: Vec<_> = signatures.iter().map(String::as_str).collect();
-    holds(&file.with_extension("rs"), &signatures) || holds(&file.join("mod.rs"), &signatures)
+    [file.with_extension("rs"), file.join("mod.rs"), file.join("main.rs")]
+        .iter()
+        .any(|file| holds(file, &signatures))
 }
 
 /// Whether one of the texts is in a file, white space aside.

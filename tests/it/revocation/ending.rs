@@ -5,8 +5,8 @@ use tower_jwt_session::EndError;
 use tower_jwt_session::store::MemoryStore;
 
 use super::*;
-use crate::replicas::stores::{Operation, TestStore};
-use crate::web::{claims_of, header, signed};
+use crate::support::stores::{Operation, TestStore};
+use crate::support::web::{claims_of, header, signed};
 
 #[tokio::test]
 async fn a_session_that_is_ended_is_refused_here_at_once_and_elsewhere_after_a_read() {

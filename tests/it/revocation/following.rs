@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, MemoryStore, StoreFuture};
 
-use crate::replicas::stores::{Operation, TestStore};
-use crate::web::{claims_of, header, signed};
+use crate::support::stores::{Operation, TestStore};
+use crate::support::web::{claims_of, header, signed};
 
 use super::*;
 

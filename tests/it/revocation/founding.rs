@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tower_jwt_session::RevocationsNotReady;
 
 use super::*;
-use crate::replicas::stores::{Reach, TestStore};
+use crate::support::stores::{Reach, TestStore};
 
 /// How long a newcomer waits where the store reports changes.
 const NOTIFIED: Duration = Duration::from_secs(3);

@@ -4,8 +4,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::replicas::stores::TestStore;
-use crate::web::{claims_of, header, signed};
+use crate::support::stores::TestStore;
+use crate::support::web::{claims_of, header, signed};
 
 const HIGHEST: u64 = (1 << 53) - 1;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -7,8 +7,8 @@ use serde_json::json;
 use tower_jwt_session::RevocationsNotReady;
 
 use super::*;
-use crate::replicas::stores::TestStore;
-use crate::web::{claims_of, header, signed};
+use crate::support::stores::TestStore;
+use crate::support::web::{claims_of, header, signed};
 
 /// A replica that knows that alice's session, all of bob's, and all before START have ended.
 async fn knowing(store: &TestStore) -> (Replica, [String; 3]) {

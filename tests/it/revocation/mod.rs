@@ -23,11 +23,9 @@ use tower_jwt_session::{
     Timestamp,
 };
 
-use crate::codec::answer;
-use crate::replicas::{START, seconds};
-
-/// Where the revocations named `app` stand in a store.
-pub(crate) const PLACE: &str = "app.ended";
+use crate::support::PLACE;
+use crate::support::replicas::{START, seconds};
+use crate::token::answer;
 
 /// The largest difference between two clocks: the default.
 const SKEW: Duration = Duration::from_secs(60);
@@ -39,7 +37,7 @@ const RETENTION: Duration = Duration::from_secs((24 + 24) * 60 * 60 + 4 * 60);
 const KEPT: Duration = Duration::from_secs(40 * 60);
 
 /// Revocations that are read when a test says so: the background waits for longer than any runs.
-pub(crate) fn builder(store: impl Store, clock: &ManualClock) -> RevocationsBuilder {
+fn builder(store: impl Store, clock: &ManualClock) -> RevocationsBuilder {
     let builder = Revocations::builder("app").store(store).clock(clock.clone());
     builder.refresh_interval(seconds(60))
 }

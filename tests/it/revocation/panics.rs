@@ -8,7 +8,7 @@ use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, SealingNeed,
 use tower_jwt_session::{KeyRing, NotReady, RevocationsNotReady, RotationPolicy};
 
 use super::*;
-use crate::replicas::stores::TestStore;
+use crate::support::stores::TestStore;
 
 /// A store whose next calls panic.
 #[derive(Clone, Debug, Default)]

@@ -7,7 +7,7 @@ use tokio::sync::Barrier;
 use tower_jwt_session::store::MemoryStore;
 
 use super::*;
-use crate::replicas::stores::{Operation, TestStore};
+use crate::support::stores::{Operation, TestStore};
 
 /// The log in the order of its entries: the version of each, and how many marks it has.
 async fn chain(store: &impl Store) -> Vec<(u64, usize)> {

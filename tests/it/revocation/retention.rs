@@ -4,7 +4,7 @@
 use tower_jwt_session::{KeyRing, Root, RotationPolicy};
 
 use super::*;
-use crate::replicas::stores::TestStore;
+use crate::support::stores::TestStore;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -76,7 +76,7 @@ async fn logout_after_a_deploy_that_shortens_sessions_holds_for_both_versions() 
             "iat": clock.now().as_unix_seconds(),
             "exp": clock.now().as_unix_seconds() + 4 * 3600,
         });
-        let stolen = crate::web::signed(&crate::web::header(), &claims);
+        let stolen = crate::support::web::signed(&crate::support::web::header(), &claims);
         assert_eq!(kind(&old, &stolen), None);
         revoke(&new, kind_of, &session).await;
         for _ in 0..6 {

@@ -9,8 +9,8 @@ use axum::routing::{get, post};
 use tower_jwt_session::{EndError, EndSession, RevocationsNotReady};
 
 use super::*;
-use crate::replicas::stores::TestStore;
-use crate::web::{Answer, CLEARED, Credentials as _, UNAUTHORIZED, get as request, send};
+use crate::support::stores::TestStore;
+use crate::support::web::{Answer, CLEARED, Credentials as _, UNAUTHORIZED, get as request, send};
 
 const FRESH: Duration = Duration::from_secs(120);
 /// How long the last known go on.
@@ -60,7 +60,7 @@ async fn end_and_go_on(State(sessions): State<Sessions<()>>, session: Session<()
 }
 
 fn logout_request(path: &str, token: &str) -> axum::http::request::Builder {
-    crate::web::post(path).header("sec-fetch-site", "same-origin").cookie(token)
+    crate::support::web::post(path).header("sec-fetch-site", "same-origin").cookie(token)
 }
 
 /// 503, to be tried again, and the cookie stays.

@@ -4,7 +4,7 @@ use tower_jwt_session::BuildError;
 use tower_jwt_session::store::MemoryStore;
 
 use super::*;
-use crate::replicas::stores::TestStore;
+use crate::support::stores::TestStore;
 
 async fn error(builder: RevocationsBuilder) -> String {
     builder.open().await.unwrap_err().to_string()

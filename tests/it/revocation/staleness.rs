@@ -8,8 +8,8 @@ use tower_jwt_session::RevocationsNotReady;
 use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, StoreFuture};
 
 use super::*;
-use crate::replicas::stores::TestStore;
-use crate::web::{Credentials as _, get, send};
+use crate::support::stores::TestStore;
+use crate::support::web::{Credentials as _, get, send};
 
 /// A store that may be behind.
 #[derive(Clone, Debug)]

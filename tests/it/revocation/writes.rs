@@ -5,7 +5,7 @@ use futures_util::FutureExt as _;
 use tower_jwt_session::{EndError, KeyRing, RotationPolicy};
 
 use super::*;
-use crate::replicas::stores::{Operation, TestStore};
+use crate::support::stores::{Operation, TestStore};
 
 async fn ring(store: &TestStore, clock: &ManualClock) -> KeyRing {
     let policy = RotationPolicy::new().refresh_interval(seconds(60));

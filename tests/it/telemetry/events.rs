@@ -13,10 +13,10 @@ use tower_jwt_session::store::FileStore;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{IssueSession, KeyRing, RefreshTokens, Revocations, Session};
 
-use super::told::{Event, Events};
-use crate::replicas::stores::{Reach, TestStore};
-use crate::replicas::{RING, Replica, START, seconds};
-use crate::web::{Credentials, User, get, send};
+use crate::support::recorder::{Event, Events};
+use crate::support::replicas::{RING, Replica, START, seconds};
+use crate::support::stores::{Reach, TestStore};
+use crate::support::web::{Credentials, User, get, send};
 
 /// Level, message and fields, as the table has them.
 type Row = (String, String, BTreeSet<String>);
@@ -68,31 +68,31 @@ async fn tell_everything() {
     replica.judge(&token).expect_err("is of the future");
 
     let clock = ManualClock::default();
-    let sessions = crate::web::sessions(&clock);
-    let (ending, login) = (sessions.clone(), crate::web::login);
+    let sessions = crate::support::web::sessions(&clock);
+    let (ending, login) = (sessions.clone(), crate::support::web::login);
     let nobody = || IssueSession::new("", User { role: "reader".into() });
     let app = Router::new()
         .route("/me", on_get(async |session: Session<User>| session.subject().to_owned()))
         .route("/in", on_get(async move || (login(), Redirect::to("/"))))
         .route("/nobody", on_get(async move || nobody()))
         .route("/out", on_get(async move |session: Session<User>| ending.end(&session).await));
-    let token = crate::web::token(&sessions);
+    let token = crate::support::web::token(&sessions);
     // Without a layer.
     send(&app, get("/me")).await;
     send(&app, get("/in")).await;
     let app = app.layer(sessions.layer());
     send(&app, get("/me")).await;
     send(&app, get("/nobody")).await;
-    send(&app, crate::web::post("/me").header("origin", "https://else.example")).await;
+    send(&app, crate::support::web::post("/me").header("origin", "https://else.example")).await;
     send(&app, get("/me").cookie("x").bearer("x")).await;
     send(&app, get("/out").cookie(&token)).await;
 
     let store = TestStore::new();
     let revocations = Revocations::builder(RING).store(store.clone()).clock(clock.clone());
     let revocations = revocations.open().await.expect("opens");
-    let sessions = crate::web::builder(&clock).revocations(revocations);
+    let sessions = crate::support::web::builder(&clock).revocations(revocations);
     let sessions = sessions.refresh_tokens(RefreshTokens::new()).build().expect("sessions");
-    let issued = sessions.issue_with_refresh_token(&crate::web::login()).expect("a login");
+    let issued = sessions.issue_with_refresh_token(&crate::support::web::login()).expect("a login");
     let first = issued.refresh_token().as_str();
     let next = sessions.refresh(first).await.expect("its successor");
     sessions.refresh(next.refresh_token().as_str()).await.expect("the next");
@@ -101,7 +101,7 @@ async fn tell_everything() {
     headers.insert("content-type", HeaderValue::from_static(form));
     let redeem = format!("grant_type=refresh_token&refresh_token={first}");
     sessions.token_response(&headers, redeem.as_bytes()).await;
-    let issued = sessions.issue_with_refresh_token(&crate::web::login()).expect("a login");
+    let issued = sessions.issue_with_refresh_token(&crate::support::web::login()).expect("a login");
     let redeem =
         format!("grant_type=refresh_token&refresh_token={}", issued.refresh_token().as_str());
     store.down();
@@ -207,14 +207,14 @@ async fn a_key_that_found_no_place_is_not_told_to_be_published() {
 async fn a_refusal_by_the_guard_or_for_two_credentials_says_what_was_found_and_no_token() {
     const SITE: &str = "a request comes from another site";
     const TWO: &str = "a request has more than one credential";
-    let sessions = crate::web::builder(&ManualClock::default());
+    let sessions = crate::support::web::builder(&ManualClock::default());
     let sessions = sessions.web_socket_protocol("session").build().expect("sessions");
     let app = Router::new().route("/", any(async |_: Option<Session<User>>| "in"));
     let app = app.layer(sessions.layer());
-    let token = crate::web::token(&sessions);
+    let token = crate::support::web::token(&sessions);
     let odd = format!("https://{}\t\u{e9}.example", "a".repeat(500));
     let scenario = async || {
-        let post = || crate::web::post("/").cookie(&token);
+        let post = || crate::support::web::post("/").cookie(&token);
         for request in [
             post().header("origin", "https://else.example"),
             post().header("sec-fetch-site", "cross-site"),

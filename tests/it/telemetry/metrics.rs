@@ -11,10 +11,10 @@ use tower_jwt_session::{
     Sessions, telemetry,
 };
 
-use super::told::Metrics;
-use crate::replicas::stores::{Operation, TestStore};
-use crate::replicas::{FULL_LEAD, LIFE, OVERRUN, PERIOD, Replica, START, policy, seconds};
-use crate::web::{Credentials, User, get, send};
+use crate::support::recorder::Metrics;
+use crate::support::replicas::{FULL_LEAD, LIFE, OVERRUN, PERIOD, Replica, START, policy, seconds};
+use crate::support::stores::{Operation, TestStore};
+use crate::support::web::{Credentials, User, get, send};
 
 /// Lets all metrics be told at least once.
 async fn tell_everything() {
@@ -37,8 +37,9 @@ async fn revocations_tell_what_they_hold_and_since_when() {
     let (store, clock) = (TestStore::new(), ManualClock::default());
     let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
     let revocations = revocations.open().await.expect("opens");
-    let sessions = crate::web::builder(&clock).revocations(revocations.clone()).build().unwrap();
-    let token = crate::web::token(&sessions);
+    let sessions =
+        crate::support::web::builder(&clock).revocations(revocations.clone()).build().unwrap();
+    let token = crate::support::web::token(&sessions);
     sessions.end_subject("alice").await.unwrap();
     sessions.end_session("s").await.unwrap();
     clock.advance(seconds(100));
@@ -149,19 +150,20 @@ async fn rejected_requests_are_counted_by_outcome() {
     let recorder = Metrics::default();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let clock = ManualClock::default();
-    let sessions = crate::web::sessions(&clock);
+    let sessions = crate::support::web::sessions(&clock);
     let me = async |session: Session<User>| session.subject().to_owned();
     let guarded = on_get(me).layer(sessions.validate_layer().require_scope("admin"));
     let app = Router::new().route("/me", on_get(me)).route("/admin", guarded);
     let app = app.layer(sessions.layer());
-    let token = crate::web::token(&sessions);
+    let token = crate::support::web::token(&sessions);
 
     assert_eq!(send(&app, get("/me").cookie(&token)).await.status, 200);
     assert_eq!(send(&app, get("/me")).await.status, 401);
     assert_eq!(send(&app, get("/me").bearer("x")).await.status, 401);
     assert_eq!(send(&app, get("/me").bearer(&token).cookie(&token)).await.status, 400);
     assert_eq!(send(&app, get("/admin").bearer(&token)).await.status, 403);
-    let foreign = crate::web::post("/me").cookie(&token).header("sec-fetch-site", "cross-site");
+    let foreign =
+        crate::support::web::post("/me").cookie(&token).header("sec-fetch-site", "cross-site");
     assert_eq!(send(&app, foreign).await.status, 403);
 
     let counted = |outcome| recorder.counter("fixed", "rejections_total", outcome);
@@ -176,10 +178,10 @@ async fn issuing_is_counted_by_outcome_and_a_renewal_that_gains_nothing_is_not()
     let recorder = Metrics::default();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let clock = ManualClock::default();
-    let sessions = crate::web::sessions(&clock);
+    let sessions = crate::support::web::sessions(&clock);
     let me = async |session: Session<User>| session.subject().to_owned();
     let app = Router::new().route("/me", on_get(me)).layer(sessions.layer());
-    let token = crate::web::token(&sessions);
+    let token = crate::support::web::token(&sessions);
     let counted = |outcome| recorder.counter("fixed", "issued_total", outcome);
     assert_eq!(counted("issued"), 1);
 
@@ -277,8 +279,8 @@ async fn a_derived_ring_tells_its_epoch_and_a_fixed_one_only_counts() {
     assert_eq!((gauge("ready"), gauge("rotation_overdue")), (Some(1.), Some(0.)));
     assert_eq!(gauge("refresh_lag_seconds"), None);
 
-    let sessions: Sessions<User> = crate::web::sessions(&clock);
-    sessions.validate(&crate::web::token(&sessions)).expect("is valid");
+    let sessions: Sessions<User> = crate::support::web::sessions(&clock);
+    sessions.validate(&crate::support::web::token(&sessions)).expect("is valid");
     sessions.keys().ready().expect("it signs");
     assert_eq!(recorder.counter("fixed", "validations_total", "valid"), 1);
     assert_eq!(recorder.gauge("fixed", "keys"), None);

@@ -2,7 +2,6 @@
 
 mod events;
 mod metrics;
-pub(crate) mod told;
 
 /// The rows of a table in the docs of the module: what stands under a heading, cell by cell.
 fn table(heading: &str) -> Vec<Vec<String>> {

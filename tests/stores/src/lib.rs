@@ -5,10 +5,9 @@
 //! directories. Where there are none, its tests are reported as ignored, with the reason; with the
 //! environment variable `REQUIRE_SERVERS=1` that is a failure.
 
-#[macro_use]
-#[path = "../../it/store/contract.rs"]
+#[path = "../../support/contract.rs"]
 mod contract;
-#[path = "../../it/store/counted.rs"]
+#[path = "../../support/counted.rs"]
 mod counted;
 mod failover;
 mod forwarder;

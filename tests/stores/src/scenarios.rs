@@ -35,7 +35,7 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
             [$((stringify!($scenario), |server: Arc<B>| block_on($scenario(&*server)))),+]
         };
     }
-    let mut tests: Vec<Test<B>> = promises!(contract B);
+    let mut tests: Vec<Test<B>> = crate::contract::promises!(contract B);
     let more: [Test<B>; 14] = scenarios! {
         it_asks_for_sealing
         every_read_returns_the_time_of_the_server

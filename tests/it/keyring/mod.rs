@@ -1,0 +1,7 @@
+//! The key ring, by where its keys come from.
+
+mod derived;
+mod directory;
+mod issuer;
+mod jwks;
+mod rotating;

@@ -1,0 +1,463 @@
+//! A replica's clock against the store's: what is shown, what is warned of, and that never more than
+//! one replica is unready because of its clock.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tower_jwt_session::store::MemoryStore;
+use tower_jwt_session::testing::{self, ManualClock};
+use tower_jwt_session::{
+    Algorithm, Clock as _, KeyRing, NotReady, RejectionKind, RingError, Sessions, Timestamp,
+};
+
+use crate::support::recorder::{Events, Metrics};
+use crate::support::replicas::{REFRESH, RING, Replica, SKEW, START, seconds};
+use crate::support::stores::{Operation, TestStore};
+
+/// Beyond the skew of 30 seconds, in milliseconds.
+const OFF: i64 = 90_000;
+const HOUR: i64 = 60 * 60 * 1000;
+const NOBODY: [usize; 0] = [];
+
+/// Replicas on one store, each with a clock that is off by so many milliseconds from the true time,
+/// which the store shows.
+struct Fleet {
+    store: TestStore,
+    now: Timestamp,
+    replicas: Vec<(Replica, TestStore, i64)>,
+}
+
+fn shifted(time: Timestamp, millis: i64) -> Timestamp {
+    Timestamp::from_unix_millis(time.as_unix_millis() + millis)
+}
+
+impl Fleet {
+    /// The first replica's clock is right: it makes the ring's keys.
+    async fn new<const N: usize>(offsets: [i64; N]) -> Self {
+        let store = TestStore::new();
+        store.show_time(START);
+        Replica::open(store.sibling(), START).await;
+        let mut fleet = Self { store, now: START, replicas: Vec::new() };
+        for offset in offsets {
+            fleet.join(offset).await;
+        }
+        fleet
+    }
+
+    async fn join(&mut self, offset: i64) {
+        let store = self.store.sibling();
+        let replica = Replica::open(store.clone(), shifted(self.now, offset)).await;
+        self.replicas.push((replica, store, offset));
+    }
+
+    fn pass(&mut self, millis: i64) {
+        self.now = shifted(self.now, millis);
+        self.store.show_time(self.now);
+        for (replica, _, offset) in &self.replicas {
+            replica.clock.set(shifted(self.now, *offset));
+        }
+    }
+
+    /// Sets a replica's clock.
+    fn step(&mut self, replica: usize, offset: i64) {
+        self.replicas[replica].2 = offset;
+        self.pass(0);
+    }
+
+    /// A poll's time passes, and all read in turn.
+    async fn poll(&mut self) {
+        self.pass(REFRESH.as_millis() as i64);
+        for (replica, ..) in &self.replicas {
+            replica.refresh().await;
+            assert!(self.unready().len() <= 1, "{:?}", self.unready());
+        }
+    }
+
+    fn ring(&self, replica: usize) -> &KeyRing {
+        &self.replicas[replica].0.ring
+    }
+
+    /// The replicas that are not ready because of their clocks.
+    fn unready(&self) -> Vec<usize> {
+        let unready = |replica: &usize| match self.ring(*replica).ready() {
+            Ok(()) => false,
+            Err(NotReady::Clock { .. }) => true,
+            Err(other) => panic!("{other}"),
+        };
+        (0..self.replicas.len()).filter(unready).collect()
+    }
+
+    async fn leases(&self) -> Vec<String> {
+        let names = self.store.names().await.into_iter();
+        names.filter(|name| name.starts_with("clock-")).collect()
+    }
+}
+
+#[tokio::test]
+async fn clock_offset_is_shown_positive_for_a_replica_that_is_ahead() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    for offset in [0, 25, -25, OFF, -OFF, HOUR, -HOUR] {
+        let fleet = Fleet::new([offset]).await;
+        let shown = fleet.ring(0).status().clock_offset.expect("the store has a clock");
+        assert_eq!(shown.millis, offset);
+        assert!(shown.uncertainty_millis < 5000, "{shown:?}");
+        let gauge = recorder.gauge(RING, "clock_offset_seconds");
+        assert_eq!(gauge, Some(offset as f64 / 1000.));
+        let json = serde_json::to_value(fleet.ring(0).status()).unwrap();
+        assert_eq!(json["clock_offset"]["millis"], offset);
+    }
+}
+
+#[tokio::test]
+async fn clock_off_beyond_the_skew_in_two_reads_makes_one_replica_unready() {
+    for offset in [OFF, -OFF, HOUR, -HOUR] {
+        let mut fleet = Fleet::new([0, offset, 0]).await;
+        assert_eq!(fleet.unready(), NOBODY, "after one read");
+        // The second read takes the lease; the third finds it.
+        fleet.poll().await;
+        assert_eq!(fleet.unready(), NOBODY, "the lease is not held yet");
+        for _ in 0..10 {
+            fleet.poll().await;
+            let refused = fleet.ring(1).ready().unwrap_err();
+            let expected = NotReady::Clock { offset_millis: offset, limit: SKEW };
+            assert_eq!(refused, expected);
+            assert_eq!(fleet.unready(), [1]);
+        }
+        let text = fleet.ring(1).ready().unwrap_err().to_string();
+        let direction = if offset > 0 { "ms ahead of the store" } else { "ms behind the store" };
+        assert!(text.contains(direction) && text.contains("30s"), "{text}");
+        // Right again: ready with the next read.
+        fleet.step(1, 0);
+        fleet.poll().await;
+        assert_eq!(fleet.unready(), NOBODY);
+        assert_eq!(fleet.leases().await.len(), 1, "no more than the last is left");
+        assert_eq!(fleet.ring(1).status().skipped, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn clock_within_the_skew_never_makes_a_replica_unready() {
+    let skew = SKEW.as_millis() as i64;
+    let mut fleet = Fleet::new([skew, -skew, 100]).await;
+    for _ in 0..10 {
+        fleet.poll().await;
+        assert_eq!(fleet.unready(), NOBODY);
+    }
+    assert_eq!(fleet.leases().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn clock_that_is_stepped_while_running_makes_its_replica_unready_and_ready_again() {
+    let mut fleet = Fleet::new([0, 0]).await;
+    for offset in [OFF, 0, -OFF, 0, HOUR, 0] {
+        fleet.step(1, offset);
+        for _ in 0..3 {
+            fleet.poll().await;
+        }
+        assert_eq!(fleet.unready().len(), usize::from(offset != 0), "{offset}");
+    }
+    // From one wrong time to another: the two readings do not agree, and the lease ends meanwhile.
+    fleet.step(1, OFF);
+    for _ in 0..3 {
+        fleet.poll().await;
+    }
+    fleet.step(1, HOUR);
+    for _ in 0..2 {
+        fleet.poll().await;
+        assert_eq!(fleet.unready(), NOBODY);
+    }
+    fleet.poll().await;
+    assert_eq!(fleet.unready(), [1]);
+}
+
+#[tokio::test]
+async fn store_clock_that_is_wrong_for_all_leaves_all_but_one_ready() {
+    let mut fleet = Fleet::new([HOUR, HOUR, HOUR, HOUR, HOUR]).await;
+    for _ in 0..4 {
+        fleet.poll().await;
+    }
+    let first = fleet.unready();
+    assert_eq!(first.len(), 1);
+    for _ in 0..50 {
+        fleet.poll().await;
+        assert_eq!(fleet.unready(), first, "it renews its lease");
+    }
+    assert!(fleet.leases().await.len() <= 2, "{:?}", fleet.leases().await);
+}
+
+#[tokio::test]
+async fn lease_of_a_replica_that_died_is_free_after_two_refresh_bounds() {
+    let mut fleet = Fleet::new([OFF, OFF]).await;
+    for _ in 0..3 {
+        fleet.poll().await;
+    }
+    assert_eq!(fleet.unready(), [0]);
+    let died = fleet.replicas.remove(0);
+    drop(died);
+    let (mut passed, step) = (seconds(0), seconds(10));
+    while fleet.unready().is_empty() {
+        assert!(passed <= 2 * REFRESH + 2 * step, "the lease is never free");
+        fleet.pass(step.as_millis() as i64);
+        fleet.replicas[0].0.refresh().await;
+        passed += step;
+    }
+    // The dead one's was read, and perhaps renewed, by the last poll.
+    assert!(passed >= REFRESH, "{passed:?}");
+}
+
+#[tokio::test]
+async fn replica_whose_clock_is_right_again_gives_the_lease_back_at_once() {
+    let mut fleet = Fleet::new([OFF, -OFF]).await;
+    for _ in 0..3 {
+        fleet.poll().await;
+    }
+    assert_eq!(fleet.unready(), [0]);
+    fleet.step(0, 0);
+    // Nobody's time passes.
+    for (replica, ..) in &fleet.replicas {
+        replica.refresh().await;
+        replica.refresh().await;
+    }
+    assert_eq!(fleet.unready(), [1]);
+}
+
+#[tokio::test]
+async fn replica_that_can_not_reach_the_store_is_ready_when_its_lease_is_over() {
+    let mut fleet = Fleet::new([OFF]).await;
+    for _ in 0..3 {
+        fleet.poll().await;
+    }
+    assert_eq!(fleet.unready(), [0]);
+    fleet.replicas[0].1.down();
+    fleet.pass(1000);
+    fleet.ring(0).refresh().await.unwrap_err();
+    assert_eq!(fleet.unready(), [0], "the lease goes on");
+    fleet.pass(2 * REFRESH.as_millis() as i64);
+    assert_eq!(fleet.unready(), NOBODY);
+}
+
+#[tokio::test]
+async fn store_clock_that_jumps_makes_no_replica_unready() {
+    let jumps: [&[i64]; 4] =
+        [&[0, HOUR], &[HOUR, -HOUR], &[0, 0, OFF], &[HOUR, 2 * HOUR, 3 * HOUR, 5 * HOUR]];
+    for jumps in jumps {
+        let mut fleet = Fleet::new([0, 0]).await;
+        for jump in jumps.iter().cycle().take(20) {
+            fleet.pass(REFRESH.as_millis() as i64);
+            fleet.store.show_time(shifted(fleet.now, *jump));
+            for (replica, ..) in &fleet.replicas {
+                replica.refresh().await;
+            }
+            assert_eq!(fleet.unready(), NOBODY, "{jumps:?}");
+        }
+        assert_eq!(fleet.leases().await, Vec::<String>::new());
+    }
+}
+
+/// Each takes 200 seconds, in which the clock goes on: it may as well be right.
+#[tokio::test]
+async fn slow_reads_make_no_replica_unready() {
+    let mut fleet = Fleet::new([OFF]).await;
+    for _ in 0..5 {
+        let (ring, store) = (fleet.ring(0).clone(), fleet.replicas[0].1.clone());
+        store.forget_calls();
+        store.hang(&[Operation::Load]);
+        let reading = tokio::spawn(async move { ring.refresh().await });
+        store.called(Operation::Load).await;
+        fleet.pass(200_000);
+        store.up();
+        reading.await.unwrap().unwrap();
+        let shown = fleet.ring(0).status().clock_offset.unwrap();
+        assert!(shown.uncertainty_millis >= 100_000, "{shown:?}");
+        assert_eq!(fleet.unready(), NOBODY);
+    }
+    assert_eq!(fleet.leases().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn store_without_a_clock_makes_no_replica_unready() {
+    let store = TestStore::new();
+    let right = Replica::open(store.clone(), START).await;
+    let wrong = Replica::open(store.sibling(), shifted(START, OFF)).await;
+    let log = Events::capture();
+    for _ in 0..5 {
+        right.refresh().await;
+        wrong.refresh().await;
+        assert!(wrong.ring.ready().is_ok() && right.ring.ready().is_ok());
+    }
+    assert_eq!(wrong.ring.status().clock_offset, None);
+    assert!(log.warnings().is_empty());
+}
+
+#[tokio::test]
+async fn clock_warnings_come_once_for_each_change() {
+    let scenario = async || {
+        let mut fleet = Fleet::new([0]).await;
+        for offset in [0, 16_000, OFF, 0] {
+            fleet.step(0, offset);
+            for _ in 0..5 {
+                fleet.poll().await;
+            }
+        }
+    };
+    let messages = [
+        "this replica's clock differs from the store's",
+        "this replica is not ready because of its clock",
+        "the clock no longer makes this replica unready",
+        "this replica's clock agrees with the store's again",
+    ];
+    let told = |events: &Events| messages.map(|message| events.count(message));
+    let events = Events::of(scenario, |events| told(events) == [1; 4]).await;
+    assert_eq!(told(&events), [1; 4]);
+    let all = events.all();
+    let warned = all.iter().find(|event| event.message == messages[0]).unwrap();
+    assert_eq!(warned.fields["offset_ms"], "16000");
+}
+
+#[tokio::test]
+async fn lease_that_can_not_be_read_is_reported_and_replaced() {
+    let mut fleet = Fleet::new([OFF]).await;
+    fleet.store.put("clock-0000000007", b"nonsense").await;
+    fleet.store.put("clock-7", b"nonsense").await;
+    fleet.poll().await;
+    let skipped = fleet.ring(0).status().skipped;
+    assert_eq!(skipped.len(), 2, "{skipped:?}");
+    fleet.poll().await;
+    fleet.poll().await;
+    assert_eq!(fleet.unready(), [0]);
+    let leases: BTreeSet<_> = fleet.leases().await.into_iter().collect();
+    assert!(!leases.contains("clock-0000000007"), "{leases:?}");
+}
+
+/// Replicas that read, write late, are cut off, die and join, at whatever times.
+#[tokio::test(start_paused = true)]
+async fn at_most_one_replica_is_unready_for_its_clock_in_random_histories() {
+    let mut unready = 0;
+    for seed in 0..12 {
+        unready += random_history(seed).await;
+    }
+    assert!(unready > 200, "some replica leaves as a rule: {unready}");
+}
+
+async fn random_history(seed: u64) -> usize {
+    let mut state = seed;
+    let mut draw = |below: u64| {
+        // Knuth's linear congruential generator.
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut fleet = Fleet::new([OFF, -OFF, OFF, HOUR]).await;
+    let mut running: Vec<Option<JoinHandle<Result<(), RingError>>>> =
+        (0..4).map(|_| None).collect();
+    let mut seen = 0;
+    for step in 0..200 {
+        let replica = draw(fleet.replicas.len() as u64) as usize;
+        match draw(10) {
+            0..=2 => {
+                let longest = [20_000, 20_000, 2 * REFRESH.as_millis() as u64][draw(3) as usize];
+                let passed = draw(longest);
+                fleet.pass(passed as i64);
+                // The clock that nobody sets, by which the background polls, too.
+                tokio::time::advance(Duration::from_millis(passed)).await;
+            }
+            3 => {
+                let offset = [0, OFF, -OFF, HOUR][draw(4) as usize];
+                fleet.step(replica, offset);
+            }
+            4 => {
+                // It dies in the middle of whatever it did, and another takes its place.
+                if let Some(task) = running[replica].take() {
+                    task.abort();
+                }
+                let (_, _, offset) = fleet.replicas.remove(replica);
+                running.remove(replica);
+                fleet.join(offset).await;
+                running.push(None);
+            }
+            _ => {
+                let store = fleet.replicas[replica].1.clone();
+                if running[replica].as_ref().is_none_or(JoinHandle::is_finished) {
+                    let slow = [&[][..], &[Operation::Insert], &[Operation::Remove]];
+                    store.hang(slow[draw(3) as usize]);
+                    let ring = fleet.ring(replica).clone();
+                    running[replica] = Some(tokio::spawn(async move { ring.refresh().await }));
+                } else {
+                    store.up();
+                }
+            }
+        }
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        let unready = fleet.unready();
+        assert!(unready.len() <= 1, "seed {seed}, step {step}: {unready:?}");
+        seen += unready.len();
+    }
+    for task in running.into_iter().flatten() {
+        task.abort();
+    }
+    seen
+}
+
+#[tokio::test]
+async fn token_from_the_future_is_warned_of_once_in_a_while_and_never_makes_unready() {
+    const WARNING: &str =
+        "a token of this ring was issued in the future: a replica's clock is wrong";
+    let scenario = async || {
+        let store = MemoryStore::new();
+        let fast = Replica::open(store.clone(), shifted(START, OFF)).await;
+        let slow = Replica::open(store, START).await;
+        for _ in 0..100 {
+            assert_eq!(slow.judge(&fast.issue()), Err(RejectionKind::IssuedInFuture));
+        }
+        assert!(slow.ring.ready().is_ok());
+        // Half an hour, in steps of a minute: once for each ten.
+        for _ in 0..30 {
+            fast.clock.advance(seconds(60));
+            slow.clock.advance(seconds(60));
+            slow.judge(&fast.issue()).unwrap_err();
+        }
+    };
+    let events = Events::of(scenario, |events| events.count(WARNING) == 4).await;
+    assert_eq!(events.count(WARNING), 4);
+}
+
+#[tokio::test]
+async fn token_from_the_future_without_a_valid_signature_warns_of_nothing() {
+    let store = MemoryStore::new();
+    let slow = Replica::open(store, START).await;
+    let key_id = slow.ring.status().signing_key_id.unwrap();
+    let log = Events::capture();
+    let key = testing::fixed_key(Algorithm::EdDSA);
+    let iat = START.as_unix_seconds() + 3600;
+    let header = format!(r#"{{"alg":"EdDSA","typ":"session+jwt","kid":"{key_id}"}}"#);
+    let claims = format!(
+        r#"{{"iss":"https://app.example","aud":"app","sub":"a","jti":"j","sid":"s","iat":{iat},"exp":{}}}"#,
+        iat + 60
+    );
+    for _ in 0..100 {
+        let forged = testing::mint(&key, &header, &claims);
+        assert_eq!(slow.judge(&forged), Err(RejectionKind::BadSignature));
+    }
+    assert!(log.warnings().is_empty());
+}
+
+/// Fixed keys that can sign are one's own; a public half is another's.
+#[tokio::test]
+async fn token_from_the_future_of_another_issuer_is_not_warned_of() {
+    let clock = ManualClock::default();
+    let key = testing::fixed_key(Algorithm::EdDSA);
+    let jwk = serde_json::to_string(&key.to_jwk().unwrap()).unwrap();
+    let public = tower_jwt_session::Key::from_jwk(jwk).unwrap();
+    let ring = KeyRing::fixed_with_clock([public], clock.clone()).unwrap();
+    let sessions = Sessions::<()>::builder(ring, "https://app.example", "app").build().unwrap();
+    let later = ManualClock::new(clock.now() + seconds(3600));
+    let issuer = Replica::of(testing::fixed_ring(later.clone()), later, seconds(60));
+    let log = Events::capture();
+    let refused = sessions.validate(&issuer.issue()).unwrap_err();
+    assert_eq!(refused.kind(), RejectionKind::IssuedInFuture);
+    assert!(log.warnings().is_empty());
+}

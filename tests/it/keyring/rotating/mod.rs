@@ -1,0 +1,23 @@
+//! The ring: its birth, its changes by hand, and what becomes of it when its store fails, forgets
+//! or holds what it should not.
+
+mod background;
+mod birth;
+mod builder;
+mod clocks;
+mod founding;
+mod outage;
+mod overdue;
+mod paused;
+mod races;
+mod recovery;
+mod revocation;
+mod revoked_keys;
+mod rotation;
+mod schedule;
+mod sealing;
+mod slow_store;
+mod stuck;
+mod tampering;
+mod unreadable;
+mod walk;

@@ -1,0 +1,10 @@
+//! The layers, over HTTP.
+
+mod extractors;
+mod issue;
+mod login_age;
+mod odd_wiring;
+mod readiness;
+mod respond;
+mod validate;
+mod wiring_mistakes;

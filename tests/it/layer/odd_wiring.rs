@@ -1,0 +1,184 @@
+//! Layers in odd orders: twice, apart, around each other, and of several `Sessions`.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::{get as on_get, post as on_post};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{CookieTransport, IssueSession, Session, Sessions};
+
+use crate::support::web::*;
+
+/// The claims of another kind of session in the same application.
+#[derive(Serialize, Deserialize)]
+struct Admin {
+    level: u8,
+}
+
+const OLD: Duration = Duration::from_secs(1801);
+
+/// Sessions of administrators, in a cookie of their own.
+fn admins(sessions: &Sessions<User>) -> Sessions<Admin> {
+    Sessions::builder(sessions.keys().clone(), "https://app.example", "admin")
+        .cookie(CookieTransport::new().name("__Host-admin"))
+        .build()
+        .unwrap()
+}
+
+fn admin_token(admins: &Sessions<Admin>) -> String {
+    let login = IssueSession::new("root", Admin { level: 9 });
+    admins.issue(&login).unwrap().as_str().to_owned()
+}
+
+fn routes(sessions: &Sessions<User>) -> Router {
+    let ending = sessions.clone();
+    Router::new()
+        .route("/", on_get(async |session: Session<User>| session.subject().to_owned()))
+        .route("/any", on_get(async |session: Option<Session<User>>| session.is_some().to_string()))
+        .route("/login", on_post(async || login()))
+        .route("/logout", on_post(async move |session: Session<User>| ending.end(&session).await))
+}
+
+/// What an application sees, whatever the order of its layers.
+async fn works(sessions: &Sessions<User>, app: Router) {
+    logs_in(sessions, &app).await;
+    let logout = send(&app, post("/logout").cookie(&token(sessions))).await;
+    assert_eq!((logout.status, logout.all("set-cookie")), (StatusCode::NO_CONTENT, vec![CLEARED]));
+}
+
+async fn logs_in(sessions: &Sessions<User>, app: &Router) {
+    let login = send(app, post("/login")).await;
+    assert_eq!(login.status, StatusCode::NO_CONTENT);
+    let token = login.cookie_token();
+    assert_eq!(send(app, get("/").cookie(token)).await.body, "alice");
+    assert_eq!(send(app, get("/any").cookie(token)).await.body, "true");
+    assert_eq!(send(app, get("/any")).await.body, "false");
+    let refused = send(app, get("/").cookie("garbage")).await;
+    assert_eq!((&*refused.body, refused.all("set-cookie")), (UNAUTHORIZED, vec![CLEARED]));
+    let again = send(app, post("/login").cookie("garbage")).await;
+    assert!(sessions.validate(again.cookie_token()).is_ok());
+}
+
+#[tokio::test]
+async fn all_layers_at_once() {
+    let sessions = sessions(&ManualClock::default());
+    works(&sessions, routes(&sessions).layer(sessions.layer())).await;
+}
+
+#[tokio::test]
+async fn all_layers_twice() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let app = routes(&sessions).layer(sessions.layer()).layer(sessions.layer());
+    works(&sessions, app.clone()).await;
+    // Renewed once.
+    let token = token(&sessions);
+    clock.advance(OLD);
+    assert!(!send(&app, get("/").cookie(&token)).await.cookie_token().is_empty());
+}
+
+#[tokio::test]
+async fn all_layers_by_route_layer() {
+    let sessions = sessions(&ManualClock::default());
+    works(&sessions, routes(&sessions).route_layer(sessions.layer())).await;
+}
+
+#[tokio::test]
+async fn all_layers_around_a_nested_router_and_its_parent() {
+    let sessions = sessions(&ManualClock::default());
+    let inner = routes(&sessions).layer(sessions.layer());
+    let app = Router::new().fallback_service(inner).layer(sessions.layer());
+    works(&sessions, app).await;
+}
+
+#[tokio::test]
+async fn the_validate_layer_around_the_issue_layer() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let validate = sessions.validate_layer().optional();
+    let app = routes(&sessions).layer(sessions.issue_layer()).layer(validate);
+    works(&sessions, app.clone()).await;
+    let token = token(&sessions);
+    clock.advance(OLD);
+    assert!(!send(&app, get("/").cookie(&token)).await.cookie_token().is_empty());
+}
+
+#[tokio::test]
+async fn the_issue_layer_around_the_validate_layer() {
+    let sessions = sessions(&ManualClock::default());
+    let validate = sessions.validate_layer().optional();
+    works(&sessions, routes(&sessions).layer(validate).layer(sessions.issue_layer())).await;
+}
+
+#[tokio::test]
+async fn sessions_of_two_kinds_stand_around_one_handler() {
+    let clock = ManualClock::default();
+    let users = sessions(&clock);
+    let admins = admins(&users);
+    let both = async |user: Option<Session<User>>, admin: Option<Session<Admin>>| {
+        let level = admin.map_or(0, |admin| admin.claims().level);
+        format!("{} {level}", user.map_or("anyone".into(), |user| user.subject().to_owned()))
+    };
+    let app = |router: Router| {
+        let router = router.route("/both", on_get(both));
+        [
+            router.clone().layer(users.layer()).layer(admins.layer()),
+            router.layer(admins.layer()).layer(users.layer()),
+        ]
+    };
+    let admin_cookie = format!("__Host-admin={}", admin_token(&admins));
+    for app in app(routes(&users)) {
+        logs_in(&users, &app).await;
+        let request = get("/both").cookie(&token(&users)).header("cookie", &admin_cookie);
+        assert_eq!(send(&app, request).await.body, "alice 9");
+        let request = get("/both").header("cookie", &admin_cookie);
+        assert_eq!(send(&app, request).await.body, "anyone 9");
+        // The one that is no good goes, the other stays.
+        let request = get("/both").cookie("garbage").header("cookie", &admin_cookie);
+        let answer = send(&app, request).await;
+        assert_eq!((&*answer.body, answer.all("set-cookie")), ("anyone 9", vec![CLEARED]));
+    }
+}
+
+#[tokio::test]
+async fn logins_of_two_kinds_stand_before_one_answer() {
+    let users = sessions(&ManualClock::default());
+    let admins = admins(&users);
+    let both = async || (login(), IssueSession::new("root", Admin { level: 9 }), "welcome");
+    let app = Router::new().route("/", on_post(both)).layer(users.layer()).layer(admins.layer());
+    let answer = send(&app, post("/")).await;
+    let [user, admin] = answer.all("set-cookie")[..] else { panic!("{:?}", answer.headers) };
+    assert!(user.starts_with("__Host-session=ey") && admin.starts_with("__Host-admin=ey"));
+}
+
+#[tokio::test]
+async fn each_kind_of_sessions_renews_its_own() {
+    let clock = ManualClock::default();
+    let users = sessions(&clock);
+    let admins = admins(&users);
+    let app = Router::new()
+        .route("/", on_get(async || "hello"))
+        .layer(users.layer())
+        .layer(admins.layer());
+    let (user, admin) = (token(&users), format!("__Host-admin={}", admin_token(&admins)));
+    clock.advance(OLD);
+    let answer = send(&app, get("/").cookie(&user).header("cookie", &admin)).await;
+    let [user, admin] = answer.all("set-cookie")[..] else { panic!("{:?}", answer.headers) };
+    assert!(user.starts_with("__Host-session=ey") && admin.starts_with("__Host-admin=ey"));
+}
+
+#[tokio::test]
+async fn of_two_sessions_with_the_same_claims_the_inner_one_is_extracted() {
+    let clock = ManualClock::default();
+    let outer = sessions(&clock);
+    let inner = Sessions::<User>::builder(outer.keys().clone(), "https://app.example", "inner")
+        .cookie(CookieTransport::new().name("__Host-inner"))
+        .build()
+        .unwrap();
+    let app = routes(&outer).layer(inner.layer()).layer(outer.layer());
+    assert_eq!(send(&app, get("/").cookie(&token(&outer))).await.status, StatusCode::UNAUTHORIZED);
+    let cookie = format!("__Host-inner={}", token(&inner));
+    assert_eq!(send(&app, get("/").header("cookie", cookie)).await.body, "alice");
+}

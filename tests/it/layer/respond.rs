@@ -1,0 +1,203 @@
+//! The layers' own answers, in the body type of whatever service they stand around.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Redirect;
+use axum::routing::get as on_get;
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_jwt_session::layer::HeadersOnly;
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{EndSession, IssueSession, Rejection, RejectionKind, Session, Sessions};
+
+use crate::support::web::*;
+
+/// An application's own answers: a page in place of a 401, the reason where it may be known.
+fn own(answer: Response<Bytes>) -> Response<Body> {
+    let Some(rejection) = answer.extensions().get::<Rejection>() else {
+        return answer.map(Body::from);
+    };
+    let text = format!("own: {rejection}");
+    let mut answer = answer.map(|_| Body::from(text));
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    answer.headers_mut().insert(LOCATION, HeaderValue::from_static("/login"));
+    answer
+}
+
+#[tokio::test]
+async fn an_applications_own_answers_replace_the_layers() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let strict = sessions.validate_layer().authorize(|_| false).respond_with(own);
+    let app = Router::new().route("/", on_get(async || "in")).layer(strict);
+    for (request, body) in [
+        (get("/"), "own: no credential"),
+        (get("/").bearer("garbage"), "own: malformed token"),
+        (get("/").bearer(&token(&sessions)), "own: forbidden"),
+    ] {
+        let answer = send(&app, request).await;
+        assert_eq!((answer.status, &*answer.body), (StatusCode::SEE_OTHER, body));
+        assert_eq!(answer.all("location"), ["/login"]);
+        assert!(answer.kind().is_some());
+    }
+    // The cookie is taken away from them too.
+    assert_eq!(send(&app, get("/").cookie("garbage")).await.all("set-cookie"), [CLEARED]);
+}
+
+#[tokio::test]
+async fn own_answers_replace_those_that_began_in_an_extractor_or_the_guard() {
+    let sessions = sessions(&ManualClock::default());
+    let app = Router::new()
+        .route("/", on_get(async |session: Session<User>| session.subject().to_owned()))
+        .route(
+            "/any",
+            on_get(async |session: Option<Session<User>>| {
+                session.map(|_| ()).is_some().to_string()
+            }),
+        )
+        .layer(sessions.layer().respond_with(own));
+    assert_eq!(send(&app, get("/")).await.body, "own: no credential");
+    assert_eq!(send(&app, get("/any").bearer("garbage")).await.body, "own: malformed token");
+    assert_eq!(
+        send(&app, get("/any").cookie("a").bearer("b")).await.body,
+        "own: more than one credential"
+    );
+    let foreign = post("/").header("origin", "https://else.example");
+    assert_eq!(send(&app, foreign).await.body, "own: cross-site request");
+    assert_eq!(send(&app, get("/any")).await.body, "false");
+}
+
+#[tokio::test]
+async fn own_answers_replace_those_of_the_issue_layer() {
+    let sessions = sessions(&ManualClock::default());
+    let teapot = |answer: Response<Bytes>| {
+        let mut answer = answer.map(Body::from);
+        if answer.status().is_server_error() {
+            *answer.status_mut() = StatusCode::IM_A_TEAPOT;
+        }
+        answer
+    };
+    let nobody = async || (IssueSession::new("", User { role: String::new() }), "welcome");
+    let app = Router::new().route("/", on_get(nobody));
+    let answer = send(&app.layer(sessions.issue_layer().respond_with(teapot)), get("/")).await;
+    assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
+}
+
+/// A body that can't be made from bytes.
+#[derive(Debug, Default, PartialEq)]
+struct Opaque(u8);
+
+#[derive(Debug, PartialEq)]
+struct Broken;
+
+/// What [`plain`] answers.
+#[derive(Clone, Copy)]
+enum Word {
+    Hello,
+    Login,
+    BearerLogin,
+    Fail,
+}
+
+async fn plain(request: Request<Word>) -> Result<Response<Opaque>, Broken> {
+    let mut response = Response::new(Opaque(7));
+    match request.into_body() {
+        Word::Hello => {}
+        Word::Login => login().insert_into(&mut response),
+        Word::BearerLogin => login().bearer().replace(&mut response),
+        Word::Fail => return Err(Broken),
+    }
+    Ok(response)
+}
+
+#[tokio::test]
+async fn a_body_that_is_only_default_is_answered_with_status_and_headers() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let strict = sessions.validate_layer().respond_with(HeadersOnly).layer(service_fn(plain));
+    let answer = strict.clone().oneshot(Request::new(Word::Hello)).await.unwrap();
+    assert_eq!((answer.status(), answer.body()), (StatusCode::UNAUTHORIZED, &Opaque(0)));
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+    assert_eq!(answer.extensions().get::<Rejection>().unwrap().kind(), RejectionKind::Missing);
+    let request = get("/").bearer(&token(&sessions)).body(Word::Hello).unwrap();
+    assert_eq!(strict.oneshot(request).await.unwrap().body(), &Opaque(7));
+
+    let all = sessions.layer().respond_with(HeadersOnly).layer(service_fn(plain));
+    let answer = all.clone().oneshot(Request::new(Word::Login)).await.unwrap();
+    assert_eq!((answer.status(), answer.body()), (StatusCode::OK, &Opaque(7)));
+    assert!(answer.headers().contains_key("set-cookie"));
+    // A bearer token needs a body that arrives.
+    let answer = all.oneshot(Request::new(Word::BearerLogin)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn the_inner_services_error_comes_out_as_it_was() {
+    let sessions = sessions(&ManualClock::default());
+    let all = sessions.layer().respond_with(HeadersOnly).layer(service_fn(plain));
+    let error: Broken = all.oneshot(Request::new(Word::Fail)).await.unwrap_err();
+    assert_eq!(error, Broken);
+    let optional = sessions.validate_layer().optional().respond_with(HeadersOnly);
+    let failed = optional.layer(service_fn(plain)).oneshot(Request::new(Word::Fail)).await;
+    assert_eq!(failed.unwrap_err(), Broken);
+}
+
+/// A service without axum: logs in, logs out, or greets.
+async fn without_axum(
+    sessions: Sessions<User>,
+    request: Request<()>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let session = Session::<User>::of_request(&request);
+    let name = session.map_or("anyone", Session::subject).to_owned();
+    let mut response = Response::new(Full::new(Bytes::from(name)));
+    match request.uri().path() {
+        "/login" => login().insert_into(&mut response),
+        "/token" => login().bearer().replace(&mut response),
+        "/logout" => {
+            let ended: EndSession = sessions.end(session.unwrap()).await.unwrap();
+            ended.insert_into(&mut response);
+        }
+        _ => {}
+    }
+    Ok(response)
+}
+
+#[tokio::test]
+async fn a_service_without_axum_has_sessions_too() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let inner = sessions.clone();
+    let service =
+        sessions.layer().layer(service_fn(move |request| without_axum(inner.clone(), request)));
+    let call = async |request: http::request::Builder| {
+        let response = service.clone().oneshot(request.body(()).unwrap()).await.unwrap();
+        Answer::of(response.map(Body::new)).await
+    };
+    assert_eq!(call(get("/")).await.body, "anyone");
+    let answer = call(post("/login")).await;
+    assert_eq!(answer.body, "anyone");
+    let token = answer.cookie_token().to_owned();
+    assert_eq!(call(get("/").cookie(&token)).await.body, "alice");
+    assert_eq!(call(post("/logout").cookie(&token)).await.all("set-cookie"), [CLEARED]);
+    assert!(call(post("/token")).await.body.starts_with(r#"{"access_token":""#));
+    clock.advance(Duration::from_secs(1801));
+    assert!(!call(get("/").cookie(&token)).await.cookie_token().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_in_place_of_a_401_still_takes_the_cookie_away() {
+    let to_login = |_: Response<Bytes>| Response::new(Body::from("please log in"));
+    let sessions = sessions(&ManualClock::default());
+    let app = Router::new()
+        .route("/", on_get(async |_: Session<User>| Redirect::to("/home")))
+        .layer(sessions.layer().respond_with(to_login));
+    let answer = send(&app, get("/").cookie("garbage")).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "please log in"));
+    assert_eq!(answer.all("set-cookie"), [CLEARED]);
+}

@@ -1,0 +1,184 @@
+//! Layers and responses put together in ways that once went wrong.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Redirect;
+use axum::routing::{get as on_get, post as on_post};
+use http::{Request, StatusCode};
+use serde::{Deserialize, Serialize};
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{CookieTransport, EndError, IssueSession, Session, Sessions};
+
+use crate::support::web::*;
+
+#[derive(Serialize, Deserialize)]
+struct Admin {
+    level: u8,
+}
+
+fn admins(sessions: &Sessions<User>) -> Sessions<Admin> {
+    Sessions::builder(sessions.keys().clone(), "https://app.example", "admin")
+        .cookie(CookieTransport::new().name("__Host-admin"))
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_logout_clears_the_cookie_of_the_sessions_it_came_from() {
+    let users = sessions(&ManualClock::default());
+    let admins = admins(&users);
+    let ending = users.clone();
+    let end = async move |session: Session<User>| ending.end(&session).await;
+    let app = Router::new().route("/", on_post(end)).layer(admins.layer()).layer(users.layer());
+    let answer = send(&app, post("/").cookie(&token(&users))).await;
+    assert_eq!(answer.all("set-cookie"), [CLEARED]);
+}
+
+#[tokio::test]
+async fn an_issue_layer_renews_only_its_own_sessions() {
+    let clock = ManualClock::default();
+    let low = sessions(&clock);
+    let high = Sessions::<User>::builder(low.keys().clone(), "https://app.example", "high")
+        .cookie(CookieTransport::new().name("__Host-high"))
+        .build()
+        .unwrap();
+    let app = Router::new()
+        .route("/", on_get(async || "hello"))
+        .layer(high.issue_layer())
+        .layer(low.layer());
+    let token = token(&low);
+    clock.advance(Duration::from_secs(1801));
+    let answer = send(&app, get("/").cookie(&token)).await;
+    for field in answer.all("set-cookie") {
+        assert!(
+            !field.starts_with("__Host-high="),
+            "{}",
+            claims_of(field.split(';').next().unwrap())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_login_keeps_the_headers_beside_it() {
+    let sessions = sessions(&ManualClock::default());
+    let handler = async || ([("set-cookie", "theme=dark"), ("x-request-id", "7")], login());
+    let app = Router::new().route("/", on_post(handler)).layer(sessions.layer());
+    let answer = send(&app, post("/")).await;
+    assert_eq!(answer.all("x-request-id"), ["7"]);
+    assert_eq!(answer.all("set-cookie").len(), 2);
+}
+
+#[tokio::test]
+async fn a_login_keeps_the_status_before_it() {
+    let sessions = sessions(&ManualClock::default());
+    let handler = async || (StatusCode::CREATED, login());
+    let app = Router::new().route("/", on_post(handler)).layer(sessions.layer());
+    assert_eq!(send(&app, post("/")).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn a_login_of_another_kind_beside_a_whole_one_is_kept() {
+    let users = sessions(&ManualClock::default());
+    let admins = admins(&users);
+    let both = async || (IssueSession::new("root", Admin { level: 9 }), login());
+    for app in [
+        Router::new().route("/", on_post(both)).layer(users.layer()).layer(admins.layer()),
+        Router::new().route("/", on_post(both)).layer(admins.layer()).layer(users.layer()),
+    ] {
+        assert_eq!(send(&app, post("/")).await.all("set-cookie").len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_logout_as_a_part_without_the_issue_layer_still_clears_the_cookie() {
+    let sessions = sessions(&ManualClock::default());
+    let ending = sessions.clone();
+    let end = async move |session: Session<User>| -> Result<_, EndError> {
+        Ok((ending.end(&session).await?, Redirect::to("/")))
+    };
+    let app = Router::new().route("/", on_post(end)).layer(sessions.validate_layer());
+    let answer = send(&app, post("/").cookie(&token(&sessions))).await;
+    assert_eq!(answer.all("set-cookie"), [CLEARED]);
+}
+
+#[tokio::test]
+async fn a_validate_layer_alone_refuses_a_cookie_from_another_site() {
+    let sessions = sessions(&ManualClock::default());
+    let app = Router::new()
+        .route("/", on_post(async |session: Session<User>| session.subject().to_owned()))
+        .layer(sessions.validate_layer());
+    let foreign = post("/").header("origin", "https://else.example").cookie(&token(&sessions));
+    assert_eq!(send(&app, foreign).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_websocket_without_the_cookie_opens_over_http_2_too() {
+    let sessions = sessions(&ManualClock::default());
+    let app = Router::new().fallback(async || "in").layer(sessions.layer());
+    let request = Request::builder().method("CONNECT").uri("https://app.example/");
+    let answer = send(&app, request.header("origin", "https://else.example")).await;
+    assert_eq!(answer.kind(), None);
+}
+
+#[tokio::test]
+async fn one_answer_sets_one_session_cookie() {
+    let sessions = sessions(&ManualClock::default());
+    let app = Router::new()
+        .route("/", on_post(async || (login(), "welcome")))
+        .layer(sessions.validate_layer().optional())
+        .layer(sessions.issue_layer());
+    let answer = send(&app, post("/").cookie("garbage")).await;
+    assert_eq!(answer.all("set-cookie").len(), 1, "{:?}", answer.all("set-cookie"));
+    assert_eq!(answer.all("vary").len(), 1);
+}
+
+#[test]
+fn a_host_prefix_without_secure_is_refused() {
+    for name in ["__Host-session", "__Secure-session", "__hOST-x"] {
+        let cookie = CookieTransport::new().dangerous_without_secure(name);
+        assert!(builder(&ManualClock::default()).cookie(cookie).build().is_err(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_a_body_names_no_content_type() {
+    use tower::{Layer, ServiceExt, service_fn};
+    #[derive(Default)]
+    struct Opaque;
+    let inner = service_fn(async |_: Request<()>| {
+        Ok::<_, std::convert::Infallible>(http::Response::new(Opaque))
+    });
+    let layer = sessions(&ManualClock::default()).validate_layer();
+    let service = layer.respond_with(tower_jwt_session::layer::HeadersOnly).layer(inner);
+    let answer = service.oneshot(Request::new(())).await.unwrap();
+    assert!(!answer.headers().contains_key("content-type"));
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_the_headers_that_inner_layers_added() {
+    let sessions = sessions(&ManualClock::default());
+    let mark = axum::middleware::map_response(async |mut response: axum::response::Response| {
+        response.headers_mut().insert("x-request-id", http::HeaderValue::from_static("7"));
+        response
+    });
+    let app = Router::new()
+        .route("/", on_get(async |_: Session<User>| "in"))
+        .layer(mark)
+        .layer(sessions.layer());
+    assert_eq!(send(&app, get("/")).await.all("x-request-id"), ["7"]);
+}
+
+#[test]
+fn there_is_a_fixed_key_of_each_algorithm() {
+    use tower_jwt_session::Algorithm::*;
+    let bad: Vec<_> =
+        [HS256, HS384, HS512, ES256, ES384, EdDSA, RS256, RS384, RS512, PS256, PS384, PS512]
+            .into_iter()
+            .filter(|algorithm| {
+                std::panic::catch_unwind(|| tower_jwt_session::testing::fixed_key(*algorithm))
+                    .is_err()
+            })
+            .collect();
+    assert_eq!(bad, []);
+}

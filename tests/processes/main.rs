@@ -1,0 +1,9 @@
+//! Tests that start processes and kill them: the file store's writers, and the example cluster.
+#![allow(clippy::unwrap_used)]
+
+mod cluster;
+#[cfg(target_os = "linux")]
+mod killed_writer;
+#[allow(dead_code)] // What only other targets use.
+#[path = "../support/mod.rs"]
+mod support;

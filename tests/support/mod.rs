@@ -1,0 +1,11 @@
+//! What several test targets share. Each includes it by its path.
+
+pub(crate) mod contract;
+pub(crate) mod counted;
+pub(crate) mod recorder;
+pub(crate) mod replicas;
+pub(crate) mod stores;
+pub(crate) mod web;
+
+/// The entry under which the revocations named `app` are kept in a store.
+pub(crate) const PLACE: &str = "app.ended";
