@@ -11,11 +11,12 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::error::Rejection;
-use crate::issue::{EndError, EndSession, IssueSession};
-use crate::keys::KeyRing;
-use crate::layer::{Presented, Refused, problem, problem_because};
-use crate::session::Session;
-use crate::sessions::{SessionClaims, Sessions};
+use crate::keyring::ring::KeyRing;
+use crate::layer::validate::{Presented, Refused};
+use crate::response::respond::{problem, problem_because};
+use crate::sessions::handle::{SessionClaims, Sessions};
+use crate::sessions::login::{EndError, EndSession, IssueSession};
+use crate::sessions::session::Session;
 
 /// Why a handler that asks for a [`Session`] is not called.
 #[derive(Debug)]

@@ -178,16 +178,13 @@ mod axum;
 mod base64url;
 mod claims;
 mod clock;
+mod crypto;
 mod error;
-mod follow;
-mod founding;
-mod issue;
+mod keyring;
 mod keys;
 pub mod layer;
-mod lifeline;
-mod refresh;
+mod response;
 mod revocation;
-mod session;
 mod sessions;
 pub mod store;
 mod sync;
@@ -197,32 +194,50 @@ pub mod telemetry;
 pub mod testing;
 mod token;
 mod transport;
-mod writes;
 
 #[cfg(feature = "axum")]
 pub use crate::axum::{SessionMisuse, SessionRejection};
 pub use crate::clock::{Clock, SystemClock, Timestamp};
+pub use crate::crypto::error::KeyError;
 pub use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
-pub use crate::issue::{EndError, EndSession, IssueSession};
-pub use crate::keys::client as http_client;
-pub use crate::keys::{
-    ClockOffset, DerivedRingBuilder, DirectoryRingBuilder, FetchError, FollowerBuilder,
-    IssuingPaused, Key, KeyError, KeyRing, KeyRingBuilder, KeyState, KeyStatus, KeyTimes, NotReady,
-    PauseReason, RingError, RingStatus, Root, RotationPolicy, SealingKey,
-};
-pub use crate::layer::{IssueLayer, Respond, SessionLayer, ValidateLayer};
-pub use crate::refresh::{IssuedTokens, RefreshError, RefreshTokens};
-pub use crate::revocation::{
-    Revocations, RevocationsBuilder, RevocationsNotReady, RevocationsStatus,
-};
-pub use crate::session::Session;
-pub use crate::sessions::{
-    CheckOutcome, ExplainedCheck, Explanation, IssuedToken, SessionClaims, Sessions,
-    SessionsBuilder,
-};
+pub use crate::keyring::derived::{DerivedRingBuilder, Root};
+pub use crate::keyring::directory::DirectoryRingBuilder;
+pub use crate::keyring::issuer::builder::FollowerBuilder;
+pub use crate::keyring::issuer::fetch::FetchError;
+pub use crate::keyring::ring::{KeyRing, RingError};
+pub use crate::keyring::rotating::builder::KeyRingBuilder;
+pub use crate::keyring::rotating::seal::SealingKey;
+pub use crate::keyring::status::{ClockOffset, KeyState, KeyStatus, NotReady, RingStatus};
+pub use crate::keys::key::Key;
+pub use crate::keys::rotation_policy::RotationPolicy;
+pub use crate::keys::schedule::{IssuingPaused, KeyTimes, PauseReason};
+pub use crate::layer::issue::IssueLayer;
+pub use crate::layer::session::SessionLayer;
+pub use crate::layer::validate::ValidateLayer;
+pub use crate::response::respond::Respond;
+pub use crate::revocation::builder::RevocationsBuilder;
+pub use crate::revocation::handle::Revocations;
+pub use crate::revocation::status::{RevocationsNotReady, RevocationsStatus};
+pub use crate::sessions::builder::SessionsBuilder;
+pub use crate::sessions::explain::{CheckOutcome, ExplainedCheck, Explanation};
+pub use crate::sessions::handle::{SessionClaims, Sessions};
+pub use crate::sessions::issued::IssuedToken;
+pub use crate::sessions::login::{EndError, EndSession, IssueSession};
+pub use crate::sessions::refresh_tokens::{IssuedTokens, RefreshError, RefreshTokens};
+pub use crate::sessions::session::Session;
 #[cfg(feature = "cookie")]
-pub use crate::transport::CookieTransport;
+pub use crate::transport::cookie::CookieTransport;
 pub use jsonwebtoken::{Algorithm, jwk};
+
+/// The HTTP client with which a ring follows an issuer: the application's choice, behind a small trait.
+/// The bundled one is `JwksClient` (feature `jwks-client`).
+pub mod http_client {
+    #[cfg(feature = "jwks-client")]
+    pub use crate::keyring::issuer::bundled_client::JwksClient;
+    pub use crate::keyring::issuer::http_client::{
+        ClientBody, ClientError, ClientFuture, HttpClient,
+    };
+}
 
 /// README's code is compiled with the tests.
 #[cfg(all(doctest, feature = "axum", feature = "cookie"))]

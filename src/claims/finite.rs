@@ -7,7 +7,7 @@ use serde::ser::{
 };
 
 /// Wraps a value, a serializer or what it writes parts with; all hand the wrapping on.
-pub(super) struct Finite<T>(pub(super) T);
+pub(crate) struct Finite<T>(pub(super) T);
 
 impl<T: Serialize + ?Sized> Serialize for Finite<&T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

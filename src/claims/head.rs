@@ -12,12 +12,13 @@ use std::ops::Range;
 use super::read::{Dialect, Registered};
 use super::strict::Text;
 use super::values::{Audience, NumericDate};
-use super::{ID_LENGTH, Parties};
+use crate::claims::names::ID_LENGTH;
+use crate::claims::parties::Parties;
 use crate::clock::Timestamp;
 
 /// Takes the members that stand as they are written, and hands back the object of the others;
 /// `None` if it is not UTF-8.
-pub(super) fn take<'de>(
+pub(crate) fn take<'de>(
     json: &'de mut [u8],
     parties: &'de Parties,
     dialect: Dialect,

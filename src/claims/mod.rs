@@ -1,36 +1,11 @@
 //! A session token's payload: the registered claims, and the application's own flat beside them.
 
-mod finite;
-mod head;
-mod parties;
-mod plain;
-mod read;
+pub(crate) mod finite;
+pub(crate) mod head;
+pub(crate) mod names;
+pub(crate) mod parties;
+pub(crate) mod plain;
+pub(crate) mod read;
 pub(crate) mod strict;
-mod values;
-mod write;
-
-pub(crate) use parties::Parties;
-pub(crate) use read::{Dialect, ReadError, Registered, Unread, is_same, read};
-pub(crate) use values::LAST_SECOND;
-pub(crate) use write::{Payload, write};
-
-/// The `typ` of a session token (RFC 8725, section 3.11: explicit typing).
-pub(crate) const SESSION_TOKEN_TYPE: &str = "session+jwt";
-
-/// The `typ` of a refresh token, so that neither is ever taken for the other.
-pub(crate) const REFRESH_TOKEN_TYPE: &str = "refresh+jwt";
-
-/// How many characters the IDs of sessions and tokens have that are made here: 132 random bits.
-pub(crate) const ID_LENGTH: usize = 22;
-
-/// What every payload begins with: whole groups of three bytes, so that in base64url none of its
-/// characters depends on what follows.
-pub(crate) const BEGINNING: &str = r#"{"iss""#;
-const _: () = assert!(BEGINNING.len().is_multiple_of(3));
-
-/// The claims that are the crate's to read and write; an application's claims can't have their
-/// names. RFC 7519, section 4.1; `auth_time` and `sid` of OpenID Connect; `scope` of RFC 8693,
-/// section 4.2; `rv`, the version of the revocations that the issuer knew; `seq`, which of a
-/// session's refresh tokens it is.
-pub(crate) const REGISTERED: [&str; 12] =
-    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv", "seq"];
+pub(crate) mod values;
+pub(crate) mod write;

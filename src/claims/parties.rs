@@ -1,6 +1,6 @@
 //! Who issues tokens, and for whom: what all tokens of the same sessions say alike.
 
-use super::BEGINNING;
+use crate::claims::names::BEGINNING;
 
 /// An issuer and its audience, and how their claims are written around a token's subject.
 #[derive(Clone, Debug)]
@@ -8,9 +8,9 @@ pub(crate) struct Parties {
     pub(crate) issuer: Box<str>,
     pub(crate) audience: Box<str>,
     /// From the payload's beginning to the subject's text.
-    pub(super) before_subject: Box<[u8]>,
+    pub(crate) before_subject: Box<[u8]>,
     /// From the end of the subject's text to the time of issuing.
-    pub(super) after_subject: Box<[u8]>,
+    pub(crate) after_subject: Box<[u8]>,
 }
 
 impl Parties {

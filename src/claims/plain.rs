@@ -5,10 +5,10 @@
 
 use smallvec::SmallVec;
 
-use super::REGISTERED;
+use crate::claims::names::REGISTERED;
 
 /// Whether `json` is a plain object: no name stands in it twice, and none is a registered claim's.
-pub(super) fn is_object(json: &str) -> bool {
+pub(crate) fn is_object(json: &str) -> bool {
     json == "{}" || members(json.as_bytes()) == Some(b"}")
 }
 

@@ -11,7 +11,8 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::strict::{Name, Names, Strict, Text, twice};
 use super::values::{Audience, NumericDate, Scope};
-use super::{Parties, head, plain};
+use crate::claims::parties::Parties;
+use crate::claims::{head, plain};
 
 /// Whose tokens are read. Our own are as we write them. Other issuers vary in what decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(crate) enum Dialect {
 
 impl Dialect {
     /// Whether `rv` is read as ours.
-    pub(super) fn reads_rv(self) -> bool {
+    pub(crate) fn reads_rv(self) -> bool {
         matches!(self, Self::Own | Self::Other { rv: true })
     }
 }
@@ -91,7 +92,7 @@ pub(crate) fn read<'de, C: DeserializeOwned + 'static>(
 
 /// Reads an application's claims alone, as they are written beside the registered ones; why they
 /// would be refused.
-pub(super) fn check<C: DeserializeOwned + 'static>(json: &[u8]) -> Result<(), String> {
+pub(crate) fn check<C: DeserializeOwned + 'static>(json: &[u8]) -> Result<(), String> {
     let registered = &mut Registered::default();
     let text = str::from_utf8(json).map_err(|_| NOT_UTF_8.to_owned())?;
     let read = read_object::<C>(text, Dialect::Own, registered);

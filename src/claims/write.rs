@@ -1,5 +1,6 @@
 //! Writes a payload: the registered claims, then the application's beside them.
 
+use crate::claims::read;
 use std::borrow::Cow;
 
 use serde::de::DeserializeOwned;
@@ -7,7 +8,8 @@ use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Se
 
 use super::finite::Finite;
 use super::strict::Names;
-use super::{Parties, REGISTERED, read};
+use crate::claims::names::REGISTERED;
+use crate::claims::parties::Parties;
 use crate::clock::Timestamp;
 
 /// The claims of a token that is issued.

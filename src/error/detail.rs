@@ -10,11 +10,11 @@ use super::{Rejection, RejectionKind};
 
 /// What a rejection is about, made where it is refused and nowhere else.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Detail {
+pub(crate) struct Detail {
     /// A part of the token, a member of its header, or a claim.
-    pub(super) about: &'static str,
-    pub(super) found: Box<str>,
-    pub(super) expected: Box<str>,
+    pub(crate) about: &'static str,
+    pub(crate) found: Box<str>,
+    pub(crate) expected: Box<str>,
 }
 
 impl RejectionKind {

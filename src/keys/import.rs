@@ -2,10 +2,10 @@
 
 use jsonwebtoken::Algorithm;
 
-use super::error::KeyError;
 use super::jwk::Jwk;
 use super::key::Key;
 use super::pem;
+use crate::crypto::error::KeyError;
 
 impl Key {
     /// A private or public key as PEM (RFC 7468): `PRIVATE KEY` (PKCS#8), `PUBLIC KEY`, and for RSA

@@ -10,13 +10,14 @@ use ring::rsa;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
-use super::algorithm::{self, FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer};
-use super::error::KeyError;
 use super::key::Key;
 use crate::base64url::BASE64URL;
+use crate::crypto::algorithm;
+use crate::crypto::algorithm::{FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer};
+use crate::crypto::error::KeyError;
 
 /// The members of a JWK as they came.
-pub(super) struct Jwk(Json);
+pub(crate) struct Jwk(Json);
 
 impl Jwk {
     /// Reads the text of a JWK.
@@ -24,7 +25,7 @@ impl Jwk {
     /// # Errors
     ///
     /// If it is not JSON.
-    pub(super) fn parse(text: &str) -> Result<Self, KeyError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
         // Windows editors begin a file so.
         let text = text.trim_start_matches('\u{feff}');
         // Without the parser's own words: they may quote a member, and that may be a secret.
@@ -37,7 +38,7 @@ impl Jwk {
     /// # Errors
     ///
     /// If it is not a string, or an empty one.
-    pub(super) fn key_id(&self) -> Result<Option<&str>, KeyError> {
+    pub(crate) fn key_id(&self) -> Result<Option<&str>, KeyError> {
         let expected = "a string of at least one character";
         match self.member("kid") {
             Json::Missing | Json::Null => Ok(None),
@@ -51,7 +52,7 @@ impl Jwk {
     /// # Errors
     ///
     /// If it holds a private member, is not for verifying signatures, or its numbers are not a key.
-    pub(super) fn public(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
+    pub(crate) fn public(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
         self.check_object()?;
         let is_given = |member: &&&str| !matches!(self.member(member), Json::Missing | Json::Null);
         let private = PRIVATE.iter().find(is_given);
@@ -70,7 +71,7 @@ impl Jwk {
     /// # Errors
     ///
     /// If a private member is missing or damaged, its parts do not match, or it is not for signing.
-    pub(super) fn private(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
+    pub(crate) fn private(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
         self.check_object()?;
         if self.kty() == Some("oct") {
             self.check_usage(&["sign", "verify"])?;
@@ -97,7 +98,7 @@ impl Jwk {
     /// # Errors
     ///
     /// As for [`private`](Self::private) or [`public`](Self::public).
-    pub(super) fn either(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
+    pub(crate) fn either(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
         match self.is_private() || self.kty() == Some("oct") {
             true => self.private(rsa_algorithm),
             false => self.public(rsa_algorithm),

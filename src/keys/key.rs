@@ -9,12 +9,14 @@ use jsonwebtoken::jwk::{
     OctetKeyPairParameters, PublicKeyUse, RSAKeyParameters,
 };
 
-use super::algorithm::{
-    self, FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer, Specification, Verifier,
-};
-use super::error::KeyError;
-use super::secret::{self, Advice};
 use crate::base64url::BASE64URL;
+use crate::crypto::algorithm;
+use crate::crypto::algorithm::{
+    FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer, Specification, Verifier,
+};
+use crate::crypto::error::KeyError;
+use crate::crypto::secret;
+use crate::crypto::secret::Advice;
 
 /// A key with its algorithm and key ID. It can verify; whether it can sign depends on what it was
 /// made from. `Debug` shows no secret; clones share the material.
@@ -121,7 +123,7 @@ impl Key {
     }
 
     /// From a public key's numbers, by default under their thumbprint.
-    pub(super) fn from_public(
+    pub(crate) fn from_public(
         specification: &'static Specification,
         public: PublicKey,
         key_id: Option<&str>,
@@ -140,14 +142,14 @@ impl Key {
     }
 
     /// The same key with its private part.
-    pub(super) fn with_signer(self, signer: Signer) -> Result<Self, KeyError> {
+    pub(crate) fn with_signer(self, signer: Signer) -> Result<Self, KeyError> {
         let public = signer.public();
         let verifier = signer.verifier(self.specification)?;
         let material = Material { signer: Some(signer), verifier, public, commitment: None };
         Ok(Self::new(self.key_id, self.specification, material))
     }
 
-    pub(super) fn public(&self) -> Option<&PublicKey> {
+    pub(crate) fn public(&self) -> Option<&PublicKey> {
         self.material.public.as_ref()
     }
 

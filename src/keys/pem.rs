@@ -3,10 +3,12 @@
 use jsonwebtoken::Algorithm;
 use zeroize::Zeroizing;
 
-use super::algorithm::{self, Primitive, PublicKey};
-use super::der::{self, KeyType};
-use super::error::KeyError;
 use super::key::Key;
+use crate::crypto::algorithm;
+use crate::crypto::algorithm::{Primitive, PublicKey};
+use crate::crypto::der;
+use crate::crypto::der::KeyType;
+use crate::crypto::error::KeyError;
 
 /// Reads every key of a text. `choose` gives a key's algorithm by its type.
 ///
@@ -15,7 +17,7 @@ use super::key::Key;
 /// # Errors
 ///
 /// If there is none, or one of the blocks is not a key that can be used.
-pub(super) fn keys(
+pub(crate) fn keys(
     text: &[u8],
     choose: impl Fn(&KeyType) -> Result<Algorithm, KeyError>,
 ) -> Result<Vec<Key>, KeyError> {
@@ -32,12 +34,12 @@ pub(super) fn keys(
 }
 
 /// The error for a key of another type than `expected`.
-pub(super) fn wrong_type(found: &KeyType, expected: impl Into<String>) -> KeyError {
+pub(crate) fn wrong_type(found: &KeyType, expected: impl Into<String>) -> KeyError {
     KeyError::WrongKind { found: found.name().to_owned(), expected: expected.into() }
 }
 
 /// Which type of key an algorithm needs; `None` for HMAC.
-pub(super) fn type_of(algorithm: Algorithm) -> Result<Option<KeyType>, KeyError> {
+pub(crate) fn type_of(algorithm: Algorithm) -> Result<Option<KeyType>, KeyError> {
     Ok(match &algorithm::specification(algorithm)?.primitive {
         Primitive::Ed25519 => Some(KeyType::Ed25519),
         Primitive::Ecdsa(ecdsa) if ecdsa.coordinate == 32 => Some(KeyType::P256),

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::rotation::RotationPolicy;
 use crate::clock::Timestamp;
+use crate::keys::rotation_policy::RotationPolicy;
 
 impl RotationPolicy {
     /// The life of a key that is made now and follows `keys`.

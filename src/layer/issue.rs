@@ -7,15 +7,16 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use tower_layer::Layer;
 
-use super::respond::{self, Respond, WithBody};
 use super::service::{Around, SessionService};
-use super::token_endpoint;
 use super::validate::Presented;
 use crate::error::IssueError;
-use crate::issue::{Pending, PendingIssue};
-use crate::session::Session;
-use crate::sessions::{SessionClaims, Sessions};
-use crate::transport::append_cookie;
+use crate::response::respond;
+use crate::response::respond::{Respond, WithBody};
+use crate::response::token_endpoint;
+use crate::sessions::handle::{SessionClaims, Sessions};
+use crate::sessions::login::{Pending, PendingIssue};
+use crate::sessions::session::Session;
+use crate::transport::transports::append_cookie;
 
 /// Issues, ends and renews sessions: made by [`Sessions::issue_layer`].
 pub struct IssueLayer<C, T = WithBody> {
@@ -37,7 +38,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     }
 
     /// The session, if its cookie is to be renewed.
-    pub(super) fn renewable(&self, presented: &Presented<C>) -> Option<Session<C>> {
+    pub(crate) fn renewable(&self, presented: &Presented<C>) -> Option<Session<C>> {
         let is_ours = presented.is_of(&self.sessions) && presented.by_cookie();
         let session = presented.past_half().filter(|_| is_ours)?;
         // What a ring follows, another issues and renews.
@@ -83,7 +84,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     }
 
     /// Turns what the handler returned into a session, or renews the one that it was called with.
-    pub(super) fn finish<B>(&self, response: &mut Response<B>, renewable: Option<Session<C>>)
+    pub(crate) fn finish<B>(&self, response: &mut Response<B>, renewable: Option<Session<C>>)
     where
         T: Respond<B>,
     {

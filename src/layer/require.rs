@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::validate::ValidateLayer;
 use crate::error::{BuildError, RejectionKind};
-use crate::session::Session;
+use crate::sessions::session::Session;
 
 impl<C, T> ValidateLayer<C, T> {
     /// Requires `check` of a session; otherwise 403.
@@ -92,13 +92,13 @@ impl<C, T> ValidateLayer<C, T> {
 type Passes<C> = dyn Fn(&Session<C>) -> bool + Send + Sync;
 
 /// One requirement, and what a session that fails it is told.
-pub(super) struct Check<C> {
+pub(crate) struct Check<C> {
     passes: Arc<Passes<C>>,
     otherwise: RejectionKind,
 }
 
 impl<C> Check<C> {
-    pub(super) fn refusal(&self, session: &Session<C>) -> Option<RejectionKind> {
+    pub(crate) fn refusal(&self, session: &Session<C>) -> Option<RejectionKind> {
         (!(self.passes)(session)).then_some(self.otherwise)
     }
 }

@@ -31,7 +31,7 @@ pub struct SessionService<S, L> {
 }
 
 impl<S, L> SessionService<S, L> {
-    pub(super) fn new(inner: S, layer: L) -> Self {
+    pub(crate) fn new(inner: S, layer: L) -> Self {
         Self { inner, layer: layer.into() }
     }
 }

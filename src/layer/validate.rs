@@ -9,13 +9,14 @@ use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
 use super::require::Check;
-use super::respond::{self, Respond, WithBody};
 use super::service::{Around, SessionService};
 use crate::clock::Timestamp;
 use crate::error::{Rejection, RejectionKind};
-use crate::session::Session;
-use crate::sessions::{SessionClaims, Sessions, SessionsId};
-use crate::transport::{Credential, Place, append_cookie};
+use crate::response::respond;
+use crate::response::respond::{Respond, WithBody};
+use crate::sessions::handle::{SessionClaims, Sessions, SessionsId};
+use crate::sessions::session::Session;
+use crate::transport::transports::{Credential, Place, append_cookie};
 
 /// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
 /// [`optional`](Self::optional).
@@ -33,12 +34,12 @@ use crate::transport::{Credential, Place, append_cookie};
 /// # }
 /// ```
 pub struct ValidateLayer<C, T = WithBody> {
-    pub(super) sessions: Sessions<C>,
+    pub(crate) sessions: Sessions<C>,
     optional: bool,
     /// Whether requests without a credential have to come from the own site, too: what they are
     /// answered may set a cookie.
     guards_all: bool,
-    pub(super) checks: Arc<[Check<C>]>,
+    pub(crate) checks: Arc<[Check<C>]>,
     respond: T,
 }
 
@@ -70,7 +71,7 @@ impl<C, T> ValidateLayer<C, T> {
         ValidateLayer { sessions, optional, guards_all, checks, respond }
     }
 
-    pub(super) fn guard_all(mut self) -> Self {
+    pub(crate) fn guard_all(mut self) -> Self {
         self.guards_all = true;
         self
     }
@@ -124,7 +125,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
     }
 
     /// What a request presents, if it may go on; else the answer to it.
-    pub(super) fn admit<R, B>(&self, request: &mut Request<R>) -> Result<Presented<C>, Response<B>>
+    pub(crate) fn admit<R, B>(&self, request: &mut Request<R>) -> Result<Presented<C>, Response<B>>
     where
         T: Respond<B>,
     {
@@ -189,7 +190,7 @@ pub(crate) struct Presented<C> {
 
 impl<C> Presented<C> {
     /// The session, if more than half of its life is over.
-    pub(super) fn past_half(&self) -> Option<&Session<C>> {
+    pub(crate) fn past_half(&self) -> Option<&Session<C>> {
         let session = self.session.as_ref().ok()?;
         let lifetime = session.expires_at() - session.issued_at();
         (self.now - session.issued_at() > lifetime / 2).then_some(session)
@@ -213,7 +214,7 @@ impl<C> Presented<C> {
     }
 
     /// What is kept of a request without a good session.
-    pub(super) fn unvalidated(&self) -> Option<Unvalidated> {
+    pub(crate) fn unvalidated(&self) -> Option<Unvalidated> {
         let rejection = self.session.as_ref().err()?;
         let clears_cookie = self.by_cookie() && is_final(rejection.kind());
         Some(Unvalidated { clears_cookie })

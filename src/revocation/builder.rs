@@ -8,14 +8,16 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use super::log::Log;
-use super::scribe::{Scribe, WHOLE_EVERY};
-use super::{Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, follow, write};
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::BuildError;
-use crate::follow::{Cooldown, Jitter, Pace, Polling, check_durations};
-use crate::founding::{Founding, When};
-use crate::store::Store;
-use crate::writes::Writes;
+use crate::revocation::handle::{
+    Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, follow, write,
+};
+use crate::revocation::log_writer::{Scribe, WHOLE_EVERY};
+use crate::store::contract::Store;
+use crate::store::founding::{Founding, When};
+use crate::store::polling::{Cooldown, Jitter, Pace, Polling, check_durations};
+use crate::store::writes::Writes;
 
 /// Builds [`Revocations`].
 #[derive(Debug)]

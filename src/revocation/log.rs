@@ -6,39 +6,40 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::marks::{Mark, Marks};
 use super::record::{self, Parsed};
 use crate::clock::Timestamp;
-use crate::founding::{Content, Founding, Notes, Wait};
-use crate::store::{Entry, EntryName, Skipped};
+use crate::revocation::set::{Mark, Marks};
+use crate::store::contract::{Entry, EntryName, Skipped};
+use crate::store::founding::note::Notes;
+use crate::store::founding::{Content, Founding, Wait};
 
 type Value = Zeroizing<Vec<u8>>;
 
 /// One replica's copy of the log.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     /// How long a reader can go on from the last entry that it knows. Entries stay as much longer
     /// than their marks, so that nobody can miss that one was there.
     keep: Duration,
     /// How long a revocation is kept from when it was made: the longest that anyone who is known needs
     /// it. It never gets shorter while a replica runs.
-    pub(super) retention: Duration,
+    pub(crate) retention: Duration,
     /// The longest that an entry of the store asks for.
-    pub(super) announced: Duration,
+    pub(crate) announced: Duration,
     /// What is in force.
-    pub(super) marks: Marks,
+    pub(crate) marks: Marks,
     /// All marks up to this version are in.
-    pub(super) version: u64,
+    pub(crate) version: u64,
     /// How often the marks have changed.
-    pub(super) changes: u64,
+    pub(crate) changes: u64,
     /// The last entry that was read, as it stood.
-    pub(super) last: Option<Last>,
+    pub(crate) last: Option<Last>,
     /// Entries of a newer format, to be kept.
-    pub(super) newer: Vec<Newer>,
+    pub(crate) newer: Vec<Newer>,
     /// What could not be read.
-    pub(super) skipped: Vec<Skipped>,
+    pub(crate) skipped: Vec<Skipped>,
     /// What the store has lost, while that is put back.
-    pub(super) loss: Loss,
+    pub(crate) loss: Loss,
     /// When this replica removes which entries of the store.
     removals: BTreeSet<(Timestamp, u64)>,
     /// The entries that this replica wrote, and so is the first to remove.
@@ -49,39 +50,39 @@ pub(super) struct Log {
     /// Whether something is being put back: then it is read as a whole once more.
     repairing: bool,
     /// This replica's part in the founding of a place that other processes reach, too.
-    pub(super) founding: Option<Founding>,
+    pub(crate) founding: Option<Founding>,
     /// Why it waits before it relies on what it has read.
-    pub(super) wait: Option<Wait>,
+    pub(crate) wait: Option<Wait>,
     /// Whether the marker that is restored last was there.
-    pub(super) marked: bool,
+    pub(crate) marked: bool,
     /// When the earliest mark was made.
     earliest: Option<Timestamp>,
     /// The version of the entry before the next one.
     preceding: u64,
     /// Places before the last entry where one is missing that can't have been removed yet: something
     /// was put behind the end of the log, and who has not seen that writes here.
-    pub(super) gaps: Vec<u64>,
+    pub(crate) gaps: Vec<u64>,
 }
 
 /// Where in the log a replica is. The value tells a log that was lost and begun anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Last {
-    pub(super) position: u64,
+pub(crate) struct Last {
+    pub(crate) position: u64,
     /// `None` where something stands that is no entry.
-    pub(super) value: Option<Value>,
+    pub(crate) value: Option<Value>,
 }
 
 /// An entry that only a newer version understands.
 #[derive(Clone, Debug)]
-pub(super) struct Newer {
-    pub(super) format: u64,
+pub(crate) struct Newer {
+    pub(crate) format: u64,
     value: Value,
     until: Option<Timestamp>,
 }
 
 /// What the store has lost, and what it says since.
 #[derive(Debug, Default)]
-pub(super) struct Loss {
+pub(crate) struct Loss {
     /// With the version that each has to be restated in, at least.
     marks: Vec<(u64, Mark)>,
     newer: Vec<Newer>,
@@ -90,20 +91,20 @@ pub(super) struct Loss {
 }
 
 /// What is put back as one entry.
-pub(super) enum Lost {
+pub(crate) enum Lost {
     Marks(Vec<Mark>),
     Newer(Value),
 }
 
 impl Log {
-    pub(super) fn new(keep: Duration) -> Self {
+    pub(crate) fn new(keep: Duration) -> Self {
         // So long that who learns late that others keep them longer has not dropped any.
         let retention = LEAST_RETENTION.max(keep.saturating_mul(2));
         Self { keep, retention, ..Self::default() }
     }
 
     /// Keeps revocations for at least so long.
-    pub(super) fn keep_for(&mut self, retention: Duration) {
+    pub(crate) fn keep_for(&mut self, retention: Duration) {
         self.retention = self.retention.max(retention);
     }
 
@@ -112,18 +113,18 @@ impl Log {
     }
 
     /// The place of the next entry.
-    pub(super) fn next(&self) -> u64 {
+    pub(crate) fn next(&self) -> u64 {
         self.last.as_ref().map_or(0, |last| last.position + 1)
     }
 
     /// Whether the log has to be read as a whole before it goes on: at first, after a failure, and
     /// now and then.
-    pub(super) fn is_lost(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_lost(&self, now: Timestamp) -> bool {
         self.whole_at.is_none_or(|at| now - at >= self.keep || at > now)
     }
 
     /// The same, for a reader.
-    pub(super) fn is_due_whole(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_due_whole(&self, now: Timestamp) -> bool {
         self.last.is_none() || self.repairing || self.is_newcomer() || self.is_lost(now)
     }
 
@@ -133,12 +134,12 @@ impl Log {
     }
 
     /// After a failure anything can have happened.
-    pub(super) fn distrust(&mut self) {
+    pub(crate) fn distrust(&mut self) {
         self.whole_at = None;
     }
 
     /// Takes the next entry in; when it was made.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         position: u64,
         value: Value,
@@ -202,13 +203,13 @@ impl Log {
     }
 
     /// Goes past a place where something stands that is no entry.
-    pub(super) fn pass(&mut self, position: u64, reason: String) {
+    pub(crate) fn pass(&mut self, position: u64, reason: String) {
         self.skip(record::name(position).to_string(), reason);
         self.last = Some(Last { position, value: None });
     }
 
     /// Takes in the log as a whole, and finds what the store has lost of it.
-    pub(super) fn take_whole(
+    pub(crate) fn take_whole(
         &mut self,
         entries: Vec<Entry>,
         skipped: Vec<Skipped>,
@@ -272,7 +273,7 @@ impl Log {
     }
 
     /// Whether the marker was to be found and was not.
-    pub(super) fn misses_marker(&self, entries: &[Entry]) -> bool {
+    pub(crate) fn misses_marker(&self, entries: &[Entry]) -> bool {
         let marker = record::founded();
         self.founding.is_some() && !entries.iter().any(|entry| entry.name == marker)
     }
@@ -307,7 +308,7 @@ impl Log {
 
     /// What is to be put back next, unless another replica has. Then the log is read as a whole
     /// again, to see that it is there.
-    pub(super) fn lost(&mut self) -> Option<Lost> {
+    pub(crate) fn lost(&mut self) -> Option<Lost> {
         if self.loss.newer.is_empty() && self.loss.marks.is_empty() {
             self.loss = Loss::default();
             return None;
@@ -332,7 +333,7 @@ impl Log {
     }
 
     /// Drops the marks that hit nothing any more.
-    pub(super) fn prune(&mut self, now: Timestamp) {
+    pub(crate) fn prune(&mut self, now: Timestamp) {
         if self.earliest.is_some_and(|earliest| earliest + self.retention <= now) {
             self.earliest = self.marks.prune(now - self.retention);
             self.changes += 1;
@@ -342,13 +343,13 @@ impl Log {
 
     /// The entries that are to be removed from the store: never the last, from which the log goes
     /// on, and another's only if that replica seems to be gone.
-    pub(super) fn ended(&self, now: Timestamp) -> Vec<(Timestamp, u64)> {
+    pub(crate) fn ended(&self, now: Timestamp) -> Vec<(Timestamp, u64)> {
         let last = self.last.as_ref().map(|last| last.position);
         let ended = self.removals.iter().take_while(|(at, _)| *at + self.retention <= now);
         ended.filter(|(_, position)| Some(*position) != last).copied().take(MOST_REMOVED).collect()
     }
 
-    pub(super) fn forget(&mut self, removed: (Timestamp, u64)) {
+    pub(crate) fn forget(&mut self, removed: (Timestamp, u64)) {
         self.removals.remove(&removed);
         self.own.remove(&removed.1);
     }
@@ -356,9 +357,9 @@ impl Log {
 
 /// How long revocations are kept at least: as long as the default settings need them, so that who has
 /// those need not say so.
-pub(super) const LEAST_RETENTION: Duration = Duration::from_secs((24 + 24) * 3600 + 4 * 60);
+pub(crate) const LEAST_RETENTION: Duration = Duration::from_secs((24 + 24) * 3600 + 4 * 60);
 /// How far ahead of the clock a version may be.
-pub(super) const PLAUSIBLE: Duration = Duration::from_secs(2 * 24 * 3600);
+pub(crate) const PLAUSIBLE: Duration = Duration::from_secs(2 * 24 * 3600);
 /// How many places are watched for entries that came late.
 const MOST_GAPS: usize = 64;
 /// How many of the entries that can't be read are told.

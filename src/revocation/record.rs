@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::marks::Mark;
 use crate::clock::Timestamp;
-use crate::store::{Entry, EntryName, StoreError};
+use crate::revocation::set::Mark;
+use crate::store::contract::{Entry, EntryName, StoreError};
 
 /// The marks that were made together, under one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) version: u64,
-    pub(super) marks: Vec<Mark>,
+pub(crate) struct Record {
+    pub(crate) version: u64,
+    pub(crate) marks: Vec<Mark>,
 }
 
 /// What an entry of the log turned out to be.
 #[derive(Debug)]
-pub(super) enum Parsed {
+pub(crate) enum Parsed {
     Record(Record),
     /// A newer version of this crate wrote it: what it says can't be known. It is kept.
     Newer {
@@ -48,7 +48,7 @@ impl Record {
     /// # Errors
     ///
     /// If what it says can't be read back: then it would be recorded for nobody.
-    pub(super) fn to_entry(&self, position: u64, retention: Duration) -> Result<Entry, StoreError> {
+    pub(crate) fn to_entry(&self, position: u64, retention: Duration) -> Result<Entry, StoreError> {
         let (rv, marks) = (self.version, &self.marks);
         let wire = Wire { version: FORMAT, rv, until: self.made() + retention, marks };
         let value = serde_json::to_vec(&wire)
@@ -69,21 +69,21 @@ impl Record {
     }
 
     /// When the last of the marks was made.
-    pub(super) fn made(&self) -> Timestamp {
+    pub(crate) fn made(&self) -> Timestamp {
         let made = self.marks.iter().map(Mark::made);
         made.max().unwrap_or(Timestamp::from_unix_millis(0))
     }
 }
 
 /// How many bytes a mark adds to an entry.
-pub(super) fn size(mark: &Mark) -> usize {
+pub(crate) fn size(mark: &Mark) -> usize {
     serde_json::to_vec(mark).map_or(usize::MAX, |json| json.len() + 1)
 }
 
 /// As many bytes of marks as an entry holds.
-pub(super) const CAPACITY: usize = Entry::MAX_BYTES - 256;
+pub(crate) const CAPACITY: usize = Entry::MAX_BYTES - 256;
 
-pub(super) fn parse(value: &[u8]) -> Parsed {
+pub(crate) fn parse(value: &[u8]) -> Parsed {
     #[derive(Deserialize)]
     struct Head {
         version: u64,
@@ -113,7 +113,7 @@ fn corrupt(error: &serde_json::Error) -> Parsed {
 
 /// The entry that asks everyone to keep revocations for so long. It is all in the name, so that the
 /// longest is found whoever wrote first.
-pub(super) fn retention_entry(retention: Duration) -> Entry {
+pub(crate) fn retention_entry(retention: Duration) -> Entry {
     let name = EntryName::parse(format!("{RETENTION}{:012}", retention.as_secs()));
     let value = format!("{{\"version\":{FORMAT}}}").into_bytes();
     Entry { name: name.expect("letters, a hyphen and digits"), value: value.into() }
@@ -121,7 +121,7 @@ pub(super) fn retention_entry(retention: Duration) -> Entry {
 
 /// What the entry of that name asks for, if it is of that kind. None asks for more than any settings
 /// can.
-pub(super) fn retention(name: &EntryName) -> Option<Duration> {
+pub(crate) fn retention(name: &EntryName) -> Option<Duration> {
     let digits = name.as_str().strip_prefix(RETENTION)?;
     let well_formed = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit());
     let retention = Duration::from_secs(well_formed.then(|| digits.parse().ok()).flatten()?);
@@ -129,30 +129,30 @@ pub(super) fn retention(name: &EntryName) -> Option<Duration> {
 }
 
 /// The marker that the place was founded, and that all which was restored into it is there.
-pub(super) fn founded_entry() -> Entry {
+pub(crate) fn founded_entry() -> Entry {
     let value = format!("{{\"version\":{FORMAT}}}").into_bytes();
     Entry { name: founded(), value: value.into() }
 }
 
 /// The name of that marker.
-pub(super) fn founded() -> EntryName {
+pub(crate) fn founded() -> EntryName {
     EntryName::parse(FOUNDED).expect("letters")
 }
 
 /// The highest version that is plausible at a time: versions are times in milliseconds, and clocks are
 /// not that far apart.
-pub(super) fn highest_version(now: Timestamp, ahead: Duration) -> u64 {
+pub(crate) fn highest_version(now: Timestamp, ahead: Duration) -> u64 {
     u64::try_from((now + ahead).as_unix_millis()).unwrap_or_default().min(MAX_VERSION)
 }
 
 /// The name of the entry at a place in the log.
-pub(super) fn name(position: u64) -> EntryName {
+pub(crate) fn name(position: u64) -> EntryName {
     let name = EntryName::parse(format!("{MARKS}{position:020}"));
     name.expect("letters, a hyphen and digits")
 }
 
 /// The place in the log of the entry of that name.
-pub(super) fn position(name: &EntryName) -> Option<u64> {
+pub(crate) fn position(name: &EntryName) -> Option<u64> {
     let digits = name.as_str().strip_prefix(MARKS)?;
     let well_formed = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     well_formed.then(|| digits.parse().ok()).flatten().filter(|position| *position < MAX_POSITION)
@@ -165,6 +165,6 @@ const FOUNDED: &str = "founded";
 /// More than four settings of ten years each.
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Behind the last place in the log: more than a log can come to by its own.
-pub(super) const MAX_POSITION: u64 = 1 << 53;
+pub(crate) const MAX_POSITION: u64 = 1 << 53;
 /// What every JSON parser can hold.
-pub(super) const MAX_VERSION: u64 = (1 << 53) - 1;
+pub(crate) const MAX_VERSION: u64 = (1 << 53) - 1;

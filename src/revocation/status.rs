@@ -5,10 +5,10 @@ use std::time::Duration;
 use metrics::{counter, gauge};
 use serde::Serialize;
 
-use super::Revocations;
 use crate::clock::Timestamp;
-use crate::founding::Wait;
-use crate::store::Skipped;
+use crate::revocation::handle::Revocations;
+use crate::store::contract::Skipped;
+use crate::store::founding::Wait;
 use crate::telemetry::{READY, RECORDED, REFRESH_LAG, REFRESHES, REVOCATIONS};
 
 /// What a replica knows to have been ended, at one time. Serialisable; names nobody.
@@ -159,7 +159,7 @@ impl Revocations {
             None => Ok(()),
         }
     }
-    pub(super) fn count_refresh(&self, outcome: &'static str) {
+    pub(crate) fn count_refresh(&self, outcome: &'static str) {
         let ring = self.0.scribe.ring.clone();
         counter!(REFRESHES, "ring" => ring, "outcome" => outcome).increment(1);
         self.set_gauges(self.check_ready().is_ok());

@@ -4,34 +4,37 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::foreign::ForeignTokens;
 use super::refresh::Refreshing;
-use super::{Inner, SessionClaims, Sessions, SessionsId};
-use crate::claims::Parties;
+use crate::claims::parties::Parties;
 use crate::error::BuildError;
-use crate::keys::KeyRing;
-use crate::lifeline::{Lifeline, Lifelines};
-use crate::refresh::RefreshTokens;
-use crate::revocation::Revocations;
-use crate::token::{Policy, TokenCache};
-use crate::transport::{CookieTransport, Transports, WebSocketProtocol};
+use crate::keyring::ring::KeyRing;
+use crate::revocation::handle::Revocations;
+use crate::sessions::external_tokens::ForeignTokens;
+use crate::sessions::handle::{Inner, SessionClaims, Sessions, SessionsId};
+use crate::sessions::lifeline::{Lifeline, Lifelines};
+use crate::sessions::refresh_tokens::RefreshTokens;
+use crate::token::cache::TokenCache;
+use crate::token::policy::Policy;
+use crate::transport::cookie::CookieTransport;
+use crate::transport::transports::Transports;
+use crate::transport::web_socket::WebSocketProtocol;
 
 /// Builds [`Sessions`].
 #[derive(Debug)]
 #[must_use]
 pub struct SessionsBuilder<C> {
-    pub(super) keys: KeyRing,
-    pub(super) issuer: String,
-    pub(super) audience: String,
-    pub(super) idle_lifetime: Duration,
-    pub(super) absolute_lifetime: Duration,
-    pub(super) max_token_bytes: usize,
-    pub(super) token_cache_bytes: usize,
-    pub(super) transports: Transports,
-    pub(super) revocations: Option<Revocations>,
-    pub(super) refresh_tokens: Option<RefreshTokens>,
-    pub(super) foreign: ForeignTokens,
-    pub(super) claims: PhantomData<fn() -> C>,
+    pub(crate) keys: KeyRing,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) idle_lifetime: Duration,
+    pub(crate) absolute_lifetime: Duration,
+    pub(crate) max_token_bytes: usize,
+    pub(crate) token_cache_bytes: usize,
+    pub(crate) transports: Transports,
+    pub(crate) revocations: Option<Revocations>,
+    pub(crate) refresh_tokens: Option<RefreshTokens>,
+    pub(crate) foreign: ForeignTokens,
+    pub(crate) claims: PhantomData<fn() -> C>,
 }
 
 impl<C: SessionClaims> SessionsBuilder<C> {

@@ -7,11 +7,13 @@ use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::Sessions;
-use crate::claims::LAST_SECOND;
+use crate::claims::values::LAST_SECOND;
 use crate::clock::Timestamp;
-use crate::error::{Rejection, RejectionKind, bounded, shown};
-use crate::token::{self, Check, Observer};
+use crate::error::detail::{bounded, shown};
+use crate::error::{Rejection, RejectionKind};
+use crate::sessions::handle::Sessions;
+use crate::token;
+use crate::token::checks::{Check, Observer};
 
 impl<C: DeserializeOwned + 'static> Sessions<C> {
     /// Explains what [`validate`](Self::validate) answers to a token, and why: its header, claims and
@@ -52,7 +54,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         let (now, token) = (self.now(), token.as_bytes());
         let keys = self.0.keys.keys(now);
         let mut passed = Passed(Vec::new());
-        let verified = token::verify::<C>(token, &keys, &self.0.policy, now, &mut passed);
+        let verified = token::verify::verify::<C>(token, &keys, &self.0.policy, now, &mut passed);
         let checked = verified.and_then(|verified| {
             verified.lifeline.check(&verified, now)?;
             passed.passed(Check::Revocation, || match self.revocations() {
@@ -64,8 +66,9 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         let rejection = checked.err();
         // What is longer than any token is not looked into.
         let [header, claims] = match token.len() <= self.0.policy.max_token_bytes {
-            true => [0, 1]
-                .map(|part| token.split(|byte| *byte == b'.').nth(part).and_then(token::readable)),
+            true => [0, 1].map(|part| {
+                token.split(|byte| *byte == b'.').nth(part).and_then(token::decode::readable)
+            }),
             false => [None, None],
         };
         let signature_verified = passed.0.iter().any(|(check, _)| *check == Check::Signature);

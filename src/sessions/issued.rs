@@ -4,15 +4,15 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::token::Compact;
+use crate::token::encode::Compact;
 
 /// A token that was issued. `Debug` does not show it; it is wiped when dropped.
 pub struct IssuedToken {
-    pub(super) token: Compact,
-    pub(super) issued_at: Timestamp,
-    pub(super) expires_at: Timestamp,
+    pub(crate) token: Compact,
+    pub(crate) issued_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     /// How many characters later tokens of the session may have more.
-    pub(super) room: usize,
+    pub(crate) room: usize,
 }
 
 impl IssuedToken {

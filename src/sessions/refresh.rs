@@ -3,15 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Later, SessionClaims, Sessions, SessionsBuilder};
 use crate::base64url::BASE64URL;
+use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
+use crate::crypto::algorithm;
 use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
-use crate::issue::{EndError, IssueSession};
-use crate::keys::{KeyRing, algorithm};
-use crate::refresh::{IssuedTokens, RefreshError, RefreshTokens};
-use crate::store::{EntryName, Redemption, StoreError};
-use crate::token::{self, Ids, Nobody, Policy, TokenClaims, TokenType, Verified};
+use crate::keyring::ring::KeyRing;
+use crate::sessions::builder::SessionsBuilder;
+use crate::sessions::handle::{Later, SessionClaims, Sessions};
+use crate::sessions::login::{EndError, IssueSession};
+use crate::sessions::refresh_tokens::{IssuedTokens, RefreshError, RefreshTokens};
+use crate::store::contract::{EntryName, Redemption, StoreError};
+use crate::token;
+use crate::token::checks::Nobody;
+use crate::token::id::Ids;
+use crate::token::policy::{Policy, TokenType};
+use crate::token::verified::Verified;
 
 impl<C: SessionClaims> SessionsBuilder<C> {
     /// Issues refresh tokens to bearer clients. Cookie sessions need none: they are renewed in
@@ -25,7 +32,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
 
 /// The settings, checked.
 #[derive(Debug)]
-pub(super) struct Refreshing {
+pub(crate) struct Refreshing {
     /// That of session tokens, but for the type.
     policy: Policy,
     access_token_lifetime: Duration,
@@ -34,7 +41,7 @@ pub(super) struct Refreshing {
 }
 
 impl Refreshing {
-    pub(super) fn new(
+    pub(crate) fn new(
         tokens: RefreshTokens,
         keys: &KeyRing,
         sessions: &Policy,
@@ -88,7 +95,7 @@ impl Refreshing {
         Ok(Self { policy, access_token_lifetime, lifetime, grace })
     }
 
-    pub(super) fn access_token_lifetime(&self) -> Duration {
+    pub(crate) fn access_token_lifetime(&self) -> Duration {
         self.access_token_lifetime
     }
 }
@@ -185,8 +192,13 @@ impl<C: SessionClaims> Sessions<C> {
         now: Timestamp,
     ) -> Result<(Arc<Verified<C>>, u32), Rejection> {
         let keys = self.0.keys.keys(now);
-        let verified: Arc<Verified<C>> =
-            token::verify(refresh_token.as_bytes(), &keys, &refreshing.policy, now, &mut Nobody)?;
+        let verified: Arc<Verified<C>> = token::verify::verify(
+            refresh_token.as_bytes(),
+            &keys,
+            &refreshing.policy,
+            now,
+            &mut Nobody,
+        )?;
         self.0.policy.lifelines.any().check(&verified, now)?;
         let sequence = verified.sequence.ok_or(RejectionKind::MissingClaim("seq"))?;
         Ok((verified, sequence))

@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::StoreError;
 use super::proof::Moves;
+use crate::store::contract::StoreError;
 use crate::tasks::Tasks;
 
 /// Where the changes of all rings of a store can be heard. A clone listens at the same place.
-pub(super) trait Source: Clone + Send + Sync + 'static {
+pub(crate) trait Source: Clone + Send + Sync + 'static {
     type Connection: Send;
 
     /// The moves of the store from one server to another.
@@ -43,7 +43,7 @@ pub(super) trait Source: Clone + Send + Sync + 'static {
 /// 2. It is tried for signs of life, and a lost one is made anew, with pauses that grow.
 /// 3. Whatever was told while there was none is lost. So every new connection wakes everyone.
 /// 4. Where the store has moved to another server, the connection moves, too.
-pub(super) struct Listener<S: Source> {
+pub(crate) struct Listener<S: Source> {
     shared: Arc<Shared<S>>,
     /// The versions at which `changed` last returned to this handle.
     seen: Mutex<HashMap<Box<str>, u64>>,
@@ -63,13 +63,13 @@ struct Board {
 }
 
 impl<S: Source> Listener<S> {
-    pub(super) fn new(source: S) -> Self {
+    pub(crate) fn new(source: S) -> Self {
         let shared = Shared { source, board: Arc::default(), task: Mutex::default() };
         Self { shared: Arc::new(shared), seen: Mutex::default() }
     }
 
     /// Waits until something may have changed in `ring` since this last returned to this handle.
-    pub(super) async fn changed(&self, ring: &str) {
+    pub(crate) async fn changed(&self, ring: &str) {
         let mut versions = lock(&self.shared.board).follow(ring);
         self.shared.start();
         let seen = lock(&self.seen).get(ring).copied().unwrap_or_default();

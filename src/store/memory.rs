@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::{
+use crate::clock::Timestamp;
+use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreFuture,
 };
-use crate::clock::Timestamp;
 
 type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
 

@@ -13,11 +13,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use super::StoreError;
+use crate::store::contract::StoreError;
 
 /// What the last proof found. Any number of readers and writers share a proof, and its failure.
 #[derive(Debug)]
-pub(super) struct Proof<T> {
+pub(crate) struct Proof<T> {
     state: Mutex<State<T>>,
     /// How many times another server has answered.
     moves: watch::Sender<u64>,
@@ -31,11 +31,11 @@ struct State<T> {
 }
 
 /// Follows the moves from one server to another.
-pub(super) struct Moves(watch::Receiver<u64>);
+pub(crate) struct Moves(watch::Receiver<u64>);
 
 impl Moves {
     /// Waits for the next move after the last that this has returned for.
-    pub(super) async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         // It ends with the store, and then nobody waits for long.
         if self.0.changed().await.is_err() {
             std::future::pending().await
@@ -43,21 +43,21 @@ impl Moves {
     }
 
     /// Forgets the moves until now.
-    pub(super) fn mark_seen(&mut self) {
+    pub(crate) fn mark_seen(&mut self) {
         self.0.mark_unchanged();
     }
 }
 
 impl<T> Proof<T> {
     #[cfg(feature = "postgres")]
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State { proven: None, failed: None, incarnation: None };
         Self { state: Mutex::new(state), moves: watch::Sender::new(0) }
     }
 
     /// One that has just been proven.
     #[cfg(feature = "redis")]
-    pub(super) fn of((proven, incarnation): (T, Option<String>)) -> Self {
+    pub(crate) fn of((proven, incarnation): (T, Option<String>)) -> Self {
         let proven = Some((Instant::now(), Arc::new(proven)));
         let state = State { proven, failed: None, incarnation };
         Self { state: Mutex::new(state), moves: watch::Sender::new(0) }
@@ -69,7 +69,7 @@ impl<T> Proof<T> {
     /// # Errors
     ///
     /// That of `prove`, also if it began after this was called and somebody else waited for it.
-    pub(super) async fn current<F>(
+    pub(crate) async fn current<F>(
         &self,
         store: &str,
         prove: impl FnOnce() -> F,
@@ -112,17 +112,17 @@ impl<T> Proof<T> {
     }
 
     /// Relies no more on what was proven, unless it was proven again since.
-    pub(super) async fn forget(&self, proven: &Arc<T>) {
+    pub(crate) async fn forget(&self, proven: &Arc<T>) {
         let mut state = self.state.lock().await;
         if state.proven.as_ref().is_some_and(|(_, held)| Arc::ptr_eq(held, proven)) {
             state.proven = None;
         }
     }
 
-    pub(super) fn moves(&self) -> Moves {
+    pub(crate) fn moves(&self) -> Moves {
         Moves(self.moves.subscribe())
     }
 }
 
 /// For how long a store relies on a proof, and so may miss what was written elsewhere.
-pub(super) const PROVEN_FOR: Duration = Duration::from_secs(1);
+pub(crate) const PROVEN_FOR: Duration = Duration::from_secs(1);

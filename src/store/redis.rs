@@ -13,11 +13,11 @@ use zeroize::Zeroizing;
 
 use super::listener::{Listener, Source};
 use super::proof::{Moves, PROVEN_FOR, Proof};
-use super::{
+use crate::clock::Timestamp;
+use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
     StoreFuture,
 };
-use crate::clock::Timestamp;
 
 /// A [`Store`] in Redis 6 or newer, or Valkey (feature `redis`).
 ///

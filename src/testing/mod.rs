@@ -35,9 +35,12 @@ use std::time::Duration;
 use crate::Algorithm;
 use crate::base64url::{BASE64URL, Buffer};
 use crate::clock::{Clock, Timestamp};
+use crate::crypto::algorithm;
 use crate::error::{Rejection, RejectionKind};
-use crate::keys::{Key, KeyRing, algorithm};
-use crate::token::{self, TokenType};
+use crate::keyring::ring::KeyRing;
+use crate::keys::key::Key;
+use crate::token;
+use crate::token::policy::TokenType;
 
 /// A clock that stands still until it is moved. Clones show the same time.
 #[derive(Clone, Debug)]
@@ -164,8 +167,14 @@ pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
     let keys = ring.keys(now);
     let mut buffer = Buffer::new();
     let (token, typ) = (token.as_bytes(), TokenType::Untyped);
-    let (segments, _) =
-        token::authenticate(token, &keys, &typ, &mut buffer, now, &mut token::Nobody)?;
+    let (segments, _) = token::verify::authenticate(
+        token,
+        &keys,
+        &typ,
+        &mut buffer,
+        now,
+        &mut token::checks::Nobody,
+    )?;
     let payload = buffer.decode(segments.payload).ok_or(RejectionKind::Malformed)?;
     Ok(payload.to_vec())
 }

@@ -10,8 +10,10 @@ use serde_json::Value;
 use super::checks::{Check, Observer};
 use crate::base64url::Buffer;
 use crate::claims::strict::{Names, Strict, Text, twice};
-use crate::error::{Rejection, RejectionKind, of_message};
-use crate::keys::algorithm::{self, MAX_SIGNATURE_BYTES};
+use crate::crypto::algorithm;
+use crate::crypto::algorithm::MAX_SIGNATURE_BYTES;
+use crate::error::detail::of_message;
+use crate::error::{Rejection, RejectionKind};
 
 /// The three segments of a compact JWS, as they came.
 #[derive(Clone, Copy)]
@@ -48,7 +50,7 @@ impl<'t> Segments<'t> {
 /// Why a token could not be split.
 #[cold]
 #[inline(never)]
-pub(super) fn not_split(token: &[u8]) -> Rejection {
+pub(crate) fn not_split(token: &[u8]) -> Rejection {
     let parts = memchr::memchr_iter(b'.', token).count() + 1;
     let what = match parts {
         1 => "1 part: not a JWT",
@@ -69,7 +71,7 @@ const THREE: &str = "3 parts (RFC 7515, section 7.1)";
 /// Why a segment could not be decoded.
 #[cold]
 #[inline(never)]
-pub(super) fn not_decoded(about: &'static str, segment: &[u8]) -> Rejection {
+pub(crate) fn not_decoded(about: &'static str, segment: &[u8]) -> Rejection {
     let is_foreign = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"-_".contains(byte);
     let found = match segment.iter().find(|byte| is_foreign(byte)) {
         Some(b'=') => "padding (`=`)",

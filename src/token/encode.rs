@@ -1,5 +1,7 @@
 //! From claims to a token: the encoded header of the key, the payload, the signature.
 
+use crate::claims::names::BEGINNING;
+use crate::claims::names::ID_LENGTH;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::mem;
@@ -11,12 +13,13 @@ use smallvec::SmallVec;
 use zeroize::Zeroize as _;
 
 use crate::base64url::BASE64URL;
-use crate::claims::{self, Parties, Payload, REFRESH_TOKEN_TYPE};
+use crate::claims;
+use crate::claims::names::REFRESH_TOKEN_TYPE;
+use crate::claims::parties::Parties;
+use crate::claims::write::Payload;
 use crate::clock::Timestamp;
 use crate::error::IssueError;
-use crate::keys::RingKey;
-
-pub(crate) use crate::claims::Payload as TokenClaims;
+use crate::keys::key_set::RingKey;
 
 /// Writes and signs a token: a refresh token if it has a sequence, else a session token.
 pub(crate) fn encode<C: Serialize + DeserializeOwned + 'static>(
@@ -25,7 +28,7 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned + 'static>(
 ) -> Result<Compact, IssueError> {
     let signer = ring_key.key.signer().ok_or(IssueError::NoSigningKey)?;
     let mut json = ROOM.take();
-    claims::write(payload, &mut json)?;
+    claims::write::write(payload, &mut json)?;
     let (header, begun) = match payload.seq {
         None => (Cow::Borrowed(&*ring_key.header), &ring_key.begun),
         Some(_) => (ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(), &None),
@@ -38,7 +41,7 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned + 'static>(
     append(&mut token, &json);
     match begun {
         Some(begun) => {
-            debug_assert!(json.starts_with(claims::BEGINNING.as_bytes()), "it is hashed already");
+            debug_assert!(json.starts_with(BEGINNING.as_bytes()), "it is hashed already");
             let tag = begun.sign(token.as_bytes());
             append(&mut token, tag.as_ref());
         }
@@ -93,7 +96,7 @@ pub(crate) fn shortest(
         None => (0, 0),
     };
     let at = Timestamp::from_unix_seconds(1_000_000_000);
-    let id = "-".repeat(claims::ID_LENGTH);
+    let id = "-".repeat(ID_LENGTH);
     let (jti, sid) = (&*id, &*id);
     let payload = Payload {
         parties,
@@ -109,7 +112,7 @@ pub(crate) fn shortest(
         claims: &(),
     };
     let mut json = Vec::new();
-    claims::write(&payload, &mut json).ok()?;
+    claims::write::write(&payload, &mut json).ok()?;
     let [of_json, of_signature] =
         [json.len(), signature].map(|bytes| BASE64URL.encoded_length(bytes));
     Some(header + of_json + of_signature + 2 + room(&payload, has_revocations))

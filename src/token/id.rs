@@ -8,11 +8,11 @@ use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 
 use crate::base64url::BASE64URL;
-use crate::claims::ID_LENGTH;
+use crate::claims::names::ID_LENGTH;
 use crate::clock::Timestamp;
+use crate::crypto::algorithm;
+use crate::crypto::error::KeyError;
 use crate::error::IssueError;
-use crate::keys::KeyError;
-use crate::keys::algorithm;
 
 /// Room for new IDs as they are written, in the alphabet of base64url.
 pub(crate) struct Ids<const N: usize>([[u8; CHARACTERS]; N]);

@@ -9,9 +9,13 @@ use super::checks::Nobody;
 use super::decode::{Header, Segments};
 use super::verified::Texts;
 use crate::base64url::{BASE64URL, Buffer};
-use crate::claims::{self, Dialect, Parties, Payload, Registered, Unread};
+use crate::claims;
+use crate::claims::parties::Parties;
+use crate::claims::read::{Dialect, Registered, Unread};
+use crate::claims::write::Payload;
 use crate::clock::Timestamp;
-use crate::transport::{Transports, WebSocketProtocol};
+use crate::transport::transports::Transports;
+use crate::transport::web_socket::WebSocketProtocol;
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"session+jwt","kid":"k\u00e9","x":[1,{}]}"#;
 
@@ -84,7 +88,7 @@ fn a_payload_is_read_the_same_with_the_parser_alone() {
 fn read_all(mut json: Vec<u8>, dialect: Dialect) -> Result<(String, Value), Unread> {
     let parties = Parties::new("a".to_owned(), "c".to_owned());
     let mut registered = Registered::default();
-    let read = claims::read(&mut json, &parties, dialect, &mut registered);
+    let read = claims::read::read(&mut json, &parties, dialect, &mut registered);
     let claims = read.map_err(|error| error.what)?;
     // Which way it took may differ, not what it found.
     registered.head = "";
@@ -120,9 +124,9 @@ fn what_is_written_is_read() {
             claims: &claims,
         };
         let mut json = Vec::new();
-        claims::write(&payload, &mut json).expect("an object");
+        claims::write::write(&payload, &mut json).expect("an object");
         let mut registered = Registered::default();
-        let read = claims::read::<Value>(&mut json, &parties, Dialect::Own, &mut registered);
+        let read = claims::read::read::<Value>(&mut json, &parties, Dialect::Own, &mut registered);
         assert_eq!(read.expect("as it was written"), claims);
         assert_eq!(!registered.head.is_empty(), is_read_fast, "{text} {id}");
         let Registered { head, sub, jti, sid, scope, rv, seq, .. } = &registered;

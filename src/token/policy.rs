@@ -5,14 +5,14 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::checks::{Check, Observer};
-use crate::claims::{
-    Dialect, Parties, REFRESH_TOKEN_TYPE, Registered, SESSION_TOKEN_TYPE, is_same,
-};
+use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
+use crate::claims::parties::Parties;
+use crate::claims::read::{Dialect, Registered, is_same};
 use crate::clock::Timestamp;
 use crate::error::Rejection;
 use crate::error::RejectionKind::{self, *};
-use crate::keys::KeyTimes;
-use crate::lifeline::Lifelines;
+use crate::keys::schedule::KeyTimes;
+use crate::sessions::lifeline::Lifelines;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]

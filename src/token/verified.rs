@@ -8,8 +8,8 @@ use smallstr::SmallString;
 
 use super::cache::Held;
 use crate::clock::Timestamp;
-use crate::lifeline::Lifeline;
-use crate::revocation::Candidate;
+use crate::revocation::set::Candidate;
+use crate::sessions::lifeline::Lifeline;
 
 /// A token that was verified. Only [`verify`](super::verify) makes one.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl Place {
 impl Texts {
     /// Keeps the subject, the token's ID, the session's ID and the key's, and the scope. What stands
     /// in `head` is not copied one by one.
-    pub(super) fn new(head: &str, texts: [&str; 4], scope: Option<&str>) -> Self {
+    pub(crate) fn new(head: &str, texts: [&str; 4], scope: Option<&str>) -> Self {
         let mut all = SmallString::from(head);
         let mut place = |text: &str| Place::of(text, head, &mut all);
         let [subject, token_id, session_id, key_id] = texts;

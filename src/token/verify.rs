@@ -11,11 +11,13 @@ use super::decode::{Header, Segments, not_decoded, not_split};
 use super::policy::{Policy, TokenType};
 use super::verified::{Texts, Verified};
 use crate::base64url::{BASE64URL, Buffer};
-use crate::claims::{self, ReadError, Registered, Unread};
+use crate::claims;
+use crate::claims::read::{ReadError, Registered, Unread};
 use crate::clock::Timestamp;
-use crate::error::{List, Rejection, RejectionKind, of_message, without_quotes};
-use crate::keys::algorithm;
-use crate::keys::{KeySet, RingKey};
+use crate::crypto::algorithm;
+use crate::error::detail::{List, of_message, without_quotes};
+use crate::error::{Rejection, RejectionKind};
+use crate::keys::key_set::{KeySet, RingKey};
 
 /// Verifies `token` at `now`. Nothing of the payload is looked at before the signature is found good.
 // Out of the way of requests whose token is in the cache.
@@ -39,7 +41,7 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
     let payload =
         buffer.decode(segments.payload).ok_or_else(|| not_decoded("payload", segments.payload))?;
     let mut registered = Registered::default();
-    let claims = claims::read(payload, &policy.parties, policy.dialect, &mut registered)
+    let claims = claims::read::read(payload, &policy.parties, policy.dialect, &mut registered)
         .map_err(|error| unreadable::<C>(&error))?;
     observer.passed(Check::Payload, || "claims that can be read".to_owned());
     let required = policy.check(&registered, &ring_key.scheduled.times, now, observer)?;

@@ -7,8 +7,8 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Request};
 
 use super::cross_site::{CrossSiteCheck, may_change};
-use super::is_token;
 use crate::error::{BuildError, IssueError, RejectionKind};
+use crate::transport::transports::is_token;
 
 /// The cookie that carries a session, and the guard that comes with it.
 ///

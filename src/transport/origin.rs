@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Request, header};
 /// # Errors
 ///
 /// If no browser ever sends it: how to write it instead.
-pub(super) fn canonical(origin: &str) -> Result<String, String> {
+pub(crate) fn canonical(origin: &str) -> Result<String, String> {
     let Some((scheme, authority)) = origin.split_once("://") else {
         return Err("write it as `https://host` or `https://host:port`".into());
     };
@@ -79,7 +79,7 @@ fn canonical_host(host: &str) -> Result<String, String> {
 
 /// Whether an origin is that of the host that a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kinship {
+pub(crate) enum Kinship {
     Same,
     /// The host is the same; of the scheme nothing is known but that it is not this one's.
     OtherScheme,
@@ -92,7 +92,7 @@ pub(super) enum Kinship {
 ///
 /// A request does not say its own scheme where a proxy speaks TLS for the service. One with a
 /// `Secure` cookie came by https, or to this machine: `is_secure`.
-pub(super) fn kinship<B>(request: &Request<B>, is_secure: bool) -> Kinship {
+pub(crate) fn kinship<B>(request: &Request<B>, is_secure: bool) -> Kinship {
     let headers = request.headers();
     let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
     let host = target.or(one(headers, header::HOST).map(HeaderValue::as_bytes));

@@ -4,8 +4,8 @@
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue};
 
-use super::is_token;
 use crate::error::{BuildError, RejectionKind};
+use crate::transport::transports::is_token;
 
 /// Finds `name.<token>`, and takes it out.
 #[derive(Clone, Debug)]

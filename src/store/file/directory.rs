@@ -13,19 +13,19 @@ use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::temporary::{TEMPORARIES, Temporary, sweep};
-use crate::store::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
+use crate::store::contract::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
 
 #[derive(Debug)]
-pub(super) struct Directory {
-    pub(super) path: PathBuf,
+pub(crate) struct Directory {
+    pub(crate) path: PathBuf,
     #[cfg_attr(not(unix), expect(dead_code, reason = "there are no modes"))]
-    pub(super) group: bool,
-    pub(super) attribute_cache: Duration,
-    pub(super) slots: Arc<Semaphore>,
+    pub(crate) group: bool,
+    pub(crate) attribute_cache: Duration,
+    pub(crate) slots: Arc<Semaphore>,
 }
 
 impl Directory {
-    pub(super) fn load(&self, ring: &str) -> Result<Loaded, StoreError> {
+    pub(crate) fn load(&self, ring: &str) -> Result<Loaded, StoreError> {
         let mut loaded = Loaded::default();
         let Some(directory) = self.ring(ring)? else {
             return Ok(loaded);
@@ -50,7 +50,7 @@ impl Directory {
     }
 
     /// Reads the last first: what was inserted before an entry that was found is found, too.
-    pub(super) fn read_named(&self, ring: &str, names: &[EntryName]) -> Result<Loaded, StoreError> {
+    pub(crate) fn read_named(&self, ring: &str, names: &[EntryName]) -> Result<Loaded, StoreError> {
         let mut loaded = Loaded::default();
         let Some(directory) = self.ring(ring)? else {
             return Ok(loaded);
@@ -77,7 +77,7 @@ impl Directory {
         Ok(())
     }
 
-    pub(super) fn insert(&self, ring: &str, entry: &Entry) -> Result<Insertion, StoreError> {
+    pub(crate) fn insert(&self, ring: &str, entry: &Entry) -> Result<Insertion, StoreError> {
         let directory = self.ring_made(ring)?;
         let path = entry_path(&directory, &entry.name);
         let refused = |reason| {
@@ -123,7 +123,7 @@ impl Directory {
         refused("it comes and goes".to_owned())
     }
 
-    pub(super) fn remove(&self, ring: &str, name: &EntryName) -> Result<(), StoreError> {
+    pub(crate) fn remove(&self, ring: &str, name: &EntryName) -> Result<(), StoreError> {
         let Some(directory) = self.ring(ring)? else {
             return Ok(());
         };
@@ -136,7 +136,7 @@ impl Directory {
     }
 
     /// The directory of `ring`, if there is one. A store that is gone is an error: it is not empty.
-    pub(super) fn ring(&self, ring: &str) -> Result<Option<PathBuf>, StoreError> {
+    pub(crate) fn ring(&self, ring: &str) -> Result<Option<PathBuf>, StoreError> {
         if !is_ring_name(ring) {
             return Err(StoreError::new(format!("{ring:?} is not a ring's name")));
         }
@@ -149,7 +149,7 @@ impl Directory {
     }
 
     /// The directory of `ring`, made unless it is there.
-    pub(super) fn ring_made(&self, ring: &str) -> Result<PathBuf, StoreError> {
+    pub(crate) fn ring_made(&self, ring: &str) -> Result<PathBuf, StoreError> {
         if let Some(directory) = self.ring(ring)? {
             return Ok(directory);
         }
@@ -157,14 +157,14 @@ impl Directory {
     }
 
     /// A private directory, made unless it is there.
-    pub(super) fn made(&self, path: PathBuf) -> Result<PathBuf, StoreError> {
+    pub(crate) fn made(&self, path: PathBuf) -> Result<PathBuf, StoreError> {
         self.create(&path)?;
         self.check(&path)?;
         Ok(path)
     }
 
     /// That `path` is a directory, and private.
-    pub(super) fn check(&self, path: &Path) -> Result<(), StoreError> {
+    pub(crate) fn check(&self, path: &Path) -> Result<(), StoreError> {
         let metadata = match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound && path == self.path => {
                 return Err(StoreError::with_source(self.gone(), error));
@@ -194,7 +194,7 @@ impl Directory {
     }
 
     /// Makes the directory unless it is there.
-    pub(super) fn create(&self, path: &Path) -> Result<(), StoreError> {
+    pub(crate) fn create(&self, path: &Path) -> Result<(), StoreError> {
         let mut builder = DirBuilder::new();
         builder.recursive(false);
         #[cfg(unix)]
@@ -218,7 +218,7 @@ impl Directory {
     }
 
     /// Tries that the file system has what the store stands on, and sweeps what was left there.
-    pub(super) fn probe(&self) -> Result<(), StoreError> {
+    pub(crate) fn probe(&self) -> Result<(), StoreError> {
         let (temporary, now) = self.write_temporary(&self.path, b"")?;
         let link = Temporary::new(&self.path);
         match fs::hard_link(&temporary.0, &link.0) {
@@ -245,7 +245,7 @@ impl Directory {
         Ok(())
     }
 
-    pub(super) fn read(&self, path: &Path) -> Result<Found, StoreError> {
+    pub(crate) fn read(&self, path: &Path) -> Result<Found, StoreError> {
         for _ in 0..ATTEMPTS {
             match self.read_once(path) {
                 Ok(Some(found)) => return Ok(found),
@@ -294,7 +294,7 @@ impl Directory {
 
     /// Why the mode gives too many people access, if it does.
     #[cfg(unix)]
-    pub(super) fn exposed(&self, metadata: &Metadata, path: &Path) -> Option<String> {
+    pub(crate) fn exposed(&self, metadata: &Metadata, path: &Path) -> Option<String> {
         let mode = metadata.mode() & 0o7777;
         let refused = if self.group { 0o007 } else { 0o077 };
         let who = match mode & refused {
@@ -315,13 +315,13 @@ impl Directory {
     }
 
     #[cfg(not(unix))]
-    pub(super) fn exposed(&self, _metadata: &Metadata, _path: &Path) -> Option<String> {
+    pub(crate) fn exposed(&self, _metadata: &Metadata, _path: &Path) -> Option<String> {
         None
     }
 }
 
 /// What a path holds.
-pub(super) enum Found {
+pub(crate) enum Found {
     Missing,
     Value(Zeroizing<Vec<u8>>),
     /// Something that is not served: the rest of a sentence that begins with its path.
@@ -352,7 +352,7 @@ fn is_same_file(_one: &Metadata, other: &Metadata) -> bool {
 }
 
 /// Makes the names in the directory outlive a crash of the machine, where that can be asked for.
-pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     #[cfg(unix)]
     match File::open(path).and_then(|directory| directory.sync_all()) {
         Err(error)
@@ -370,9 +370,9 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-pub(super) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |error| StoreError::with_source(format!("could not {what} {}", path.display()), error)
 }
 
 /// How often what comes and goes meanwhile is tried.
-pub(super) const ATTEMPTS: usize = 8;
+pub(crate) const ATTEMPTS: usize = 8;

@@ -13,11 +13,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::directory::{Directory, failed};
-use crate::store::StoreError;
+use crate::store::contract::StoreError;
 
 /// How a ring's directory looked when [`changed`](crate::store::Store::changed) last returned.
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<HashMap<Box<str>, Sight>>);
+pub(crate) struct Seen(Mutex<HashMap<Box<str>, Sight>>);
 
 #[derive(Debug)]
 struct Sight {
@@ -29,7 +29,7 @@ struct Sight {
 
 impl Seen {
     /// When the ring is to be looked at next; `None` is at once.
-    pub(super) fn next_look(&self, ring: &str) -> Option<Instant> {
+    pub(crate) fn next_look(&self, ring: &str) -> Option<Instant> {
         self.lock().get(ring).map(|sight| sight.at + PAUSE)
     }
 
@@ -37,7 +37,7 @@ impl Seen {
     ///
     /// A change is reported twice. File systems keep times in steps of some milliseconds, so that a
     /// second change may hide behind a first one within the same step.
-    pub(super) fn note(&self, ring: &str, look: Look) -> bool {
+    pub(crate) fn note(&self, ring: &str, look: Look) -> bool {
         let mut seen = self.lock();
         let before = seen.get(ring).filter(|before| before.look == look);
         let (is_same, was_settled) = (before.is_some(), before.is_some_and(|b| b.is_settled));
@@ -60,7 +60,7 @@ impl Clone for Seen {
 
 /// What one look at a ring's directory found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// The ring's directory.
     Ring(Stamp),
     /// The store's directory, in which the ring has none.
@@ -70,7 +70,7 @@ pub(super) enum Look {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     identity: Identity,
     modified: Option<SystemTime>,
     changed: (i64, i64),
@@ -86,7 +86,7 @@ impl Directory {
     /// # Errors
     ///
     /// If it can't be looked at. That there is none is no error.
-    pub(super) fn look(&self, ring: &str) -> Result<Look, StoreError> {
+    pub(crate) fn look(&self, ring: &str) -> Result<Look, StoreError> {
         let path = self.path.join(ring);
         match fs::symlink_metadata(&path) {
             Ok(metadata) => return Ok(Look::Ring(stamp(&metadata))),

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{ATTEMPTS, Directory, Found, failed, sync_directory};
 use crate::clock::Timestamp;
-use crate::store::{EntryName, Redeemed, Redemption, StoreError};
+use crate::store::contract::{EntryName, Redeemed, Redemption, StoreError};
 
 impl Directory {
     /// Enters the redemption's file, which a hard link never does twice, and only then looks for
     /// the highest: so whoever is first is seen by all who come later. A file that is lower than
     /// another means nothing, whoever writes it and dies.
-    pub(super) fn redeem(
+    pub(crate) fn redeem(
         &self,
         ring: &str,
         redemption: &Redemption,

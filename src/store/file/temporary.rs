@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::directory::{Directory, failed};
-use crate::store::StoreError;
+use crate::store::contract::StoreError;
 
 /// A temporary file's path; the file is removed on drop.
-pub(super) struct Temporary(pub(super) PathBuf);
+pub(crate) struct Temporary(pub(super) PathBuf);
 
 impl Temporary {
     /// A path that no other process uses, on this machine or another that shares the directory.
-    pub(super) fn new(directory: &Path) -> Self {
+    pub(crate) fn new(directory: &Path) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let process = std::process::id();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -38,7 +38,7 @@ impl Directory {
     ///
     /// They have a directory of their own, so that a ring's directory changes with its entries
     /// alone, and sweeping costs the same however many entries there are.
-    pub(super) fn write_aside(&self, ring: &Path, value: &[u8]) -> Result<Temporary, StoreError> {
+    pub(crate) fn write_aside(&self, ring: &Path, value: &[u8]) -> Result<Temporary, StoreError> {
         let directory = self.made(ring.join(TEMPORARIES))?;
         let (temporary, now) = self.write_temporary(&directory, value)?;
         sweep(&directory, now);
@@ -46,7 +46,7 @@ impl Directory {
     }
 
     /// Writes a new file, whole and synced, and returns the file system's time.
-    pub(super) fn write_temporary(
+    pub(crate) fn write_temporary(
         &self,
         directory: &Path,
         value: &[u8],
@@ -82,7 +82,7 @@ impl Directory {
 }
 
 /// Removes the temporary files of writers that died, by the file system's own time `now`.
-pub(super) fn sweep(directory: &Path, now: SystemTime) {
+pub(crate) fn sweep(directory: &Path, now: SystemTime) {
     for item in fs::read_dir(directory).into_iter().flatten().flatten() {
         let is_stale = |metadata: Metadata| {
             let age = metadata.modified().map(|at| now.duration_since(at));
@@ -96,7 +96,7 @@ pub(super) fn sweep(directory: &Path, now: SystemTime) {
 }
 
 /// The directory in a ring's. Where entries are listed, names that begin with a dot are skipped.
-pub(super) const TEMPORARIES: &str = ".tmp";
+pub(crate) const TEMPORARIES: &str = ".tmp";
 
 /// How the names of temporary files begin.
 const TEMPORARY: &str = ".tmp-";

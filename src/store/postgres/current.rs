@@ -8,15 +8,15 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
 
-use super::is;
-use crate::store::StoreError;
+use crate::store::contract::StoreError;
+use crate::store::postgres::store::is;
 use crate::store::proof::Proof;
 
 /// A pool, and what was found out about the server to which its address leads.
 #[derive(Debug)]
-pub(super) struct Current {
-    pub(super) pool: PgPool,
-    pub(super) proof: Proof<Started>,
+pub(crate) struct Current {
+    pub(crate) pool: PgPool,
+    pub(crate) proof: Proof<Started>,
     /// The highest timeline that was seen, and of which system.
     newest: Mutex<Option<(i64, u32)>>,
 }
@@ -25,14 +25,14 @@ pub(super) struct Current {
 type Started = i64;
 
 /// A connection of the pool, to the server that the proof has found.
-pub(super) struct Lease {
-    pub(super) connection: PoolConnection<Postgres>,
+pub(crate) struct Lease {
+    pub(crate) connection: PoolConnection<Postgres>,
     proven: Arc<Started>,
 }
 
 /// Why a statement was not done.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The address leads to no server that can be relied on, or none that can be reached.
     Unproven(Arc<StoreError>),
     Sql(sqlx::Error),
@@ -45,11 +45,11 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Failure {
-    pub(super) fn has_code(&self, code: &str) -> bool {
+    pub(crate) fn has_code(&self, code: &str) -> bool {
         matches!(self, Self::Sql(error) if is(error, code))
     }
 
-    pub(super) fn into_error(self, context: String) -> StoreError {
+    pub(crate) fn into_error(self, context: String) -> StoreError {
         match self {
             Self::Unproven(error) => StoreError::with_source(context, error),
             Self::Sql(error) => StoreError::with_source(context, Cause(error)),
@@ -58,7 +58,7 @@ impl Failure {
 }
 
 impl Current {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(crate) fn new(pool: PgPool) -> Self {
         Self { pool, proof: Proof::new(), newest: Mutex::default() }
     }
 
@@ -68,7 +68,7 @@ impl Current {
     /// # Errors
     ///
     /// If the server is not current, or there is no connection to it.
-    pub(super) async fn acquire(&self) -> Result<Lease, Failure> {
+    pub(crate) async fn acquire(&self) -> Result<Lease, Failure> {
         let mut attempts = self.pool.options().get_max_connections().saturating_add(1);
         loop {
             let proven = self.prove().await?;
@@ -104,7 +104,7 @@ impl Current {
     /// # Errors
     ///
     /// The same error, if it is not to be repeated.
-    pub(super) async fn leave(
+    pub(crate) async fn leave(
         &self,
         mut lease: Lease,
         error: sqlx::Error,
@@ -121,7 +121,7 @@ impl Current {
         }
     }
 
-    pub(super) async fn prove(&self) -> Result<Arc<Started>, Failure> {
+    pub(crate) async fn prove(&self) -> Result<Arc<Started>, Failure> {
         let options = self.pool.connect_options();
         let address = address(&options);
         let prove = || async {
@@ -219,7 +219,7 @@ fn address(options: &PgConnectOptions) -> String {
 
 /// An error of sqlx, without the line of PostgreSQL's own source, and with the error's code.
 #[derive(Debug)]
-pub(super) struct Cause(pub(super) sqlx::Error);
+pub(crate) struct Cause(pub(super) sqlx::Error);
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

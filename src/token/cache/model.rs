@@ -7,11 +7,12 @@ use shuttle::thread;
 
 use super::super::verified::Texts;
 use super::*;
-use crate::keys::KeyRing;
-use crate::lifeline::Lifeline;
+use crate::Algorithm;
+use crate::clock::Clock as _;
+use crate::keyring::ring::KeyRing;
+use crate::sessions::lifeline::Lifeline;
 use crate::sync::explore;
 use crate::testing::{ManualClock, fixed_key};
-use crate::{Algorithm, Clock as _};
 
 #[test]
 fn no_answer_is_anothers_and_no_entry_past_the_bound() {

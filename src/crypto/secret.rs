@@ -1,0 +1,188 @@
+//! Secrets that an application brings: random bytes, or the text in which they are written. Text
+//! where bytes are expected is refused, since its bytes are fewer or other than they seem.
+
+use std::collections::HashSet;
+
+use base64_simd::{Base64, STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use zeroize::Zeroizing;
+
+use crate::crypto::error::KeyError;
+
+/// The constructors that an error refers to.
+pub(crate) struct Advice {
+    pub(crate) from_base64: &'static str,
+    pub(crate) from_hex: &'static str,
+    /// For text that is itself the secret, where that exists.
+    pub(crate) from_text: Option<&'static str>,
+}
+
+impl Advice {
+    pub(crate) fn fix(&self, found: &str) -> String {
+        let Self { from_base64, from_hex, from_text } = self;
+        let mut fix = match found {
+            HEX => format!("decode it with `{from_hex}`"),
+            BASE64 => format!("decode it with `{from_base64}`"),
+            _ => {
+                format!("make one with `openssl rand -base64 32` and read it with `{from_base64}`")
+            }
+        };
+        if let Some(from_text) = from_text {
+            fix += &format!("; a text that another issuer uses as its secret: `{from_text}`");
+        }
+        fix
+    }
+}
+
+const HEX: &str = "text that looks like hex";
+const BASE64: &str = "text that looks like base64";
+const TEXT: &str = "text";
+
+/// Refuses a secret that is too short, is text however it ends, or repeats itself.
+pub(crate) fn check_random(secret: &[u8], least: usize, advice: &Advice) -> Result<(), KeyError> {
+    if secret.len() < least {
+        return Err(KeyError::ShortSecret { least, bytes: secret.len() });
+    }
+    if let Some(found) = text(secret) {
+        return Err(KeyError::text(found, advice));
+    }
+    // 32 random bytes hold no more than 8 different values far less than once in 10^13 times.
+    let values = secret.iter().collect::<HashSet<_>>().len();
+    if values <= 8 {
+        return Err(KeyError::NotRandom { values });
+    }
+    Ok(())
+}
+
+/// Reads base64 as tools print it: either alphabet, padded or not, in one line or several.
+pub(crate) fn from_base64(
+    text: &str,
+    least: usize,
+    advice: &Advice,
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let refused = |reason| KeyError::SecretEncoding { encoding: "base64", reason };
+    let text = lines(text);
+    if text.len() >= 32 && is_hex(&text) {
+        return Err(KeyError::text(HEX, advice));
+    }
+    let secret = decode_base64(&text).ok_or_else(|| refused(base64_fault(&text)))?;
+    check_random(&secret, least, advice)?;
+    Ok(secret)
+}
+
+/// Reads hex as tools print it, in either case, in one line or several.
+pub(crate) fn from_hex(
+    text: &str,
+    least: usize,
+    advice: &Advice,
+) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let refused = |reason| KeyError::SecretEncoding { encoding: "hex", reason };
+    let text = lines(text);
+    if !text.iter().all(u8::is_ascii_hexdigit) {
+        return Err(refused("a character is not a hex digit"));
+    }
+    if !text.len().is_multiple_of(2) {
+        return Err(refused("it has an odd number of digits"));
+    }
+    // Each pair is two hex digits, so nothing falls away.
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut secret = Zeroizing::new(Vec::with_capacity(text.len() / 2));
+    let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
+    secret.extend(text.chunks_exact(2).filter_map(pair));
+    check_random(&secret, least, advice)?;
+    Ok(secret)
+}
+
+/// The text without its line breaks, and without space around it: `openssl rand` ends its output
+/// with a line break and breaks long ones.
+fn lines(text: &str) -> Zeroizing<Vec<u8>> {
+    let mut joined = Zeroizing::new(Vec::with_capacity(text.len()));
+    joined.extend(text.trim().bytes().filter(|byte| !b"\r\n".contains(byte)));
+    joined
+}
+
+fn decode_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let alphabets: [&Base64; 4] = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
+    alphabets.iter().find_map(|alphabet| alphabet.decode_to_vec(text).ok()).map(Zeroizing::new)
+}
+
+fn base64_fault(text: &[u8]) -> &'static str {
+    let in_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_=".contains(byte);
+    let has = |any: &[u8]| text.iter().any(|byte| any.contains(byte));
+    if !text.iter().all(in_alphabet) {
+        "a character is outside the alphabet"
+    } else if has(b"+/") && has(b"-_") {
+        "it mixes the standard and the URL-safe alphabet"
+    } else {
+        "its length or padding is wrong; it may have been cut"
+    }
+}
+
+fn is_hex(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// Whether a secret is text, and of which kind. Of 32 random bytes this holds once in 10^12 times.
+fn text(secret: &[u8]) -> Option<&'static str> {
+    let narrow = narrow(secret);
+    let secret = narrow.as_ref().map_or(secret, |narrow| narrow.as_slice());
+    let secret = secret.strip_prefix(b"\xef\xbb\xbf").unwrap_or(secret);
+    // Files and C strings end with more than the text.
+    let end = secret.iter().rposition(|byte| !byte.is_ascii_whitespace() && *byte != 0);
+    let secret = secret.get(..=end?).unwrap_or_default();
+    let text = std::str::from_utf8(secret).ok()?;
+    if text.chars().any(|letter| letter.is_control() && !letter.is_ascii_whitespace()) {
+        return None;
+    }
+    let joined = lines(text);
+    if is_hex(&joined) {
+        Some(HEX)
+    } else if decode_base64(&joined).is_some() {
+        Some(BASE64)
+    } else {
+        Some(TEXT)
+    }
+}
+
+/// The ASCII of a UTF-16 text, as some shells write files.
+fn narrow(secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let secret = secret.strip_prefix(b"\xff\xfe").unwrap_or(secret);
+    let secret = secret.strip_prefix(b"\xfe\xff").unwrap_or(secret);
+    let half = |first: usize| secret.iter().skip(first).step_by(2);
+    [0, 1].into_iter().find_map(|zeros| {
+        let is_wide = half(zeros).all(|byte| *byte == 0) && half(1 - zeros).all(u8::is_ascii);
+        is_wide.then(|| half(1 - zeros).copied().collect::<Vec<_>>().into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_however_it_ends_is_found() {
+        let kinds = [
+            ("6465666768696a6b6c6d6e6f70717273", HEX),
+            ("ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eXo=", BASE64),
+            ("ZGVmZ2hpamtsbW5vcHFyc3R1dnd4eX_-", BASE64),
+            ("correct horse battery staple, yes", TEXT),
+            ("ein längeres Passwort mit Umlauten", TEXT),
+        ];
+        for (secret, kind) in kinds {
+            for end in ["", "\n", "\r\n", "\n\n", " ", "\t", "\0", "\n\0"] {
+                let secret = format!("{secret}{end}");
+                assert_eq!(text(secret.as_bytes()), Some(kind), "{secret:?}");
+                let marked = format!("\u{feff}{secret}");
+                assert_eq!(text(marked.as_bytes()), Some(kind), "{marked:?}");
+                if secret.is_ascii() {
+                    let wide: Vec<u8> = secret.bytes().flat_map(|byte| [byte, 0]).collect();
+                    assert_eq!(text(&wide), Some(kind), "{secret:?} in UTF-16");
+                    let wide: Vec<u8> = secret.bytes().flat_map(|byte| [0, byte]).collect();
+                    assert_eq!(text(&wide), Some(kind), "{secret:?} in UTF-16");
+                }
+            }
+        }
+        let bytes: Vec<u8> = (100..132).collect();
+        assert_eq!(text(&bytes), None);
+        assert_eq!(text(&[1; 32]), None);
+    }
+}

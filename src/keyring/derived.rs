@@ -1,0 +1,299 @@
+//! A ring without a store: every replica derives the same keys from a root secret and the time.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use zeroize::Zeroizing;
+
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::crypto::algorithm;
+use crate::crypto::algorithm::Primitive;
+use crate::crypto::error::KeyError;
+use crate::crypto::secret;
+use crate::crypto::secret::Advice;
+use crate::error::BuildError;
+use crate::keyring::ring::{KeyRing, Source};
+use crate::keyring::rotating::builder::ring_name;
+use crate::keys::key::Key;
+use crate::keys::key_set::KeySet;
+use crate::keys::rotation_policy::RotationPolicy;
+use crate::keys::schedule::{KeyTimes, ScheduledKey};
+
+/// A root secret, from which the keys of a [derived ring](KeyRing::derived) come.
+///
+/// `Debug` does not show it; it is wiped when dropped.
+///
+/// ```
+/// use tower_jwt_session::Root;
+///
+/// // As `openssl rand -base64 32` prints it.
+/// let root = Root::from_base64("YzC7nv2yDTwVg3xT4hBhRaVgZqBpqyuNnbwZ5CkSkBM=\n");
+/// assert!(root.is_ok());
+/// let error = Root::new("YzC7nv2yDTwVg3xT4hBhRaVgZqBpqyuNnbwZ5CkSkBM=\n").unwrap_err();
+/// assert!(error.to_string().contains("decode it with `Root::from_base64`"));
+/// ```
+#[derive(Clone)]
+pub struct Root {
+    secret: Zeroizing<Vec<u8>>,
+    generation: u32,
+    signs_from: Option<Timestamp>,
+}
+
+impl Root {
+    /// The first root, generation 0: at least 32 random bytes, the same on every replica.
+    ///
+    /// # Errors
+    ///
+    /// If it is shorter, repeats itself, or is text: a password, or random bytes that were not
+    /// decoded.
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        let secret = secret.as_ref();
+        secret::check_random(secret, LEAST_ROOT_BYTES, &ADVICE)?;
+        Ok(Self::of(secret.to_vec().into()))
+    }
+
+    /// The same from base64, as `openssl rand -base64 32` prints it: a line break at the end is
+    /// ignored, either alphabet is read, padded or not.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not base64, or its bytes are refused by [`new`](Self::new).
+    pub fn from_base64(secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        secret::from_base64(secret.as_ref(), LEAST_ROOT_BYTES, &ADVICE).map(Self::of)
+    }
+
+    /// The same from hex, as `openssl rand -hex 32` prints it: a line break at the end is ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not hex, or its bytes are refused by [`new`](Self::new).
+    pub fn from_hex(secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        secret::from_hex(secret.as_ref(), LEAST_ROOT_BYTES, &ADVICE).map(Self::of)
+    }
+
+    /// Makes it a root that follows others: its generation, greater than theirs, and when its keys
+    /// begin to sign. Give it to every replica before that time, and keep the former root until the
+    /// last token of its keys has expired.
+    #[must_use]
+    pub fn successor(mut self, generation: u32, signs_from: Timestamp) -> Self {
+        self.generation = generation;
+        self.signs_from = Some(signs_from);
+        self
+    }
+
+    fn of(secret: Zeroizing<Vec<u8>>) -> Self {
+        Self { secret, generation: 0, signs_from: None }
+    }
+}
+
+const ADVICE: Advice =
+    Advice { from_base64: "Root::from_base64", from_hex: "Root::from_hex", from_text: None };
+
+impl fmt::Debug for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Root")
+            .field("generation", &self.generation)
+            .field("signs_from", &self.signs_from)
+            .finish_non_exhaustive()
+    }
+}
+
+impl KeyRing {
+    /// Begins a ring without a store: the key of each signing period is derived from `root`, the
+    /// ring's name, the algorithm, and the number of the period, by HKDF-SHA-256 (RFC 5869).
+    ///
+    /// 1. Replicas need nothing from each other, and no traffic: only the same root, name,
+    ///    algorithm and signing period, and clocks that differ by no more than
+    ///    [`clock_skew`](RotationPolicy::clock_skew).
+    /// 2. A single key can't be revoked, only its root: give every replica another one. Whoever
+    ///    has a root has all its keys, past and future.
+    ///
+    /// ```
+    /// use tower_jwt_session::{KeyRing, Root};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret: Vec<u8> = (100..132).collect();
+    /// let keys = KeyRing::derived("app", Root::new(&secret)?).build()?;
+    /// let same = KeyRing::derived("app", Root::new(&secret)?).build()?;
+    /// assert_eq!(keys.status().signing_key_id, same.status().signing_key_id);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn derived(name: impl Into<String>, root: Root) -> DerivedRingBuilder {
+        DerivedRingBuilder {
+            name: name.into(),
+            roots: vec![root],
+            policy: RotationPolicy::default(),
+            algorithm: Algorithm::EdDSA,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// Builds a [derived ring](KeyRing::derived).
+#[derive(Debug)]
+#[must_use]
+pub struct DerivedRingBuilder {
+    name: String,
+    roots: Vec<Root>,
+    policy: RotationPolicy,
+    algorithm: Algorithm,
+    clock: Arc<dyn Clock>,
+}
+
+impl DerivedRingBuilder {
+    /// Adds a further root: one that follows, or one that came before and still verifies.
+    pub fn root(mut self, root: Root) -> Self {
+        self.roots.push(root);
+        self
+    }
+
+    /// The algorithm: EdDSA (the default) or HMAC.
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// The signing period, the longest token lifetime, the clocks' difference and the JWKS' age;
+    /// what is about a store does not matter here.
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Where the time is read. Default: the system's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Checks the settings and derives the keys of now. Later ones follow as time passes.
+    ///
+    /// # Errors
+    ///
+    /// If a setting can't be used: the error names it, its value and the mend.
+    pub fn build(self) -> Result<KeyRing, BuildError> {
+        let name = ring_name(self.name)?;
+        let mut roots = self.roots;
+        roots.sort_by_key(|root| root.generation);
+        for pair in roots.windows(2) {
+            let follows = pair[0].generation < pair[1].generation
+                && pair[0].signs_from.unwrap_or(EPOCH) < pair[1].signs_from.unwrap_or(EPOCH);
+            if !follows {
+                let mend = "give each root its own generation, and a signs_from later than that \
+                            of the generation before";
+                return Err(BuildError::invalid("root", pair[1].generation, mend));
+            }
+        }
+        self.policy.validate_derived()?;
+        let specification = algorithm::specification(self.algorithm)
+            .map_err(|source| BuildError::Key { field: "algorithm", source })?;
+        if !matches!(specification.primitive, Primitive::Ed25519 | Primitive::Hmac(_)) {
+            let mend = "derive keys for EdDSA, HS256, HS384 or HS512";
+            return Err(BuildError::invalid("algorithm", specification.name, mend));
+        }
+        let now = self.clock.now();
+        let derived = Derived {
+            derived_at: AtomicI64::new(now.as_unix_millis()),
+            name: name.clone(),
+            roots,
+            policy: self.policy.clone(),
+            algorithm: self.algorithm,
+        };
+        let keys = derived.keys(now).map_err(|source| BuildError::Key { field: "root", source })?;
+        Ok(KeyRing::new(name, self.clock, self.policy, keys, Source::Derived(derived)))
+    }
+}
+
+/// What keys are derived from.
+#[derive(Debug)]
+pub(crate) struct Derived {
+    name: Arc<str>,
+    roots: Vec<Root>,
+    policy: RotationPolicy,
+    algorithm: Algorithm,
+    derived_at: AtomicI64,
+}
+
+impl Derived {
+    /// The keys to hold at `now`: those whose tokens may still be about on any clock, and the next.
+    pub(crate) fn keys(&self, now: Timestamp) -> Result<KeySet, KeyError> {
+        let mut keys = Vec::new();
+        for epoch in self.epochs(now) {
+            for (place, root) in self.roots.iter().enumerate() {
+                let successor = self.roots.get(place + 1);
+                let Some(times) = self.times(epoch, root, successor) else { continue };
+                let material = self.material(root, epoch)?;
+                let key = Key::from_material(self.algorithm, &material)?;
+                // Ordered by time, as generations are.
+                let generation = u64::try_from(epoch).unwrap_or_default();
+                let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
+                keys.push((key, scheduled));
+            }
+        }
+        Ok(KeySet::derived(keys))
+    }
+
+    /// Whether other keys are to be held at `now` than were derived last.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        let then = Timestamp::from_unix_millis(self.derived_at.load(Ordering::Relaxed));
+        self.epochs(then) != self.epochs(now)
+    }
+
+    /// Says that the keys of `now` are the ones that requests take.
+    pub(crate) fn note_derived(&self, now: Timestamp) {
+        self.derived_at.store(now.as_unix_millis(), Ordering::Relaxed);
+    }
+
+    fn epochs(&self, now: Timestamp) -> RangeInclusive<i64> {
+        let RotationPolicy { signing_period, max_token_lifetime, clock_skew, .. } = self.policy;
+        let epoch = |time: Timestamp| time.as_unix_millis().div_euclid(millis(signing_period));
+        let first = epoch(now - max_token_lifetime - 2 * clock_skew);
+        first..=epoch(now + clock_skew) + 1
+    }
+
+    /// The life of a root's key in an epoch, if it has one: the epoch, as far as the root signs.
+    fn times(&self, epoch: i64, root: &Root, successor: Option<&Root>) -> Option<KeyTimes> {
+        let period = millis(self.policy.signing_period);
+        let boundary = |epoch: i64| Timestamp::from_unix_millis(epoch.saturating_mul(period));
+        let signs_from = boundary(epoch).max(root.signs_from.unwrap_or(EPOCH));
+        let ends = successor.and_then(|successor| successor.signs_from).unwrap_or(Timestamp::MAX);
+        let signs_until = boundary(epoch + 1).min(ends);
+        (signs_from < signs_until).then_some(KeyTimes {
+            published: signs_from,
+            propagated: signs_from,
+            signs_from,
+            signs_until,
+            signs_latest: signs_until,
+            verifies_until: signs_until
+                + self.policy.max_token_lifetime
+                + 2 * self.policy.clock_skew,
+        })
+    }
+
+    /// HKDF-SHA-256: one secret for a ring's name, algorithm, root generation and epoch. No name
+    /// and no algorithm holds a zero byte, so that no two have the same input.
+    fn material(&self, root: &Root, epoch: i64) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let specification = algorithm::specification(self.algorithm)?;
+        let info: [&[u8]; 6] = [
+            self.name.as_bytes(),
+            &[0],
+            specification.name.as_bytes(),
+            &[0],
+            &root.generation.to_be_bytes(),
+            &epoch.to_be_bytes(),
+        ];
+        algorithm::derive(specification, &root.secret, &info)
+    }
+}
+
+const LEAST_ROOT_BYTES: usize = 32;
+const EPOCH: Timestamp = Timestamp::from_unix_seconds(0);
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).max(1)
+}

@@ -1,0 +1,317 @@
+//! Opening a ring that follows an issuer: its settings, its first keys, and the task that fetches
+//! them again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+use tokio::sync::{Mutex, Notify};
+
+use crate::clock::{Clock, SystemClock};
+use crate::crypto::algorithm;
+use crate::crypto::algorithm::Primitive;
+use crate::error::BuildError;
+use crate::keyring::issuer::fetch::Endpoint;
+use crate::keyring::issuer::follower::{Fetched, Follower, Limits, Place, follow};
+use crate::keyring::issuer::http_client::HttpClient;
+use crate::keyring::ring::{KeyRing, Source};
+use crate::keys::key_set::KeySet;
+use crate::keys::rotation_policy::RotationPolicy;
+use crate::store::polling::Cooldown;
+
+/// Builds a [`KeyRing`] that follows another service's public keys: begun by
+/// [`KeyRing::discover`] or [`KeyRing::jwks_url`].
+#[derive(Debug)]
+#[must_use]
+pub struct FollowerBuilder {
+    issuer: String,
+    /// Where the keys are; `None` to ask the issuer.
+    url: Option<String>,
+    client: Option<Arc<dyn HttpClient>>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    max_token_lifetime: Duration,
+    clock_skew: Duration,
+}
+
+/// For services that only validate: the keys of an issuer that is another service.
+///
+/// Such a ring holds public keys, each for the tokens of its issuer alone, and fetches them again
+/// ahead of their time and when a token names one that it does not know. It issues nothing. Of the
+/// issuer's revocations it sees only that a key is gone from the set.
+///
+/// ```
+/// # #[cfg(feature = "jwks-client")]
+/// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+/// use tower_jwt_session::{KeyRing, Sessions};
+///
+/// let keys = KeyRing::discover("https://login.example").open().await?;
+/// let sessions = Sessions::<()>::builder(keys, "https://login.example", "orders")
+///     .accept_type("at+jwt")
+///     .bearer_only()
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Taken are keys for EdDSA (Ed25519), ES256, ES384, RS and PS with a `kid` of their own, not for
+/// another `use`. A key that is not taken is skipped, affects no other key, and is listed with the
+/// reason in [`status`](KeyRing::status). Several keys may have one `kid` if their `alg` differs (RFC
+/// 7517, section 4.5); of different keys with the same `kid` and `alg` none is taken.
+impl KeyRing {
+    /// Begins a ring that follows the keys at `url`, a JWKS (RFC 7517), which are `issuer`'s: the
+    /// `iss` of its tokens.
+    pub fn jwks_url(issuer: impl Into<String>, url: impl Into<String>) -> FollowerBuilder {
+        FollowerBuilder::new(issuer.into(), Some(url.into()))
+    }
+
+    /// Begins a ring that follows `issuer`'s keys where its description says that they are: at
+    /// `<issuer>/.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4), which
+    /// must name exactly this issuer. The keys may be on another host: what the description names is
+    /// fetched. It is read anew with every fetch.
+    pub fn discover(issuer: impl Into<String>) -> FollowerBuilder {
+        FollowerBuilder::new(issuer.into(), None)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        Self {
+            timeout: Duration::from_secs(5),
+            document_bytes: 256 * 1024,
+            least_refresh: Duration::from_secs(MINUTE),
+            most_refresh: Duration::from_secs(60 * MINUTE),
+            default_max_age: Duration::from_secs(10 * MINUTE),
+            cooldown: Duration::from_secs(30),
+            stale_on_error: Duration::from_secs(24 * 60 * MINUTE),
+            rsa_algorithm: None,
+            http_on_loopback: false,
+        }
+    }
+}
+
+impl FollowerBuilder {
+    fn new(issuer: String, url: Option<String>) -> Self {
+        let defaults = RotationPolicy::default();
+        Self {
+            issuer,
+            url,
+            client: None,
+            clock: Arc::new(SystemClock),
+            limits: Limits::default(),
+            max_token_lifetime: defaults.max_token_lifetime,
+            clock_skew: defaults.clock_skew,
+        }
+    }
+
+    /// What fetches the documents. Default: the bundled `JwksClient` with feature `jwks-client`;
+    /// without that it is required.
+    pub fn client(mut self, client: impl HttpClient) -> Self {
+        self.client = Some(Arc::new(client));
+        self
+    }
+
+    /// How long a fetch may take as a whole, all documents and the last byte included. 10
+    /// milliseconds to 1 minute. Default: 5 seconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.limits.timeout = timeout;
+        self
+    }
+
+    /// The longest document that is read, in bytes: 1 KiB to 16 MiB. Default: 256 KiB.
+    pub fn max_document_bytes(mut self, bytes: usize) -> Self {
+        self.limits.document_bytes = bytes;
+        self
+    }
+
+    /// The least and the most time between two fetches in turn, whatever the `Cache-Control` of an
+    /// answer says. At least 1 second, at most 24 hours. Default: 1 minute and 1 hour.
+    ///
+    /// A key that the issuer withdraws is gone here after at most the longer, while fetches succeed.
+    pub fn refresh_bounds(mut self, least: Duration, most: Duration) -> Self {
+        (self.limits.least_refresh, self.limits.most_refresh) = (least, most);
+        self
+    }
+
+    /// How long an answer stays fresh that does not say. Default: 10 minutes.
+    pub fn default_max_age(mut self, age: Duration) -> Self {
+        self.limits.default_max_age = age;
+        self
+    }
+
+    /// The least time from any fetch to one that an unknown key ID asks for, so that forged tokens
+    /// can't make this service ask the issuer all the time; also the first wait after a failure. At
+    /// least the timeout. Default: 30 seconds.
+    pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
+        self.limits.cooldown = cooldown;
+        self
+    }
+
+    /// How long keys verify after the fetch that brought them, while no other succeeds. Then none
+    /// verifies, and the ring is not [ready](KeyRing::ready). More than the longest time between
+    /// two fetches. Default: 24 hours.
+    ///
+    /// It is also for how long someone who can keep this service from the issuer can keep a
+    /// withdrawn key alive.
+    pub fn stale_on_error(mut self, limit: Duration) -> Self {
+        self.limits.stale_on_error = limit;
+        self
+    }
+
+    /// The algorithm of the RSA keys that name none: such a key could serve six. Default: they are
+    /// skipped.
+    pub fn rsa_algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.limits.rsa_algorithm = Some(algorithm);
+        self
+    }
+
+    /// The longest life of the issuer's tokens; those that are made for longer are refused. At
+    /// least 1 second. Default: 24 hours.
+    pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_token_lifetime = lifetime;
+        self
+    }
+
+    /// The largest difference between the issuer's clock and this one's, which is the leeway with
+    /// which a token's times are checked. At most 10 minutes. Default: 60 seconds.
+    pub fn clock_skew(mut self, skew: Duration) -> Self {
+        self.clock_skew = skew;
+        self
+    }
+
+    /// Where the time is read. Default: the system's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Takes `http` URLs too where they lead to a loopback address or to `localhost`: for tests, or
+    /// a proxy on this machine that speaks https for it.
+    pub fn allow_http_on_loopback(mut self) -> Self {
+        self.limits.http_on_loopback = true;
+        self
+    }
+
+    /// Fetches the first keys, and starts the background task, which ends with the last clone of
+    /// the ring. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If a setting can't be used, there is no client, or the keys can't be fetched; then the error
+    /// names the URL and the cause.
+    pub async fn open(self) -> Result<KeyRing, BuildError> {
+        let place = self.place()?;
+        self.check()?;
+        let client = match self.client {
+            Some(client) => client,
+            None => default_client()?,
+        };
+        let policy = RotationPolicy {
+            max_token_lifetime: self.max_token_lifetime,
+            clock_skew: self.clock_skew,
+            // Another's keys are not ours to publish ahead.
+            jwks_max_age: Duration::ZERO,
+            ..RotationPolicy::default()
+        };
+        let (issuer, wake): (Arc<str>, _) = (self.issuer.into(), Arc::new(Notify::new()));
+        let follower = Follower {
+            issuer: issuer.clone(),
+            place,
+            client,
+            clock: self.clock.clone(),
+            cooldown: Cooldown::new(self.limits.cooldown),
+            limits: self.limits,
+            wake: wake.clone(),
+            pace: Mutex::default(),
+        };
+        let fetched = follower.fetch(&mut *follower.pace.lock().await, None).await;
+        let (Fetched { keys, until }, report) =
+            fetched.map_err(|source| BuildError::Fetch { issuer: issuer.to_string(), source })?;
+        let keys = KeySet::followed(keys, until);
+        let source = Source::Followed(Box::new(follower));
+        let ring = KeyRing::new(issuer, self.clock, policy, keys, source);
+        ring.note_refresh(&Ok(report));
+        ring.follow(move |ring| follow(ring, wake.clone()));
+        Ok(ring)
+    }
+
+    fn place(&self) -> Result<Place, BuildError> {
+        let loopback = self.limits.http_on_loopback;
+        if self.issuer.is_empty() {
+            let mend = "give the `iss` of the tokens to be validated";
+            return Err(BuildError::invalid("issuer", "empty", mend));
+        }
+        match &self.url {
+            Some(url) => Endpoint::parse(url, loopback)
+                .map(Place::Jwks)
+                .map_err(|mend| BuildError::invalid("url", format_args!("{url:?}"), mend)),
+            None => {
+                Endpoint::discovery(&self.issuer, loopback).map(Place::Discovered).map_err(|mend| {
+                    BuildError::invalid("issuer", format_args!("{:?}", self.issuer), mend)
+                })
+            }
+        }
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let Limits { least_refresh, most_refresh, timeout, cooldown, stale_on_error, .. } =
+            self.limits;
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 60 * 60));
+        let minute = 60 * second;
+        let require = |holds: bool, field, value: Duration, mend: String| match holds {
+            true => Ok(()),
+            false => Err(BuildError::invalid(field, format_args!("{value:?}"), mend)),
+        };
+        let sensible = Duration::from_millis(10)..=minute;
+        require(
+            sensible.contains(&timeout),
+            "timeout",
+            timeout,
+            "make it 10ms to 1 minute".into(),
+        )?;
+        let ordered = second <= least_refresh && least_refresh <= most_refresh;
+        let mend = format!("make it at least 1s, and at most the longer bound ({most_refresh:?})");
+        require(ordered, "refresh_bounds", least_refresh, mend)?;
+        let mend = "make the longer bound at most 24 hours";
+        require(most_refresh <= day, "refresh_bounds", most_refresh, mend.into())?;
+        let mend = format!("make it at least the timeout ({timeout:?})");
+        require(cooldown >= timeout, "unknown_key_cooldown", cooldown, mend)?;
+        // The wait for the next fetch, its jitter, and the fetch itself.
+        let least = most_refresh + most_refresh / 8 + timeout;
+        let mend = format!(
+            "make it more than {least:?}, within which the next fetch has ended, or keys would end \
+             between two"
+        );
+        require(stale_on_error > least, "stale_on_error", stale_on_error, mend)?;
+        let lifetime = self.max_token_lifetime;
+        require(lifetime >= second, "max_token_lifetime", lifetime, "make it at least 1s".into())?;
+        let mend = "make it at most 10 minutes: expired tokens pass for as long";
+        require(self.clock_skew <= 10 * minute, "clock_skew", self.clock_skew, mend.into())?;
+        let bytes = self.limits.document_bytes;
+        if !(1024..=16 * 1024 * 1024).contains(&bytes) {
+            let mend = "make it 1 KiB to 16 MiB";
+            return Err(BuildError::invalid("max_document_bytes", bytes, mend));
+        }
+        if let Some(algorithm) = self.limits.rsa_algorithm {
+            let known = algorithm::specification(algorithm);
+            if !known.is_ok_and(|known| matches!(known.primitive, Primitive::Rsa(..))) {
+                let mend = "name one of RS256, RS384, RS512, PS256, PS384, PS512";
+                let value = format_args!("{algorithm:?}");
+                return Err(BuildError::invalid("rsa_algorithm", value, mend));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(feature = "jwks-client")]
+fn default_client() -> Result<Arc<dyn HttpClient>, BuildError> {
+    Ok(Arc::new(crate::keyring::issuer::bundled_client::JwksClient::new()?))
+}
+
+#[cfg(not(feature = "jwks-client"))]
+fn default_client() -> Result<Arc<dyn HttpClient>, BuildError> {
+    let mend = "enable feature `jwks-client`, or give a client";
+    Err(BuildError::invalid("client", "missing", mend))
+}

@@ -1,0 +1,112 @@
+//! From an issuer's JWKS (RFC 7517, section 5) to keys: one JWK at a time, so that a bad one hurts
+//! no other.
+
+use jsonwebtoken::Algorithm;
+use serde::Deserialize;
+
+use crate::crypto::algorithm;
+use crate::crypto::error::KeyError;
+use crate::keyring::issuer::found::{Answer, Expected, cut};
+use crate::keys::jwk::Jwk;
+use crate::keys::key::Key;
+use crate::store::contract::Skipped;
+
+/// The keys of a JWKS that can verify, in the order of their IDs, and what was skipped.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    pub(crate) keys: Vec<Key>,
+    pub(crate) skipped: Vec<Skipped>,
+}
+
+/// More than any issuer publishes, and few enough that checking them takes no time worth naming.
+const MOST_KEYS: usize = 128;
+
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<Jwk>,
+}
+
+/// Reads a JWKS.
+///
+/// # Errors
+///
+/// If it is none as a whole, or holds too many keys.
+pub(crate) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result<Parsed, String> {
+    let document: Document =
+        serde_json::from_slice(&answer.body).map_err(|_| answer.is_not(Expected::Jwks))?;
+    if document.keys.len() > MOST_KEYS {
+        let count = document.keys.len();
+        return Err(format!("found {count} keys; expected at most {MOST_KEYS}"));
+    }
+    let mut parsed = Parsed::default();
+    for (place, jwk) in document.keys.into_iter().enumerate() {
+        let name = name(place, &jwk);
+        match key(&jwk, rsa_algorithm) {
+            Ok(key) => parsed.keys.push(key),
+            Err(reason) => parsed.skipped.push(Skipped { name, reason }),
+        }
+    }
+    parsed.keys.sort_by(|one, other| names(one).cmp(&names(other)));
+    refuse_doubled(&mut parsed);
+    Ok(parsed)
+}
+
+/// Whether both are the same public key for the same algorithm.
+pub(crate) fn is_same(one: &Key, other: &Key) -> bool {
+    one.key_id() == other.key_id() && one.is_pair_of(other)
+}
+
+/// What a token names a key by: its `kid` and its `alg`.
+fn names(key: &Key) -> (&str, &'static str) {
+    (key.key_id(), algorithm::specification(key.algorithm()).map_or("", |known| known.name))
+}
+
+/// One key ID may be that of several keys if their algorithms differ (RFC 7517, section 4.5). Of two
+/// different keys with the same `kid` and `alg` a token can't say which it means: neither is taken.
+fn refuse_doubled(parsed: &mut Parsed) {
+    let mut keys = Vec::new();
+    for alike in parsed.keys.chunk_by(|one, other| names(one) == names(other)) {
+        let (first, others) = (&alike[0], &alike[1..]);
+        let different = others.iter().filter(|other| !is_same(first, other)).count();
+        if different == 0 {
+            keys.push(first.clone());
+            continue;
+        }
+        let (key_id, algorithm) = names(first);
+        parsed.skipped.push(Skipped {
+            name: quoted(key_id),
+            reason: format!(
+                "different keys have this `kid` and the same `alg`, {algorithm:?}: expected one key \
+                 for each `kid` and `alg`"
+            ),
+        });
+    }
+    parsed.keys = keys;
+}
+
+/// One JWK as a key, or why it can't verify anything here.
+fn key(jwk: &Jwk, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> {
+    let key = jwk.public(rsa_algorithm).map_err(|error| match error {
+        KeyError::Symmetric => {
+            "JWK member `kty` is \"oct\", a shared secret, which cannot be published".to_owned()
+        }
+        KeyError::AmbiguousAlgorithm => format!("{error}: set `rsa_algorithm`"),
+        other => other.to_string(),
+    })?;
+    match jwk.key_id() {
+        Ok(Some(_)) => Ok(key),
+        _ => Err("JWK member `kid` is missing, expected because tokens refer to it".to_owned()),
+    }
+}
+
+/// What a JWK is called in logs and in the ring's status.
+fn name(place: usize, jwk: &Jwk) -> String {
+    match jwk.key_id() {
+        Ok(Some(key_id)) => quoted(key_id),
+        _ => format!("key {} of the set", place + 1),
+    }
+}
+
+fn quoted(key_id: &str) -> String {
+    format!("kid {}", cut(key_id))
+}

@@ -1,0 +1,139 @@
+//! The HTTP client with which a ring follows an issuer: the application's choice, behind a small
+//! trait. The bundled one is `JwksClient` (feature `jwks-client`).
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+
+/// What an [`HttpClient`] returns.
+pub type ClientFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<ClientBody>, ClientError>> + Send + 'a>>;
+
+/// Fetches an issuer's documents. Only the opening of a ring and its background
+/// task call it, never a request.
+///
+/// The ring chooses the URL, counts the bytes of the body as they come, and drops the future when
+/// its time is over. What is left to a client:
+///
+/// 1. **No redirect is followed.** The answer is handed on as it came, whatever its status: what
+///    another origin says is not the issuer's word.
+/// 2. The server's certificate is verified.
+/// 3. The body is not decompressed, or its limit would count other bytes than those that came.
+///
+/// ```
+/// use tower_jwt_session::http_client::{ClientBody, ClientFuture, HttpClient};
+///
+/// /// Answers every request with the same document.
+/// #[derive(Debug)]
+/// struct Canned(String);
+///
+/// impl HttpClient for Canned {
+///     fn send(&self, request: http::Request<()>) -> ClientFuture<'_> {
+///         assert_eq!(request.method(), http::Method::GET);
+///         Box::pin(async { Ok(http::Response::new(ClientBody::new(self.0.clone()))) })
+///     }
+/// }
+/// ```
+pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
+    /// Sends a request that has no body, and returns the answer's head and its body as it comes.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer, or it is not HTTP. An answer of any status is not an error.
+    fn send(&self, request: Request<()>) -> ClientFuture<'_>;
+}
+
+/// The body of an answer, as it comes.
+pub struct ClientBody(Pin<Box<dyn Body<Data = Bytes, Error = ClientError> + Send>>);
+
+impl ClientBody {
+    /// Wraps a body: a client's own, or a `String`.
+    pub fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
+        Self(Box::pin(WithClientError(Box::pin(body))))
+    }
+}
+
+impl Body for ClientBody {
+    type Data = Bytes;
+    type Error = ClientError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
+        self.0.as_mut().poll_frame(context)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl fmt::Debug for ClientBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientBody(..)")
+    }
+}
+
+struct WithClientError<B>(Pin<Box<B>>);
+
+impl<B> Body for WithClientError<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    type Data = Bytes;
+    type Error = ClientError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
+        let frame = self.0.as_mut().poll_frame(context);
+        frame.map(|frame| frame.map(|frame| frame.map_err(ClientError::new)))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// Why there is no answer, or its body ended early.
+#[derive(Debug)]
+pub struct ClientError(Box<dyn Error + Send + Sync>);
+
+impl ClientError {
+    /// From a client's own error, or a text.
+    pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(cause.into())
+    }
+}
+
+/// The client's error and all its causes: "refused" often stands only in the last.
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(deeper) = cause {
+            write!(f, ": {deeper}")?;
+            cause = deeper.source();
+        }
+        Ok(())
+    }
+}
+
+impl Error for ClientError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}

@@ -1,0 +1,260 @@
+//! Opening a rotating ring: its settings, its first keys, and the task that follows its store.
+
+use std::sync::Arc;
+
+use jsonwebtoken::Algorithm;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::clock::{Clock, SystemClock};
+use crate::crypto::algorithm;
+use crate::error::BuildError;
+use crate::keyring::ring::{KeyRing, Source, WeakRing};
+use crate::keyring::rotating::key_log::Ledger;
+use crate::keyring::rotating::record::Vault;
+use crate::keyring::rotating::replica::Rotator;
+use crate::keyring::rotating::seal::{Sealing, SealingKey};
+use crate::keyring::skew::ClockWatch;
+use crate::keyring::status::NotReady;
+use crate::keys::rotation_policy::RotationPolicy;
+use crate::store::contract::{SealingNeed, Store};
+use crate::store::founding::{Founding, When};
+use crate::store::polling::{Jitter, Pace};
+use crate::store::writes::Writes;
+
+/// Builds a [`KeyRing`] that rotates by itself.
+#[derive(Debug)]
+#[must_use]
+pub struct KeyRingBuilder {
+    name: String,
+    store: Option<Arc<dyn Store>>,
+    policy: RotationPolicy,
+    algorithm: Algorithm,
+    fully_specified: bool,
+    sealing: Sealing,
+    when: When,
+    jitter: Jitter,
+    clock: Arc<dyn Clock>,
+}
+
+impl KeyRing {
+    /// Begins a ring that rotates by itself, in a store. Its name tells it from others there: 1 to
+    /// 64 of `a-z A-Z 0-9 . _ -`, the first not a dot.
+    pub fn builder(name: impl Into<String>) -> KeyRingBuilder {
+        KeyRingBuilder {
+            name: name.into(),
+            store: None,
+            policy: RotationPolicy::default(),
+            algorithm: Algorithm::EdDSA,
+            fully_specified: false,
+            sealing: Sealing::default(),
+            when: When::default(),
+            jitter: Jitter::Random,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+impl KeyRingBuilder {
+    /// Where the replicas' keys meet. Required.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// The algorithm of the keys that are made from now on. Default: EdDSA with Ed25519, so that
+    /// who can validate can't forge. An HMAC algorithm is for one service that does both.
+    pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
+        self.algorithm = algorithm;
+        self
+    }
+
+    /// Writes `Ed25519` (RFC 9864, section 2.2) into the header where the default is `EdDSA` (RFC
+    /// 8037). Either is read.
+    pub fn fully_specified_algorithms(mut self) -> Self {
+        self.fully_specified = true;
+        self
+    }
+
+    /// When keys are made, sign and end.
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Seals the private keys in the store with the first of these; all of them open. To change
+    /// it: add the new one last on every replica, then put it first, and drop the old one when the
+    /// last key that it sealed has ended.
+    pub fn seal_with(mut self, keys: impl IntoIterator<Item = SealingKey>) -> Self {
+        self.sealing.keys = keys.into_iter().collect();
+        self
+    }
+
+    /// Takes private keys that are not sealed, and writes them so where no sealing key is given.
+    ///
+    /// A directory that no other user can read is taken without, with a warning. Together with
+    /// [`seal_with`](Self::seal_with) it serves to begin sealing in a store that has keys.
+    ///
+    /// # Security
+    ///
+    /// Whoever can read the store, or a backup of it, can sign as this service; whoever can write
+    /// to it can bring keys of their own.
+    pub fn dangerous_unsealed(mut self) -> Self {
+        self.sealing.allows_unsealed = true;
+        self
+    }
+
+    /// Founds the ring at once if the store holds none. Default: after a wait.
+    ///
+    /// A store that holds no ring may be new, or it may have lost what it held. So a replica that
+    /// finds it empty first gives live replicas the time to restore their ring: 3 seconds where the
+    /// store reports changes, and otherwise
+    /// [`refresh_bound`](RotationPolicy::refresh_bound) + `insert_timeout`, 31.5 seconds by default.
+    /// Meanwhile it is not [ready](KeyRing::ready), and issues nothing. [`open`](Self::open) does not
+    /// wait for that. A store that is private to the process, as
+    /// [`MemoryStore`](crate::store::MemoryStore) is, needs no wait.
+    ///
+    /// Set it where no other replica can be alive: for the first start of a service, and in tests.
+    /// If live replicas hold another ring, both sides refuse each other's tokens until they have
+    /// read each other's keys.
+    pub fn found_now(mut self) -> Self {
+        self.when = When::AtOnce;
+        self
+    }
+
+    /// Never founds a ring: [`open`](Self::open) fails if the store holds none. Default: a ring is
+    /// founded after a wait, see [`found_now`](Self::found_now).
+    ///
+    /// It protects from a store that is the wrong one. The first ring is founded by another replica.
+    pub fn never_found(mut self) -> Self {
+        self.when = When::Never;
+        self
+    }
+
+    /// Draws the jitter of the refresh interval from `seed`, so that a simulation on Tokio's paused
+    /// clock repeats exactly.
+    #[cfg(feature = "test-util")]
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.jitter = Jitter::Seeded(seed);
+        self
+    }
+
+    /// Where the time is read. Default: the system's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Reads the ring from its store, and starts the background task, which ends with the last clone
+    /// of the ring. Needs a Tokio runtime.
+    ///
+    /// A ring that is not there is founded by the background task, after a
+    /// [wait](Self::found_now), or before this returns where no wait is needed.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is missing or can't be used, the store can't be read, it holds only keys that
+    /// can't be read, or it holds no ring where one [must not](Self::never_found) or can't be founded
+    /// now.
+    pub async fn open(self) -> Result<KeyRing, BuildError> {
+        let name = ring_name(self.name)?;
+        let Some(store) = self.store else {
+            let mend = "say where the replicas' keys meet, for example `.store(FileStore::open(\"keys\")?)`";
+            return Err(BuildError::invalid("store", "missing", mend));
+        };
+        let policy = RotationPolicy { store_staleness: store.staleness(), ..self.policy };
+        policy.validate()?;
+        let mut sealing = self.sealing;
+        if sealing.keys.is_empty() && !sealing.allows_unsealed {
+            match store.sealing_need() {
+                SealingNeed::Required => {
+                    let mend = "keys in this store have to be sealed: give `.seal_with([..])`, or \
+                                say `.dangerous_unsealed()`";
+                    return Err(BuildError::invalid("sealing keys", "missing", mend));
+                }
+                SealingNeed::Advised => {
+                    let fix = "give `.seal_with([..])`, with `.dangerous_unsealed()` beside it until \
+                               no unsealed key is left";
+                    tracing::warn!(ring = &*name, fix, "private keys rest unsealed in the store");
+                }
+                SealingNeed::Needless => {}
+            }
+            sealing.allows_unsealed = true;
+        }
+        algorithm::specification(self.algorithm)
+            .and_then(algorithm::generate)
+            .map_err(|source| BuildError::Key { field: "algorithm", source })?;
+
+        let polling = policy.polling();
+        let ledger = Ledger::new(Founding::new(&*store, name.clone(), &polling, self.when));
+        let rotator = Rotator {
+            vault: Vault { ring: name.clone(), sealing },
+            store: store.clone(),
+            policy: policy.clone(),
+            algorithm: self.algorithm,
+            fully_specified: self.fully_specified,
+            writes: Writes::new(name.clone(), self.clock.clone(), policy.refresh_interval),
+            clock: self.clock.clone(),
+            clock_watch: ClockWatch::new(&policy),
+            ledger: Mutex::new(ledger),
+        };
+        let mut ledger = rotator.ledger.lock().await;
+        let started = rotator.start(&mut ledger).await;
+        let (report, began) = started.map_err(|error| error.at_start(&name))?;
+        let is_waiting = matches!(report.blocked, Some(NotReady::Founding { .. }));
+        let is_lost = report.unreadable || report.blocked == Some(NotReady::Sealed);
+        if is_lost || (ledger.is_empty() && !is_waiting) {
+            let found =
+                report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
+            let reason = found.unwrap_or_else(|| "no key could be made".to_owned());
+            return Err(BuildError::Unreadable { ring: name.to_string(), reason });
+        }
+        if ledger.is_empty() && self.when == When::Never {
+            return Err(BuildError::NoRing { ring: name.to_string() });
+        }
+        let keys = rotator.snapshot(&ledger);
+        let look_again = ledger.founding.look_again();
+        drop(ledger);
+        let source = Source::Rotated(Box::new(rotator));
+        let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
+        ring.note_refresh(&Ok(report));
+        let store = Some((store, name));
+        let pace = Pace { polling, jitter: self.jitter, began, look_again };
+        ring.follow(move |ring| follow(ring, pace.clone(), store.clone()));
+        Ok(ring)
+    }
+}
+
+/// Refreshes a ring, whose last read `began` then, in turn and when its store tells of a change,
+/// until its last handle is gone.
+pub(crate) async fn follow(
+    ring: WeakRing,
+    mut pace: Pace,
+    store: Option<(Arc<dyn Store>, Arc<str>)>,
+) {
+    loop {
+        let pushing = store.as_ref().map(|(store, ring)| (&**store, &**ring));
+        tokio::select! {
+            biased;
+            () = ring.dropped() => return,
+            () = pace.wait(pushing) => {}
+        }
+        let Some(ring) = ring.upgrade() else { return };
+        pace.began = Instant::now();
+        // Told and remembered by the refresh itself.
+        let _ = ring.refresh().await;
+        pace.look_again = ring.look_again().await;
+    }
+}
+
+/// Parses a ring's name.
+pub(crate) fn ring_name(name: String) -> Result<Arc<str>, BuildError> {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let well_formed =
+        (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(form);
+    if !well_formed {
+        let mend = "use 1 to 64 of a-z A-Z 0-9 . _ -, the first not a dot";
+        return Err(BuildError::invalid("name", format_args!("{name:?}"), mend));
+    }
+    Ok(name.into())
+}

@@ -1,0 +1,8 @@
+//! A ring whose keys are in a store and change by a schedule.
+
+pub(crate) mod builder;
+pub(crate) mod key_log;
+pub(crate) mod operations;
+pub(crate) mod record;
+pub(crate) mod replica;
+pub(crate) mod seal;

@@ -1,0 +1,287 @@
+//! A key's record: what one entry of the store says, parsed and checked.
+
+use std::sync::Arc;
+
+use jsonwebtoken::Algorithm;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::base64url::BASE64URL;
+use crate::clock::Timestamp;
+use crate::crypto::algorithm;
+use crate::crypto::error::KeyError;
+use crate::keyring::rotating::seal::{AtRest, OpenError, Sealing};
+use crate::keys::key::Key;
+use crate::keys::schedule::KeyTimes;
+use crate::store::contract::{Entry, EntryName};
+
+/// Which ring a key belongs to. Of two rings in one store, the one that was born first signs; two
+/// births at one time are ordered by their IDs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Birth {
+    pub(crate) born: Timestamp,
+    /// The ring's ID, drawn at random at its birth.
+    pub(crate) id: String,
+}
+
+impl Birth {
+    pub(crate) fn new(now: Timestamp) -> Result<Self, KeyError> {
+        let mut id = [0; 16];
+        algorithm::fill_random(&mut id)?;
+        Ok(Self { born: now, id: BASE64URL.encode_to_string(id) })
+    }
+}
+
+/// What records are read and written with.
+#[derive(Clone, Debug)]
+pub(crate) struct Vault {
+    pub(crate) ring: Arc<str>,
+    pub(crate) sealing: Sealing,
+}
+
+/// One key of a ring, immutable, as it stands in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRecord {
+    pub(crate) birth: Birth,
+    pub(crate) generation: u64,
+    pub(crate) times: KeyTimes,
+    pub(crate) key: Key,
+    /// The entry as it was read or written, to be put back as it is.
+    pub(crate) value: Zeroizing<Vec<u8>>,
+}
+
+/// What an entry of the store says. Only keys are sealed: who can write the store can add or remove
+/// a birth or a mark.
+#[derive(Clone, Debug)]
+pub(crate) enum Statement {
+    /// This ring was born in this store.
+    Birth(Birth),
+    /// This key exists.
+    Key(Box<KeyRecord>),
+    /// This key signs no more from then on.
+    Retire(KeyMark),
+    /// This key neither signs nor verifies.
+    Revoke(KeyMark),
+}
+
+/// A mark on a key: which, and when it takes effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyMark {
+    pub(crate) kid: String,
+    pub(crate) at: Timestamp,
+    /// Its key's `verifies_until`: until then it is kept, whether or not the key's record is there.
+    pub(crate) kept_until: Timestamp,
+}
+
+/// Why an entry says nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is damaged or foreign; others may be good.
+    Corrupt(String),
+    /// A newer version wrote it: what it says can't be known.
+    Newer(u64),
+    /// None of the sealing keys opens it.
+    Sealed,
+}
+
+/// The form of the entries that hold no secret.
+#[derive(Serialize, Deserialize)]
+struct Wire<T> {
+    version: u64,
+    entry: T,
+}
+
+/// The form of a key's entry. The record is text in a string, so that whoever opens the seal checks
+/// the very bytes that were sealed, whatever members a later minor version adds to them.
+#[derive(Serialize, Deserialize)]
+struct WireKey {
+    version: u64,
+    /// A [`WireRecord`] as JSON.
+    record: String,
+    /// A shared secret or a PKCS#8 document.
+    material: AtRest,
+}
+
+/// What is said of a key, all of it sealed together with the key.
+#[derive(Serialize, Deserialize)]
+struct WireRecord {
+    /// The ring's name, so that a record is of no use under another one.
+    ring: String,
+    birth: Birth,
+    generation: u64,
+    kid: String,
+    algorithm: Algorithm,
+    times: KeyTimes,
+}
+
+const VERSION: u64 = 2;
+/// As many digits as names have room for; at one key a second it lasts for three centuries.
+const MAX_GENERATION: u64 = 9_999_999_999;
+const BIRTH: &str = "birth";
+const KEY: &str = "key-";
+const RETIRE: &str = "retire-";
+const REVOKE: &str = "revoke-";
+
+impl KeyRecord {
+    /// Makes a new key and its record.
+    pub(crate) fn generate(
+        birth: &Birth,
+        generation: u64,
+        algorithm: Algorithm,
+        times: KeyTimes,
+        vault: &Vault,
+    ) -> Result<Self, KeyError> {
+        let material = algorithm::generate(algorithm::specification(algorithm)?)?;
+        let key = Key::from_material(algorithm, &material)?;
+        let record = to_json(&WireRecord {
+            ring: vault.ring.to_string(),
+            birth: birth.clone(),
+            generation,
+            kid: key.key_id().to_owned(),
+            algorithm,
+            times,
+        });
+        let material = vault.sealing.seal(&material, record.as_bytes())?;
+        let value = write(&WireKey { version: VERSION, record, material });
+        Ok(Self { birth: birth.clone(), generation, times, key, value })
+    }
+
+    /// Parses a key's entry, and checks its seal and what its record says.
+    fn parse(entry: &Entry, vault: &Vault) -> Result<Self, Unreadable> {
+        let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
+        let WireKey { record, material, .. } = read(&entry.value)?;
+        let material = vault.sealing.open(&material, record.as_bytes());
+        let material = material.map_err(|error| match error {
+            OpenError::Corrupt => {
+                corrupt("its key or its record was changed after it was sealed, or is damaged")
+            }
+            OpenError::Unsealed => corrupt(
+                "its key is not sealed, expected because of `seal_with`: to begin sealing, give \
+                 `dangerous_unsealed()` beside it until no unsealed key is left",
+            ),
+            OpenError::UnknownSealingKey => Unreadable::Sealed,
+        })?;
+        let WireRecord { ring, birth, generation, kid, algorithm, times } =
+            read(record.as_bytes())?;
+        if *ring != *vault.ring {
+            // Whatever it is, it shall not fill a log.
+            let ring: String = ring.chars().take(64).collect();
+            return Err(Unreadable::Corrupt(format!("it is a key of another ring, {ring:?}")));
+        }
+        if generation > MAX_GENERATION {
+            return Err(corrupt("its generation is too high"));
+        }
+        if !times.are_ordered() {
+            return Err(corrupt("its times are not in order"));
+        }
+        let key = Key::from_material(algorithm, &material)
+            .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
+        if key.key_id() != kid {
+            return Err(corrupt("its key ID is not that of its key"));
+        }
+        Ok(Self { birth, generation, times, key, value: entry.value.clone() })
+    }
+
+    /// The entry for a key whose generation has gone to another: a replica puts its key back into
+    /// a store that was purged or restored and has gone on since.
+    pub(crate) fn entry_beside(&self) -> Option<Entry> {
+        Some(Entry { name: self.name_beside()?, value: self.value.clone() })
+    }
+
+    /// The place that exactly one key of a generation can have.
+    fn name(&self) -> Option<EntryName> {
+        EntryName::parse(format!("{KEY}{}-{:010}", self.birth.id, self.generation))
+    }
+
+    fn name_beside(&self) -> Option<EntryName> {
+        let (ring, kid) = (&self.birth.id, self.key.key_id());
+        EntryName::parse(format!("{KEY}{ring}-{:010}-{kid}", self.generation))
+    }
+}
+
+impl Statement {
+    /// Parses an entry, and checks that it says what its name promises.
+    pub(crate) fn parse(entry: &Entry, vault: &Vault) -> Result<Self, Unreadable> {
+        let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
+        // First of all: what a newer version writes may have any name.
+        check_version(&entry.value)?;
+        let statement = match entry.name.as_str() {
+            BIRTH => Self::Birth(read::<Wire<_>>(&entry.value)?.entry),
+            name if name.starts_with(RETIRE) => Self::Retire(read::<Wire<_>>(&entry.value)?.entry),
+            name if name.starts_with(REVOKE) => Self::Revoke(read::<Wire<_>>(&entry.value)?.entry),
+            name if name.starts_with(KEY) => Self::Key(Box::new(KeyRecord::parse(entry, vault)?)),
+            _ => return Err(corrupt("nothing of this ring has such a name")),
+        };
+        if statement.names().iter().flatten().any(|name| *name == entry.name) {
+            Ok(statement)
+        } else {
+            Err(corrupt("its name is not that of its content"))
+        }
+    }
+
+    /// The entry that says this.
+    pub(crate) fn to_entry(&self) -> Option<Entry> {
+        let [name, _] = self.names();
+        let value = match self {
+            Self::Birth(entry) => write(&Wire { version: VERSION, entry }),
+            Self::Key(record) => record.value.clone(),
+            Self::Retire(entry) | Self::Revoke(entry) => write(&Wire { version: VERSION, entry }),
+        };
+        Some(Entry { name: name?, value })
+    }
+
+    /// The ID of the key that this says to exist.
+    pub(crate) fn key_id(&self) -> Option<String> {
+        match self {
+            Self::Key(record) => Some(record.key.key_id().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Where this may stand: its place, and the one beside.
+    pub(crate) fn names(&self) -> [Option<EntryName>; 2] {
+        match self {
+            Self::Birth(_) => [EntryName::parse(BIRTH), None],
+            Self::Key(record) => [record.name(), record.name_beside()],
+            Self::Retire(mark) => [EntryName::parse(format!("{RETIRE}{}", mark.kid)), None],
+            Self::Revoke(mark) => [EntryName::parse(format!("{REVOKE}{}", mark.kid)), None],
+        }
+    }
+}
+
+/// Structs of strings and numbers always serialise.
+fn to_json(record: &WireRecord) -> String {
+    serde_json::to_string(record).unwrap_or_default()
+}
+
+fn write(wire: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    // Room for the longest record, so that growing leaves no copy of a secret behind.
+    let mut value = Zeroizing::new(Vec::with_capacity(4096));
+    // The same.
+    let _ = serde_json::to_writer_pretty(&mut *value, wire);
+    value
+}
+
+fn read<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(json).map_err(no_record)
+}
+
+fn check_version(value: &[u8]) -> Result<(), Unreadable> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: u64,
+    }
+    match serde_json::from_slice(value).map_err(no_record)? {
+        Version { version: VERSION } => Ok(()),
+        Version { version } if version < VERSION => Err(Unreadable::Corrupt(format!(
+            "its format ({version}) is not one of this crate's releases: remove it"
+        ))),
+        Version { version } => Err(Unreadable::Newer(version)),
+    }
+}
+
+/// Where it ends to be a record; the error's own text may quote the content.
+fn no_record(error: serde_json::Error) -> Unreadable {
+    let (line, column) = (error.line(), error.column());
+    Unreadable::Corrupt(format!("not a record: line {line}, column {column}"))
+}

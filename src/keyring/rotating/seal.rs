@@ -1,0 +1,178 @@
+//! Sealing: private keys at rest, encrypted, and bound to all that their record says.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::base64url::BASE64URL;
+use crate::crypto::algorithm;
+use crate::crypto::error::KeyError;
+use crate::crypto::secret;
+use crate::crypto::secret::Advice;
+
+/// A key-encryption key: seals the private keys of a ring in its store with AES-256-GCM.
+///
+/// `Debug` does not show it. Its bytes are the application's to keep, apart from the store.
+///
+/// ```
+/// use tower_jwt_session::{KeyRing, SealingKey, store::MemoryStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let secret: [u8; 32] = std::array::from_fn(|place| place as u8 * 7);
+/// let newest = SealingKey::new(&secret)?;
+/// let keys = KeyRing::builder("app").store(MemoryStore::new()).seal_with([newest]).open().await?;
+/// # keys.ready()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SealingKey {
+    id: String,
+    key: Arc<LessSafeKey>,
+}
+
+impl SealingKey {
+    /// From exactly 32 random bytes.
+    ///
+    /// # Errors
+    ///
+    /// If there are fewer or more, they repeat themselves, or they are text: a password, or random
+    /// bytes that were not decoded.
+    pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        let secret = secret.as_ref();
+        secret::check_random(secret, BYTES, &ADVICE)?;
+        Self::from_bytes(secret)
+    }
+
+    /// From base64, as `openssl rand -base64 32` prints it: a line break at the end is ignored,
+    /// either alphabet is read, padded or not.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not base64, or its bytes are refused by [`new`](Self::new).
+    pub fn from_base64(secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        Self::from_bytes(&secret::from_base64(secret.as_ref(), BYTES, &ADVICE)?)
+    }
+
+    /// From hex, as `openssl rand -hex 32` prints it: a line break at the end is ignored.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not hex, or its bytes are refused by [`new`](Self::new).
+    pub fn from_hex(secret: impl AsRef<str>) -> Result<Self, KeyError> {
+        Self::from_bytes(&secret::from_hex(secret.as_ref(), BYTES, &ADVICE)?)
+    }
+
+    fn from_bytes(secret: &[u8]) -> Result<Self, KeyError> {
+        let key = UnboundKey::new(&AES_256_GCM, secret)
+            .map_err(|_| KeyError::SealingKeyLength { bytes: secret.len() })?;
+        // Half of a commitment is enough to tell a handful of keys apart.
+        let id = BASE64URL.encode_to_string(&algorithm::commitment(secret)[..16]);
+        Ok(Self { id, key: Arc::new(LessSafeKey::new(key)) })
+    }
+}
+
+const BYTES: usize = 32;
+const ADVICE: Advice = Advice {
+    from_base64: "SealingKey::from_base64",
+    from_hex: "SealingKey::from_hex",
+    from_text: None,
+};
+
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealingKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// How a ring's private keys rest.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sealing {
+    /// The first seals, all open.
+    pub(crate) keys: Vec<SealingKey>,
+    /// Whether what is not sealed is believed; and written, where there is no key.
+    pub(crate) allows_unsealed: bool,
+}
+
+/// A private key as it rests.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AtRest {
+    Unsealed(Zeroizing<String>),
+    Sealed { sealing_key: String, nonce: String, ciphertext: String },
+}
+
+/// Why a private key at rest can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// It is damaged, or not with the record that it was sealed with.
+    Corrupt,
+    /// It is not sealed, where it has to be.
+    Unsealed,
+    /// It is sealed under a key that was not given.
+    UnknownSealingKey,
+}
+
+/// What a private key is bound to: the bytes of its record as they are written, and the sealing key.
+///
+/// Nobody without that key can change a time, the birth, the generation, the algorithm or the key ID,
+/// nor move the key to another record, or into another use of the same sealing key.
+fn associated_data(sealing_key: &str, record: &[u8]) -> Aad<Vec<u8>> {
+    // An ID has no zero byte, so that no two pairs give the same bytes.
+    Aad::from([PURPOSE, sealing_key.as_bytes(), &[0], record].concat())
+}
+
+const PURPOSE: &[u8] = b"tower-jwt-session key record 2\0";
+
+impl Sealing {
+    /// Seals `material` together with the bytes of its record.
+    pub(crate) fn seal(&self, material: &[u8], record: &[u8]) -> Result<AtRest, KeyError> {
+        let Some(SealingKey { id, key }) = self.keys.first() else {
+            return Ok(AtRest::Unsealed(BASE64URL.encode_to_string(material).into()));
+        };
+        let mut nonce = [0; NONCE_LEN];
+        algorithm::fill_random(&mut nonce)?;
+        // Encrypted in place, so that what is left of it is the ciphertext.
+        let mut text = material.to_vec();
+        let unique = Nonce::assume_unique_for_key(nonce);
+        key.seal_in_place_append_tag(unique, associated_data(id, record), &mut text)
+            .map_err(|_| KeyError::RandomGenerator)?;
+        Ok(AtRest::Sealed {
+            sealing_key: id.clone(),
+            nonce: BASE64URL.encode_to_string(nonce),
+            ciphertext: BASE64URL.encode_to_string(text),
+        })
+    }
+
+    /// Opens what was sealed together with the very bytes of this record.
+    pub(crate) fn open(
+        &self,
+        at_rest: &AtRest,
+        record: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let decode = |text: &str| BASE64URL.decode_to_vec(text).map_err(|_| OpenError::Corrupt);
+        match at_rest {
+            // SECURITY: where keys are sealed, whoever can write to the store must not be able to
+            // bring one of their own by leaving the seal out.
+            AtRest::Unsealed(_) if !self.allows_unsealed => Err(OpenError::Unsealed),
+            AtRest::Unsealed(material) => Ok(decode(material)?.into()),
+            AtRest::Sealed { sealing_key, nonce, ciphertext } => {
+                let known = self.keys.iter().find(|known| known.id == *sealing_key);
+                let SealingKey { key, .. } = known.ok_or(OpenError::UnknownSealingKey)?;
+                let nonce = Nonce::try_assume_unique_for_key(&decode(nonce)?)
+                    .map_err(|_| OpenError::Corrupt)?;
+                let mut text = Zeroizing::new(decode(ciphertext)?);
+                let opened = key
+                    .open_in_place(nonce, associated_data(sealing_key, record), &mut text)
+                    .map_err(|_| OpenError::Corrupt)?
+                    .len();
+                text.truncate(opened);
+                Ok(text)
+            }
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A [`KeySet`]: an immutable snapshot of a ring. Which key signs at a time, and which key a
+//! token's header means.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jsonwebtoken::Algorithm;
+use smallvec::SmallVec;
+
+use crate::base64url::BASE64URL;
+use crate::claims::names::{BEGINNING, SESSION_TOKEN_TYPE};
+use crate::clock::Timestamp;
+use crate::crypto::algorithm;
+use crate::crypto::algorithm::Begun;
+use crate::error::BuildError;
+use crate::keyring::rotating::key_log::Ledger;
+use crate::keys::key::Key;
+use crate::keys::schedule;
+use crate::keys::schedule::{KeyTimes, ScheduledKey};
+
+/// An immutable snapshot of a ring's keys.
+#[derive(Clone, Debug)]
+pub(crate) struct KeySet {
+    /// First those that may sign, by generation; then those that only verify.
+    keys: Vec<RingKey>,
+    signing: usize,
+    /// A sender chooses what is looked up, not what is held: no need for a slow hash.
+    by_header: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
+    /// Several only where a followed issuer lists keys of several algorithms under one ID (RFC 7517,
+    /// section 4.5).
+    by_key_id: HashMap<Arc<str>, SmallVec<[usize; 2]>>,
+    fingerprint: String,
+    limit: Limit,
+}
+
+/// From when on no key of the set verifies, whatever its own times are, in milliseconds. It moves
+/// while the set stays the same, so that what is bound to the set stays bound to it.
+#[derive(Debug)]
+struct Limit(AtomicI64);
+
+impl Limit {
+    const NONE: Timestamp = Timestamp::MAX;
+
+    fn new(limit: Timestamp) -> Self {
+        Self(AtomicI64::new(limit.as_unix_millis()))
+    }
+
+    fn get(&self) -> Timestamp {
+        Timestamp::from_unix_millis(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Clone for Limit {
+    fn clone(&self) -> Self {
+        Self::new(self.get())
+    }
+}
+
+/// A key in its ring.
+#[derive(Clone, Debug)]
+pub(crate) struct RingKey {
+    pub(crate) key: Key,
+    pub(crate) scheduled: ScheduledKey,
+    /// The encoded header of the session tokens that it signs.
+    pub(crate) header: Box<str>,
+    /// The HMACs of those, begun; `None` for other algorithms.
+    pub(crate) begun: Option<Begun>,
+}
+
+impl RingKey {
+    fn new(key: Key, scheduled: ScheduledKey) -> Self {
+        let header = key.encoded_headers(SESSION_TOKEN_TYPE).swap_remove(0);
+        let beginning = format!("{header}.{}", BASE64URL.encode_to_string(BEGINNING));
+        let begun = key.signer().and_then(|signer| signer.begin(beginning.as_bytes()));
+        Self { key, scheduled, header: header.into(), begun }
+    }
+}
+
+impl KeySet {
+    /// The keys of a rotating ring.
+    pub(crate) fn of_ledger(ledger: &Ledger, fully_specified: bool) -> Self {
+        let (keys, signing) = ledger.keys();
+        let named = |key: &Key| match fully_specified {
+            true => key.clone().fully_specified(),
+            false => key.clone(),
+        };
+        let keys =
+            keys.into_iter().map(|(record, scheduled)| RingKey::new(named(&record.key), scheduled));
+        Self::new(keys.collect(), signing)
+    }
+
+    /// Keys that are not rotated here: the first that can sign does, all verify.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or two have the same key ID.
+    pub(crate) fn fixed(keys: impl IntoIterator<Item = Key>) -> Result<Self, BuildError> {
+        let mut keys: Vec<_> = keys.into_iter().collect();
+        if keys.is_empty() {
+            return Err(BuildError::invalid("keys", "empty", "give at least one key"));
+        }
+        let signer = keys.iter().position(Key::can_sign).map(|place| keys.remove(place));
+        let signer = signer.map(|key| (key, KeyTimes::fixed(true)));
+        let set = Self::scheduled(signer, keys);
+        if let Some((key_id, _)) = set.by_key_id.iter().find(|(_, places)| places.len() > 1) {
+            let mend = "two keys have this key ID: give each its own";
+            return Err(BuildError::invalid("keys", key_id, mend));
+        }
+        Ok(set)
+    }
+
+    /// Keys of which the first sign, each at its time, and the others only verify.
+    pub(crate) fn scheduled(
+        signing: impl IntoIterator<Item = (Key, KeyTimes)>,
+        verifying: impl IntoIterator<Item = Key>,
+    ) -> Self {
+        let mut keys: Vec<_> = signing.into_iter().collect();
+        let signing = keys.len();
+        keys.extend(verifying.into_iter().map(|key| (key, KeyTimes::fixed(false))));
+        let keys = keys.into_iter().enumerate().map(|(place, (key, times))| {
+            let generation = place as u64;
+            let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
+            RingKey::new(key, scheduled)
+        });
+        Self::new(keys.collect(), signing)
+    }
+
+    /// The keys of a ring without a store: all may sign when it is their time.
+    pub(crate) fn derived(keys: Vec<(Key, ScheduledKey)>) -> Self {
+        let signing = keys.len();
+        let keys = keys.into_iter().map(|(key, scheduled)| RingKey::new(key, scheduled));
+        Self::new(keys.collect(), signing)
+    }
+
+    /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
+    pub(crate) fn followed(keys: Vec<Key>, until: Timestamp) -> Self {
+        let times = KeyTimes::fixed(false);
+        let keys = keys.into_iter().enumerate().map(|(place, key)| {
+            let generation = place as u64;
+            let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
+            RingKey::new(key, scheduled)
+        });
+        Self { limit: Limit::new(until), ..Self::new(keys.collect(), 0) }
+    }
+
+    /// Lets the keys of this set verify to `until`, if that is no earlier than before. The set stays
+    /// the same, and with it the tokens that were verified by it.
+    pub(crate) fn extend(&self, until: Timestamp) -> bool {
+        let extends = self.limit.get() <= until;
+        if extends {
+            self.limit.0.store(until.as_unix_millis(), Ordering::Relaxed);
+        }
+        extends
+    }
+
+    fn new(keys: Vec<RingKey>, signing: usize) -> Self {
+        let mut by_header = HashMap::default();
+        let mut by_key_id = HashMap::new();
+        for (place, RingKey { key, .. }) in keys.iter().enumerate() {
+            let places: &mut SmallVec<_> =
+                by_key_id.entry(key.shared_key_id().clone()).or_default();
+            places.push(place);
+            for header in key.encoded_headers(SESSION_TOKEN_TYPE) {
+                by_header.insert(header.into_bytes().into(), place);
+            }
+        }
+        let fingerprint = fingerprint(&keys);
+        Self { keys, signing, by_header, by_key_id, fingerprint, limit: Limit::new(Limit::NONE) }
+    }
+
+    /// The same keys, of which these are revoked.
+    pub(crate) fn with_revoked(mut self, key_ids: &BTreeSet<String>) -> Self {
+        let mut changed = false;
+        for RingKey { key, scheduled, .. } in &mut self.keys {
+            if !scheduled.revoked && key_ids.contains(key.key_id()) {
+                (scheduled.revoked, changed) = (true, true);
+            }
+        }
+        if changed {
+            self.fingerprint = fingerprint(&self.keys);
+        }
+        self
+    }
+
+    /// The keys that may sign, as the schedule sees them.
+    pub(crate) fn schedule(&self) -> Vec<ScheduledKey> {
+        self.keys[..self.signing].iter().map(|key| key.scheduled.clone()).collect()
+    }
+
+    /// The key that signs at `now`; never one that cannot.
+    pub(crate) fn signer(&self, now: Timestamp) -> Option<&RingKey> {
+        let signing = &self.keys[..self.signing.min(self.keys.len())];
+        schedule::signer(signing, |key| &key.scheduled, now).filter(|key| key.key.can_sign())
+    }
+
+    /// Whether any key could sign at some time.
+    pub(crate) fn can_sign(&self) -> bool {
+        self.keys[..self.signing.min(self.keys.len())].iter().any(|key| key.key.can_sign())
+    }
+
+    /// Whether both hold the same keys with the same times and marks: what is bound to the one is
+    /// then good with the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&RingKey, &RingKey)| {
+            one.scheduled == other.scheduled && one.key.is_same(&other.key)
+        };
+        self.signing == other.signing
+            && self.limit.get() == other.limit.get()
+            && self.keys.len() == other.keys.len()
+            && self.keys.iter().zip(&other.keys).all(same)
+    }
+
+    /// The key with whose header and a dot this token begins, if it is one of the first few: those
+    /// are looked at sooner than a header's end is found.
+    pub(crate) fn by_beginning(&self, token: &[u8]) -> Option<&RingKey> {
+        let begins = |key: &&RingKey| {
+            let rest = token.strip_prefix(key.header.as_bytes());
+            rest.is_some_and(|rest| rest.first() == Some(&b'.'))
+        };
+        self.keys.iter().take(4).find(begins)
+    }
+
+    /// The key whose tokens begin with this encoded header.
+    pub(crate) fn by_encoded_header(&self, header: &[u8]) -> Option<&RingKey> {
+        self.by_header.get(header).map(|place| &self.keys[*place])
+    }
+
+    /// The keys of that ID, each of an algorithm of its own.
+    pub(crate) fn of_key_id(&self, key_id: &str) -> impl Iterator<Item = &RingKey> {
+        self.by_key_id.get(key_id).into_iter().flatten().map(|place| &self.keys[*place])
+    }
+
+    /// The key of that ID for that algorithm.
+    ///
+    /// SECURITY: the algorithm stays the key's. It only says which of the keys that an issuer lists
+    /// under one ID is meant.
+    pub(crate) fn by_key_id(&self, key_id: &str, algorithm: Algorithm) -> Option<&RingKey> {
+        self.of_key_id(key_id).find(|key| key.key.algorithm() == algorithm)
+    }
+
+    /// Whether a key of this set verifies at `now`.
+    pub(crate) fn verifies(&self, key: &RingKey, now: Timestamp) -> bool {
+        key.scheduled.verifies(now) && now < self.limit.get()
+    }
+
+    /// From when on no key of the set verifies, whatever its own times are.
+    pub(crate) fn limit(&self) -> Timestamp {
+        self.limit.get()
+    }
+
+    pub(crate) fn keys(&self) -> &[RingKey] {
+        &self.keys
+    }
+
+    /// A short text that is the same on all replicas that know the same keys and marks.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+fn fingerprint(keys: &[RingKey]) -> String {
+    let mut lines: Vec<_> = keys
+        .iter()
+        .map(|RingKey { key, scheduled, .. }| {
+            let ScheduledKey { generation, retire_at, revoked, .. } = scheduled;
+            // The ID of another issuer's key need not say which key it is.
+            let public = serde_json::to_string(&key.to_jwk()).unwrap_or_default();
+            format!("{generation} {} {retire_at:?} {revoked} {public}\n", key.key_id())
+        })
+        .collect();
+    lines.sort_unstable();
+    let hash = algorithm::sha256(lines.concat().as_bytes());
+    BASE64URL.encode_to_string(&hash[..12])
+}

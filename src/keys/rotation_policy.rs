@@ -1,0 +1,252 @@
+//! How long keys sign, verify and are kept: the durations of a ring, and the inequalities between
+//! them.
+
+use std::time::Duration;
+
+use crate::error::BuildError;
+use crate::store::polling::{Polling, check_durations};
+
+/// The durations of a ring, with safe defaults.
+///
+/// A configuration changes only the keys that are made after it: every key carries the absolute
+/// times of its life. Every inequality is checked when the ring is opened.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_jwt_session::RotationPolicy;
+///
+/// let weekly = RotationPolicy::new().signing_period(Duration::from_secs(7 * 24 * 3600));
+/// assert_eq!(weekly.replica_lead(), RotationPolicy::default().replica_lead());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationPolicy {
+    pub(crate) signing_period: Duration,
+    pub(crate) max_token_lifetime: Duration,
+    pub(crate) clock_skew: Duration,
+    pub(crate) refresh_interval: Duration,
+    pub(crate) refresh_timeout: Duration,
+    pub(crate) insert_timeout: Duration,
+    pub(crate) jwks_max_age: Duration,
+    pub(crate) overrun: Duration,
+    /// What the store may add to a refresh; not the application's to set.
+    pub(crate) store_staleness: Duration,
+}
+
+impl Default for RotationPolicy {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const DAY: u64 = 24 * 60 * MINUTE;
+        Self {
+            signing_period: Duration::from_secs(DAY),
+            max_token_lifetime: Duration::from_secs(DAY),
+            clock_skew: Duration::from_secs(MINUTE),
+            refresh_interval: Duration::from_secs(15),
+            refresh_timeout: Duration::from_secs(5),
+            insert_timeout: Duration::from_secs(10),
+            jwks_max_age: Duration::from_secs(10 * MINUTE),
+            overrun: Duration::from_secs(DAY),
+            store_staleness: Duration::ZERO,
+        }
+    }
+}
+
+impl RotationPolicy {
+    /// The defaults, to be changed by the methods below.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long a key signs before its successor takes over (P). Default: 24 hours.
+    #[must_use]
+    pub fn signing_period(mut self, period: Duration) -> Self {
+        self.signing_period = period;
+        self
+    }
+
+    /// The longest life of any token of the ring, refresh tokens included (L): a key verifies that
+    /// long after it stopped signing. Default: 24 hours.
+    #[must_use]
+    pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_token_lifetime = lifetime;
+        self
+    }
+
+    /// The largest difference between any two replicas' clocks (d), which is also the leeway with
+    /// which a token's times are checked. Default: 60 seconds.
+    #[must_use]
+    pub fn clock_skew(mut self, skew: Duration) -> Self {
+        self.clock_skew = skew;
+        self
+    }
+
+    /// How often a replica reads the store; up to a tenth is added at random, so that replicas
+    /// don't read in step. Default: 15 seconds.
+    #[must_use]
+    pub fn refresh_interval(mut self, interval: Duration) -> Self {
+        self.refresh_interval = interval;
+        self
+    }
+
+    /// How long one read of the store may take. Default: 5 seconds.
+    #[must_use]
+    pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
+        self.refresh_timeout = timeout;
+        self
+    }
+
+    /// How long one write to the store may take (W). Default: 10 seconds.
+    #[must_use]
+    pub fn insert_timeout(mut self, timeout: Duration) -> Self {
+        self.insert_timeout = timeout;
+        self
+    }
+
+    /// How long a client or proxy may cache the JWKS (C), served as `max-age`. Default: 10
+    /// minutes.
+    #[must_use]
+    pub fn jwks_max_age(mut self, age: Duration) -> Self {
+        self.jwks_max_age = age;
+        self
+    }
+
+    /// How long a key may sign past its time when no successor could be made, the store being down
+    /// (G). After that issuing fails closed. Default: 24 hours.
+    #[must_use]
+    pub fn overrun(mut self, overrun: Duration) -> Self {
+        self.overrun = overrun;
+        self
+    }
+
+    /// The longest time until a replica sees a change in the store (R): from one read to the next,
+    /// which is the interval with its jitter, or one that writes with all its might; then the read
+    /// itself, and what the store may be behind.
+    pub fn refresh_bound(&self) -> Duration {
+        self.polling().bound()
+    }
+
+    pub(crate) fn polling(&self) -> Polling {
+        Polling {
+            interval: self.refresh_interval,
+            timeout: self.refresh_timeout,
+            insert_timeout: self.insert_timeout,
+            staleness: self.store_staleness,
+        }
+    }
+
+    /// How long before it may sign a key is published to the replicas: W + R + 2d.
+    pub fn replica_lead(&self) -> Duration {
+        sum([self.insert_timeout, self.refresh_bound(), self.clock_skew, self.clock_skew])
+    }
+
+    /// How long before it signs a key is published to everyone, caches of the JWKS included:
+    /// W + R + 2d + C.
+    pub fn full_lead(&self) -> Duration {
+        sum([self.replica_lead(), self.jwks_max_age])
+    }
+
+    /// How early the next key is made: one refresh before its lead begins, so that a poll that
+    /// comes late makes no key late.
+    pub(crate) fn publication(&self) -> Duration {
+        sum([self.full_lead(), self.refresh_bound()])
+    }
+
+    /// Checks every inequality of a ring that rotates in a store.
+    pub(crate) fn validate(&self) -> Result<(), BuildError> {
+        self.validate_each()?;
+        if self.signing_period < self.publication() {
+            return Err(BuildError::invalid(
+                "signing_period",
+                format_args!("{:?}", self.signing_period),
+                format_args!(
+                    "a successor has to be published to everyone while its predecessor signs, \
+                     which takes insert_timeout {:?} + 2 x refresh bound {:?} + 2 x clock_skew {:?} \
+                     + jwks_max_age {:?} = {:?}: make signing_period at least that, or those shorter",
+                    self.insert_timeout,
+                    self.refresh_bound(),
+                    self.clock_skew,
+                    self.jwks_max_age,
+                    self.publication(),
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks every inequality of a ring that is derived.
+    pub(crate) fn validate_derived(&self) -> Result<(), BuildError> {
+        self.validate_each()?;
+        let publication = sum([self.jwks_max_age, self.clock_skew, self.clock_skew]);
+        if self.signing_period < publication {
+            return Err(BuildError::invalid(
+                "signing_period",
+                format_args!("{:?}", self.signing_period),
+                format_args!(
+                    "a key is published one period ahead, which has to cover jwks_max_age {:?} + \
+                     2 x clock_skew {:?}: make signing_period at least {publication:?}",
+                    self.jwks_max_age, self.clock_skew,
+                ),
+            ));
+        }
+        let most = self.signing_period.saturating_mul(MOST_DERIVED_KEYS);
+        if self.max_token_lifetime > most {
+            return Err(BuildError::invalid(
+                "max_token_lifetime",
+                format_args!("{:?}", self.max_token_lifetime),
+                format_args!(
+                    "keys of {MOST_DERIVED_KEYS} periods are held at most: make it at most \
+                     {most:?}, or signing_period longer"
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks each duration by itself, and the token's.
+    pub(crate) fn validate_each(&self) -> Result<(), BuildError> {
+        check_durations([
+            ("signing_period", self.signing_period, false),
+            ("max_token_lifetime", self.max_token_lifetime, false),
+            ("clock_skew", self.clock_skew, true),
+            ("refresh_interval", self.refresh_interval, false),
+            ("refresh_timeout", self.refresh_timeout, false),
+            ("insert_timeout", self.insert_timeout, false),
+            ("jwks_max_age", self.jwks_max_age, true),
+            ("overrun", self.overrun, true),
+        ])?;
+        if self.max_token_lifetime < Duration::from_secs(1) {
+            return Err(BuildError::invalid(
+                "max_token_lifetime",
+                format_args!("{:?}", self.max_token_lifetime),
+                "a token's times are whole seconds: set it to at least 1s",
+            ));
+        }
+        if self.clock_skew >= self.max_token_lifetime {
+            return Err(BuildError::invalid(
+                "clock_skew",
+                format_args!("{:?}", self.clock_skew),
+                format_args!(
+                    "the leeway has to be shorter than max_token_lifetime ({:?})",
+                    self.max_token_lifetime
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long after a key's times nothing of it can be about, on whatever clock.
+    pub(crate) fn margin(&self) -> Duration {
+        2 * self.clock_skew
+    }
+
+    /// The longest time to a store's change that keys of this lead allow for.
+    pub(crate) fn allowed_bound(&self, lead: Duration) -> Duration {
+        lead.saturating_sub(sum([self.insert_timeout, self.clock_skew, self.clock_skew]))
+    }
+}
+
+/// How many periods' keys a derived ring holds, at most.
+const MOST_DERIVED_KEYS: u32 = 100;
+
+fn sum<const N: usize>(durations: [Duration; N]) -> Duration {
+    durations.into_iter().fold(Duration::ZERO, Duration::saturating_add)
+}

@@ -1,0 +1,4 @@
+//! Bodies of answers: problem details (RFC 9457) and those of a token endpoint (RFC 6749).
+
+pub(crate) mod respond;
+pub(crate) mod token_endpoint;

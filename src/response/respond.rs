@@ -1,0 +1,176 @@
+//! The layers' own answers: made as bytes, and turned into the service's body type by a
+//! [`Respond`].
+
+use std::mem;
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
+};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::error::{IssueError, Rejection, RejectionKind};
+use crate::sessions::handle::Sessions;
+use crate::transport::caching::remove_targeted;
+use crate::transport::transports::Transports;
+
+/// Turns an answer of the layers into a response of the service they stand around. Requests share
+/// it: where they are answered by several threads, it has to be `Send` and `Sync`.
+///
+/// Implemented by [`WithBody`], the default, by [`HeadersOnly`], and by any
+/// `Fn(Response<Bytes>) -> Response<B> + Clone`. A rejection's reason is in the answer's
+/// extensions, so that an application can make answers of its own:
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::Response;
+/// use tower_jwt_session::Rejection;
+///
+/// let own = |answer: Response<Bytes>| match answer.extensions().get::<Rejection>() {
+///     Some(rejection) if rejection.is_expired() => answer.map(|_| "please log in again".into()),
+///     _ => answer,
+/// };
+/// # fn is_respond<B>(_: impl tower_jwt_session::Respond<B>) {}
+/// # is_respond::<Bytes>(own);
+/// ```
+pub trait Respond<B>: Clone {
+    /// Whether the body arrives. A bearer token can't be issued where it does not.
+    const CARRIES_BODY: bool = true;
+
+    /// Turns the answer into a response.
+    fn respond(&self, answer: Response<Bytes>) -> Response<B>;
+}
+
+impl<B, F: Fn(Response<Bytes>) -> Response<B> + Clone> Respond<B> for F {
+    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
+        self(answer)
+    }
+}
+
+/// Answers with bodies, where they can be made from bytes: those of axum, and `Full<Bytes>`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WithBody;
+
+impl<B: From<Bytes>> Respond<B> for WithBody {
+    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
+        answer.map(B::from)
+    }
+}
+
+/// Answers with headers and a default body, where bodies can't be made from bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeadersOnly;
+
+impl<B: Default> Respond<B> for HeadersOnly {
+    const CARRIES_BODY: bool = false;
+
+    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
+        let mut answer = answer.map(|_| B::default());
+        answer.headers_mut().remove(CONTENT_TYPE);
+        answer
+    }
+}
+
+/// The answer to a rejected request: the same for every reason that has the same status.
+pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Response<Bytes> {
+    let (reason, about) = (rejection.kind(), rejection.about());
+    let (found, expected) = (rejection.found(), rejection.expected());
+    tracing::debug!(%reason, about, found, expected, "rejected a request");
+    sessions.keys().count_rejected(rejection.kind());
+    let mut answer = problem(rejection.status());
+    if let Some(challenge) = challenge(rejection.kind(), sessions.transports()) {
+        answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    if let RejectionKind::StaleRevocations { retry_after } = rejection.kind() {
+        let seconds = retry_after.as_secs().max(1);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    answer.extensions_mut().insert(rejection);
+    answer
+}
+
+/// Says when to try again, where no key signs and it is known when one will.
+pub(crate) fn retry_issuing<C>(
+    answer: &mut Response<Bytes>,
+    error: &IssueError,
+    sessions: &Sessions<C>,
+) {
+    let is_paused = matches!(error, IssueError::NoSigningKey);
+    if let Some(wait) = is_paused.then(|| sessions.keys().issues_again_in()).flatten() {
+        let seconds = wait.as_millis().div_ceil(1000).clamp(1, u64::MAX.into());
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds as u64));
+    }
+}
+
+/// An answer in the place of a handler's response, of which everything beside its body stays: what
+/// inner layers, or the handler, have said in headers and extensions.
+pub(crate) fn put_in_place<B>(response: &mut Response<B>, mut answer: Response<B>) {
+    let mut headers = mem::take(response.headers_mut());
+    headers.remove(CONTENT_TYPE);
+    headers.remove(CONTENT_LENGTH);
+    if answer.headers().contains_key(CACHE_CONTROL) {
+        // Else a cache would obey these of the handler's.
+        remove_targeted(&mut headers);
+    }
+    for (name, value) in answer.headers() {
+        if name != SET_COOKIE && name != VARY {
+            headers.remove(name);
+        }
+        headers.append(name, value.clone());
+    }
+    let mut extensions = mem::take(response.extensions_mut());
+    extensions.extend(mem::take(answer.extensions_mut()));
+    *answer.headers_mut() = headers;
+    *answer.extensions_mut() = extensions;
+    *response = answer;
+}
+
+/// An RFC 9457 problem that says no more than its status.
+pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let members = format!(r#""type":"about:blank","title":"{title}","status":{}"#, status.as_u16());
+    problem_of(status, &members)
+}
+
+/// An RFC 9457 problem that says what happened; `detail` has nothing that JSON would escape.
+#[cfg(feature = "axum")]
+pub(crate) fn problem_because(status: StatusCode, detail: &str) -> Response<Bytes> {
+    let title = status.canonical_reason().unwrap_or_default();
+    let code = status.as_u16();
+    let members =
+        format!(r#""type":"about:blank","title":"{title}","status":{code},"detail":"{detail}""#);
+    problem_of(status, &members)
+}
+
+fn problem_of(status: StatusCode, members: &str) -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::from(format!("{{{members}}}")));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+/// RFC 6750, section 3: no error code where no credential came. Where only cookies are taken there
+/// is no registered scheme; a 401 has to name one all the same (RFC 9110, section 11.6.1).
+fn challenge(kind: RejectionKind, transports: &Transports) -> Option<HeaderValue> {
+    let challenge = match kind {
+        RejectionKind::Forbidden
+        | RejectionKind::CrossSite
+        | RejectionKind::StaleRevocations { .. } => return None,
+        // Scripts of a page have to see it, too: the session is good, and its user is to log in.
+        RejectionKind::InsufficientUserAuthentication { max_age } => {
+            let scheme = if transports.bearer { "Bearer" } else { "Cookie" };
+            let error = "insufficient_user_authentication";
+            let max_age = max_age.as_secs();
+            let challenge = format!(r#"{scheme} error="{error}", max_age="{max_age}""#);
+            return HeaderValue::try_from(challenge).ok();
+        }
+        _ if !transports.bearer => "Cookie",
+        RejectionKind::Missing => "Bearer",
+        RejectionKind::Ambiguous => r#"Bearer error="invalid_request""#,
+        RejectionKind::InsufficientScope => r#"Bearer error="insufficient_scope""#,
+        _ => r#"Bearer error="invalid_token""#,
+    };
+    Some(HeaderValue::from_static(challenge))
+}

@@ -1,0 +1,447 @@
+//! [`Revocations`]: the live handle to what has been ended before its time. One atomic pointer to a
+//! snapshot, and the tasks that follow and write the log in a store.
+
+use crate::revocation::record;
+use crate::revocation::set::Candidate;
+use crate::revocation::set::Mark;
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use metrics::counter;
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::clock::{Moment, Timestamp};
+use crate::error::RejectionKind;
+use crate::revocation::log::Log;
+use crate::revocation::log_writer::Scribe;
+use crate::revocation::set::Marks;
+use crate::store::contract::{Redeemed, Redemption, StoreError};
+use crate::store::polling::{Cooldown, within};
+use crate::tasks::Tasks;
+use crate::telemetry::RECORDED;
+
+/// The sessions that have been ended before their time, held whole in memory and followed in the
+/// background. Clones share it.
+///
+/// Give it to the builder of the sessions; [`Sessions::end`](crate::Sessions::end) and its siblings
+/// then record what they end, and no replica accepts it any more: this one at once, the others when
+/// the store tells them, usually in milliseconds, and at the latest within
+/// [`refresh_bound`](Self::refresh_bound).
+///
+/// 1. Reading it never waits: requests look into the snapshot that is there.
+/// 2. Revocations are kept until every token they cover has expired, on every ring and replica that
+///    shares them: at least 48 hours, or [`stale_limit`](RevocationsBuilder::stale_limit) + the rings'
+///    longest token lifetime + 4 clock skews where that is longer anywhere. How long the one who
+///    revokes lets sessions live does not count. Nothing recorded is lost while a replica lives: what
+///    a store forgets is put back.
+/// 3. While the store is down, the last known go on, to the
+///    [`stale_limit`](RevocationsBuilder::stale_limit); routes can
+///    [ask for more](crate::ValidateLayer::freshness). Ending a session fails, and says so.
+/// 4. Tokens carry the version of the revocations that their issuer knew (the claim `rv`). A
+///    replica that meets a higher one than its own reads the store at once.
+///
+/// ```
+/// use tower_jwt_session::store::MemoryStore;
+/// use tower_jwt_session::{IssueSession, KeyRing, Revocations, Sessions};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let keys = KeyRing::builder("app").store(store.clone()).open().await?;
+/// let revocations = Revocations::builder("app").store(store).open().await?;
+/// let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
+///     .revocations(revocations)
+///     .build()?;
+///
+/// let token = sessions.issue(&IssueSession::new("alice", ()))?;
+/// let session = sessions.validate(token.as_str())?;
+/// sessions.end_subject("alice").await?;
+/// assert!(sessions.validate(token.as_str()).is_err());
+///
+/// // Who logs in anew is not concerned.
+/// let token = sessions.issue(&IssueSession::new("alice", ()))?;
+/// assert!(sessions.validate(token.as_str()).is_ok());
+/// # let _ = session;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Revocations(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) name: Arc<str>,
+    pub(crate) scribe: Scribe,
+    /// Held for a whole read or write, which is what makes a replica's own follow each other;
+    /// requests never meet it.
+    pub(crate) log: Mutex<Log>,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// When the last read began that did not fail.
+    pub(crate) read: ArcSwap<Moment>,
+    /// As old as what is held may be, in milliseconds: that time less what the store may be behind, or
+    /// [`i64::MIN`] once it is found stale by the clock that nobody can set. All that a request looks
+    /// at.
+    pub(crate) known_at: AtomicI64,
+    /// How the last reads went.
+    pub(crate) state: ArcSwap<State>,
+    pub(crate) stale_limit: Duration,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) cooldown: Cooldown,
+    /// Wakes the task that follows the log.
+    pub(crate) wake: Arc<Notify>,
+    /// To the task that writes.
+    pub(crate) recording: mpsc::Sender<Recording>,
+    pub(crate) versions: watch::Sender<u64>,
+}
+
+/// What requests look into.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) version: u64,
+    pub(crate) marks: Marks,
+    /// How often the marks had changed.
+    changes: u64,
+    /// Whether there is something that only a newer version of this crate understands.
+    newer: bool,
+}
+
+/// A mark on its way to the store, and whoever waits for it.
+pub(crate) struct Recording {
+    mark: Mark,
+    done: oneshot::Sender<Result<(), Arc<StoreError>>>,
+}
+
+/// How the last reads went.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct State {
+    pub(crate) failure: Option<String>,
+    pub(crate) skipped: Vec<crate::store::Skipped>,
+    /// The highest format that this version does not know.
+    pub(crate) newer: Option<u64>,
+    /// Why what is held may not be all.
+    pub(crate) wait: Option<crate::store::founding::Wait>,
+}
+
+/// A handle that does not keep the revocations alive.
+#[derive(Clone)]
+pub(crate) struct WeakRevocations(pub(crate) Weak<Inner>);
+
+impl Revocations {
+    /// Reads the store now, and does what is due. The background does this by itself; a test with a
+    /// manual clock does it after moving the clock.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails. The last known revocations stay.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let inner = &*self.0;
+        let mut log = inner.log.lock().await;
+        let began = Moment::now(&*inner.scribe.clock);
+        inner.cooldown.begin(began.time);
+        let read = inner.scribe.read(&mut log).await;
+        log.prune(began.time);
+        inner.publish(&log);
+        match &read {
+            // What it knows may not be all: no session is accepted on it.
+            Ok(()) if log.wait.is_some() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
+            Ok(()) => inner.note_read(began),
+            Err(_) if self.is_stale() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
+            Err(_) => {}
+        }
+        inner.note(&log, read.as_ref().err());
+        let (result, outcome) = match read {
+            Ok(()) => match inner.scribe.write(&mut log).await {
+                Ok(()) => (Ok(()), "ok"),
+                unwritten => (unwritten, "unwritten"),
+            },
+            failed => (failed, "failed"),
+        };
+        inner.publish(&log);
+        self.count_refresh(outcome);
+        result
+    }
+
+    /// The longest time until this replica sees what another has recorded, while the store is up.
+    pub fn refresh_bound(&self) -> Duration {
+        self.0.scribe.polling.bound()
+    }
+
+    /// Records a mark; then it holds on this replica.
+    ///
+    /// It is written even if whoever waits for it goes away.
+    pub(crate) async fn record(&self, mark: Mark) -> Result<(), Arc<StoreError>> {
+        let (done, recorded) = oneshot::channel();
+        // One that is written just now goes before it.
+        let limit = self.0.scribe.polling.insert_timeout.saturating_mul(2);
+        let gone = |context: &str| Arc::new(StoreError::new(context));
+        let recording = async {
+            let sent = self.0.recording.send(Recording { mark, done }).await;
+            sent.map_err(|_| gone("the task that writes revocations has stopped"))?;
+            // Nobody answers any more.
+            let panicked = || gone("the task that writes revocations panicked while it wrote this");
+            recorded.await.unwrap_or_else(|_| Err(panicked()))
+        };
+        let recorded = tokio::time::timeout(limit, recording).await.unwrap_or_else(|_| {
+            let slow = || format!("writing an entry took longer than {limit:?}");
+            Err(Arc::new(StoreError::new(self.0.tasks.failure().map_or_else(slow, str::to_owned))))
+        });
+        let outcome = if recorded.is_ok() { "recorded" } else { "failed" };
+        counter!(RECORDED, "ring" => self.0.scribe.ring.clone(), "outcome" => outcome).increment(1);
+        recorded
+    }
+
+    /// Keeps revocations for as long as tokens can be accepted that live for `token_lifetime`, by
+    /// clocks that differ by `clock_skew`. A replica that hears of nothing may renew a session until
+    /// its own limit; the token that it issues then lives for the ring's longest lifetime; and four
+    /// clocks count: of the one who revokes, who renews and who validates, and the leeway.
+    pub(crate) fn keep_for(&self, token_lifetime: Duration, clock_skew: Duration) {
+        let skew = clock_skew.saturating_mul(4);
+        let limit = self.0.stale_limit;
+        self.0.scribe.need(limit.saturating_add(token_lifetime).saturating_add(skew));
+    }
+
+    /// Records that a refresh token was redeemed, unless it or a later one was; and tells which was
+    /// last. Of these the store alone knows.
+    pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
+        let Scribe { ring, store, polling, writes, .. } = &self.0.scribe;
+        let redeeming = store.redeem(ring, redemption);
+        let limit = polling.insert_timeout;
+        let redeemed = within(limit, "redeeming a refresh token", redeeming).await;
+        match &redeemed {
+            // What was there before is only read.
+            Ok(last) if (last.sequence, last.at) == (redemption.sequence, redemption.at) => {
+                writes.succeeded();
+            }
+            Ok(_) => {}
+            Err(error) => writes.failed(error),
+        }
+        redeemed
+    }
+
+    /// Whether a verified token's session goes on, as far as is known; and in which version.
+    pub(crate) fn check(
+        &self,
+        mut candidate: Candidate<'_>,
+        leeway: Duration,
+        now: Timestamp,
+    ) -> Result<u64, RejectionKind> {
+        let snapshot = self.0.snapshot.load();
+        if candidate.version > snapshot.version && !self.0.note_claimed(candidate.version, now) {
+            // No issuer can know it, and nothing recorded from now on would hit.
+            candidate.version = 0;
+        }
+        if snapshot.marks.hit(&candidate, leeway) {
+            return Err(RejectionKind::Revoked);
+        }
+        let known_at = Timestamp::from_unix_millis(self.0.known_at.load(Ordering::Relaxed));
+        if now - known_at > self.0.stale_limit {
+            return Err(self.stale());
+        }
+        Ok(snapshot.version)
+    }
+
+    /// Whether all is known that was recorded until that long ago.
+    pub(crate) fn is_fresh(&self, longest: Duration) -> bool {
+        let waits = self.0.state.load().wait.is_some();
+        self.age() <= longest && !waits && !self.0.snapshot.load().newer
+    }
+
+    /// The answer to who asks for more than is known; the next read may know.
+    pub(crate) fn stale(&self) -> RejectionKind {
+        RejectionKind::StaleRevocations { retry_after: self.0.scribe.polling.interval }
+    }
+
+    /// The version that tokens carry which are issued now.
+    pub(crate) fn version(&self) -> u64 {
+        self.0.snapshot.load().version
+    }
+
+    /// Tells of every change of what requests look into.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.versions.subscribe()
+    }
+
+    /// How long ago the last good read began.
+    pub(crate) fn lag(&self) -> Duration {
+        self.0.read.load().age(&*self.0.scribe.clock)
+    }
+
+    /// How old what is held may be: a store that is behind counts.
+    fn age(&self) -> Duration {
+        self.lag().saturating_add(self.0.scribe.polling.staleness)
+    }
+
+    pub(crate) fn is_stale(&self) -> bool {
+        self.age() > self.0.stale_limit
+    }
+
+    pub(crate) fn read_at(&self) -> Timestamp {
+        self.0.read.load().time
+    }
+
+    pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
+        self.0.snapshot.load()
+    }
+
+    /// Writes what several wait for as few entries, and lets them know.
+    async fn record_all(&self, recordings: &mut Vec<Recording>) {
+        let inner = &*self.0;
+        let mut log = inner.log.lock().await;
+        let mut recordings = recordings.drain(..).peekable();
+        while recordings.peek().is_some() {
+            let (mut marks, mut waiting, mut size) = (Vec::new(), Vec::new(), 0);
+            while let Some(recording) = recordings.next_if(|recording| {
+                size = record::size(&recording.mark).saturating_add(size);
+                marks.is_empty() || size <= record::CAPACITY
+            }) {
+                marks.push(recording.mark);
+                waiting.push(recording.done);
+            }
+            let recorded = inner.scribe.record(&mut log, marks).await.map_err(Arc::new);
+            inner.publish(&log);
+            for done in waiting {
+                // Who has gone away need not know.
+                let _ = done.send(recorded.clone());
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Makes the log's state the snapshot that requests take: the version together with its marks.
+    pub(crate) fn publish(&self, log: &Log) {
+        let Log { version, changes, .. } = *log;
+        let newer = !log.newer.is_empty();
+        let before = self.snapshot.load();
+        if (before.version, before.changes, before.newer) != (version, changes, newer) {
+            let marks = log.marks.clone();
+            self.snapshot.store(Arc::new(Snapshot { version, marks, changes, newer }));
+            self.versions.send_replace(version);
+        }
+    }
+
+    /// A read that began then did not fail.
+    pub(crate) fn note_read(&self, began: Moment) {
+        self.read.store(Arc::new(began));
+        let known_at = began.time - self.scribe.polling.staleness;
+        self.known_at.store(known_at.as_unix_millis(), Ordering::Relaxed);
+    }
+
+    /// Asks for a read because a token's issuer knew more, unless one was begun or asked for just
+    /// now. Never waits: it is on the way of a request. Whether the version is plausible.
+    #[cold]
+    fn note_claimed(&self, version: u64, now: Timestamp) -> bool {
+        let is_plausible = self.scribe.note_claimed(version, now);
+        if is_plausible && self.cooldown.try_begin(now) {
+            self.wake.notify_one();
+        }
+        is_plausible
+    }
+
+    /// Remembers and tells how a read went, once for each change.
+    pub(crate) fn note(&self, log: &Log, failure: Option<&StoreError>) {
+        let state = State {
+            failure: failure.map(ToString::to_string),
+            skipped: log.skipped.clone(),
+            newer: log.newer.iter().map(|newer| newer.format).max(),
+            wait: log.wait,
+        };
+        let (ring, before) = (&*self.scribe.ring, self.state.load());
+        if **before == state {
+            return;
+        }
+        if before.skipped != state.skipped {
+            for skipped in &state.skipped {
+                let (entry, reason) = (&*skipped.name, &*skipped.reason);
+                tracing::warn!(ring, entry, reason, "skipped an entry of what has been ended");
+            }
+        }
+        if let Some(format) = state.newer.filter(|_| before.newer != state.newer) {
+            tracing::warn!(
+                ring,
+                format,
+                "a newer version has ended what this one does not understand: update this replica"
+            );
+        }
+        if let Some(error) = state.failure.as_ref().filter(|_| before.failure != state.failure) {
+            let stale_limit = self.stale_limit;
+            tracing::warn!(
+                ring,
+                error,
+                ?stale_limit,
+                "cannot refresh revocations; serving the last known set until stale_limit"
+            );
+        }
+        self.state.store(Arc::new(state));
+    }
+}
+
+impl WeakRevocations {
+    fn upgrade(&self) -> Option<Revocations> {
+        self.0.upgrade().map(Revocations)
+    }
+}
+
+/// The last handle is gone: the tasks end now.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.wake.notify_one();
+    }
+}
+
+impl fmt::Debug for Revocations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revocations")
+            .field("name", &self.0.name)
+            .field("version", &self.snapshot().version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads the log in turn, when its store tells of a change and when a token does, until the last
+/// handle is gone.
+pub(crate) async fn follow(
+    revocations: WeakRevocations,
+    (store, ring): (Arc<dyn crate::store::Store>, Arc<str>),
+    mut pace: crate::store::polling::Pace,
+    wake: Arc<Notify>,
+) {
+    loop {
+        tokio::select! {
+            () = pace.wait(Some((&*store, &ring))) => {}
+            () = wake.notified() => {}
+        }
+        let Some(revocations) = revocations.upgrade() else { return };
+        pace.began = Instant::now();
+        // Told and remembered by the refresh itself.
+        let _ = revocations.refresh().await;
+        let log = revocations.0.log.lock().await;
+        pace.look_again = log.founding.as_ref().and_then(|founding| founding.look_again());
+    }
+}
+
+/// Writes what is to be recorded: all that has come while the last was written at once, so that
+/// many need not wait for each other, and whether or not they still wait.
+///
+/// What was being written at a panic is answered as failed; what has come since waits for the restart.
+pub(crate) async fn write(
+    revocations: WeakRevocations,
+    recordings: Arc<Mutex<mpsc::Receiver<Recording>>>,
+    is_restart: bool,
+) {
+    let (mut batch, mut recordings) = (Vec::new(), recordings.lock().await);
+    if is_restart && let Some(revocations) = revocations.upgrade() {
+        // The log may have been left half changed.
+        revocations.0.log.lock().await.distrust();
+    }
+    while recordings.recv_many(&mut batch, LONGEST_QUEUE).await > 0 {
+        let Some(revocations) = revocations.upgrade() else { return };
+        revocations.record_all(&mut batch).await;
+    }
+}
+
+/// How many marks may wait to be written; others wait to be taken in.
+pub(crate) const LONGEST_QUEUE: usize = 1024;

@@ -1,0 +1,10 @@
+//! Sessions, subjects and logins that end early.
+
+pub(crate) mod builder;
+pub(crate) mod handle;
+pub(crate) mod log;
+pub(crate) mod log_writer;
+pub(crate) mod record;
+pub(crate) mod set;
+pub(crate) mod shared_text;
+pub(crate) mod status;

@@ -1,0 +1,428 @@
+//! [`Sessions`]: the one object an application builds. It hands out the layers, and also issues and
+//! validates directly.
+
+use crate::sessions::builder::SessionsBuilder;
+use crate::sessions::issued::IssuedToken;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use http::HeaderValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::claims::values::LAST_SECOND;
+use crate::claims::write::Payload as TokenClaims;
+use crate::clock::Timestamp;
+use crate::error::{IssueError, Rejection, RejectionKind};
+use crate::keyring::ring::KeyRing;
+use crate::revocation::handle::Revocations;
+use crate::sessions::external_tokens::ForeignTokens;
+use crate::sessions::login::IssueSession;
+use crate::sessions::refresh::Refreshing;
+use crate::sessions::session::Session;
+use crate::token;
+use crate::token::cache::TokenCache;
+use crate::token::checks::Nobody;
+use crate::token::id::Ids;
+use crate::token::policy::Policy;
+use crate::token::verified::{Shared, Verified};
+use crate::transport::transports::Transports;
+
+/// What an application's claims have to be: written and read by serde, and shared by threads.
+/// Implemented for everything that is; `()` for none.
+///
+/// They are written as members of the token's payload, beside the registered claims, whose names
+/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv seq`.
+pub trait SessionClaims: Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<C: Serialize + DeserializeOwned + Send + Sync + 'static> SessionClaims for C {}
+
+/// The sessions of a service: who issues them, for whom, how long, how they travel, with which
+/// keys. `C` are the application's claims. Clones share it.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use tower_jwt_session::{IssueSession, KeyRing, Sessions, store::MemoryStore};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct User {
+///     name: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let keys = KeyRing::builder("app").store(MemoryStore::new()).open().await?;
+/// let sessions = Sessions::<User>::builder(keys, "https://app.example", "app").build()?;
+///
+/// let login = IssueSession::new("alice", User { name: "Alice".into() });
+/// let token = sessions.issue(&login)?;
+///
+/// let session = sessions.validate(token.as_str())?;
+/// assert_eq!(session.subject(), "alice");
+/// assert_eq!(session.claims().name, "Alice");
+///
+/// let forged = format!("{}A", token.as_str());
+/// assert!(sessions.validate(&forged).is_err());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Sessions<C>(pub(crate) Arc<Inner<C>>);
+
+/// What tells sessions from others; clones have the same. A request is marked with it rather than with
+/// a clone, of which all threads would count the references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionsId(u64);
+
+impl SessionsId {
+    pub(crate) fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Relaxed))
+    }
+}
+
+/// How long the later tokens of a session may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Later {
+    /// Longer than the one that is issued now: a session that can begin can go on.
+    Longer,
+    /// As this one: there was room for it when the session began.
+    AsThis,
+}
+
+/// Refuses a time that no token can carry.
+fn in_range(time: Timestamp) -> Result<(), IssueError> {
+    let seconds = time.as_unix_seconds();
+    match u64::try_from(seconds) {
+        Ok(since) if since <= LAST_SECOND => Ok(()),
+        _ => Err(IssueError::ClockOutOfRange { seconds }),
+    }
+}
+
+pub(crate) struct Inner<C> {
+    pub(crate) id: SessionsId,
+    pub(crate) keys: KeyRing,
+    pub(crate) policy: Policy,
+    pub(crate) idle_lifetime: Duration,
+    pub(crate) absolute_lifetime: Duration,
+    pub(crate) transports: Transports,
+    pub(crate) cache: Option<TokenCache<C>>,
+    pub(crate) refreshing: Option<Refreshing>,
+}
+
+impl<C: SessionClaims> Sessions<C> {
+    /// Begins the sessions of `issuer` for `audience`, signed by `keys`. Tokens of another issuer
+    /// or for another audience are refused.
+    pub fn builder(
+        keys: KeyRing,
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+    ) -> SessionsBuilder<C> {
+        SessionsBuilder {
+            keys,
+            issuer: issuer.into(),
+            audience: audience.into(),
+            idle_lifetime: Duration::from_secs(60 * 60),
+            absolute_lifetime: Duration::from_secs(12 * 60 * 60),
+            max_token_bytes: 8 * 1024,
+            token_cache_bytes: 8 * 1024 * 1024,
+            transports: Transports::default(),
+            revocations: None,
+            refresh_tokens: None,
+            foreign: ForeignTokens::default(),
+            claims: PhantomData,
+        }
+    }
+
+    /// Issues a new session: with an ID of its own, for one idle lifetime.
+    ///
+    /// # Errors
+    ///
+    /// If no key may sign, the claims can't be written, or the token gets too long.
+    pub fn issue(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
+        let issued = self.sign_login(login);
+        self.0.keys.count_issued(&issued);
+        issued
+    }
+
+    /// The session with other claims, for a role that was granted: return it from the handler, as a
+    /// login. It keeps its ID, its scope and the time of its login.
+    ///
+    /// The old token stays as good as it was until it expires. To take a role away, end the session:
+    /// then a new login is a new session. A bearer client's refresh token goes on with the claims of
+    /// the login; it gets none with this.
+    pub fn reissue(&self, session: &Session<C>, claims: C) -> IssueSession<C> {
+        let mut issue = IssueSession::new(session.subject(), claims);
+        issue.scope = session.scope().map(str::to_owned);
+        issue.continues = Some(session.clone());
+        issue
+    }
+
+    fn sign_login(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
+        let now = self.now();
+        if let Some(session) = &login.continues {
+            let claims = self.claims_of_login(login, session.session_id(), now);
+            let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
+            let lifetime =
+                refreshing.map_or(self.0.idle_lifetime, Refreshing::access_token_lifetime);
+            return self.sign_again(session, claims, lifetime, Later::Longer, now);
+        }
+        let mut ids = Ids::new();
+        let [session_id, jti] = ids.draw(now)?;
+        let claims = self.claims_of_login(login, session_id, now);
+        self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
+    }
+
+    /// The `Set-Cookie` field that carries a token, where no layer does it.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no cookie transport, or name and value are too long for a cookie.
+    pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, IssueError> {
+        self.transports().cookie_of(token.as_str(), token.room)
+    }
+
+    /// Validates a token as it came from a client.
+    ///
+    /// # Errors
+    ///
+    /// If it is not a valid token of these sessions. The reason is for logs, not for the client.
+    pub fn validate(&self, token: &str) -> Result<Session<C>, Rejection> {
+        self.validate_bytes(token.as_bytes(), self.now())
+    }
+
+    /// Issues the session anew, with its ID and its login's time, if it is past half of its
+    /// lifetime and that gains anything.
+    pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
+        let renewed = self.sign_renewed(session);
+        if !matches!(renewed, Err(IssueError::LifetimeReached)) {
+            self.0.keys.count_issued(&renewed);
+        }
+        renewed
+    }
+
+    fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
+        let now = self.now();
+        // Without a login time there is no end to count from.
+        let begun = session.authenticated_at().ok_or(IssueError::LifetimeReached)?;
+        let latest = begun + self.0.absolute_lifetime;
+        if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
+            return Err(IssueError::LifetimeReached);
+        }
+        let token = self.sign_again(
+            session,
+            self.claims_of(session.verified(), begun),
+            self.0.idle_lifetime,
+            Later::AsThis,
+            now,
+        )?;
+        if token.expires_at <= session.expires_at() {
+            return Err(IssueError::LifetimeReached);
+        }
+        Ok(token)
+    }
+
+    /// Signs the next token of a session, unless it has ended.
+    fn sign_again(
+        &self,
+        session: &Session<C>,
+        claims: TokenClaims<'_, C>,
+        lifetime: Duration,
+        later: Later,
+        now: Timestamp,
+    ) -> Result<IssuedToken, IssueError> {
+        let verified = session.verified();
+        // The version is the one in which it was looked up, lest what was recorded between is missed.
+        let rv = self.0.policy.lifelines.any().check(verified, now);
+        let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
+        let auth_time = session.authenticated_at().ok_or(IssueError::NoLoginTime)?;
+        let mut ids = Ids::new();
+        let [jti] = ids.draw(now)?;
+        let claims = TokenClaims {
+            jti,
+            auth_time,
+            // Never less than the login was issued with: what was ended before that does not
+            // concern it.
+            rv: rv.max(verified.revocations_version),
+            ..claims
+        };
+        self.sign(now, lifetime, later, claims)
+    }
+
+    /// What the tokens of a new session say; their IDs and times are given when they are signed.
+    pub(crate) fn claims_of_login<'a>(
+        &'a self,
+        login: &'a IssueSession<C>,
+        session_id: &'a str,
+        now: Timestamp,
+    ) -> TokenClaims<'a, C> {
+        TokenClaims {
+            parties: &self.0.policy.parties,
+            sub: &login.subject,
+            iat: now,
+            exp: now,
+            jti: "",
+            sid: session_id,
+            auth_time: now,
+            scope: login.scope.as_deref(),
+            rv: self.revocations().map_or(0, Revocations::version),
+            seq: None,
+            claims: &login.claims,
+        }
+    }
+
+    /// What the next tokens of a session say; their IDs and times are given when they are signed.
+    pub(crate) fn claims_of<'a>(
+        &'a self,
+        verified: &'a Verified<C>,
+        auth_time: Timestamp,
+    ) -> TokenClaims<'a, C> {
+        TokenClaims {
+            parties: &self.0.policy.parties,
+            sub: verified.texts.subject(),
+            iat: verified.issued_at,
+            exp: verified.expires_at,
+            jti: "",
+            sid: verified.texts.session_id(),
+            auth_time,
+            scope: verified.texts.scope(),
+            rv: verified.revocations_version,
+            seq: None,
+            claims: &verified.claims,
+        }
+    }
+
+    /// Signs claims, for a lifetime or less; their times are set here.
+    pub(crate) fn sign(
+        &self,
+        now: Timestamp,
+        lifetime: Duration,
+        later: Later,
+        claims: TokenClaims<'_, C>,
+    ) -> Result<IssuedToken, IssueError> {
+        if claims.sub.is_empty() {
+            return Err(IssueError::EmptySubject);
+        }
+        in_range(now)?;
+        let inner = &*self.0;
+        let keys = inner.keys.keys(now);
+        let key = keys.signer(now).ok_or(IssueError::NoSigningKey)?;
+        // Tokens hold whole seconds.
+        let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
+        let issued_at = whole(now);
+        let times = &key.scheduled.times;
+        let longest = inner.policy.issued_lifetime(times);
+        let expires_at = (issued_at + lifetime.min(longest))
+            .min(claims.auth_time + inner.absolute_lifetime)
+            .min(times.verifies_until - inner.policy.leeway);
+        let expires_at = whole(expires_at);
+        if expires_at <= issued_at {
+            return Err(IssueError::LifetimeReached);
+        }
+        in_range(expires_at)?;
+        // A login is never later than its token, though a clock was set back.
+        let auth_time = claims.auth_time.min(issued_at);
+        let claims = TokenClaims { iat: issued_at, exp: expires_at, auth_time, ..claims };
+        let token = token::encode::encode(&claims, key)?;
+        let room = match later {
+            Later::Longer => token::encode::room(&claims, self.revocations().is_some()),
+            Later::AsThis => 0,
+        };
+        let (bytes, limit) = (token.len() + room, inner.policy.max_token_bytes);
+        if bytes > limit {
+            return Err(IssueError::TokenTooLong { bytes, limit });
+        }
+        Ok(IssuedToken { token, issued_at, expires_at, room })
+    }
+}
+
+impl<C: DeserializeOwned + 'static> Sessions<C> {
+    pub(crate) fn validate_bytes(
+        &self,
+        token: &[u8],
+        now: Timestamp,
+    ) -> Result<Session<C>, Rejection> {
+        let (ring, mut is_cached) = (&self.0.keys, self.0.cache.as_ref().map(|_| true));
+        let keys = ring.keys(now);
+        let mut verify = || {
+            is_cached = is_cached.map(|_| false);
+            token::verify::verify(token, &keys, &self.0.policy, now, &mut Nobody)
+        };
+        let verified = match &self.0.cache {
+            Some(cache) => cache.get_or_verify(token, &keys, now, verify),
+            None => verify().map(Shared::Alone),
+        };
+        let checked = verified.and_then(|verified| {
+            verified.lifeline.check(&verified, now)?;
+            Ok(verified)
+        });
+        match checked {
+            Ok(verified) => {
+                ring.count_valid(is_cached);
+                Ok(Session::new(verified))
+            }
+            Err(rejection) => {
+                self.note_invalid(is_cached, rejection.kind(), now);
+                Err(rejection)
+            }
+        }
+    }
+
+    #[cold]
+    fn note_invalid(&self, is_cached: Option<bool>, kind: RejectionKind, now: Timestamp) {
+        let ring = &self.0.keys;
+        ring.count_invalid(is_cached, kind);
+        match kind {
+            RejectionKind::UnknownKey => ring.note_unknown_key(now),
+            RejectionKind::IssuedInFuture => ring.note_future_token(now),
+            _ => {}
+        }
+    }
+}
+
+impl<C> Sessions<C> {
+    /// The ring that signs these sessions.
+    pub fn keys(&self) -> &KeyRing {
+        &self.0.keys
+    }
+
+    /// What has been ended, where the application has a store for it.
+    pub fn revocations(&self) -> Option<&Revocations> {
+        self.0.policy.lifelines.any().revocations.as_ref()
+    }
+
+    pub(crate) fn transports(&self) -> &Transports {
+        &self.0.transports
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn max_token_bytes(&self) -> usize {
+        self.0.policy.max_token_bytes
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.keys.now()
+    }
+
+    pub(crate) fn id(&self) -> SessionsId {
+        self.0.id
+    }
+}
+
+impl<C> Clone for Sessions<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<C> fmt::Debug for Sessions<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("issuer", &self.0.policy.parties.issuer)
+            .field("audience", &self.0.policy.parties.audience)
+            .field("keys", &self.0.keys)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,14 @@
+//! What an application builds and hands around: sessions, logins, logouts, refresh tokens.
+
+pub(crate) mod builder;
+pub(crate) mod explain;
+pub(crate) mod external_tokens;
+pub(crate) mod handle;
+pub(crate) mod issued;
+pub(crate) mod lifeline;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod refresh;
+pub(crate) mod refresh_tokens;
+pub(crate) mod room;
+pub(crate) mod session;

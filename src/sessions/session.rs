@@ -1,0 +1,129 @@
+//! A [`Session`]: the proof that a request carries a valid token. Only the verifier makes one.
+
+use std::fmt;
+
+use crate::clock::Timestamp;
+use crate::error::Rejection;
+use crate::token::verified::{Shared, Verified};
+
+/// A verified session, with the application's claims `C`. Cheap to clone; `C` need not be.
+///
+/// As an axum extractor (feature `axum`) it answers 401 where there is no valid session;
+/// `Option<Session<C>>` reads a request without a credential as anonymous. See
+/// [the layers](crate::layer).
+pub struct Session<C>(Shared<C>);
+
+impl<C> Session<C> {
+    pub(crate) fn new(verified: Shared<C>) -> Self {
+        Self(verified)
+    }
+
+    /// Whom the session is of: the `sub` claim.
+    pub fn subject(&self) -> &str {
+        self.0.texts.subject()
+    }
+
+    /// The application's own claims.
+    pub fn claims(&self) -> &C {
+        &self.0.claims
+    }
+
+    /// The session's ID, the `sid` claim: the same from login to logout, through every renewal.
+    pub fn session_id(&self) -> &str {
+        self.0.texts.session_id()
+    }
+
+    /// The token's ID, the `jti` claim: another for every token.
+    pub fn token_id(&self) -> &str {
+        self.0.texts.token_id()
+    }
+
+    /// The ID of the key that signed the token.
+    pub fn key_id(&self) -> &str {
+        self.0.texts.key_id()
+    }
+
+    /// When the token was issued: the `iat` claim.
+    pub fn issued_at(&self) -> Timestamp {
+        self.0.issued_at
+    }
+
+    /// When the token expires, leeway not counted: the `exp` claim.
+    pub fn expires_at(&self) -> Timestamp {
+        self.0.expires_at
+    }
+
+    /// When the user logged in: the `auth_time` claim, which every token has that is issued here.
+    ///
+    /// `None` if another issuer's token lacks it: `iat` is no substitute, as it is later in every
+    /// token that the issuer gives the same session. See
+    /// [`require_auth_time`](crate::SessionsBuilder::require_auth_time).
+    pub fn authenticated_at(&self) -> Option<Timestamp> {
+        self.0.authenticated_at
+    }
+
+    /// The scopes of the session: the `scope` claim (RFC 8693, section 4.2).
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.scope().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
+    }
+
+    pub(crate) fn verified(&self) -> &Verified<C> {
+        &self.0
+    }
+
+    /// Completes when the session is over, with the reason: it has expired or was ended, or its key
+    /// is gone. For what outlives the request: streams, WebSockets.
+    ///
+    /// It is over when a request with its token would be refused. A session that is renewed goes on
+    /// with another token; let the client come back with that one. An end that this replica learns
+    /// of completes it at once, a key that was revoked within 15 seconds.
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use axum::response::sse::{Event, Sse};
+    /// use futures_util::{Stream, StreamExt};
+    /// use tower_jwt_session::Session;
+    ///
+    /// type Events = Result<Event, Infallible>;
+    ///
+    /// fn until_the_end(
+    ///     session: &Session<()>,
+    ///     events: impl Stream<Item = Events> + Send + 'static,
+    /// ) -> Sse<impl Stream<Item = Events>> {
+    ///     Sse::new(events.take_until(session.ended()))
+    /// }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime, as its timers do.
+    pub fn ended(&self) -> impl Future<Output = Rejection> + Send + use<C>
+    where
+        C: Send + Sync,
+    {
+        let verified = self.0.clone();
+        async move { verified.lifeline.cut(&verified).await.into() }
+    }
+
+    pub(crate) fn scope(&self) -> Option<&str> {
+        self.0.texts.scope()
+    }
+}
+
+impl<C> Clone for Session<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// Shows who and which, not the application's claims.
+impl<C> fmt::Debug for Session<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("subject", &self.subject())
+            .field("session_id", &self.session_id())
+            .field("expires_at", &self.expires_at())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! A store in a directory: a subdirectory per ring, a file per entry.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::store::contract::{
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreError,
+    StoreFuture,
+};
+use crate::store::file::directory::{Directory, failed};
+use crate::store::file::hint::Seen;
+
+/// A [`Store`] in a directory that the replicas of one machine share, or on a network volume.
+///
+/// 1. An entry is the file `<directory>/<ring>/<name>.json`. It is written whole to a temporary
+///    file in `<ring>/.tmp`, synced, and entered by a hard link, which never replaces a file. A
+///    writer that dies leaves at most a temporary file; another sweeps it after an hour.
+/// 2. That a refresh token was redeemed is the file `<ring>/.redeemed/<xy>/<session>.<sequence>`,
+///    where `xy` are the session's first two characters. The last two of a session are kept until
+///    they expire, and are dropped when another session of the same two characters comes.
+/// 3. The directory is private: mode 0700, its files 0600, or 2770 and 0640 with
+///    [`allow_group`](FileStoreBuilder::allow_group). A directory that lets more people in is an
+///    error at every access, a file that does is skipped and told. Symbolic links are not followed.
+/// 4. It has a file system with hard links and permissions, which [`open`](FileStore::open) tries.
+/// 5. Names of different case are different names: on a file system that ignores case (macOS,
+///    Windows), use one case.
+/// 6. The file system is met on tokio's blocking threads, at most four at a time, so that one that
+///    hangs can't take them all. The methods need a tokio runtime, and a time limit around them.
+/// 7. Replicas see a change within about a second: each looks at the directory of a ring once per
+///    second, which is one `stat`, and reads the ring when names in it were added or removed. Where
+///    that fails, and where the file system hides it, replicas see a change when they poll.
+///
+/// # Network volumes
+///
+/// * NFS keeps the promises; its attribute cache delays what a replica sees of the others' entries
+///   (60 seconds unless mounted with `acdirmax` or `noac`). Say so with
+///   [`attribute_cache`](FileStoreBuilder::attribute_cache): keys are then published earlier.
+/// * A soft mount may answer with an error while the server is away; it is told as such.
+/// * Kubernetes' `fsGroup` gives a group access to all of a volume's files: use `allow_group` too.
+///
+/// On systems other than Unix, modes are neither set nor checked: the directory's access list is
+/// the application's to set.
+///
+/// ```
+/// use tower_jwt_session::store::{Entry, EntryName, FileStore, Insertion, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let volume = tempfile::tempdir()?;
+/// # let volume = volume.path();
+/// let replica = FileStore::open(volume.join("keys"))?;
+/// let other_replica = FileStore::open(volume.join("keys"))?;
+///
+/// let name = EntryName::parse("generation-0").ok_or("not a name")?;
+/// let entry = |value: &str| Entry {
+///     name: name.clone(),
+///     value: value.as_bytes().to_vec().into(),
+/// };
+/// let first = replica.insert("main", &entry("first")).await?;
+/// assert_eq!(first, Insertion::Inserted);
+///
+/// let second = other_replica.insert("main", &entry("second")).await?;
+/// assert_eq!(second, Insertion::Exists(entry("first").value));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct FileStore {
+    directory: Arc<Directory>,
+    seen: Seen,
+}
+
+/// Makes a [`FileStore`]; see [`FileStore::builder`].
+#[derive(Clone, Debug)]
+#[must_use = "nothing is done before `open`"]
+pub struct FileStoreBuilder {
+    path: PathBuf,
+    group: bool,
+    attribute_cache: Duration,
+}
+
+impl FileStore {
+    /// Opens the store in `directory`, which is made if only it is missing, and not its parents:
+    /// a volume that is not mounted shall not be taken for an empty one.
+    ///
+    /// Blocks on the file system: for a service's start.
+    ///
+    /// # Errors
+    ///
+    /// If `directory` can't be made or written, is not a directory or is a symbolic link, gives
+    /// access to the group or others, or is on a file system that can't hold a store.
+    pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Self::builder(directory).open()
+    }
+
+    /// Says more about the store before it is opened.
+    pub fn builder(directory: impl Into<PathBuf>) -> FileStoreBuilder {
+        FileStoreBuilder { path: directory.into(), group: false, attribute_cache: Duration::ZERO }
+    }
+
+    /// Runs `work` on a blocking thread. It goes on to its end if the future is dropped.
+    fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Directory) -> Result<T, StoreError> + Send + 'static,
+    ) -> StoreFuture<'static, T> {
+        let directory = Arc::clone(&self.directory);
+        Box::pin(async move {
+            // The slot belongs to the thread: one that hangs keeps it, whoever stopped waiting.
+            let slot = Arc::clone(&directory.slots).acquire_owned().await;
+            let task = tokio::task::spawn_blocking(move || {
+                let _slot = slot;
+                work(&directory)
+            });
+            task.await.unwrap_or_else(|error| {
+                let context = "the file store's blocking task did not end";
+                Err(StoreError::with_source(context, error))
+            })
+        })
+    }
+}
+
+impl FileStoreBuilder {
+    /// Shares the store with the directory's group: its members may read files and add new ones.
+    pub fn allow_group(mut self) -> Self {
+        self.group = true;
+        self
+    }
+
+    /// For how long the file system may hide what another machine has written: the
+    /// [`staleness`](Store::staleness) of the store, zero unless set.
+    pub fn attribute_cache(mut self, longest: Duration) -> Self {
+        self.attribute_cache = longest;
+        self
+    }
+
+    /// Opens the store; see [`FileStore::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`FileStore::open`].
+    pub fn open(self) -> Result<FileStore, StoreError> {
+        let path = std::path::absolute(&self.path).map_err(failed("use", &self.path))?;
+        let directory = Directory {
+            // Without the slash at its end, by which a symbolic link would be followed.
+            path: path.components().collect(),
+            group: self.group,
+            attribute_cache: self.attribute_cache,
+            slots: Arc::new(Semaphore::new(SLOTS)),
+        };
+        directory.create(&directory.path)?;
+        directory.check(&directory.path)?;
+        directory.probe()?;
+        Ok(FileStore { directory: Arc::new(directory), seen: Seen::default() })
+    }
+}
+
+impl Store for FileStore {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        let ring = ring.to_owned();
+        self.run(move |directory| directory.load(&ring))
+    }
+
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        let (ring, names) = (ring.to_owned(), names.to_vec());
+        self.run(move |directory| directory.read_named(&ring, &names))
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        let (ring, entry) = (ring.to_owned(), entry.clone());
+        self.run(move |directory| directory.insert(&ring, &entry))
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        let (ring, name) = (ring.to_owned(), name.clone());
+        self.run(move |directory| directory.remove(&ring, &name))
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        let (ring, redemption) = (ring.to_owned(), redemption.clone());
+        self.run(move |directory| directory.redeem(&ring, &redemption))
+    }
+
+    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            loop {
+                if let Some(at) = self.seen.next_look(ring) {
+                    tokio::time::sleep_until(at).await;
+                }
+                let name = ring.to_owned();
+                let look = self.run(move |directory| directory.look(&name)).await?;
+                if self.seen.note(ring, look) {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    fn notifies(&self) -> bool {
+        true
+    }
+
+    fn staleness(&self) -> Duration {
+        self.directory.attribute_cache
+    }
+
+    /// The file system keeps others out.
+    fn sealing_need(&self) -> SealingNeed {
+        SealingNeed::Advised
+    }
+}
+
+/// Each access to the file system takes one of these many blocking threads.
+const SLOTS: usize = 4;

@@ -1,0 +1,357 @@
+//! Founding: how a replica that finds its place in a store empty begins anew without a second ring
+//! beside one that live replicas hold.
+//!
+//! 1. The newcomer writes a note, `newcomer-<id>`, and waits. The store reports that as a change, so
+//!    that live replicas read the place.
+//! 2. A live replica that holds what was there answers at once with the note `holder-<id>`, and
+//!    restores it, the marker of its place last (the `birth` of a ring, the `founded` of
+//!    revocations).
+//! 3. A newcomer that was answered waits until the marker is there, for at most the refresh bound
+//!    and the time of a write, within which a live replica restores. If nothing came, the replica
+//!    that answered has died: the newcomer announces itself again, under another ID.
+//! 4. A newcomer that was not answered founds after its wait: 3 seconds where the store reports
+//!    changes, and otherwise the refresh bound and the time of a write, within which every live
+//!    replica has polled. A read that fails, and one that does not find the newcomer's own note,
+//!    begins the wait anew. The clock is monotonic, and a read that began after the wait decides.
+//! 5. Notes are removed by the newcomer that they are about; if it died, by any replica, once they
+//!    are old.
+//!
+//! SECURITY: notes are not authenticated. An attacker with write access can delay founding with them, for as
+//! long as they write, and nothing else; they could as well remove the keys.
+
+pub(crate) mod note;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::store::contract::{Entry, EntryName, Store, StoreError};
+use crate::store::founding::note::Kind;
+use crate::store::polling::{Polling, within};
+
+pub(crate) use crate::store::founding::note::Notes;
+
+/// When a replica founds what it does not find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum When {
+    /// When no live replica has restored it in time; at once in a store that is private.
+    #[default]
+    AfterWait,
+    AtOnce,
+    Never,
+}
+
+/// What a read found in a place, beside notes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    /// Something that can't be read: it may be anything.
+    Unreadable,
+    /// Nothing.
+    Empty,
+    /// Something, and not the marker that is restored last.
+    Part,
+    /// The marker, and so all that was there.
+    Whole,
+}
+
+/// Why a newcomer waits, and until when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// Since when, by the replica's clock.
+    pub(crate) since: Timestamp,
+    /// Until when at the latest; `None` while the wait can't begin, since the store fails.
+    pub(crate) until: Option<Timestamp>,
+    /// Whether a live replica has answered that it restores what was there.
+    pub(crate) is_restored: bool,
+}
+
+/// A replica's part in the founding of one place: as a newcomer, and later as one that answers
+/// newcomers.
+#[derive(Debug)]
+pub(crate) struct Founding {
+    /// The place's name in the store.
+    place: Arc<str>,
+    /// Whether this replica does not wait for others.
+    at_once: bool,
+    /// How long an unanswered newcomer waits.
+    wait: Duration,
+    /// How long a newcomer that was answered waits.
+    restoration: Duration,
+    newcomer: Option<Newcomer>,
+    /// Whether this replica has seen or founded what is there.
+    settled: bool,
+    /// What the last read found.
+    notes: Notes,
+    /// The IDs that this replica had as a newcomer: notes about them are to be removed.
+    past: Vec<String>,
+    look_again: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Newcomer {
+    id: String,
+    since: Timestamp,
+    /// When its note was written, if all reads since were good and found it.
+    announced: Option<Instant>,
+    /// When the answer was first seen.
+    answered: Option<Instant>,
+}
+
+impl Founding {
+    /// The part of a replica that polls a place of `store` so.
+    pub(crate) fn new(store: &dyn Store, place: Arc<str>, polling: &Polling, when: When) -> Self {
+        let Polling { insert_timeout, staleness, .. } = *polling;
+        let restoration = polling.bound().saturating_add(insert_timeout).saturating_add(staleness);
+        let wait = match store.notifies() {
+            true => {
+                // The note, and its answer, may both be seen so late.
+                let late = staleness.saturating_mul(2).saturating_add(NOTICE);
+                restoration.min(NOTIFIED.max(late))
+            }
+            false => restoration,
+        };
+        Self {
+            place,
+            at_once: match when {
+                When::AfterWait => store.is_private(),
+                When::AtOnce => true,
+                When::Never => false,
+            },
+            wait,
+            restoration,
+            newcomer: None,
+            settled: false,
+            notes: Notes::default(),
+            past: Vec::new(),
+            look_again: None,
+        }
+    }
+
+    /// Whether this replica holds what is there, or was there.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether this replica waits. While it waits it writes only its own note.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.look_again.is_some() && self.newcomer.is_some()
+    }
+
+    /// When the place is read again at the latest, if that is sooner than it is polled.
+    pub(crate) fn look_again(&self) -> Option<Instant> {
+        self.look_again
+    }
+
+    /// Asks for another read, as soon as may be.
+    pub(crate) fn look_again_now(&mut self) {
+        self.look_again = Some(Instant::now());
+    }
+
+    /// Whether a newcomer waits for what this replica may hold.
+    pub(crate) fn is_awaited(&self, now: Timestamp) -> bool {
+        self.notes.newcomers.iter().any(|it| self.awaits(it, now))
+    }
+
+    /// Takes in that a read failed: a wait begins anew with the next one.
+    pub(crate) fn note_failure(&mut self) {
+        if let Some(newcomer) = &mut self.newcomer {
+            newcomer.announced = None;
+            self.look_again = Some(Instant::now() + POLL);
+        }
+    }
+
+    /// Takes in what a read that `began` then has found. Returns why this replica has to wait, or
+    /// `None` if it may go on: with what is there, or by founding where that is nothing.
+    pub(crate) fn observe(
+        &mut self,
+        began: Instant,
+        content: Content,
+        notes: Notes,
+        now: Timestamp,
+    ) -> Option<Wait> {
+        self.notes = notes;
+        self.look_again = None;
+        let goes_on = match content {
+            Content::Whole => true,
+            // What its own restoration has to complete.
+            Content::Part => self.settled || self.at_once,
+            Content::Empty => self.at_once,
+            Content::Unreadable => {
+                self.look_again = Some(began + POLL);
+                let announced = self.newcomer.as_mut().map(|newcomer| &mut newcomer.announced);
+                announced.map(Option::take);
+                let since = self.newcomer.as_ref().map_or(now, |newcomer| newcomer.since);
+                return Some(Wait { since, until: None, is_restored: false });
+            }
+        };
+        if goes_on {
+            self.settle(content != Content::Empty);
+            return None;
+        }
+        // From now on it is a newcomer, also if it held what is gone.
+        self.settled &= content != Content::Empty;
+        self.look_again = Some(began + POLL.min(self.wait));
+        let newcomer = self.newcomer.take().or_else(|| {
+            let (ring, wait) = (&*self.place, self.wait);
+            tracing::info!(ring, ?wait, "waiting for live replicas before founding");
+            Newcomer::new(now)
+        });
+        let Some(mut newcomer) = newcomer else {
+            return Some(Wait { since: now, until: None, is_restored: false });
+        };
+        if !self.notes.has(Kind::Newcomer, &newcomer.id) {
+            newcomer.announced = None;
+        }
+        if self.notes.has(Kind::Holder, &newcomer.id) {
+            newcomer.answered.get_or_insert(began);
+        }
+        let deadline = match (newcomer.answered, newcomer.announced) {
+            (Some(answered), _) => Some(answered + self.restoration),
+            (None, announced) => announced.map(|announced| announced + self.wait),
+        };
+        let is_over = deadline.is_some_and(|deadline| began >= deadline);
+        match (content, newcomer.answered) {
+            (Content::Part, _) if is_over => {
+                self.newcomer = Some(newcomer);
+                self.look_again = None;
+                self.settle(true);
+                return None;
+            }
+            (Content::Empty, None) if is_over => {
+                // It remains a newcomer until what it founds is there: a write may fail.
+                self.newcomer = Some(newcomer);
+                self.look_again = None;
+                return None;
+            }
+            (Content::Empty, Some(_)) if is_over => {
+                let ring = &*self.place;
+                tracing::warn!(ring, "a replica answered a newcomer and restored nothing");
+                self.past.push(newcomer.id);
+                let since = newcomer.since;
+                match Newcomer::new(now) {
+                    Some(next) => newcomer = Newcomer { since, ..next },
+                    None => return Some(Wait { since, until: None, is_restored: false }),
+                }
+            }
+            _ => {}
+        }
+        let deadline = deadline.filter(|_| !is_over);
+        let wait = Wait {
+            since: newcomer.since,
+            until: deadline.map(|deadline| now + deadline.saturating_duration_since(began)),
+            is_restored: newcomer.answered.is_some(),
+        };
+        self.look_again = self.look_again.min(deadline.or(self.look_again));
+        self.newcomer = Some(newcomer);
+        Some(wait)
+    }
+
+    /// Writes the note of a newcomer that waits, or a holder's answers to newcomers.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be written in time.
+    pub(crate) async fn announce(
+        &mut self,
+        (store, limit): (&dyn Store, Duration),
+        now: Timestamp,
+        holds: bool,
+    ) -> Result<(), StoreError> {
+        if let Some(newcomer) = &mut self.newcomer {
+            if newcomer.announced.is_none() && newcomer.answered.is_none() {
+                insert(store, &self.place, limit, Kind::Newcomer.entry(&newcomer.id, now)).await?;
+                let announced = Instant::now();
+                newcomer.announced = Some(announced);
+                let soon = announced + POLL.min(self.wait);
+                self.look_again = self.look_again.map(|at| at.min(soon));
+            }
+            return Ok(());
+        }
+        if !holds {
+            return Ok(());
+        }
+        let awaiting = |it: &&(String, Timestamp)| {
+            self.awaits(it, now) && !self.notes.has(Kind::Holder, &it.0)
+        };
+        for (id, _) in self.notes.newcomers.iter().filter(awaiting).take(MOST_AT_ONCE) {
+            insert(store, &self.place, limit, Kind::Holder.entry(id, now)).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the notes that have served, and old ones whose writer must have died.
+    ///
+    /// # Errors
+    ///
+    /// If the store can't be written in time. What is left is removed another time.
+    pub(crate) async fn clean(
+        &self,
+        (store, limit): (&dyn Store, Duration),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for name in self.served(now) {
+            within(limit, "removing an entry", store.remove(&self.place, &name)).await?;
+        }
+        Ok(())
+    }
+
+    /// The notes that nobody needs any more.
+    fn served(&self, now: Timestamp) -> Vec<EntryName> {
+        let settled = self.newcomer.is_none();
+        let served = |(id, at): &&(String, Timestamp)| {
+            self.past.contains(id) || (settled && self.is_old(*at, now))
+        };
+        let Notes { newcomers, holders } = &self.notes;
+        let newcomers = newcomers.iter().filter(served).map(|(id, _)| Kind::Newcomer.name(id));
+        let holders = holders.iter().filter(served).map(|(id, _)| Kind::Holder.name(id));
+        newcomers.chain(holders).flatten().take(MOST_AT_ONCE).collect()
+    }
+
+    /// Whether that newcomer's note is another's, and in use.
+    fn awaits(&self, (id, at): &(String, Timestamp), now: Timestamp) -> bool {
+        !self.past.contains(id) && !self.is_old(*at, now)
+    }
+
+    fn settle(&mut self, settled: bool) {
+        self.settled |= settled;
+        self.past.extend(self.newcomer.take().map(|newcomer| newcomer.id));
+    }
+
+    /// Whether nobody can wait any more for the answer to a note of that time; or it is of no time
+    /// that a clock could show.
+    fn is_old(&self, at: Timestamp, now: Timestamp) -> bool {
+        let longest = KEEP.saturating_add(self.restoration.saturating_mul(4));
+        (now - at).max(at - now) > longest
+    }
+}
+
+impl Newcomer {
+    /// `None` if the random generator fails: then the next read tries again.
+    fn new(now: Timestamp) -> Option<Self> {
+        Some(Self { id: note::id()?, since: now, announced: None, answered: None })
+    }
+}
+
+async fn insert(
+    store: &dyn Store,
+    place: &str,
+    limit: Duration,
+    entry: Option<Entry>,
+) -> Result<(), StoreError> {
+    let entry = entry.ok_or_else(|| StoreError::new("could not write the note of a newcomer"))?;
+    within(limit, "writing an entry", store.insert(place, &entry)).await.map(drop)
+}
+
+/// How long a newcomer waits for an answer where the store reports changes: a second until live
+/// replicas notice, one for them to answer, and one to spare.
+const NOTIFIED: Duration = Duration::from_secs(3);
+/// Within which such a store reports a change, as [`Store::notifies`] says.
+const NOTICE: Duration = Duration::from_secs(1);
+/// How often a newcomer reads while it waits.
+const POLL: Duration = Duration::from_secs(1);
+/// How long a note is kept at least, so that clocks which differ remove none that is in use.
+const KEEP: Duration = Duration::from_secs(600);
+/// How many newcomers are answered, and old notes removed, by one refresh.
+const MOST_AT_ONCE: usize = 16;

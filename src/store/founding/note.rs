@@ -1,0 +1,109 @@
+//! The notes of founding in a store: small entries, one per newcomer and one per answer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base64url::BASE64URL;
+use crate::clock::Timestamp;
+use crate::crypto::algorithm;
+use crate::store::contract::{Entry, EntryName};
+
+/// What a note says of the newcomer whose ID is in its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A replica found the place empty, and waits.
+    Newcomer,
+    /// A live replica holds what was there, and restores it for that newcomer.
+    Holder,
+}
+
+/// The form of a note. The time serves only to remove notes whose writer died.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wire {
+    version: u64,
+    at: Timestamp,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Newcomer, Self::Holder];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Newcomer => "newcomer-",
+            Self::Holder => "holder-",
+        }
+    }
+
+    pub(crate) fn name(self, id: &str) -> Option<EntryName> {
+        EntryName::parse(format!("{}{id}", self.prefix()))
+    }
+
+    /// The note of this kind, written now.
+    pub(crate) fn entry(self, id: &str, now: Timestamp) -> Option<Entry> {
+        let value = serde_json::to_vec(&Wire { version: VERSION, at: now }).ok()?;
+        Some(Entry { name: self.name(id)?, value: value.into() })
+    }
+}
+
+/// The notes that one read of a place found.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes {
+    /// The newcomers' IDs, and when each wrote its note.
+    pub(crate) newcomers: Vec<(String, Timestamp)>,
+    /// The IDs of the newcomers that were answered, and when.
+    pub(crate) holders: Vec<(String, Timestamp)>,
+}
+
+impl Notes {
+    /// Takes an entry in if its name is that of a note; `None` if it is something else.
+    ///
+    /// # Errors
+    ///
+    /// Why it is skipped, if it is not a note that this version understands.
+    pub(crate) fn take(&mut self, entry: &Entry) -> Option<Result<(), String>> {
+        let name = entry.name.as_str();
+        let (kind, id) = Kind::ALL
+            .into_iter()
+            .find_map(|kind| name.strip_prefix(kind.prefix()).map(|id| (kind, id)))?;
+        Some(match parse(id, &entry.value) {
+            Ok(at) => {
+                let list = match kind {
+                    Kind::Newcomer => &mut self.newcomers,
+                    Kind::Holder => &mut self.holders,
+                };
+                list.push((id.to_owned(), at));
+                Ok(())
+            }
+            Err(reason) => Err(format!("invalid note of a newcomer: {reason}; remove it")),
+        })
+    }
+
+    pub(crate) fn has(&self, kind: Kind, id: &str) -> bool {
+        let list = match kind {
+            Kind::Newcomer => &self.newcomers,
+            Kind::Holder => &self.holders,
+        };
+        list.iter().any(|(held, _)| held == id)
+    }
+}
+
+/// An ID that no other newcomer has.
+pub(crate) fn id() -> Option<String> {
+    let mut id = [0; ID_BYTES];
+    algorithm::fill_random(&mut id).ok()?;
+    Some(BASE64URL.encode_to_string(id))
+}
+
+fn parse(id: &str, value: &[u8]) -> Result<Timestamp, &'static str> {
+    if BASE64URL.decode_to_vec(id).map_or(0, |id| id.len()) != ID_BYTES {
+        return Err("its name does not end with an ID of 16 characters");
+    }
+    match serde_json::from_slice(value) {
+        Ok(Wire { version: VERSION, at }) => Ok(at),
+        Ok(_) => Err("its version is not 1"),
+        Err(_) => Err("its content is not an object of `version` and `at`"),
+    }
+}
+
+const VERSION: u64 = 1;
+const ID_BYTES: usize = 12;

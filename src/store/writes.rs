@@ -1,0 +1,128 @@
+//! Whether a store takes writes: remembered apart from reads, and tried out while nothing is due to
+//! be written.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use metrics::{counter, gauge};
+
+use crate::clock::{Clock, Moment, Timestamp};
+use crate::crypto::algorithm;
+use crate::store::contract::{Entry, EntryName, Insertion, Store, StoreError};
+use crate::telemetry::{WRITE_FAILURES, WRITE_LAG};
+
+/// How the writes of one replica to its place in a store fare.
+#[derive(Debug)]
+pub(crate) struct Writes {
+    ring: Arc<str>,
+    clock: Arc<dyn Clock>,
+    interval: Duration,
+    /// The entry that is inserted and removed to try.
+    probe: EntryName,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What the last write failed with, until one succeeds.
+    pub(crate) failure: Option<String>,
+    written: Option<Moment>,
+    /// When a write was last tried.
+    tried: Moment,
+}
+
+impl Writes {
+    /// For a replica that reads the store in this interval.
+    pub(crate) fn new(ring: Arc<str>, clock: Arc<dyn Clock>, interval: Duration) -> Self {
+        // Without randomness two replicas may share a name, which each then finds in its way once.
+        let mut random = [0; 8];
+        let _ = algorithm::fill_random(&mut random);
+        let name =
+            EntryName::parse(format!("{}{:016x}", EntryName::PROBE, u64::from_ne_bytes(random)));
+        let tried = Moment::now(&*clock);
+        Self {
+            ring,
+            clock,
+            interval,
+            probe: name.expect("letters, hyphens and digits"),
+            state: Mutex::new(State { failure: None, written: None, tried }),
+        }
+    }
+
+    /// What the last write failed with; `None` once another has succeeded.
+    pub(crate) fn failure(&self) -> Option<String> {
+        self.state().failure.clone()
+    }
+
+    /// When a write last succeeded.
+    pub(crate) fn written_at(&self) -> Option<Timestamp> {
+        self.state().written.map(|written| written.time)
+    }
+
+    pub(crate) fn set_metrics(&self) {
+        // There from the first on.
+        counter!(WRITE_FAILURES, "ring" => self.ring.clone()).increment(0);
+        let written = self.state().written;
+        if let Some(written) = written {
+            let lag = written.age(&*self.clock).as_secs_f64();
+            gauge!(WRITE_LAG, "ring" => self.ring.clone()).set(lag);
+        }
+    }
+
+    /// A write succeeded.
+    pub(crate) fn succeeded(&self) {
+        let now = Moment::now(&*self.clock);
+        let mut state = self.state();
+        (state.tried, state.written) = (now, Some(now));
+        if state.failure.take().is_some() {
+            tracing::info!(ring = &*self.ring, "writes to the store succeed again");
+        }
+    }
+
+    /// A write failed: warns once for each other failure.
+    pub(crate) fn failed(&self, error: &StoreError) {
+        counter!(WRITE_FAILURES, "ring" => self.ring.clone()).increment(1);
+        let (now, error) = (Moment::now(&*self.clock), error.to_string());
+        let mut state = self.state();
+        state.tried = now;
+        if state.failure.as_ref() != Some(&error) {
+            let ring = &*self.ring;
+            tracing::warn!(ring, error, "cannot write to the store; what it holds is still served");
+            state.failure = Some(error);
+        }
+    }
+
+    /// Inserts a small entry and removes it, if that is due: once an interval after a failure, so
+    /// that its end is noticed; else when nothing has been written for 40 intervals, so that a store
+    /// that takes no writes is noticed before a user's logout fails.
+    ///
+    /// # Errors
+    ///
+    /// If the entry can't be written.
+    pub(crate) async fn probe(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let (tried, is_failing) = {
+            let state = self.state();
+            (state.tried, state.failure.is_some())
+        };
+        let pause = self.interval.saturating_mul(if is_failing { 1 } else { HEALTHY_EVERY });
+        if tried.age(&*self.clock) < pause {
+            return Ok(());
+        }
+        let entry = Entry { name: self.probe.clone(), value: b"{\"version\":1}".to_vec().into() };
+        if store.insert(&self.ring, &entry).await? != Insertion::Inserted {
+            // Left behind when it could not be removed; or the store says so of equal values.
+            store.remove(&self.ring, &entry.name).await?;
+            store.insert(&self.ring, &entry).await?;
+        }
+        store.remove(&self.ring, &entry.name).await?;
+        self.succeeded();
+        Ok(())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No panic leaves it half changed, and no request looks at it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const HEALTHY_EVERY: u32 = 40;

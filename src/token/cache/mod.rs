@@ -1,0 +1,339 @@
+//! Tokens that were verified, so that one which comes again is not verified again: the same answer,
+//! sooner.
+//!
+//! 1. Only what was verified enters: forged tokens, however many, are each refused at the cost of
+//!    one verification, and push nothing out.
+//! 2. A hit is the same token, byte for byte, under the very snapshot of the ring that it was
+//!    verified with, at a time that its own claims and its key allow. All else is verified. So a
+//!    key that is dropped or revoked is gone with its snapshot, and no answer ever differs.
+//! 3. It is bounded in bytes. A token enters when it comes for the second time, and takes the place
+//!    of one that has not been used lately: tokens that come once flush nothing.
+//! 4. A hit waits for nobody. What enters is written under a lock that is only tried: who finds it
+//!    taken leaves the token out for now.
+//! 5. What a hit does not do is kept out of line: between two requests the kernel has pushed most of
+//!    the code out of the processor's nearest cache, so that each line of it is waited for.
+
+#[cfg(all(test, shuttle))]
+pub(crate) mod model;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
+
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
+use smallvec::SmallVec;
+use zeroize::Zeroize as _;
+
+use super::verified::{Shared, Verified};
+use crate::clock::Timestamp;
+use crate::keys::key_set::KeySet;
+use crate::sync::{ArcSwapOption, AtomicU8, AtomicU32, AtomicU64, Mutex};
+
+/// Verified tokens, at most so many bytes of them.
+pub(crate) struct TokenCache<C> {
+    hasher: SeedableRandomState,
+    /// Of each place a byte of its hash, so that as a rule only one place of a bucket is looked into:
+    /// little enough to stay near the processor.
+    tags: Box<[AtomicU64]>,
+    buckets: Box<[Bucket<C>]>,
+    /// What each bucket has seen: apart, as a hit does not look at it.
+    seen: Box<[Seen]>,
+    /// The bytes that entries may take.
+    room: usize,
+    filling: Mutex<Filling>,
+}
+
+/// Some places; a token is in one of its bucket's or in none. They are one line of the processor's
+/// cache.
+#[repr(align(64))]
+struct Bucket<C>([Place<C>; PLACES]);
+
+type Place<C> = ArcSwapOption<Held<C>>;
+type Guard<C> = arc_swap::Guard<Option<Arc<Held<C>>>>;
+
+/// Halves of the hashes of tokens that came once; when they come again, they may enter.
+#[derive(Default)]
+#[repr(align(64))]
+struct Seen([AtomicU32; SEEN]);
+
+/// A verified token, with all else that a hit looks at. They are one allocation: where many are held,
+/// each further one would be waited for.
+pub(crate) struct Held<C> {
+    pub(crate) verified: Verified<C>,
+    /// SECURITY: bytes are compared only where this is equal, and so the signature's end: how long
+    /// that takes tells a sender nothing of a token that is another's.
+    hash: u64,
+    token: SmallVec<[u8; INLINE]>,
+    /// No other snapshot ever has its address while this is held.
+    keys: Weak<KeySet>,
+    /// How often the hand that looks for room spares it.
+    turns: AtomicU8,
+}
+
+/// As long as most tokens are, in bytes.
+const INLINE: usize = 512;
+
+/// What only the one who fills the cache knows.
+#[derive(Default)]
+struct Filling {
+    /// The bytes that entries take.
+    taken: usize,
+    /// The place where room was looked for last.
+    hand: usize,
+}
+
+/// As many as tags fit into one word.
+const PLACES: usize = 8;
+const SEEN: usize = 16;
+
+/// How many bytes there is a place for: little more than half of an entry's, so that most of the room
+/// is taken before buckets are full.
+const BYTES_PER_PLACE: usize = 768;
+
+/// What is left of the allocator's book-keeping, for each allocation.
+const ALLOCATION: usize = 16;
+
+/// How often the hand comes by a token that was used and is not used again, before it goes.
+const MOST_TURNS: u8 = 3;
+
+/// How many the hand spares at one go: a request does not look for room for long.
+const PATIENCE: usize = 32;
+
+impl<C> TokenCache<C> {
+    /// The least bytes that are of any use.
+    pub(crate) const LEAST_BYTES: usize = 64 * 1024;
+    /// The most bytes: more than half a million sessions.
+    pub(crate) const MOST_BYTES: usize = 1024 * 1024 * 1024;
+
+    const BUCKET_BYTES: usize = size_of::<u64>() + size_of::<Bucket<C>>() + size_of::<Seen>();
+
+    /// An empty cache that takes at most `bytes`.
+    pub(crate) fn new(bytes: usize) -> Self {
+        let buckets = bytes.div_ceil(BYTES_PER_PLACE * PLACES);
+        // SECURITY: senders can't tell where a token goes, the system's randomness being in it.
+        // Did they, they could make tokens of their own push each other out, and no more: a bucket
+        // has few places, and every byte is compared.
+        let seed = RandomState::new().hash_one(());
+        Self {
+            hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
+            tags: (0..buckets).map(|_| AtomicU64::default()).collect(),
+            buckets: (0..buckets).map(|_| Bucket::default()).collect(),
+            seen: (0..buckets).map(|_| Seen::default()).collect(),
+            room: bytes.saturating_sub(buckets * Self::BUCKET_BYTES),
+            filling: Mutex::default(),
+        }
+    }
+
+    /// What `token` says, as `keys` have verified it before, or as `verify` does now.
+    pub(crate) fn get_or_verify<E>(
+        &self,
+        token: &[u8],
+        keys: &Arc<KeySet>,
+        now: Timestamp,
+        verify: impl FnOnce() -> Result<Arc<Verified<C>>, E>,
+    ) -> Result<Shared<C>, E> {
+        let hash = self.hash(token);
+        let number = self.number(hash);
+        let found = self.find(number, hash, token);
+        let is_known = found.is_some();
+        if let Some(held) = found.and_then(|(_, held)| held.as_ref()?.get(keys, now)) {
+            return Ok(Shared::Held(held));
+        }
+        let verified = verify()?;
+        if is_known || self.seen[number].take(hash) {
+            return Ok(self.insert(number, hash, token, keys, verified));
+        }
+        Ok(Shared::Alone(verified))
+    }
+
+    /// The place of `token` in its bucket, and what is held there.
+    fn find(&self, number: usize, hash: u64, token: &[u8]) -> Option<(usize, Guard<C>)> {
+        places_of(hash, self.tags[number].load(Relaxed)).find_map(|place| {
+            let held = self.buckets[number].0[place].load();
+            let is_it = |held: &Arc<Held<C>>| held.hash == hash && *held.token == *token;
+            held.as_ref().is_some_and(is_it).then_some((place, held))
+        })
+    }
+
+    /// A token ends with its signature, of which a part is as good as all.
+    fn hash(&self, token: &[u8]) -> u64 {
+        self.hasher.hash_one(&token[token.len().saturating_sub(64)..])
+    }
+
+    /// The bucket of this hash.
+    fn number(&self, hash: u64) -> usize {
+        ((u128::from(hash) * self.buckets.len() as u128) >> 64) as usize
+    }
+
+    // Out of a hit's way.
+    #[inline(never)]
+    fn insert(
+        &self,
+        number: usize,
+        hash: u64,
+        token: &[u8],
+        keys: &Arc<KeySet>,
+        verified: Arc<Verified<C>>,
+    ) -> Shared<C> {
+        let bytes = Held::<C>::bytes_with(token);
+        if bytes > self.room {
+            return Shared::Alone(verified);
+        }
+        // Dropped after the lock: with it go claims of the application's.
+        let mut evicted = Vec::new();
+        let Ok(mut filling) = self.filling.try_lock() else { return Shared::Alone(verified) };
+        let held = match Held::new(verified, hash, token, keys) {
+            Ok(held) => held,
+            Err(verified) => return Shared::Alone(verified),
+        };
+        let bucket = &self.buckets[number];
+        let place = self.find(number, hash, token).map(|(place, _)| place);
+        let place = place.unwrap_or_else(|| bucket.least_used());
+        filling.take_out(&bucket.0[place], &mut evicted);
+        let mut patience = PATIENCE;
+        while filling.taken + bytes > self.room {
+            filling.hand = (filling.hand + 1) % (self.buckets.len() * PLACES);
+            let place = &self.buckets[filling.hand / PLACES].0[filling.hand % PLACES];
+            match &*place.load() {
+                Some(held) if patience > 0 && held.turns.load(Relaxed) > 0 => {
+                    patience -= 1;
+                    held.turns.store(held.turns.load(Relaxed) - 1, Relaxed);
+                }
+                Some(_) => filling.take_out(place, &mut evicted),
+                None => {}
+            }
+        }
+        filling.taken += bytes;
+        filling.tag(&self.tags[number], place, hash);
+        bucket.0[place].store(Some(held.clone()));
+        Shared::Held(held)
+    }
+}
+
+/// The places whose tag is that of `hash`, and seldom others. One that is empty may have any tag.
+fn places_of(hash: u64, tags: u64) -> impl Iterator<Item = usize> {
+    const ONES: u64 = u64::MAX / 0xFF;
+    let differing = tags ^ ((hash & 0xFF) * ONES);
+    // The highest bit of each byte that is zero, and of those that are 1 right above such a one.
+    let mut left = differing.wrapping_sub(ONES) & !differing & (ONES << 7);
+    std::iter::from_fn(move || {
+        let place = left.trailing_zeros() as usize / 8;
+        left &= left.wrapping_sub(1);
+        (place < PLACES).then_some(place)
+    })
+}
+
+impl Filling {
+    /// Nobody else writes tags meanwhile.
+    fn tag(&mut self, tags: &AtomicU64, place: usize, hash: u64) {
+        let mut bytes = tags.load(Relaxed).to_le_bytes();
+        bytes[place] = hash as u8;
+        tags.store(u64::from_le_bytes(bytes), Relaxed);
+    }
+
+    fn take_out<C>(&mut self, place: &Place<C>, evicted: &mut Vec<Arc<Held<C>>>) {
+        let Some(held) = place.swap(None) else { return };
+        self.taken -= Held::<C>::bytes_with(&held.token);
+        evicted.push(held);
+    }
+}
+
+impl<C> Bucket<C> {
+    /// An empty place, or else the one with the least turns left.
+    fn least_used(&self) -> usize {
+        let turns = |place: &Place<C>| place.load().as_ref().map(|held| held.turns.load(Relaxed));
+        (0..PLACES).min_by_key(|place| turns(&self.0[*place])).unwrap_or_default()
+    }
+}
+
+impl Seen {
+    /// Whether a token of this hash has come before; from now on it has. It is told so once.
+    fn take(&self, hash: u64) -> bool {
+        let part = (hash as u32).max(1);
+        let find = |wanted| self.0.iter().position(|seen| seen.load(Relaxed) == wanted);
+        let (has_seen, place) = match find(part) {
+            Some(place) => (true, place),
+            // An empty place, or any: these bits choose nothing else.
+            None => (false, find(0).unwrap_or((hash >> 32) as usize % SEEN)),
+        };
+        self.0[place].store(if has_seen { 0 } else { part }, Relaxed);
+        has_seen
+    }
+}
+
+impl<C> Default for Bucket<C> {
+    fn default() -> Self {
+        Self(Default::default())
+    }
+}
+
+impl<C> Held<C> {
+    /// Holds what nobody else has yet.
+    fn new(
+        verified: Arc<Verified<C>>,
+        hash: u64,
+        token: &[u8],
+        keys: &Arc<KeySet>,
+    ) -> Result<Arc<Self>, Arc<Verified<C>>> {
+        let mut held = Arc::new(Self {
+            verified: Arc::try_unwrap(verified)?,
+            hash,
+            token: SmallVec::new(),
+            keys: Arc::downgrade(keys),
+            turns: AtomicU8::new(1),
+        });
+        // Written where it stays, so that no copy of it is left elsewhere, and into no more room than
+        // is counted.
+        if let Some(held) = Arc::get_mut(&mut held) {
+            held.token.reserve_exact(token.len());
+            held.token.extend_from_slice(token);
+        }
+        Ok(held)
+    }
+
+    /// Itself, where it is what `keys` would verify now.
+    fn get(self: &Arc<Self>, keys: &Arc<KeySet>, now: Timestamp) -> Option<Arc<Self>> {
+        let is_good = std::ptr::eq(self.keys.as_ptr(), Arc::as_ptr(keys))
+            && self.verified.valid.contains(&now);
+        // Written seldom, so that threads need not tell each other.
+        if is_good && self.turns.load(Relaxed) < MOST_TURNS {
+            self.turns.store(MOST_TURNS, Relaxed);
+        }
+        is_good.then(|| self.clone())
+    }
+
+    /// What a token takes, with all that is held for it. What the application's claims take beside
+    /// themselves can't be known: they count as much as the text in which they came.
+    fn bytes_with(token: &[u8]) -> usize {
+        let outside = if token.len() > INLINE { token.len() } else { 0 };
+        size_of::<Self>() + outside + token.len() + 4 * ALLOCATION
+    }
+}
+
+impl<C> Drop for Held<C> {
+    fn drop(&mut self) {
+        self.token.as_mut_slice().zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_place_of_a_tag_is_left_out() {
+        // Fewer in Miri, which takes its time.
+        for tag in (0..=u8::MAX).step_by(if cfg!(miri) { 51 } else { 1 }) {
+            for places in 0..=u8::MAX {
+                let is_here = |place: &usize| places >> place & 1 == 1;
+                let other = [tag.wrapping_add(1), tag ^ 0x80, tag ^ 1][usize::from(places) % 3];
+                let tags = std::array::from_fn(|place| if is_here(&place) { tag } else { other });
+                let hash = u64::from(tag) | u64::MAX << 8;
+                let named: Vec<_> = places_of(hash, u64::from_le_bytes(tags)).collect();
+                assert!((0..PLACES).filter(is_here).all(|place| named.contains(&place)));
+                assert_eq!(named.is_empty(), places == 0);
+            }
+        }
+    }
+}
