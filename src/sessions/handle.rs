@@ -170,7 +170,7 @@ impl<C: SessionClaims> Sessions<C> {
             return self.sign_again(session, claims, lifetime, Later::Longer, now);
         }
         let mut ids = Ids::new();
-        let [session_id, jti] = ids.draw(now)?;
+        let [session_id, jti] = ids.draw()?;
         let claims = self.claims_of_login(login, session_id, now);
         self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
@@ -239,7 +239,7 @@ impl<C: SessionClaims> Sessions<C> {
         let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
         let auth_time = session.authenticated_at().ok_or(IssueError::NoLoginTime)?;
         let mut ids = Ids::new();
-        let [jti] = ids.draw(now)?;
+        let [jti] = ids.draw()?;
         let claims = TokenClaims {
             jti,
             auth_time,

@@ -118,7 +118,7 @@ impl<C: SessionClaims> Sessions<C> {
         }
         let now = self.now();
         let mut ids = Ids::new();
-        let [session_id] = ids.draw(now)?;
+        let [session_id] = ids.draw()?;
         let claims = self.claims_of_login(login, session_id, now);
         let issued = self.sign_pair(0, now, Later::Longer, &claims);
         self.0.keys.count_issued(&issued);
