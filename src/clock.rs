@@ -45,28 +45,14 @@ impl Moment {
     }
 }
 
-/// The operating system's clock. On Linux the one that a timer moves on: up to 10 milliseconds late,
-/// and read without the processor having to finish all that it has begun.
+/// The operating system's clock ([`SystemTime`]).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        coarse().unwrap_or_else(|| SystemTime::now().into())
+        SystemTime::now().into()
     }
-}
-
-#[cfg(target_os = "linux")]
-fn coarse() -> Option<Timestamp> {
-    use nix::sys::time::TimeValLike as _;
-    use nix::time::{ClockId, clock_gettime};
-    let time = clock_gettime(ClockId::CLOCK_REALTIME_COARSE).ok()?;
-    Some(Timestamp(time.num_milliseconds()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn coarse() -> Option<Timestamp> {
-    None
 }
 
 /// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
