@@ -1,10 +1,7 @@
 //! A session token's payload: the registered claims, and the application's own flat beside them.
 
 pub(crate) mod finite;
-pub(crate) mod head;
 pub(crate) mod names;
-pub(crate) mod parties;
-pub(crate) mod plain;
 pub(crate) mod read;
 pub(crate) mod strict;
 pub(crate) mod values;

@@ -9,11 +9,6 @@ pub(crate) const REFRESH_TOKEN_TYPE: &str = "refresh+jwt";
 /// How many characters the IDs of sessions and tokens have that are made here: 132 random bits.
 pub(crate) const ID_LENGTH: usize = 22;
 
-/// What every payload begins with: whole groups of three bytes, so that in base64url none of its
-/// characters depends on what follows.
-pub(crate) const BEGINNING: &str = r#"{"iss""#;
-const _: () = assert!(BEGINNING.len().is_multiple_of(3));
-
 /// The claims that are the crate's to read and write; an application's claims can't have their
 /// names. RFC 7519, section 4.1; `auth_time` and `sid` of OpenID Connect; `scope` of RFC 8693,
 /// section 4.2; `rv`, the version of the revocations that the issuer knew; `seq`, which of a

@@ -1,7 +1,6 @@
 //! Reads a payload: once, strictly, borrowing the registered claims, handing the rest to the
 //! application's type.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,8 +10,6 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::strict::{Name, Names, Strict, Text, twice};
 use super::values::{Audience, NumericDate, Scope};
-use crate::claims::parties::Parties;
-use crate::claims::{head, plain};
 
 /// Whose tokens are read. Our own are as we write them. Other issuers vary in what decides nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +34,6 @@ impl Dialect {
 /// The registered claims of a payload, as they came.
 #[derive(Debug, Default)]
 pub(crate) struct Registered<'de> {
-    /// The stretch of the payload in which those texts stand that were read without a parser.
-    pub(crate) head: &'de str,
     pub(crate) iss: Option<Text<'de>>,
     pub(crate) sub: Option<Text<'de>>,
     pub(crate) aud: Option<Audience<'de>>,
@@ -51,11 +46,6 @@ pub(crate) struct Registered<'de> {
     pub(crate) scope: Option<Text<'de>>,
     pub(crate) rv: Option<u64>,
     pub(crate) seq: Option<u32>,
-}
-
-/// Whether two texts are equal; at once, where it is one that was only handed around.
-pub(crate) fn is_same(one: &str, other: &str) -> bool {
-    std::ptr::eq(one, other) || one == other
 }
 
 /// A payload could not be read.
@@ -77,44 +67,16 @@ pub(crate) enum Unread {
     Application,
 }
 
-/// Reads a payload: into the registered claims, and the application's. Quickly, if it is of these
-/// parties.
-pub(crate) fn read<'de, C: DeserializeOwned + 'static>(
-    json: &'de mut [u8],
-    parties: &'de Parties,
+/// Reads a payload: into the registered claims, and the application's.
+pub(crate) fn read<'de, C: DeserializeOwned>(
+    json: &'de [u8],
     dialect: Dialect,
     registered: &mut Registered<'de>,
 ) -> Result<C, ReadError> {
-    let text = head::take(json, parties, dialect, registered)
-        .ok_or_else(|| ReadError { what: Unread::Malformed, message: NOT_UTF_8.to_owned() })?;
-    read_object(text, dialect, registered)
-}
-
-/// Reads an application's claims alone, as they are written beside the registered ones; why they
-/// would be refused.
-pub(crate) fn check<C: DeserializeOwned + 'static>(json: &[u8]) -> Result<(), String> {
-    let registered = &mut Registered::default();
-    let text = str::from_utf8(json).map_err(|_| NOT_UTF_8.to_owned())?;
-    let read = read_object::<C>(text, Dialect::Own, registered);
-    read.map(drop).map_err(|ReadError { message, .. }| {
-        format!("a token with these claims would be refused when it is read: {message}")
-    })
-}
-
-const NOT_UTF_8: &str = "bytes, expected UTF-8";
-
-/// Reads an object whose members are claims.
-fn read_object<'de, C: DeserializeOwned + 'static>(
-    text: &'de str,
-    dialect: Dialect,
-    registered: &mut Registered<'de>,
-) -> Result<C, ReadError> {
-    // Where the application has no claims, those of another one are only looked at.
-    if let Ok(unit) = (Box::new(()) as Box<dyn Any>).downcast()
-        && plain::is_object(text)
-    {
-        return Ok(*unit);
-    }
+    let text = str::from_utf8(json).map_err(|_| ReadError {
+        what: Unread::Malformed,
+        message: "bytes, expected UTF-8".to_owned(),
+    })?;
     let mut reading = Unread::Malformed;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let claims = PhantomData::<C>;

@@ -6,7 +6,6 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
-use super::read::is_same;
 use super::strict::Text;
 use crate::clock::Timestamp;
 
@@ -72,7 +71,7 @@ impl fmt::Debug for Audience<'_> {
 impl Audience<'_> {
     pub(crate) fn contains(&self, audience: &str) -> bool {
         match self {
-            Self::One(one) => is_same(one, audience),
+            Self::One(one) => one == audience,
             Self::Several(several) => several.iter().any(|one| one == audience),
         }
     }

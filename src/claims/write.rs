@@ -1,33 +1,50 @@
 //! Writes a payload: the registered claims, then the application's beside them.
 
-use crate::claims::read;
 use std::borrow::Cow;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::ser::{Error, Impossible, Serialize, SerializeMap, SerializeStruct, Serializer};
+use serde::ser::{Error, Impossible, SerializeMap, SerializeStruct, Serializer};
 
 use super::finite::Finite;
+use super::names::REGISTERED;
+use super::read::{Dialect, ReadError, Registered, read};
 use super::strict::Names;
-use crate::claims::names::REGISTERED;
-use crate::claims::parties::Parties;
 use crate::clock::Timestamp;
 
 /// The claims of a token that is issued.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Payload<'a, C> {
-    pub(crate) parties: &'a Parties,
+    pub(crate) iss: &'a str,
     pub(crate) sub: &'a str,
+    pub(crate) aud: &'a str,
+    #[serde(serialize_with = "seconds")]
     pub(crate) iat: Timestamp,
+    #[serde(serialize_with = "seconds")]
     pub(crate) exp: Timestamp,
     pub(crate) jti: &'a str,
     pub(crate) sid: &'a str,
+    #[serde(serialize_with = "seconds")]
     pub(crate) auth_time: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) scope: Option<&'a str>,
     /// 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
     pub(crate) rv: u64,
     /// Of a refresh token alone: it is what makes it one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seq: Option<u32>,
+    #[serde(skip)]
     pub(crate) claims: &'a C,
+}
+
+/// RFC 7519, section 2: `NumericDate`.
+fn seconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(time.as_unix_seconds())
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Appends the payload as JSON.
@@ -37,41 +54,19 @@ pub(crate) struct Payload<'a, C> {
 /// If the application's claims are no struct, map or unit, use a registered claim's name, or are not
 /// read back from what is written: they hold a name twice at any depth, NaN, an infinity, a number as
 /// a name, more levels than are read, or what their type writes and does not read.
-pub(crate) fn write<C: Serialize + DeserializeOwned + 'static>(
+pub(crate) fn write<C: Serialize + DeserializeOwned>(
     payload: &Payload<'_, C>,
     json: &mut Vec<u8>,
 ) -> serde_json::Result<()> {
     // Room for what most applications have.
     json.reserve(512);
-    json.extend_from_slice(&payload.parties.before_subject);
-    text(json, payload.sub)?;
-    json.extend_from_slice(&payload.parties.after_subject);
-    number(json, payload.iat.as_unix_seconds())?;
-    json.extend_from_slice(br#","exp":"#);
-    number(json, payload.exp.as_unix_seconds())?;
-    json.extend_from_slice(br#","jti":""#);
-    text(json, payload.jti)?;
-    json.extend_from_slice(br#"","sid":""#);
-    text(json, payload.sid)?;
-    json.extend_from_slice(br#"","auth_time":"#);
-    number(json, payload.auth_time.as_unix_seconds())?;
-    if let Some(scope) = payload.scope {
-        json.extend_from_slice(br#","scope":""#);
-        text(json, scope)?;
-        json.push(b'"');
-    }
-    if payload.rv > 0 {
-        json.extend_from_slice(br#","rv":"#);
-        number(json, payload.rv)?;
-    }
-    if let Some(seq) = payload.seq {
-        json.extend_from_slice(br#","seq":"#);
-        number(json, seq)?;
-    }
+    serde_json::to_writer(&mut *json, payload)?;
+    // The application's claims are an object as well. The second brace of the two between becomes a
+    // comma, unless that object is empty.
+    json.pop();
     let start = json.len();
     serde_json::to_writer(&mut *json, &Application(payload.claims))?;
-    read::check::<C>(&json[start..]).map_err(Error::custom)?;
-    // They are an object: its brace becomes the comma between, unless it is empty.
+    check::<C>(&json[start..]).map_err(Error::custom)?;
     match json[start + 1] {
         b'}' => drop(json.remove(start)),
         _ => json[start] = b',',
@@ -79,32 +74,12 @@ pub(crate) fn write<C: Serialize + DeserializeOwned + 'static>(
     Ok(())
 }
 
-/// Writes what stands between a text's quotation marks.
-fn text(json: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
-    if has_escapes(text.as_bytes()) {
-        // That writes the quotation marks, too.
-        json.pop();
-        serde_json::to_writer(&mut *json, text)?;
-        json.pop();
-        return Ok(());
-    }
-    json.extend_from_slice(text.as_bytes());
-    Ok(())
-}
-
-/// Whether a text needs an escape (RFC 8259, section 7). Looks at many bytes at once, and so at some
-/// of the last ones twice.
-fn has_escapes(text: &[u8]) -> bool {
-    let is_escaped = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
-    let any = |bytes: &[u8]| bytes.iter().fold(false, |found, byte| found | is_escaped(*byte));
-    match text.last_chunk::<16>() {
-        Some(last) => any(last) || text.as_chunks::<16>().0.iter().any(|chunk| any(chunk)),
-        None => any(text),
-    }
-}
-
-fn number(json: &mut Vec<u8>, number: impl Serialize) -> serde_json::Result<()> {
-    serde_json::to_writer(json, &number)
+/// Reads an application's claims back; says why they would be refused.
+fn check<C: DeserializeOwned>(json: &[u8]) -> Result<(), String> {
+    let read = read::<C>(json, Dialect::Own, &mut Registered::default());
+    read.map(drop).map_err(|ReadError { message, .. }| {
+        format!("a token with these claims would be refused when it is read: {message}")
+    })
 }
 
 /// The application's claims, as an object.

@@ -159,17 +159,6 @@ impl Signer {
         }
     }
 
-    /// Begins the HMACs of messages that all begin with `text`: its whole blocks are hashed once.
-    /// `None` for other algorithms.
-    pub(crate) fn begin(&self, text: &[u8]) -> Option<Begun> {
-        let Self::Hmac(key) = self else { return None };
-        let block = key.algorithm().digest_algorithm().block_len();
-        let hashed = text.len() / block * block;
-        let mut context = hmac::Context::with_key(key);
-        context.update(&text[..hashed]);
-        Some(Begun { context, hashed })
-    }
-
     /// Signs, and hands the signature to `with`. Fails only where the system's random generator
     /// does (ECDSA, RSA-PSS).
     pub(crate) fn sign<T>(
@@ -199,23 +188,6 @@ impl Signer {
                 _ => Err(KeyError::UnsupportedAlgorithm),
             },
         }
-    }
-}
-
-/// HMACs of messages that begin alike, as far as they are the same.
-#[derive(Clone, Debug)]
-pub(crate) struct Begun {
-    context: hmac::Context,
-    /// How many bytes of a message that is.
-    hashed: usize,
-}
-
-impl Begun {
-    /// Signs one of the messages: the whole of it, beginning and all.
-    pub(crate) fn sign(&self, message: &[u8]) -> hmac::Tag {
-        let mut context = self.context.clone();
-        context.update(&message[self.hashed..]);
-        context.sign()
     }
 }
 

@@ -9,10 +9,9 @@ use jsonwebtoken::Algorithm;
 use smallvec::SmallVec;
 
 use crate::base64url::BASE64URL;
-use crate::claims::names::{BEGINNING, SESSION_TOKEN_TYPE};
+use crate::claims::names::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
-use crate::crypto::algorithm::Begun;
 use crate::error::BuildError;
 use crate::keyring::rotating::key_log::Ledger;
 use crate::keys::key::Key;
@@ -64,16 +63,12 @@ pub(crate) struct RingKey {
     pub(crate) scheduled: ScheduledKey,
     /// The encoded header of the session tokens that it signs.
     pub(crate) header: Box<str>,
-    /// The HMACs of those, begun; `None` for other algorithms.
-    pub(crate) begun: Option<Begun>,
 }
 
 impl RingKey {
     fn new(key: Key, scheduled: ScheduledKey) -> Self {
         let header = key.encoded_headers(SESSION_TOKEN_TYPE).swap_remove(0);
-        let beginning = format!("{header}.{}", BASE64URL.encode_to_string(BEGINNING));
-        let begun = key.signer().and_then(|signer| signer.begin(beginning.as_bytes()));
-        Self { key, scheduled, header: header.into(), begun }
+        Self { key, scheduled, header: header.into() }
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::refresh::Refreshing;
-use crate::claims::parties::Parties;
 use crate::error::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
@@ -153,8 +152,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             let mend = "make it 65,536 to 1,073,741,824 bytes, or 0 for no cache";
             return Err(BuildError::invalid("token_cache_bytes", self.token_cache_bytes, mend));
         }
-        let parties = Parties::new(self.issuer.clone(), self.audience.clone());
-        self.check_room(&parties)?;
+        self.check_room()?;
         let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;
         let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
         if let Some(revocations) = &self.revocations {
@@ -163,7 +161,8 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         }
         let takes_session_id = self.foreign.takes_session_id(&self.keys, &token_type);
         let policy = Policy {
-            parties,
+            issuer: self.issuer.into(),
+            audience: self.audience.into(),
             dialect: self.foreign.dialect(&self.keys),
             leeway: ring.clock_skew,
             max_lifetime: longest,

@@ -259,8 +259,9 @@ impl<C: SessionClaims> Sessions<C> {
         now: Timestamp,
     ) -> TokenClaims<'a, C> {
         TokenClaims {
-            parties: &self.0.policy.parties,
+            iss: &self.0.policy.issuer,
             sub: &login.subject,
+            aud: &self.0.policy.audience,
             iat: now,
             exp: now,
             jti: "",
@@ -280,14 +281,15 @@ impl<C: SessionClaims> Sessions<C> {
         auth_time: Timestamp,
     ) -> TokenClaims<'a, C> {
         TokenClaims {
-            parties: &self.0.policy.parties,
-            sub: verified.texts.subject(),
+            iss: &self.0.policy.issuer,
+            sub: &verified.subject,
+            aud: &self.0.policy.audience,
             iat: verified.issued_at,
             exp: verified.expires_at,
             jti: "",
-            sid: verified.texts.session_id(),
+            sid: &verified.session_id,
             auth_time,
-            scope: verified.texts.scope(),
+            scope: verified.scope.as_deref(),
             rv: verified.revocations_version,
             seq: None,
             claims: &verified.claims,
@@ -420,8 +422,8 @@ impl<C> Clone for Sessions<C> {
 impl<C> fmt::Debug for Sessions<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
-            .field("issuer", &self.0.policy.parties.issuer)
-            .field("audience", &self.0.policy.parties.audience)
+            .field("issuer", &self.0.policy.issuer)
+            .field("audience", &self.0.policy.audience)
             .field("keys", &self.0.keys)
             .finish_non_exhaustive()
     }

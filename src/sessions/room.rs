@@ -1,7 +1,6 @@
 //! Whether there is room for any login: in the longest token that is accepted, and in the cookie.
 
 use super::builder::SessionsBuilder;
-use crate::claims::parties::Parties;
 use crate::error::BuildError;
 use crate::sessions::handle::SessionClaims;
 use crate::token;
@@ -10,13 +9,14 @@ use crate::transport::cookie::CookieTransport;
 impl<C: SessionClaims> SessionsBuilder<C> {
     /// Checks that the shortest token of this issuer, audience and algorithm fits: else every login
     /// would fail.
-    pub(crate) fn check_room(&self, parties: &Parties) -> Result<(), BuildError> {
+    pub(crate) fn check_room(&self) -> Result<(), BuildError> {
         if !self.keys.issues() {
             return Ok(());
         }
         let keys = self.keys.keys(self.keys.now());
         let shortest = |seq| {
-            let of = |key| token::encode::shortest(parties, key, seq, self.revocations.is_some());
+            let (iss, aud) = (&self.issuer, &self.audience);
+            let of = |key| token::encode::shortest(iss, aud, key, seq, self.revocations.is_some());
             let of_keys = keys.keys().iter().filter_map(|key| of(Some(key))).min();
             // A ring that has no key yet gets one of some algorithm.
             of_keys.or_else(|| of(None)).unwrap_or_default()

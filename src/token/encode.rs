@@ -1,6 +1,5 @@
 //! From claims to a token: the encoded header of the key, the payload, the signature.
 
-use crate::claims::names::BEGINNING;
 use crate::claims::names::ID_LENGTH;
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -15,23 +14,22 @@ use zeroize::Zeroize as _;
 use crate::base64url::BASE64URL;
 use crate::claims;
 use crate::claims::names::REFRESH_TOKEN_TYPE;
-use crate::claims::parties::Parties;
 use crate::claims::write::Payload;
 use crate::clock::Timestamp;
 use crate::error::IssueError;
 use crate::keys::key_set::RingKey;
 
 /// Writes and signs a token: a refresh token if it has a sequence, else a session token.
-pub(crate) fn encode<C: Serialize + DeserializeOwned + 'static>(
+pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     payload: &Payload<'_, C>,
     ring_key: &RingKey,
 ) -> Result<Compact, IssueError> {
     let signer = ring_key.key.signer().ok_or(IssueError::NoSigningKey)?;
     let mut json = ROOM.take();
     claims::write::write(payload, &mut json)?;
-    let (header, begun) = match payload.seq {
-        None => (Cow::Borrowed(&*ring_key.header), &ring_key.begun),
-        Some(_) => (ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(), &None),
+    let header = match payload.seq {
+        None => Cow::Borrowed(&*ring_key.header),
+        Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(),
     };
     // Room for the whole, so that growing leaves no copy of it behind.
     let [of_json, of_signature] =
@@ -39,17 +37,8 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned + 'static>(
     let mut token = String::with_capacity(header.len() + of_json + of_signature + 2);
     token.push_str(&header);
     append(&mut token, &json);
-    match begun {
-        Some(begun) => {
-            debug_assert!(json.starts_with(BEGINNING.as_bytes()), "it is hashed already");
-            let tag = begun.sign(token.as_bytes());
-            append(&mut token, tag.as_ref());
-        }
-        None => {
-            let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
-            append(&mut token, &signature.map_err(|_| IssueError::RandomGenerator)?);
-        }
-    }
+    let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
+    append(&mut token, &signature.map_err(|_| IssueError::RandomGenerator)?);
     if json.capacity() <= KEPT {
         json.clear();
         ROOM.set(json);
@@ -77,11 +66,12 @@ pub(crate) fn room<C>(payload: &Payload<'_, C>, has_revocations: bool) -> usize 
 /// Versions of revocations stay below what every reader of JSON can hold (RFC 8259, section 6).
 const HIGHEST_RV: u64 = (1 << 53) - 1;
 
-/// How long the shortest token of these parties is that the key can sign, with the room that a login
+/// How long the shortest token of this issuer and audience is that the key can sign, with the room that a login
 /// leaves: for a subject of one character, without claims of the application. A refresh token if
 /// `seq` is given; without a key, what any has at least.
 pub(crate) fn shortest(
-    parties: &Parties,
+    iss: &str,
+    aud: &str,
     ring_key: Option<&RingKey>,
     seq: Option<u32>,
     has_revocations: bool,
@@ -99,8 +89,9 @@ pub(crate) fn shortest(
     let id = "-".repeat(ID_LENGTH);
     let (jti, sid) = (&*id, &*id);
     let payload = Payload {
-        parties,
+        iss,
         sub: "a",
+        aud,
         iat: at,
         exp: at,
         jti,

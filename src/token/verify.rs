@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::checks::{Check, Observer};
 use super::decode::{Header, Segments, not_decoded, not_split};
 use super::policy::{Policy, TokenType};
-use super::verified::{Texts, Verified};
+use super::verified::Verified;
 use crate::base64url::{BASE64URL, Buffer};
 use crate::claims;
 use crate::claims::read::{ReadError, Registered, Unread};
@@ -22,7 +22,7 @@ use crate::keys::key_set::{KeySet, RingKey};
 /// Verifies `token` at `now`. Nothing of the payload is looked at before the signature is found good.
 // Out of the way of requests whose token is in the cache.
 #[inline(never)]
-pub(crate) fn verify<C: DeserializeOwned + 'static>(
+pub(crate) fn verify<C: DeserializeOwned>(
     token: &[u8],
     keys: &KeySet,
     policy: &Policy,
@@ -41,7 +41,7 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
     let payload =
         buffer.decode(segments.payload).ok_or_else(|| not_decoded("payload", segments.payload))?;
     let mut registered = Registered::default();
-    let claims = claims::read::read(payload, &policy.parties, policy.dialect, &mut registered)
+    let claims = claims::read::read(payload, policy.dialect, &mut registered)
         .map_err(|error| unreadable::<C>(&error))?;
     observer.passed(Check::Payload, || "claims that can be read".to_owned());
     let required = policy.check(&registered, &ring_key.scheduled.times, now, observer)?;
@@ -51,13 +51,12 @@ pub(crate) fn verify<C: DeserializeOwned + 'static>(
     };
     // A token of another issuer may have neither: then it is a session of its own.
     let session_id = policy.session_id(&registered).unwrap_or(&token_id);
-    let key_id = ring_key.key.key_id();
     Ok(Arc::new(Verified {
-        texts: Texts::new(
-            registered.head,
-            [required.subject, &token_id, session_id, key_id],
-            registered.scope.as_deref(),
-        ),
+        subject: required.subject.into(),
+        session_id: session_id.into(),
+        token_id: token_id.into(),
+        key_id: ring_key.key.key_id().into(),
+        scope: registered.scope.as_deref().map(Box::from),
         authenticated_at: registered.auth_time.map(|at| at.0),
         issued_at: required.issued_at,
         expires_at: required.expires_at,

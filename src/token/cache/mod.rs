@@ -176,7 +176,7 @@ impl<C> TokenCache<C> {
         keys: &Arc<KeySet>,
         verified: Arc<Verified<C>>,
     ) -> Shared<C> {
-        let bytes = Held::<C>::bytes_with(token);
+        let bytes = Held::bytes_of(token, &verified);
         if bytes > self.room {
             return Shared::Alone(verified);
         }
@@ -234,7 +234,7 @@ impl Filling {
 
     fn take_out<C>(&mut self, place: &Place<C>, evicted: &mut Vec<Arc<Held<C>>>) {
         let Some(held) = place.swap(None) else { return };
-        self.taken -= Held::<C>::bytes_with(&held.token);
+        self.taken -= Held::bytes_of(&held.token, &held.verified);
         evicted.push(held);
     }
 }
@@ -305,9 +305,12 @@ impl<C> Held<C> {
 
     /// What a token takes, with all that is held for it. What the application's claims take beside
     /// themselves can't be known: they count as much as the text in which they came.
-    fn bytes_with(token: &[u8]) -> usize {
+    fn bytes_of(token: &[u8], verified: &Verified<C>) -> usize {
+        let Verified { subject, token_id, session_id, key_id, scope, .. } = verified;
+        let texts = [subject, token_id, session_id, key_id].into_iter().chain(scope);
+        let texts: usize = texts.map(|text| text.len() + ALLOCATION).sum();
         let outside = if token.len() > INLINE { token.len() } else { 0 };
-        size_of::<Self>() + outside + token.len() + 4 * ALLOCATION
+        size_of::<Self>() + outside + token.len() + texts + 4 * ALLOCATION
     }
 }
 

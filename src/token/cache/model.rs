@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use shuttle::thread;
 
-use super::super::verified::Texts;
 use super::*;
 use crate::Algorithm;
 use crate::clock::Clock as _;
@@ -70,7 +69,7 @@ impl TokenCache<Origin> {
         for (number, bucket) in self.buckets.iter().enumerate() {
             for (place, here) in bucket.0.iter().enumerate() {
                 let Some(here) = here.load_full() else { continue };
-                held += Held::<Origin>::bytes_with(&here.token);
+                held += Held::bytes_of(&here.token, &here.verified);
                 let found = self.find(number, here.hash, &here.token);
                 assert_eq!(found.map(|(place, _)| place), Some(place));
             }
@@ -82,7 +81,8 @@ impl TokenCache<Origin> {
 
 /// One bucket, and room for two tokens.
 fn cache() -> TokenCache<Origin> {
-    let entry = Held::<Origin>::bytes_with(&token(0));
+    let origin = Origin { number: 0, swaps: 0 };
+    let entry = Held::bytes_of(&token(0), &verified(origin, &lifeline()));
     let cache = TokenCache::new(TokenCache::<Origin>::BUCKET_BYTES + 2 * entry + entry / 2);
     assert!(cache.buckets.len() == 1 && cache.room >= 2 * entry);
     cache
@@ -106,7 +106,11 @@ fn lifeline() -> Arc<Lifeline> {
 fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
     let now = ManualClock::default().now();
     Arc::new(Verified {
-        texts: Texts::new("", ["alice"; 4], None),
+        subject: "alice".into(),
+        token_id: "1".into(),
+        session_id: "2".into(),
+        key_id: "3".into(),
+        scope: None,
         issued_at: now,
         expires_at: now,
         authenticated_at: Some(now),
