@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError};
 use metrics::{counter, gauge};
 
 use crate::clock::{Moment, Timestamp};
-use crate::error::{IssueError, RejectionKind};
 use crate::keyring::ring::{KeyRing, RingError, Source};
 use crate::keyring::rotating::replica::Report;
 use crate::keyring::skew::ClockWatch;
@@ -288,24 +287,5 @@ impl KeyRing {
                 "a token of this ring was issued in the future: a replica's clock is wrong"
             );
         }
-    }
-
-    /// Counts a validation; `is_cached` where there is a cache.
-    #[inline]
-    pub(crate) fn count_valid(&self, is_cached: Option<bool>) {
-        self.0.counters.valid(&self.0.name, is_cached);
-    }
-
-    #[cold]
-    pub(crate) fn count_invalid(&self, is_cached: Option<bool>, kind: RejectionKind) {
-        self.0.counters.invalid(&self.0.name, is_cached, kind);
-    }
-
-    pub(crate) fn count_rejected(&self, kind: RejectionKind) {
-        self.0.counters.rejected(&self.0.name, kind);
-    }
-
-    pub(crate) fn count_issued<T>(&self, result: &Result<T, IssueError>) {
-        self.0.counters.issued(&self.0.name, result.as_ref().err());
     }
 }

@@ -30,7 +30,6 @@ use crate::store::contract::StoreError;
 use crate::store::polling::Cooldown;
 use crate::sync::{ArcSwap, Mutex, MutexGuard};
 use crate::tasks::Tasks;
-use crate::telemetry::Counters;
 
 /// A ring of keys, held whole in memory and followed in the background. Clones share it.
 ///
@@ -67,7 +66,6 @@ pub(crate) struct Inner {
     pub(crate) refreshed: ArcSwapOption<RefreshState>,
     /// Revoked on this replica, so that no refresh that began before brings it back.
     revoked_here: Mutex<BTreeSet<String>>,
-    pub(crate) counters: Counters,
     /// Whether it was told that rotation is overdue.
     pub(crate) overdue: AtomicBool,
     /// Whether this replica was ever ready.
@@ -145,7 +143,6 @@ impl KeyRing {
             source,
             refreshed,
             revoked_here: Mutex::default(),
-            counters: Counters::default(),
             overdue: AtomicBool::default(),
             was_ready: AtomicBool::default(),
             logged_pause: Mutex::default(),
@@ -231,6 +228,10 @@ impl KeyRing {
             Source::Rotated(rotator) => rotator.ledger.lock().await.founding.look_again(),
             _ => None,
         }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.0.name
     }
 
     /// The durations of this ring.

@@ -76,7 +76,7 @@ pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Resp
     let (reason, about) = (rejection.kind(), rejection.about());
     let (found, expected) = (rejection.found(), rejection.expected());
     tracing::debug!(%reason, about, found, expected, "rejected a request");
-    sessions.keys().count_rejected(rejection.kind());
+    sessions.0.counters.rejected(rejection.kind());
     let mut answer = problem(rejection.status());
     if let Some(challenge) = challenge(rejection.kind(), sessions.transports()) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);

@@ -8,6 +8,7 @@ use super::refresh::Refreshing;
 use crate::error::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
+use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ForeignTokens;
 use crate::sessions::handle::{Inner, SessionClaims, Sessions, SessionsId};
 use crate::sessions::lifeline::{Lifeline, Lifelines};
@@ -184,6 +185,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         Ok(Sessions(Arc::new(Inner {
             id: SessionsId::new(),
             policy,
+            counters: Counters::new(self.keys.name().clone()),
             keys: self.keys,
             idle_lifetime: self.idle_lifetime,
             absolute_lifetime: self.absolute_lifetime,

@@ -2,6 +2,7 @@
 //! validates directly.
 
 use crate::sessions::builder::SessionsBuilder;
+use crate::sessions::counters::Counters;
 use crate::sessions::issued::IssuedToken;
 use std::fmt;
 use std::marker::PhantomData;
@@ -104,6 +105,7 @@ fn in_range(time: Timestamp) -> Result<(), IssueError> {
 pub(crate) struct Inner<C> {
     pub(crate) id: SessionsId,
     pub(crate) keys: KeyRing,
+    pub(crate) counters: Counters,
     pub(crate) policy: Policy,
     pub(crate) idle_lifetime: Duration,
     pub(crate) absolute_lifetime: Duration,
@@ -143,7 +145,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// If no key may sign, the claims can't be written, or the token gets too long.
     pub fn issue(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
         let issued = self.sign_login(login);
-        self.0.keys.count_issued(&issued);
+        self.0.counters.issued(&issued);
         issued
     }
 
@@ -198,7 +200,7 @@ impl<C: SessionClaims> Sessions<C> {
     pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
         let renewed = self.sign_renewed(session);
         if !matches!(renewed, Err(IssueError::LifetimeReached)) {
-            self.0.keys.count_issued(&renewed);
+            self.0.counters.issued(&renewed);
         }
         renewed
     }
@@ -362,7 +364,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         });
         match checked {
             Ok(verified) => {
-                ring.count_valid(is_cached);
+                self.0.counters.valid(is_cached);
                 Ok(Session::new(verified))
             }
             Err(rejection) => {
@@ -375,7 +377,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
     #[cold]
     fn note_invalid(&self, is_cached: Option<bool>, kind: RejectionKind, now: Timestamp) {
         let ring = &self.0.keys;
-        ring.count_invalid(is_cached, kind);
+        self.0.counters.invalid(is_cached, kind);
         match kind {
             RejectionKind::UnknownKey => ring.note_unknown_key(now),
             RejectionKind::IssuedInFuture => ring.note_future_token(now),

@@ -121,7 +121,7 @@ impl<C: SessionClaims> Sessions<C> {
         let [session_id] = ids.draw()?;
         let claims = self.claims_of_login(login, session_id, now);
         let issued = self.sign_pair(0, now, Later::Longer, &claims);
-        self.0.keys.count_issued(&issued);
+        self.0.counters.issued(&issued);
         issued
     }
 
@@ -134,9 +134,9 @@ impl<C: SessionClaims> Sessions<C> {
     pub async fn refresh(&self, refresh_token: &str) -> Result<IssuedTokens, RefreshError> {
         let refreshed = self.redeem(refresh_token).await;
         match &refreshed {
-            Ok(_) => self.0.keys.count_issued(&Ok(())),
+            Ok(_) => self.0.counters.issued(&Ok(())),
             Err(RefreshError::Refused(rejection)) => {
-                self.0.keys.count_rejected(rejection.kind());
+                self.0.counters.rejected(rejection.kind());
                 if rejection.kind() == RejectionKind::IssuedInFuture {
                     self.0.keys.note_future_token(self.now());
                 }
@@ -220,7 +220,7 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(Rejection::from(RejectionKind::Expired).into());
         }
         if pair.is_err() {
-            self.0.keys.count_issued(&pair);
+            self.0.counters.issued(&pair);
         }
         Ok(pair?)
     }

@@ -1,0 +1,136 @@
+//! The counters of one `Sessions`: validations, cache lookups, rejections, issued tokens.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use metrics::{Counter, counter};
+
+use crate::error::{IssueError, RejectionKind};
+use crate::telemetry::{CACHE_LOOKUPS, ISSUED, REJECTIONS, VALIDATIONS};
+
+/// Counts what the requests of one `Sessions` do. Its handles are made when the first is needed.
+pub(crate) struct Counters {
+    ring: Arc<str>,
+    handles: OnceLock<Handles>,
+}
+
+struct Handles {
+    valid: Counter,
+    invalid: Outcomes,
+    hit: Counter,
+    miss: Counter,
+    rejected: Outcomes,
+    issued: Counter,
+    not_issued: Outcomes,
+}
+
+impl Counters {
+    /// Counts under the name of the ring whose keys the sessions use.
+    pub(crate) fn new(ring: Arc<str>) -> Self {
+        Self { ring, handles: OnceLock::new() }
+    }
+
+    /// Counts a validation; `is_cached` where there is a cache.
+    #[inline]
+    pub(crate) fn valid(&self, is_cached: Option<bool>) {
+        let handles = self.handles();
+        handles.looked_up(is_cached);
+        handles.valid.increment(1);
+    }
+
+    #[cold]
+    pub(crate) fn invalid(&self, is_cached: Option<bool>, kind: RejectionKind) {
+        let handles = self.handles();
+        handles.looked_up(is_cached);
+        handles.invalid.count(kind.as_str());
+    }
+
+    pub(crate) fn rejected(&self, kind: RejectionKind) {
+        self.handles().rejected.count(kind.as_str());
+    }
+
+    pub(crate) fn issued<T>(&self, result: &Result<T, IssueError>) {
+        let handles = self.handles();
+        match result {
+            Ok(_) => handles.issued.increment(1),
+            Err(error) => handles.not_issued.count(error.as_str()),
+        }
+    }
+
+    #[inline]
+    fn handles(&self) -> &Handles {
+        self.handles.get_or_init(|| Handles::new(&self.ring))
+    }
+}
+
+impl Handles {
+    #[inline]
+    fn looked_up(&self, is_cached: Option<bool>) {
+        match is_cached {
+            Some(true) => self.hit.increment(1),
+            Some(false) => self.miss.increment(1),
+            None => {}
+        }
+    }
+
+    #[cold]
+    fn new(ring: &Arc<str>) -> Self {
+        let of_requests = OF_REQUESTS.map(|kind| kind.as_str());
+        let of_tokens = RejectionKind::TEXTS.iter().filter(|text| !of_requests.contains(text));
+        let of_issuing = IssueError::TEXTS.iter().filter(|text| !OF_TRANSPORTS.contains(text));
+        Self {
+            valid: handle(VALIDATIONS, ring, "valid"),
+            invalid: Outcomes::new(VALIDATIONS, ring, of_tokens),
+            hit: handle(CACHE_LOOKUPS, ring, "hit"),
+            miss: handle(CACHE_LOOKUPS, ring, "miss"),
+            rejected: Outcomes::new(REJECTIONS, ring, RejectionKind::TEXTS),
+            issued: handle(ISSUED, ring, "issued"),
+            not_issued: Outcomes::new(ISSUED, ring, of_issuing),
+        }
+    }
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters").finish_non_exhaustive()
+    }
+}
+
+/// One counter per outcome, all registered at once, so that a dashboard shows zeros first.
+struct Outcomes(Box<[(&'static str, Counter)]>);
+
+impl Outcomes {
+    fn new<'t>(
+        name: &'static str,
+        ring: &Arc<str>,
+        outcomes: impl IntoIterator<Item = &'t &'static str>,
+    ) -> Self {
+        let outcomes = outcomes.into_iter();
+        Self(outcomes.map(|outcome| (*outcome, handle(name, ring, outcome))).collect())
+    }
+
+    fn count(&self, outcome: &'static str) {
+        if let Some((_, counter)) = self.0.iter().find(|(known, _)| *known == outcome) {
+            counter.increment(1);
+        }
+    }
+}
+
+fn handle(name: &'static str, ring: &Arc<str>, outcome: &'static str) -> Counter {
+    counter!(name, "ring" => ring.clone(), "outcome" => outcome)
+}
+
+/// The kinds that validating a token never returns.
+const OF_REQUESTS: [RejectionKind; 7] = [
+    RejectionKind::Missing,
+    RejectionKind::Ambiguous,
+    RejectionKind::Forbidden,
+    RejectionKind::InsufficientScope,
+    RejectionKind::InsufficientUserAuthentication { max_age: Duration::ZERO },
+    RejectionKind::Reused,
+    RejectionKind::CrossSite,
+];
+
+/// The failures of delivering a token, not of issuing it.
+const OF_TRANSPORTS: [&str; 2] = ["cookie_too_long", "no_transport"];
