@@ -61,17 +61,24 @@ async fn logout(
     sessions.end(&session).await
 }
 
-async fn events(session: Session<()>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+async fn events(
+    State(sessions): State<Sessions<()>>,
+    session: Session<()>,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let ticks = stream::unfold(0_u64, |tick| async move {
         tokio::time::sleep(Duration::from_secs(1)).await;
         Some((Ok(Event::default().data(format!("tick {tick}"))), tick + 1))
     });
-    Sse::new(ticks.take_until(session.ended()))
+    Sse::new(ticks.take_until(sessions.ended(&session)))
 }
 
-async fn socket(session: Session<()>, upgrade: WebSocketUpgrade) -> Response {
+async fn socket(
+    State(sessions): State<Sessions<()>>,
+    session: Session<()>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let echo = upgrade.protocols(["echo"]).on_upgrade(async move |mut socket| {
-        let mut ended = pin!(session.ended());
+        let mut ended = pin!(sessions.ended(&session));
         loop {
             let answer = tokio::select! {
                 why = &mut ended => {

@@ -11,7 +11,6 @@ use crate::revocation::handle::Revocations;
 use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ForeignTokens;
 use crate::sessions::handle::{Inner, SessionClaims, Sessions, SessionsId};
-use crate::sessions::lifeline::{Lifeline, Lifelines};
 use crate::sessions::refresh_tokens::RefreshTokens;
 use crate::token::cache::TokenCache;
 use crate::token::policy::Policy;
@@ -173,11 +172,6 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             without_issued_at: self.foreign.without_issued_at,
             takes_session_id,
             requires_auth_time: self.foreign.requires_auth_time,
-            lifelines: Lifelines::new(&Lifeline {
-                keys: self.keys.clone(),
-                revocations: self.revocations,
-                revokes_by_issued_at: self.foreign.revokes_by_issued_at,
-            }),
         };
         let refreshing = self
             .refresh_tokens
@@ -192,6 +186,8 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             transports: Transports { cookie, web_socket, ..self.transports },
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
             refreshing: refreshing.transpose()?,
+            revocations: self.revocations,
+            revokes_by_issued_at: self.foreign.revokes_by_issued_at,
         })))
     }
 }

@@ -56,7 +56,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         let mut passed = Passed(Vec::new());
         let verified = token::verify::verify::<C>(token, &keys, &self.0.policy, now, &mut passed);
         let checked = verified.and_then(|verified| {
-            verified.lifeline.check(&verified, now)?;
+            self.check_revocation(&verified, now)?;
             passed.passed(Check::Revocation, || match self.revocations() {
                 Some(_) => "not revoked".to_owned(),
                 None => "no revocations are configured".to_owned(),

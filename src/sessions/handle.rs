@@ -112,6 +112,9 @@ pub(crate) struct Inner<C> {
     pub(crate) transports: Transports,
     pub(crate) cache: Option<TokenCache<C>>,
     pub(crate) refreshing: Option<Refreshing>,
+    pub(crate) revocations: Option<Revocations>,
+    /// Whether `iat` replaces a login time that is missing.
+    pub(crate) revokes_by_issued_at: bool,
 }
 
 impl<C: SessionClaims> Sessions<C> {
@@ -237,7 +240,7 @@ impl<C: SessionClaims> Sessions<C> {
     ) -> Result<IssuedToken, IssueError> {
         let verified = session.verified();
         // The version is the one in which it was looked up, lest what was recorded between is missed.
-        let rv = self.0.policy.lifelines.any().check(verified, now);
+        let rv = self.check_revocation(verified, now);
         let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
         let auth_time = session.authenticated_at().ok_or(IssueError::NoLoginTime)?;
         let mut ids = Ids::new();
@@ -359,7 +362,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
             None => verify().map(Shared::Alone),
         };
         let checked = verified.and_then(|verified| {
-            verified.lifeline.check(&verified, now)?;
+            self.check_revocation(&verified, now)?;
             Ok(verified)
         });
         match checked {
@@ -394,7 +397,22 @@ impl<C> Sessions<C> {
 
     /// What has been ended, where the application has a store for it.
     pub fn revocations(&self) -> Option<&Revocations> {
-        self.0.policy.lifelines.any().revocations.as_ref()
+        self.0.revocations.as_ref()
+    }
+
+    /// Refuses a session that is revoked. Returns the version of the revocations that it was checked
+    /// against.
+    pub(crate) fn check_revocation(
+        &self,
+        verified: &Verified<C>,
+        now: Timestamp,
+    ) -> Result<u64, RejectionKind> {
+        let Some(revocations) = self.revocations() else { return Ok(0) };
+        let mut candidate = verified.candidate();
+        if candidate.authenticated_at.is_none() && self.0.revokes_by_issued_at {
+            candidate.authenticated_at = Some(verified.issued_at);
+        }
+        revocations.check(candidate, self.0.policy.leeway, now)
     }
 
     pub(crate) fn transports(&self) -> &Transports {

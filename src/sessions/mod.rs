@@ -2,11 +2,11 @@
 
 pub(crate) mod builder;
 pub(crate) mod counters;
+pub(crate) mod ended;
 pub(crate) mod explain;
 pub(crate) mod external_tokens;
 pub(crate) mod handle;
 pub(crate) mod issued;
-pub(crate) mod lifeline;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod refresh;

@@ -199,7 +199,7 @@ impl<C: SessionClaims> Sessions<C> {
             now,
             &mut Nobody,
         )?;
-        self.0.policy.lifelines.any().check(&verified, now)?;
+        self.check_revocation(&verified, now)?;
         let sequence = verified.sequence.ok_or(RejectionKind::MissingClaim("seq"))?;
         Ok((verified, sequence))
     }

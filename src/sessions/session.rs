@@ -3,7 +3,6 @@
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::error::Rejection;
 use crate::token::verified::{Shared, Verified};
 
 /// A verified session, with the application's claims `C`. Cheap to clone; `C` need not be.
@@ -69,41 +68,6 @@ impl<C> Session<C> {
 
     pub(crate) fn verified(&self) -> &Verified<C> {
         &self.0
-    }
-
-    /// Completes when the session is over, with the reason: it has expired or was ended, or its key
-    /// is gone. For what outlives the request: streams, WebSockets.
-    ///
-    /// It is over when a request with its token would be refused. A session that is renewed goes on
-    /// with another token; let the client come back with that one. An end that this replica learns
-    /// of completes it at once, a key that was revoked within 15 seconds.
-    ///
-    /// ```
-    /// use std::convert::Infallible;
-    ///
-    /// use axum::response::sse::{Event, Sse};
-    /// use futures_util::{Stream, StreamExt};
-    /// use tower_jwt_session::Session;
-    ///
-    /// type Events = Result<Event, Infallible>;
-    ///
-    /// fn until_the_end(
-    ///     session: &Session<()>,
-    ///     events: impl Stream<Item = Events> + Send + 'static,
-    /// ) -> Sse<impl Stream<Item = Events>> {
-    ///     Sse::new(events.take_until(session.ended()))
-    /// }
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime, as its timers do.
-    pub fn ended(&self) -> impl Future<Output = Rejection> + Send + use<C>
-    where
-        C: Send + Sync,
-    {
-        let verified = self.0.clone();
-        async move { verified.lifeline.cut(&verified).await.into() }
     }
 
     pub(crate) fn scope(&self) -> Option<&str> {

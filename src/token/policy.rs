@@ -11,7 +11,6 @@ use crate::clock::Timestamp;
 use crate::error::Rejection;
 use crate::error::RejectionKind::{self, *};
 use crate::keys::schedule::KeyTimes;
-use crate::sessions::lifeline::Lifelines;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
@@ -34,8 +33,6 @@ pub(crate) struct Policy {
     pub(crate) takes_session_id: bool,
     /// Whether a token has to have `auth_time`.
     pub(crate) requires_auth_time: bool,
-    /// What a session goes on by, once its token was good.
-    pub(crate) lifelines: Lifelines,
 }
 
 /// What a token's `typ` has to be (RFC 8725, section 3.11).

@@ -8,7 +8,6 @@ use jsonwebtoken::Algorithm;
 use super::cache::Held;
 use crate::clock::Timestamp;
 use crate::revocation::set::Candidate;
-use crate::sessions::lifeline::Lifeline;
 
 /// A token that was verified. Only [`verify`](super::verify) makes one.
 #[derive(Debug)]
@@ -29,7 +28,6 @@ pub(crate) struct Verified<C> {
     pub(crate) algorithm: Algorithm,
     /// The `rv` claim; 0 for none.
     pub(crate) revocations_version: u64,
-    pub(crate) lifeline: Arc<Lifeline>,
     /// The `seq` claim of a refresh token.
     pub(crate) sequence: Option<u32>,
     pub(crate) claims: C,

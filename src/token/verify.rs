@@ -63,7 +63,6 @@ pub(crate) fn verify<C: DeserializeOwned>(
         valid: required.valid.start..required.valid.end.min(keys.limit()),
         algorithm: ring_key.key.algorithm(),
         revocations_version: registered.rv.unwrap_or_default(),
-        lifeline: policy.lifelines.of_this_thread().clone(),
         sequence: registered.seq,
         claims,
     }))

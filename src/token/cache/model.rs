@@ -8,8 +8,6 @@ use shuttle::thread;
 use super::*;
 use crate::Algorithm;
 use crate::clock::Clock as _;
-use crate::keyring::ring::KeyRing;
-use crate::sessions::lifeline::Lifeline;
 use crate::sync::explore;
 use crate::testing::{ManualClock, fixed_key};
 
@@ -23,15 +21,14 @@ fn no_answer_is_anothers_and_no_entry_past_the_bound() {
 fn requests_while_the_ring_is_swapped() {
     let cache = Arc::new(cache());
     let snapshot = Arc::new(Mutex::new((0, Arc::new(keys()))));
-    let lifeline = lifeline();
     let mut threads = Vec::new();
     for tokens in [[0, 2, 0, 1], [4, 0, 2, 3]] {
-        let (cache, snapshot, lifeline) = (cache.clone(), snapshot.clone(), lifeline.clone());
+        let (cache, snapshot) = (cache.clone(), snapshot.clone());
         threads.push(thread::spawn(move || {
             for number in tokens.into_iter().flat_map(|number| [number; 3]) {
                 let (swaps, keys) = snapshot.lock().unwrap().clone();
                 let asked = Origin { number, swaps };
-                let verify = || Ok::<_, ()>(verified(asked, &lifeline));
+                let verify = || Ok::<_, ()>(verified(asked));
                 let now = ManualClock::default().now();
                 let answer = cache.get_or_verify(&token(number), &keys, now, verify).unwrap();
                 assert_eq!(answer.claims, asked);
@@ -98,12 +95,7 @@ fn keys() -> KeySet {
     KeySet::fixed([fixed_key(Algorithm::HS256)]).unwrap()
 }
 
-fn lifeline() -> Arc<Lifeline> {
-    let ring = KeyRing::fixed_with_clock([fixed_key(Algorithm::HS256)], ManualClock::default());
-    Arc::new(Lifeline { keys: ring.unwrap(), revocations: None, revokes_by_issued_at: false })
-}
-
-fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
+fn verified(origin: Origin) -> Arc<Verified<Origin>> {
     let now = ManualClock::default().now();
     Arc::new(Verified {
         subject: "alice".into(),
@@ -117,7 +109,6 @@ fn verified(origin: Origin, lifeline: &Arc<Lifeline>) -> Arc<Verified<Origin>> {
         valid: now..now + Duration::from_secs(1),
         algorithm: Algorithm::HS256,
         revocations_version: 0,
-        lifeline: lifeline.clone(),
         sequence: None,
         claims: origin,
     })

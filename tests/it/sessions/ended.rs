@@ -55,11 +55,11 @@ impl Replica {
 async fn a_connection_ends_when_its_token_is_refused_by_time() {
     let replica = Replica::open(&MemoryStore::new()).await;
     let session = replica.login();
-    assert_eq!(session.ended().await.kind(), RejectionKind::Expired);
+    assert_eq!(replica.sessions.ended(&session).await.kind(), RejectionKind::Expired);
     let past = replica.clock.now() - (session.expires_at() + LEEWAY);
     assert!(replica.clock.now() >= START + IDLE + LEEWAY && past < seconds(1), "{past:?}");
     // One that begins too late ends at once.
-    assert_eq!(session.ended().await.kind(), RejectionKind::Expired);
+    assert_eq!(replica.sessions.ended(&session).await.kind(), RejectionKind::Expired);
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,8 +70,8 @@ async fn a_logout_ends_it_on_every_replica() {
     let [mine, theirs] =
         [&here, &there].map(|replica| replica.sessions.validate(token.as_str()).unwrap());
     let other = there.login();
-    let connections = [mine.ended(), theirs.ended()].map(tokio::spawn);
-    let goes_on = tokio::spawn(other.ended());
+    let connections = [here.sessions.ended(&mine), there.sessions.ended(&theirs)].map(tokio::spawn);
+    let goes_on = tokio::spawn(there.sessions.ended(&other));
     tokio::time::sleep(seconds(100)).await;
     assert!(connections.iter().all(|connection| !connection.is_finished()));
 
@@ -88,7 +88,7 @@ async fn a_logout_ends_it_on_every_replica() {
 async fn a_key_that_is_gone_ends_it_too() {
     let replica = Replica::open(&MemoryStore::new()).await;
     let session = replica.login();
-    let connection = tokio::spawn(session.ended());
+    let connection = tokio::spawn(replica.sessions.ended(&session));
     tokio::time::sleep(seconds(100)).await;
     replica.keys.replace([fixed_key(Algorithm::ES256)]).unwrap();
     assert_eq!(connection.await.unwrap().kind(), RejectionKind::UnknownKey);
