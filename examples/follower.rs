@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn app(keys: KeyRing, issuer: &str) -> Result<Router, BuildError> {
-    // For the access tokens of RFC 9068 add `.accept_type("at+jwt")`.
+    // For the access tokens of RFC 9068 add `.accept_token_type("at+jwt")`.
     let sessions = Sessions::<()>::builder(keys.clone(), issuer, "orders").bearer_only().build()?;
     let requires = |scope| sessions.validate_layer().require_scope(scope);
     let read = Router::new().route("/orders", get(list)).route_layer(requires("orders:read"));
@@ -50,7 +50,7 @@ mod tests {
     use axum::http::{Method, Request, header};
     use tower::ServiceExt as _;
     use tower_jwt_session::http_client::JwksClient;
-    use tower_jwt_session::{IssueSession, store::MemoryStore};
+    use tower_jwt_session::{Login, store::MemoryStore};
 
     use super::*;
 
@@ -69,7 +69,7 @@ mod tests {
         let keys = KeyRing::jwks_url(issuer, url).client(client.expect("a client"));
         let keys = keys.allow_http_on_loopback().open().await;
         let app = app(keys.expect("the issuer's keys"), issuer).expect("the app");
-        let token = login.issue(&IssueSession::new("alice", ()).scope("orders:read"));
+        let token = login.issue(&Login::new("alice", ()).scope("orders:read"));
         let token = format!("Bearer {}", token.expect("a token").as_str());
         for (method, authorization, expected) in [
             (Method::GET, token.as_str(), StatusCode::OK),

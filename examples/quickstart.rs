@@ -12,9 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tower_jwt_session::store::{FileStore, Store};
-use tower_jwt_session::{
-    BuildError, EndError, EndSession, IssueSession, KeyRing, Session, Sessions,
-};
+use tower_jwt_session::{BuildError, EndError, EndSession, KeyRing, Login, Session, Sessions};
 
 #[derive(Serialize, Deserialize)]
 struct User {
@@ -22,7 +20,7 @@ struct User {
 }
 
 #[derive(Deserialize)]
-struct Login {
+struct LoginForm {
     name: String,
 }
 
@@ -47,12 +45,12 @@ async fn app(store: impl Store) -> Result<Router, BuildError> {
         .with_state(sessions))
 }
 
-async fn login(Json(form): Json<Login>) -> Result<IssueSession<User>, StatusCode> {
+async fn login(Json(form): Json<LoginForm>) -> Result<Login<User>, StatusCode> {
     // A real service checks a password here.
     if form.name.is_empty() {
         return Err(StatusCode::UNAUTHORIZED);
     }
-    Ok(IssueSession::new(form.name.to_lowercase(), User { name: form.name }))
+    Ok(Login::new(form.name.to_lowercase(), User { name: form.name }))
 }
 
 async fn me(session: Session<User>) -> String {
@@ -63,7 +61,7 @@ async fn logout(
     State(sessions): State<Sessions<User>>,
     session: Session<User>,
 ) -> Result<EndSession, EndError> {
-    sessions.end(&session).await
+    sessions.logout(&session).await
 }
 
 #[cfg(test)]

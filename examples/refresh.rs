@@ -12,7 +12,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use tower_jwt_session::store::{FileStore, Store};
 use tower_jwt_session::{
-    BuildError, IssueSession, KeyRing, RefreshTokens, Revocations, Session, Sessions,
+    BuildError, KeyRing, Login, RefreshTokens, Revocations, Session, Sessions,
 };
 
 #[tokio::main]
@@ -32,7 +32,7 @@ async fn app(store: impl Store + Clone) -> Result<Router, BuildError> {
         .refresh_tokens(RefreshTokens::new())
         .build()?;
     // A real service checks a password here.
-    let login = async || IssueSession::new("alice", ()).bearer();
+    let login = async || Login::new("alice", ()).bearer();
     let me = async |session: Session<()>| format!("hello {}\n", session.subject());
     Ok(Router::new()
         .route("/login", post(login))

@@ -25,7 +25,7 @@ use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt as _, stream};
 use tower_jwt_session::store::{MemoryStore, Store};
 use tower_jwt_session::{
-    BuildError, EndError, EndSession, IssueSession, KeyRing, Revocations, Session, Sessions,
+    BuildError, EndError, EndSession, KeyRing, Login, Revocations, Session, Sessions,
 };
 
 #[tokio::main]
@@ -46,7 +46,7 @@ async fn app(store: impl Store + Clone) -> Result<Router, BuildError> {
         .build()?;
 
     Ok(Router::new()
-        .route("/login", post(async || IssueSession::new("alice", ()).bearer()))
+        .route("/login", post(async || Login::new("alice", ()).bearer()))
         .route("/logout", post(logout))
         .route("/events", get(events))
         .route("/socket", get(socket))
@@ -58,7 +58,7 @@ async fn logout(
     State(sessions): State<Sessions<()>>,
     session: Session<()>,
 ) -> Result<EndSession, EndError> {
-    sessions.end(&session).await
+    sessions.logout(&session).await
 }
 
 async fn events(

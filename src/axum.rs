@@ -15,7 +15,7 @@ use crate::keyring::ring::KeyRing;
 use crate::layer::validate::{Presented, Refused};
 use crate::response::respond::{problem, problem_because};
 use crate::sessions::handle::{SessionClaims, Sessions};
-use crate::sessions::login::{EndError, EndSession, IssueSession};
+use crate::sessions::login::{EndError, EndSession, Login};
 use crate::sessions::session::Session;
 
 /// Why a handler that asks for a [`Session`] is not called.
@@ -79,10 +79,10 @@ impl<S: Sync, C: Send + Sync + 'static> OptionalFromRequestParts<S> for Session<
 }
 
 /// The whole response: 204 with the cookie, or 200 with the bearer token.
-impl<C: Send + Sync + 'static> IntoResponse for IssueSession<C> {
+impl<C: Send + Sync + 'static> IntoResponse for Login<C> {
     fn into_response(self) -> Response {
         // What the client sees if no layer turns it into the answer.
-        let mistake = "a handler returned `IssueSession`, but no `sessions.layer()` or \
+        let mistake = "a handler returned `Login`, but no `sessions.layer()` or \
                        `sessions.issue_layer()` of the same claims stands around it";
         let mut response = (StatusCode::INTERNAL_SERVER_ERROR, mistake).into_response();
         response.extensions_mut().insert(self.pending(true));
@@ -91,7 +91,7 @@ impl<C: Send + Sync + 'static> IntoResponse for IssueSession<C> {
 }
 
 /// The cookie beside another response.
-impl<C: Send + Sync + 'static> IntoResponseParts for IssueSession<C> {
+impl<C: Send + Sync + 'static> IntoResponseParts for Login<C> {
     type Error = SessionMisuse;
 
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, SessionMisuse> {
@@ -109,7 +109,7 @@ pub struct SessionMisuse(());
 
 impl IntoResponse for SessionMisuse {
     fn into_response(self) -> Response {
-        misplaced("a bearer token is a whole response: return `IssueSession::bearer` by itself")
+        misplaced("a bearer token is a whole response: return `Login::bearer` by itself")
     }
 }
 

@@ -7,12 +7,12 @@
 //! ```no_run
 //! # use axum::{Json, Router, extract::State, http::StatusCode, routing::{get, post}};
 //! # use serde::{Deserialize, Serialize};
-//! use tower_jwt_session::{EndError, EndSession, IssueSession, KeyRing, Session, Sessions, store::FileStore};
+//! use tower_jwt_session::{EndError, EndSession, Login, KeyRing, Session, Sessions, store::FileStore};
 //!
 //! # #[derive(Serialize, Deserialize)]
 //! # struct User { name: String }
 //! # #[derive(Deserialize)]
-//! # struct Login { name: String }
+//! # struct LoginForm { name: String }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let keys = KeyRing::builder("app").store(FileStore::open("keys")?).open().await?;
@@ -30,9 +30,9 @@
 //! # Ok(())
 //! # }
 //!
-//! async fn login(Json(form): Json<Login>) -> Result<IssueSession<User>, StatusCode> {
+//! async fn login(Json(form): Json<LoginForm>) -> Result<Login<User>, StatusCode> {
 //!     // Check the password here.
-//!     Ok(IssueSession::new("alice", User { name: form.name }))
+//!     Ok(Login::new("alice", User { name: form.name }))
 //! }
 //!
 //! async fn me(session: Session<User>) -> String {
@@ -43,7 +43,7 @@
 //!     State(sessions): State<Sessions<User>>,
 //!     session: Session<User>,
 //! ) -> Result<EndSession, EndError> {
-//!     sessions.end(&session).await
+//!     sessions.logout(&session).await
 //! }
 //! ```
 //!
@@ -54,7 +54,7 @@
 //!            ─▶ claims, parsed once ─▶ times, issuer, audience ─▶ what was ended
 //!            ─▶ Session<C> in the handler
 //!
-//! issue      the handler returns IssueSession<C> ─▶ the key that signs now ─▶ token
+//! issue      the handler returns Login<C> ─▶ the key that signs now ─▶ token
 //!            ─▶ Set-Cookie, or the JSON of RFC 6749
 //! ```
 //!
@@ -89,7 +89,7 @@
 //!
 //! # How a session is ended
 //!
-//! [`Sessions::end`] and its siblings write to a [`store`] that a session, or all sessions of a
+//! [`Sessions::logout`] and its siblings write to a [`store`] that a session, or all sessions of a
 //! subject, have ended; the [`Revocations`] of every replica follow it, pushed where the store can,
 //! and polled underneath. They are a snapshot in memory, into which a request looks after the
 //! signature. A token carries the version that its issuer knew, as `rv`: so a login after all
@@ -149,7 +149,7 @@
 //!
 //! With them, a replica that is cut off from the store accepts what others have ended since, until
 //! the [`stale_limit`](RevocationsBuilder::stale_limit); a route with
-//! [`freshness`](ValidateLayer::freshness) does not. Services that only follow the JWKS never hear of
+//! [`require_fresh_revocations`](ValidateLayer::require_fresh_revocations) does not. Services that only follow the JWKS never hear of
 //! it, unless they have the same revocations.
 //!
 //! Without [`Revocations`] nobody knows which refresh tokens were redeemed: each is good until it
@@ -222,7 +222,7 @@ pub use crate::sessions::builder::SessionsBuilder;
 pub use crate::sessions::explain::{CheckOutcome, ExplainedCheck, Explanation};
 pub use crate::sessions::handle::{SessionClaims, Sessions};
 pub use crate::sessions::issued::IssuedToken;
-pub use crate::sessions::login::{EndError, EndSession, IssueSession};
+pub use crate::sessions::login::{EndError, EndSession, Login};
 pub use crate::sessions::refresh_tokens::{IssuedTokens, RefreshError, RefreshTokens};
 pub use crate::sessions::session::Session;
 #[cfg(feature = "cookie")]

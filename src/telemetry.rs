@@ -17,7 +17,7 @@
 //!
 //! ```
 //! use tower_jwt_session::testing::{self, ManualClock};
-//! use tower_jwt_session::{IssueSession, Sessions, telemetry};
+//! use tower_jwt_session::{Login, Sessions, telemetry};
 //! # use std::sync::{Arc, atomic::{AtomicU64, Ordering}};
 //! # use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 //! # #[derive(Default)]
@@ -42,7 +42,7 @@
 //!     telemetry::describe();
 //!     let keys = testing::fixed_ring(ManualClock::default());
 //!     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app").build()?;
-//!     let token = sessions.issue(&IssueSession::new("alice", ()))?;
+//!     let token = sessions.issue(&Login::new("alice", ()))?;
 //!     sessions.validate(token.as_str())?;
 //! #   assert_eq!(valid.load(Ordering::Relaxed), 1);
 //!     Ok(())

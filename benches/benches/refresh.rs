@@ -14,7 +14,7 @@ use tokio::runtime::{Builder, Runtime};
 use tower_jwt_session::store::{
     Entry, EntryName, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreFuture,
 };
-use tower_jwt_session::{IssueSession, KeyRing, RotationPolicy, Sessions};
+use tower_jwt_session::{KeyRing, Login, RotationPolicy, Sessions};
 
 /// What the stores are called, and after how long they answer.
 const STORES: [(&str, Duration); 3] = [
@@ -80,7 +80,7 @@ impl Replica {
         let ring = KeyRing::builder("bench").store(store.clone()).rotation(policy);
         let ring = runtime.block_on(ring.algorithm(Algorithm::HS256).open()).expect("opens");
         let sessions = with_cache::<()>(&ring, 0);
-        let token = sessions.issue(&IssueSession::new(SUBJECT, ())).expect("a key signs");
+        let token = sessions.issue(&Login::new(SUBJECT, ())).expect("a key signs");
         let token = token.as_str().to_owned();
         // From now on, so that it opens.
         let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);

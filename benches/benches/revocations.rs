@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use jsonwebtoken::Algorithm;
 use tokio::runtime::Builder;
 use tower_jwt_session::testing::fixed_key;
-use tower_jwt_session::{IssueSession, KeyRing, Sessions};
+use tower_jwt_session::{KeyRing, Login, Sessions};
 
 const ENDED: [usize; 3] = [0, 1_000, 100_000];
 
@@ -18,7 +18,7 @@ fn revocations(criterion: &mut Criterion) {
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut group = criterion.benchmark_group("revocations");
     let mut validate = |variant: &str, sessions: &Sessions<User>| {
-        let login = |number| IssueSession::new(format!("subject-{number}"), User::reference());
+        let login = |number| Login::new(format!("subject-{number}"), User::reference());
         let issue = |number| sessions.issue(&login(number)).expect("a private key");
         let tokens: Vec<_> = (0..SESSIONS).map(issue).collect();
         let mut tokens = tokens.iter().cycle();
@@ -42,7 +42,7 @@ fn revocations(criterion: &mut Criterion) {
         bencher.to_async(&runtime).iter(|| {
             number += 1;
             let (sessions, session_id) = (sessions.clone(), format!("further-{number}"));
-            async move { assert!(sessions.end_session(&session_id).await.is_ok()) }
+            async move { assert!(sessions.revoke_session(&session_id).await.is_ok()) }
         });
     });
 }

@@ -12,7 +12,7 @@ use jsonwebtoken::Algorithm;
 use ring::rand::{self, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use serde::{Deserialize, Serialize};
-use tower_jwt_session::{IssueSession, Key, KeyRing, Session, SessionClaims, Sessions};
+use tower_jwt_session::{Key, KeyRing, Login, Session, SessionClaims, Sessions};
 
 pub use crate::jwt::{Claims, Jwt};
 pub use crate::raw::Raw;
@@ -58,9 +58,9 @@ pub struct Fixture {
     /// The same as `sessions`, with room in the cache for all tokens of a benchmark.
     pub cached: Sessions<User>,
     /// What `sessions` issue.
-    pub login: IssueSession<User>,
+    pub login: Login<User>,
     /// What `unit_sessions` issue.
-    pub unit_login: IssueSession<()>,
+    pub unit_login: Login<()>,
     /// The reference token: 244 bytes of JSON under the signature.
     pub token: String,
     /// The bare primitive.
@@ -79,8 +79,8 @@ impl Fixture {
         let ring = KeyRing::fixed([key]).expect("one good key");
         let (sessions, unit_sessions) = (with_cache::<User>(&ring, 0), with_cache(&ring, 0));
         let cached = with_cache(&ring, 16 * 1024 * 1024);
-        let login = IssueSession::new(SUBJECT, User::reference()).scope(SCOPE);
-        let unit_login = IssueSession::new(SUBJECT, ()).scope(SCOPE);
+        let login = Login::new(SUBJECT, User::reference()).scope(SCOPE);
+        let unit_login = Login::new(SUBJECT, ()).scope(SCOPE);
         let token = sessions.issue(&login).expect("a private key").as_str().to_owned();
         Self { name, sessions, unit_sessions, cached, login, unit_login, token, raw, jwt }
     }

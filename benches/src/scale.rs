@@ -4,7 +4,7 @@ use jsonwebtoken::Algorithm;
 use ring::hmac;
 use tokio::runtime::Builder;
 use tower_jwt_session::store::MemoryStore;
-use tower_jwt_session::{IssueSession, Key, KeyRing, Revocations, Sessions};
+use tower_jwt_session::{Key, KeyRing, Login, Revocations, Sessions};
 
 use crate::{AUDIENCE, ISSUER, SUBJECT, User, accepts, with_cache};
 
@@ -45,7 +45,7 @@ impl Scale {
     }
 
     fn of(sessions: Sessions<User>, claims: User) -> Self {
-        let token = sessions.issue(&IssueSession::new(SUBJECT, claims)).expect("a private key");
+        let token = sessions.issue(&Login::new(SUBJECT, claims)).expect("a private key");
         let token = token.as_str().to_owned();
         let (_, signature) = token.rsplit_once('.').expect("a compact token");
         let signature = crate::decode(signature);
@@ -89,8 +89,8 @@ pub async fn sessions_with_ended(ring: KeyRing, count: usize) -> Sessions<User> 
         let sessions = sessions.clone();
         tokio::spawn(async move {
             match number % 2 {
-                0 => sessions.end_session(&format!("session-{number:014}")).await,
-                _ => sessions.end_subject(&format!("else-{number:031}")).await,
+                0 => sessions.revoke_session(&format!("session-{number:014}")).await,
+                _ => sessions.revoke_subject(&format!("else-{number:031}")).await,
             }
         })
     };

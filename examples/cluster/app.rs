@@ -32,12 +32,12 @@ impl User {
 
 /// The body of `POST /login`.
 #[derive(Deserialize)]
-pub(crate) struct Login {
+pub(crate) struct LoginForm {
     username: String,
     password: String,
 }
 
-impl Login {
+impl LoginForm {
     /// The user with this name and password. A demonstration: a real application keeps password hashes.
     ///
     /// # Errors
@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     fn login(username: &str, password: &str) -> Result<(String, User), StatusCode> {
-        Login { username: username.into(), password: password.into() }.check()
+        LoginForm { username: username.into(), password: password.into() }.check()
     }
 
     #[test]

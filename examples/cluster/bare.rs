@@ -11,7 +11,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
-    app::{Login, Me, Readiness, User},
+    app::{LoginForm, Me, Readiness, User},
     replica::ReplicaOptions,
 };
 
@@ -41,7 +41,7 @@ pub(crate) fn app(options: &ReplicaOptions) -> Router {
 }
 
 /// Checks the password, and answers with a token that nobody will look at.
-async fn login(Json(form): Json<Login>) -> Result<Json<serde_json::Value>, StatusCode> {
+async fn login(Json(form): Json<LoginForm>) -> Result<Json<serde_json::Value>, StatusCode> {
     form.check()?;
     Ok(Json(json!({ "access_token": "x".repeat(TOKEN_LENGTH), "token_type": "Bearer" })))
 }

@@ -23,7 +23,7 @@ use serde_json::json;
 use tower_jwt_session::{Clock as _, SystemClock, Timestamp};
 
 use crate::{
-    app::{Login, LoginQuery, Me, Readiness, User},
+    app::{LoginForm, LoginQuery, Me, Readiness, User},
     replica::ReplicaOptions,
 };
 
@@ -108,7 +108,7 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 async fn login(
     State(shared): State<Shared>,
     Query(query): Query<LoginQuery>,
-    Json(form): Json<Login>,
+    Json(form): Json<LoginForm>,
 ) -> Result<Response, StatusCode> {
     let (subject, user) = form.check()?;
     let mut random = [0; 16];

@@ -9,13 +9,12 @@ use axum::{
     routing::{get, post},
 };
 use tower_jwt_session::{
-    EndError, EndSession, IssueSession, KeyRing, RefreshTokens, Revocations, RingError, Session,
-    Sessions,
+    EndError, EndSession, KeyRing, Login, RefreshTokens, Revocations, RingError, Session, Sessions,
 };
 
 use crate::{
     BoxError,
-    app::{Login, LoginQuery, Me, Readiness, Revoked, User},
+    app::{LoginForm, LoginQuery, Me, Readiness, Revoked, User},
     args::{Arm, Pace},
     replica::ReplicaOptions,
 };
@@ -73,10 +72,10 @@ fn refresh_tokens(pace: Pace) -> RefreshTokens {
 /// as a bearer token.
 async fn login(
     Query(query): Query<LoginQuery>,
-    Json(form): Json<Login>,
-) -> Result<IssueSession<User>, StatusCode> {
+    Json(form): Json<LoginForm>,
+) -> Result<Login<User>, StatusCode> {
     let (subject, user) = form.check()?;
-    let session = IssueSession::new(subject, user);
+    let session = Login::new(subject, user);
     Ok(if query.wants_bearer() { session.bearer() } else { session })
 }
 
@@ -125,7 +124,7 @@ async fn logout(
     State(shared): State<Shared>,
     session: Session<User>,
 ) -> Result<EndSession, EndError> {
-    shared.sessions.end(&session).await
+    shared.sessions.logout(&session).await
 }
 
 /// Whether this replica holds the keys that it needs, and knows what has been ended.

@@ -246,7 +246,7 @@ pub enum RejectionKind {
     /// A registered claim has a wrong type or an impossible value.
     InvalidClaim(&'static str),
     /// The application's own claims don't fit its type.
-    ForeignClaims,
+    InvalidApplicationClaims,
     /// The issuer is another.
     WrongIssuer,
     /// The audience does not contain this service.
@@ -293,7 +293,7 @@ texts!(RejectionKind {
     RejectionKind::BadSignature => "bad_signature",
     RejectionKind::MissingClaim(_) => "missing_claim",
     RejectionKind::InvalidClaim(_) => "invalid_claim",
-    RejectionKind::ForeignClaims => "foreign_claims",
+    RejectionKind::InvalidApplicationClaims => "invalid_application_claims",
     RejectionKind::WrongIssuer => "wrong_issuer",
     RejectionKind::WrongAudience => "wrong_audience",
     RejectionKind::Expired => "expired",
@@ -392,7 +392,7 @@ impl fmt::Display for RejectionKind {
             RejectionKind::BadSignature => "bad signature",
             RejectionKind::MissingClaim(name) => return write!(f, "claim {name} is missing"),
             RejectionKind::InvalidClaim(name) => return write!(f, "claim {name} is invalid"),
-            RejectionKind::ForeignClaims => "the application's claims don't fit",
+            RejectionKind::InvalidApplicationClaims => "the application's claims don't fit",
             RejectionKind::WrongIssuer => "another issuer",
             RejectionKind::WrongAudience => "another audience",
             RejectionKind::Expired => "expired",

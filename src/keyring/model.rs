@@ -14,7 +14,7 @@ use shuttle::thread;
 use crate::Algorithm;
 use crate::keyring::ring::*;
 use crate::sessions::handle::Sessions;
-use crate::sessions::login::IssueSession;
+use crate::sessions::login::Login;
 use crate::store::memory::MemoryStore;
 use crate::sync::explore;
 use crate::testing::{ManualClock, fixed_key};
@@ -118,7 +118,7 @@ fn replicas() -> [KeyRing; 2] {
 fn sessions(ring: &KeyRing) -> (Sessions<()>, String) {
     let sessions = Sessions::builder(ring.clone(), "https://issuer.test", "app");
     let sessions = sessions.token_cache_bytes(64 * 1024).build().unwrap();
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap().as_str().to_owned();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap().as_str().to_owned();
     for _ in 0..2 {
         assert!(sessions.validate(&token).is_ok());
     }

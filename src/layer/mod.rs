@@ -23,7 +23,7 @@
 //!   | `Malformed`, `BadSignature`, `WrongAlgorithm` | cleared: no token of these keys |
 //!   | `UnknownKey`, `IssuedInFuture`, `NotYetValid` | kept: another replica may know the key, or have the right time |
 //!   | `WrongIssuer`, `WrongAudience`, `WrongType` | kept: it is another service's |
-//!   | `ForeignClaims`, `MissingClaim`, `InvalidClaim`, `LifetimeTooLong`, `TooLong` | kept: a replica of another release or other settings may accept it |
+//!   | `InvalidApplicationClaims`, `MissingClaim`, `InvalidClaim`, `LifetimeTooLong`, `TooLong` | kept: a replica of another release or other settings may accept it |
 //!   | `StaleRevocations` | kept: it is answered 503, and may be valid |
 //!
 //!   A login replaces it in any case.

@@ -43,7 +43,7 @@ impl<C, T> ValidateLayer<C, T> {
         self.check(is_recent, RejectionKind::InsufficientUserAuthentication { max_age })
     }
 
-    /// Requires that it is known what had been ended until `longest` ago; otherwise 503 with
+    /// Requires that it is known what had been ended until `max_age` ago; otherwise 503 with
     /// `Retry-After`. What the store may be behind counts, and setting the system's clock back changes
     /// nothing. Other routes go on with the last known, to the revocations'
     /// [`stale_limit`](crate::RevocationsBuilder::stale_limit).
@@ -54,19 +54,19 @@ impl<C, T> ValidateLayer<C, T> {
     /// # Errors
     ///
     /// If the sessions have no revocations, or a replica whose store is up could not keep to it:
-    /// `longest` has to be at least their [`refresh_bound`](crate::Revocations::refresh_bound).
-    pub fn freshness(self, longest: Duration) -> Result<Self, BuildError>
+    /// `max_age` has to be at least their [`refresh_bound`](crate::Revocations::refresh_bound).
+    pub fn require_fresh_revocations(self, max_age: Duration) -> Result<Self, BuildError>
     where
         C: Send + Sync + 'static,
     {
         let invalid = |mend: &dyn std::fmt::Display| {
-            Err(BuildError::invalid("freshness", format_args!("{longest:?}"), mend))
+            Err(BuildError::invalid("require_fresh_revocations", format_args!("{max_age:?}"), mend))
         };
         let Some(revocations) = self.sessions.revocations().cloned() else {
             return invalid(&"give the sessions' builder revocations");
         };
         let bound = revocations.refresh_bound();
-        if longest < bound {
+        if max_age < bound {
             let mend = format_args!(
                 "make it at least the revocations' refresh bound ({bound:?}), or shorten their \
                  refresh_interval, refresh_timeout and insert_timeout"
@@ -74,7 +74,7 @@ impl<C, T> ValidateLayer<C, T> {
             return invalid(&mend);
         }
         let otherwise = revocations.stale();
-        let is_fresh = move |_: &Session<C>| revocations.is_fresh(longest);
+        let is_fresh = move |_: &Session<C>| revocations.is_fresh(max_age);
         Ok(self.check(is_fresh, otherwise))
     }
 

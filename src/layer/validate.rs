@@ -247,8 +247,8 @@ pub struct Unvalidated {
 
 impl<C: Send + Sync + 'static> Session<C> {
     /// The session that a layer has found for a request: for services without extractors.
-    pub fn of_request<B>(request: &Request<B>) -> Option<&Self> {
-        request.extensions().get::<Presented<C>>()?.session.as_ref().ok()
+    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
+        extensions.get::<Presented<C>>()?.session.as_ref().ok()
     }
 }
 

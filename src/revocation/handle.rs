@@ -27,7 +27,7 @@ use crate::telemetry::RECORDED;
 /// The sessions that have been ended before their time, held whole in memory and followed in the
 /// background. Clones share it.
 ///
-/// Give it to the builder of the sessions; [`Sessions::end`](crate::Sessions::end) and its siblings
+/// Give it to the builder of the sessions; [`Sessions::logout`](crate::Sessions::logout) and its siblings
 /// then record what they end, and no replica accepts it any more: this one at once, the others when
 /// the store tells them, usually in milliseconds, and at the latest within
 /// [`refresh_bound`](Self::refresh_bound).
@@ -40,13 +40,13 @@ use crate::telemetry::RECORDED;
 ///    a store forgets is put back.
 /// 3. While the store is down, the last known go on, to the
 ///    [`stale_limit`](RevocationsBuilder::stale_limit); routes can
-///    [ask for more](crate::ValidateLayer::freshness). Ending a session fails, and says so.
+///    [ask for more](crate::ValidateLayer::require_fresh_revocations). Ending a session fails, and says so.
 /// 4. Tokens carry the version of the revocations that their issuer knew (the claim `rv`). A
 ///    replica that meets a higher one than its own reads the store at once.
 ///
 /// ```
 /// use tower_jwt_session::store::MemoryStore;
-/// use tower_jwt_session::{IssueSession, KeyRing, Revocations, Sessions};
+/// use tower_jwt_session::{Login, KeyRing, Revocations, Sessions};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,13 +57,13 @@ use crate::telemetry::RECORDED;
 ///     .revocations(revocations)
 ///     .build()?;
 ///
-/// let token = sessions.issue(&IssueSession::new("alice", ()))?;
+/// let token = sessions.issue(&Login::new("alice", ()))?;
 /// let session = sessions.validate(token.as_str())?;
-/// sessions.end_subject("alice").await?;
+/// sessions.revoke_subject("alice").await?;
 /// assert!(sessions.validate(token.as_str()).is_err());
 ///
 /// // Who logs in anew is not concerned.
-/// let token = sessions.issue(&IssueSession::new("alice", ()))?;
+/// let token = sessions.issue(&Login::new("alice", ()))?;
 /// assert!(sessions.validate(token.as_str()).is_ok());
 /// # let _ = session;
 /// # Ok(())

@@ -9,7 +9,7 @@ use crate::error::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
 use crate::sessions::counters::Counters;
-use crate::sessions::external_tokens::ForeignTokens;
+use crate::sessions::external_tokens::ExternalTokens;
 use crate::sessions::handle::{Inner, SessionClaims, Sessions, SessionsId};
 use crate::sessions::refresh_tokens::RefreshTokens;
 use crate::token::cache::TokenCache;
@@ -32,7 +32,7 @@ pub struct SessionsBuilder<C> {
     pub(crate) transports: Transports,
     pub(crate) revocations: Option<Revocations>,
     pub(crate) refresh_tokens: Option<RefreshTokens>,
-    pub(crate) foreign: ForeignTokens,
+    pub(crate) foreign: ExternalTokens,
     pub(crate) claims: PhantomData<fn() -> C>,
 }
 

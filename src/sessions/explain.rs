@@ -24,12 +24,12 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
     /// counted, and no issuer is asked for a key that is not known.
     ///
     /// ```
-    /// # use tower_jwt_session::{IssueSession, Sessions, testing};
+    /// # use tower_jwt_session::{Login, Sessions, testing};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let clock = testing::ManualClock::default();
     /// let orders = Sessions::<()>::builder(keys(), "https://app.example", "orders").build()?;
     /// let billing = Sessions::<()>::builder(keys(), "https://app.example", "billing").build()?;
-    /// let token = billing.issue(&IssueSession::new("alice", ()))?;
+    /// let token = billing.issue(&Login::new("alice", ()))?;
     ///
     /// let explanation = orders.explain(token.as_str());
     /// let failed = explanation.failed().expect("another audience");

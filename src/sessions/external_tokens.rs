@@ -11,7 +11,7 @@ use crate::token::policy::{TokenType, subtype};
 
 /// The settings for another issuer's tokens.
 #[derive(Debug, Default)]
-pub(crate) struct ForeignTokens {
+pub(crate) struct ExternalTokens {
     token_type: Option<String>,
     untyped: bool,
     pub(crate) without_token_id: bool,
@@ -29,7 +29,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
     /// It is compared as a media type: `application/` may stand before it, and case does not count
     /// (RFC 9068, section 4; RFC 7515, section 4.1.9). The default, `session+jwt`, is compared
     /// exactly.
-    pub fn accept_type(mut self, token_type: impl Into<String>) -> Self {
+    pub fn accept_token_type(mut self, token_type: impl Into<String>) -> Self {
         self.foreign.token_type = Some(token_type.into());
         self
     }
@@ -91,7 +91,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
 impl<C: SessionClaims> SessionsBuilder<C> {
     /// Takes the `sid` of another issuer's tokens for the [session's ID](crate::Session::session_id),
     /// as OpenID Connect Front-Channel and Back-Channel Logout define it. Default: it is ignored, and
-    /// each token is a session of its own, so that [`end`](crate::Sessions::end) refuses that token
+    /// each token is a session of its own, so that [`logout`](crate::Sessions::logout) refuses that token
     /// alone.
     pub fn accept_issuer_session_id(mut self) -> Self {
         self.foreign.takes_session_id = true;
@@ -103,7 +103,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
     /// # Security
     ///
     /// A revoked session comes back as soon as the issuer refreshes its token, which has a later
-    /// `iat`: [`end_subject`](crate::Sessions::end_subject) then holds only until the next refresh.
+    /// `iat`: [`revoke_subject`](crate::Sessions::revoke_subject) then holds only until the next refresh.
     /// Prefer [`require_auth_time`](Self::require_auth_time), or have the issuer revoke its sessions.
     pub fn dangerous_revoke_by_issued_at(mut self) -> Self {
         self.foreign.revokes_by_issued_at = true;
@@ -111,7 +111,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
     }
 }
 
-impl ForeignTokens {
+impl ExternalTokens {
     /// How the claims of these keys' tokens are read.
     pub(crate) fn dialect(&self, keys: &KeyRing) -> Dialect {
         match keys.issues() {
@@ -159,7 +159,7 @@ impl ForeignTokens {
             return Err(BuildError::invalid("issuer", format_args!("{issuer:?}"), mend));
         }
         let settings = [
-            ("accept_type", self.token_type.is_some()),
+            ("accept_token_type", self.token_type.is_some()),
             ("dangerous_accept_untyped", self.untyped),
             ("accept_without_token_id", self.without_token_id),
             ("dangerous_accept_without_issued_at", self.without_issued_at),
@@ -178,22 +178,22 @@ impl ForeignTokens {
         let value = || format!("{token_type:?}");
         if self.untyped {
             let mend = "take tokens of this type or untyped ones, not both";
-            return Err(BuildError::invalid("accept_type", value(), mend));
+            return Err(BuildError::invalid("accept_token_type", value(), mend));
         }
         match subtype(token_type) {
             SESSION_TOKEN_TYPE => Ok(TokenType::Session),
             name if name.eq_ignore_ascii_case(REFRESH_TOKEN_TYPE) => {
                 let mend = "refresh tokens are for their issuer alone: name the type of its access \
                             tokens";
-                Err(BuildError::invalid("accept_type", value(), mend))
+                Err(BuildError::invalid("accept_token_type", value(), mend))
             }
             name if name.eq_ignore_ascii_case("JWT") => {
                 let mend = "that type says nothing: see `dangerous_accept_untyped`";
-                Err(BuildError::invalid("accept_type", value(), mend))
+                Err(BuildError::invalid("accept_token_type", value(), mend))
             }
             name if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 let mend = "give a media type, as `at+jwt`";
-                Err(BuildError::invalid("accept_type", value(), mend))
+                Err(BuildError::invalid("accept_token_type", value(), mend))
             }
             name => Ok(TokenType::Named(name.into())),
         }

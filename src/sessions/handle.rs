@@ -20,8 +20,8 @@ use crate::clock::Timestamp;
 use crate::error::{IssueError, Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
-use crate::sessions::external_tokens::ForeignTokens;
-use crate::sessions::login::IssueSession;
+use crate::sessions::external_tokens::ExternalTokens;
+use crate::sessions::login::Login;
 use crate::sessions::refresh::Refreshing;
 use crate::sessions::session::Session;
 use crate::token;
@@ -46,7 +46,7 @@ impl<C: Serialize + DeserializeOwned + Send + Sync + 'static> SessionClaims for 
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
-/// use tower_jwt_session::{IssueSession, KeyRing, Sessions, store::MemoryStore};
+/// use tower_jwt_session::{Login, KeyRing, Sessions, store::MemoryStore};
 ///
 /// #[derive(Serialize, Deserialize)]
 /// struct User {
@@ -58,7 +58,7 @@ impl<C: Serialize + DeserializeOwned + Send + Sync + 'static> SessionClaims for 
 /// let keys = KeyRing::builder("app").store(MemoryStore::new()).open().await?;
 /// let sessions = Sessions::<User>::builder(keys, "https://app.example", "app").build()?;
 ///
-/// let login = IssueSession::new("alice", User { name: "Alice".into() });
+/// let login = Login::new("alice", User { name: "Alice".into() });
 /// let token = sessions.issue(&login)?;
 ///
 /// let session = sessions.validate(token.as_str())?;
@@ -136,7 +136,7 @@ impl<C: SessionClaims> Sessions<C> {
             transports: Transports::default(),
             revocations: None,
             refresh_tokens: None,
-            foreign: ForeignTokens::default(),
+            foreign: ExternalTokens::default(),
             claims: PhantomData,
         }
     }
@@ -146,7 +146,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// If no key may sign, the claims can't be written, or the token gets too long.
-    pub fn issue(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
+    pub fn issue(&self, login: &Login<C>) -> Result<IssuedToken, IssueError> {
         let issued = self.sign_login(login);
         self.0.counters.issued(&issued);
         issued
@@ -158,14 +158,14 @@ impl<C: SessionClaims> Sessions<C> {
     /// The old token stays as good as it was until it expires. To take a role away, end the session:
     /// then a new login is a new session. A bearer client's refresh token goes on with the claims of
     /// the login; it gets none with this.
-    pub fn reissue(&self, session: &Session<C>, claims: C) -> IssueSession<C> {
-        let mut issue = IssueSession::new(session.subject(), claims);
+    pub fn reissue(&self, session: &Session<C>, claims: C) -> Login<C> {
+        let mut issue = Login::new(session.subject(), claims);
         issue.scope = session.scope().map(str::to_owned);
         issue.continues = Some(session.clone());
         issue
     }
 
-    fn sign_login(&self, login: &IssueSession<C>) -> Result<IssuedToken, IssueError> {
+    fn sign_login(&self, login: &Login<C>) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         if let Some(session) = &login.continues {
             let claims = self.claims_of_login(login, session.session_id(), now);
@@ -259,7 +259,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// What the tokens of a new session say; their IDs and times are given when they are signed.
     pub(crate) fn claims_of_login<'a>(
         &'a self,
-        login: &'a IssueSession<C>,
+        login: &'a Login<C>,
         session_id: &'a str,
         now: Timestamp,
     ) -> TokenClaims<'a, C> {

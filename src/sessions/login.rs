@@ -1,4 +1,4 @@
-//! What a handler returns to log a user in or out: [`IssueSession`] and [`EndSession`].
+//! What a handler returns to log a user in or out: [`Login`] and [`EndSession`].
 //!
 //! The first is a word to the [issue layer](crate::IssueLayer), which signs; it travels in the
 //! response's extensions. The second knows by itself what to clear.
@@ -18,7 +18,7 @@ use crate::transport::transports::append_cookie;
 /// Returned as the whole response it is answered 204 with the cookie, or, as a
 /// [bearer](Self::bearer) token, 200 with the JSON of RFC 6749, section 5.1. With axum the cookie
 /// kind can also stand before another response, as its part: `(issue, Redirect::to("/"))`.
-pub struct IssueSession<C> {
+pub struct Login<C> {
     pub(crate) subject: String,
     pub(crate) claims: C,
     pub(crate) scope: Option<String>,
@@ -27,7 +27,7 @@ pub struct IssueSession<C> {
     pub(crate) continues: Option<Session<C>>,
 }
 
-impl<C> IssueSession<C> {
+impl<C> Login<C> {
     /// A session of `subject` with the application's claims, in the cookie if there is one.
     pub fn new(subject: impl Into<String>, claims: C) -> Self {
         Self { subject: subject.into(), claims, scope: None, bearer: false, continues: None }
@@ -48,7 +48,7 @@ impl<C> IssueSession<C> {
     }
 }
 
-impl<C: Send + Sync + 'static> IssueSession<C> {
+impl<C: Send + Sync + 'static> Login<C> {
     /// Asks the layer to make `response` log the user in by the cookie, where there is no axum.
     pub fn insert_into<B>(self, response: &mut Response<B>) {
         response.extensions_mut().insert(self.pending(false));
@@ -65,14 +65,14 @@ impl<C: Send + Sync + 'static> IssueSession<C> {
     }
 }
 
-impl<C> fmt::Debug for IssueSession<C> {
+impl<C> fmt::Debug for Login<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssueSession").field("subject", &self.subject).finish_non_exhaustive()
+        f.debug_struct("Login").field("subject", &self.subject).finish_non_exhaustive()
     }
 }
 
 /// Logs a user out: returned by a handler, it takes the cookie away. Made by
-/// [`Sessions::end`](crate::Sessions::end).
+/// [`Sessions::logout`](crate::Sessions::logout).
 ///
 /// As the whole response it is answered 204; with axum it can also stand before another response,
 /// as its part. It needs no layer.
@@ -117,11 +117,11 @@ pub enum EndError {
     NoRevocations,
 }
 
-/// An [`IssueSession`] on its way to the layer, in a response's extensions.
+/// An [`Login`] on its way to the layer, in a response's extensions.
 pub(crate) struct PendingIssue<C>(Arc<Pending<C>>);
 
 pub(crate) struct Pending<C> {
-    pub(crate) issue: IssueSession<C>,
+    pub(crate) issue: Login<C>,
     /// Whether the layer makes the whole response.
     pub(crate) whole: bool,
     is_taken: AtomicBool,
@@ -146,7 +146,7 @@ impl<C> Drop for Pending<C> {
     fn drop(&mut self) {
         if !self.is_taken.load(Ordering::Relaxed) {
             let mistake = "no `sessions.layer()` or `sessions.issue_layer()` of the same claims \
-                           stands around the handler that returned `IssueSession`";
+                           stands around the handler that returned `Login`";
             tracing::error!(mistake, "a login was lost");
         }
     }

@@ -24,7 +24,7 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// If the end could not be recorded. The session then goes on, with its cookie, and the error
     /// is answered 503: let the user try again.
-    pub async fn end(&self, session: &Session<C>) -> Result<EndSession, EndError> {
+    pub async fn logout(&self, session: &Session<C>) -> Result<EndSession, EndError> {
         if let Some(revocations) = self.revoking() {
             let made = self.now();
             revocations.record(Mark::Session { sid: session.session_id().into(), made }).await?;
@@ -34,13 +34,13 @@ impl<C: SessionClaims> Sessions<C> {
     }
 
     /// Ends all sessions of the same subject: for a logout everywhere. Otherwise like
-    /// [`end`](Self::end).
+    /// [`logout`](Self::logout).
     ///
     /// # Errors
     ///
     /// If the sessions have no revocations, or the end could not be recorded.
-    pub async fn end_everywhere(&self, session: &Session<C>) -> Result<EndSession, EndError> {
-        self.end_subject(session.subject()).await?;
+    pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<EndSession, EndError> {
+        self.revoke_subject(session.subject()).await?;
         Ok(self.end_at_client())
     }
 
@@ -49,7 +49,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no revocations, or the end could not be recorded.
-    pub async fn end_session(&self, session_id: &str) -> Result<(), EndError> {
+    pub async fn revoke_session(&self, session_id: &str) -> Result<(), EndError> {
         let revocations = self.revoking().ok_or(EndError::NoRevocations)?;
         let made = self.now();
         Ok(revocations.record(Mark::Session { sid: session_id.into(), made }).await?)
@@ -65,7 +65,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no revocations, or the end could not be recorded.
-    pub async fn end_subject(&self, subject: &str) -> Result<(), EndError> {
+    pub async fn revoke_subject(&self, subject: &str) -> Result<(), EndError> {
         let revocations = self.revoking().ok_or(EndError::NoRevocations)?;
         let at = self.now();
         Ok(revocations.record(Mark::Subject { sub: subject.into(), at, made: at }).await?)
@@ -79,7 +79,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no revocations, or the end could not be recorded.
-    pub async fn end_all_before(&self, time: Timestamp) -> Result<(), EndError> {
+    pub async fn revoke_logins_before(&self, time: Timestamp) -> Result<(), EndError> {
         let revocations = self.revoking().ok_or(EndError::NoRevocations)?;
         let made = self.now();
         // No session began before 1970.

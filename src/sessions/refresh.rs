@@ -11,7 +11,7 @@ use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::sessions::builder::SessionsBuilder;
 use crate::sessions::handle::{Later, SessionClaims, Sessions};
-use crate::sessions::login::{EndError, IssueSession};
+use crate::sessions::login::{EndError, Login};
 use crate::sessions::refresh_tokens::{IssuedTokens, RefreshError, RefreshTokens};
 use crate::store::contract::{EntryName, Redemption, StoreError};
 use crate::token;
@@ -108,10 +108,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// If the sessions have no refresh tokens, the session is one that was
     /// [reissued](Self::reissue), no key may sign, the claims can't be written, or a token gets too
     /// long.
-    pub fn issue_with_refresh_token(
-        &self,
-        login: &IssueSession<C>,
-    ) -> Result<IssuedTokens, IssueError> {
+    pub fn issue_with_refresh_token(&self, login: &Login<C>) -> Result<IssuedTokens, IssueError> {
         if login.continues.is_some() {
             // It has one already, whose sequence goes on.
             return Err(IssueError::NoRefreshTokens);
@@ -179,7 +176,7 @@ impl<C: SessionClaims> Sessions<C> {
         }
         let session_id = &verified.session_id;
         tracing::warn!(session_id, "a refresh token was used again: its session is ended");
-        match self.end_session(session_id).await {
+        match self.revoke_session(session_id).await {
             Err(EndError::NotRecorded(error)) => Err(error.into()),
             _ => Err(Rejection::from(RejectionKind::Reused).into()),
         }

@@ -14,7 +14,7 @@ use crate::store::contract::StoreError;
 /// with which the client gets the next two. Given to
 /// [`SessionsBuilder::refresh_tokens`](crate::SessionsBuilder::refresh_tokens).
 ///
-/// 1. A login with [`IssueSession::bearer`](crate::IssueSession::bearer) is then answered with both;
+/// 1. A login with [`Login::bearer`](crate::Login::bearer) is then answered with both;
 ///    [`Sessions::token_router`](crate::Sessions::token_router), or
 ///    [`Sessions::refresh`](crate::Sessions::refresh), redeems a refresh token for the next two.
 /// 2. Neither is ever taken for the other: a refresh token has a `typ` of its own, `refresh+jwt`.

@@ -4,14 +4,14 @@
 //! ```
 //! use std::time::Duration;
 //! use tower_jwt_session::testing::{self, ManualClock};
-//! use tower_jwt_session::{Algorithm, IssueSession, Sessions};
+//! use tower_jwt_session::{Algorithm, Login, Sessions};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let clock = ManualClock::default();
 //! let keys = testing::fixed_ring(clock.clone());
 //! let sessions = Sessions::<()>::builder(keys, "https://app.example", "app").build()?;
 //!
-//! let token = sessions.issue(&IssueSession::new("alice", ()))?;
+//! let token = sessions.issue(&Login::new("alice", ()))?;
 //! assert!(sessions.validate(token.as_str()).is_ok());
 //!
 //! clock.advance(Duration::from_secs(2 * 60 * 60));

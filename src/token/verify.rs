@@ -138,7 +138,7 @@ fn unreadable<C>(error: &ReadError) -> Rejection {
             };
             let found = without_quotes(&found);
             let expected = format_args!("claims of the type {}", std::any::type_name::<C>());
-            RejectionKind::ForeignClaims.about("application claims", found, expected)
+            RejectionKind::InvalidApplicationClaims.about("application claims", found, expected)
         }
     }
 }

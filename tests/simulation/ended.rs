@@ -11,7 +11,7 @@ use tower_jwt_session::store::{
     Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreFuture,
 };
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
-use tower_jwt_session::{IssueSession, Revocations, Sessions};
+use tower_jwt_session::{Login, Revocations, Sessions};
 
 use super::scenario::{Millis, Random};
 use super::{environment, in_virtual_time};
@@ -160,19 +160,19 @@ impl Fleet {
     /// One login at a replica.
     fn login(&mut self, subject: &str) -> String {
         let by = self.random.index(self.replicas.len());
-        let issued = self.replicas[by].sessions.issue(&IssueSession::new(subject, ()));
+        let issued = self.replicas[by].sessions.issue(&Login::new(subject, ()));
         issued.expect("a fixed key signs").as_str().to_owned()
     }
 
     /// Ends a session, or all of its subject, at a replica.
-    async fn end(&mut self, token: &str, subject: &str) {
+    async fn logout(&mut self, token: &str, subject: &str) {
         let by = self.random.index(self.replicas.len());
         let sessions = self.replicas[by].sessions.clone();
         if self.random.percent(50) {
-            sessions.end_subject(subject).await.expect("the store is up");
+            sessions.revoke_subject(subject).await.expect("the store is up");
         } else {
             let session = sessions.validate(token).expect("it is good");
-            drop(sessions.end(&session).await.expect("the store is up"));
+            drop(sessions.logout(&session).await.expect("the store is up"));
         }
     }
 
@@ -188,7 +188,7 @@ impl Fleet {
                 let subject = format!("user-{round}-{user}");
                 let token = self.login(&subject);
                 if user < 2 {
-                    self.end(&token, &subject).await;
+                    self.logout(&token, &subject).await;
                     ended.push(token);
                 } else {
                     good.push(token);

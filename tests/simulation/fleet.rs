@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tower_jwt_session::{BuildError, IssueSession, KeyRing, Sessions};
+use tower_jwt_session::{BuildError, KeyRing, Login, Sessions};
 
 use super::properties;
 use super::scenario::{Broken, Millis};
@@ -78,7 +78,7 @@ fn is_up(
 pub(super) fn issue(state: &mut State, replica: usize) {
     let Some(up) = state.up(replica).filter(|_| !state.replicas[replica].wild) else { return };
     let (ring, sessions) = (up.ring.clone(), up.sessions.clone());
-    match sessions.issue(&IssueSession::new("alice", ())) {
+    match sessions.issue(&Login::new("alice", ())) {
         Ok(token) => {
             state.counted.issued += 1;
             let text = token.as_str().to_owned();

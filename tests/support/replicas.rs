@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower_jwt_session::store::Store;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    BuildError, IssueError, IssueSession, IssuedToken, KeyRing, KeyState, KeyStatus, KeyTimes,
+    BuildError, IssueError, IssuedToken, KeyRing, KeyState, KeyStatus, KeyTimes, Login,
     RejectionKind, RotationPolicy, Sessions, Timestamp,
 };
 
@@ -97,7 +97,7 @@ impl Replica {
     }
 
     pub(crate) fn try_issue(&self) -> Result<IssuedToken, IssueError> {
-        self.sessions.issue(&IssueSession::new("alice", ()))
+        self.sessions.issue(&Login::new("alice", ()))
     }
 
     pub(crate) fn issue(&self) -> String {

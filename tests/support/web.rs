@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use tower_jwt_session::testing::{ManualClock, fixed_key, fixed_ring, mint};
 use tower_jwt_session::{
-    Algorithm, Clock, IssueSession, Rejection, RejectionKind, Sessions, SessionsBuilder,
+    Algorithm, Clock, Login, Rejection, RejectionKind, Sessions, SessionsBuilder,
 };
 
 /// The claims of the application under test.
@@ -34,8 +34,8 @@ pub(crate) fn sessions(clock: &ManualClock) -> Sessions<User> {
     builder(clock).build().unwrap()
 }
 
-pub(crate) fn login() -> IssueSession<User> {
-    IssueSession::new("alice", User { role: "reader".into() })
+pub(crate) fn login() -> Login<User> {
+    Login::new("alice", User { role: "reader".into() })
 }
 
 /// A fresh token of alice.

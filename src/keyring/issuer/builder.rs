@@ -47,7 +47,7 @@ pub struct FollowerBuilder {
 ///
 /// let keys = KeyRing::discover("https://login.example").open().await?;
 /// let sessions = Sessions::<()>::builder(keys, "https://login.example", "orders")
-///     .accept_type("at+jwt")
+///     .accept_token_type("at+jwt")
 ///     .bearer_only()
 ///     .build()?;
 /// # Ok(())

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint, sign};
-use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, Sessions, Timestamp};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Login, Sessions, Timestamp};
 
 const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::HS256,
@@ -100,8 +100,7 @@ fn the_oracle_verifies_what_is_issued_by_every_algorithm() {
     for algorithm in ALGORITHMS {
         let key = key(algorithm);
         let claims = Claims::from([("role".into(), json!(["admin", 1.5, null]))]);
-        let token =
-            sessions(key.clone()).issue(&IssueSession::new("alice", claims)).expect("issued");
+        let token = sessions(key.clone()).issue(&Login::new("alice", claims)).expect("issued");
         let read =
             oracle(token.as_str(), &key).unwrap_or_else(|error| panic!("{algorithm:?}: {error}"));
         assert_eq!(read.header.alg, algorithm);

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_key};
-use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, Sessions};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Login, Sessions};
 
 /// Names of algorithms. Ed25519 has two: that of RFC 8037, and that of RFC 9864, section 2.2.
 const ALGORITHMS: [(&str, Algorithm); 13] = [
@@ -88,7 +88,7 @@ fn task() -> Value {
             _ => KeyRing::fixed_with_clock([key(algorithm)], clock.clone()).expect("a ring"),
         };
         let jwks = key(algorithm).to_jwk().map(|_| ring.jwks());
-        let token = sessions(ring).issue(&IssueSession::new("alice", ())).expect("issued");
+        let token = sessions(ring).issue(&Login::new("alice", ())).expect("issued");
         let (signed, signature) = token.as_str().rsplit_once('.').expect("a signature");
         let first = if signature.starts_with('A') { 'B' } else { 'A' };
         let forged = format!("{signed}.{first}{}", &signature[1..]);

@@ -52,7 +52,7 @@ fn untyped_without_id(sessions: SessionsBuilder<Value>) -> SessionsBuilder<Value
 }
 
 fn access_tokens(sessions: SessionsBuilder<Value>) -> SessionsBuilder<Value> {
-    sessions.accept_type("at+jwt")
+    sessions.accept_token_type("at+jwt")
 }
 
 /// The issuers by their names, and what an application sets for them.

@@ -17,8 +17,7 @@ use tower::ServiceExt as _;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store as _};
 use tower_jwt_session::testing::{ManualClock, mint};
 use tower_jwt_session::{
-    Algorithm, IssueSession, Key, KeyRing, RefreshTokens, Revocations, Root, SealingKey, Session,
-    Sessions,
+    Algorithm, Key, KeyRing, Login, RefreshTokens, Revocations, Root, SealingKey, Session, Sessions,
 };
 
 /// Everything that is told.
@@ -127,9 +126,9 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     let sessions = sessions.build().expect("good settings");
     let me = async |session: Session<()>| session.subject().to_owned();
     let app = Router::new()
-        .route("/login", post(async || IssueSession::new("alice", ())))
-        .route("/bearer", post(async || IssueSession::new("alice", ()).bearer()))
-        .route("/broken", post(async || IssueSession::new("", ())))
+        .route("/login", post(async || Login::new("alice", ())))
+        .route("/bearer", post(async || Login::new("alice", ()).bearer()))
+        .route("/broken", post(async || Login::new("", ())))
         .route("/me", get(me))
         .layer(sessions.layer());
 
@@ -169,8 +168,7 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     assert_eq!(ask(&app, "/me", Some((COOKIE, pair))).await.status(), 401);
 
     let mut tokens = Vec::new();
-    tokens
-        .push(sessions.issue_with_refresh_token(&IssueSession::new("alice", ())).expect("issued"));
+    tokens.push(sessions.issue_with_refresh_token(&Login::new("alice", ())).expect("issued"));
     for round in 0..2 {
         let redeemed: &str = tokens[round].refresh_token().as_str();
         tokens.push(sessions.refresh(redeemed).await.expect("a successor"));
@@ -189,10 +187,10 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
         assert_eq!(answer.status(), 401);
     }
 
-    let token = sessions.issue(&IssueSession::new("alice", ())).expect("issued");
+    let token = sessions.issue(&Login::new("alice", ())).expect("issued");
     hidden.token(token.as_str());
     let session = sessions.validate(token.as_str()).expect("a session");
-    let _ended = sessions.end(&session).await.expect("recorded");
+    let _ended = sessions.logout(&session).await.expect("recorded");
     let damaged = EntryName::parse("key-damaged").expect("a name");
     let value = format!("{{\"version\":2,\"record\":\"{}\"}}", token.as_str());
     let entry = Entry { name: damaged, value: value.into_bytes().into() };
@@ -221,7 +219,7 @@ fn no_log_of_a_whole_run_tells_a_token_or_a_secret() {
         let sessions =
             Sessions::<()>::builder(derived.expect("a ring"), "https://issuer.test", "app");
         let sessions = sessions.build().expect("good settings");
-        let token = sessions.issue(&IssueSession::new("alice", ())).expect("issued");
+        let token = sessions.issue(&Login::new("alice", ())).expect("issued");
         sessions.validate(&format!("{}A", token.as_str())).expect_err("forged");
         hidden.token(token.as_str());
         hidden.0.push(root);

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use tower_jwt_session::testing::{ManualClock, fixed_key, fixed_ring, mint};
-use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, Session, SessionClaims, Sessions};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Login, Session, SessionClaims, Sessions};
 
 type Claims = BTreeMap<String, Value>;
 
@@ -90,7 +90,7 @@ proptest! {
     #[test]
     fn any_claims_survive(subject in ".+", scope in ".*", claims in any_claims()) {
         let sessions = sessions::<Claims>();
-        let login = IssueSession::new(&*subject, claims.clone()).scope(&*scope);
+        let login = Login::new(&*subject, claims.clone()).scope(&*scope);
         let token = sessions.issue(&login);
         prop_assume!(!matches!(token, Err(tower_jwt_session::IssueError::TokenTooLong { .. })));
         let session = sessions.validate(token.expect("it can be issued").as_str());
@@ -106,7 +106,7 @@ proptest! {
             let ring = ring(key(algorithm));
             let sessions = Sessions::<()>::builder(ring, "https://issuer.test", "app").build();
             let sessions = sessions.expect("good settings");
-            let token = sessions.issue(&IssueSession::new("alice", ())).expect("issued");
+            let token = sessions.issue(&Login::new("alice", ())).expect("issued");
             prop_assert!(sessions.validate(token.as_str()).is_ok());
             let mut bytes = token.as_str().as_bytes().to_vec();
             let place = place.index(bytes.len());

@@ -10,7 +10,7 @@ use tokio::runtime::Builder;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    Algorithm, BuildError, IssueSession, KeyRing, RotationPolicy, Sessions, Timestamp,
+    Algorithm, BuildError, KeyRing, Login, RotationPolicy, Sessions, Timestamp,
 };
 
 const START: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
@@ -137,7 +137,7 @@ async fn keeps_its_promises(durations: Durations, mut random: TestRng) {
         replicas.iter_mut().for_each(|replica| replica.hold(now));
 
         let issuer = &replicas[random.next_u32() as usize % 2];
-        let token = issuer.sessions.issue(&IssueSession::new("alice", ())).expect("a key signs");
+        let token = issuer.sessions.issue(&Login::new("alice", ())).expect("a key signs");
         for replica in &replicas {
             let accepted = replica.sessions.validate(token.as_str());
             let session = accepted.unwrap_or_else(|rejection| panic!("{rejection} at {now}"));

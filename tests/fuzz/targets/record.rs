@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store as _};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    BuildError, IssueSession, KeyRing, KeyStatus, SealingKey, Sessions, Timestamp,
+    BuildError, Login, KeyRing, KeyStatus, SealingKey, Sessions, Timestamp,
 };
 
 /// A ring: the entries of its birth and its first keys, and those keys.
@@ -77,7 +77,7 @@ fuzz_target!(|input: &[u8]| {
         let sessions = Sessions::<()>::builder(ring.clone(), "https://issuer.test", "app").build();
         let sessions = sessions.expect("good settings");
         // What it signs, it verifies.
-        if let Ok(token) = sessions.issue(&IssueSession::new("alice", ())) {
+        if let Ok(token) = sessions.issue(&Login::new("alice", ())) {
             assert!(sessions.validate(token.as_str()).is_ok());
         }
         // What was good before is good still, or told.

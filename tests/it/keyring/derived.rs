@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    Algorithm, BuildError, IssueSession, KeyError, KeyRing, RingError, Root, RotationPolicy,
-    Sessions, Timestamp,
+    Algorithm, BuildError, KeyError, KeyRing, Login, RingError, Root, RotationPolicy, Sessions,
+    Timestamp,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -78,7 +78,7 @@ fn replicas_agree_across_every_boundary_and_skew() {
         slow.advance(Duration::from_secs(60));
         fast.advance(Duration::from_secs(60));
         for (issuer, verifier) in [(&one, &other), (&other, &one)] {
-            let token = issuer.issue(&IssueSession::new("alice", ())).unwrap();
+            let token = issuer.issue(&Login::new("alice", ())).unwrap();
             let session = verifier.validate(token.as_str()).unwrap();
             signers.insert(session.key_id().to_owned());
         }
@@ -97,7 +97,7 @@ fn a_token_lives_its_whole_life_whatever_epochs_pass() {
         .unwrap();
     // The last second of an epoch.
     clock.set(Timestamp::from_unix_seconds((1_800_000_000 / 86_400 + 1) * 86_400 - 1));
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap();
     clock.advance(DAY - Duration::from_secs(1));
     assert!(sessions.validate(token.as_str()).is_ok());
 }
@@ -123,14 +123,14 @@ fn a_root_is_followed_by_another_without_a_refused_token() {
     let both = KeyRing::derived("app", root()).root(next).clock(clock.clone()).build().unwrap();
     let (both, old) = (sessions(both), sessions(ring(&clock)));
 
-    let token = both.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = both.issue(&Login::new("alice", ())).unwrap();
     assert!(old.validate(token.as_str()).is_ok(), "until its time the old root signs");
 
     clock.set(change - Duration::from_secs(60));
-    let token = both.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = both.issue(&Login::new("alice", ())).unwrap();
     clock.set(change);
     assert!(both.validate(token.as_str()).is_ok(), "the old root's tokens stay good");
-    let token = both.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = both.issue(&Login::new("alice", ())).unwrap();
     assert!(both.validate(token.as_str()).is_ok());
     assert!(old.validate(token.as_str()).is_err(), "now the new root signs");
 }
@@ -224,7 +224,7 @@ fn keys_are_derived_once_a_period() {
     let sessions = sessions(ring(&clock));
     for _ in 0..3 {
         clock.advance(DAY);
-        let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+        let token = sessions.issue(&Login::new("alice", ())).unwrap();
         // A token enters the cache when it comes for the second time.
         let sessions = [(); 3].map(|()| sessions.validate(token.as_str()).unwrap());
         assert!(std::ptr::eq(sessions[1].subject(), sessions[2].subject()), "it is cached");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tower_jwt_session::testing::{ManualClock, fixed_key};
 use tower_jwt_session::{
-    Algorithm, BuildError, Clock as _, DirectoryRingBuilder, IssueSession, Key, KeyRing, KeyState,
+    Algorithm, BuildError, Clock as _, DirectoryRingBuilder, Key, KeyRing, KeyState, Login,
     NotReady, PauseReason, RotationPolicy, Sessions,
 };
 
@@ -23,7 +23,7 @@ fn sessions(keys: &KeyRing) -> Sessions<()> {
 }
 
 fn issue(keys: &KeyRing) -> String {
-    sessions(keys).issue(&IssueSession::new("alice", ())).unwrap().as_str().to_owned()
+    sessions(keys).issue(&Login::new("alice", ())).unwrap().as_str().to_owned()
 }
 
 fn accepts(keys: &KeyRing, token: &str) -> bool {
@@ -377,7 +377,7 @@ async fn ring_of_public_keys_validates_and_is_ready() {
         assert_eq!((signer(&keys), keys.status().issuing_paused), (None, None));
         assert!(keys.status().keys.iter().all(|key| key.state == KeyState::Verifying));
         assert!(accepts(&keys, &token));
-        sessions(&keys).issue(&IssueSession::new("alice", ())).unwrap_err();
+        sessions(&keys).issue(&Login::new("alice", ())).unwrap_err();
     }
 }
 
@@ -429,7 +429,7 @@ async fn refresh_without_a_change_keeps_the_token_cache() {
     let name = directory.path().display().to_string();
     let count = |outcome| recorder.counter(&name, "cache_lookups_total", outcome);
     let sessions = sessions(&keys);
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap();
     let validate = || sessions.validate(token.as_str());
     for _ in 0..2 {
         validate().unwrap();
@@ -461,7 +461,7 @@ fn replacement_by_the_same_keys_keeps_the_token_cache() {
     let keys = KeyRing::fixed_with_clock([secret(1)], ManualClock::default()).unwrap();
     let count = |outcome| recorder.counter("fixed", "cache_lookups_total", outcome);
     let sessions = sessions(&keys);
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap();
     for _ in 0..2 {
         sessions.validate(token.as_str()).unwrap();
     }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tower_jwt_session::http_client::{ClientBody, ClientFuture, HttpClient};
 use tower_jwt_session::testing::fixed_key;
-use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, Sessions};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Login, Sessions};
 
 use crate::token::{with, without};
 
@@ -203,7 +203,7 @@ async fn alg_ed25519_is_known_at_every_entrance() {
             let ring = came.unwrap_or_else(|error| panic!("{entrance}: {error}"));
             let sessions = Sessions::<()>::builder(ring, "https://issuer.test", "app");
             let sessions = sessions.build().unwrap();
-            let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+            let token = sessions.issue(&Login::new("alice", ())).unwrap();
             let encoded = json!(token.as_str().split('.').next());
             let read: Value = serde_json::from_slice(&decode(&encoded)).unwrap();
             assert_eq!(read["alg"], header, "{entrance}");

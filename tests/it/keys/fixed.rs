@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use tower_jwt_session::testing::{fixed_key, fixed_ring};
 use tower_jwt_session::{
-    Algorithm, IssueSession, Key, KeyError, KeyRing, KeyState, Sessions, SystemClock,
+    Algorithm, Key, KeyError, KeyRing, KeyState, Login, Sessions, SystemClock,
 };
 
 /// The fixed keys as OpenSSL writes them.
@@ -31,7 +31,7 @@ fn a_private_pem_signs_what_its_public_pem_verifies() {
         assert_eq!(private.key_id(), fixed_key(algorithm).key_id());
         assert_eq!(public.key_id(), private.key_id());
         assert_eq!(public.to_jwk(), private.to_jwk());
-        let token = ring([private]).issue(&IssueSession::new("alice", ())).unwrap();
+        let token = ring([private]).issue(&Login::new("alice", ())).unwrap();
         assert!(ring([public]).validate(token.as_str()).is_ok());
     }
     let traditional = include_str!("pem/rsa-2048.pkcs1.pem");
@@ -111,7 +111,7 @@ fn a_private_jwk_signs_what_its_public_part_verifies() {
     let jwk = serde_json::to_string(&private.to_jwk().unwrap()).unwrap();
     let public = Key::from_jwk(&jwk).unwrap();
     assert!(!public.can_sign());
-    let token = ring([private]).issue(&IssueSession::new("alice", ())).unwrap();
+    let token = ring([private]).issue(&Login::new("alice", ())).unwrap();
     assert!(ring([public]).validate(token.as_str()).is_ok());
 
     let mixed = json.replace("11qYAYKx", "11qYAYKy");
@@ -131,7 +131,7 @@ fn a_private_jwk_may_be_of_an_elliptic_curve() {
     assert_eq!((private.can_sign(), private.algorithm()), (true, Algorithm::ES256));
     let public = serde_json::to_string(&private.to_jwk().unwrap()).unwrap();
     let public = Key::from_jwk(public).unwrap();
-    let token = ring([private]).issue(&IssueSession::new("alice", ())).unwrap();
+    let token = ring([private]).issue(&Login::new("alice", ())).unwrap();
     assert!(ring([public]).validate(token.as_str()).is_ok());
 
     let mixed = json.replace("jpsQnnGQ", "jpsQnnGR");
@@ -153,11 +153,11 @@ fn a_fixed_ring_is_replaced_whole_or_not_at_all() {
     let old = fixed_key(Algorithm::EdDSA);
     let keys = KeyRing::fixed([old.clone()]).unwrap();
     let sessions = sessions(keys.clone());
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap();
 
     keys.replace([fixed_key(Algorithm::ES256), old]).unwrap();
     let session = sessions.validate(token.as_str()).unwrap();
-    let newer = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let newer = sessions.issue(&Login::new("alice", ())).unwrap();
     let newer = sessions.validate(newer.as_str()).unwrap();
     assert_ne!(newer.key_id(), session.key_id(), "the first signs, all verify");
     let states: Vec<_> = keys.status().keys.into_iter().map(|key| key.state).collect();

@@ -9,7 +9,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key};
 use tower_jwt_session::{
-    Algorithm, EndError, EndSession, IssueError, IssueSession, Key, KeyRing, Session, Sessions,
+    Algorithm, EndError, EndSession, IssueError, Key, KeyRing, Login, Session, Sessions,
 };
 
 use crate::support::web::*;
@@ -24,9 +24,9 @@ fn route<R: IntoResponse>(answer: impl Fn() -> R + Clone + Send + Sync + 'static
 /// Logs out, as the whole response and as a part of another.
 fn logout(sessions: &Sessions<User>) -> Router {
     let (whole, part) = (sessions.clone(), sessions.clone());
-    let whole = async move |session: Session<User>| whole.end(&session).await;
+    let whole = async move |session: Session<User>| whole.logout(&session).await;
     let part = async move |session: Session<User>| -> Result<(EndSession, Redirect), EndError> {
-        Ok((part.end(&session).await?, Redirect::to("/")))
+        Ok((part.logout(&session).await?, Redirect::to("/")))
     };
     Router::new().route("/", on_post(whole)).route("/part", on_post(part))
 }
@@ -130,7 +130,7 @@ async fn a_bearer_login_where_only_cookies_are_taken_is_a_500() {
 
 #[tokio::test]
 async fn a_cookie_too_large_for_browsers_is_a_500_that_shows_nothing() {
-    let large = || IssueSession::new("alice", User { role: "x".repeat(3800) });
+    let large = || Login::new("alice", User { role: "x".repeat(3800) });
     let sessions = sessions(&ManualClock::default());
     for app in [route(large), route(move || (large(), Redirect::to("/")))] {
         let answer = send(&app.layer(sessions.layer()), post("/")).await;
@@ -147,7 +147,7 @@ async fn a_cookie_too_large_for_browsers_is_a_500_that_shows_nothing() {
 #[tokio::test]
 async fn a_token_too_long_for_validation_is_not_issued() {
     let sessions = builder(&ManualClock::default()).max_token_bytes(512).build().unwrap();
-    let large = || IssueSession::new("alice", User { role: "x".repeat(400) }).bearer();
+    let large = || Login::new("alice", User { role: "x".repeat(400) }).bearer();
     let error = sessions.issue(&large()).unwrap_err();
     assert!(matches!(error, IssueError::TokenTooLong { limit: 512, .. }), "{error}");
     let answer = send(&route(large).layer(sessions.layer()), post("/")).await;
@@ -156,7 +156,7 @@ async fn a_token_too_long_for_validation_is_not_issued() {
 
 #[tokio::test]
 async fn a_login_without_a_subject_is_a_500() {
-    let nobody = || (IssueSession::new("", User { role: "reader".into() }), "welcome");
+    let nobody = || (Login::new("", User { role: "reader".into() }), "welcome");
     let app = route(nobody).layer(sessions(&ManualClock::default()).layer());
     let answer = send(&app, post("/")).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (500, SERVER_ERROR));
@@ -220,7 +220,7 @@ async fn a_login_that_no_layer_consumed_is_a_500_that_names_it() {
     for app in [route(login), only_validated] {
         let answer = send(&app, post("/")).await;
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(answer.body.contains("`IssueSession`"), "{}", answer.body);
+        assert!(answer.body.contains("`Login`"), "{}", answer.body);
         assert!(answer.body.contains("sessions.issue_layer()"), "{}", answer.body);
     }
 }
@@ -237,7 +237,7 @@ async fn a_logout_needs_no_issue_layer() {
 #[tokio::test]
 async fn a_login_with_other_claims_than_the_layers_is_a_500() {
     let sessions = sessions(&ManualClock::default());
-    let app = route(|| IssueSession::new("alice", ())).layer(sessions.layer());
+    let app = route(|| Login::new("alice", ())).layer(sessions.layer());
     let answer = send(&app, post("/")).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(answer.all("set-cookie"), [""; 0]);
@@ -272,7 +272,7 @@ async fn a_login_beats_a_logout_in_the_same_answer() {
     let sessions = sessions(&ManualClock::default());
     let ending = sessions.clone();
     let both = async move |session: Session<User>| -> Result<_, EndError> {
-        Ok((ending.end(&session).await?, login(), "both"))
+        Ok((ending.logout(&session).await?, login(), "both"))
     };
     let app = Router::new().route("/", on_post(both)).layer(sessions.layer());
     let answer = send(&app, post("/").cookie(&token(&sessions))).await;

@@ -7,7 +7,7 @@ use axum::routing::{get as on_get, post as on_post};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{CookieTransport, IssueSession, Session, Sessions};
+use tower_jwt_session::{CookieTransport, Login, Session, Sessions};
 
 use crate::support::web::*;
 
@@ -28,7 +28,7 @@ fn admins(sessions: &Sessions<User>) -> Sessions<Admin> {
 }
 
 fn admin_token(admins: &Sessions<Admin>) -> String {
-    let login = IssueSession::new("root", Admin { level: 9 });
+    let login = Login::new("root", Admin { level: 9 });
     admins.issue(&login).unwrap().as_str().to_owned()
 }
 
@@ -38,7 +38,10 @@ fn routes(sessions: &Sessions<User>) -> Router {
         .route("/", on_get(async |session: Session<User>| session.subject().to_owned()))
         .route("/any", on_get(async |session: Option<Session<User>>| session.is_some().to_string()))
         .route("/login", on_post(async || login()))
-        .route("/logout", on_post(async move |session: Session<User>| ending.end(&session).await))
+        .route(
+            "/logout",
+            on_post(async move |session: Session<User>| ending.logout(&session).await),
+        )
 }
 
 /// What an application sees, whatever the order of its layers.
@@ -146,7 +149,7 @@ async fn sessions_of_two_kinds_stand_around_one_handler() {
 async fn logins_of_two_kinds_stand_before_one_answer() {
     let users = sessions(&ManualClock::default());
     let admins = admins(&users);
-    let both = async || (login(), IssueSession::new("root", Admin { level: 9 }), "welcome");
+    let both = async || (login(), Login::new("root", Admin { level: 9 }), "welcome");
     let app = Router::new().route("/", on_post(both)).layer(users.layer()).layer(admins.layer());
     let answer = send(&app, post("/")).await;
     let [user, admin] = answer.all("set-cookie")[..] else { panic!("{:?}", answer.headers) };

@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use tower::{BoxError, Layer, Service, service_fn};
 use tower_jwt_session::layer::{HeadersOnly, SessionService};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{IssueSession, Session, Sessions};
+use tower_jwt_session::{Login, Session, Sessions};
 use tower_test::mock::{Handle, Mock, SendResponse, spawn_layer};
 
 use crate::support::web::*;
@@ -132,7 +132,7 @@ async fn a_refused_request_does_not_reach_the_service_inside() {
     let foreign = post("/").header("origin", "https://else.example");
     refuses_outside(&alice, alice.0.layer(), empty(foreign), forbidden).await;
     let admins = alice.0.validate_layer().authorize(|session| session.subject() != "mallory");
-    let mallory = IssueSession::new("mallory", User { role: "x".into() });
+    let mallory = Login::new("mallory", User { role: "x".into() });
     let mallory = get("/").bearer(alice.0.issue(&mallory).unwrap().as_str());
     refuses_outside(&alice, admins, empty(mallory), forbidden).await;
 }
@@ -144,7 +144,7 @@ async fn the_inner_service_is_called_at_once_and_not_when_the_future_is_polled()
     assert!(service.poll_ready::<Request<Body>>().is_ready());
     let _unpolled = service.call(alice.request());
     let (request, _) = received(&mut handle);
-    assert!(Session::<User>::of_request(&request).is_some());
+    assert!(Session::<User>::from_extensions(request.extensions()).is_some());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_jwt_session::layer::HeadersOnly;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{EndSession, IssueSession, Rejection, RejectionKind, Session, Sessions};
+use tower_jwt_session::{EndSession, Login, Rejection, RejectionKind, Session, Sessions};
 
 use crate::support::web::*;
 
@@ -83,7 +83,7 @@ async fn own_answers_replace_those_of_the_issue_layer() {
         }
         answer
     };
-    let nobody = async || (IssueSession::new("", User { role: String::new() }), "welcome");
+    let nobody = async || (Login::new("", User { role: String::new() }), "welcome");
     let app = Router::new().route("/", on_get(nobody));
     let answer = send(&app.layer(sessions.issue_layer().respond_with(teapot)), get("/")).await;
     assert_eq!(answer.status, StatusCode::IM_A_TEAPOT);
@@ -153,14 +153,14 @@ async fn without_axum(
     sessions: Sessions<User>,
     request: Request<()>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let session = Session::<User>::of_request(&request);
+    let session = Session::<User>::from_extensions(request.extensions());
     let name = session.map_or("anyone", Session::subject).to_owned();
     let mut response = Response::new(Full::new(Bytes::from(name)));
     match request.uri().path() {
         "/login" => login().insert_into(&mut response),
         "/token" => login().bearer().replace(&mut response),
         "/logout" => {
-            let ended: EndSession = sessions.end(session.unwrap()).await.unwrap();
+            let ended: EndSession = sessions.logout(session.unwrap()).await.unwrap();
             ended.insert_into(&mut response);
         }
         _ => {}

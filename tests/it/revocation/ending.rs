@@ -14,7 +14,7 @@ async fn a_session_that_is_ended_is_refused_here_at_once_and_elsewhere_after_a_r
     let one = Replica::open(store.clone()).await;
     let two = Replica::open(store.sibling()).await;
     let (token, other) = (one.login("alice"), one.login("alice"));
-    one.end(&token).await;
+    one.logout(&token).await;
     assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
     assert_eq!(one.judge(&other), Ok(()));
     assert_eq!(two.judge(&token), Ok(()), "it has not heard of it");
@@ -34,7 +34,7 @@ async fn a_replica_is_told_by_the_store() {
     let one = Replica::open(store.clone()).await;
     let two = Replica::open(store.clone()).await;
     let token = one.login("alice");
-    one.end(&token).await;
+    one.logout(&token).await;
     let told = async {
         while two.judge(&token).is_ok() {
             tokio::task::yield_now().await;
@@ -58,8 +58,8 @@ async fn what_another_replica_renewed_before_it_heard_is_refused_too() {
         claims["jti"] = json!("renewed");
         signed(&header(), &claims)
     };
-    one.end(&first).await;
-    one.sessions.end_subject("bob").await.unwrap();
+    one.logout(&first).await;
+    one.sessions.revoke_subject("bob").await.unwrap();
     pass(&[&one, &two], seconds(30 * 60));
     let renewed = [renewed(&first), renewed(&second)];
     for token in &renewed {
@@ -79,7 +79,7 @@ async fn all_sessions_of_a_subject_are_ended_and_no_others() {
     let two = Replica::open(store.sibling()).await;
     let tokens = [one.login("alice"), two.login("alice")];
     let other = one.login("alice2");
-    let ended = one.sessions.end_everywhere(&one.session(&tokens[0])).await;
+    let ended = one.sessions.logout_everywhere(&one.session(&tokens[0])).await;
     drop(ended.unwrap());
     two.refresh().await;
     for replica in [&one, &two] {
@@ -103,7 +103,7 @@ async fn a_login_after_all_were_ended_stands_whatever_the_clocks() {
             let one = Replica::open_at(store.clone(), one).await;
             let two = Replica::open_at(store.sibling(), two).await;
             let before = [one.login("alice"), two.login("alice")];
-            one.sessions.end_subject("alice").await.unwrap();
+            one.sessions.revoke_subject("alice").await.unwrap();
             let at_once = one.login("alice");
             two.refresh().await;
             let heard = two.login("alice");
@@ -115,7 +115,7 @@ async fn a_login_after_all_were_ended_stands_whatever_the_clocks() {
                 assert_eq!(replica.judge(&heard), Ok(()), "{skew:?} {one_is_ahead}");
             }
             // And it can be ended in its turn.
-            two.sessions.end_subject("alice").await.unwrap();
+            two.sessions.revoke_subject("alice").await.unwrap();
             assert_eq!(two.judge(&at_once), Err(RejectionKind::Revoked));
             assert_eq!(two.judge(&heard), Err(RejectionKind::Revoked));
         }
@@ -127,7 +127,7 @@ async fn a_login_where_nothing_was_heard_stands_if_it_is_clearly_later() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let two = Replica::open(store.sibling()).await;
-    one.sessions.end_subject("alice").await.unwrap();
+    one.sessions.revoke_subject("alice").await.unwrap();
     pass(&[&one, &two], SKEW);
     let early = two.login("alice");
     pass(&[&one, &two], seconds(1));
@@ -149,7 +149,7 @@ async fn all_that_began_before_a_time_is_ended() {
     let time = one.clock.now();
     pass(&[&one, &two], seconds(600));
     let young = two.login("alice");
-    two.sessions.end_all_before(time).await.unwrap();
+    two.sessions.revoke_logins_before(time).await.unwrap();
     one.refresh().await;
     for replica in [&one, &two] {
         for token in &old {
@@ -159,7 +159,7 @@ async fn all_that_began_before_a_time_is_ended() {
         assert_eq!(replica.counts(), [0, 0, 1]);
     }
     // A time that is yet to come counts as now: nobody is kept from logging in.
-    one.sessions.end_all_before(Timestamp::MAX).await.unwrap();
+    one.sessions.revoke_logins_before(Timestamp::MAX).await.unwrap();
     assert_eq!(one.judge(&young), Err(RejectionKind::Revoked));
     assert_eq!(one.judge(&one.login("alice")), Ok(()));
     assert_eq!(one.counts(), [0, 0, 1], "the later covers the earlier");
@@ -170,7 +170,7 @@ async fn a_session_is_ended_by_its_id() {
     let one = Replica::open(TestStore::new()).await;
     let token = one.login("alice");
     let session_id = one.session(&token).session_id().to_owned();
-    one.sessions.end_session(&session_id).await.unwrap();
+    one.sessions.revoke_session(&session_id).await.unwrap();
     assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
 }
 
@@ -180,9 +180,9 @@ async fn a_mark_is_dropped_when_no_token_can_be_about_that_it_hits() {
     let one = Replica::open(store.clone()).await;
     let two = Replica::open(store.sibling()).await;
     let token = one.login("alice");
-    one.end(&token).await;
-    one.sessions.end_subject("bob").await.unwrap();
-    one.sessions.end_all_before(one.clock.now()).await.unwrap();
+    one.logout(&token).await;
+    one.sessions.revoke_subject("bob").await.unwrap();
+    one.sessions.revoke_logins_before(one.clock.now()).await.unwrap();
     two.refresh().await;
 
     pass(&[&one, &two], RETENTION - Duration::from_millis(1));
@@ -204,7 +204,7 @@ async fn a_mark_is_dropped_when_no_token_can_be_about_that_it_hits() {
     // The last one stays, for the log to go on from.
     assert_eq!(store.entries_of(PLACE).await.len(), 1);
     let version = one.version();
-    two.end(&two.login("carol")).await;
+    two.logout(&two.login("carol")).await;
     one.refresh().await;
     assert!(one.version() > version);
     assert_eq!(one.counts(), [1, 0, 0]);
@@ -215,7 +215,7 @@ async fn what_a_replica_left_behind_is_removed_by_another() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     for subject in ["alice", "bob"] {
-        one.end(&one.login(subject)).await;
+        one.logout(&one.login(subject)).await;
     }
     drop(one);
     let two = Replica::open(store.sibling()).await;
@@ -232,11 +232,11 @@ async fn what_a_replica_left_behind_is_removed_by_another() {
 async fn tokens_carry_the_version_that_their_issuer_knew() {
     let one = Replica::open(TestStore::new()).await;
     assert_eq!(claims_of(&one.login("alice"))["rv"], json!(null), "nothing was ended yet");
-    one.end(&one.login("alice")).await;
+    one.logout(&one.login("alice")).await;
     assert_eq!(claims_of(&one.login("alice"))["rv"], json!(one.version()));
     let now = u64::try_from(START.as_unix_millis()).unwrap();
     assert_eq!(one.version(), now, "so that versions go on where a store forgets");
-    one.end(&one.login("alice")).await;
+    one.logout(&one.login("alice")).await;
     assert_eq!(one.version(), now + 1);
 }
 
@@ -247,14 +247,14 @@ async fn a_logout_that_could_not_be_recorded_is_an_error_and_the_session_goes_on
     let token = one.login("alice");
     store.down();
     for _ in 0..2 {
-        let error = one.sessions.end(&one.session(&token)).await.unwrap_err();
+        let error = one.sessions.logout(&one.session(&token)).await.unwrap_err();
         assert!(matches!(error, EndError::NotRecorded(_)), "{error:?}");
         assert!(error.to_string().contains("could not be recorded: the test's store"), "{error}");
         assert_eq!(one.judge(&token), Ok(()));
     }
     assert!(one.revocations.status().write_failure.is_some());
     store.up();
-    one.end(&token).await;
+    one.logout(&token).await;
     assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
     assert_eq!(one.revocations.status().write_failure, None);
 }
@@ -267,11 +267,11 @@ async fn a_store_that_hangs_is_an_error_in_time() {
     let one = Replica::of(hasty, clock).await;
     let token = one.login("alice");
     store.hang(&[Operation::Insert]);
-    let error = one.sessions.end(&one.session(&token)).await.unwrap_err();
+    let error = one.sessions.logout(&one.session(&token)).await.unwrap_err();
     assert!(error.to_string().contains("took longer than 100ms"), "{error}");
     store.up();
     one.refresh().await;
-    one.end(&token).await;
+    one.logout(&token).await;
     assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
 }
 
@@ -281,7 +281,7 @@ async fn an_answer_that_was_lost_does_not_make_a_logout_undone() {
     let one = Replica::open(store.clone()).await;
     let token = one.login("alice");
     store.lose_answers();
-    one.sessions.end(&one.session(&token)).await.unwrap_err();
+    one.sessions.logout(&one.session(&token)).await.unwrap_err();
     store.up();
     // It was recorded all the same, which the next read finds.
     one.refresh().await;
@@ -294,16 +294,16 @@ async fn without_revocations_a_session_is_ended_at_its_client_alone() {
     let clock = ManualClock::new(START);
     let sessions = Sessions::<()>::builder(fixed_ring(clock), "https://app.example", "app");
     let sessions = sessions.build().unwrap();
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap();
     let session = sessions.validate(token.as_str()).unwrap();
-    drop(sessions.end(&session).await.unwrap());
+    drop(sessions.logout(&session).await.unwrap());
     assert!(sessions.validate(token.as_str()).is_ok());
     // What only a store can do is refused, rather than done in part.
     let errors = [
-        sessions.end_everywhere(&session).await.map(drop),
-        sessions.end_subject("alice").await,
-        sessions.end_session(session.session_id()).await,
-        sessions.end_all_before(START).await,
+        sessions.logout_everywhere(&session).await.map(drop),
+        sessions.revoke_subject("alice").await,
+        sessions.revoke_session(session.session_id()).await,
+        sessions.revoke_logins_before(START).await,
     ];
     for error in errors {
         assert!(matches!(error, Err(EndError::NoRevocations)), "{error:?}");
@@ -324,7 +324,7 @@ async fn token_without_login_time_is_refused_once_its_subject_is_ended() {
         signed(&header(), &claims)
     };
     assert_eq!(one.judge(&issued_again("alice")), Ok(()));
-    one.sessions.end_subject("alice").await.unwrap();
+    one.sessions.revoke_subject("alice").await.unwrap();
     for _ in 0..2 {
         assert_eq!(one.judge(&issued_again("alice")), Err(RejectionKind::Revoked));
         assert_eq!(one.judge(&issued_again("bob")), Ok(()));

@@ -18,7 +18,7 @@ async fn ahead() -> (Replica, Replica, TestStore, String, String) {
     let reading = store.sibling();
     let two = Replica::open(reading.clone()).await;
     let ended = one.login("alice");
-    one.end(&ended).await;
+    one.logout(&ended).await;
     let gossip = one.login("bob");
     reading.forget_calls();
     (one, two, reading, ended, gossip)
@@ -94,7 +94,7 @@ async fn versions_go_on_above_what_tokens_claim() {
     claims["rv"] = serde_json::json!(known.as_unix_millis());
     let token = signed(&header(), &claims);
     assert_eq!(one.judge(&token), Ok(()));
-    one.sessions.end_subject("alice").await.unwrap();
+    one.sessions.revoke_subject("alice").await.unwrap();
     assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
 }
 
@@ -140,7 +140,7 @@ async fn a_mark_is_known_within_the_bound_however_long_reads_take() {
     let token = one.login("alice");
     // The read that is under way does not see it.
     slow.asked.notified().await;
-    one.end(&token).await;
+    one.logout(&token).await;
     tokio::time::sleep(two.revocations.refresh_bound()).await;
     assert_eq!(two.judge(&token), Err(RejectionKind::Revoked));
 }
@@ -151,11 +151,11 @@ async fn a_read_takes_up_what_is_new_and_no_more() {
     let one = Replica::open(store.clone()).await;
     let reading = store.sibling();
     let two = Replica::open(reading.clone()).await;
-    one.end(&one.login("alice")).await;
+    one.logout(&one.login("alice")).await;
     two.refresh().await;
     reading.forget_calls();
     for number in 0..200 {
-        one.sessions.end_session(&format!("s-{number}")).await.unwrap();
+        one.sessions.revoke_session(&format!("s-{number}")).await.unwrap();
     }
     two.refresh().await;
     assert_eq!(two.counts(), [201, 0, 0]);

@@ -56,7 +56,7 @@ async fn emptied_store_and_restarted_replica_accept_no_ended_session() {
         let store = TestStore::shared(reach);
         let live = [founder(&store).await, founder(&store).await];
         let [ended, good] = ["alice", "bob"].map(|subject| live[0].login(subject));
-        live[0].end(&ended).await;
+        live[0].logout(&ended).await;
         live[1].refresh().await;
         store.restore_of(PLACE, &BTreeMap::new()).await;
 
@@ -91,7 +91,7 @@ async fn store_without_revocations_is_relied_on_after_the_wait_and_then_at_once(
 
         let second = newcomer(&store).await;
         assert_eq!(second.revocations.ready(), Ok(()));
-        second.end(&token).await;
+        second.logout(&token).await;
         first.refresh().await;
         assert_eq!(first.judge(&token), Err(RejectionKind::Revoked));
     }
@@ -117,7 +117,7 @@ async fn half_restored_revocations_are_not_relied_on() {
     let live = founder(&store).await;
     let tokens = ["alice", "bob"].map(|subject| live.login(subject));
     for token in &tokens {
-        live.end(token).await;
+        live.logout(token).await;
     }
     let whole = store.entries_of(PLACE).await;
     drop(live);

@@ -28,9 +28,9 @@ async fn assert_never_a_false_success(one: &Replica, store: &TestStore, what: &s
         let token = one.login("alice");
         let session = one.session(&token);
         let ended = match kind {
-            "session" => one.sessions.end_session(session.session_id()).await,
-            "subject" => one.sessions.end_subject("alice").await,
-            _ => one.sessions.end_all_before(one.clock.now()).await,
+            "session" => one.sessions.revoke_session(session.session_id()).await,
+            "subject" => one.sessions.revoke_subject("alice").await,
+            _ => one.sessions.revoke_logins_before(one.clock.now()).await,
         };
         all_recorded &= ended.is_ok();
         if ended.is_ok() {
@@ -66,7 +66,7 @@ async fn token_version_beyond_any_clock_makes_nothing_immune() {
         let one = Replica::open(store.clone()).await;
         let token = claiming(&one.login("alice"), rv);
         assert_eq!(one.judge(&token), Ok(()));
-        one.sessions.end_subject("alice").await.unwrap();
+        one.sessions.revoke_subject("alice").await.unwrap();
         assert_eq!(one.judge(&token), Err(RejectionKind::Revoked), "{rv}");
         assert!(assert_never_a_false_success(&one, &store, &format!("rv {rv}")).await);
     }
@@ -87,7 +87,7 @@ async fn entry_version_too_high_is_read_as_the_next_one() {
             let store = TestStore::new();
             let one = Replica::open(store.clone()).await;
             for number in 0..others {
-                one.sessions.end_session(&format!("s-{number}")).await.unwrap();
+                one.sessions.revoke_session(&format!("s-{number}")).await.unwrap();
             }
             store.put_of(PLACE, &format!("marks-{others:020}"), &entry(rv)).await;
             one.refresh().await;
@@ -120,7 +120,7 @@ async fn hostile_entries_in_any_place_never_make_a_logout_a_false_success() {
         for (other, value) in values.iter().enumerate() {
             let store = TestStore::new();
             let one = Replica::open(store.clone()).await;
-            one.sessions.end_session("first").await.unwrap();
+            one.sessions.revoke_session("first").await.unwrap();
             store.put_of(PLACE, &format!("marks-{place:020}"), value).await;
             let what =
                 format!("{place} {}", String::from_utf8_lossy(&value[..value.len().min(99)]));
@@ -143,12 +143,12 @@ async fn last_place_of_the_log_taken_is_an_error_until_it_is_removed() {
     store.put_of(PLACE, &last, &entry(5)).await;
     pass(&[&one], KEPT);
     one.refresh().await;
-    let error = one.sessions.end_session("s").await.unwrap_err().to_string();
+    let error = one.sessions.revoke_session("s").await.unwrap_err().to_string();
     assert!(error.contains(&last) && error.contains("remove it"), "{error}");
     assert!(one.revocations.status().write_failure.unwrap().contains(&last));
     store.delete_of(PLACE, &last).await;
     one.refresh().await;
-    one.sessions.end_session("s").await.unwrap();
+    one.sessions.revoke_session("s").await.unwrap();
     assert_eq!(one.revocations.status().write_failure, None);
 }
 
@@ -160,7 +160,7 @@ async fn hostile_retention_in_the_store_is_bounded() {
     }
     let one = Replica::open(store.clone()).await;
     assert_eq!(one.revocations.status().skipped.len(), 4);
-    one.sessions.end_session("s").await.unwrap();
+    one.sessions.revoke_session("s").await.unwrap();
     pass(&[&one], RETENTION);
     one.refresh().await;
     assert_eq!(one.counts(), [0, 0, 0]);
@@ -170,7 +170,7 @@ async fn hostile_retention_in_the_store_is_bounded() {
 async fn clock_that_no_entry_can_hold_is_an_error_to_the_caller() {
     for now in [i64::MIN, -1, 253_402_300_800_000, i64::MAX] {
         let one = Replica::open_at(TestStore::new(), Timestamp::from_unix_millis(now)).await;
-        let ended = one.sessions.end_session("s").await;
+        let ended = one.sessions.revoke_session("s").await;
         // Just before 1970 it can still be written, and so it is.
         assert_eq!(ended.is_ok(), now == -1, "{now} {ended:?}");
         let _ = one.revocations.status();
@@ -183,10 +183,10 @@ async fn revocation_before_any_year_ends_no_task() {
     let one = Replica::open(TestStore::new()).await;
     let token = one.login("alice");
     for time in [i64::MIN, -62_167_219_200_001, -1, 0] {
-        one.sessions.end_all_before(Timestamp::from_unix_millis(time)).await.unwrap();
+        one.sessions.revoke_logins_before(Timestamp::from_unix_millis(time)).await.unwrap();
         assert_eq!(one.judge(&token), Ok(()));
     }
-    one.sessions.end_subject("alice").await.unwrap();
+    one.sessions.revoke_subject("alice").await.unwrap();
     assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
     assert_eq!(one.revocations.status().task_panics, 0);
 }

@@ -16,9 +16,9 @@ async fn knowing(store: &TestStore) -> (Replica, [String; 3]) {
     let [alice, bob] = [one.login("alice"), one.login("bob")];
     pass(&[&one], seconds(600));
     let carol = one.login("carol");
-    one.end(&alice).await;
-    one.sessions.end_subject("bob").await.unwrap();
-    one.sessions.end_all_before(one.clock.now()).await.unwrap();
+    one.logout(&alice).await;
+    one.sessions.revoke_subject("bob").await.unwrap();
+    one.sessions.revoke_logins_before(one.clock.now()).await.unwrap();
     (one, [alice, bob, carol])
 }
 
@@ -59,7 +59,7 @@ async fn a_newcomer_on_a_purged_store_and_those_who_knew_it_before_become_one() 
     let newcomer = open_beside(&one, &store).await;
     // It goes as far as the log went before: only the content tells.
     for number in 0..3 {
-        newcomer.sessions.end_session(&format!("s-{number}")).await.unwrap();
+        newcomer.sessions.revoke_session(&format!("s-{number}")).await.unwrap();
     }
     one.refresh().await;
     newcomer.refresh().await;
@@ -75,10 +75,10 @@ async fn what_was_recorded_since_a_backup_is_put_back_after_its_restoration() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let tokens = ["alice", "bob", "carol"].map(|subject| one.login(subject));
-    one.end(&tokens[0]).await;
+    one.logout(&tokens[0]).await;
     let backup = store.entries_of(PLACE).await;
-    one.end(&tokens[1]).await;
-    one.sessions.end_subject("carol").await.unwrap();
+    one.logout(&tokens[1]).await;
+    one.sessions.revoke_subject("carol").await.unwrap();
     store.restore_of(PLACE, &backup).await;
     let newcomer = open_beside(&one, &store).await;
     assert_eq!(newcomer.counts(), [1, 0, 0]);
@@ -97,9 +97,9 @@ async fn a_logout_on_a_store_that_has_just_forgotten_all_is_found_by_everyone() 
         store.restore_of(PLACE, &BTreeMap::new()).await;
         let newcomer = open_beside(&one, &store).await;
         for number in 0..others {
-            newcomer.sessions.end_session(&format!("s-{number}")).await.unwrap();
+            newcomer.sessions.revoke_session(&format!("s-{number}")).await.unwrap();
         }
-        one.end(&dave).await;
+        one.logout(&dave).await;
         newcomer.refresh().await;
         assert_refused(&newcomer, &[dave]);
         one.refresh().await;
@@ -117,10 +117,10 @@ async fn a_logout_by_one_who_was_away_for_long_is_found_by_everyone() {
     let store = TestStore::new();
     let away = Replica::open(store.clone()).await;
     let two = Replica::open(store.sibling()).await;
-    away.sessions.end_session("first").await.unwrap();
+    away.sessions.revoke_session("first").await.unwrap();
     two.refresh().await;
     for session_id in ["second", "third"] {
-        two.sessions.end_session(session_id).await.unwrap();
+        two.sessions.revoke_session(session_id).await.unwrap();
     }
     pass(&[&away, &two], RETENTION + KEPT);
     two.refresh().await;
@@ -129,7 +129,7 @@ async fn a_logout_by_one_who_was_away_for_long_is_found_by_everyone() {
     // It accepts no session any more, but can end one.
     let token = two.login("alice");
     let session_id = two.session(&token).session_id().to_owned();
-    away.sessions.end_session(&session_id).await.unwrap();
+    away.sessions.revoke_session(&session_id).await.unwrap();
     two.refresh().await;
     assert_refused(&two, &[token]);
 }
@@ -142,7 +142,7 @@ async fn what_a_newcomer_renewed_before_a_mark_was_put_back_is_refused() {
     store.restore_of(PLACE, &BTreeMap::new()).await;
     let newcomer = open_beside(&one, &store).await;
     newcomer.clock.advance(seconds(1));
-    newcomer.sessions.end_session("another").await.unwrap();
+    newcomer.sessions.revoke_session("another").await.unwrap();
     assert!(newcomer.version() > one.version());
     let renewed = [bob, carol].map(|token| {
         let mut claims = claims_of(&token);
@@ -163,10 +163,10 @@ async fn what_a_newcomer_renewed_before_a_mark_was_put_back_is_refused() {
 async fn a_mark_whose_version_is_behind_is_restated() {
     let store = TestStore::new();
     let one = Replica::open_at(store.clone(), START + SKEW).await;
-    one.sessions.end_session("lost").await.unwrap();
+    one.sessions.revoke_session("lost").await.unwrap();
     store.restore_of(PLACE, &BTreeMap::new()).await;
     let behind = Replica::open_at(store.sibling(), START).await;
-    behind.sessions.end_subject("alice").await.unwrap();
+    behind.sessions.revoke_subject("alice").await.unwrap();
     assert!(behind.version() < one.version());
     let mut claims = claims_of(&one.login("alice"));
     claims["auth_time"] = json!(START.as_unix_seconds());
@@ -196,7 +196,7 @@ async fn what_can_not_be_read_is_skipped_and_told_and_hides_nothing() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let token = one.login("alice");
-    one.end(&token).await;
+    one.logout(&token).await;
     let marks = |position: u64| format!("marks-{position:020}");
     let good = |marks: serde_json::Value| {
         json!({"version": 1, "rv": 1, "until": "2027-01-16T08:00:00Z", "marks": marks}).to_string()
@@ -227,7 +227,7 @@ async fn what_can_not_be_read_is_skipped_and_told_and_hides_nothing() {
     }
     // The log goes on behind it.
     let bob = newcomer.login("bob");
-    newcomer.end(&bob).await;
+    newcomer.logout(&bob).await;
     one.refresh().await;
     assert_refused(&one, &[bob]);
 }
@@ -239,7 +239,7 @@ const NEWER: &str = r#"{"version":7,"until":"2027-01-17T08:00:00Z","what":"else"
 async fn what_a_newer_version_has_ended_is_kept_and_makes_a_replica_unready() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
-    one.end(&one.login("alice")).await;
+    one.logout(&one.login("alice")).await;
     store.put_of(PLACE, "marks-00000000000000000001", NEWER.as_bytes()).await;
     one.refresh().await;
     let newcomer = open_beside(&one, &store).await;
@@ -248,7 +248,7 @@ async fn what_a_newer_version_has_ended_is_kept_and_makes_a_replica_unready() {
         let unready = replica.revocations.ready().unwrap_err();
         assert_eq!(unready, RevocationsNotReady::NewerFormat { format: 7 });
         // It goes on with what it understands, and can record.
-        replica.end(&replica.login("bob")).await;
+        replica.logout(&replica.login("bob")).await;
     }
     drop(newcomer);
 

@@ -19,8 +19,7 @@ use std::time::Duration;
 use tower_jwt_session::store::Store;
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{
-    Clock as _, IssueSession, RejectionKind, Revocations, RevocationsBuilder, Session, Sessions,
-    Timestamp,
+    Clock as _, Login, RejectionKind, Revocations, RevocationsBuilder, Session, Sessions, Timestamp,
 };
 
 use crate::support::PLACE;
@@ -68,7 +67,7 @@ impl Replica {
     }
 
     fn login(&self, subject: &str) -> String {
-        self.sessions.issue(&IssueSession::new(subject, ())).unwrap().as_str().to_owned()
+        self.sessions.issue(&Login::new(subject, ())).unwrap().as_str().to_owned()
     }
 
     fn session(&self, token: &str) -> Session<()> {
@@ -79,8 +78,8 @@ impl Replica {
         answer(&self.sessions, token).map(|_| ()).map_err(|rejection| rejection.kind())
     }
 
-    async fn end(&self, token: &str) {
-        let ended = self.sessions.end(&self.session(token)).await;
+    async fn logout(&self, token: &str) {
+        let ended = self.sessions.logout(&self.session(token)).await;
         drop(ended.unwrap());
     }
 

@@ -77,14 +77,14 @@ async fn panic_of_the_writing_task_fails_its_callers_and_no_later_ones() {
         store.inserts.store(panics, Ordering::SeqCst);
         for _ in 0..panics {
             let token = one.login("alice");
-            let error = one.sessions.end(&one.session(&token)).await.unwrap_err().to_string();
+            let error = one.sessions.logout(&one.session(&token)).await.unwrap_err().to_string();
             assert!(error.contains("panicked"), "{error}");
             assert_eq!(one.judge(&token), Ok(()), "nothing is said to be recorded");
         }
         assert_eq!(one.revocations.status().task_panics, panics as u64);
         for kind in ["bob", "carol"] {
             let token = one.login(kind);
-            one.end(&token).await;
+            one.logout(&token).await;
             assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
             let newcomer = Replica::open(store.content.sibling()).await;
             assert_eq!(newcomer.judge(&token), Err(RejectionKind::Revoked));
@@ -110,7 +110,7 @@ async fn panic_of_the_following_task_is_shown_and_following_resumes() {
         assert!(status.task_panics > 0, "{what}");
         tokio::time::sleep(seconds(60)).await;
         let token = two.login("alice");
-        two.end(&token).await;
+        two.logout(&token).await;
         tokio::time::sleep(one.revocations.refresh_bound()).await;
         assert_eq!(one.judge(&token), Err(RejectionKind::Revoked), "{what}");
         assert_eq!(one.revocations.status().failure, None, "{what}");
@@ -153,6 +153,6 @@ fn handle_whose_runtime_is_gone_is_not_ready() {
     assert_eq!(keys.ready(), Err(NotReady::TaskStopped));
     assert!(one.revocations.status().failure.unwrap().contains("stopped"));
     assert!(keys.status().failure.unwrap().contains("stopped"));
-    let error = second.block_on(one.sessions.end_session("s")).unwrap_err().to_string();
+    let error = second.block_on(one.sessions.revoke_session("s")).unwrap_err().to_string();
     assert!(error.contains("has stopped"), "{error}");
 }

@@ -42,7 +42,7 @@ async fn versions_follow_the_order_of_commits_and_nothing_is_lost() {
             for end in 0..ENDS {
                 let session_id = format!("{number}-{end}");
                 let before = replica.version();
-                replica.sessions.end_session(&session_id).await.unwrap();
+                replica.sessions.revoke_session(&session_id).await.unwrap();
                 assert!(replica.version() > before);
             }
         })
@@ -69,10 +69,12 @@ async fn of_two_writers_of_one_place_the_second_takes_the_next() {
         let one = Replica::open(store.clone()).await;
         let two = Replica::open(store.sibling()).await;
         for _ in 0..round {
-            one.sessions.end_session("before").await.unwrap();
+            one.sessions.revoke_session("before").await.unwrap();
         }
-        let (first, second) =
-            tokio::join!(one.sessions.end_session("first"), two.sessions.end_session("second"),);
+        let (first, second) = tokio::join!(
+            one.sessions.revoke_session("first"),
+            two.sessions.revoke_session("second"),
+        );
         first.unwrap();
         second.unwrap();
         one.refresh().await;
@@ -91,7 +93,7 @@ async fn those_who_wait_for_a_write_are_written_together() {
     store.hang(&[Operation::Insert]);
     let end = |number: usize| {
         let one = one.clone();
-        tokio::spawn(async move { one.sessions.end_session(&format!("s-{number}")).await })
+        tokio::spawn(async move { one.sessions.revoke_session(&format!("s-{number}")).await })
     };
     let first = end(0);
     store.called(Operation::Insert).await;
@@ -116,7 +118,7 @@ async fn more_than_an_entry_holds_is_written_as_several() {
     let long = "x".repeat(20_000);
     let end = |number: usize| {
         let (one, subject) = (one.clone(), format!("{long}{number}"));
-        tokio::spawn(async move { one.sessions.end_subject(&subject).await })
+        tokio::spawn(async move { one.sessions.revoke_subject(&subject).await })
     };
     let first = end(0);
     store.called(Operation::Insert).await;
@@ -133,9 +135,9 @@ async fn more_than_an_entry_holds_is_written_as_several() {
     assert_eq!(store.entries_of(PLACE).await.len(), 1 + 3);
     // One that fits into none fails, alone.
     let longest = "x".repeat(70_000);
-    let error = one.sessions.end_subject(&longest).await.unwrap_err().to_string();
+    let error = one.sessions.revoke_subject(&longest).await.unwrap_err().to_string();
     assert!(error.contains("more than 65536"), "{error}");
-    one.sessions.end_subject("short").await.unwrap();
+    one.sessions.revoke_subject("short").await.unwrap();
     let newcomer = Replica::open(store.sibling()).await;
     assert_eq!([one.counts(), newcomer.counts()], [[0, 9, 0]; 2]);
 }
@@ -147,7 +149,7 @@ async fn a_logout_is_recorded_even_if_its_client_goes_away() {
     store.hang(&[Operation::Insert]);
     let logout = tokio::spawn({
         let one = one.clone();
-        async move { one.sessions.end_session("s").await }
+        async move { one.sessions.revoke_session("s").await }
     });
     store.called(Operation::Insert).await;
     logout.abort();

@@ -14,15 +14,15 @@ const KINDS: [&str; 3] = ["session", "subject", "all"];
 
 async fn revoke(sessions: &Sessions<()>, kind: &str, session: &Session<()>) {
     let revoked = match kind {
-        "session" => sessions.end_session(session.session_id()).await,
-        "subject" => sessions.end_subject(session.subject()).await,
-        _ => sessions.end_all_before(session.issued_at() + seconds(1)).await,
+        "session" => sessions.revoke_session(session.session_id()).await,
+        "subject" => sessions.revoke_subject(session.subject()).await,
+        _ => sessions.revoke_logins_before(session.issued_at() + seconds(1)).await,
     };
     revoked.unwrap();
 }
 
 fn login(sessions: &Sessions<()>) -> (String, Session<()>) {
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap().as_str().to_owned();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap().as_str().to_owned();
     let session = sessions.validate(&token).unwrap();
     (token, session)
 }

@@ -20,8 +20,9 @@ const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 async fn app(store: &TestStore) -> (Router, Replica) {
     let one = Replica::open(store.clone()).await;
     let sessions = one.sessions.clone();
-    let fresh = sessions.validate_layer().freshness(FRESH).unwrap();
-    let optionally_fresh = sessions.validate_layer().optional().freshness(FRESH).unwrap();
+    let fresh = sessions.validate_layer().require_fresh_revocations(FRESH).unwrap();
+    let optionally_fresh =
+        sessions.validate_layer().optional().require_fresh_revocations(FRESH).unwrap();
     let me = async |session: Session<()>| session.subject().to_owned();
     let maybe = async |session: Option<Session<()>>| match session {
         Some(session) => session.subject().to_owned(),
@@ -44,19 +45,19 @@ async fn logout(
     State(sessions): State<Sessions<()>>,
     session: Session<()>,
 ) -> Result<EndSession, EndError> {
-    sessions.end(&session).await
+    sessions.logout(&session).await
 }
 
 async fn logout_everywhere(
     State(sessions): State<Sessions<()>>,
     session: Session<()>,
 ) -> Result<EndSession, EndError> {
-    sessions.end_everywhere(&session).await
+    sessions.logout_everywhere(&session).await
 }
 
 /// As if somebody logged out meanwhile.
 async fn end_and_go_on(State(sessions): State<Sessions<()>>, session: Session<()>) {
-    sessions.end_session(session.session_id()).await.unwrap();
+    sessions.revoke_session(session.session_id()).await.unwrap();
 }
 
 fn logout_request(path: &str, token: &str) -> axum::http::request::Builder {
@@ -181,7 +182,7 @@ async fn the_last_known_go_on_to_their_limit_and_no_further() {
     let store = TestStore::new();
     let (app, one) = app(&store).await;
     let ended = one.login("bob");
-    one.end(&ended).await;
+    one.logout(&ended).await;
     store.down();
     pass(&[&one], LIMIT);
     one.revocations.refresh().await.unwrap_err();
@@ -209,11 +210,14 @@ async fn a_freshness_that_a_healthy_replica_can_not_keep_is_an_error() {
     let one = Arc::new(Replica::open(TestStore::new()).await);
     let bound = one.revocations.refresh_bound();
     let layer = || one.sessions.validate_layer();
-    layer().freshness(bound).unwrap();
-    let error = layer().freshness(bound - Duration::from_millis(1)).unwrap_err().to_string();
-    assert!(error.contains("freshness is 70.999s: make it at least"), "{error}");
+    layer().require_fresh_revocations(bound).unwrap();
+    let error = layer()
+        .require_fresh_revocations(bound - Duration::from_millis(1))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("require_fresh_revocations is 70.999s: make it at least"), "{error}");
     let without = Sessions::<()>::builder(fixed_ring(one.clock.clone()), "https://a.example", "a");
     let without = without.build().unwrap();
-    let error = without.validate_layer().freshness(FRESH).unwrap_err().to_string();
+    let error = without.validate_layer().require_fresh_revocations(FRESH).unwrap_err().to_string();
     assert!(error.contains("give the sessions' builder revocations"), "{error}");
 }

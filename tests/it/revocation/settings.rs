@@ -57,8 +57,8 @@ async fn the_bound_is_the_interval_its_jitter_and_a_read() {
 #[tokio::test]
 async fn the_status_names_nobody() {
     let one = Replica::open(TestStore::new()).await;
-    one.end(&one.login("alice")).await;
-    one.sessions.end_subject("bob").await.unwrap();
+    one.logout(&one.login("alice")).await;
+    one.sessions.revoke_subject("bob").await.unwrap();
     let status = serde_json::to_value(one.revocations.status()).unwrap();
     let version = u64::try_from(START.as_unix_millis()).unwrap() + 1;
     assert_eq!(

@@ -44,7 +44,7 @@ impl Store for Behind {
 async fn ask(one: &Replica, longest: Duration) -> StatusCode {
     let app = Router::new()
         .route("/", on_get(async || "fresh"))
-        .route_layer(one.sessions.validate_layer().freshness(longest).unwrap());
+        .route_layer(one.sessions.validate_layer().require_fresh_revocations(longest).unwrap());
     send(&app, get("/").bearer(&one.login("alice"))).await.status
 }
 

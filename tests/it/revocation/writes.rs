@@ -19,7 +19,7 @@ async fn failed_logout_is_shown_until_a_write_succeeds_however_well_reads_go() {
     let one = Replica::open(store.clone()).await;
     let token = one.login("alice");
     store.fail(&[Operation::Insert]);
-    let error = one.sessions.end(&one.session(&token)).await.unwrap_err();
+    let error = one.sessions.logout(&one.session(&token)).await.unwrap_err();
     assert!(matches!(error, EndError::NotRecorded(_)));
     for _ in 0..3 {
         // Less than an interval later: nothing is tried.
@@ -85,7 +85,7 @@ async fn writes_are_tried_once_in_40_intervals_and_wake_nobody() {
     assert_eq!(store.calls(Operation::Remove), tried);
     // A logout is as good.
     pass(&[&one], seconds(39 * 60));
-    one.sessions.end_session("s").await.unwrap();
+    one.sessions.revoke_session("s").await.unwrap();
     store.forget_calls();
     pass(&[&one], seconds(39 * 60));
     one.refresh().await;

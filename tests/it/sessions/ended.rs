@@ -8,8 +8,7 @@ use tokio::time::Instant;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::fixed_key;
 use tower_jwt_session::{
-    Algorithm, Clock, IssueSession, KeyRing, RejectionKind, Revocations, Session, Sessions,
-    Timestamp,
+    Algorithm, Clock, KeyRing, Login, RejectionKind, Revocations, Session, Sessions, Timestamp,
 };
 
 use crate::support::replicas::{START, seconds};
@@ -46,7 +45,7 @@ impl Replica {
     }
 
     fn login(&self) -> Session<()> {
-        let token = self.sessions.issue(&IssueSession::new("alice", ())).unwrap();
+        let token = self.sessions.issue(&Login::new("alice", ())).unwrap();
         self.sessions.validate(token.as_str()).unwrap()
     }
 }
@@ -66,7 +65,7 @@ async fn a_connection_ends_when_its_token_is_refused_by_time() {
 async fn a_logout_ends_it_on_every_replica() {
     let store = MemoryStore::new();
     let (here, there) = (Replica::open(&store).await, Replica::open(&store).await);
-    let token = here.sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = here.sessions.issue(&Login::new("alice", ())).unwrap();
     let [mine, theirs] =
         [&here, &there].map(|replica| replica.sessions.validate(token.as_str()).unwrap());
     let other = there.login();
@@ -75,7 +74,7 @@ async fn a_logout_ends_it_on_every_replica() {
     tokio::time::sleep(seconds(100)).await;
     assert!(connections.iter().all(|connection| !connection.is_finished()));
 
-    drop(here.sessions.end(&mine).await.unwrap());
+    drop(here.sessions.logout(&mine).await.unwrap());
     for connection in connections {
         assert_eq!(connection.await.unwrap().kind(), RejectionKind::Revoked);
     }

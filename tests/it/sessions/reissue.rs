@@ -64,7 +64,7 @@ async fn a_session_that_has_ended_meanwhile_is_not_reissued() {
     let session = sessions.validate(&token).unwrap();
     let ours = sessions.clone();
     let ending = async move |session: Session<User>| {
-        drop(ours.end(&session).await.unwrap());
+        drop(ours.logout(&session).await.unwrap());
         ours.reissue(&session, User { role: "admin".into() })
     };
     let app = Router::new().route("/", on_post(ending)).layer(sessions.layer());

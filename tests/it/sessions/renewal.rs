@@ -7,7 +7,7 @@ use axum::routing::{get as on_get, post as on_post};
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{IssueSession, Session, Sessions};
+use tower_jwt_session::{Login, Session, Sessions};
 
 use crate::support::web::*;
 
@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 fn app(sessions: &Sessions<User>) -> Router {
     let ending = sessions.clone();
-    let end = async move |session: Session<User>| ending.end(&session).await;
+    let end = async move |session: Session<User>| ending.logout(&session).await;
     Router::new()
         .route("/", on_get(async || "hello"))
         .route("/cached", on_get(async || ([("cache-control", "public, max-age=60")], "page")))
@@ -163,7 +163,7 @@ async fn a_renewal_that_fails_leaves_the_session_as_it_was() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     // As a cookie it is too large, which only the renewal finds out.
-    let large = IssueSession::new("alice", User { role: "x".repeat(3800) });
+    let large = Login::new("alice", User { role: "x".repeat(3800) });
     let token = sessions.issue(&large).unwrap();
     clock.advance(HALF + SECOND);
     let answer = send(&app(&sessions), get("/").cookie(token.as_str())).await;

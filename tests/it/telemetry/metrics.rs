@@ -7,8 +7,8 @@ use axum::routing::get as on_get;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{
-    Algorithm, IssueError, IssueSession, KeyRing, RejectionKind, Revocations, Root, Session,
-    Sessions, telemetry,
+    Algorithm, IssueError, KeyRing, Login, RejectionKind, Revocations, Root, Session, Sessions,
+    telemetry,
 };
 
 use crate::support::recorder::Metrics;
@@ -40,8 +40,8 @@ async fn revocations_tell_what_they_hold_and_since_when() {
     let sessions =
         crate::support::web::builder(&clock).revocations(revocations.clone()).build().unwrap();
     let token = crate::support::web::token(&sessions);
-    sessions.end_subject("alice").await.unwrap();
-    sessions.end_session("s").await.unwrap();
+    sessions.revoke_subject("alice").await.unwrap();
+    sessions.revoke_session("s").await.unwrap();
     clock.advance(seconds(100));
     revocations.refresh().await.unwrap();
     assert_eq!(["revocations", "ready", "refresh_lag_seconds"].map(gauge), [2., 1., 0.]);
@@ -137,7 +137,7 @@ async fn no_client_makes_a_metric() {
         let header = format!(r#"{{"alg":"EdDSA","typ":"session+jwt","kid":"k{number}"}}"#);
         let kind = replica.judge(&mint(&key, header, format!(r#"{{"sub":"s{number}"}}"#)));
         assert_eq!(kind, Err(RejectionKind::UnknownKey));
-        let login = IssueSession::new(format!("subject{number}"), ());
+        let login = Login::new(format!("subject{number}"), ());
         replica.sessions.issue(&login).expect("a key signs");
     }
     assert_eq!(recorder.counter("app", "validations_total", "unknown_key"), 100);
@@ -191,7 +191,7 @@ async fn issuing_is_counted_by_outcome_and_a_renewal_that_gains_nothing_is_not()
     assert!(!send(&app, get("/me").cookie(&token)).await.cookie_token().is_empty());
     assert_eq!((counted("issued"), counted("lifetime_reached")), (2, 0));
 
-    let nobody = IssueSession::new("", User { role: "reader".into() });
+    let nobody = Login::new("", User { role: "reader".into() });
     assert!(matches!(sessions.issue(&nobody), Err(IssueError::EmptySubject)));
     assert_eq!((counted("issued"), counted("empty_subject")), (2, 1));
 }

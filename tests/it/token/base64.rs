@@ -4,7 +4,7 @@ use ::base64::Engine as _;
 use ::base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tower_jwt_session::testing::{ManualClock, fixed_ring, sign};
-use tower_jwt_session::{IssueError, IssueSession, RejectionKind, Sessions};
+use tower_jwt_session::{IssueError, Login, RejectionKind, Sessions};
 
 use super::*;
 
@@ -183,7 +183,7 @@ fn the_limit_is_the_longest_token_that_is_read_and_issued() {
             .build()
             .unwrap()
     };
-    let login = IssueSession::new(subject, ());
+    let login = Login::new(subject, ());
     let token = sessions::<()>().issue(&login).unwrap().as_str().to_owned();
     accepted(&limited(token.len()), &token);
     assert_eq!(limited(token.len()).issue(&login).unwrap().as_str().len(), token.len());

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_key, fixed_ring, mint};
 use tower_jwt_session::{
-    Algorithm, IssueSession, Key, KeyRing, RejectionKind, Revocations, Root, Session,
-    SessionClaims, Sessions, Timestamp,
+    Algorithm, Key, KeyRing, Login, RejectionKind, Revocations, Root, Session, SessionClaims,
+    Sessions, Timestamp,
 };
 
 use crate::token::{NOW, header, issued, payload, with};
@@ -160,7 +160,7 @@ async fn a_session_that_was_ended_is_not_held() {
     let token = issued(&cached, ());
     let session = warm(&cached, &token);
     assert!(is_shared(&session, &cached.validate(&token).unwrap()));
-    drop(cached.end(&session).await.unwrap());
+    drop(cached.logout(&session).await.unwrap());
     assert_eq!(refusal(&cached, &token), Some(RejectionKind::Revoked));
 }
 
@@ -245,7 +245,7 @@ fn what_is_too_large_for_the_cache_is_verified_each_time() {
         builder.max_token_bytes(65_536).token_cache_bytes(64 * 1024).build().unwrap()
     };
     let cached = build(Sessions::builder(keys, "https://issuer.test", "app"));
-    let long = cached.issue(&IssueSession::new("alice", Long { text: "x".repeat(30_000) }));
+    let long = cached.issue(&Login::new("alice", Long { text: "x".repeat(30_000) }));
     let long = long.unwrap().as_str().to_owned();
     let session = warm(&cached, &long);
     assert!(!is_shared(&session, &cached.validate(&long).unwrap()));
@@ -267,7 +267,7 @@ fn threads_share_it() {
     let tokens: Vec<(String, String)> = (0..200)
         .map(|number| {
             let subject = format!("user-{number}");
-            let token = cached.issue(&IssueSession::new(subject.clone(), ())).unwrap();
+            let token = cached.issue(&Login::new(subject.clone(), ())).unwrap();
             (subject, token.as_str().to_owned())
         })
         .collect();

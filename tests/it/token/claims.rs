@@ -141,7 +141,7 @@ fn a_number_out_of_range_or_none_at_all_does_not_fit() {
         let json = format!("{},{}", &rest[..rest.len() - 1], &claims[1..]);
         let token = mint(&ed25519(), header(&ed25519()).to_string(), json);
         let rejection = sessions::<Number>().validate(&token).unwrap_err();
-        assert_eq!(rejection.kind(), RejectionKind::ForeignClaims, "{claims}");
+        assert_eq!(rejection.kind(), RejectionKind::InvalidApplicationClaims, "{claims}");
     }
 }
 
@@ -289,7 +289,7 @@ fn types_that_refuse_unknown_fields_do_not_see_the_registered_claims() {
     let full = with(with(payload, "scope", "b"), "rv", 1);
     accepted(&sessions::<Strict>(), &token(&full));
     let unknown = with(full, "more", 1);
-    refused(&sessions::<Strict>(), &token(unknown), RejectionKind::ForeignClaims);
+    refused(&sessions::<Strict>(), &token(unknown), RejectionKind::InvalidApplicationClaims);
 }
 
 #[test]
@@ -299,7 +299,11 @@ fn an_object_of_integer_names_is_read() {
     assert_eq!(session.claims(), &HashMap::from([(5, "a".into()), (u64::MAX, "b".into())]));
     let text = spliced(&payload(), r#""-5":"a""#);
     accepted(&sessions::<HashMap<i8, String>>(), &token(&text));
-    refused(&sessions::<HashMap<u8, String>>(), &token(&text), RejectionKind::ForeignClaims);
+    refused(
+        &sessions::<HashMap<u8, String>>(),
+        &token(&text),
+        RejectionKind::InvalidApplicationClaims,
+    );
 }
 
 #[test]
@@ -313,16 +317,16 @@ fn claims_of_another_type_are_foreign() {
         r#""age":-1,"name":"a""#,
     ] {
         let text = spliced(&payload(), more);
-        refused(&sessions::<User>(), &token(text), RejectionKind::ForeignClaims);
+        refused(&sessions::<User>(), &token(text), RejectionKind::InvalidApplicationClaims);
     }
-    refused(&sessions::<User>(), &token(payload()), RejectionKind::ForeignClaims);
+    refused(&sessions::<User>(), &token(payload()), RejectionKind::InvalidApplicationClaims);
     let text = spliced(&payload(), r#""seat":256"#);
-    refused(&sessions::<Untagged>(), &token(text), RejectionKind::ForeignClaims);
+    refused(&sessions::<Untagged>(), &token(text), RejectionKind::InvalidApplicationClaims);
 }
 
 #[track_caller]
 fn cannot_be_issued<C: SessionClaims>(claims: C) -> String {
-    match sessions::<C>().issue(&IssueSession::new("alice", claims)) {
+    match sessions::<C>().issue(&Login::new("alice", claims)) {
         Err(error @ IssueError::Claims(_)) => error.to_string(),
         other => panic!("{other:?}"),
     }
@@ -425,13 +429,13 @@ fn survives_flattened() {
 
 #[test]
 fn no_subject_can_not_be_issued() {
-    let error = sessions().issue(&IssueSession::new("", ())).unwrap_err();
+    let error = sessions().issue(&Login::new("", ())).unwrap_err();
     assert!(matches!(error, IssueError::EmptySubject), "{error}");
 }
 
 #[test]
 fn scopes_are_read_one_by_one() {
-    let login = IssueSession::new("alice", ()).scope("orders:read orders:write");
+    let login = Login::new("alice", ()).scope("orders:read orders:write");
     let token = sessions().issue(&login).unwrap();
     let session = accepted(&sessions::<()>(), token.as_str());
     assert_eq!(session.scopes().collect::<Vec<_>>(), ["orders:read", "orders:write"]);

@@ -5,7 +5,7 @@ use ::base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store as _};
 use tower_jwt_session::testing::fixed_key;
-use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, SealingKey};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Login, SealingKey};
 
 use super::*;
 
@@ -73,7 +73,7 @@ fn a_refused_secret_does_not_show_in_the_error() {
 fn sessions_and_tokens_show_neither_token_nor_claims() {
     let sessions =
         sessions_of::<Claims>(ring([Key::hmac_from_text(Algorithm::HS256, SECRET).unwrap()]));
-    let login = IssueSession::new("alice", Claims { diagnosis: "hay fever".into() });
+    let login = Login::new("alice", Claims { diagnosis: "hay fever".into() });
     hides(&login, &[b"hay fever"]);
     let token = sessions.issue(&login).unwrap();
     let parts: Vec<_> = token.as_str().split('.').skip(1).map(str::as_bytes).collect();

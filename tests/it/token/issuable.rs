@@ -23,7 +23,7 @@ fn issue<C: SessionClaims + Clone>(claims: C) -> Result<(), String> {
             .refresh_tokens(refresh)
             .build()
             .unwrap();
-    let login = || IssueSession::new("alice", claims.clone());
+    let login = || Login::new("alice", claims.clone());
     let issued = sessions.issue(&login()).map(|token| token.as_str().to_owned());
     let pair = sessions.issue_with_refresh_token(&login());
     let pair = pair.map(|pair| pair.access_token().as_str().to_owned());
@@ -272,7 +272,7 @@ fn clock_that_no_token_can_carry_is_an_issuing_error() {
         (i64::MAX / 1000, false),
     ] {
         clock.set(Timestamp::from_unix_seconds(seconds));
-        let login = IssueSession::new("alice", ());
+        let login = Login::new("alice", ());
         let issued = sessions.issue(&login).map(|token| token.as_str().to_owned());
         let pair = sessions.issue_with_refresh_token(&login);
         let pair = pair.map(|pair| pair.access_token().as_str().to_owned());
@@ -313,7 +313,7 @@ async fn session_that_fits_at_login_fits_at_every_later_refresh() {
     let sessions = growing(&clock).await;
     let (mut began, mut refused) = (0, 0);
     for length in 1100..1220 {
-        let login = IssueSession::new("alice", json!({ "a": "x".repeat(length) }));
+        let login = Login::new("alice", json!({ "a": "x".repeat(length) }));
         let mut tokens = match sessions.issue_with_refresh_token(&login) {
             Ok(tokens) => tokens,
             Err(IssueError::TokenTooLong { limit: 2048, .. }) => {
@@ -325,7 +325,7 @@ async fn session_that_fits_at_login_fits_at_every_later_refresh() {
         began += 1;
         for time in 0..12 {
             // The version of the revocations grows, and with it `rv`.
-            sessions.end_subject("bob").await.unwrap();
+            sessions.revoke_subject("bob").await.unwrap();
             clock.advance(Duration::from_secs(60));
             let refreshed = sessions.refresh(tokens.refresh_token().as_str()).await;
             tokens = refreshed.unwrap_or_else(|error| panic!("{length}, {time}: {error}"));
@@ -346,7 +346,7 @@ async fn session_that_fits_into_its_cookie_at_login_fits_at_every_renewal() {
         let ring = fixed_ring(clock.clone());
         let sessions = Sessions::<Value>::builder(ring, "https://issuer.test", "app");
         let sessions = sessions.revocations(revocations).build().unwrap();
-        let login = IssueSession::new("alice", json!({ "a": "x".repeat(length) }));
+        let login = Login::new("alice", json!({ "a": "x".repeat(length) }));
         let token = sessions.issue(&login).unwrap();
         match sessions.set_cookie(&token) {
             Ok(_) => began += 1,
@@ -356,7 +356,7 @@ async fn session_that_fits_into_its_cookie_at_login_fits_at_every_renewal() {
             }
             Err(other) => panic!("{other}"),
         }
-        sessions.end_subject("bob").await.unwrap();
+        sessions.revoke_subject("bob").await.unwrap();
         clock.advance(Duration::from_secs(1801));
         let renewed = renew(&sessions, token.as_str()).await;
         assert!(renewed.is_some_and(|cookie| cookie.len() > token.as_str().len()), "{length}");

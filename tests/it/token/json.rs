@@ -125,7 +125,7 @@ fn refused_by_all(text: &str) {
     fn refused_by<C: SessionClaims>(text: &str) {
         let found = kind(&sessions::<C>(), &token(text));
         // Names in the application's part are the application's matter.
-        let expected = [RejectionKind::Malformed, RejectionKind::ForeignClaims];
+        let expected = [RejectionKind::Malformed, RejectionKind::InvalidApplicationClaims];
         let claim = matches!(found, RejectionKind::InvalidClaim(_));
         assert!(claim || expected.contains(&found), "{found:?}: {text}");
     }
@@ -219,7 +219,7 @@ fn every_character_survives() {
     let text: String = ('\0'..='\u{ff}').chain("\u{2028}\u{ffff}\u{10ffff}😀".chars()).collect();
     let sessions = sessions::<Map>();
     let claims = Map::from([(text.clone(), Value::from(text.clone()))]);
-    let token = sessions.issue(&IssueSession::new(text.clone(), claims.clone())).unwrap();
+    let token = sessions.issue(&Login::new(text.clone(), claims.clone())).unwrap();
     let session = accepted(&sessions, token.as_str());
     assert_eq!(session.subject(), text);
     assert_eq!(session.claims(), &claims);

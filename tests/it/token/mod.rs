@@ -18,8 +18,7 @@ use std::fmt::{self, Debug};
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key, fixed_ring, mint};
 use tower_jwt_session::{
-    Algorithm, IssueSession, Key, KeyRing, Rejection, RejectionKind, Session, SessionClaims,
-    Sessions,
+    Algorithm, Key, KeyRing, Login, Rejection, RejectionKind, Session, SessionClaims, Sessions,
 };
 
 /// The time of the manual clock.
@@ -161,7 +160,7 @@ pub(crate) fn refused<C: SessionClaims>(
 
 #[track_caller]
 pub(crate) fn issued<C: SessionClaims>(sessions: &Sessions<C>, claims: C) -> String {
-    let token = sessions.issue(&IssueSession::new("alice", claims));
+    let token = sessions.issue(&Login::new("alice", claims));
     token.expect("it can be issued").as_str().to_owned()
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{
-    BuildError, Clock as _, IssueSession, RejectionKind, Sessions, SystemClock, Timestamp,
+    BuildError, Clock as _, Login, RejectionKind, Sessions, SystemClock, Timestamp,
 };
 
 use crate::token::{
@@ -308,7 +308,7 @@ fn what_is_issued_lives_for_the_idle_lifetime_in_whole_seconds() {
         .idle_lifetime(Duration::from_millis(90_700))
         .build()
         .unwrap();
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap();
     assert_eq!(token.expires_at().as_unix_millis(), (NOW + 90) * 1000);
     assert_eq!(token.lifetime(), Duration::from_secs(90));
     let session = accepted(&sessions, token.as_str());

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{
-    Algorithm, CheckOutcome, Clock as _, Explanation, IssueSession, KeyRing, Rejection,
-    RejectionKind, Sessions, Timestamp,
+    Algorithm, CheckOutcome, Clock as _, Explanation, KeyRing, Login, Rejection, RejectionKind,
+    Sessions, Timestamp,
 };
 
 use crate::support::recorder::Events;
@@ -212,7 +212,7 @@ fn refusals() -> Vec<(String, RejectionKind, &'static str, &'static str, &'stati
         ),
         (
             claiming(with(payload(), "level", "a@example.com")),
-            ForeignClaims,
+            InvalidApplicationClaims,
             "application claims",
             "string \"\u{2026}\", expected u8",
             "User",
@@ -370,7 +370,7 @@ async fn key_that_is_revoked_is_named_as_that() {
     let ring = KeyRing::builder("app").store(MemoryStore::new()).open().await.unwrap();
     let sessions = Sessions::<()>::builder(ring.clone(), "https://issuer.test", "app").build();
     let sessions = sessions.unwrap();
-    let token = sessions.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = sessions.issue(&Login::new("alice", ())).unwrap();
     let key_id = ring.status().signing_key_id.unwrap();
     ring.revoke(&key_id).await.unwrap();
     let rejection = sessions.validate(token.as_str()).unwrap_err();

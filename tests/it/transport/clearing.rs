@@ -52,7 +52,7 @@ fn invalid(clock: &ManualClock) -> Vec<(String, RejectionKind, bool)> {
         (of(json!({"iss": "https://else.example"})), WrongIssuer, false),
         (of(json!({"aud": "another"})), WrongAudience, false),
         (with_header("typ", json!("another+jwt")), WrongType, false),
-        (of(json!({"role": 7})), ForeignClaims, false),
+        (of(json!({"role": 7})), InvalidApplicationClaims, false),
         (of(json!({"sub": null})), MissingClaim("sub"), false),
         (of(json!({"sub": ""})), InvalidClaim("sub"), false),
         (of(json!({"exp": now + 86_401})), LifetimeTooLong, false),
@@ -92,7 +92,7 @@ async fn a_revoked_session_is_anonymous_and_its_cookie_cleared() {
         .build()
         .unwrap();
     let token = token(&sessions);
-    let _ = sessions.end(&sessions.validate(&token).unwrap()).await.unwrap();
+    let _ = sessions.logout(&sessions.validate(&token).unwrap()).await.unwrap();
     let answer = send(&routes().layer(sessions.layer()), get("/any").cookie(&token)).await;
     assert_eq!((&*answer.body, answer.all("set-cookie")), ("false", vec![CLEARED]));
 }

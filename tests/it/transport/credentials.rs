@@ -6,8 +6,8 @@ use http::HeaderValue;
 use http::request::Builder;
 use tower_jwt_session::testing::{ManualClock, fixed_key, fixed_ring};
 use tower_jwt_session::{
-    Algorithm, BuildError, CookieTransport, IssueSession, KeyRing, RefreshTokens, RejectionKind,
-    Session, Sessions,
+    Algorithm, BuildError, CookieTransport, KeyRing, Login, RefreshTokens, RejectionKind, Session,
+    Sessions,
 };
 
 use crate::support::web::*;
@@ -411,15 +411,15 @@ fn a_cookie_name_issuer_or_audience_without_room_for_any_token_is_refused_with_t
     // The bounds are exact: with one byte more the shortest login succeeds.
     assert!(sessions().max_token_bytes(least - 1).build().is_err());
     let built = sessions().max_token_bytes(least).build().unwrap();
-    assert_eq!(built.issue(&IssueSession::new("a", ())).unwrap().as_str().len(), least);
+    assert_eq!(built.issue(&Login::new("a", ())).unwrap().as_str().len(), least);
     let shortest = build("i", "a", None).build().unwrap();
-    let bytes = shortest.issue(&IssueSession::new("a", ())).unwrap().as_str().len();
+    let bytes = shortest.issue(&Login::new("a", ())).unwrap().as_str().len();
     let named = |length: usize| {
         let name = format!("__Host-{}", "n".repeat(length - "__Host-".len()));
         build("i", "a", Some(cookie(name))).build()
     };
     let built = named(4096 - bytes).unwrap();
-    let token = built.issue(&IssueSession::new("a", ())).unwrap();
+    let token = built.issue(&Login::new("a", ())).unwrap();
     assert!(built.set_cookie(&token).is_ok());
     assert_eq!(refused(named(4097 - bytes)).0, "cookie name");
 }
@@ -430,7 +430,7 @@ fn a_refresh_token_without_room_is_refused_too() {
         let ring = fixed_ring(ManualClock::default());
         Sessions::<()>::builder(ring, "i".repeat(100), "a".repeat(100)).bearer_only()
     };
-    let shortest = sessions().build().unwrap().issue(&IssueSession::new("a", ())).unwrap();
+    let shortest = sessions().build().unwrap().issue(&Login::new("a", ())).unwrap();
     let limit = shortest.as_str().len();
     assert!(limit >= 512 && sessions().max_token_bytes(limit).build().is_ok());
     let refreshing = sessions().max_token_bytes(limit).refresh_tokens(RefreshTokens::new());

@@ -47,16 +47,16 @@ fn routes(sessions: &Sessions<User>) -> Router {
         .route("/login", on_post(async || login()))
         .route("/login-part", on_post(async || (login(), "welcome")))
         .route("/bearer", on_post(async || login().bearer()))
-        .route("/logout", on_post(async move |s: Session<User>| whole.end(&s).await))
+        .route("/logout", on_post(async move |s: Session<User>| whole.logout(&s).await))
         .route(
             "/logout-part",
-            on_post(async move |s: Session<User>| (part.end(&s).await.unwrap(), "bye")),
+            on_post(async move |s: Session<User>| (part.logout(&s).await.unwrap(), "bye")),
         )
         .route(
             "/logout-inserted",
             on_post(async move |s: Session<User>| {
                 let mut response = "bye".into_response();
-                bad.end(&s).await.unwrap().insert_into(&mut response);
+                bad.logout(&s).await.unwrap().insert_into(&mut response);
                 response
             }),
         )

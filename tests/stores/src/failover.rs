@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 use tower_jwt_session::store::{Insertion, Store};
 use tower_jwt_session::testing::fixed_ring;
-use tower_jwt_session::{IssueSession, Revocations, Sessions, SystemClock};
+use tower_jwt_session::{Login, Revocations, Sessions, SystemClock};
 
 use crate::contract::{content, held, insert, last, name, redeem};
 use crate::forwarder::Forwarder;
@@ -91,7 +91,7 @@ async fn revocations_at_the_new_server_are_seen_within_the_bound<B: Backend>() {
         sessions.build().expect("good settings")
     };
     let reader: Sessions<()> = sessions(old.open_at(&database, address.port).await).await;
-    let token = reader.issue(&IssueSession::new("alice", ())).expect("a key signs");
+    let token = reader.issue(&Login::new("alice", ())).expect("a key signs");
     let token = token.as_str();
     sleep(Duration::from_millis(300)).await;
     new.caught_up(&old).await;
@@ -100,7 +100,7 @@ async fn revocations_at_the_new_server_are_seen_within_the_bound<B: Backend>() {
 
     let admin: Sessions<()> = sessions(new.open_at(&database, new.port()).await).await;
     let began = Instant::now();
-    admin.end_subject("alice").await.expect("is recorded");
+    admin.revoke_subject("alice").await.expect("is recorded");
     eventually("the reader refuses the session", async || is_refused(&reader, token)).await;
     let bound = reader.revocations().expect("has some").refresh_bound();
     // Where machines are busy, servers start slowly.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::sleep;
 use tower_jwt_session::store::Store;
 use tower_jwt_session::{
-    IssueSession, KeyRing, RejectionKind, Revocations, RotationPolicy, SealingKey, Sessions,
+    KeyRing, Login, RejectionKind, Revocations, RotationPolicy, SealingKey, Sessions,
 };
 
 use crate::scenarios::eventually;
@@ -45,7 +45,7 @@ async fn start<B: Backend>(server: &B, database: &str, founds: bool) -> Sessions
 }
 
 fn login(sessions: &Sessions<()>) -> String {
-    sessions.issue(&IssueSession::new("alice", ())).expect("a key signs").as_str().to_owned()
+    sessions.issue(&Login::new("alice", ())).expect("a key signs").as_str().to_owned()
 }
 
 fn judge(sessions: &Sessions<()>, token: &str) -> Result<(), RejectionKind> {
@@ -67,7 +67,7 @@ async fn an_emptied_server_and_a_restarted_replica_lose_nothing<B: Backend>(serv
     sleep(Duration::from_millis(500)).await;
     let (good, ended) = (login(&live[0]), login(&stopped));
     let session = live[0].validate(&ended).expect("a good token");
-    drop(live[0].end(&session).await.expect("is recorded"));
+    drop(live[0].logout(&session).await.expect("is recorded"));
     eventually("both refuse it", async || {
         live.iter().all(|it| judge(it, &ended) == Err(RejectionKind::Revoked))
     })

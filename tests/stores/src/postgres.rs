@@ -306,12 +306,12 @@ async fn truncated_tables_are_restored_by_live_replicas(server: &Postgres) {
     let revocations = revocations.found_now().open().await.expect("opens");
     let sessions = Sessions::<()>::builder(ring.clone(), "https://app.example", "app");
     let sessions = sessions.revocations(revocations.clone()).build().expect("good settings");
-    sessions.end_session("first").await.expect("is recorded");
+    sessions.revoke_session("first").await.expect("is recorded");
     let before = content(&store, "app").await;
     let purge = "TRUNCATE tower_jwt_session_entries, tower_jwt_session_redemptions";
     server.send(&database, purge).await;
     // A logout comes before any refresh, but one that the listener's first connection causes.
-    sessions.end_session("second").await.expect("is recorded");
+    sessions.revoke_session("second").await.expect("is recorded");
     ring.refresh().await.expect("refreshes");
     revocations.refresh().await.expect("refreshes");
     let after = content(&store, "app").await;

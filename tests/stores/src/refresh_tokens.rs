@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::Barrier;
-use tower_jwt_session::{IssueSession, IssuedTokens, RefreshError, RejectionKind, Sessions};
+use tower_jwt_session::{IssuedTokens, Login, RefreshError, RejectionKind, Sessions};
 
 use crate::revocations::{is_refused, replica};
 use crate::scenarios::{PROMPT, assert_hidden, eventually};
@@ -32,7 +32,7 @@ async fn replicas<B: Backend>(server: &B) -> Vec<Sessions<()>> {
 }
 
 fn login(sessions: &Sessions<()>) -> IssuedTokens {
-    sessions.issue_with_refresh_token(&IssueSession::new("alice", ())).expect("a key signs")
+    sessions.issue_with_refresh_token(&Login::new("alice", ())).expect("a key signs")
 }
 
 fn texts(tokens: &IssuedTokens) -> [String; 2] {

@@ -7,8 +7,7 @@ use tokio::time::sleep;
 use tower_jwt_session::store::Store;
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{
-    Clock as _, EndError, IssueSession, RefreshTokens, RejectionKind, Revocations, Sessions,
-    SystemClock,
+    Clock as _, EndError, Login, RefreshTokens, RejectionKind, Revocations, Sessions, SystemClock,
 };
 
 use crate::scenarios::{PROMPT, assert_hidden, eventually};
@@ -50,7 +49,7 @@ pub(crate) async fn unwritable_is_noticed(
     let revocations = revocations.refresh_interval(HOUR).found_now().open().await.expect("opens");
     let sessions = Sessions::<()>::builder(fixed_ring(clock.clone()), "https://app.example", "app");
     let sessions = sessions.revocations(revocations.clone()).build().expect("good settings");
-    sessions.end_session("before").await.expect("is recorded");
+    sessions.revoke_session("before").await.expect("is recorded");
     stop().await;
     clock.advance(HOUR * 40);
     revocations.refresh().await.expect_err("takes no writes");
@@ -58,7 +57,7 @@ pub(crate) async fn unwritable_is_noticed(
     assert!(status.write_failure.is_some() && status.failure.is_none(), "{status:?}");
     assert_eq!(status.refreshed_at, clock.now(), "it is read");
     revocations.ready().expect("serves what it has");
-    sessions.end_session("s").await.expect_err("is not recorded");
+    sessions.revoke_session("s").await.expect_err("is not recorded");
     let token = login(&sessions);
     assert!(!is_refused(&sessions, &token));
     heal().await;
@@ -69,7 +68,7 @@ pub(crate) async fn unwritable_is_noticed(
 }
 
 fn login(sessions: &Sessions<()>) -> String {
-    sessions.issue(&IssueSession::new("alice", ())).expect("a key signs").as_str().to_owned()
+    sessions.issue(&Login::new("alice", ())).expect("a key signs").as_str().to_owned()
 }
 
 pub(crate) fn is_refused(sessions: &Sessions<()>, token: &str) -> bool {
@@ -82,7 +81,7 @@ pub(crate) fn is_refused(sessions: &Sessions<()>, token: &str) -> bool {
 
 async fn end(sessions: &Sessions<()>, token: &str) -> Result<(), EndError> {
     let session = sessions.validate(token).expect("a good token");
-    sessions.end(&session).await.map(drop)
+    sessions.logout(&session).await.map(drop)
 }
 
 fn held(sessions: &Sessions<()>) -> usize {
@@ -117,7 +116,7 @@ async fn many_who_end_sessions_at_once_lose_none<B: Backend>(server: &B) {
         let sessions = sessions.clone();
         tokio::spawn(async move {
             for end in 0..EACH {
-                let ended = sessions.end_session(&format!("{number}-{end}")).await;
+                let ended = sessions.revoke_session(&format!("{number}-{end}")).await;
                 ended.expect("is recorded");
             }
         })

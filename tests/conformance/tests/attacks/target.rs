@@ -4,7 +4,7 @@ use conformance::{Service, Verdict};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
-use tower_jwt_session::{Algorithm, IssueSession, Key, KeyRing, RefreshTokens, Sessions};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Login, RefreshTokens, Sessions};
 
 pub(crate) const ALGORITHMS: [Algorithm; 12] = [
     Algorithm::HS256,
@@ -67,7 +67,7 @@ impl Target {
         let service = Service::new(builder, "__Host-session").expect("good settings");
         let target = Self { kind, key, service, other };
         let issued = builder().and_then(|sessions| Ok(sessions.build()?));
-        let issued = issued.expect("good settings").issue(&IssueSession::new("alice", ()));
+        let issued = issued.expect("good settings").issue(&Login::new("alice", ()));
         let issued = issued.expect("a token");
         let head = |token: &str| token.split('.').next().map(str::to_owned);
         assert_eq!(head(issued.as_str()) == head(&target.good()), kind == Kind::Known);

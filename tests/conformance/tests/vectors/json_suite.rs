@@ -61,7 +61,8 @@ fn run(name: &str, text: &[u8]) -> Result<(), Failed> {
     let payload = [&PAYLOAD[..PAYLOAD.len() - 1], b",\"x\":", text, b"}"].concat();
     let header = [&HEADER[..HEADER.len() - 1], b",\"x\":", text, b"}"].concat();
     // As a value inside of a payload: for claims of any type, read or ignored.
-    let refused = if DOUBLED.contains(&name) { RejectionKind::ForeignClaims } else { Malformed };
+    let refused =
+        if DOUBLED.contains(&name) { RejectionKind::InvalidApplicationClaims } else { Malformed };
     let expected = if is_json { Ok(()) } else { Err(refused) };
     let is_so = |verdict: Result<(), RejectionKind>, expected, place: &str| {
         let other = || format!("{verdict:?} {place}, and not {expected:?}").into();

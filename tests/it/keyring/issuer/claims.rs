@@ -173,7 +173,7 @@ async fn revocation_version_of_another_issuer_is_read_where_it_is_trusted() {
         let theirs = builder::<()>(&keys).require_auth_time().revocations(revocations.clone());
         let (ours, theirs) = (ours.trust_revocation_version().build().unwrap(), theirs.build());
         let theirs = theirs.unwrap();
-        ours.end_subject("alice").await.unwrap();
+        ours.revoke_subject("alice").await.unwrap();
         let now = clock.now().as_unix_seconds();
         // A login after it, by an issuer that knew.
         let version = revocations.status().version;

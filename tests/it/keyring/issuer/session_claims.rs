@@ -45,11 +45,11 @@ async fn issuers_claims_named_as_ours_decide_nothing() {
         let token = claiming(&clock, claims);
         let session = sessions.validate(&token).unwrap();
         assert_eq!(session.session_id(), jti, "its own `sid` is not taken");
-        drop(sessions.end(&session).await.unwrap());
+        drop(sessions.logout(&session).await.unwrap());
         assert_eq!(judge(&sessions, &token), Some(RejectionKind::Revoked), "{rv}");
         // Of the subject it holds, too, whatever the version.
         let other = claiming(&clock, json!({"rv": rv, "auth_time": now, "jti": "other"}));
-        sessions.end_subject("alice").await.unwrap();
+        sessions.revoke_subject("alice").await.unwrap();
         assert_eq!(judge(&sessions, &other), Some(RejectionKind::Revoked), "{rv}");
         clock.advance(Duration::from_secs(100));
     }
@@ -69,7 +69,7 @@ async fn issuers_session_id_is_taken_on_request() {
         claiming(&clock, json!({"jti": jti, "sid": sid, "auth_time": now, "rv": u64::MAX}))
     };
     let [first, refreshed, other] = [token("1", "s"), token("2", "s"), token("3", "t")];
-    drop(sessions.end(&sessions.validate(&first).unwrap()).await.unwrap());
+    drop(sessions.logout(&sessions.validate(&first).unwrap()).await.unwrap());
     assert_eq!(judge(&sessions, &refreshed), Some(RejectionKind::Revoked));
     assert_eq!(judge(&sessions, &other), None);
     assert_eq!(judge(&sessions, &token("4", "")), Some(RejectionKind::InvalidClaim("sid")));
@@ -86,11 +86,11 @@ async fn issuer_of_this_crate_shares_its_revocations_on_request() {
     let issuer = Sessions::<()>::builder(ring, ISSUER, "orders").revocations(shared);
     let issuer = issuer.build().unwrap();
     let login = || {
-        let login = tower_jwt_session::IssueSession::new("alice", ());
+        let login = tower_jwt_session::Login::new("alice", ());
         issuer.issue(&login).unwrap().as_str().to_owned()
     };
     let before = login();
-    issuer.end_subject("alice").await.unwrap();
+    issuer.revoke_subject("alice").await.unwrap();
     let after = login();
     assert_eq!(judge(&follower, &before), Some(RejectionKind::Revoked));
     assert_eq!(judge(&follower, &after), None, "its `rv` says that it is later");
@@ -105,7 +105,7 @@ async fn revocations_without_a_login_time_are_a_build_error_that_names_both_ways
     let (keys, clock) = open().await;
     let revocations = revocations(&clock).await;
     let with = || builder(&keys).revocations(revocations.clone());
-    for refused in [with(), with().accept_type("at+jwt"), with().accept_issuer_session_id()] {
+    for refused in [with(), with().accept_token_type("at+jwt"), with().accept_issuer_session_id()] {
         let error = refused.build().unwrap_err().to_string();
         assert!(error.contains(".require_auth_time()"), "{error}");
         assert!(error.contains(".dangerous_revoke_by_issued_at()"), "{error}");
@@ -113,7 +113,7 @@ async fn revocations_without_a_login_time_are_a_build_error_that_names_both_ways
     // A ring of keys that are not followed, of another issuer by the type of its tokens.
     let public = jwk(Algorithm::EdDSA, "a").to_string();
     let fixed = KeyRing::fixed([tower_jwt_session::Key::from_jwk(&public).unwrap()]).unwrap();
-    let others = Sessions::<()>::builder(fixed, ISSUER, "orders").accept_type("at+jwt");
+    let others = Sessions::<()>::builder(fixed, ISSUER, "orders").accept_token_type("at+jwt");
     others.revocations(revocations.clone()).build().unwrap_err();
     with().require_auth_time().build().unwrap();
     with().dangerous_revoke_by_issued_at().build().unwrap();
@@ -128,7 +128,7 @@ async fn cutoff_by_issued_at_is_taken_where_it_was_asked_for() {
     let sessions = builder(&keys).dangerous_revoke_by_issued_at().revocations(revocations);
     let sessions = sessions.build().unwrap();
     let before = token(&clock, Algorithm::EdDSA, "a");
-    sessions.end_subject("alice").await.unwrap();
+    sessions.revoke_subject("alice").await.unwrap();
     clock.advance(Duration::from_secs(61));
     assert_eq!(judge(&sessions, &before), Some(RejectionKind::Revoked));
     assert_eq!(judge(&sessions, &token(&clock, Algorithm::EdDSA, "a")), None);

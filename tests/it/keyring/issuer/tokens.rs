@@ -80,7 +80,7 @@ async fn the_leeway_is_the_clock_skew_that_is_set() {
 async fn a_named_type_is_a_media_type_and_no_other_is_taken() {
     let (keys, clock) = open().await;
     for setting in ["at+jwt", "AT+JWT", "application/at+jwt"] {
-        let sessions = builder(&keys).accept_type(setting).build().unwrap();
+        let sessions = builder(&keys).accept_token_type(setting).build().unwrap();
         let typed = |typ| sessions.validate(&typed(&clock, typ));
         for good in ["at+jwt", "AT+jwt", "application/at+jwt", "Application/AT+JWT"] {
             assert!(typed(Some(good)).is_ok(), "{good}");
@@ -99,10 +99,12 @@ async fn our_own_header_is_no_way_around_the_type() {
     let (keys, clock) = open().await;
     let signer = testing::fixed_key(Algorithm::EdDSA).with_key_id("a");
     let issuing = KeyRing::fixed_with_clock([signer], clock.clone()).unwrap();
-    let login = tower_jwt_session::IssueSession::new("alice", ());
+    let login = tower_jwt_session::Login::new("alice", ());
     let token = sessions(&issuing).issue(&login).unwrap();
     assert!(sessions(&keys).validate(token.as_str()).is_ok());
-    for other in [builder(&keys).accept_type("at+jwt"), builder(&keys).dangerous_accept_untyped()] {
+    for other in
+        [builder(&keys).accept_token_type("at+jwt"), builder(&keys).dangerous_accept_untyped()]
+    {
         let refused = other.build().unwrap().validate(token.as_str());
         assert_eq!(kind(refused), RejectionKind::WrongType);
     }
@@ -111,7 +113,9 @@ async fn our_own_header_is_no_way_around_the_type() {
 #[tokio::test]
 async fn our_own_type_is_exact() {
     let (keys, clock) = open().await;
-    for sessions in [sessions(&keys), builder(&keys).accept_type("session+jwt").build().unwrap()] {
+    for sessions in
+        [sessions(&keys), builder(&keys).accept_token_type("session+jwt").build().unwrap()]
+    {
         assert!(sessions.validate(&typed(&clock, Some("session+jwt"))).is_ok());
         for other in [Some("Session+JWT"), Some("application/session+jwt"), Some("JWT"), None] {
             let refused = sessions.validate(&typed(&clock, other));
@@ -188,7 +192,7 @@ async fn what_is_issued_here_is_taken_as_it_is_issued() {
     let fixed = testing::fixed_ring(ManualClock::default());
     for keys in [rotated, fixed] {
         let cases = [
-            ("accept_type", builder(&keys).accept_type("at+jwt")),
+            ("accept_token_type", builder(&keys).accept_token_type("at+jwt")),
             ("dangerous_accept_untyped", builder(&keys).dangerous_accept_untyped()),
             ("accept_without_token_id", builder(&keys).accept_without_token_id()),
             (
@@ -205,18 +209,18 @@ async fn what_is_issued_here_is_taken_as_it_is_issued() {
     // Public keys that never change are for validation too.
     let public = jwk(Algorithm::EdDSA, "a").to_string();
     let keys = KeyRing::fixed([tower_jwt_session::Key::from_jwk(public).unwrap()]).unwrap();
-    builder(&keys).accept_type("at+jwt").build().unwrap();
+    builder(&keys).accept_token_type("at+jwt").build().unwrap();
 }
 
 #[tokio::test]
 async fn types_that_say_nothing_are_no_types() {
     let (keys, _) = open().await;
     for typ in ["", "JWT", "jwt", "application/jwt", "application/", "at jwt", "at+jwt\n"] {
-        let error = builder(&keys).accept_type(typ).build().unwrap_err();
+        let error = builder(&keys).accept_token_type(typ).build().unwrap_err();
         assert!(
-            matches!(error, BuildError::Invalid { field: "accept_type", .. }),
+            matches!(error, BuildError::Invalid { field: "accept_token_type", .. }),
             "{typ:?}: {error}"
         );
     }
-    builder(&keys).accept_type("at+jwt").dangerous_accept_untyped().build().unwrap_err();
+    builder(&keys).accept_token_type("at+jwt").dangerous_accept_untyped().build().unwrap_err();
 }

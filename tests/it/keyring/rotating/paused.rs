@@ -13,8 +13,8 @@ use tower_jwt_session::store::{
 };
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    Clock as _, IssueError, IssueSession, IssuingPaused, NotReady, PauseReason, RefreshTokens,
-    RingError, Sessions,
+    Clock as _, IssueError, IssuingPaused, Login, NotReady, PauseReason, RefreshTokens, RingError,
+    Sessions,
 };
 
 use crate::support::recorder::Events;
@@ -144,11 +144,11 @@ async fn login_and_refresh_while_paused_answer_503_with_the_time_to_try_again() 
     let sessions = Sessions::<()>::builder(replica.ring.clone(), "https://app.example", "app");
     let sessions = sessions.refresh_tokens(RefreshTokens::new()).build().expect("sessions");
     let app = Router::new()
-        .route("/in", on_get(async || IssueSession::new("alice", ())))
+        .route("/in", on_get(async || Login::new("alice", ())))
         .layer(sessions.layer())
         .merge(sessions.token_router());
     replica.refresh_at(START + PERIOD - seconds(10)).await;
-    let login = IssueSession::new("alice", ());
+    let login = Login::new("alice", ());
     let tokens = sessions.issue_with_refresh_token(&login).expect("a key signs");
     let refreshing = async || {
         let form =

@@ -5,7 +5,7 @@ use tower_jwt_session::store::{
 };
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    BuildError, IssueSession, KeyError, KeyRing, KeyRingBuilder, NotReady, SealingKey, Sessions,
+    BuildError, KeyError, KeyRing, KeyRingBuilder, Login, NotReady, SealingKey, Sessions,
 };
 
 fn sealing_key(first: u8) -> SealingKey {
@@ -32,7 +32,7 @@ async fn a_sealed_ring_is_shared_and_its_store_holds_no_private_key() {
     let store = MemoryStore::new();
     let one = sessions(builder(&store).seal_with([sealing_key(1)]).open().await.unwrap());
     let other = sessions(builder(&store).seal_with([sealing_key(1)]).open().await.unwrap());
-    let token = one.issue(&IssueSession::new("alice", ())).unwrap();
+    let token = one.issue(&Login::new("alice", ())).unwrap();
     assert!(other.validate(token.as_str()).is_ok());
 
     let keys: Vec<_> = texts(&store, "app").await.into_iter().collect();
@@ -67,7 +67,7 @@ async fn sealing_keys_change_one_after_the_other() {
     let fingerprint = first.status().fingerprint;
     first.refresh().await.unwrap();
     assert_eq!(first.ready(), Err(NotReady::Sealed));
-    assert!(sessions(first.clone()).issue(&IssueSession::new("alice", ())).is_ok());
+    assert!(sessions(first.clone()).issue(&Login::new("alice", ())).is_ok());
     assert_ne!(first.status().fingerprint, second.status().fingerprint);
     assert_ne!(first.status().fingerprint, fingerprint, "the mark was read all the same");
     second.ready().unwrap();

@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use tower::ServiceExt;
-use tower_jwt_session::{IssueSession, Session};
+use tower_jwt_session::{Login, Session};
 
 use super::*;
 use crate::support::web::{Answer, Credentials as _, send};
@@ -17,7 +17,7 @@ fn app(sessions: &Sessions<User>) -> Router {
     let me = async |session: Session<User>| session.session_id().to_owned();
     Router::new()
         .route("/login", post(log_in))
-        .route("/by-cookie", post(async || -> IssueSession<User> { web::login() }))
+        .route("/by-cookie", post(async || -> Login<User> { web::login() }))
         .route("/me", get(me))
         .merge(sessions.token_router())
         .layer(sessions.layer())

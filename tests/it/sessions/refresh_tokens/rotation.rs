@@ -373,14 +373,14 @@ async fn what_was_ended_is_not_renewed() {
     let [one, two] = &replicas;
     let (tokens, other) = (one.login(), one.login());
     let session = one.sessions.validate(tokens.access_token().as_str()).unwrap();
-    drop(one.sessions.end(&session).await.unwrap());
+    drop(one.sessions.logout(&session).await.unwrap());
     assert_eq!(one.refused(&tokens).await, RejectionKind::Revoked);
     two.revocations.refresh().await.unwrap();
     assert_eq!(two.refused(&tokens).await, RejectionKind::Revoked);
     assert_eq!(two.store.calls(Operation::Redeem), [""; 0], "it is not even redeemed");
 
     let next = two.refresh(&other).await;
-    two.sessions.end_subject("alice").await.unwrap();
+    two.sessions.revoke_subject("alice").await.unwrap();
     for tokens in [&other, &next] {
         assert_eq!(two.refused(tokens).await, RejectionKind::Revoked);
     }
@@ -401,7 +401,7 @@ async fn what_was_renewed_before_the_end_was_known_is_ended_with_it() {
     let replicas = replicas::<2>().await;
     let [one, two] = &replicas;
     let tokens = one.login();
-    one.sessions.end_subject("alice").await.unwrap();
+    one.sessions.revoke_subject("alice").await.unwrap();
     pass(&replicas, 4 * MINUTE);
     let next = two.refresh(&tokens).await;
     assert_eq!(two.judge(&next), Ok(()));

@@ -67,8 +67,8 @@ fn a_refresh_token_is_no_type_to_accept() {
     let keys = || KeyRing::fixed([public_key()]);
     for typ in ["refresh+jwt", "Refresh+JWT", "application/refresh+jwt"] {
         let sessions = Sessions::<User>::builder(keys().unwrap(), "https://app.example", "app");
-        let error = sessions.accept_type(typ).build().unwrap_err().to_string();
-        assert!(error.contains("accept_type") && error.contains(typ), "{error}");
+        let error = sessions.accept_token_type(typ).build().unwrap_err().to_string();
+        assert!(error.contains("accept_token_type") && error.contains(typ), "{error}");
     }
 }
 

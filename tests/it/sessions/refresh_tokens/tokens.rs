@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tower_jwt_session::testing::{fixed_key, fixed_ring};
-use tower_jwt_session::{Algorithm, Clock, IssueError, IssueSession, KeyRing};
+use tower_jwt_session::{Algorithm, Clock, IssueError, KeyRing, Login};
 
 use super::*;
 use crate::support::web::{claims, header, signed};
@@ -173,7 +173,7 @@ async fn forged_and_broken_tokens_are_refused() {
     for (changes, expected) in [
         (json!({"seq": 0, "iss": "https://other.example"}), RejectionKind::WrongIssuer),
         (json!({"seq": 0, "aud": "other"}), RejectionKind::WrongAudience),
-        (json!({"seq": 0, "role": 7}), RejectionKind::ForeignClaims),
+        (json!({"seq": 0, "role": 7}), RejectionKind::InvalidApplicationClaims),
     ] {
         let token = signed(&header, &claims(&clock, changes));
         assert_eq!(super::refused(&sessions, &token).await, expected);
@@ -194,7 +194,7 @@ fn no_application_s_claim_can_be_named_as_the_sequence() {
 
     let keys = fixed_ring(ManualClock::default());
     let sessions = Sessions::builder(keys, "https://app.example", "app").build().unwrap();
-    let issued = sessions.issue(&IssueSession::new("alice", Numbered { seq: 1 }));
+    let issued = sessions.issue(&Login::new("alice", Numbered { seq: 1 }));
     assert!(matches!(issued, Err(IssueError::Claims(_))), "{issued:?}");
 }
 
