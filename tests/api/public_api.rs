@@ -13,7 +13,14 @@ fn public_api_is_the_listed_one() {
     let root = here.ancestors().nth(2).expect("the workspace");
     let target = root.join("target/public-api");
     let output = Command::new(env::var("CARGO").as_deref().unwrap_or("cargo"))
-        .args(["rustdoc", "--lib", "--all-features", "--package", "tower-jwt-session", "--target-dir"])
+        .args([
+            "rustdoc",
+            "--lib",
+            "--all-features",
+            "--package",
+            "tower-jwt-session",
+            "--target-dir",
+        ])
         .arg(&target)
         .args(["--", "-Zunstable-options", "--output-format=json", "--cap-lints=allow"])
         // rustdoc's JSON is not stable: the version of public-api in Cargo.lock goes with the toolchain.
