@@ -1,0 +1,43 @@
+//! The guides, one page per question. Code in them is compiled with the tests.
+//!
+//! | question | page |
+//! |---|---|
+//! | How do I log users in, read their session and log them out? | [`first_service`] |
+//! | What does the cookie protect against, and what must a browser application do? | [`browsers`] |
+//! | How do mobile apps, command-line tools and other services stay logged in? | [`bearer`] |
+//! | How do I validate tokens that another service issues? | [`other_issuers`] |
+//! | Which algorithm, which key source, and how do keys rotate? | [`keys`] |
+//! | How do I end a session before it expires? | [`ending_sessions`] |
+//! | Which store, and what does it need? | [`stores`] |
+//! | What do I check, watch and alert on in production? | [`operations`] |
+//! | How do I test an application that uses this crate? | [`testing`] |
+//! | What is promised against which attacker? | [`security`] |
+//! | What does it cost per request? | [`costs`] |
+//! | How do I try all of it on my machine? | [`cluster`] |
+//! | How does it work inside? | [`walks`] |
+
+/// Gives each page a module, whose documentation is a Markdown file beside this one.
+macro_rules! pages {
+    ($($name:ident $file:literal $summary:literal)*) => {$(
+        #[doc = $summary]
+        ///
+        #[cfg_attr(all(feature = "axum", feature = "cookie"), doc = include_str!($file))]
+        pub mod $name {}
+    )*};
+}
+
+pages! {
+    first_service "first_service.md" "Log in, read the session, log out: a whole axum service."
+    browsers "browsers.md" "Cookies, renewal and the guard against cross-site requests (CSRF)."
+    bearer "bearer.md" "Bearer tokens and refresh tokens, for clients that are not browsers."
+    other_issuers "other_issuers.md" "Validate the tokens of another service."
+    keys "keys.md" "Algorithms, key sources, and how keys rotate."
+    ending_sessions "ending_sessions.md" "Log users out on every replica."
+    stores "stores.md" "Where replicas meet: a directory, Redis, PostgreSQL, or no store."
+    operations "operations.md" "Production checklist, readiness, metrics, alerts and emergencies."
+    testing "testing.md" "Test an application that uses this crate."
+    security "security.md" "The security model in one page."
+    costs "costs.md" "What a request costs."
+    cluster "cluster.md" "The cluster example: what it shows, and how to run it."
+    walks "walks.md" "Five walks through the source, for its readers."
+}
