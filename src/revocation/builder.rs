@@ -13,7 +13,7 @@ use crate::error::BuildError;
 use crate::revocation::handle::{
     Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, follow, write,
 };
-use crate::revocation::log_writer::{Scribe, WHOLE_EVERY};
+use crate::revocation::log_writer::{LogWriter, WHOLE_EVERY};
 use crate::store::contract::Store;
 use crate::store::founding::{Founding, When};
 use crate::store::polling::{Cooldown, Jitter, Pace, Polling, check_durations};
@@ -85,7 +85,7 @@ impl RevocationsBuilder {
     /// every request with a valid session is answered 503. Default: 24 hours.
     ///
     /// Who reaches a replica that is cut off can use a session for as long that has been ended
-    /// elsewhere. It is part of how long marks are kept, too.
+    /// elsewhere. It is part of how long revocations are kept, too.
     pub fn stale_limit(mut self, limit: Duration) -> Self {
         self.stale_limit = limit;
         self
@@ -146,7 +146,7 @@ impl RevocationsBuilder {
             let value = format_args!("{:?}", self.stale_limit);
             return Err(BuildError::invalid("stale_limit", value, mend));
         }
-        let scribe = Scribe {
+        let writer = LogWriter {
             ring: ring.clone(),
             store: store.clone(),
             polling,
@@ -155,18 +155,18 @@ impl RevocationsBuilder {
             writes: Writes::new(ring.clone(), self.clock.clone(), self.interval),
             clock: self.clock,
         };
-        scribe.need(self.stale_limit);
+        writer.need(self.stale_limit);
         let keep = self.interval.saturating_mul(WHOLE_EVERY);
-        let (mut log, now) = (Log::new(keep), Moment::now(&*scribe.clock));
+        let (mut log, now) = (Log::new(keep), Moment::now(&*writer.clock));
         if !store.is_private() {
             log.founding = Some(Founding::new(&*store, ring.clone(), &polling, self.when));
         }
         let mut pace = Pace::new(polling, Jitter::Random);
-        let read = scribe.read(&mut log).await;
+        let read = writer.read(&mut log).await;
         read.map_err(|source| BuildError::Store { ring: ring.to_string(), source })?;
         if !log.marked && !store.is_private() {
             // Remembered by the writes' status; the next refresh tries again.
-            let _ = scribe.write(&mut log).await;
+            let _ = writer.write(&mut log).await;
         }
         pace.look_again = log.founding.as_ref().and_then(Founding::look_again);
 
@@ -174,7 +174,7 @@ impl RevocationsBuilder {
         let wake = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
             name,
-            scribe,
+            writer,
             log: Mutex::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             read: ArcSwap::from_pointee(now),

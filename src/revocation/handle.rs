@@ -3,7 +3,7 @@
 
 use crate::revocation::record;
 use crate::revocation::set::Candidate;
-use crate::revocation::set::Mark;
+use crate::revocation::set::Revocation;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use crate::clock::{Moment, Timestamp};
 use crate::error::RejectionKind;
 use crate::revocation::log::Log;
-use crate::revocation::log_writer::Scribe;
-use crate::revocation::set::Marks;
+use crate::revocation::log_writer::LogWriter;
+use crate::revocation::set::RevocationSet;
 use crate::store::contract::{Redeemed, Redemption, StoreError};
 use crate::store::polling::{Cooldown, within};
 use crate::tasks::Tasks;
@@ -74,7 +74,7 @@ pub struct Revocations(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
-    pub(crate) scribe: Scribe,
+    pub(crate) writer: LogWriter,
     /// Held for a whole read or write, which is what makes a replica's own follow each other;
     /// requests never meet it.
     pub(crate) log: Mutex<Log>,
@@ -101,16 +101,16 @@ pub(crate) struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) version: u64,
-    pub(crate) marks: Marks,
-    /// How often the marks had changed.
+    pub(crate) revocations: RevocationSet,
+    /// How often the revocations had changed.
     changes: u64,
     /// Whether there is something that only a newer version of this crate understands.
     newer: bool,
 }
 
-/// A mark on its way to the store, and whoever waits for it.
+/// A revocation on its way to the store, and whoever waits for it.
 pub(crate) struct Recording {
-    mark: Mark,
+    revocation: Revocation,
     done: oneshot::Sender<Result<(), Arc<StoreError>>>,
 }
 
@@ -139,9 +139,9 @@ impl Revocations {
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let inner = &*self.0;
         let mut log = inner.log.lock().await;
-        let began = Moment::now(&*inner.scribe.clock);
+        let began = Moment::now(&*inner.writer.clock);
         inner.cooldown.begin(began.time);
-        let read = inner.scribe.read(&mut log).await;
+        let read = inner.writer.read(&mut log).await;
         log.prune(began.time);
         inner.publish(&log);
         match &read {
@@ -153,7 +153,7 @@ impl Revocations {
         }
         inner.note(&log, read.as_ref().err());
         let (result, outcome) = match read {
-            Ok(()) => match inner.scribe.write(&mut log).await {
+            Ok(()) => match inner.writer.write(&mut log).await {
                 Ok(()) => (Ok(()), "ok"),
                 unwritten => (unwritten, "unwritten"),
             },
@@ -166,19 +166,19 @@ impl Revocations {
 
     /// The longest time until this replica sees what another has recorded, while the store is up.
     pub fn refresh_bound(&self) -> Duration {
-        self.0.scribe.polling.bound()
+        self.0.writer.polling.bound()
     }
 
-    /// Records a mark; then it holds on this replica.
+    /// Records a revocation; then it holds on this replica.
     ///
     /// It is written even if whoever waits for it goes away.
-    pub(crate) async fn record(&self, mark: Mark) -> Result<(), Arc<StoreError>> {
+    pub(crate) async fn record(&self, revocation: Revocation) -> Result<(), Arc<StoreError>> {
         let (done, recorded) = oneshot::channel();
         // One that is written just now goes before it.
-        let limit = self.0.scribe.polling.insert_timeout.saturating_mul(2);
+        let limit = self.0.writer.polling.insert_timeout.saturating_mul(2);
         let gone = |context: &str| Arc::new(StoreError::new(context));
         let recording = async {
-            let sent = self.0.recording.send(Recording { mark, done }).await;
+            let sent = self.0.recording.send(Recording { revocation, done }).await;
             sent.map_err(|_| gone("the task that writes revocations has stopped"))?;
             // Nobody answers any more.
             let panicked = || gone("the task that writes revocations panicked while it wrote this");
@@ -189,7 +189,7 @@ impl Revocations {
             Err(Arc::new(StoreError::new(self.0.tasks.failure().map_or_else(slow, str::to_owned))))
         });
         let outcome = if recorded.is_ok() { "recorded" } else { "failed" };
-        counter!(RECORDED, "ring" => self.0.scribe.ring.clone(), "outcome" => outcome).increment(1);
+        counter!(RECORDED, "ring" => self.0.writer.ring.clone(), "outcome" => outcome).increment(1);
         recorded
     }
 
@@ -200,13 +200,13 @@ impl Revocations {
     pub(crate) fn keep_for(&self, token_lifetime: Duration, clock_skew: Duration) {
         let skew = clock_skew.saturating_mul(4);
         let limit = self.0.stale_limit;
-        self.0.scribe.need(limit.saturating_add(token_lifetime).saturating_add(skew));
+        self.0.writer.need(limit.saturating_add(token_lifetime).saturating_add(skew));
     }
 
     /// Records that a refresh token was redeemed, unless it or a later one was; and tells which was
     /// last. Of these the store alone knows.
     pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
-        let Scribe { ring, store, polling, writes, .. } = &self.0.scribe;
+        let LogWriter { ring, store, polling, writes, .. } = &self.0.writer;
         let redeeming = store.redeem(ring, redemption);
         let limit = polling.insert_timeout;
         let redeemed = within(limit, "redeeming a refresh token", redeeming).await;
@@ -233,7 +233,7 @@ impl Revocations {
             // No issuer can know it, and nothing recorded from now on would hit.
             candidate.version = 0;
         }
-        if snapshot.marks.hit(&candidate, leeway) {
+        if snapshot.revocations.matches(&candidate, leeway) {
             return Err(RejectionKind::Revoked);
         }
         let known_at = Timestamp::from_unix_millis(self.0.known_at.load(Ordering::Relaxed));
@@ -251,7 +251,7 @@ impl Revocations {
 
     /// The answer to who asks for more than is known; the next read may know.
     pub(crate) fn stale(&self) -> RejectionKind {
-        RejectionKind::StaleRevocations { retry_after: self.0.scribe.polling.interval }
+        RejectionKind::StaleRevocations { retry_after: self.0.writer.polling.interval }
     }
 
     /// The version that tokens carry which are issued now.
@@ -266,12 +266,12 @@ impl Revocations {
 
     /// How long ago the last good read began.
     pub(crate) fn lag(&self) -> Duration {
-        self.0.read.load().age(&*self.0.scribe.clock)
+        self.0.read.load().age(&*self.0.writer.clock)
     }
 
     /// How old what is held may be: a store that is behind counts.
     fn age(&self) -> Duration {
-        self.lag().saturating_add(self.0.scribe.polling.staleness)
+        self.lag().saturating_add(self.0.writer.polling.staleness)
     }
 
     pub(crate) fn is_stale(&self) -> bool {
@@ -292,15 +292,15 @@ impl Revocations {
         let mut log = inner.log.lock().await;
         let mut recordings = recordings.drain(..).peekable();
         while recordings.peek().is_some() {
-            let (mut marks, mut waiting, mut size) = (Vec::new(), Vec::new(), 0);
+            let (mut revocations, mut waiting, mut size) = (Vec::new(), Vec::new(), 0);
             while let Some(recording) = recordings.next_if(|recording| {
-                size = record::size(&recording.mark).saturating_add(size);
-                marks.is_empty() || size <= record::CAPACITY
+                size = record::size(&recording.revocation).saturating_add(size);
+                revocations.is_empty() || size <= record::CAPACITY
             }) {
-                marks.push(recording.mark);
+                revocations.push(recording.revocation);
                 waiting.push(recording.done);
             }
-            let recorded = inner.scribe.record(&mut log, marks).await.map_err(Arc::new);
+            let recorded = inner.writer.record(&mut log, revocations).await.map_err(Arc::new);
             inner.publish(&log);
             for done in waiting {
                 // Who has gone away need not know.
@@ -311,14 +311,14 @@ impl Revocations {
 }
 
 impl Inner {
-    /// Makes the log's state the snapshot that requests take: the version together with its marks.
+    /// Makes the log's state the snapshot that requests take: the version together with its revocations.
     pub(crate) fn publish(&self, log: &Log) {
         let Log { version, changes, .. } = *log;
         let newer = !log.newer.is_empty();
         let before = self.snapshot.load();
         if (before.version, before.changes, before.newer) != (version, changes, newer) {
-            let marks = log.marks.clone();
-            self.snapshot.store(Arc::new(Snapshot { version, marks, changes, newer }));
+            let revocations = log.revocations.clone();
+            self.snapshot.store(Arc::new(Snapshot { version, revocations, changes, newer }));
             self.versions.send_replace(version);
         }
     }
@@ -326,7 +326,7 @@ impl Inner {
     /// A read that began then did not fail.
     pub(crate) fn note_read(&self, began: Moment) {
         self.read.store(Arc::new(began));
-        let known_at = began.time - self.scribe.polling.staleness;
+        let known_at = began.time - self.writer.polling.staleness;
         self.known_at.store(known_at.as_unix_millis(), Ordering::Relaxed);
     }
 
@@ -334,7 +334,7 @@ impl Inner {
     /// now. Never waits: it is on the way of a request. Whether the version is plausible.
     #[cold]
     fn note_claimed(&self, version: u64, now: Timestamp) -> bool {
-        let is_plausible = self.scribe.note_claimed(version, now);
+        let is_plausible = self.writer.note_claimed(version, now);
         if is_plausible && self.cooldown.try_begin(now) {
             self.wake.notify_one();
         }
@@ -349,7 +349,7 @@ impl Inner {
             newer: log.newer.iter().map(|newer| newer.format).max(),
             wait: log.wait,
         };
-        let (ring, before) = (&*self.scribe.ring, self.state.load());
+        let (ring, before) = (&*self.writer.ring, self.state.load());
         if **before == state {
             return;
         }
@@ -443,5 +443,5 @@ pub(crate) async fn write(
     }
 }
 
-/// How many marks may wait to be written; others wait to be taken in.
+/// How many revocations may wait to be written; others wait to be taken in.
 pub(crate) const LONGEST_QUEUE: usize = 1024;

@@ -1,4 +1,4 @@
-//! The log of marks as one replica has read it: how far, what it says, and what the store has lost.
+//! The log of revocations as one replica has read it: how far, what it says, and what the store has lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::record::{self, Parsed};
 use crate::clock::Timestamp;
-use crate::revocation::set::{Mark, Marks};
+use crate::revocation::set::{Revocation, RevocationSet};
 use crate::store::contract::{Entry, EntryName, Skipped};
 use crate::store::founding::note::Notes;
 use crate::store::founding::{Content, Founding, Wait};
@@ -19,7 +19,7 @@ type Value = Zeroizing<Vec<u8>>;
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     /// How long a reader can go on from the last entry that it knows. Entries stay as much longer
-    /// than their marks, so that nobody can miss that one was there.
+    /// than their revocations, so that nobody can miss that one was there.
     keep: Duration,
     /// How long a revocation is kept from when it was made: the longest that anyone who is known needs
     /// it. It never gets shorter while a replica runs.
@@ -27,10 +27,10 @@ pub(crate) struct Log {
     /// The longest that an entry of the store asks for.
     pub(crate) announced: Duration,
     /// What is in force.
-    pub(crate) marks: Marks,
-    /// All marks up to this version are in.
+    pub(crate) revocations: RevocationSet,
+    /// All revocations up to this version are in.
     pub(crate) version: u64,
-    /// How often the marks have changed.
+    /// How often the revocations have changed.
     pub(crate) changes: u64,
     /// The last entry that was read, as it stood.
     pub(crate) last: Option<Last>,
@@ -55,7 +55,7 @@ pub(crate) struct Log {
     pub(crate) wait: Option<Wait>,
     /// Whether the marker that is restored last was there.
     pub(crate) marked: bool,
-    /// When the earliest mark was made.
+    /// When the earliest revocation was made.
     earliest: Option<Timestamp>,
     /// The version of the entry before the next one.
     preceding: u64,
@@ -84,15 +84,15 @@ pub(crate) struct Newer {
 #[derive(Debug, Default)]
 pub(crate) struct Loss {
     /// With the version that each has to be restated in, at least.
-    marks: Vec<(u64, Mark)>,
+    revocations: Vec<(u64, Revocation)>,
     newer: Vec<Newer>,
     /// `None` if it has not been read as a whole.
-    stored: Option<Marks>,
+    stored: Option<RevocationSet>,
 }
 
 /// What is put back as one entry.
 pub(crate) enum Lost {
-    Marks(Vec<Mark>),
+    RevocationSet(Vec<Revocation>),
     Newer(Value),
 }
 
@@ -108,8 +108,8 @@ impl Log {
         self.retention = self.retention.max(retention);
     }
 
-    fn is_over(&self, mark: &Mark, now: Timestamp) -> bool {
-        mark.made() + self.retention <= now
+    fn is_over(&self, revocation: &Revocation, now: Timestamp) -> bool {
+        revocation.made() + self.retention <= now
     }
 
     /// The place of the next entry.
@@ -152,13 +152,13 @@ impl Log {
                 made = record.made();
                 let mut version = record.version;
                 if version > record::highest_version(now, PLAUSIBLE) {
-                    // Else nothing could be recorded after it. Its marks hold all the same.
+                    // Else nothing could be recorded after it. Its revocations hold all the same.
                     let name = record::name(position).to_string();
                     self.skip(name, format!("its rv is too far ahead of the clock: {version}"));
                     version = self.preceding + 1;
                 }
-                for mark in &record.marks {
-                    self.take_mark(version, mark, now);
+                for revocation in &record.revocations {
+                    self.take_revocation(version, revocation, now);
                 }
                 self.preceding = version;
                 self.version = self.version.max(version);
@@ -184,21 +184,21 @@ impl Log {
         made
     }
 
-    fn take_mark(&mut self, version: u64, mark: &Mark, now: Timestamp) {
-        if self.is_over(mark, now) {
+    fn take_revocation(&mut self, version: u64, revocation: &Revocation, now: Timestamp) {
+        if self.is_over(revocation, now) {
             return;
         }
         if let Some(stored) = &mut self.loss.stored {
-            stored.insert(version, mark);
+            stored.insert(version, revocation);
         }
         // Where versions have gone back, the store had lost some; tokens that this replica has
-        // issued meanwhile claim to know this mark.
-        if version <= self.version && !self.marks.say(version, mark) {
-            self.loss.marks.push((self.version + 1, mark.clone()));
+        // issued meanwhile claim to know this revocation.
+        if version <= self.version && !self.revocations.covers(version, revocation) {
+            self.loss.revocations.push((self.version + 1, revocation.clone()));
         }
-        self.marks.insert(version, mark);
+        self.revocations.insert(version, revocation);
         self.changes += 1;
-        let made = mark.made();
+        let made = revocation.made();
         self.earliest = Some(self.earliest.map_or(made, |earliest| earliest.min(made)));
     }
 
@@ -216,11 +216,11 @@ impl Log {
         began: Instant,
         now: Timestamp,
     ) {
-        let held = self.marks.clone();
+        let held = self.revocations.clone();
         self.removals.clear();
         let newer = std::mem::take(&mut self.newer);
         self.skipped = skipped;
-        self.loss = Loss { stored: Some(Marks::default()), ..Loss::default() };
+        self.loss = Loss { stored: Some(RevocationSet::default()), ..Loss::default() };
         self.last = None;
         (self.announced, self.preceding) = (Duration::ZERO, 0);
         let (mut found, mut notes) = (BTreeMap::new(), Notes::default());
@@ -244,12 +244,13 @@ impl Log {
             let made = self.take(position, value, false, now);
             (next, is_over) = (position + 1, made + self.retention <= now);
         }
-        let is_lost = |(version, mark): &(u64, Mark)| {
+        let is_lost = |(version, revocation): &(u64, Revocation)| {
             let stored = self.loss.stored.as_ref();
-            !self.is_over(mark, now) && !stored.is_some_and(|stored| stored.say(*version, mark))
+            !self.is_over(revocation, now)
+                && !stored.is_some_and(|stored| stored.covers(*version, revocation))
         };
         let lost: Vec<_> = held.iter().filter(is_lost).collect();
-        self.loss.marks.extend(lost);
+        self.loss.revocations.extend(lost);
         for newer in newer {
             let is_over = newer.until.is_some_and(|until| until <= now);
             if !is_over && !self.newer.iter().any(|found| found.value == newer.value) {
@@ -309,7 +310,7 @@ impl Log {
     /// What is to be put back next, unless another replica has. Then the log is read as a whole
     /// again, to see that it is there.
     pub(crate) fn lost(&mut self) -> Option<Lost> {
-        if self.loss.newer.is_empty() && self.loss.marks.is_empty() {
+        if self.loss.newer.is_empty() && self.loss.revocations.is_empty() {
             self.loss = Loss::default();
             return None;
         }
@@ -317,25 +318,25 @@ impl Log {
         if let Some(newer) = self.loss.newer.pop() {
             return Some(Lost::Newer(newer.value));
         }
-        let (mut marks, mut size) = (Vec::new(), 0);
-        while let Some((version, mark)) = self.loss.marks.pop() {
-            if self.loss.stored.as_ref().is_some_and(|stored| stored.say(version, &mark)) {
+        let (mut revocations, mut size) = (Vec::new(), 0);
+        while let Some((version, revocation)) = self.loss.revocations.pop() {
+            if self.loss.stored.as_ref().is_some_and(|stored| stored.covers(version, &revocation)) {
                 continue;
             }
-            size += record::size(&mark);
-            if size > record::CAPACITY && !marks.is_empty() {
-                self.loss.marks.push((version, mark));
+            size += record::size(&revocation);
+            if size > record::CAPACITY && !revocations.is_empty() {
+                self.loss.revocations.push((version, revocation));
                 break;
             }
-            marks.push(mark);
+            revocations.push(revocation);
         }
-        (!marks.is_empty()).then_some(Lost::Marks(marks))
+        (!revocations.is_empty()).then_some(Lost::RevocationSet(revocations))
     }
 
-    /// Drops the marks that hit nothing any more.
+    /// Drops the revocations that hit nothing any more.
     pub(crate) fn prune(&mut self, now: Timestamp) {
         if self.earliest.is_some_and(|earliest| earliest + self.retention <= now) {
-            self.earliest = self.marks.prune(now - self.retention);
+            self.earliest = self.revocations.prune(now - self.retention);
             self.changes += 1;
             self.newer.retain(|newer| newer.until.is_none_or(|until| until > now));
         }

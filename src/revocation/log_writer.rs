@@ -1,4 +1,4 @@
-//! Reading and writing the log of marks in a store, on which all replicas write.
+//! Reading and writing the log of revocations in a store, on which all replicas write.
 //!
 //! The log is a chain of entries that are written once, numbered without gaps. Whoever has read
 //! entry n inserts n + 1 *if that is absent*; of several one succeeds, and the others read its
@@ -17,14 +17,14 @@ use crate::clock::{Clock, Timestamp};
 use crate::revocation::log::{LEAST_RETENTION, Last, Log, Lost, PLAUSIBLE};
 use crate::revocation::record;
 use crate::revocation::record::Record;
-use crate::revocation::set::Mark;
+use crate::revocation::set::Revocation;
 use crate::store::contract::{Entry, Insertion, Loaded, Store, StoreError};
 use crate::store::polling::{Polling, within};
 use crate::store::writes::Writes;
 
 /// What reads and writes the log.
 #[derive(Debug)]
-pub(crate) struct Scribe {
+pub(crate) struct LogWriter {
     /// The log's place in the store.
     pub(crate) ring: Arc<str>,
     pub(crate) store: Arc<dyn Store>,
@@ -38,7 +38,7 @@ pub(crate) struct Scribe {
     pub(crate) writes: Writes,
 }
 
-impl Scribe {
+impl LogWriter {
     /// Reads what is new in the log.
     ///
     /// # Errors
@@ -186,16 +186,21 @@ impl Scribe {
         written
     }
 
-    /// Records marks, which fit into one entry.
+    /// Records revocations, which fit into one entry.
     ///
     /// # Errors
     ///
     /// If the store can't be written in time. They may have been recorded all the same.
-    pub(crate) async fn record(&self, log: &mut Log, marks: Vec<Mark>) -> Result<(), StoreError> {
+    pub(crate) async fn record(
+        &self,
+        log: &mut Log,
+        revocations: Vec<Revocation>,
+    ) -> Result<(), StoreError> {
         let limit = self.polling.insert_timeout;
         log.keep_for(self.needed());
         let recorded =
-            within(limit, "writing an entry", self.append(log, &Lost::Marks(marks))).await;
+            within(limit, "writing an entry", self.append(log, &Lost::RevocationSet(revocations)))
+                .await;
         self.noted(log, recorded)
     }
 
@@ -255,7 +260,7 @@ impl Scribe {
     ) -> Result<Entry, StoreError> {
         match content {
             Lost::Newer(value) => Ok(Entry { name: record::name(position), value: value.clone() }),
-            Lost::Marks(marks) => {
+            Lost::RevocationSet(revocations) => {
                 let known = log.version.max(self.claimed.load(Ordering::Relaxed));
                 let millis = now.as_unix_millis().try_into().unwrap_or_default();
                 let version = known.saturating_add(1).max(millis);
@@ -267,7 +272,8 @@ impl Scribe {
                     );
                     return Err(StoreError::new(context));
                 }
-                Record { version, marks: marks.clone() }.to_entry(position, log.retention)
+                Record { version, revocations: revocations.clone() }
+                    .to_entry(position, log.retention)
             }
         }
     }

@@ -1,18 +1,18 @@
-//! An entry of the log of marks: what it says in the store, parsed and checked.
+//! An entry of the log of revocations: what it says in the store, parsed and checked.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
-use crate::revocation::set::Mark;
+use crate::revocation::set::Revocation;
 use crate::store::contract::{Entry, EntryName, StoreError};
 
-/// The marks that were made together, under one version.
+/// The revocations that were made together, under one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) version: u64,
-    pub(crate) marks: Vec<Mark>,
+    pub(crate) revocations: Vec<Revocation>,
 }
 
 /// What an entry of the log turned out to be.
@@ -34,12 +34,12 @@ pub(crate) enum Parsed {
 struct Wire<M> {
     /// Of this form.
     version: u64,
-    /// The version of the marks.
+    /// The version of the revocations.
     rv: u64,
     /// How long the entry has to be kept, as far as its writer knows: for a reader that does not
     /// understand the rest.
     until: Timestamp,
-    marks: M,
+    revocations: M,
 }
 
 impl Record {
@@ -49,8 +49,8 @@ impl Record {
     ///
     /// If what it says can't be read back: then it would be recorded for nobody.
     pub(crate) fn to_entry(&self, position: u64, retention: Duration) -> Result<Entry, StoreError> {
-        let (rv, marks) = (self.version, &self.marks);
-        let wire = Wire { version: FORMAT, rv, until: self.made() + retention, marks };
+        let (rv, revocations) = (self.version, &self.revocations);
+        let wire = Wire { version: FORMAT, rv, until: self.made() + retention, revocations };
         let value = serde_json::to_vec(&wire)
             .map_err(|error| StoreError::with_source("could not write a revocation", error))?;
         match parse(&value) {
@@ -68,19 +68,19 @@ impl Record {
         Ok(Entry { name: name(position), value: value.into() })
     }
 
-    /// When the last of the marks was made.
+    /// When the last of the revocations was made.
     pub(crate) fn made(&self) -> Timestamp {
-        let made = self.marks.iter().map(Mark::made);
+        let made = self.revocations.iter().map(Revocation::made);
         made.max().unwrap_or(Timestamp::from_unix_millis(0))
     }
 }
 
-/// How many bytes a mark adds to an entry.
-pub(crate) fn size(mark: &Mark) -> usize {
-    serde_json::to_vec(mark).map_or(usize::MAX, |json| json.len() + 1)
+/// How many bytes a revocation adds to an entry.
+pub(crate) fn size(revocation: &Revocation) -> usize {
+    serde_json::to_vec(revocation).map_or(usize::MAX, |json| json.len() + 1)
 }
 
-/// As many bytes of marks as an entry holds.
+/// As many bytes of revocations as an entry holds.
 pub(crate) const CAPACITY: usize = Entry::MAX_BYTES - 256;
 
 pub(crate) fn parse(value: &[u8]) -> Parsed {
@@ -94,11 +94,11 @@ pub(crate) fn parse(value: &[u8]) -> Parsed {
         Err(error) => return corrupt(&error),
     };
     match head.version {
-        FORMAT => match serde_json::from_slice::<Wire<Vec<Mark>>>(value) {
+        FORMAT => match serde_json::from_slice::<Wire<Vec<Revocation>>>(value) {
             Ok(Wire { rv, .. }) if rv > MAX_VERSION => {
                 Parsed::Corrupt("its rv is too high".to_owned())
             }
-            Ok(Wire { rv, marks, .. }) => Parsed::Record(Record { version: rv, marks }),
+            Ok(Wire { rv, revocations, .. }) => Parsed::Record(Record { version: rv, revocations }),
             Err(error) => corrupt(&error),
         },
         0 => Parsed::Corrupt("not a record: version 0".to_owned()),
@@ -159,7 +159,7 @@ pub(crate) fn position(name: &EntryName) -> Option<u64> {
 }
 
 const FORMAT: u64 = 1;
-const MARKS: &str = "marks-";
+const MARKS: &str = "revocations-";
 const RETENTION: &str = "kept-";
 const FOUNDED: &str = "founded";
 /// More than four settings of ten years each.

@@ -1,4 +1,4 @@
-//! What has been ended: marks, and the set of them in which a session is looked up.
+//! What has been ended: revocations, and the set of them in which a session is looked up.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 /// say, since the one who revokes need not know how long others' tokens live.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ended", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Mark {
+pub(crate) enum Revocation {
     /// One session, for good: its ID is never given again.
     Session {
         #[serde(with = "crate::revocation::shared_text")]
@@ -32,7 +32,7 @@ pub(crate) enum Mark {
     All { at: Timestamp, made: Timestamp },
 }
 
-impl Mark {
+impl Revocation {
     pub(crate) fn made(&self) -> Timestamp {
         match self {
             Self::Session { made, .. } | Self::Subject { made, .. } | Self::All { made, .. } => {
@@ -55,13 +55,13 @@ pub(crate) struct Candidate<'a> {
 
 /// A time up to which sessions have ended, and the version in which that was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Before {
+struct Cutoff {
     version: u64,
     at: Timestamp,
     made: Timestamp,
 }
 
-impl Before {
+impl Cutoff {
     /// A session that was begun where this was known, or clearly after it, stands. A renewal keeps
     /// the time of the login, so that one by a replica that had not heard of it does not help.
     fn hits(&self, token: &Candidate<'_>, leeway: Duration) -> bool {
@@ -82,35 +82,35 @@ impl Before {
     }
 }
 
-/// The marks that are in force. A clone costs a few microseconds: it shares what does not change.
+/// The revocations that are in force. A clone costs a few microseconds: it shares what does not change.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Marks {
+pub(crate) struct RevocationSet {
     sessions: Shards<Timestamp>,
-    subjects: Shards<Before>,
+    subjects: Shards<Cutoff>,
     /// None covers another, so that there are as many as administrators made in earnest.
-    all: Vec<Before>,
+    all: Vec<Cutoff>,
 }
 
-impl Marks {
+impl RevocationSet {
     /// Whether one of them ends the session of that token.
-    pub(crate) fn hit(&self, token: &Candidate<'_>, leeway: Duration) -> bool {
+    pub(crate) fn matches(&self, token: &Candidate<'_>, leeway: Duration) -> bool {
         self.sessions.get(token.session_id).is_some()
             || self.subjects.get(token.subject).is_some_and(|before| before.hits(token, leeway))
             || self.all.iter().any(|before| before.hits(token, leeway))
     }
 
-    /// Takes a mark in that was made in that version.
-    pub(crate) fn insert(&mut self, version: u64, mark: &Mark) {
-        match mark {
-            Mark::Session { sid, made } => {
+    /// Takes a revocation in that was made in that version.
+    pub(crate) fn insert(&mut self, version: u64, revocation: &Revocation) {
+        match revocation {
+            Revocation::Session { sid, made } => {
                 self.sessions.insert(sid, *made, |held| *held = (*held).max(*made));
             }
-            Mark::Subject { sub, at, made } => {
-                let before = Before { version, at: *at, made: *made };
+            Revocation::Subject { sub, at, made } => {
+                let before = Cutoff { version, at: *at, made: *made };
                 self.subjects.insert(sub, before, |held| held.join(before));
             }
-            Mark::All { at, made } => {
-                let before = Before { version, at: *at, made: *made };
+            Revocation::All { at, made } => {
+                let before = Cutoff { version, at: *at, made: *made };
                 if !self.all.iter().any(|held| held.covers(&before)) {
                     self.all.retain(|held| !before.covers(held));
                     self.all.push(before);
@@ -119,35 +119,37 @@ impl Marks {
         }
     }
 
-    /// Whether these say what `mark` says, and in no earlier version than `version`.
-    pub(crate) fn say(&self, version: u64, mark: &Mark) -> bool {
-        match mark {
-            Mark::Session { sid, made } => self.sessions.get(sid).is_some_and(|held| held >= made),
-            Mark::Subject { sub, at, made } => {
-                let before = Before { version, at: *at, made: *made };
+    /// Whether these say what `revocation` says, and in no earlier version than `version`.
+    pub(crate) fn covers(&self, version: u64, revocation: &Revocation) -> bool {
+        match revocation {
+            Revocation::Session { sid, made } => {
+                self.sessions.get(sid).is_some_and(|held| held >= made)
+            }
+            Revocation::Subject { sub, at, made } => {
+                let before = Cutoff { version, at: *at, made: *made };
                 self.subjects.get(sub).is_some_and(|held| held.covers(&before))
             }
-            Mark::All { at, made } => {
-                let before = Before { version, at: *at, made: *made };
+            Revocation::All { at, made } => {
+                let before = Cutoff { version, at: *at, made: *made };
                 self.all.iter().any(|held| held.covers(&before))
             }
         }
     }
 
-    /// The marks, each with its version.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Mark)> {
+    /// The revocations, each with its version.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, Revocation)> {
         let sessions = self
             .sessions
             .iter()
-            .map(|(sid, made)| (0, Mark::Session { sid: sid.clone(), made: *made }));
+            .map(|(sid, made)| (0, Revocation::Session { sid: sid.clone(), made: *made }));
         let subjects = self.subjects.iter().map(|(sub, before)| {
-            let Before { version, at, made } = *before;
-            (version, Mark::Subject { sub: sub.clone(), at, made })
+            let Cutoff { version, at, made } = *before;
+            (version, Revocation::Subject { sub: sub.clone(), at, made })
         });
         let all = self
             .all
             .iter()
-            .map(|before| (before.version, Mark::All { at: before.at, made: before.made }));
+            .map(|before| (before.version, Revocation::All { at: before.at, made: before.made }));
         sessions.chain(subjects).chain(all)
     }
 
@@ -178,7 +180,7 @@ struct Shards<V> {
 
 type Shard<V> = HashMap<Arc<str>, V, RandomState>;
 
-/// So many that with 100,000 marks one of them is copied in microseconds.
+/// So many that with 100,000 revocations one of them is copied in microseconds.
 const SHARDS: usize = 512;
 
 impl<V> Default for Shards<V> {

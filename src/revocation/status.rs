@@ -107,8 +107,8 @@ impl Revocations {
     /// What is held and how it fares.
     pub fn status(&self) -> RevocationsStatus {
         let (snapshot, state) = (self.snapshot(), self.0.state.load());
-        let (tasks, writes) = (&self.0.tasks, &self.0.scribe.writes);
-        let [sessions, subjects, times] = snapshot.marks.counts();
+        let (tasks, writes) = (&self.0.tasks, &self.0.writer.writes);
+        let [sessions, subjects, times] = snapshot.revocations.counts();
         let skipped =
             state.skipped.iter().map(|Skipped { name, reason }| format!("{name}: {reason}"));
         RevocationsStatus {
@@ -160,20 +160,20 @@ impl Revocations {
         }
     }
     pub(crate) fn count_refresh(&self, outcome: &'static str) {
-        let ring = self.0.scribe.ring.clone();
+        let ring = self.0.writer.ring.clone();
         counter!(REFRESHES, "ring" => ring, "outcome" => outcome).increment(1);
         self.set_gauges(self.check_ready().is_ok());
     }
 
     fn set_gauges(&self, is_ready: bool) {
-        let set = |name, value: f64| gauge!(name, "ring" => self.0.scribe.ring.clone()).set(value);
+        let set = |name, value: f64| gauge!(name, "ring" => self.0.writer.ring.clone()).set(value);
         set(READY, f64::from(u8::from(is_ready)));
         set(REFRESH_LAG, self.lag().as_secs_f64());
-        self.0.scribe.writes.set_metrics();
+        self.0.writer.writes.set_metrics();
         for outcome in ["recorded", "failed"] {
-            let ring = self.0.scribe.ring.clone();
+            let ring = self.0.writer.ring.clone();
             counter!(RECORDED, "ring" => ring, "outcome" => outcome).increment(0);
         }
-        set(REVOCATIONS, self.snapshot().marks.counts().iter().sum::<usize>() as f64);
+        set(REVOCATIONS, self.snapshot().revocations.counts().iter().sum::<usize>() as f64);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::clock::Timestamp;
 use crate::revocation::handle::Revocations;
-use crate::revocation::set::Mark;
+use crate::revocation::set::Revocation;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::login::{EndError, EndSession};
 use crate::sessions::session::Session;
@@ -27,7 +27,9 @@ impl<C: SessionClaims> Sessions<C> {
     pub async fn logout(&self, session: &Session<C>) -> Result<EndSession, EndError> {
         if let Some(revocations) = self.revoking() {
             let made = self.now();
-            revocations.record(Mark::Session { sid: session.session_id().into(), made }).await?;
+            revocations
+                .record(Revocation::Session { sid: session.session_id().into(), made })
+                .await?;
         }
         tracing::debug!(session_id = session.session_id(), "a session ends");
         Ok(self.end_at_client())
@@ -52,7 +54,7 @@ impl<C: SessionClaims> Sessions<C> {
     pub async fn revoke_session(&self, session_id: &str) -> Result<(), EndError> {
         let revocations = self.revoking().ok_or(EndError::NoRevocations)?;
         let made = self.now();
-        Ok(revocations.record(Mark::Session { sid: session_id.into(), made }).await?)
+        Ok(revocations.record(Revocation::Session { sid: session_id.into(), made }).await?)
     }
 
     /// Ends all sessions of a subject that have begun by now: for a password that was changed, or a
@@ -68,7 +70,7 @@ impl<C: SessionClaims> Sessions<C> {
     pub async fn revoke_subject(&self, subject: &str) -> Result<(), EndError> {
         let revocations = self.revoking().ok_or(EndError::NoRevocations)?;
         let at = self.now();
-        Ok(revocations.record(Mark::Subject { sub: subject.into(), at, made: at }).await?)
+        Ok(revocations.record(Revocation::Subject { sub: subject.into(), at, made: at }).await?)
     }
 
     /// Ends all sessions of everyone that began before `time`, at the latest now: for what was
@@ -85,7 +87,7 @@ impl<C: SessionClaims> Sessions<C> {
         // No session began before 1970.
         let at =
             time.clamp(Timestamp::from_unix_seconds(0), made.max(Timestamp::from_unix_seconds(0)));
-        Ok(revocations.record(Mark::All { at, made }).await?)
+        Ok(revocations.record(Revocation::All { at, made }).await?)
     }
 
     fn end_at_client(&self) -> EndSession {

@@ -7,18 +7,17 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use super::temporary::{TEMPORARIES, Temporary, sweep};
 use crate::store::contract::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
+use crate::store::file::temporary::{TEMPORARIES, Temporary, failed, sweep};
 
 #[derive(Debug)]
 pub(crate) struct Directory {
     pub(crate) path: PathBuf,
-    #[cfg_attr(not(unix), expect(dead_code, reason = "there are no modes"))]
     pub(crate) group: bool,
     pub(crate) attribute_cache: Duration,
     pub(crate) slots: Arc<Semaphore>,
@@ -217,6 +216,34 @@ impl Directory {
         path.parent().map_or(Ok(()), sync_directory)
     }
 
+    /// Writes a new file, whole and synced, into the ring's directory of temporary files.
+    ///
+    /// They have a directory of their own, so that a ring's directory changes with its entries
+    /// alone, and sweeping costs the same however many entries there are.
+    pub(crate) fn write_aside(&self, ring: &Path, value: &[u8]) -> Result<Temporary, StoreError> {
+        let directory = self.made(ring.join(TEMPORARIES))?;
+        let (temporary, now) = self.write_temporary(&directory, value)?;
+        sweep(&directory, now);
+        Ok(temporary)
+    }
+
+    /// Writes a new file, whole and synced, and returns the file system's time.
+    fn write_temporary(
+        &self,
+        directory: &Path,
+        value: &[u8],
+    ) -> Result<(Temporary, SystemTime), StoreError> {
+        let (temporary, metadata, now) = Temporary::write(directory, value, self.group)?;
+        let path = &temporary.0;
+        if let Some(reason) = self.exposed(&metadata, path) {
+            return Err(StoreError::new(format!(
+                "the file system does not keep permissions: {} {reason}",
+                path.display(),
+            )));
+        }
+        Ok((temporary, now))
+    }
+
     /// Tries that the file system has what the store stands on, and sweeps what was left there.
     pub(crate) fn probe(&self) -> Result<(), StoreError> {
         let (temporary, now) = self.write_temporary(&self.path, b"")?;
@@ -368,10 +395,6 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     #[cfg(not(unix))]
     let _ = path;
     Ok(())
-}
-
-pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |error| StoreError::with_source(format!("could not {what} {}", path.display()), error)
 }
 
 /// How often what comes and goes meanwhile is tried.

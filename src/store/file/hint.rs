@@ -12,8 +12,9 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::directory::{Directory, failed};
+use super::directory::Directory;
 use crate::store::contract::StoreError;
+use crate::store::file::temporary::failed;
 
 /// How a ring's directory looked when [`changed`](crate::store::Store::changed) last returned.
 #[derive(Debug, Default)]

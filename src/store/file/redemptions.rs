@@ -5,9 +5,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::directory::{ATTEMPTS, Directory, Found, failed, sync_directory};
+use super::directory::{ATTEMPTS, Directory, Found, sync_directory};
 use crate::clock::Timestamp;
 use crate::store::contract::{EntryName, Redeemed, Redemption, StoreError};
+use crate::store::file::temporary::failed;
 
 impl Directory {
     /// Enters the redemption's file, which a hard link never does twice, and only then looks for

@@ -10,8 +10,9 @@ use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreError,
     StoreFuture,
 };
-use crate::store::file::directory::{Directory, failed};
+use crate::store::file::directory::Directory;
 use crate::store::file::hint::Seen;
+use crate::store::file::temporary::failed;
 
 /// A [`Store`] in a directory that the replicas of one machine share, or on a network volume.
 ///

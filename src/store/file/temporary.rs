@@ -1,18 +1,17 @@
 //! Temporary files: how the file store writes values whole, and sweeps what dead writers left.
 
 use std::fs::{self, Metadata, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 #[cfg(unix)]
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::directory::{Directory, failed};
 use crate::store::contract::StoreError;
 
 /// A temporary file's path; the file is removed on drop.
-pub(crate) struct Temporary(pub(super) PathBuf);
+pub(crate) struct Temporary(pub(crate) PathBuf);
 
 impl Temporary {
     /// A path that no other process uses, on this machine or another that shares the directory.
@@ -33,25 +32,14 @@ impl Drop for Temporary {
     }
 }
 
-impl Directory {
-    /// Writes a new file, whole and synced, into the ring's directory of temporary files.
-    ///
-    /// They have a directory of their own, so that a ring's directory changes with its entries
-    /// alone, and sweeping costs the same however many entries there are.
-    pub(crate) fn write_aside(&self, ring: &Path, value: &[u8]) -> Result<Temporary, StoreError> {
-        let directory = self.made(ring.join(TEMPORARIES))?;
-        let (temporary, now) = self.write_temporary(&directory, value)?;
-        sweep(&directory, now);
-        Ok(temporary)
-    }
-
-    /// Writes a new file, whole and synced, and returns the file system's time.
-    pub(crate) fn write_temporary(
-        &self,
+impl Temporary {
+    /// Writes a new file, whole and synced. Returns it with its metadata and the file system's time.
+    pub(crate) fn write(
         directory: &Path,
         value: &[u8],
-    ) -> Result<(Temporary, SystemTime), StoreError> {
-        let temporary = Temporary::new(directory);
+        #[cfg_attr(not(unix), expect(unused, reason = "there are no modes"))] group: bool,
+    ) -> Result<(Self, Metadata, SystemTime), StoreError> {
+        let temporary = Self::new(directory);
         let path = &temporary.0;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
@@ -61,23 +49,13 @@ impl Directory {
         let mut write = || {
             file.write_all(value)?;
             #[cfg(unix)]
-            file.set_permissions(fs::Permissions::from_mode(if self.group {
-                0o640
-            } else {
-                0o600
-            }))?;
+            file.set_permissions(fs::Permissions::from_mode(if group { 0o640 } else { 0o600 }))?;
             file.sync_all()?;
             let metadata = file.metadata()?;
             Ok((metadata.modified()?, metadata))
         };
         let (now, metadata) = write().map_err(failed("write", path))?;
-        if let Some(reason) = self.exposed(&metadata, path) {
-            return Err(StoreError::new(format!(
-                "the file system does not keep permissions: {} {reason}",
-                path.display(),
-            )));
-        }
-        Ok((temporary, now))
+        Ok((temporary, metadata, now))
     }
 }
 
@@ -93,6 +71,10 @@ pub(crate) fn sweep(directory: &Path, now: SystemTime) {
             let _ = fs::remove_file(item.path());
         }
     }
+}
+
+pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    move |error| StoreError::with_source(format!("could not {what} {}", path.display()), error)
 }
 
 /// The directory in a ring's. Where entries are listed, names that begin with a dot are skipped.

@@ -9,7 +9,6 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
 
 use crate::store::contract::StoreError;
-use crate::store::postgres::store::is;
 use crate::store::proof::Proof;
 
 /// A pool, and what was found out about the server to which its address leads.
@@ -240,6 +239,11 @@ impl std::error::Error for Cause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0)
     }
+}
+
+/// Whether the server answered with this SQLSTATE.
+pub(crate) fn is(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
 }
 
 /// How long connecting and asking may take: less than what a replica waits for a read by default.

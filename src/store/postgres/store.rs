@@ -14,7 +14,7 @@ use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Store, StoreError, StoreFuture,
 };
 use crate::store::listener::{Listener, Source};
-use crate::store::postgres::current::{Cause, Current, Failure};
+use crate::store::postgres::current::{Cause, Current, Failure, is};
 use crate::store::proof::{Moves, PROVEN_FOR};
 
 /// A [`Store`] in PostgreSQL, over the application's own pool (feature `postgres`).
@@ -451,10 +451,6 @@ fn failed(attempt: &str, failure: Failure) -> StoreError {
 
 fn unheard(error: sqlx::Error) -> StoreError {
     StoreError::with_source(format!("could not {LISTEN}"), Cause(error))
-}
-
-pub(crate) fn is(error: &sqlx::Error, code: &str) -> bool {
-    error.as_database_error().and_then(|error| error.code()).is_some_and(|found| found == code)
 }
 
 const SCHEMA: u32 = 1;
