@@ -135,7 +135,7 @@ async fn a_session_with_other_claims_than_the_layers_is_a_500() {
     for request in [get("/"), get("/me"), get("/").bearer("garbage"), get("/me").cookie("x")] {
         let answer = send(&app, request).await;
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert!(answer.body.contains("Sessions<it::web::User>"), "{}", answer.body);
+        assert!(answer.body.contains("Sessions<it::support::web::User>"), "{}", answer.body);
     }
 }
 
