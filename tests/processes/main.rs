@@ -4,6 +4,5 @@
 mod cluster;
 #[cfg(target_os = "linux")]
 mod killed_writer;
-#[allow(dead_code)] // What only other targets use.
 #[path = "../support/mod.rs"]
 mod support;

@@ -16,6 +16,7 @@ use tower_jwt_session::{Login, Revocations, Sessions};
 use super::scenario::{Millis, Random};
 use super::{environment, in_virtual_time};
 use crate::support::PLACE;
+use crate::support::delegate::delegate;
 use crate::support::replicas::START;
 use crate::support::stores::{Reach, TestStore};
 
@@ -35,6 +36,8 @@ impl Slow {
 }
 
 impl Store for Slow {
+    delegate!(store: changed);
+
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             self.delay().await;
@@ -65,10 +68,6 @@ impl Store for Slow {
             self.delay().await;
             self.store.remove(ring, name).await
         })
-    }
-
-    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
-        self.store.changed(ring)
     }
 
     fn notifies(&self) -> bool {

@@ -14,7 +14,6 @@ mod fleet;
 mod properties;
 mod scenario;
 mod store;
-#[allow(dead_code)] // What only other targets use.
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

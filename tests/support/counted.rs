@@ -1,12 +1,10 @@
 //! A store that counts who came second.
 
+use crate::support::delegate::delegate;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreFuture,
-};
+use tower_jwt_session::store::{Entry, Insertion, Store, StoreFuture};
 
 /// A store that counts the inserts which found another's entry.
 #[derive(Debug)]
@@ -16,9 +14,7 @@ pub(crate) struct Counted<S> {
 }
 
 impl<S: Store> Store for Counted<S> {
-    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
-        self.store.load(ring)
-    }
+    delegate!(store: load remove changed sealing_need staleness);
 
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
         Box::pin(async move {
@@ -28,21 +24,5 @@ impl<S: Store> Store for Counted<S> {
             }
             outcome
         })
-    }
-
-    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-        self.store.remove(ring, name)
-    }
-
-    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
-        self.store.changed(ring)
-    }
-
-    fn sealing_need(&self) -> SealingNeed {
-        self.store.sealing_need()
-    }
-
-    fn staleness(&self) -> Duration {
-        self.store.staleness()
     }
 }

@@ -1,7 +1,11 @@
 //! What several test targets share. Each includes it by its path.
+#![allow(dead_code)] // Each target uses a part of it.
 
+pub(crate) mod clocks;
 pub(crate) mod contract;
 pub(crate) mod counted;
+pub(crate) mod delegate;
+pub(crate) mod issuer;
 pub(crate) mod recorder;
 pub(crate) mod replicas;
 pub(crate) mod stores;

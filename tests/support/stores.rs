@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Barrier, Notify};
+use tower_jwt_session::Timestamp;
 use tower_jwt_session::store::{
     Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, SealingNeed, Store,
     StoreError, StoreFuture,
 };
+use tower_jwt_session::testing::ManualClock;
 
-use tower_jwt_session::Timestamp;
-
+use super::delegate::delegate;
 use super::replicas::RING;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -310,4 +312,25 @@ pub(crate) fn pack(mut value: Value) -> Vec<u8> {
         *record = Value::String(record.to_string());
     }
     value.to_string().into_bytes()
+}
+
+/// A store on which each insert takes a time, by the clock of the replicas.
+#[derive(Clone, Debug)]
+pub(crate) struct SlowInserts {
+    pub(crate) store: TestStore,
+    pub(crate) clock: ManualClock,
+    pub(crate) takes: Duration,
+}
+
+impl Store for SlowInserts {
+    delegate!(store: load remove);
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        self.clock.advance(self.takes);
+        self.store.insert(ring, entry)
+    }
+
+    fn sealing_need(&self) -> SealingNeed {
+        SealingNeed::Needless
+    }
 }

@@ -16,6 +16,7 @@ pub fn is_test(name: &str) -> bool {
     let with_servers = &["async fn"][..];
     let crates = [
         ("it", "it", in_tests),
+        ("long", "long", in_tests),
         ("processes", "processes", in_tests),
         ("simulation", "simulation", in_tests),
         ("support", "support", in_tests),

@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use tokio::sync::Notify;
-use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, MemoryStore, StoreFuture};
+use tower_jwt_session::store::{Loaded, MemoryStore, StoreFuture};
 
+use crate::support::delegate::delegate;
 use crate::support::stores::{Operation, TestStore};
 use crate::support::web::{claims_of, header, signed};
 
@@ -107,6 +108,8 @@ struct Slow {
 }
 
 impl Store for Slow {
+    delegate!(content: insert remove);
+
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             let loaded = self.content.load(ring).await;
@@ -114,14 +117,6 @@ impl Store for Slow {
             tokio::time::sleep(self.takes).await;
             loaded
         })
-    }
-
-    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-        self.content.insert(ring, entry)
-    }
-
-    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-        self.content.remove(ring, name)
     }
 }
 

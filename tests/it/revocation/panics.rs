@@ -8,6 +8,7 @@ use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, SealingNeed,
 use tower_jwt_session::{KeyRing, NotReady, RevocationsNotReady, RotationPolicy};
 
 use super::*;
+use crate::support::delegate::delegate;
 use crate::support::stores::TestStore;
 
 /// A store whose next calls panic.
@@ -26,6 +27,8 @@ fn panic_if(left: &AtomicUsize) {
 }
 
 impl Store for Panicking {
+    delegate!(content: remove);
+
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             panic_if(&self.reads);
@@ -45,10 +48,6 @@ impl Store for Panicking {
             panic_if(&self.inserts);
             self.content.insert(ring, entry).await
         })
-    }
-
-    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-        self.content.remove(ring, name)
     }
 
     fn changed<'a>(&'a self, _: &'a str) -> StoreFuture<'a, ()> {

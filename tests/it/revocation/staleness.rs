@@ -5,9 +5,10 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get as on_get;
 use tower_jwt_session::RevocationsNotReady;
-use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, StoreFuture};
+use tower_jwt_session::store::{EntryName, Loaded, StoreFuture};
 
 use super::*;
+use crate::support::delegate::delegate;
 use crate::support::stores::TestStore;
 use crate::support::web::{Credentials as _, get, send};
 
@@ -16,20 +17,10 @@ use crate::support::web::{Credentials as _, get, send};
 struct Behind(TestStore, Duration);
 
 impl Store for Behind {
-    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
-        self.0.load(ring)
-    }
+    delegate!(0: load insert remove);
 
     fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
         self.0.read(ring, names)
-    }
-
-    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-        self.0.insert(ring, entry)
-    }
-
-    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-        self.0.remove(ring, name)
     }
 
     fn staleness(&self) -> Duration {

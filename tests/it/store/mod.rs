@@ -9,13 +9,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tower_jwt_session::store::{
-    Entry, EntryName, FileStore, Insertion, Loaded, MemoryStore, Store, StoreFuture,
-};
+use tower_jwt_session::store::{Entry, EntryName, FileStore, Insertion, MemoryStore, Store};
 
 use crate::support::contract::{
     Replicas, content, entry, held, insert, last, name, redeem, redemption,
 };
+use crate::support::delegate::delegate;
 
 async fn memory() -> Replicas {
     let store = MemoryStore::new();
@@ -98,17 +97,7 @@ async fn a_store_that_keeps_no_refresh_tokens_says_so() {
     struct Simple(MemoryStore);
 
     impl Store for Simple {
-        fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
-            self.0.load(ring)
-        }
-
-        fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-            self.0.insert(ring, entry)
-        }
-
-        fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-            self.0.remove(ring, name)
-        }
+        delegate!(0: load insert remove);
     }
 
     let redeemed = Simple(MemoryStore::new()).redeem("ring", &redemption("a", 0, 0)).await;

@@ -40,16 +40,28 @@ fn every_algorithm_issues_what_it_validates() {
 }
 
 /// A key hashes whole blocks of what its tokens begin with once: none, one or several.
-#[test]
-fn a_signature_is_over_the_whole_token_however_long_its_key_id() {
-    for algorithm in [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512] {
-        for length in 1..300 {
-            let key = fixed_key(algorithm).with_key_id("k".repeat(length));
-            let token = issued(&sessions_of::<()>(ring([key.clone()])), ());
-            let (signed, _) = token.rsplit_once('.').unwrap();
-            assert_eq!(signature_of(&token), sign(&key, signed.as_bytes()), "{length}");
-        }
+fn assert_signature_over_the_whole_token(algorithm: Algorithm) {
+    for length in 1..300 {
+        let key = fixed_key(algorithm).with_key_id("k".repeat(length));
+        let token = issued(&sessions_of::<()>(ring([key.clone()])), ());
+        let (signed, _) = token.rsplit_once('.').unwrap();
+        assert_eq!(signature_of(&token), sign(&key, signed.as_bytes()), "{length}");
     }
+}
+
+#[test]
+fn hs256_signature_is_over_the_whole_token_however_long_its_key_id() {
+    assert_signature_over_the_whole_token(Algorithm::HS256);
+}
+
+#[test]
+fn hs384_signature_is_over_the_whole_token_however_long_its_key_id() {
+    assert_signature_over_the_whole_token(Algorithm::HS384);
+}
+
+#[test]
+fn hs512_signature_is_over_the_whole_token_however_long_its_key_id() {
+    assert_signature_over_the_whole_token(Algorithm::HS512);
 }
 
 #[test]

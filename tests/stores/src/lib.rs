@@ -5,10 +5,6 @@
 //! directories. Where there are none, its tests are reported as ignored, with the reason; with the
 //! environment variable `REQUIRE_SERVERS=1` that is a failure.
 
-#[path = "../../support/contract.rs"]
-mod contract;
-#[path = "../../support/counted.rs"]
-mod counted;
 mod failover;
 mod forwarder;
 mod founding;
@@ -20,6 +16,13 @@ mod rings;
 mod scenarios;
 #[path = "../../../examples/cluster/server/mod.rs"]
 mod server;
+/// What the tests of the package itself share, too.
+#[path = "../../support"]
+mod support {
+    pub(crate) mod contract;
+    pub(crate) mod counted;
+    pub(crate) mod delegate;
+}
 
 use std::future::Future;
 use std::sync::Arc;

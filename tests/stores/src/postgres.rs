@@ -17,13 +17,13 @@ use tokio::time::sleep;
 use tower_jwt_session::store::{Entry, Insertion, PostgresStore, Store};
 use tower_jwt_session::{Revocations, Sessions, SystemClock};
 
-use crate::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::failover::RELIED_ON;
 use crate::forwarder::Forwarder;
 use crate::revocations::unwritable_is_noticed;
 use crate::rings;
 use crate::scenarios::{assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind};
+use crate::support::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::{Backend, Test, block_on};
 
 /// A cluster with a password.

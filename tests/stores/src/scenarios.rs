@@ -12,11 +12,11 @@ use tower_jwt_session::store::{Insertion, SealingNeed, Store, StoreError};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{Clock, KeyRing, KeyState, NotReady, SystemClock, Timestamp};
 
-use crate::contract::{
+use crate::rings;
+use crate::support::contract::{
     self, Replicas, content, entry, held, insert, last, name, redeem, redemption,
 };
-use crate::counted::Counted;
-use crate::rings;
+use crate::support::counted::Counted;
 use crate::{Backend, Test, block_on};
 
 /// Far sooner than any poll of these tests, also on a machine that is busy.
@@ -35,7 +35,7 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
             [$((stringify!($scenario), |server: Arc<B>| block_on($scenario(&*server)))),+]
         };
     }
-    let mut tests: Vec<Test<B>> = crate::contract::promises!(contract B);
+    let mut tests: Vec<Test<B>> = crate::support::contract::promises!(contract B);
     let more: [Test<B>; 14] = scenarios! {
         it_asks_for_sealing
         every_read_returns_the_time_of_the_server

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreFuture,
-};
+use tower_jwt_session::store::{MemoryStore, SealingNeed, Store};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{KeyRing, RotationPolicy};
 
+use crate::support::delegate::delegate;
 use crate::support::replicas::{RING, START, policy};
 use crate::support::stores::{Operation, TestStore};
 
@@ -75,17 +74,7 @@ struct Connected {
 }
 
 impl Store for Connected {
-    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
-        self.content.load(ring)
-    }
-
-    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-        self.content.insert(ring, entry)
-    }
-
-    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-        self.content.remove(ring, name)
-    }
+    delegate!(content: load insert remove);
 
     fn sealing_need(&self) -> SealingNeed {
         SealingNeed::Needless

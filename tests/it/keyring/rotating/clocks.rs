@@ -2,97 +2,17 @@
 //! one replica is unready because of its clock.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{self, ManualClock};
-use tower_jwt_session::{
-    Algorithm, Clock as _, KeyRing, NotReady, RejectionKind, RingError, Sessions, Timestamp,
-};
+use tower_jwt_session::{Algorithm, Clock as _, KeyRing, NotReady, RejectionKind, Sessions};
 
+use crate::support::clocks::{Fleet, HOUR, OFF, shifted};
 use crate::support::recorder::{Events, Metrics};
 use crate::support::replicas::{REFRESH, RING, Replica, SKEW, START, seconds};
 use crate::support::stores::{Operation, TestStore};
 
-/// Beyond the skew of 30 seconds, in milliseconds.
-const OFF: i64 = 90_000;
-const HOUR: i64 = 60 * 60 * 1000;
 const NOBODY: [usize; 0] = [];
-
-/// Replicas on one store, each with a clock that is off by so many milliseconds from the true time,
-/// which the store shows.
-struct Fleet {
-    store: TestStore,
-    now: Timestamp,
-    replicas: Vec<(Replica, TestStore, i64)>,
-}
-
-fn shifted(time: Timestamp, millis: i64) -> Timestamp {
-    Timestamp::from_unix_millis(time.as_unix_millis() + millis)
-}
-
-impl Fleet {
-    /// The first replica's clock is right: it makes the ring's keys.
-    async fn new<const N: usize>(offsets: [i64; N]) -> Self {
-        let store = TestStore::new();
-        store.show_time(START);
-        Replica::open(store.sibling(), START).await;
-        let mut fleet = Self { store, now: START, replicas: Vec::new() };
-        for offset in offsets {
-            fleet.join(offset).await;
-        }
-        fleet
-    }
-
-    async fn join(&mut self, offset: i64) {
-        let store = self.store.sibling();
-        let replica = Replica::open(store.clone(), shifted(self.now, offset)).await;
-        self.replicas.push((replica, store, offset));
-    }
-
-    fn pass(&mut self, millis: i64) {
-        self.now = shifted(self.now, millis);
-        self.store.show_time(self.now);
-        for (replica, _, offset) in &self.replicas {
-            replica.clock.set(shifted(self.now, *offset));
-        }
-    }
-
-    /// Sets a replica's clock.
-    fn step(&mut self, replica: usize, offset: i64) {
-        self.replicas[replica].2 = offset;
-        self.pass(0);
-    }
-
-    /// A poll's time passes, and all read in turn.
-    async fn poll(&mut self) {
-        self.pass(REFRESH.as_millis() as i64);
-        for (replica, ..) in &self.replicas {
-            replica.refresh().await;
-            assert!(self.unready().len() <= 1, "{:?}", self.unready());
-        }
-    }
-
-    fn ring(&self, replica: usize) -> &KeyRing {
-        &self.replicas[replica].0.ring
-    }
-
-    /// The replicas that are not ready because of their clocks.
-    fn unready(&self) -> Vec<usize> {
-        let unready = |replica: &usize| match self.ring(*replica).ready() {
-            Ok(()) => false,
-            Err(NotReady::Clock { .. }) => true,
-            Err(other) => panic!("{other}"),
-        };
-        (0..self.replicas.len()).filter(unready).collect()
-    }
-
-    async fn leases(&self) -> Vec<String> {
-        let names = self.store.names().await.into_iter();
-        names.filter(|name| name.starts_with("clock-")).collect()
-    }
-}
 
 #[tokio::test]
 async fn clock_offset_is_shown_positive_for_a_replica_that_is_ahead() {
@@ -329,77 +249,6 @@ async fn lease_that_can_not_be_read_is_reported_and_replaced() {
     assert_eq!(fleet.unready(), [0]);
     let leases: BTreeSet<_> = fleet.leases().await.into_iter().collect();
     assert!(!leases.contains("clock-0000000007"), "{leases:?}");
-}
-
-/// Replicas that read, write late, are cut off, die and join, at whatever times.
-#[tokio::test(start_paused = true)]
-async fn at_most_one_replica_is_unready_for_its_clock_in_random_histories() {
-    let mut unready = 0;
-    for seed in 0..12 {
-        unready += random_history(seed).await;
-    }
-    assert!(unready > 200, "some replica leaves as a rule: {unready}");
-}
-
-async fn random_history(seed: u64) -> usize {
-    let mut state = seed;
-    let mut draw = |below: u64| {
-        // Knuth's linear congruential generator.
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
-    };
-    let mut fleet = Fleet::new([OFF, -OFF, OFF, HOUR]).await;
-    let mut running: Vec<Option<JoinHandle<Result<(), RingError>>>> =
-        (0..4).map(|_| None).collect();
-    let mut seen = 0;
-    for step in 0..200 {
-        let replica = draw(fleet.replicas.len() as u64) as usize;
-        match draw(10) {
-            0..=2 => {
-                let longest = [20_000, 20_000, 2 * REFRESH.as_millis() as u64][draw(3) as usize];
-                let passed = draw(longest);
-                fleet.pass(passed as i64);
-                // The clock that nobody sets, by which the background polls, too.
-                tokio::time::advance(Duration::from_millis(passed)).await;
-            }
-            3 => {
-                let offset = [0, OFF, -OFF, HOUR][draw(4) as usize];
-                fleet.step(replica, offset);
-            }
-            4 => {
-                // It dies in the middle of whatever it did, and another takes its place.
-                if let Some(task) = running[replica].take() {
-                    task.abort();
-                }
-                let (_, _, offset) = fleet.replicas.remove(replica);
-                running.remove(replica);
-                fleet.join(offset).await;
-                running.push(None);
-            }
-            _ => {
-                let store = fleet.replicas[replica].1.clone();
-                if running[replica].as_ref().is_none_or(JoinHandle::is_finished) {
-                    let slow = [&[][..], &[Operation::Insert], &[Operation::Remove]];
-                    store.hang(slow[draw(3) as usize]);
-                    let ring = fleet.ring(replica).clone();
-                    running[replica] = Some(tokio::spawn(async move { ring.refresh().await }));
-                } else {
-                    store.up();
-                }
-            }
-        }
-        for _ in 0..20 {
-            tokio::task::yield_now().await;
-        }
-        let unready = fleet.unready();
-        assert!(unready.len() <= 1, "seed {seed}, step {step}: {unready:?}");
-        seen += unready.len();
-    }
-    for task in running.into_iter().flatten() {
-        task.abort();
-    }
-    seen
 }
 
 #[tokio::test]

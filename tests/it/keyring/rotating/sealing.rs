@@ -1,8 +1,7 @@
 //! Sealed keys: what rests in a store is of no use without a sealing key, and can't be replaced.
 
-use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, Store, StoreFuture,
-};
+use crate::support::delegate::delegate;
+use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
     BuildError, KeyError, KeyRing, KeyRingBuilder, Login, NotReady, SealingKey, Sessions,
@@ -110,17 +109,7 @@ async fn an_exposed_store_takes_no_unsealed_keys_unless_told() {
     struct Exposed(MemoryStore);
 
     impl Store for Exposed {
-        fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
-            self.0.load(ring)
-        }
-
-        fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-            self.0.insert(ring, entry)
-        }
-
-        fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-            self.0.remove(ring, name)
-        }
+        delegate!(0: load insert remove);
     }
 
     let open = || KeyRing::builder("app").store(Exposed::default()).found_now();

@@ -4,13 +4,12 @@
 use std::sync::Arc;
 
 use tokio::sync::Barrier;
-use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, Redemption, Store, StoreFuture,
-};
+use tower_jwt_session::store::{EntryName, MemoryStore, Redemption, Store};
 use tower_jwt_session::testing::fixed_ring;
 use tower_jwt_session::{Clock, IssueError, KeyRing, Revocations, Root, Timestamp};
 
 use super::*;
+use crate::support::delegate::delegate;
 use crate::support::stores::{Operation, TestStore};
 use crate::support::web::{claims, header, signed};
 
@@ -432,17 +431,7 @@ async fn a_store_that_keeps_no_refresh_tokens_refuses_none_wrongly() {
     struct Simple(MemoryStore);
 
     impl Store for Simple {
-        fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
-            self.0.load(ring)
-        }
-
-        fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-            self.0.insert(ring, entry)
-        }
-
-        fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-            self.0.remove(ring, name)
-        }
+        delegate!(0: load insert remove);
     }
 
     let clock = ManualClock::default();

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Barrier;
-use tower_jwt_session::store::{
-    Entry, EntryName, FileStore, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreFuture,
-};
+use tower_jwt_session::store::{FileStore, Loaded, MemoryStore, SealingNeed, Store, StoreFuture};
 
 use crate::support::counted::Counted;
+use crate::support::delegate::delegate;
 use crate::support::replicas::{Replica, START, assert_converged, policy, seconds};
 
 const TRIALS: u64 = 1000;
@@ -77,6 +76,8 @@ struct Racing<S> {
 }
 
 impl<S: Store> Store for Racing<S> {
+    delegate!(store: insert remove);
+
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             let loaded = self.store.load(ring).await;
@@ -85,14 +86,6 @@ impl<S: Store> Store for Racing<S> {
             }
             loaded
         })
-    }
-
-    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-        self.store.insert(ring, entry)
-    }
-
-    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-        self.store.remove(ring, name)
     }
 
     fn sealing_need(&self) -> SealingNeed {
