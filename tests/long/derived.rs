@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{Login, KeyRing, Root, Sessions, Timestamp};
+use tower_jwt_session::{KeyRing, Login, Root, Sessions, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
 
