@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use base64_simd::{Base64, STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use crate::crypto::error::KeyError;
@@ -101,8 +102,12 @@ fn lines(text: &str) -> Zeroizing<Vec<u8>> {
 }
 
 fn decode_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let alphabets: [&Base64; 4] = [&STANDARD, &STANDARD_NO_PAD, &URL_SAFE, &URL_SAFE_NO_PAD];
-    alphabets.iter().find_map(|alphabet| alphabet.decode_to_vec(text).ok()).map(Zeroizing::new)
+    let mut secret = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
+    let length = [STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD]
+        .iter()
+        .find_map(|alphabet| alphabet.decode_slice(text, &mut secret).ok())?;
+    secret.truncate(length);
+    Some(secret)
 }
 
 fn base64_fault(text: &[u8]) -> &'static str {

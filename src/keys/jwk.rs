@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use zeroize::Zeroizing;
 
 use super::key::Key;
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::crypto::algorithm;
 use crate::crypto::algorithm::{FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer};
 use crate::crypto::error::KeyError;
@@ -269,8 +269,8 @@ impl Jwk {
         let expected = "base64url without padding";
         let json = self.member(member);
         let text = json.text().ok_or_else(|| KeyError::member(member, json.kind(), expected))?;
-        let decoded = BASE64URL.decode_to_vec(text);
-        let decoded = decoded.map_err(|_| KeyError::member(member, spelling(text), expected))?;
+        let decoded = base64url::decode(text);
+        let decoded = decoded.ok_or_else(|| KeyError::member(member, spelling(text), expected))?;
         Ok(decoded.into())
     }
 
@@ -335,7 +335,7 @@ fn spelling(text: &str) -> &'static str {
     let has = |any: &[char]| text.contains(any);
     if has(&['+', '/']) {
         "standard base64"
-    } else if text.ends_with('=') && BASE64URL.decode_to_vec(text.trim_end_matches('=')).is_ok() {
+    } else if text.ends_with('=') && base64url::decode(text.trim_end_matches('=')).is_some() {
         "padded base64url"
     } else if text.contains(char::is_whitespace) {
         "text with white space"

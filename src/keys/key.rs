@@ -9,7 +9,7 @@ use jsonwebtoken::jwk::{
     OctetKeyPairParameters, PublicKeyUse, RSAKeyParameters,
 };
 
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::crypto::algorithm;
 use crate::crypto::algorithm::{
     FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer, Specification, Verifier,
@@ -181,7 +181,7 @@ impl Key {
             Some(public) => (thumbprint(specification, public), None),
             None => {
                 let commitment = algorithm::commitment(material);
-                (BASE64URL.encode_to_string(commitment), Some(commitment))
+                (base64url::encode(commitment), Some(commitment))
             }
         };
         let material = Material { signer: Some(signer), verifier, public, commitment };
@@ -258,7 +258,7 @@ impl Key {
         let header = |name| {
             let members = HeaderMembers { alg: name, typ: token_type, kid: &self.key_id };
             // A struct of strings always serialises.
-            BASE64URL.encode_to_string(serde_json::to_vec(&members).unwrap_or_default())
+            base64url::encode(serde_json::to_vec(&members).unwrap_or_default())
         };
         names.into_iter().map(header).collect()
     }
@@ -318,11 +318,11 @@ fn thumbprint(specification: &Specification, public: &PublicKey) -> String {
         }
         _ => String::new(),
     };
-    BASE64URL.encode_to_string(algorithm::sha256(members.as_bytes()))
+    base64url::encode(algorithm::sha256(members.as_bytes()))
 }
 
 fn jwk_parameters(specification: &Specification, public: &PublicKey) -> AlgorithmParameters {
-    let text = |bytes: &[u8]| BASE64URL.encode_to_string(bytes);
+    let text = |bytes: &[u8]| base64url::encode(bytes);
     match (&specification.primitive, public) {
         (Primitive::Ecdsa(ecdsa), PublicKey::Bytes(point)) => {
             // An uncompressed point: 4, x, y (SEC 1, section 2.3.3).

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use jsonwebtoken::Algorithm;
 use smallvec::SmallVec;
 
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::claims::names::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
@@ -266,5 +266,5 @@ fn fingerprint(keys: &[RingKey]) -> String {
         .collect();
     lines.sort_unstable();
     let hash = algorithm::sha256(lines.concat().as_bytes());
-    BASE64URL.encode_to_string(&hash[..12])
+    base64url::encode(&hash[..12])
 }

@@ -174,7 +174,7 @@ impl<C: SessionClaims> Sessions<C> {
                 refreshing.map_or(self.0.idle_lifetime, Refreshing::access_token_lifetime);
             return self.sign_again(session, claims, lifetime, Later::Longer, now);
         }
-        let mut ids = Ids::new();
+        let mut ids = Ids::default();
         let [session_id, jti] = ids.draw()?;
         let claims = self.claims_of_login(login, session_id, now);
         self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
@@ -243,7 +243,7 @@ impl<C: SessionClaims> Sessions<C> {
         let rv = self.check_revocation(verified, now);
         let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
         let auth_time = session.authenticated_at().ok_or(IssueError::NoLoginTime)?;
-        let mut ids = Ids::new();
+        let mut ids = Ids::default();
         let [jti] = ids.draw()?;
         let claims = TokenClaims {
             jti,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
@@ -114,7 +114,7 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(IssueError::NoRefreshTokens);
         }
         let now = self.now();
-        let mut ids = Ids::new();
+        let mut ids = Ids::default();
         let [session_id] = ids.draw()?;
         let claims = self.claims_of_login(login, session_id, now);
         let issued = self.sign_pair(0, now, Later::Longer, &claims);
@@ -264,7 +264,7 @@ impl<C: SessionClaims> Sessions<C> {
         };
         let [of_access, of_refresh] = [derived("access"), derived("refresh")];
         let [access_token_id, refresh_token_id] =
-            [of_access, of_refresh].map(|hash| BASE64URL.encode_to_string(&hash[..16]));
+            [of_access, of_refresh].map(|hash| base64url::encode(&hash[..16]));
         let lifetime = refreshing.access_token_lifetime;
         let jitter = lifetime / JITTER_PART * u32::from(of_access[31]) / 256;
         let pair = |jti, seq| TokenClaims { jti, seq, ..*claims };

@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::Algorithm;
-use crate::base64url::{BASE64URL, Buffer};
+use crate::base64url::{self, Buffer};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::algorithm;
 use crate::error::{Rejection, RejectionKind};
@@ -121,10 +121,9 @@ pub fn fixed_ring(clock: impl Clock) -> KeyRing {
 ///
 /// If the key can't sign.
 pub fn mint(key: &Key, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
-    let signed =
-        format!("{}.{}", BASE64URL.encode_to_string(header), BASE64URL.encode_to_string(payload));
+    let signed = format!("{}.{}", base64url::encode(header), base64url::encode(payload));
     let signature = sign(key, signed.as_bytes());
-    format!("{signed}.{}", BASE64URL.encode_to_string(signature))
+    format!("{signed}.{}", base64url::encode(signature))
 }
 
 /// Signs any bytes.

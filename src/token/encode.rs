@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 use zeroize::Zeroize as _;
 
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::claims;
 use crate::claims::names::REFRESH_TOKEN_TYPE;
 use crate::claims::write::Payload;
@@ -33,7 +33,7 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     };
     // Room for the whole, so that growing leaves no copy of it behind.
     let [of_json, of_signature] =
-        [json.len(), signer.signature_length()].map(|bytes| BASE64URL.encoded_length(bytes));
+        [json.len(), signer.signature_length()].map(|bytes| base64url::encoded_length(bytes));
     let mut token = String::with_capacity(header.len() + of_json + of_signature + 2);
     token.push_str(&header);
     append(&mut token, &json);
@@ -59,7 +59,7 @@ pub(crate) fn room<C>(payload: &Payload<'_, C>, has_revocations: bool) -> usize 
     match of_rv + of_seq {
         0 => 0,
         // Beside a character of what is there.
-        bytes => BASE64URL.encoded_length(bytes) + 1,
+        bytes => base64url::encoded_length(bytes) + 1,
     }
 }
 
@@ -105,7 +105,7 @@ pub(crate) fn shortest(
     let mut json = Vec::new();
     claims::write::write(&payload, &mut json).ok()?;
     let [of_json, of_signature] =
-        [json.len(), signature].map(|bytes| BASE64URL.encoded_length(bytes));
+        [json.len(), signature].map(|bytes| base64url::encoded_length(bytes));
     Some(header + of_json + of_signature + 2 + room(&payload, has_revocations))
 }
 
@@ -139,5 +139,5 @@ impl Drop for Compact {
 /// Appends a segment: a dot, and the bytes as base64url.
 fn append(token: &mut String, bytes: &[u8]) {
     token.push('.');
-    BASE64URL.encode_append(bytes, token);
+    base64url::encode_append(bytes, token);
 }

@@ -10,7 +10,7 @@ use super::checks::{Check, Observer};
 use super::decode::{Header, Segments, not_decoded, not_split};
 use super::policy::{Policy, TokenType};
 use super::verified::Verified;
-use crate::base64url::{BASE64URL, Buffer};
+use crate::base64url::{self, Buffer};
 use crate::claims;
 use crate::claims::read::{ReadError, Registered, Unread};
 use crate::clock::Timestamp;
@@ -164,7 +164,7 @@ fn key_is_over(ring_key: &RingKey, keys: &KeySet, now: Timestamp) -> Rejection {
 
 /// Names a token that has no `jti`, by what is signed: an ECDSA signature can be written in two ways.
 fn digest(signed: &[u8]) -> String {
-    BASE64URL.encode_to_string(algorithm::sha256(signed))
+    base64url::encode(algorithm::sha256(signed))
 }
 
 fn key_text(key_id: &str) -> String {

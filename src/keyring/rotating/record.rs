@@ -6,7 +6,7 @@ use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
 use crate::crypto::error::KeyError;
@@ -28,7 +28,7 @@ impl Birth {
     pub(crate) fn new(now: Timestamp) -> Result<Self, KeyError> {
         let mut id = [0; 16];
         algorithm::fill_random(&mut id)?;
-        Ok(Self { born: now, id: BASE64URL.encode_to_string(id) })
+        Ok(Self { born: now, id: base64url::encode(id) })
     }
 }
 

@@ -7,7 +7,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::crypto::algorithm;
 use crate::crypto::error::KeyError;
 use crate::crypto::secret;
@@ -71,7 +71,7 @@ impl SealingKey {
         let key = UnboundKey::new(&AES_256_GCM, secret)
             .map_err(|_| KeyError::SealingKeyLength { bytes: secret.len() })?;
         // Half of a commitment is enough to tell a handful of keys apart.
-        let id = BASE64URL.encode_to_string(&algorithm::commitment(secret)[..16]);
+        let id = base64url::encode(&algorithm::commitment(secret)[..16]);
         Ok(Self { id, key: Arc::new(LessSafeKey::new(key)) })
     }
 }
@@ -132,7 +132,7 @@ impl Sealing {
     /// Seals `material` together with the bytes of its record.
     pub(crate) fn seal(&self, material: &[u8], record: &[u8]) -> Result<AtRest, KeyError> {
         let Some(SealingKey { id, key }) = self.keys.first() else {
-            return Ok(AtRest::Unsealed(BASE64URL.encode_to_string(material).into()));
+            return Ok(AtRest::Unsealed(base64url::encode(material).into()));
         };
         let mut nonce = [0; NONCE_LEN];
         algorithm::fill_random(&mut nonce)?;
@@ -143,8 +143,8 @@ impl Sealing {
             .map_err(|_| KeyError::RandomGenerator)?;
         Ok(AtRest::Sealed {
             sealing_key: id.clone(),
-            nonce: BASE64URL.encode_to_string(nonce),
-            ciphertext: BASE64URL.encode_to_string(text),
+            nonce: base64url::encode(nonce),
+            ciphertext: base64url::encode(text),
         })
     }
 
@@ -154,7 +154,7 @@ impl Sealing {
         at_rest: &AtRest,
         record: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let decode = |text: &str| BASE64URL.decode_to_vec(text).map_err(|_| OpenError::Corrupt);
+        let decode = |text: &str| base64url::decode(text).ok_or(OpenError::Corrupt);
         match at_rest {
             // SECURITY: where keys are sealed, whoever can write to the store must not be able to
             // bring one of their own by leaving the seal out.

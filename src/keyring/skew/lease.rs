@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
 use crate::store::contract::{Entry, EntryName};
@@ -111,7 +111,7 @@ pub(crate) struct LeaseDue {
 pub(crate) fn random_holder() -> Option<String> {
     let mut id = [0; 16];
     algorithm::fill_random(&mut id).ok()?;
-    Some(BASE64URL.encode_to_string(id))
+    Some(base64url::encode(id))
 }
 
 fn name(number: u64) -> Option<EntryName> {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base64url::BASE64URL;
+use crate::base64url;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
 use crate::store::contract::{Entry, EntryName};
@@ -91,11 +91,11 @@ impl Notes {
 pub(crate) fn id() -> Option<String> {
     let mut id = [0; ID_BYTES];
     algorithm::fill_random(&mut id).ok()?;
-    Some(BASE64URL.encode_to_string(id))
+    Some(base64url::encode(id))
 }
 
 fn parse(id: &str, value: &[u8]) -> Result<Timestamp, &'static str> {
-    if BASE64URL.decode_to_vec(id).map_or(0, |id| id.len()) != ID_BYTES {
+    if base64url::decode(id).map_or(0, |id| id.len()) != ID_BYTES {
         return Err("its name does not end with an ID of 16 characters");
     }
     match serde_json::from_slice(value) {
