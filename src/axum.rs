@@ -10,7 +10,7 @@ use http::header::RETRY_AFTER;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::error::Rejection;
+use crate::error::rejection::Rejection;
 use crate::keyring::ring::KeyRing;
 use crate::layer::validate::{Presented, Refused};
 use crate::response::respond::{problem, problem_because};

@@ -59,7 +59,7 @@
 //! | `validations_total` | counter | tokens that were validated; `outcome` is `valid` or [`RejectionKind::as_str`] |
 //! | `cache_lookups_total` | counter | lookups in the cache of verified tokens, one for each validation; `outcome` is `hit` or `miss` |
 //! | `rejections_total` | counter | requests that the layers have refused, and refresh tokens that the token endpoint has; `outcome` is [`RejectionKind::as_str`] |
-//! | `issued_total` | counter | sessions that were issued or renewed; `outcome` is `issued` or [`IssueError::as_str`] |
+//! | `issued_total` | counter | sessions that were issued or renewed; `outcome` is `issued` or [`OperationErrorKind::as_str`](crate::OperationErrorKind::as_str) |
 //! | `revocations` | gauge | what has been ended, of sessions, subjects and times, and is held |
 //! | `revocations_recorded_total` | counter | revocations that this replica was to record; `outcome` is `recorded` or `failed`: a logout that was answered 503 |
 //! | `refreshes_total` | counter | readings of the store, directory or followed issuer; `outcome` is `ok`, `unwritten` (read, and then not written) or `failed` |

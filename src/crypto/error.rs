@@ -1,6 +1,8 @@
 //! Why key material is refused: the member or input, the value found, the value expected, the fix.
 
 use crate::crypto::secret::Advice;
+use crate::error::macros::debug_as_display;
+use crate::error::operation::{OperationError, OperationErrorKind};
 
 /// Why key material was refused. Never holds or shows a secret; `Debug` shows the same text as
 /// `Display`, so that a `main` that returns the error prints the reason.
@@ -157,4 +159,10 @@ impl KeyError {
     }
 }
 
-crate::error::debug_as_display!(KeyError);
+impl From<KeyError> for OperationError {
+    fn from(error: KeyError) -> Self {
+        OperationErrorKind::InvalidKey.with(error)
+    }
+}
+
+debug_as_display!(KeyError);

@@ -1,12 +1,8 @@
-//! What was found of a credential that was refused, and what was expected: for logs and for code.
+//! The part of a refused credential that was found, and the value that was expected.
 //!
-//! Never a token, a signature or a secret. Whatever a sender chose is bounded, and holds nothing that
-//! a log or a terminal would obey.
+//! It never holds a token, a signature or a secret. Text that a sender chose is bounded and escaped.
 
 use std::fmt::{self, Write as _};
-use std::sync::Arc;
-
-use super::{Rejection, RejectionKind};
 
 /// What a rejection is about, made where it is refused and nowhere else.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,21 +11,6 @@ pub(crate) struct Detail {
     pub(crate) about: &'static str,
     pub(crate) found: Box<str>,
     pub(crate) expected: Box<str>,
-}
-
-impl RejectionKind {
-    /// A rejection of this kind that says what was found and what was expected.
-    #[cold]
-    #[inline(never)]
-    pub(crate) fn about(
-        self,
-        about: &'static str,
-        found: impl fmt::Display,
-        expected: impl fmt::Display,
-    ) -> Rejection {
-        let detail = Detail { about, found: shown(found), expected: shown(expected) };
-        Rejection { kind: self, detail: Some(Arc::new(detail)) }
-    }
 }
 
 /// A text without characters that a log or a terminal would obey, and not too long for a log.

@@ -15,7 +15,7 @@ use crate::crypto::algorithm::Primitive;
 use crate::crypto::error::KeyError;
 use crate::crypto::secret;
 use crate::crypto::secret::Advice;
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::keyring::ring::{KeyRing, Source};
 use crate::keyring::rotating::builder::ring_name;
 use crate::keys::key::Key;
@@ -191,7 +191,7 @@ impl DerivedRingBuilder {
         }
         self.policy.validate_derived()?;
         let specification = algorithm::specification(self.algorithm)
-            .map_err(|source| BuildError::Key { field: "algorithm", source })?;
+            .map_err(|source| BuildError::key("algorithm", source))?;
         if !matches!(specification.primitive, Primitive::Ed25519 | Primitive::Hmac(_)) {
             let mend = "derive keys for EdDSA, HS256, HS384 or HS512";
             return Err(BuildError::invalid("algorithm", specification.name, mend));
@@ -204,7 +204,7 @@ impl DerivedRingBuilder {
             policy: self.policy.clone(),
             algorithm: self.algorithm,
         };
-        let keys = derived.keys(now).map_err(|source| BuildError::Key { field: "root", source })?;
+        let keys = derived.keys(now).map_err(|source| BuildError::key("root", source))?;
         Ok(KeyRing::new(name, self.clock, self.policy, keys, Source::Derived(derived)))
     }
 }

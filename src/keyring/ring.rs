@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::crypto::error::KeyError;
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::keyring::derived::Derived;
 use crate::keyring::directory::KeyDirectory;
 use crate::keyring::issuer::fetch::FetchError;
@@ -401,7 +401,7 @@ impl fmt::Debug for KeyRing {
     }
 }
 
-crate::error::debug_as_display!(RingError);
+crate::error::macros::debug_as_display!(RingError);
 
 /// Why a ring could not be refreshed or changed.
 #[derive(thiserror::Error)]
@@ -445,11 +445,11 @@ impl RingError {
     pub(crate) fn at_start(self, ring: &str) -> BuildError {
         let ring = ring.to_owned();
         match self {
-            Self::Store(source) => BuildError::Store { ring, source },
+            Self::Store(source) => BuildError::store(ring, source),
             Self::Directory { path, reason } => BuildError::invalid("directory", path, reason),
-            Self::Fetch(source) => BuildError::Fetch { issuer: ring, source },
-            Self::Key(source) => BuildError::Key { field: "algorithm", source },
-            other => BuildError::Unreadable { ring, reason: other.to_string() },
+            Self::Fetch(source) => BuildError::fetch(ring, source),
+            Self::Key(source) => BuildError::key("algorithm", source),
+            other => BuildError::unreadable(ring, other),
         }
     }
 }

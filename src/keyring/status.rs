@@ -172,7 +172,7 @@ impl KeyStatus {
     }
 }
 
-crate::error::debug_as_display!(NotReady);
+crate::error::macros::debug_as_display!(NotReady);
 
 /// Why a replica should not be given requests.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]

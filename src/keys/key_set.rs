@@ -12,7 +12,7 @@ use crate::base64url;
 use crate::claims::names::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::keyring::rotating::key_log::Ledger;
 use crate::keys::key::Key;
 use crate::keys::schedule;

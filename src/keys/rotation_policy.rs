@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::store::polling::{Polling, check_durations};
 
 /// The durations of a ring, with safe defaults.

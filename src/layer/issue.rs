@@ -9,7 +9,7 @@ use tower_layer::Layer;
 
 use super::service::{Around, SessionService};
 use super::validate::Presented;
-use crate::error::IssueError;
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
 use crate::response::token_endpoint;
@@ -50,24 +50,24 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         &self,
         response: &mut Response<B>,
         Pending { issue, whole, .. }: &Pending<C>,
-    ) -> Result<(), IssueError>
+    ) -> Result<(), OperationError>
     where
         T: Respond<B>,
     {
         let transports = self.sessions.transports();
         if issue.bearer || transports.cookie.is_none() {
             if !transports.bearer {
-                return Err(IssueError::NoTransport("bearer"));
+                return Err(OperationErrorKind::NoTransport("bearer").into());
             }
             // A bearer token needs a body of its own.
             if !whole || !T::CARRIES_BODY {
-                return Err(IssueError::NoTransport("cookie"));
+                return Err(OperationErrorKind::NoTransport("cookie").into());
             }
             let answer = if self.sessions.refreshes() && issue.continues.is_none() {
-                token_endpoint::granted(&self.sessions.issue_with_refresh_token(issue)?)?
+                token_endpoint::granted(&self.sessions.issue_with_refresh_token(issue)?)
             } else {
                 let token = self.sessions.issue(issue)?;
-                token_endpoint::access_token(&token, issue.scope.as_deref())?
+                token_endpoint::access_token(&token, issue.scope.as_deref())
             };
             self.answer_whole(response, answer);
             return Ok(());
@@ -120,17 +120,21 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         let renewed = self.sessions.renew(session);
         match renewed.and_then(|token| self.sessions.set_cookie(&token)) {
             Ok(cookie) => append_cookie(headers, cookie),
-            Err(IssueError::LifetimeReached | IssueError::Ended(_)) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    OperationErrorKind::LifetimeReached | OperationErrorKind::Rejected
+                ) => {}
             Err(error) => tracing::warn!(%error, "a session could not be renewed"),
         }
     }
 
     #[cold]
-    fn failure<B>(&self, error: &IssueError) -> Response<B>
+    fn failure<B>(&self, error: &OperationError) -> Response<B>
     where
         T: Respond<B>,
     {
-        if let IssueError::Ended(rejection) = error {
+        if let Some(rejection) = error.rejection() {
             return self.respond.respond(respond::rejection(rejection.clone(), &self.sessions));
         }
         tracing::error!(%error, "a session could not be issued");

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::validate::ValidateLayer;
-use crate::error::{BuildError, RejectionKind};
+use crate::error::build::BuildError;
+use crate::error::rejection::RejectionKind;
 use crate::sessions::session::Session;
 
 impl<C, T> ValidateLayer<C, T> {

@@ -11,7 +11,7 @@ use tower_layer::Layer;
 use super::require::Check;
 use super::service::{Around, SessionService};
 use crate::clock::Timestamp;
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
 use crate::sessions::handle::{SessionClaims, Sessions, SessionsId};

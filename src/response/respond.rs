@@ -9,7 +9,8 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::error::{IssueError, Rejection, RejectionKind};
+use crate::error::operation::OperationError;
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::sessions::handle::Sessions;
 use crate::transport::caching::remove_targeted;
 use crate::transport::transports::Transports;
@@ -92,10 +93,10 @@ pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Resp
 /// Says when to try again, where no key signs and it is known when one will.
 pub(crate) fn retry_issuing<C>(
     answer: &mut Response<Bytes>,
-    error: &IssueError,
+    error: &OperationError,
     sessions: &Sessions<C>,
 ) {
-    let is_paused = matches!(error, IssueError::NoSigningKey);
+    let is_paused = error.is_no_signing_key();
     if let Some(wait) = is_paused.then(|| sessions.keys().issues_again_in()).flatten() {
         let seconds = wait.as_millis().div_ceil(1000).clamp(1, u64::MAX.into());
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds as u64));

@@ -8,7 +8,6 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use crate::error::IssueError;
 use crate::response::respond;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::issued::IssuedToken;
@@ -34,7 +33,7 @@ impl<C: SessionClaims> Sessions<C> {
             Err(code) => return refused(StatusCode::BAD_REQUEST, code),
         };
         let tokens = self.refresh(&refresh_token).await;
-        let answer = tokens.and_then(|tokens| Ok(granted(&tokens)?));
+        let answer = tokens.map(|tokens| granted(&tokens));
         answer.unwrap_or_else(|error| {
             let mut answer = failed(&error);
             if let RefreshError::NotIssued(error) = &error {
@@ -109,15 +108,12 @@ impl<'a> Granted<'a> {
 }
 
 /// The answer with an access token alone.
-pub(crate) fn access_token(
-    token: &IssuedToken,
-    scope: Option<&str>,
-) -> Result<Response<Bytes>, IssueError> {
+pub(crate) fn access_token(token: &IssuedToken, scope: Option<&str>) -> Response<Bytes> {
     json(StatusCode::OK, &Granted::new(token, scope))
 }
 
 /// The answer with both tokens.
-pub(crate) fn granted(tokens: &IssuedTokens) -> Result<Response<Bytes>, IssueError> {
+pub(crate) fn granted(tokens: &IssuedTokens) -> Response<Bytes> {
     let refresh_token = Some(tokens.refresh_token().as_str());
     let granted = Granted::new(tokens.access_token(), tokens.scope());
     json(StatusCode::OK, &Granted { refresh_token, ..granted })
@@ -129,7 +125,7 @@ fn refused(status: StatusCode, code: &'static str) -> Response<Bytes> {
     struct Refused {
         error: &'static str,
     }
-    json(status, &Refused { error: code }).unwrap_or_else(|_| respond::problem(status))
+    json(status, &Refused { error: code })
 }
 
 fn failed(error: &RefreshError) -> Response<Bytes> {
@@ -162,13 +158,14 @@ fn unavailable(status: StatusCode) -> Response<Bytes> {
     answer
 }
 
-fn json(status: StatusCode, body: &impl Serialize) -> Result<Response<Bytes>, IssueError> {
-    let mut answer = Response::new(Bytes::from(serde_json::to_vec(body)?));
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    // A struct of strings and numbers always serializes.
+    let mut answer = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(answer)
+    answer
 }
 
 const INVALID_REQUEST: &str = "invalid_request";

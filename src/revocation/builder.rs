@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use super::log::Log;
 use crate::clock::{Clock, Moment, SystemClock};
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::revocation::handle::{
     Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, follow, write,
 };
@@ -163,7 +163,7 @@ impl RevocationsBuilder {
         }
         let mut pace = Pace::new(polling, Jitter::Random);
         let read = writer.read(&mut log).await;
-        read.map_err(|source| BuildError::Store { ring: ring.to_string(), source })?;
+        read.map_err(|source| BuildError::store(&ring, source))?;
         if !log.marked && !store.is_private() {
             // Remembered by the writes' status; the next refresh tries again.
             let _ = writer.write(&mut log).await;

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::clock::{Moment, Timestamp};
-use crate::error::RejectionKind;
+use crate::error::rejection::RejectionKind;
 use crate::revocation::log::Log;
 use crate::revocation::log_writer::LogWriter;
 use crate::revocation::set::RevocationSet;

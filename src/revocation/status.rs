@@ -43,7 +43,7 @@ pub struct RevocationsStatus {
     pub newer_format: Option<u64>,
 }
 
-crate::error::debug_as_display!(RevocationsNotReady);
+crate::error::macros::debug_as_display!(RevocationsNotReady);
 
 /// Why a replica should not be given requests.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use metrics::{Counter, counter};
 
-use crate::error::{IssueError, RejectionKind};
+use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::rejection::RejectionKind;
 use crate::telemetry::{CACHE_LOOKUPS, ISSUED, REJECTIONS, VALIDATIONS};
 
 /// Counts what the requests of one `Sessions` do. Its handles are made when the first is needed.
@@ -50,11 +51,11 @@ impl Counters {
         self.handles().rejected.count(kind.as_str());
     }
 
-    pub(crate) fn issued<T>(&self, result: &Result<T, IssueError>) {
+    pub(crate) fn issued<T>(&self, result: &Result<T, OperationError>) {
         let handles = self.handles();
         match result {
             Ok(_) => handles.issued.increment(1),
-            Err(error) => handles.not_issued.count(error.as_str()),
+            Err(error) => handles.not_issued.count(error.kind().as_str()),
         }
     }
 
@@ -78,7 +79,7 @@ impl Handles {
     fn new(ring: &Arc<str>) -> Self {
         let of_requests = OF_REQUESTS.map(|kind| kind.as_str());
         let of_tokens = RejectionKind::TEXTS.iter().filter(|text| !of_requests.contains(text));
-        let of_issuing = IssueError::TEXTS.iter().filter(|text| !OF_TRANSPORTS.contains(text));
+        let of_issuing = OF_ISSUING.map(|kind| kind.as_str());
         Self {
             valid: handle(VALIDATIONS, ring, "valid"),
             invalid: Outcomes::new(VALIDATIONS, ring, of_tokens),
@@ -86,7 +87,7 @@ impl Handles {
             miss: handle(CACHE_LOOKUPS, ring, "miss"),
             rejected: Outcomes::new(REJECTIONS, ring, RejectionKind::TEXTS),
             issued: handle(ISSUED, ring, "issued"),
-            not_issued: Outcomes::new(ISSUED, ring, of_issuing),
+            not_issued: Outcomes::new(ISSUED, ring, &of_issuing),
         }
     }
 }
@@ -132,5 +133,16 @@ const OF_REQUESTS: [RejectionKind; 7] = [
     RejectionKind::CrossSite,
 ];
 
-/// The failures of delivering a token, not of issuing it.
-const OF_TRANSPORTS: [&str; 2] = ["cookie_too_long", "no_transport"];
+/// The kinds of errors of issuing a token.
+const OF_ISSUING: [OperationErrorKind; 10] = [
+    OperationErrorKind::NoSigningKey,
+    OperationErrorKind::InvalidClaims,
+    OperationErrorKind::EmptySubject,
+    OperationErrorKind::LifetimeReached,
+    OperationErrorKind::NoLoginTime,
+    OperationErrorKind::Rejected,
+    OperationErrorKind::ClockOutOfRange { seconds: 0 },
+    OperationErrorKind::TokenTooLong { bytes: 0, limit: 0 },
+    OperationErrorKind::NoRefreshTokens,
+    OperationErrorKind::RandomGenerator,
+];

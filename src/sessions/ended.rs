@@ -3,7 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::revocation::handle::Revocations;
 use crate::sessions::handle::Sessions;
 use crate::sessions::session::Session;

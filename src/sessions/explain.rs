@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::claims::values::LAST_SECOND;
 use crate::clock::Timestamp;
 use crate::error::detail::{bounded, shown};
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::sessions::handle::Sessions;
 use crate::token;
 use crate::token::checks::{Check, Observer};

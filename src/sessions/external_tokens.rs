@@ -3,7 +3,7 @@
 
 use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::claims::read::Dialect;
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::sessions::builder::SessionsBuilder;
 use crate::sessions::handle::SessionClaims;

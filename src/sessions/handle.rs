@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use crate::claims::values::LAST_SECOND;
 use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
-use crate::error::{IssueError, Rejection, RejectionKind};
+use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
 use crate::sessions::external_tokens::ExternalTokens;
@@ -94,11 +95,11 @@ pub(crate) enum Later {
 }
 
 /// Refuses a time that no token can carry.
-fn in_range(time: Timestamp) -> Result<(), IssueError> {
+fn in_range(time: Timestamp) -> Result<(), OperationError> {
     let seconds = time.as_unix_seconds();
     match u64::try_from(seconds) {
         Ok(since) if since <= LAST_SECOND => Ok(()),
-        _ => Err(IssueError::ClockOutOfRange { seconds }),
+        _ => Err(OperationErrorKind::ClockOutOfRange { seconds }.into()),
     }
 }
 
@@ -146,7 +147,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// If no key may sign, the claims can't be written, or the token gets too long.
-    pub fn issue(&self, login: &Login<C>) -> Result<IssuedToken, IssueError> {
+    pub fn issue(&self, login: &Login<C>) -> Result<IssuedToken, OperationError> {
         let issued = self.sign_login(login);
         self.0.counters.issued(&issued);
         issued
@@ -165,7 +166,7 @@ impl<C: SessionClaims> Sessions<C> {
         issue
     }
 
-    fn sign_login(&self, login: &Login<C>) -> Result<IssuedToken, IssueError> {
+    fn sign_login(&self, login: &Login<C>) -> Result<IssuedToken, OperationError> {
         let now = self.now();
         if let Some(session) = &login.continues {
             let claims = self.claims_of_login(login, session.session_id(), now);
@@ -185,7 +186,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no cookie transport, or name and value are too long for a cookie.
-    pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, IssueError> {
+    pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, OperationError> {
         self.transports().cookie_of(token.as_str(), token.room)
     }
 
@@ -200,21 +201,21 @@ impl<C: SessionClaims> Sessions<C> {
 
     /// Issues the session anew, with its ID and its login's time, if it is past half of its
     /// lifetime and that gains anything.
-    pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
+    pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
         let renewed = self.sign_renewed(session);
-        if !matches!(renewed, Err(IssueError::LifetimeReached)) {
+        if !matches!(&renewed, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
             self.0.counters.issued(&renewed);
         }
         renewed
     }
 
-    fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, IssueError> {
+    fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
         let now = self.now();
         // Without a login time there is no end to count from.
-        let begun = session.authenticated_at().ok_or(IssueError::LifetimeReached)?;
+        let begun = session.authenticated_at().ok_or(OperationErrorKind::LifetimeReached)?;
         let latest = begun + self.0.absolute_lifetime;
         if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
-            return Err(IssueError::LifetimeReached);
+            return Err(OperationErrorKind::LifetimeReached.into());
         }
         let token = self.sign_again(
             session,
@@ -224,7 +225,7 @@ impl<C: SessionClaims> Sessions<C> {
             now,
         )?;
         if token.expires_at <= session.expires_at() {
-            return Err(IssueError::LifetimeReached);
+            return Err(OperationErrorKind::LifetimeReached.into());
         }
         Ok(token)
     }
@@ -237,12 +238,12 @@ impl<C: SessionClaims> Sessions<C> {
         lifetime: Duration,
         later: Later,
         now: Timestamp,
-    ) -> Result<IssuedToken, IssueError> {
+    ) -> Result<IssuedToken, OperationError> {
         let verified = session.verified();
         // The version is the one in which it was looked up, lest what was recorded between is missed.
         let rv = self.check_revocation(verified, now);
-        let rv = rv.map_err(|kind| IssueError::Ended(kind.into()))?;
-        let auth_time = session.authenticated_at().ok_or(IssueError::NoLoginTime)?;
+        let rv = rv.map_err(Rejection::from)?;
+        let auth_time = session.authenticated_at().ok_or(OperationErrorKind::NoLoginTime)?;
         let mut ids = Ids::default();
         let [jti] = ids.draw()?;
         let claims = TokenClaims {
@@ -308,14 +309,14 @@ impl<C: SessionClaims> Sessions<C> {
         lifetime: Duration,
         later: Later,
         claims: TokenClaims<'_, C>,
-    ) -> Result<IssuedToken, IssueError> {
+    ) -> Result<IssuedToken, OperationError> {
         if claims.sub.is_empty() {
-            return Err(IssueError::EmptySubject);
+            return Err(OperationErrorKind::EmptySubject.into());
         }
         in_range(now)?;
         let inner = &*self.0;
         let keys = inner.keys.keys(now);
-        let key = keys.signer(now).ok_or(IssueError::NoSigningKey)?;
+        let key = keys.signer(now).ok_or(OperationErrorKind::NoSigningKey)?;
         // Tokens hold whole seconds.
         let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
         let issued_at = whole(now);
@@ -326,7 +327,7 @@ impl<C: SessionClaims> Sessions<C> {
             .min(times.verifies_until - inner.policy.leeway);
         let expires_at = whole(expires_at);
         if expires_at <= issued_at {
-            return Err(IssueError::LifetimeReached);
+            return Err(OperationErrorKind::LifetimeReached.into());
         }
         in_range(expires_at)?;
         // A login is never later than its token, though a clock was set back.
@@ -339,7 +340,7 @@ impl<C: SessionClaims> Sessions<C> {
         };
         let (bytes, limit) = (token.len() + room, inner.policy.max_token_bytes);
         if bytes > limit {
-            return Err(IssueError::TokenTooLong { bytes, limit });
+            return Err(OperationErrorKind::TokenTooLong { bytes, limit }.into());
         }
         Ok(IssuedToken { token, issued_at, expires_at, room })
     }

@@ -100,7 +100,7 @@ impl EndSession {
     }
 }
 
-crate::error::debug_as_display!(EndError);
+crate::error::macros::debug_as_display!(EndError);
 
 /// Why a session could not be ended everywhere. It goes on.
 ///

@@ -7,7 +7,9 @@ use crate::base64url;
 use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
-use crate::error::{BuildError, IssueError, Rejection, RejectionKind};
+use crate::error::build::BuildError;
+use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::sessions::builder::SessionsBuilder;
 use crate::sessions::handle::{Later, SessionClaims, Sessions};
@@ -108,10 +110,13 @@ impl<C: SessionClaims> Sessions<C> {
     /// If the sessions have no refresh tokens, the session is one that was
     /// [reissued](Self::reissue), no key may sign, the claims can't be written, or a token gets too
     /// long.
-    pub fn issue_with_refresh_token(&self, login: &Login<C>) -> Result<IssuedTokens, IssueError> {
+    pub fn issue_with_refresh_token(
+        &self,
+        login: &Login<C>,
+    ) -> Result<IssuedTokens, OperationError> {
         if login.continues.is_some() {
             // It has one already, whose sequence goes on.
-            return Err(IssueError::NoRefreshTokens);
+            return Err(OperationErrorKind::NoRefreshTokens.into());
         }
         let now = self.now();
         let mut ids = Ids::default();
@@ -213,7 +218,7 @@ impl<C: SessionClaims> Sessions<C> {
         let missing = || Rejection::from(RejectionKind::MissingClaim("auth_time"));
         let begun = verified.authenticated_at.ok_or_else(missing)?;
         let pair = self.sign_pair(next, at, Later::AsThis, &self.claims_of(verified, begun));
-        if matches!(&pair, Err(IssueError::LifetimeReached)) {
+        if matches!(&pair, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
             return Err(Rejection::from(RejectionKind::Expired).into());
         }
         if pair.is_err() {
@@ -242,8 +247,8 @@ impl<C: SessionClaims> Sessions<C> {
         self.0.refreshing.is_some()
     }
 
-    fn refreshing(&self) -> Result<&Refreshing, IssueError> {
-        self.0.refreshing.as_ref().ok_or(IssueError::NoRefreshTokens)
+    fn refreshing(&self) -> Result<&Refreshing, OperationError> {
+        self.0.refreshing.as_ref().ok_or(OperationErrorKind::NoRefreshTokens.into())
     }
 
     /// Signs the pair of that sequence, which began at `at`.
@@ -256,7 +261,7 @@ impl<C: SessionClaims> Sessions<C> {
         at: Timestamp,
         later: Later,
         claims: &TokenClaims<'_, C>,
-    ) -> Result<IssuedTokens, IssueError> {
+    ) -> Result<IssuedTokens, OperationError> {
         let refreshing = self.refreshing()?;
         let derived = |token: &str| {
             let of = format!("{token}.{}.{sequence}.{}", claims.sid, at.as_unix_millis());

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::error::{IssueError, Rejection};
+use crate::error::operation::OperationError;
+use crate::error::rejection::Rejection;
 use crate::sessions::issued::IssuedToken;
 use crate::store::contract::StoreError;
 
@@ -109,7 +110,7 @@ impl fmt::Debug for IssuedTokens {
     }
 }
 
-crate::error::debug_as_display!(RefreshError);
+crate::error::macros::debug_as_display!(RefreshError);
 
 /// Why a refresh token was not redeemed.
 #[derive(Clone, thiserror::Error)]
@@ -123,7 +124,7 @@ pub enum RefreshError {
     NotRecorded(#[from] Arc<StoreError>),
     /// Its successor could not be issued, and it is not redeemed.
     #[error("the successor of a refresh token could not be issued: {0}")]
-    NotIssued(Arc<IssueError>),
+    NotIssued(Arc<OperationError>),
 }
 
 impl RefreshError {
@@ -137,8 +138,8 @@ impl RefreshError {
     }
 }
 
-impl From<IssueError> for RefreshError {
-    fn from(error: IssueError) -> Self {
+impl From<OperationError> for RefreshError {
+    fn from(error: OperationError) -> Self {
         Self::NotIssued(Arc::new(error))
     }
 }

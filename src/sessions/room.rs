@@ -1,7 +1,7 @@
 //! Whether there is room for any login: in the longest token that is accepted, and in the cookie.
 
 use super::builder::SessionsBuilder;
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::sessions::handle::SessionClaims;
 use crate::token;
 use crate::transport::cookie::CookieTransport;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::error::macros::debug_as_display;
+use crate::error::operation::{OperationError, OperationErrorKind};
 
 /// What a [`Store`]'s methods return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -281,8 +283,6 @@ pub struct Redeemed {
     pub at: Timestamp,
 }
 
-crate::error::debug_as_display!(StoreError);
-
 /// Why a store could not be opened, read or written: what was tried, and the cause.
 pub struct StoreError {
     context: String,
@@ -320,3 +320,11 @@ impl StoreError {
         Self { context: context.into(), source: Some(source.into()) }
     }
 }
+
+impl From<StoreError> for OperationError {
+    fn from(error: StoreError) -> Self {
+        OperationErrorKind::Store.with(error)
+    }
+}
+
+debug_as_display!(StoreError);

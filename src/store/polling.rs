@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::store::contract::{Store, StoreError};
 
 /// How a store is polled.

@@ -36,7 +36,7 @@ use crate::Algorithm;
 use crate::base64url::{self, Buffer};
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::algorithm;
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::keys::key::Key;
 use crate::token;

@@ -13,7 +13,7 @@ use crate::claims::strict::{Names, Strict, Text, twice};
 use crate::crypto::algorithm;
 use crate::crypto::algorithm::MAX_SIGNATURE_BYTES;
 use crate::error::detail::of_message;
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 
 /// The three segments of a compact JWS, as they came.
 #[derive(Clone, Copy)]

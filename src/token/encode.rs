@@ -16,17 +16,18 @@ use crate::claims;
 use crate::claims::names::REFRESH_TOKEN_TYPE;
 use crate::claims::write::Payload;
 use crate::clock::Timestamp;
-use crate::error::IssueError;
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keys::key_set::RingKey;
 
 /// Writes and signs a token: a refresh token if it has a sequence, else a session token.
 pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     payload: &Payload<'_, C>,
     ring_key: &RingKey,
-) -> Result<Compact, IssueError> {
-    let signer = ring_key.key.signer().ok_or(IssueError::NoSigningKey)?;
+) -> Result<Compact, OperationError> {
+    let signer = ring_key.key.signer().ok_or(OperationErrorKind::NoSigningKey)?;
     let mut json = ROOM.take();
-    claims::write::write(payload, &mut json)?;
+    claims::write::write(payload, &mut json)
+        .map_err(|error| OperationErrorKind::InvalidClaims.with(error))?;
     let header = match payload.seq {
         None => Cow::Borrowed(&*ring_key.header),
         Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(),
@@ -38,7 +39,7 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     token.push_str(&header);
     append(&mut token, &json);
     let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
-    append(&mut token, &signature.map_err(|_| IssueError::RandomGenerator)?);
+    append(&mut token, &signature.map_err(|_| OperationErrorKind::RandomGenerator)?);
     if json.capacity() <= KEPT {
         json.clear();
         ROOM.set(json);

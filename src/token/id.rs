@@ -3,7 +3,7 @@
 use crate::base64url;
 use crate::claims::names::ID_LENGTH;
 use crate::crypto::algorithm;
-use crate::error::IssueError;
+use crate::error::operation::{OperationError, OperationErrorKind};
 
 /// New IDs in base64url, one behind the other.
 #[derive(Default)]
@@ -15,10 +15,10 @@ const BYTES: usize = CHARACTERS / 4 * 3;
 
 impl<const N: usize> Ids<N> {
     /// Draws IDs from the system's random generator, in one call.
-    pub(crate) fn draw(&mut self) -> Result<[&str; N], IssueError> {
+    pub(crate) fn draw(&mut self) -> Result<[&str; N], OperationError> {
         let mut bytes = [[0; BYTES]; N];
         let bytes = bytes.as_flattened_mut();
-        algorithm::fill_random(bytes).map_err(|_| IssueError::RandomGenerator)?;
+        algorithm::fill_random(bytes).map_err(|_| OperationErrorKind::RandomGenerator)?;
         self.0 = base64url::encode(bytes);
         let id = |place: usize| self.0.get(place * CHARACTERS..)?.get(..ID_LENGTH);
         Ok(std::array::from_fn(|place| id(place).unwrap_or_default()))

@@ -8,8 +8,8 @@ use super::checks::{Check, Observer};
 use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::claims::read::{Dialect, Registered};
 use crate::clock::Timestamp;
-use crate::error::Rejection;
-use crate::error::RejectionKind::{self, *};
+use crate::error::rejection::Rejection;
+use crate::error::rejection::RejectionKind::{self, *};
 use crate::keys::schedule::KeyTimes;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).

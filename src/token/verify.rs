@@ -16,7 +16,7 @@ use crate::claims::read::{ReadError, Registered, Unread};
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
 use crate::error::detail::{List, of_message, without_quotes};
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keys::key_set::{KeySet, RingKey};
 
 /// Verifies `token` at `now`. Nothing of the payload is looked at before the signature is found good.

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::error::RejectionKind;
+use crate::error::rejection::RejectionKind;
 
 /// Finds a bearer token, perhaps an empty one. Other schemes are not ours.
 pub(crate) fn read(headers: &HeaderMap) -> Result<Option<&[u8]>, RejectionKind> {

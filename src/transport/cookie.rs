@@ -7,7 +7,9 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue, Request};
 
 use super::cross_site::{CrossSiteCheck, may_change};
-use crate::error::{BuildError, IssueError, RejectionKind};
+use crate::error::build::BuildError;
+use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::rejection::RejectionKind;
 use crate::transport::transports::is_token;
 
 /// The cookie that carries a session, and the guard that comes with it.
@@ -156,10 +158,10 @@ impl CookieTransport {
     }
 
     /// The `Set-Cookie` field that carries `token`, with room for so many characters more.
-    pub(crate) fn set(&self, token: &str, room: usize) -> Result<HeaderValue, IssueError> {
+    pub(crate) fn set(&self, token: &str, room: usize) -> Result<HeaderValue, OperationError> {
         let bytes = self.name.len() + token.len() + room;
         if bytes > Self::MOST_BYTES {
-            return Err(IssueError::CookieTooLong { bytes, limit: Self::MOST_BYTES });
+            return Err(OperationErrorKind::CookieTooLong { bytes, limit: Self::MOST_BYTES }.into());
         }
         Ok(field(&self.cookie(token)))
     }

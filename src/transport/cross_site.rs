@@ -16,7 +16,7 @@ use tower_layer::Layer as _;
 use tower_service::Service;
 
 use super::origin::{self, Kinship};
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 
 #[derive(Clone, Debug)]
 pub(crate) struct CrossSiteCheck(Csrf<Reached, Refuse>);

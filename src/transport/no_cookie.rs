@@ -2,7 +2,9 @@
 
 use http::{HeaderMap, HeaderValue, Request};
 
-use crate::error::{BuildError, IssueError, RejectionKind};
+use crate::error::build::BuildError;
+use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::rejection::RejectionKind;
 
 #[derive(Clone, Debug)]
 pub(crate) enum CookieTransport {}
@@ -18,7 +20,7 @@ impl CookieTransport {
         match *self {}
     }
 
-    pub(crate) fn set(&self, _: &str, _: usize) -> Result<HeaderValue, IssueError> {
+    pub(crate) fn set(&self, _: &str, _: usize) -> Result<HeaderValue, OperationError> {
         match *self {}
     }
 

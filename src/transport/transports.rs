@@ -6,7 +6,8 @@ use crate::transport::web_socket::WebSocketProtocol;
 use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
-use crate::error::{IssueError, RejectionKind};
+use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::rejection::RejectionKind;
 
 use crate::transport::cookie::CookieTransport;
 
@@ -106,8 +107,12 @@ impl Transports {
 
     /// The field that carries the token in the cookie, which a token longer by `room` has to fit,
     /// too.
-    pub(crate) fn cookie_of(&self, token: &str, room: usize) -> Result<HeaderValue, IssueError> {
-        self.cookie.as_ref().ok_or(IssueError::NoTransport("cookie"))?.set(token, room)
+    pub(crate) fn cookie_of(
+        &self,
+        token: &str,
+        room: usize,
+    ) -> Result<HeaderValue, OperationError> {
+        self.cookie.as_ref().ok_or(OperationErrorKind::NoTransport("cookie"))?.set(token, room)
     }
 
     /// The field that takes the cookie away, if there is one.

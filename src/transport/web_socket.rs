@@ -4,7 +4,8 @@
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue};
 
-use crate::error::{BuildError, RejectionKind};
+use crate::error::build::BuildError;
+use crate::error::rejection::RejectionKind;
 use crate::transport::transports::is_token;
 
 /// Finds `name.<token>`, and takes it out.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower_jwt_session::store::Store;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    BuildError, IssueError, IssuedToken, KeyRing, KeyState, KeyStatus, KeyTimes, Login,
+    BuildError, IssuedToken, KeyRing, KeyState, KeyStatus, KeyTimes, Login, OperationError,
     RejectionKind, RotationPolicy, Sessions, Timestamp,
 };
 
@@ -96,7 +96,7 @@ impl Replica {
         self.refresh().await;
     }
 
-    pub(crate) fn try_issue(&self) -> Result<IssuedToken, IssueError> {
+    pub(crate) fn try_issue(&self) -> Result<IssuedToken, OperationError> {
         self.sessions.issue(&Login::new("alice", ()))
     }
 

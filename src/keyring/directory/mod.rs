@@ -11,7 +11,7 @@ use std::time::Duration;
 use jsonwebtoken::Algorithm;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::keyring::directory::files::{Files, Found};
 use crate::keyring::directory::worker::Worker;
 use crate::keyring::ring::{KeyRing, RingError, Source};

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::algorithm;
 use crate::crypto::algorithm::Primitive;
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::keyring::issuer::fetch::Endpoint;
 use crate::keyring::issuer::follower::{Fetched, Follower, Limits, Place, follow};
 use crate::keyring::issuer::http_client::HttpClient;
@@ -227,7 +227,7 @@ impl FollowerBuilder {
         };
         let fetched = follower.fetch(&mut *follower.pace.lock().await, None).await;
         let (Fetched { keys, until }, report) =
-            fetched.map_err(|source| BuildError::Fetch { issuer: issuer.to_string(), source })?;
+            fetched.map_err(|source| BuildError::fetch(&issuer, source))?;
         let keys = KeySet::followed(keys, until);
         let source = Source::Followed(Box::new(follower));
         let ring = KeyRing::new(issuer, self.clock, policy, keys, source);

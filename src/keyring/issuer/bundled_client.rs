@@ -12,7 +12,7 @@ use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
 use rustls_platform_verifier::BuilderVerifierExt;
 
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::keyring::issuer::connect::Connect;
 use crate::keyring::issuer::http_client::{ClientBody, ClientError, ClientFuture, HttpClient};
 

@@ -124,7 +124,7 @@ impl Description {
     }
 }
 
-crate::error::debug_as_display!(FetchError);
+crate::error::macros::debug_as_display!(FetchError);
 
 /// Why an issuer's keys could not be fetched: from where, and the cause.
 #[derive(thiserror::Error)]

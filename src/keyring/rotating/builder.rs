@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::algorithm;
-use crate::error::BuildError;
+use crate::error::build::BuildError;
 use crate::keyring::ring::{KeyRing, Source, WeakRing};
 use crate::keyring::rotating::key_log::Ledger;
 use crate::keyring::rotating::record::Vault;
@@ -183,7 +183,7 @@ impl KeyRingBuilder {
         }
         algorithm::specification(self.algorithm)
             .and_then(algorithm::generate)
-            .map_err(|source| BuildError::Key { field: "algorithm", source })?;
+            .map_err(|source| BuildError::key("algorithm", source))?;
 
         let polling = policy.polling();
         let ledger = Ledger::new(Founding::new(&*store, name.clone(), &polling, self.when));
@@ -207,10 +207,10 @@ impl KeyRingBuilder {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
             let reason = found.unwrap_or_else(|| "no key could be made".to_owned());
-            return Err(BuildError::Unreadable { ring: name.to_string(), reason });
+            return Err(BuildError::unreadable(name, reason));
         }
         if ledger.is_empty() && self.when == When::Never {
-            return Err(BuildError::NoRing { ring: name.to_string() });
+            return Err(BuildError::no_ring(name));
         }
         let keys = rotator.snapshot(&ledger);
         let look_again = ledger.founding.look_again();

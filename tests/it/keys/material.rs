@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use tower_jwt_session::testing::fixed_key;
-use tower_jwt_session::{Algorithm, BuildError, Key, KeyError, KeyRing};
+use tower_jwt_session::{Algorithm, Key, KeyError, KeyRing};
 
 use crate::token::*;
 
@@ -323,7 +323,7 @@ fn an_rsa_exponent_is_odd_and_neither_one_nor_huge() {
 #[test]
 fn a_ring_has_keys_of_different_ids() {
     let error = KeyRing::fixed([]).unwrap_err();
-    assert!(matches!(error, BuildError::Invalid { field: "keys", .. }), "{error}");
+    assert!(error.setting() == Some("keys"), "{error}");
     let doubled = [
         [ed25519(), ed25519()],
         [fixed_key(Algorithm::RS256), fixed_key(Algorithm::PS256)],
@@ -332,7 +332,7 @@ fn a_ring_has_keys_of_different_ids() {
     ];
     for keys in doubled {
         let error = KeyRing::fixed(keys).unwrap_err();
-        assert!(matches!(error, BuildError::Invalid { field: "keys", .. }), "{error}");
+        assert!(error.setting() == Some("keys"), "{error}");
     }
     KeyRing::fixed([ed25519(), ed25519().with_key_id("a")]).unwrap();
 }

@@ -11,13 +11,18 @@ async fn open(policy: RotationPolicy) -> Result<KeyRing, BuildError> {
     KeyRing::builder(RING).store(MemoryStore::new()).rotation(policy).open().await
 }
 
-/// The setting, its value and the mend of a policy that is refused.
+fn named(error: &BuildError) -> (&'static str, &str, &str) {
+    let text = |text: Option<&'static str>| text.unwrap_or_default();
+    (text(error.setting()), error.value().unwrap_or_default(), error.help().unwrap_or_default())
+}
+
+/// The setting, its value and the help of a policy that is refused.
 async fn refused(policy: RotationPolicy) -> (&'static str, String, String) {
     let error = open(policy).await.expect_err("is refused");
     let text = error.to_string();
-    let BuildError::Invalid { field, value, mend } = error else { panic!("{text}") };
+    let (field, value, mend) = named(&error);
     assert_eq!(text, format!("{field} is {value}: {mend}"));
-    (field, value, mend)
+    (field, value.to_owned(), mend.to_owned())
 }
 
 type Setter = fn(RotationPolicy, Duration) -> RotationPolicy;

@@ -1,6 +1,5 @@
 //! What is wrong with settings, and how to mend it.
 
-use tower_jwt_session::BuildError;
 use tower_jwt_session::store::MemoryStore;
 
 use super::*;
@@ -39,9 +38,10 @@ async fn a_store_that_can_not_be_read_is_an_error_at_the_start() {
     let store = TestStore::new();
     store.down();
     let opened = builder(store, &ManualClock::new(START)).open().await;
-    let Err(BuildError::Store { ring, source }) = opened else { panic!("{opened:?}") };
-    assert_eq!(ring, PLACE);
-    assert!(source.to_string().contains("refuses to Load"), "{source}");
+    let error = opened.unwrap_err();
+    assert!(error.is_store_unavailable());
+    let text = error.to_string();
+    assert!(text.contains(PLACE) && text.contains("refuses to Load"), "{text}");
 }
 
 #[tokio::test]

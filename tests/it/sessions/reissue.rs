@@ -6,7 +6,9 @@ use http::StatusCode;
 use serde_json::Value;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{IssueError, RefreshTokens, RejectionKind, Revocations, Session, Sessions};
+use tower_jwt_session::{
+    OperationErrorKind, RefreshTokens, RejectionKind, Revocations, Session, Sessions,
+};
 
 use crate::support::replicas::seconds;
 use crate::support::web::*;
@@ -72,7 +74,10 @@ async fn a_session_that_has_ended_meanwhile_is_not_reissued() {
     assert_eq!((answer.status, &*answer.body), (StatusCode::UNAUTHORIZED, UNAUTHORIZED));
     assert_eq!(answer.kind(), Some(RejectionKind::Revoked));
     let issued = sessions.issue(&sessions.reissue(&session, User { role: "admin".into() }));
-    assert!(matches!(issued, Err(IssueError::Ended(_))), "{issued:?}");
+    assert!(
+        matches!(&issued, Err(error) if error.kind() == OperationErrorKind::Rejected),
+        "{issued:?}"
+    );
 }
 
 #[tokio::test]
@@ -90,5 +95,8 @@ async fn a_bearer_client_keeps_its_refresh_token() {
 
     let reissued = sessions.reissue(&sessions.validate(old).unwrap(), User { role: "x".into() });
     let paired = sessions.issue_with_refresh_token(&reissued);
-    assert!(matches!(paired, Err(IssueError::NoRefreshTokens)), "{paired:?}");
+    assert!(
+        matches!(&paired, Err(error) if error.kind() == OperationErrorKind::NoRefreshTokens),
+        "{paired:?}"
+    );
 }

@@ -4,7 +4,7 @@ use ::base64::Engine as _;
 use ::base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
 use tower_jwt_session::testing::{ManualClock, fixed_ring, sign};
-use tower_jwt_session::{IssueError, Login, RejectionKind, Sessions};
+use tower_jwt_session::{Login, OperationErrorKind, RejectionKind, Sessions};
 
 use super::*;
 
@@ -192,6 +192,6 @@ fn the_limit_is_the_longest_token_that_is_read_and_issued() {
     let error = limited(token.len() - 1).issue(&login).unwrap_err();
     let expected = (token.len(), token.len() - 1);
     assert!(
-        matches!(error, IssueError::TokenTooLong { bytes, limit } if (bytes, limit) == expected)
+        matches!(error.kind(), OperationErrorKind::TokenTooLong { bytes, limit } if (bytes, limit) == expected)
     );
 }

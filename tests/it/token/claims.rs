@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value, json};
-use tower_jwt_session::{IssueError, RejectionKind, SessionClaims};
+use tower_jwt_session::{OperationErrorKind, RejectionKind, SessionClaims};
 
 use super::*;
 
@@ -327,7 +327,9 @@ fn claims_of_another_type_are_foreign() {
 #[track_caller]
 fn cannot_be_issued<C: SessionClaims>(claims: C) -> String {
     match sessions::<C>().issue(&Login::new("alice", claims)) {
-        Err(error @ IssueError::Claims(_)) => error.to_string(),
+        Err(error) if matches!(error.kind(), OperationErrorKind::InvalidClaims) => {
+            error.to_string()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -430,7 +432,7 @@ fn survives_flattened() {
 #[test]
 fn no_subject_can_not_be_issued() {
     let error = sessions().issue(&Login::new("", ())).unwrap_err();
-    assert!(matches!(error, IssueError::EmptySubject), "{error}");
+    assert!(matches!(error.kind(), OperationErrorKind::EmptySubject), "{error}");
 }
 
 #[test]

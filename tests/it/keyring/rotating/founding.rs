@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 use tower_jwt_session::store::{FileStore, Store};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{BuildError, IssueError, KeyRing, KeyRingBuilder, NotReady, RejectionKind};
+use tower_jwt_session::{KeyRing, KeyRingBuilder, NotReady, OperationErrorKind, RejectionKind};
 
 use crate::support::replicas::{
     LIFE, RING, Replica, SKEW, START, assert_converged, assert_served_everywhere, policy, seconds,
@@ -142,7 +142,9 @@ fn assert_waits(replica: &Replica, is_restored: bool) {
         panic!("{:?}", replica.ring.ready());
     };
     assert_eq!((since, found), (START, is_restored));
-    assert!(matches!(replica.try_issue(), Err(IssueError::NoSigningKey)));
+    assert!(
+        matches!(replica.try_issue(), Err(error) if error.kind() == OperationErrorKind::NoSigningKey)
+    );
 }
 
 fn notes(names: Vec<String>) -> Vec<String> {
@@ -380,7 +382,10 @@ async fn never_found_refuses_an_empty_store_and_opens_a_ring_that_is_there() {
         let store = TestStore::shared(reach);
         let open = async || builder(store.sibling()).0.never_found().open().await;
         let error = open().await.expect_err("there is none");
-        assert!(matches!(&error, BuildError::NoRing { ring } if ring == RING), "{error:?}");
+        assert!(
+            error.is_no_ring() && error.to_string().contains(&format!("{RING:?}")),
+            "{error:?}"
+        );
         assert!(error.to_string().contains("`never_found`"), "{error}");
         assert!(!store.names().await.iter().any(|name| name.starts_with("key-")));
         let live = Replica::open(store.sibling(), START).await;

@@ -3,9 +3,7 @@
 use crate::support::delegate::delegate;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{
-    BuildError, KeyError, KeyRing, KeyRingBuilder, Login, NotReady, SealingKey, Sessions,
-};
+use tower_jwt_session::{KeyError, KeyRing, KeyRingBuilder, Login, NotReady, SealingKey, Sessions};
 
 fn sealing_key(first: u8) -> SealingKey {
     let secret: Vec<u8> = (first..first + 32).collect();
@@ -48,7 +46,7 @@ async fn a_wrong_sealing_key_is_one_clear_error_and_makes_no_keys() {
     builder(&store).seal_with([sealing_key(1)]).open().await.unwrap();
     let before = texts(&store, "app").await;
     let error = builder(&store).seal_with([sealing_key(2)]).open().await.unwrap_err();
-    assert!(matches!(error, BuildError::Unreadable { .. }));
+    assert!(error.is_unreadable());
     assert!(error.to_string().contains("none of the sealing keys opens it"), "{error}");
     assert_eq!(texts(&store, "app").await, before);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tower_jwt_session::store::{EntryName, MemoryStore, Redemption, Store};
 use tower_jwt_session::testing::fixed_ring;
-use tower_jwt_session::{Clock, IssueError, KeyRing, Revocations, Root, Timestamp};
+use tower_jwt_session::{Clock, KeyRing, OperationErrorKind, Revocations, Root, Timestamp};
 
 use super::*;
 use crate::support::delegate::delegate;
@@ -342,7 +342,7 @@ async fn what_can_not_be_issued_is_not_redeemed() {
     keys.replace([public_key()]).unwrap();
     let refreshed = replica.sessions.refresh(tokens.refresh_token().as_str()).await;
     let Err(RefreshError::NotIssued(error)) = refreshed else { panic!("{refreshed:?}") };
-    assert!(matches!(*error, IssueError::NoSigningKey));
+    assert!(matches!(error.kind(), OperationErrorKind::NoSigningKey));
     assert_eq!(replica.store.calls(Operation::Redeem), [""; 0]);
     keys.replace([fixed_key(Algorithm::EdDSA)]).unwrap();
     pass(&replicas, 10 * MINUTE);

@@ -1,0 +1,155 @@
+//! [`BuildError`]: why a ring, its sessions or revocations could not be built.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::error::macros::debug_as_display;
+
+/// Why a ring, its sessions or its revocations could not be built: the setting, its value and how to
+/// fix it.
+///
+/// `Debug` shows the same text as `Display`, so that a `main` that returns the error prints it.
+pub struct BuildError(Box<Kind>);
+
+enum Kind {
+    /// A setting's value cannot be used.
+    Setting { setting: &'static str, value: String, help: String },
+    /// Key material was refused.
+    Key { setting: &'static str, source: Source },
+    /// The store could not be opened, read or written.
+    Store { ring: String, source: Source },
+    /// The store holds keys, none of which can be used.
+    Unreadable { ring: String, reason: String },
+    /// The store holds no key of the ring, which may not be founded.
+    NoRing { ring: String },
+    /// The first keys of a followed issuer could not be fetched.
+    Fetch { issuer: String, source: Source },
+}
+
+type Source = Box<dyn Error + Send + Sync>;
+
+impl BuildError {
+    pub(crate) fn invalid(
+        setting: &'static str,
+        value: impl fmt::Display,
+        help: impl fmt::Display,
+    ) -> Self {
+        Kind::Setting { setting, value: value.to_string(), help: help.to_string() }.into()
+    }
+
+    pub(crate) fn key(setting: &'static str, source: impl Into<Source>) -> Self {
+        Kind::Key { setting, source: source.into() }.into()
+    }
+
+    pub(crate) fn store(ring: impl fmt::Display, source: impl Into<Source>) -> Self {
+        Kind::Store { ring: ring.to_string(), source: source.into() }.into()
+    }
+
+    pub(crate) fn unreadable(ring: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Kind::Unreadable { ring: ring.to_string(), reason: reason.to_string() }.into()
+    }
+
+    pub(crate) fn no_ring(ring: impl fmt::Display) -> Self {
+        Kind::NoRing { ring: ring.to_string() }.into()
+    }
+
+    pub(crate) fn fetch(issuer: impl fmt::Display, source: impl Into<Source>) -> Self {
+        Kind::Fetch { issuer: issuer.to_string(), source: source.into() }.into()
+    }
+
+    /// Returns the name of the setting whose value was refused, if it was one.
+    pub fn setting(&self) -> Option<&'static str> {
+        match &*self.0 {
+            Kind::Setting { setting, .. } | Kind::Key { setting, .. } => Some(setting),
+            _ => None,
+        }
+    }
+
+    /// Returns the refused value of the [`setting`](Self::setting); `None` for key material.
+    pub fn value(&self) -> Option<&str> {
+        match &*self.0 {
+            Kind::Setting { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Returns how to fix the [`setting`](Self::setting).
+    pub fn help(&self) -> Option<&str> {
+        match &*self.0 {
+            Kind::Setting { help, .. } => Some(help),
+            _ => None,
+        }
+    }
+
+    /// Returns whether key material was refused; the [source](Error::source) is a
+    /// [`KeyError`](crate::KeyError).
+    pub fn is_invalid_key(&self) -> bool {
+        matches!(*self.0, Kind::Key { .. })
+    }
+
+    /// Returns whether the store could not be opened, read or written; the [source](Error::source)
+    /// is a [`StoreError`](crate::store::StoreError).
+    pub fn is_store_unavailable(&self) -> bool {
+        matches!(*self.0, Kind::Store { .. })
+    }
+
+    /// Returns whether the store holds keys of the ring, none of which can be used. A new key would
+    /// log everyone out.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(*self.0, Kind::Unreadable { .. })
+    }
+
+    /// Returns whether the store holds no key of the ring and `never_found` is set.
+    pub fn is_no_ring(&self) -> bool {
+        matches!(*self.0, Kind::NoRing { .. })
+    }
+
+    /// Returns whether the first keys of a followed issuer could not be fetched.
+    pub fn is_issuer_unavailable(&self) -> bool {
+        matches!(*self.0, Kind::Fetch { .. })
+    }
+}
+
+impl From<Kind> for BuildError {
+    fn from(kind: Kind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+/// With the source: the text goes to logs, where nobody asks for the source.
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Kind::Setting { setting, value, help } => write!(f, "{setting} is {value}: {help}"),
+            Kind::Key { setting, source } => write!(f, "{setting}: {source}"),
+            Kind::Store { ring, source } => {
+                write!(f, "the store of ring {ring:?} failed: {source}")
+            }
+            Kind::Unreadable { ring, reason } => {
+                write!(f, "the store of ring {ring:?} holds entries, but no usable key: {reason}")
+            }
+            Kind::NoRing { ring } => write!(
+                f,
+                "the store holds no key of ring {ring:?}, and `never_found` is set: check that it \
+                 is the right store and the right name; or start one replica without \
+                 `never_found`, which founds the ring"
+            ),
+            Kind::Fetch { issuer, source } => {
+                write!(f, "the keys of {issuer} could not be fetched: {source}")
+            }
+        }
+    }
+}
+
+impl Error for BuildError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &*self.0 {
+            Kind::Key { source, .. } | Kind::Store { source, .. } | Kind::Fetch { source, .. } => {
+                Some(&**source)
+            }
+            _ => None,
+        }
+    }
+}
+
+debug_as_display!(BuildError);

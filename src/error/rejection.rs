@@ -1,0 +1,249 @@
+//! [`Rejection`]: why a request, or a token of it, was refused.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::error::detail::{Detail, shown};
+
+/// Why a request was refused, or why it is anonymous.
+///
+/// Clients see one generic answer for every reason; the kind, what was found and what was expected go
+/// to the response's extensions and to `tracing`, at debug.
+///
+/// # Security
+///
+/// What was found may be what a sender wrote, such as a key's ID or an issuer: it is bounded and
+/// escaped for logs. It never is a token, a signature or a secret. Show it to no client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    kind: RejectionKind,
+    detail: Option<Arc<Detail>>,
+}
+
+/// The kinds of [`Rejection`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RejectionKind {
+    /// There is no credential.
+    Missing,
+    /// There is more than one credential, or it came in two places (RFC 6750, section 2).
+    Ambiguous,
+    /// It is no token: not three canonical base64url segments of JSON objects, or a header with
+    /// what this crate does not take (`crit`, `b64`, `enc`, `zip`, a key).
+    Malformed,
+    /// The token is longer than the limit.
+    TooLong,
+    /// No key of the ring has the token's key ID.
+    UnknownKey,
+    /// The header names another algorithm than the key's.
+    WrongAlgorithm,
+    /// The header names another type than a session token's.
+    WrongType,
+    /// The signature is not the key's.
+    BadSignature,
+    /// A required claim is not there.
+    MissingClaim(&'static str),
+    /// A registered claim has a wrong type or an impossible value.
+    InvalidClaim(&'static str),
+    /// The application's own claims don't fit its type.
+    InvalidApplicationClaims,
+    /// The issuer is another.
+    WrongIssuer,
+    /// The audience does not contain this service.
+    WrongAudience,
+    /// The token has expired.
+    Expired,
+    /// The token is not valid yet (`nbf`).
+    NotYetValid,
+    /// The token was issued in the future.
+    IssuedInFuture,
+    /// The token's lifetime is longer than any that the issuer gives.
+    LifetimeTooLong,
+    /// The session is valid, and may not do this.
+    Forbidden,
+    /// The session is valid, and lacks a scope (RFC 6750, section 3.1).
+    InsufficientScope,
+    /// The session is valid, but its login was too long ago for this (RFC 9470, section 3).
+    InsufficientUserAuthentication {
+        /// How long ago it may have been.
+        max_age: Duration,
+    },
+    /// The session was ended before its time.
+    Revoked,
+    /// The session is valid as far as is known; but whether it was ended can't be told, since the
+    /// store of what was ended has not been read for too long. It is answered 503.
+    StaleRevocations {
+        /// After how long it may be worth another try.
+        retry_after: Duration,
+    },
+    /// A refresh token came again when its successor was in use, or long after it was redeemed.
+    Reused,
+    /// The request comes from another site, and could carry a cookie.
+    CrossSite,
+}
+
+/// Gives an enum the stable text of each of its kinds, and the list of them.
+macro_rules! texts {
+    ($type:ident { $($kind:pat => $text:literal,)+ }) => {
+        impl $type {
+            /// Each kind's text, once.
+            pub(crate) const TEXTS: &[&str] = &[$($text),+];
+
+            /// Returns the kind as a short, stable text without the kind's values. It is the
+            /// `outcome` in [metrics](crate::telemetry).
+            pub fn as_str(&self) -> &'static str {
+                match self {
+                    $($kind => $text,)+
+                }
+            }
+        }
+    };
+}
+
+texts!(RejectionKind {
+    RejectionKind::Missing => "missing",
+    RejectionKind::Ambiguous => "ambiguous",
+    RejectionKind::Malformed => "malformed",
+    RejectionKind::TooLong => "too_long",
+    RejectionKind::UnknownKey => "unknown_key",
+    RejectionKind::WrongAlgorithm => "wrong_algorithm",
+    RejectionKind::WrongType => "wrong_type",
+    RejectionKind::BadSignature => "bad_signature",
+    RejectionKind::MissingClaim(_) => "missing_claim",
+    RejectionKind::InvalidClaim(_) => "invalid_claim",
+    RejectionKind::InvalidApplicationClaims => "invalid_application_claims",
+    RejectionKind::WrongIssuer => "wrong_issuer",
+    RejectionKind::WrongAudience => "wrong_audience",
+    RejectionKind::Expired => "expired",
+    RejectionKind::NotYetValid => "not_yet_valid",
+    RejectionKind::IssuedInFuture => "issued_in_future",
+    RejectionKind::LifetimeTooLong => "lifetime_too_long",
+    RejectionKind::Revoked => "revoked",
+    RejectionKind::StaleRevocations { .. } => "stale_revocations",
+    RejectionKind::Forbidden => "forbidden",
+    RejectionKind::InsufficientScope => "insufficient_scope",
+    RejectionKind::InsufficientUserAuthentication { .. } => "insufficient_user_authentication",
+    RejectionKind::Reused => "reused",
+    RejectionKind::CrossSite => "cross_site",
+});
+
+impl Rejection {
+    /// The kind.
+    pub fn kind(&self) -> RejectionKind {
+        self.kind
+    }
+
+    /// What it is about: `token`, `header`, `header kid` or another member of the header, `signature`,
+    /// `payload`, `application claims`, or a registered claim's name. `None` where the kind says all.
+    pub fn about(&self) -> Option<&'static str> {
+        self.detail.as_ref().map(|detail| detail.about)
+    }
+
+    /// What was found, if there is more to say than the kind.
+    pub fn found(&self) -> Option<&str> {
+        self.detail.as_ref().map(|detail| &*detail.found)
+    }
+
+    /// What was expected, if there is more to say than the kind.
+    pub fn expected(&self) -> Option<&str> {
+        self.detail.as_ref().map(|detail| &*detail.expected)
+    }
+
+    /// Whether there simply was no credential.
+    pub fn is_missing(&self) -> bool {
+        self.kind == RejectionKind::Missing
+    }
+
+    /// Whether a good token has expired.
+    pub fn is_expired(&self) -> bool {
+        self.kind == RejectionKind::Expired
+    }
+
+    /// Whether the service is at fault, and the credential may be good.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self.kind, RejectionKind::StaleRevocations { .. })
+    }
+
+    /// The status with which it is answered: 400, 401, 403 or 503.
+    pub fn status(&self) -> StatusCode {
+        match self.kind {
+            RejectionKind::Ambiguous => StatusCode::BAD_REQUEST,
+            RejectionKind::Forbidden
+            | RejectionKind::InsufficientScope
+            | RejectionKind::CrossSite => StatusCode::FORBIDDEN,
+            RejectionKind::StaleRevocations { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::UNAUTHORIZED,
+        }
+    }
+}
+
+impl RejectionKind {
+    /// A rejection of this kind that says what was found and what was expected.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn about(
+        self,
+        about: &'static str,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
+    ) -> Rejection {
+        let detail = Detail { about, found: shown(found), expected: shown(expected) };
+        Rejection { kind: self, detail: Some(Arc::new(detail)) }
+    }
+}
+
+impl From<RejectionKind> for Rejection {
+    fn from(kind: RejectionKind) -> Self {
+        Self { kind, detail: None }
+    }
+}
+
+/// The kind alone, so that an application's own answer shows a client no more than that; the
+/// alternate form (`{:#}`) adds what was found and expected, for logs.
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        match self.detail.as_deref() {
+            Some(Detail { about, found, expected }) if f.alternate() => {
+                write!(f, ": {about}: found {found}, expected {expected}")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for RejectionKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RejectionKind::Missing => "no credential",
+            RejectionKind::Ambiguous => "more than one credential",
+            RejectionKind::Malformed => "malformed token",
+            RejectionKind::TooLong => "token too long",
+            RejectionKind::UnknownKey => "unknown key",
+            RejectionKind::WrongAlgorithm => "not the key's algorithm",
+            RejectionKind::WrongType => "not a session token",
+            RejectionKind::BadSignature => "bad signature",
+            RejectionKind::MissingClaim(name) => return write!(f, "claim {name} is missing"),
+            RejectionKind::InvalidClaim(name) => return write!(f, "claim {name} is invalid"),
+            RejectionKind::InvalidApplicationClaims => "the application's claims don't fit",
+            RejectionKind::WrongIssuer => "another issuer",
+            RejectionKind::WrongAudience => "another audience",
+            RejectionKind::Expired => "expired",
+            RejectionKind::NotYetValid => "not yet valid",
+            RejectionKind::IssuedInFuture => "issued in the future",
+            RejectionKind::LifetimeTooLong => "lifetime too long",
+            RejectionKind::Forbidden => "forbidden",
+            RejectionKind::InsufficientScope => "insufficient scope",
+            RejectionKind::InsufficientUserAuthentication { .. } => "the login was too long ago",
+            RejectionKind::Revoked => "ended before its time",
+            RejectionKind::StaleRevocations { .. } => "what was ended is not known",
+            RejectionKind::Reused => "a refresh token was used again",
+            RejectionKind::CrossSite => "cross-site request",
+        })
+    }
+}
+
+impl std::error::Error for Rejection {}
