@@ -24,8 +24,7 @@ pub(crate) struct KeySet {
     /// First those that may sign, by generation; then those that only verify.
     keys: Vec<RingKey>,
     signing: usize,
-    /// A sender chooses what is looked up, not what is held: no need for a slow hash.
-    by_header: HashMap<Box<[u8]>, usize, foldhash::fast::RandomState>,
+    by_header: HashMap<Box<[u8]>, usize>,
     /// Several only where a followed issuer lists keys of several algorithms under one ID (RFC 7517,
     /// section 4.5).
     by_key_id: HashMap<Arc<str>, SmallVec<[usize; 2]>>,
@@ -150,7 +149,7 @@ impl KeySet {
     }
 
     fn new(keys: Vec<RingKey>, signing: usize) -> Self {
-        let mut by_header = HashMap::default();
+        let mut by_header = HashMap::new();
         let mut by_key_id = HashMap::new();
         for (place, RingKey { key, .. }) in keys.iter().enumerate() {
             let places: &mut SmallVec<_> =

@@ -1,11 +1,10 @@
 //! What has been ended: revocations, and the set of them in which a session is looked up.
 
 use std::collections::HashMap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;

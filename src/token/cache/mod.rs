@@ -20,8 +20,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
-use foldhash::SharedSeed;
-use foldhash::quality::SeedableRandomState;
 use smallvec::SmallVec;
 use zeroize::Zeroize as _;
 
@@ -32,7 +30,7 @@ use crate::sync::{ArcSwapOption, AtomicU8, AtomicU32, AtomicU64, Mutex};
 
 /// Verified tokens, at most so many bytes of them.
 pub(crate) struct TokenCache<C> {
-    hasher: SeedableRandomState,
+    hasher: RandomState,
     /// Of each place a byte of its hash, so that as a rule only one place of a bucket is looked into:
     /// little enough to stay near the processor.
     tags: Box<[AtomicU64]>,
@@ -111,12 +109,9 @@ impl<C> TokenCache<C> {
     /// An empty cache that takes at most `bytes`.
     pub(crate) fn new(bytes: usize) -> Self {
         let buckets = bytes.div_ceil(BYTES_PER_PLACE * PLACES);
-        // SECURITY: senders can't tell where a token goes, the system's randomness being in it.
-        // Did they, they could make tokens of their own push each other out, and no more: a bucket
-        // has few places, and every byte is compared.
-        let seed = RandomState::new().hash_one(());
         Self {
-            hasher: SeedableRandomState::with_seed(seed, SharedSeed::global_random()),
+            // SECURITY: the hash is keyed, so that senders cannot choose the bucket of a token.
+            hasher: RandomState::new(),
             tags: (0..buckets).map(|_| AtomicU64::default()).collect(),
             buckets: (0..buckets).map(|_| Bucket::default()).collect(),
             seen: (0..buckets).map(|_| Seen::default()).collect(),
@@ -156,9 +151,9 @@ impl<C> TokenCache<C> {
         })
     }
 
-    /// A token ends with its signature, of which a part is as good as all.
+    /// A token ends with its signature, whose last 24 bytes are enough to tell tokens apart.
     fn hash(&self, token: &[u8]) -> u64 {
-        self.hasher.hash_one(&token[token.len().saturating_sub(64)..])
+        self.hasher.hash_one(&token[token.len().saturating_sub(32)..])
     }
 
     /// The bucket of this hash.
