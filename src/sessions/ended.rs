@@ -48,7 +48,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
             if verified.valid.end <= now {
                 return RejectionKind::Expired;
             }
-            let key_id = &verified.key_id;
+            let key_id = verified.texts.key_id();
             let keys = self.keys().keys(now);
             let key = keys.by_key_id(key_id, verified.algorithm);
             if !key.is_some_and(|key| keys.verifies(key, now)) {

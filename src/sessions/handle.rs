@@ -288,14 +288,14 @@ impl<C: SessionClaims> Sessions<C> {
     ) -> TokenClaims<'a, C> {
         TokenClaims {
             iss: &self.0.policy.issuer,
-            sub: &verified.subject,
+            sub: verified.texts.subject(),
             aud: &self.0.policy.audience,
             iat: verified.issued_at,
             exp: verified.expires_at,
             jti: "",
-            sid: &verified.session_id,
+            sid: verified.texts.session_id(),
             auth_time,
-            scope: verified.scope.as_deref(),
+            scope: verified.texts.scope(),
             rv: verified.revocations_version,
             seq: None,
             claims: &verified.claims,

@@ -179,7 +179,7 @@ impl<C: SessionClaims> Sessions<C> {
             tokens.access_token.issued_at = tokens.access_token.issued_at.max(now);
             return Ok(tokens);
         }
-        let session_id = &verified.session_id;
+        let session_id = verified.texts.session_id();
         tracing::warn!(session_id, "a refresh token was used again: its session is ended");
         match self.revoke_session(session_id).await {
             Err(EndError::NotRecorded(error)) => Err(error.into()),
@@ -234,7 +234,7 @@ impl<C: SessionClaims> Sessions<C> {
         at: Timestamp,
     ) -> Result<Redemption, Rejection> {
         let invalid = || Rejection::from(RejectionKind::InvalidClaim("sid"));
-        let family = EntryName::parse(&*verified.session_id).ok_or_else(invalid)?;
+        let family = EntryName::parse(verified.texts.session_id()).ok_or_else(invalid)?;
         let policy = &self.0.policy;
         // As long as one of its tokens can be accepted that was issued until now, by any clock.
         let lifetime = policy.max_lifetime.max(verified.expires_at - verified.issued_at);

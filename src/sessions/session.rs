@@ -19,7 +19,7 @@ impl<C> Session<C> {
 
     /// Whom the session is of: the `sub` claim.
     pub fn subject(&self) -> &str {
-        &self.0.subject
+        self.0.texts.subject()
     }
 
     /// The application's own claims.
@@ -29,17 +29,17 @@ impl<C> Session<C> {
 
     /// The session's ID, the `sid` claim: the same from login to logout, through every renewal.
     pub fn session_id(&self) -> &str {
-        &self.0.session_id
+        self.0.texts.session_id()
     }
 
     /// The token's ID, the `jti` claim: another for every token.
     pub fn token_id(&self) -> &str {
-        &self.0.token_id
+        self.0.texts.token_id()
     }
 
     /// The ID of the key that signed the token.
     pub fn key_id(&self) -> &str {
-        &self.0.key_id
+        self.0.texts.key_id()
     }
 
     /// When the token was issued: the `iat` claim.
@@ -71,7 +71,7 @@ impl<C> Session<C> {
     }
 
     pub(crate) fn scope(&self) -> Option<&str> {
-        self.0.scope.as_deref()
+        self.0.texts.scope()
     }
 }
 

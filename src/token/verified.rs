@@ -12,12 +12,7 @@ use crate::revocation::set::Candidate;
 /// A token that was verified. Only [`verify`](super::verify) makes one.
 #[derive(Debug)]
 pub(crate) struct Verified<C> {
-    pub(crate) subject: Box<str>,
-    /// The `jti` claim; for a token without one, a hash of the token.
-    pub(crate) token_id: Box<str>,
-    pub(crate) session_id: Box<str>,
-    pub(crate) key_id: Box<str>,
-    pub(crate) scope: Option<Box<str>>,
+    pub(crate) texts: Texts,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
     /// The `auth_time` claim, which another issuer's token may lack. Nothing is taken in its place.
@@ -63,10 +58,59 @@ impl<C> Verified<C> {
     /// What decides whether it has been ended before its time.
     pub(crate) fn candidate(&self) -> Candidate<'_> {
         Candidate {
-            session_id: &self.session_id,
-            subject: &self.subject,
+            session_id: self.texts.session_id(),
+            subject: self.texts.subject(),
             authenticated_at: self.authenticated_at,
             version: self.revocations_version,
         }
+    }
+}
+
+/// The texts of a verified token, one behind the other in one allocation.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    all: Box<str>,
+    /// Where the subject, the token's ID, the session's ID and the key's end; the scope follows.
+    ends: [usize; 4],
+    has_scope: bool,
+}
+
+impl Texts {
+    /// Copies the subject, the token's ID, the session's ID and the key's, and the scope.
+    pub(crate) fn new(texts: [&str; 4], scope: Option<&str>) -> Self {
+        let [subject, token_id, session_id, key_id] = texts;
+        let all = [subject, token_id, session_id, key_id, scope.unwrap_or_default()].concat();
+        let mut end = 0;
+        let ends = texts.map(|text| {
+            end += text.len();
+            end
+        });
+        Self { all: all.into(), ends, has_scope: scope.is_some() }
+    }
+
+    pub(crate) fn subject(&self) -> &str {
+        &self.all[..self.ends[0]]
+    }
+
+    /// The `jti` claim; for a token without one, a hash of the token.
+    pub(crate) fn token_id(&self) -> &str {
+        &self.all[self.ends[0]..self.ends[1]]
+    }
+
+    pub(crate) fn session_id(&self) -> &str {
+        &self.all[self.ends[1]..self.ends[2]]
+    }
+
+    pub(crate) fn key_id(&self) -> &str {
+        &self.all[self.ends[2]..self.ends[3]]
+    }
+
+    pub(crate) fn scope(&self) -> Option<&str> {
+        self.has_scope.then(|| &self.all[self.ends[3]..])
+    }
+
+    /// All of them, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
     }
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::checks::{Check, Observer};
 use super::decode::{Header, Segments, not_decoded, not_split};
 use super::policy::{Policy, TokenType};
-use super::verified::Verified;
+use super::verified::{Texts, Verified};
 use crate::base64url::{self, Buffer};
 use crate::claims;
 use crate::claims::read::{ReadError, Registered, Unread};
@@ -52,11 +52,10 @@ pub(crate) fn verify<C: DeserializeOwned>(
     // A token of another issuer may have neither: then it is a session of its own.
     let session_id = policy.session_id(&registered).unwrap_or(&token_id);
     Ok(Arc::new(Verified {
-        subject: required.subject.into(),
-        session_id: session_id.into(),
-        token_id: token_id.into(),
-        key_id: ring_key.key.key_id().into(),
-        scope: registered.scope.as_deref().map(Box::from),
+        texts: Texts::new(
+            [required.subject, &token_id, session_id, ring_key.key.key_id()],
+            registered.scope.as_deref(),
+        ),
         authenticated_at: registered.auth_time.map(|at| at.0),
         issued_at: required.issued_at,
         expires_at: required.expires_at,

@@ -301,11 +301,8 @@ impl<C> Held<C> {
     /// What a token takes, with all that is held for it. What the application's claims take beside
     /// themselves can't be known: they count as much as the text in which they came.
     fn bytes_of(token: &[u8], verified: &Verified<C>) -> usize {
-        let Verified { subject, token_id, session_id, key_id, scope, .. } = verified;
-        let texts = [subject, token_id, session_id, key_id].into_iter().chain(scope);
-        let texts: usize = texts.map(|text| text.len() + ALLOCATION).sum();
         let outside = if token.len() > INLINE { token.len() } else { 0 };
-        size_of::<Self>() + outside + token.len() + texts + 4 * ALLOCATION
+        size_of::<Self>() + outside + token.len() + verified.texts.len() + 5 * ALLOCATION
     }
 }
 

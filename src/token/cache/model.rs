@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use shuttle::thread;
 
+use super::super::verified::Texts;
 use super::*;
 use crate::Algorithm;
 use crate::clock::Clock as _;
@@ -98,11 +99,7 @@ fn keys() -> KeySet {
 fn verified(origin: Origin) -> Arc<Verified<Origin>> {
     let now = ManualClock::default().now();
     Arc::new(Verified {
-        subject: "alice".into(),
-        token_id: "1".into(),
-        session_id: "2".into(),
-        key_id: "3".into(),
-        scope: None,
+        texts: Texts::new(["alice", "1", "2", "3"], None),
         issued_at: now,
         expires_at: now,
         authenticated_at: Some(now),
