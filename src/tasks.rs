@@ -12,8 +12,6 @@ use metrics::counter;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::telemetry::TASK_PANICS;
-
 /// How the background tasks of one handle fare.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
@@ -123,3 +121,5 @@ async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + S
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+pub(crate) const TASK_PANICS: &str = "tower_jwt_session_task_panics_total";

@@ -93,7 +93,7 @@
 //! | error | a background task panicked; restarting it | ring, task, pause | a bug in this crate or in a store; please report it |
 //! | warn | issuing is paused: no key signs | ring, reason, until | logins answer 503, for the reason in [`PauseReason`](crate::PauseReason), and until then; once for each |
 //! | warn | a key was revoked | ring, generation, kid | here or at another replica |
-//! | warn | a refresh failed; the last known keys go on | ring, error | once for each other failure |
+//! | warn | refresh failed; serving the last known keys | ring, error | once for each other failure |
 //! | warn | cannot write to the store; what it holds is still served | ring, error | no revocation and no key can be recorded; once for each other failure |
 //! | warn | skipped an entry | ring, entry, reason | an entry of the store, or a key of an issuer, can't be used; once |
 //! | warn | an entry of the ring was not believed | ring, reason | it contradicts what is held |
@@ -125,22 +125,20 @@
 //! | debug | a request has more than one credential | places | where they are, and nothing of them |
 //! | debug | refused a refresh token | reason, about, found, expected | the same of a refresh token |
 //! | debug | something else stands in an entry's place | ring, entry, reason | an insert found what can't be read |
-//! | debug | the store can't tell of changes at present | ring, error | polling goes on |
+//! | debug | the store cannot report changes now | ring, error | polling goes on |
 //! | debug | still no word of changes | error, cause | a further attempt to listen has failed |
 
 use metrics::{Unit, describe_counter, describe_gauge};
+
+use crate::store::refreshes::{REFRESH_FAILURES, REFRESH_LAG, REFRESHES};
+use crate::store::writes::{WRITE_FAILURES, WRITE_LAG};
+use crate::tasks::TASK_PANICS;
 
 pub(crate) const VALIDATIONS: &str = "tower_jwt_session_validations_total";
 pub(crate) const CACHE_LOOKUPS: &str = "tower_jwt_session_cache_lookups_total";
 pub(crate) const REJECTIONS: &str = "tower_jwt_session_rejections_total";
 pub(crate) const ISSUED: &str = "tower_jwt_session_issued_total";
-pub(crate) const REFRESHES: &str = "tower_jwt_session_refreshes_total";
-pub(crate) const REFRESH_FAILURES: &str = "tower_jwt_session_refresh_failures";
-pub(crate) const REFRESH_LAG: &str = "tower_jwt_session_refresh_lag_seconds";
-pub(crate) const WRITE_LAG: &str = "tower_jwt_session_write_lag_seconds";
-pub(crate) const WRITE_FAILURES: &str = "tower_jwt_session_write_failures_total";
 pub(crate) const RECORDED: &str = "tower_jwt_session_revocations_recorded_total";
-pub(crate) const TASK_PANICS: &str = "tower_jwt_session_task_panics_total";
 pub(crate) const KEYS: &str = "tower_jwt_session_keys";
 pub(crate) const REVOCATIONS: &str = "tower_jwt_session_revocations";
 pub(crate) const READY: &str = "tower_jwt_session_ready";

@@ -48,7 +48,7 @@ fn revocations(criterion: &mut Criterion) {
 }
 
 fn ring() -> KeyRing {
-    KeyRing::fixed([fixed_key(Algorithm::HS256)]).expect("one good key")
+    KeyRing::fixed([fixed_key(Algorithm::HS256)]).build().expect("one good key")
 }
 
 criterion_group!(benches, revocations);

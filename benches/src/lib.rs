@@ -76,7 +76,7 @@ impl Fixture {
         let (name, key) = key(algorithm, &document);
         let raw = Raw::new(&key, &document);
         let jwt = Jwt::new(&key, &document);
-        let ring = KeyRing::fixed([key]).expect("one good key");
+        let ring = KeyRing::fixed([key]).build().expect("one good key");
         let (sessions, unit_sessions) = (with_cache::<User>(&ring, 0), with_cache(&ring, 0));
         let cached = with_cache(&ring, 16 * 1024 * 1024);
         let login = Login::new(SUBJECT, User::reference()).scope(SCOPE);
@@ -136,7 +136,7 @@ pub async fn handler(session: Session<User>) -> StatusCode {
 /// A ring of ten new keys; the RSA keys are all the same.
 pub fn ring_of_ten_keys(algorithm: Algorithm) -> KeyRing {
     let key = |number| key(algorithm, &document(algorithm)).1.with_key_id(format!("{number}"));
-    let ring = KeyRing::fixed((0..10).map(key)).expect("good keys");
+    let ring = KeyRing::fixed((0..10).map(key)).build().expect("good keys");
     assert_eq!(ring.status().keys.len(), 10);
     ring
 }

@@ -70,7 +70,7 @@ fn ring(keys: u64) -> KeyRing {
         let key = Key::hmac_from_text(Algorithm::HS256, secret(number)).expect("a good key");
         key.with_key_id(format!("key-{number:03}"))
     };
-    KeyRing::fixed((0..keys).map(key)).expect("good keys")
+    KeyRing::fixed((0..keys).map(key)).build().expect("good keys")
 }
 
 fn secret(number: u64) -> Vec<u8> {

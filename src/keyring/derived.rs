@@ -1,9 +1,7 @@
 //! A ring without a store: every replica derives the same keys from a root secret and the time.
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
@@ -16,12 +14,14 @@ use crate::crypto::error::KeyError;
 use crate::crypto::secret;
 use crate::crypto::secret::Advice;
 use crate::error::build::BuildError;
-use crate::keyring::ring::{KeyRing, Source};
-use crate::keyring::rotating::builder::ring_name;
+use crate::keyring::core::RingCore;
+use crate::keyring::ring::KeyRing;
+use crate::keyring::source::{Issues, KeySource};
 use crate::keys::key::Key;
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::keys::schedule::{KeyTimes, ScheduledKey};
+use crate::store::ring_name::RingName;
 
 /// A root secret, from which the keys of a [derived ring](KeyRing::derived) come.
 ///
@@ -177,7 +177,7 @@ impl DerivedRingBuilder {
     ///
     /// If a setting can't be used: the error names it, its value and the mend.
     pub fn build(self) -> Result<KeyRing, BuildError> {
-        let name = ring_name(self.name)?;
+        let name = RingName::parse(&self.name)?.into_shared();
         let mut roots = self.roots;
         roots.sort_by_key(|root| root.generation);
         for pair in roots.windows(2) {
@@ -198,14 +198,13 @@ impl DerivedRingBuilder {
         }
         let now = self.clock.now();
         let derived = Derived {
-            derived_at: AtomicI64::new(now.as_unix_millis()),
             name: name.clone(),
             roots,
             policy: self.policy.clone(),
             algorithm: self.algorithm,
         };
         let keys = derived.keys(now).map_err(|source| BuildError::key("root", source))?;
-        Ok(KeyRing::new(name, self.clock, self.policy, keys, Source::Derived(derived)))
+        Ok(KeyRing::new(RingCore::new(name, self.clock, self.policy, keys), derived))
     }
 }
 
@@ -216,14 +215,17 @@ pub(crate) struct Derived {
     roots: Vec<Root>,
     policy: RotationPolicy,
     algorithm: Algorithm,
-    derived_at: AtomicI64,
 }
 
 impl Derived {
-    /// The keys to hold at `now`: those whose tokens may still be about on any clock, and the next.
-    pub(crate) fn keys(&self, now: Timestamp) -> Result<KeySet, KeyError> {
+    /// The keys to hold at `now`: those whose tokens may still be valid on any clock, and the next.
+    fn keys(&self, now: Timestamp) -> Result<KeySet, KeyError> {
+        let RotationPolicy { signing_period, max_token_lifetime, clock_skew, .. } = self.policy;
+        let (before, period) = (max_token_lifetime + 2 * clock_skew, millis(signing_period));
+        let epoch = |time: Timestamp| time.as_unix_millis().div_euclid(period);
+        let (first, latest) = (epoch(now - before), epoch(now + clock_skew));
         let mut keys = Vec::new();
-        for epoch in self.epochs(now) {
+        for epoch in first..=latest + 1 {
             for (place, root) in self.roots.iter().enumerate() {
                 let successor = self.roots.get(place + 1);
                 let Some(times) = self.times(epoch, root, successor) else { continue };
@@ -235,25 +237,12 @@ impl Derived {
                 keys.push((key, scheduled));
             }
         }
-        Ok(KeySet::derived(keys))
-    }
-
-    /// Whether other keys are to be held at `now` than were derived last.
-    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
-        let then = Timestamp::from_unix_millis(self.derived_at.load(Ordering::Relaxed));
-        self.epochs(then) != self.epochs(now)
-    }
-
-    /// Says that the keys of `now` are the ones that requests take.
-    pub(crate) fn note_derived(&self, now: Timestamp) {
-        self.derived_at.store(now.as_unix_millis(), Ordering::Relaxed);
-    }
-
-    fn epochs(&self, now: Timestamp) -> RangeInclusive<i64> {
-        let RotationPolicy { signing_period, max_token_lifetime, clock_skew, .. } = self.policy;
-        let epoch = |time: Timestamp| time.as_unix_millis().div_euclid(millis(signing_period));
-        let first = epoch(now - max_token_lifetime - 2 * clock_skew);
-        first..=epoch(now + clock_skew) + 1
+        let signing = keys.len();
+        // As long as both epochs stay the same.
+        let start = |epoch: i64| Timestamp::from_unix_millis(epoch.saturating_mul(period));
+        let from = (start(first) + before).max(start(latest) - clock_skew);
+        let until = (start(first + 1) + before).min(start(latest + 1) - clock_skew);
+        Ok(KeySet::of_schedule(keys, signing).within(from..until))
     }
 
     /// The life of a root's key in an epoch, if it has one: the epoch, as far as the root signs.
@@ -288,6 +277,17 @@ impl Derived {
             &epoch.to_be_bytes(),
         ];
         algorithm::derive(specification, &root.secret, &info)
+    }
+}
+
+impl KeySource for Derived {
+    fn issues(&self) -> Issues {
+        Issues::Always
+    }
+
+    fn keys_at(&self, now: Timestamp) -> Option<KeySet> {
+        // It can fail only if it failed when the ring was built.
+        self.keys(now).ok()
     }
 }
 

@@ -1,23 +1,21 @@
 //! The swap of snapshots under thousands of schedules: from a key that is gone or revoked, no
 //! request is answered that begins afterwards, whatever else is published meanwhile.
 
-use crate::keys::key::Key;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Waker};
 
+use jsonwebtoken::Algorithm;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use crate::Algorithm;
-use crate::keyring::ring::*;
-use crate::sessions::handle::Sessions;
-use crate::sessions::login::Login;
+use crate::clock::SystemClock;
+use crate::keyring::ring::KeyRing;
+use crate::keys::key::Key;
 use crate::store::memory::MemoryStore;
 use crate::sync::explore;
-use crate::testing::{ManualClock, fixed_key};
 
 const SCHEDULES: usize = 1000;
 
@@ -32,76 +30,69 @@ fn check(model: fn()) {
 }
 
 #[test]
-fn what_was_replaced_is_not_accepted() {
+fn a_replaced_key_does_not_verify() {
     check(|| {
-        let old = fixed_key(Algorithm::HS256).with_key_id("a");
-        // Another key under the same ID, whose snapshot is the same but for its secret.
-        let new =
-            Key::hmac(Algorithm::HS256, &std::array::from_fn::<u8, 32, _>(|i| 7 * i as u8 + 1))
-                .unwrap()
-                .with_key_id("a");
-        let ring = KeyRing::fixed_with_clock([old], ManualClock::default()).unwrap();
-        let (sessions, token) = sessions(&ring);
+        let (old, new) = (key(3), key(7));
+        let ring = KeyRing::fixed([old.clone()]).build().unwrap();
         let replaced = Arc::new(AtomicBool::new(false));
         let requests = [(); 2].map(|()| {
-            let (sessions, token, replaced) = (sessions.clone(), token.clone(), replaced.clone());
+            let (ring, old, replaced) = (ring.clone(), old.clone(), replaced.clone());
             thread::spawn(move || {
                 for _ in 0..4 {
                     let is_gone = replaced.load(SeqCst);
-                    let is_accepted = sessions.validate(&token).is_ok();
-                    assert!(!(is_gone && is_accepted));
+                    assert!(!(is_gone && holds(&ring, &old)));
                 }
             })
         });
         ring.replace([new]).unwrap();
         replaced.store(true, SeqCst);
-        assert!(sessions.validate(&token).is_err());
+        assert!(!holds(&ring, &old));
         for thread in requests {
             thread.join().unwrap();
         }
-        assert!(sessions.validate(&token).is_err());
+        assert!(!holds(&ring, &old));
     });
 }
 
-/// A refresh that publishes something else has begun before, and does not know of it.
+/// A refresh that publishes something else has begun before the revocation, and does not know of it.
 #[test]
-fn what_is_revoked_here_stays_revoked_while_the_ring_is_refreshed() {
+fn a_key_revoked_here_stays_revoked_while_the_ring_is_refreshed() {
     check(|| {
         let [ring, other] = &replicas();
-        let (sessions, token) = sessions(ring);
+        let revoked = signer(ring);
         block_on(other.rotate_now()).unwrap();
         let refreshing = thread::spawn({
             let ring = ring.clone();
             move || block_on(ring.refresh()).unwrap()
         });
-        begin(ring.revoke(&signer(ring)));
+        begin(ring.revoke(&revoked));
         for _ in 0..4 {
-            assert!(sessions.validate(&token).is_err(), "revoked and accepted");
+            assert!(!verifies(ring, &revoked), "revoked and verifies");
         }
         refreshing.join().unwrap();
-        assert!(sessions.validate(&token).is_err());
+        assert!(!verifies(ring, &revoked));
     });
 }
 
 /// A revocation of another key has begun before, from the snapshot that there was.
 #[test]
-fn what_another_replica_revoked_stays_revoked_while_one_is_revoked_here() {
+fn a_key_revoked_elsewhere_stays_revoked_while_another_is_revoked_here() {
     check(|| {
         let [ring, other] = &replicas();
-        let (sessions, token) = sessions(ring);
-        block_on(other.revoke(&signer(ring))).unwrap();
+        let revoked = signer(ring);
+        block_on(other.revoke(&revoked)).unwrap();
         let successor = ring.keys(ring.now()).keys().last().unwrap().key.key_id().to_owned();
-        assert_ne!(successor, signer(ring));
+        assert_ne!(successor, revoked);
         let revoking = thread::spawn({
             let ring = ring.clone();
             move || begin(ring.revoke(&successor))
         });
         block_on(ring.refresh()).unwrap();
         for _ in 0..4 {
-            assert!(sessions.validate(&token).is_err(), "revoked and accepted");
+            assert!(!verifies(ring, &revoked), "revoked and verifies");
         }
         revoking.join().unwrap();
-        assert!(sessions.validate(&token).is_err());
+        assert!(!verifies(ring, &revoked));
     });
 }
 
@@ -109,20 +100,26 @@ fn what_another_replica_revoked_stays_revoked_while_one_is_revoked_here() {
 fn replicas() -> [KeyRing; 2] {
     let store = MemoryStore::new();
     [(); 2].map(|()| {
-        let ring = KeyRing::builder("app").store(store.clone()).clock(ManualClock::default());
+        let ring = KeyRing::builder("app").store(store.clone()).clock(SystemClock);
         block_on(ring.algorithm(Algorithm::HS256).open()).unwrap()
     })
 }
 
-/// The ring's sessions, and a token that is in their cache.
-fn sessions(ring: &KeyRing) -> (Sessions<()>, String) {
-    let sessions = Sessions::builder(ring.clone(), "https://issuer.test", "app");
-    let sessions = sessions.token_cache_bytes(64 * 1024).build().unwrap();
-    let token = sessions.issue(&Login::new("alice", ())).unwrap().as_str().to_owned();
-    for _ in 0..2 {
-        assert!(sessions.validate(&token).is_ok());
-    }
-    (sessions, token)
+/// Keys under one ID, whose snapshots are the same but for the secret.
+fn key(factor: u8) -> Key {
+    let secret: [u8; 32] = std::array::from_fn(|place| factor * place as u8 + 1);
+    Key::hmac(Algorithm::HS256, &secret).unwrap().with_key_id("a")
+}
+
+/// Whether a request that begins now would verify with this very key.
+fn holds(ring: &KeyRing, key: &Key) -> bool {
+    ring.keys(ring.now()).of_key_id(key.key_id()).any(|held| held.key.is_same(key))
+}
+
+/// Whether a request that begins now would accept a token of that key.
+fn verifies(ring: &KeyRing, key_id: &str) -> bool {
+    let (now, keys) = (ring.now(), ring.keys(ring.now()));
+    keys.of_key_id(key_id).any(|held| keys.verifies(held, now))
 }
 
 fn signer(ring: &KeyRing) -> String {

@@ -1,35 +1,32 @@
 //! What a ring tells of itself: its status, whether it is ready, its metrics and its events.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
-use metrics::{counter, gauge};
+use metrics::gauge;
 
-use crate::clock::{Moment, Timestamp};
-use crate::keyring::ring::{KeyRing, RingError, Source};
-use crate::keyring::rotating::replica::Report;
-use crate::keyring::skew::ClockWatch;
-use crate::keyring::status::{NotReady, RefreshState, RingStatus};
+use crate::clock::Timestamp;
+use crate::keyring::not_ready::NotReady;
+use crate::keyring::ring::KeyRing;
+use crate::keyring::skew::watch::ClockWatch;
+use crate::keyring::source::{FollowedIssuer, Issues};
+use crate::keyring::status::RingStatus;
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::IssuingPaused;
-use crate::store::contract::Skipped;
 use crate::store::writes::Writes;
-use crate::telemetry::{
-    CLOCK_OFFSET, KEY_AGE, KEYS, READY, REFRESH_FAILURES, REFRESH_LAG, REFRESHES, ROTATION_OVERDUE,
-    SIGNING_GENERATION,
-};
+use crate::telemetry::{CLOCK_OFFSET, KEY_AGE, KEYS, READY, ROTATION_OVERDUE, SIGNING_GENERATION};
 
 impl KeyRing {
     /// What the ring holds and how it fares.
     pub fn status(&self) -> RingStatus {
         let now = self.now();
-        let refreshed = self.0.refreshed.load_full();
+        let refreshed = self.0.core.refreshes.state();
         let keys = self.keys(now);
         let overdue = self.is_overdue(&keys, now);
         let paused = self.pause(&keys, now);
         let offset = self.clock_watch().and_then(ClockWatch::offset);
-        let (refreshed, health) = (refreshed.as_deref(), (self.writes(), &*self.0.tasks, offset));
-        RingStatus::new(&self.0.name, &keys, refreshed, health, overdue, paused, now)
+        let health = (self.writes(), &*self.0.tasks, offset);
+        RingStatus::new(self.name(), &keys, &refreshed, health, overdue, paused, now)
     }
 
     /// Whether this replica should be given requests.
@@ -49,12 +46,12 @@ impl KeyRing {
     pub fn ready(&self) -> Result<(), NotReady> {
         let now = self.now();
         let ready = self.check_ready(now);
-        self.note_ready(ready.is_ok(), now);
+        self.record_ready(ready.is_ok(), now);
         ready
     }
 
     /// Remembers that this replica was ready, which may be all that keeps it ready later.
-    fn note_ready(&self, is_ready: bool, now: Timestamp) {
+    fn record_ready(&self, is_ready: bool, now: Timestamp) {
         if is_ready {
             self.0.was_ready.store(true, Ordering::Relaxed);
         }
@@ -66,12 +63,18 @@ impl KeyRing {
             return Err(NotReady::TaskStopped);
         }
         let keys = self.keys(now);
-        let refreshed = self.0.refreshed.load();
-        if let Some(follower) = self.follower() {
-            let failure = refreshed.as_ref().and_then(|state| state.failure.as_deref());
-            return follower.ready(&keys, failure, now);
+        let refreshed = self.0.core.refreshes.state();
+        if let Some(FollowedIssuer { issuer, max_staleness }) = self.0.source.followed_issuer() {
+            if keys.keys().iter().any(|key| keys.verifies(key, now)) {
+                return Ok(());
+            }
+            return Err(NotReady::Stale {
+                issuer: issuer.to_owned(),
+                limit: max_staleness,
+                failure: refreshed.failure.as_deref().unwrap_or("none was tried").to_owned(),
+            });
         }
-        if let Some(blocked) = refreshed.as_ref().and_then(|state| state.blocked.clone()) {
+        if let Some(blocked) = refreshed.found.clone() {
             return Err(blocked);
         }
         self.check_signing(&keys, now)?;
@@ -94,8 +97,7 @@ impl KeyRing {
 
     /// Whether its keys come from the application or a directory, and none of them ever could sign.
     fn only_validates(&self) -> bool {
-        matches!(self.0.source, Source::Fixed | Source::Directory(_))
-            && !self.0.issuing.load(Ordering::Relaxed)
+        self.0.source.issues() == Issues::WithPrivateKey && !self.0.core.has_held_signer()
     }
 
     /// Whether this replica polls often enough for the keys that sign now and later.
@@ -110,8 +112,8 @@ impl KeyRing {
             counts && !key.times.has_no_lead()
         });
         let leads = newer.map(|key| key.times.propagated - key.times.published);
-        let bound = self.0.policy.refresh_bound();
-        match leads.map(|lead| (self.0.policy.allowed_bound(lead), lead)).min() {
+        let bound = self.policy().refresh_bound();
+        match leads.map(|lead| (self.policy().allowed_bound(lead), lead)).min() {
             Some((allowed, lead)) if allowed < bound => Err(NotReady::SlowRefresh { bound, lead }),
             _ => Ok(()),
         }
@@ -120,12 +122,12 @@ impl KeyRing {
     /// Why no key signs, and until when, where keys rotate in a store; and where a ring of the
     /// application's keys or of a directory has lost the one that signed.
     fn pause(&self, keys: &KeySet, now: Timestamp) -> Option<IssuingPaused> {
-        let issues = match self.0.source {
-            Source::Rotated(_) => true,
-            Source::Fixed | Source::Directory(_) => !self.only_validates(),
-            Source::Derived(_) | Source::Followed(_) => false,
+        let issues = match self.0.source.issues() {
+            Issues::Always => self.0.source.rotating().is_some(),
+            Issues::WithPrivateKey => self.0.core.has_held_signer(),
+            Issues::Never => false,
         };
-        issues.then(|| self.0.policy.pause(&keys.schedule(), now)).flatten()
+        issues.then(|| self.policy().pause(&keys.schedule(), now)).flatten()
     }
 
     /// How long a client that could not be given a token should wait before it tries again; `None`
@@ -135,35 +137,16 @@ impl KeyRing {
         Some(self.pause(&self.keys(now), now)?.until? - now)
     }
 
-    /// Remembers how a refresh went, counts it, and tells what has changed, once for each change.
-    pub(crate) fn note_refresh(&self, result: &Result<Report, RingError>) {
-        let (ring, now) = (&*self.0.name, self.now());
-        let before = self.0.refreshed.load_full();
-        let moment = Moment::now(&*self.0.clock);
-        let state = RefreshState::after(before.as_deref(), result, moment);
-        let outcome = match result {
-            Ok(Report { failure: None, .. }) => "ok",
-            Ok(_) => "unwritten",
-            Err(_) => "failed",
-        };
-        counter!(REFRESHES, "ring" => self.0.name.clone(), "outcome" => outcome).increment(1);
-        let failed_before = before.as_ref().is_some_and(|before| before.failure.is_some());
-        if before.is_none_or(|before| before.differs(&state)) {
-            for Skipped { name, reason } in &state.skipped {
-                tracing::warn!(ring, entry = name, reason, "skipped an entry");
-            }
-            match &state.failure {
-                Some(error) => {
-                    tracing::warn!(ring, error, "a refresh failed; the last known keys go on");
-                }
-                None if failed_before => tracing::info!(ring, "refreshes succeed again"),
-                None => {}
-            }
+    /// Logs what a refresh has changed, and sets the gauges.
+    pub(crate) fn observe_refresh(&self) {
+        // Fixed rings share a name.
+        if self.0.source.is_replaceable() {
+            return;
         }
-        self.0.refreshed.store(Some(Arc::new(state)));
-        self.tell_overdue(now);
+        let now = self.now();
+        self.log_overdue(now);
         self.log_pause(now);
-        self.note_ready(self.check_ready(now).is_ok(), now);
+        self.record_ready(self.check_ready(now).is_ok(), now);
     }
 
     /// Logs that issuing is paused, once for each reason and time, and that it is no longer.
@@ -176,7 +159,7 @@ impl KeyRing {
         }
         *logged = pause;
         drop(logged);
-        let ring = &*self.0.name;
+        let ring = &**self.name();
         match pause {
             Some(IssuingPaused { reason, until }) => {
                 let (reason, until) = (reason.as_str(), until.map(tracing::field::display));
@@ -189,32 +172,15 @@ impl KeyRing {
         }
     }
 
-    /// Logs what was done to keys here or at another replica.
-    pub(crate) fn log_marks(&self, before: &KeySet, after: &KeySet) {
-        let ring = &*self.0.name;
-        for key in after.keys() {
-            let (kid, scheduled) = (key.key.key_id(), &key.scheduled);
-            let Some(before) = before.by_key_id(kid, key.key.algorithm()) else { continue };
-            let before = &before.scheduled;
-            let generation = scheduled.generation;
-            if scheduled.revoked && !before.revoked {
-                tracing::warn!(ring, generation, kid, "a key was revoked");
-            }
-            if let Some(at) = scheduled.retire_at.filter(|_| before.retire_at.is_none()) {
-                tracing::info!(ring, generation, kid, %at, "a key stops signing ahead of its time");
-            }
-        }
-    }
-
     /// Tells that rotation is overdue, and that it is no longer, once each. Only a refresh asks for
     /// it: between two, a key may be missing that is about to be made.
-    fn tell_overdue(&self, now: Timestamp) {
+    fn log_overdue(&self, now: Timestamp) {
         let keys = self.keys(now);
         let overdue = self.is_overdue(&keys, now);
         if self.0.overdue.swap(overdue, Ordering::Relaxed) == overdue {
             return;
         }
-        let ring = &*self.0.name;
+        let ring = &**self.name();
         let signer = keys.signer(now).map(|key| &key.scheduled);
         let generation = signer.map(|signer| signer.generation);
         if overdue {
@@ -227,34 +193,28 @@ impl KeyRing {
 
     /// How writes fare, where the keys rotate in a store.
     fn writes(&self) -> Option<&Writes> {
-        self.rotator().ok().map(|rotator| &rotator.writes)
+        self.0.source.rotating().map(|rotating| rotating.writes())
     }
 
     fn is_overdue(&self, keys: &KeySet, now: Timestamp) -> bool {
-        let is_rotated = matches!(self.0.source, Source::Rotated(_));
-        is_rotated && self.0.policy.is_overdue(&keys.schedule(), now)
+        self.0.source.rotating().is_some() && self.policy().is_overdue(&keys.schedule(), now)
     }
 
     fn set_gauges(&self, is_ready: bool, now: Timestamp) {
         // They share a name, and would overwrite each other.
-        if matches!(self.0.source, Source::Fixed) {
+        if self.0.source.is_replaceable() {
             return;
         }
-        let set = |name, value: f64| gauge!(name, "ring" => self.0.name.clone()).set(value);
+        let set = |name, value: f64| gauge!(name, "ring" => self.name().clone()).set(value);
         let flag = |holds| f64::from(u8::from(holds));
         let keys = self.keys(now);
         set(KEYS, keys.keys().iter().filter(|key| keys.verifies(key, now)).count() as f64);
         set(READY, flag(is_ready));
-        if let Some(state) = &*self.0.refreshed.load() {
-            set(REFRESH_FAILURES, f64::from(state.failures));
-            if let Some(refreshed) = state.refreshed {
-                set(REFRESH_LAG, refreshed.age(&*self.0.clock).as_secs_f64());
-            }
-        }
+        self.0.core.refreshes.set_gauges();
         if let Some(writes) = self.writes() {
             writes.set_metrics();
         }
-        if let Source::Rotated(_) | Source::Derived(_) = self.0.source {
+        if self.0.source.issues() == Issues::Always {
             if let Some(offset) = self.clock_watch().and_then(ClockWatch::offset) {
                 set(CLOCK_OFFSET, offset.millis as f64 / 1000.);
             }
@@ -268,19 +228,16 @@ impl KeyRing {
 
     /// Where the store has a clock, what it says of this replica's.
     fn clock_watch(&self) -> Option<&ClockWatch> {
-        match &self.0.source {
-            Source::Rotated(rotator) => Some(&rotator.clock_watch),
-            _ => None,
-        }
+        self.0.source.rotating().map(|rotating| rotating.clock_watch())
     }
 
     /// Warns that a token of this ring's own keys was issued in the future, once in a while. Its
     /// signature was good, so that no client can cause it. Some clock is wrong: this says not which,
     /// and so it never makes a replica unready.
     #[cold]
-    pub(crate) fn note_future_token(&self, now: Timestamp) {
+    pub(crate) fn warn_of_future_token(&self, now: Timestamp) {
         if self.issues() && self.0.future_tokens.try_begin(now) {
-            let (ring, clock_skew) = (&*self.0.name, self.0.policy.clock_skew);
+            let (ring, clock_skew) = (&**self.name(), self.policy().clock_skew);
             tracing::warn!(
                 ring,
                 ?clock_skew,

@@ -1,16 +1,12 @@
 //! How a ring fares: for operators, readiness checks and dashboards.
 
-use std::time::Duration;
-
 use serde::Serialize;
 
-use crate::clock::{Moment, Timestamp};
-use crate::keyring::ring::RingError;
-use crate::keyring::rotating::replica::Report;
+use crate::clock::Timestamp;
+use crate::keyring::report::RingRefreshState;
 use crate::keys::key_set::{KeySet, RingKey};
 use crate::keys::schedule::{IssuingPaused, KeyTimes};
 use crate::store::contract::Skipped;
-use crate::store::founding::Wait;
 use crate::store::writes::Writes;
 use crate::tasks::Tasks;
 
@@ -109,7 +105,7 @@ impl RingStatus {
     pub(crate) fn new(
         ring: &str,
         keys: &KeySet,
-        refreshed: Option<&RefreshState>,
+        refreshed: &RingRefreshState,
         (writes, tasks, clock_offset): (Option<&Writes>, &Tasks, Option<ClockOffset>),
         rotation_overdue: bool,
         issuing_paused: Option<IssuingPaused>,
@@ -118,19 +114,16 @@ impl RingStatus {
         let signer = keys.signer(now);
         let generation = signer.map(|signer| signer.scheduled.generation);
         let signing_key_id = signer.map(|signer| signer.key.key_id().to_owned());
-        let skipped = refreshed.into_iter().flat_map(|state| &state.skipped);
+        let skipped = refreshed.skipped.iter();
         Self {
             ring: ring.to_owned(),
             fingerprint: keys.fingerprint().to_owned(),
             generation,
             keys: keys.keys().iter().map(|key| KeyStatus::new(keys, key, signer, now)).collect(),
             signing_key_id,
-            refreshed_at: refreshed.and_then(|state| state.refreshed).map(|moment| moment.time),
-            failure: tasks
-                .failure()
-                .map(str::to_owned)
-                .or_else(|| refreshed.and_then(|state| state.failure.clone())),
-            failures: refreshed.map_or(0, |state| state.failures),
+            refreshed_at: refreshed.refreshed.map(|moment| moment.time),
+            failure: tasks.failure().map(str::to_owned).or_else(|| refreshed.failure.clone()),
+            failures: refreshed.failures,
             write_failure: writes.and_then(Writes::failure),
             written_at: writes.and_then(Writes::written_at),
             task_panics: tasks.panics(),
@@ -169,151 +162,5 @@ impl KeyStatus {
             },
             retire_at: scheduled.retire_at,
         }
-    }
-}
-
-crate::error::macros::debug_as_display!(NotReady);
-
-/// Why a replica should not be given requests.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotReady {
-    /// No key signs, and it is not known when one will; or none verifies either. A replica that was
-    /// ready before stays ready as long as a key verifies.
-    #[error("no key of the ring may sign now")]
-    NoSigningKey,
-    /// The store holds no key of the ring, or not all of it. This replica waits until live replicas
-    /// have had the time to restore the ring that the store may have lost; if none does, it founds a
-    /// new one. Until then it issues nothing.
-    #[error("{}", founding(*since, *until, *is_restored))]
-    Founding {
-        /// Since when, by this replica's clock.
-        since: Timestamp,
-        /// Until when at the latest, by this replica's clock; `None` as long as the store can't be
-        /// read and written, so that the wait has not begun.
-        until: Option<Timestamp>,
-        /// Whether a live replica has announced that it restores the ring.
-        is_restored: bool,
-    },
-    /// The store holds entries of a format that this version does not know.
-    #[error(
-        "the store holds entries of format {version}, newer than this version knows: update this replica"
-    )]
-    NewerFormat {
-        /// The format's version.
-        version: u64,
-    },
-    /// The store holds keys that none of the sealing keys opens.
-    #[error(
-        "the store holds keys that none of the sealing keys opens: give this replica every sealing key in use"
-    )]
-    Sealed,
-    /// This replica may see a key only after it has begun to sign.
-    #[error(
-        "this replica refreshes within {bound:?}, but the ring's keys are published only {lead:?} ahead: shorten refresh_interval, or wait until keys with a longer lead are in use"
-    )]
-    SlowRefresh {
-        /// How long this replica may take to see a key.
-        bound: Duration,
-        /// How early keys are published.
-        lead: Duration,
-    },
-    /// This replica's clock is too far from the store's, as two reads in a row have found, and this
-    /// replica holds the store's clock lease: no other is unready for its clock meanwhile.
-    #[error(
-        "this replica's clock is {} the store's clock, more than clock_skew ({limit:?}): synchronize the clocks, for example by NTP",
-        apart(*offset_millis)
-    )]
-    Clock {
-        /// This replica's time less the store's, in milliseconds.
-        offset_millis: i64,
-        /// The largest difference that is allowed: `clock_skew`, and at least a second.
-        limit: Duration,
-    },
-    /// What keeps the keys up to date has ended with the Tokio runtime on which the ring was opened.
-    #[error(
-        "the background task of the ring has stopped with its Tokio runtime: open the ring on a runtime that lives as long as the service"
-    )]
-    TaskStopped,
-    /// The keys of a followed issuer are too old to verify: no fetch has succeeded for the limit.
-    #[error(
-        "the keys of {issuer} are older than {limit:?} and verify no more; the last fetch failed: {failure}"
-    )]
-    Stale {
-        /// The issuer.
-        issuer: String,
-        /// How long keys verify after their fetch.
-        limit: Duration,
-        /// What the last fetch failed with.
-        failure: String,
-    },
-}
-
-impl From<Wait> for NotReady {
-    fn from(Wait { since, until, is_restored }: Wait) -> Self {
-        Self::Founding { since, until, is_restored }
-    }
-}
-
-fn founding(since: Timestamp, until: Option<Timestamp>, is_restored: bool) -> String {
-    let until = until.map_or_else(|| "not yet known".to_owned(), |until| until.to_string());
-    match is_restored {
-        true => format!(
-            "the store lost the ring, and a live replica restores it: waiting since {since}, at \
-             the latest until {until}"
-        ),
-        false => format!(
-            "the store does not hold the ring: waiting since {since} for a live replica to restore \
-             it; a new ring is founded at {until}. To found the first ring of a service at once, \
-             set `found_now`"
-        ),
-    }
-}
-
-fn apart(offset_millis: i64) -> String {
-    let direction = if offset_millis < 0 { "behind" } else { "ahead of" };
-    format!("{} ms {direction}", offset_millis.unsigned_abs())
-}
-
-/// How the last refreshes went.
-#[derive(Debug)]
-pub(crate) struct RefreshState {
-    /// When the last read began that did not fail.
-    pub(crate) refreshed: Option<Moment>,
-    pub(crate) failure: Option<String>,
-    /// How many refreshes have failed in a row.
-    pub(crate) failures: u32,
-    pub(crate) skipped: Vec<Skipped>,
-    pub(crate) blocked: Option<NotReady>,
-}
-
-impl RefreshState {
-    pub(crate) fn after(
-        before: Option<&Self>,
-        result: &Result<Report, RingError>,
-        now: Moment,
-    ) -> Self {
-        let failed = before.map_or(0, |before| before.failures).saturating_add(1);
-        match result {
-            Ok(report) => Self {
-                refreshed: Some(now),
-                failures: if report.failure.is_some() { failed } else { 0 },
-                failure: None,
-                skipped: report.skipped.clone(),
-                blocked: report.blocked.clone(),
-            },
-            Err(error) => Self {
-                refreshed: before.and_then(|before| before.refreshed),
-                failure: Some(error.to_string()),
-                failures: failed,
-                skipped: before.map(|before| before.skipped.clone()).unwrap_or_default(),
-                blocked: before.and_then(|before| before.blocked.clone()),
-            },
-        }
-    }
-
-    /// Whether there is something to tell.
-    pub(crate) fn differs(&self, other: &Self) -> bool {
-        self.failure != other.failure || self.skipped != other.skipped
     }
 }

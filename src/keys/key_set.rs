@@ -2,6 +2,7 @@
 //! token's header means.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,7 +14,6 @@ use crate::claims::names::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm;
 use crate::error::build::BuildError;
-use crate::keyring::rotating::key_log::Ledger;
 use crate::keys::key::Key;
 use crate::keys::schedule;
 use crate::keys::schedule::{KeyTimes, ScheduledKey};
@@ -30,6 +30,7 @@ pub(crate) struct KeySet {
     by_key_id: HashMap<Arc<str>, SmallVec<[usize; 2]>>,
     fingerprint: String,
     limit: Limit,
+    times: Range<Timestamp>,
 }
 
 /// From when on no key of the set verifies, whatever its own times are, in milliseconds. It moves
@@ -72,18 +73,6 @@ impl RingKey {
 }
 
 impl KeySet {
-    /// The keys of a rotating ring.
-    pub(crate) fn of_ledger(ledger: &Ledger, fully_specified: bool) -> Self {
-        let (keys, signing) = ledger.keys();
-        let named = |key: &Key| match fully_specified {
-            true => key.clone().fully_specified(),
-            false => key.clone(),
-        };
-        let keys =
-            keys.into_iter().map(|(record, scheduled)| RingKey::new(named(&record.key), scheduled));
-        Self::new(keys.collect(), signing)
-    }
-
     /// Keys that are not rotated here: the first that can sign does, all verify.
     ///
     /// # Errors
@@ -120,11 +109,26 @@ impl KeySet {
         Self::new(keys.collect(), signing)
     }
 
-    /// The keys of a ring without a store: all may sign when it is their time.
-    pub(crate) fn derived(keys: Vec<(Key, ScheduledKey)>) -> Self {
-        let signing = keys.len();
-        let keys = keys.into_iter().map(|(key, scheduled)| RingKey::new(key, scheduled));
-        Self::new(keys.collect(), signing)
+    /// Keys with their schedule, of which the first `signing` may sign, each at its time.
+    pub(crate) fn of_schedule(
+        keys: impl IntoIterator<Item = (Key, ScheduledKey)>,
+        signing: usize,
+    ) -> Self {
+        Self::new(
+            keys.into_iter().map(|(key, scheduled)| RingKey::new(key, scheduled)).collect(),
+            signing,
+        )
+    }
+
+    /// The same keys, for these times only: at others the source is asked for other keys.
+    pub(crate) fn within(self, times: Range<Timestamp>) -> Self {
+        Self { times, ..self }
+    }
+
+    /// Whether these are the keys to hold at `now`.
+    #[inline]
+    pub(crate) fn covers(&self, now: Timestamp) -> bool {
+        self.times.contains(&now)
     }
 
     /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
@@ -160,7 +164,9 @@ impl KeySet {
             }
         }
         let fingerprint = fingerprint(&keys);
-        Self { keys, signing, by_header, by_key_id, fingerprint, limit: Limit::new(Limit::NONE) }
+        let (limit, times) =
+            (Limit::new(Limit::NONE), Timestamp::from_unix_millis(i64::MIN)..Timestamp::MAX);
+        Self { keys, signing, by_header, by_key_id, fingerprint, limit, times }
     }
 
     /// The same keys, of which these are revoked.
@@ -201,6 +207,7 @@ impl KeySet {
         };
         self.signing == other.signing
             && self.limit.get() == other.limit.get()
+            && self.times == other.times
             && self.keys.len() == other.keys.len()
             && self.keys.iter().zip(&other.keys).all(same)
     }

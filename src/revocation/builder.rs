@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::time::Instant;
 
 use super::log::Log;
 use crate::clock::{Clock, Moment, SystemClock};
+use crate::cooldown::Cooldown;
 use crate::error::build::BuildError;
 use crate::revocation::handle::{
-    Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, follow, write,
+    Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, write,
 };
 use crate::revocation::log_writer::{LogWriter, WHOLE_EVERY};
 use crate::store::contract::Store;
 use crate::store::founding::{Founding, When};
-use crate::store::polling::{Cooldown, Jitter, Pace, Polling, check_durations};
+use crate::store::polling::{Jitter, Polling, Wakes, check_durations, follow};
+use crate::store::ring_name::RingName;
 use crate::store::writes::Writes;
 
 /// Builds [`Revocations`].
@@ -119,7 +122,7 @@ impl RevocationsBuilder {
     ///
     /// If a setting is missing or can't be used, or the store can't be read.
     pub async fn open(self) -> Result<Revocations, BuildError> {
-        let (name, ring) = self.names()?;
+        let ring = RingName::with_suffix(&self.name, PLACE)?.into_shared();
         let Some(store) = self.store else {
             let mend = "say where sessions' ends are recorded, for example `.store(store.clone())` \
                         with that of the keys";
@@ -161,19 +164,18 @@ impl RevocationsBuilder {
         if !store.is_private() {
             log.founding = Some(Founding::new(&*store, ring.clone(), &polling, self.when));
         }
-        let mut pace = Pace::new(polling, Jitter::Random);
+        let began = Instant::now();
         let read = writer.read(&mut log).await;
         read.map_err(|source| BuildError::store(&ring, source))?;
         if !log.marked && !store.is_private() {
             // Remembered by the writes' status; the next refresh tries again.
             let _ = writer.write(&mut log).await;
         }
-        pace.look_again = log.founding.as_ref().and_then(Founding::look_again);
 
         let (recording, recordings) = mpsc::channel(LONGEST_QUEUE);
         let wake = Arc::new(Notify::new());
         let inner = Arc::new(Inner {
-            name,
+            name: self.name.into(),
             writer,
             log: Mutex::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
@@ -202,27 +204,16 @@ impl RevocationsBuilder {
         inner.tasks.spawn("revocations writer", ring.clone(), move |is_restart| {
             write(writer.clone(), recordings.clone(), is_restart)
         });
-        inner.tasks.spawn("revocations", ring.clone(), move |_| {
-            follow(weak.clone(), (store.clone(), ring.clone()), pace.clone(), wake.clone())
+        let wakes = Wakes { store: Some((store, ring.clone())), wake };
+        inner.tasks.spawn("revocations", ring, move |_| {
+            let weak = weak.clone();
+            follow(move || weak.upgrade(), wakes.clone(), Jitter::Random, began)
         });
         Ok(revocations)
     }
-
-    /// The name, and that of the place in the store.
-    fn names(&self) -> Result<(Arc<str>, Arc<str>), BuildError> {
-        let name = &*self.name;
-        let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        let well_formed =
-            (1..=58).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(form);
-        if !well_formed {
-            let mend = "use 1 to 58 of a-z A-Z 0-9 . _ -, the first not a dot";
-            return Err(BuildError::invalid("name", format_args!("{name:?}"), mend));
-        }
-        Ok((name.into(), format!("{name}{PLACE}").into()))
-    }
 }
 
-/// What stands after the name in the store.
+/// Follows the name in the store.
 const PLACE: &str = ".ended";
 /// How often tokens can cause a read.
 const COOLDOWN: Duration = Duration::from_secs(1);

@@ -15,12 +15,14 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::clock::{Moment, Timestamp};
+use crate::cooldown::Cooldown;
 use crate::error::rejection::RejectionKind;
 use crate::revocation::log::Log;
 use crate::revocation::log_writer::LogWriter;
 use crate::revocation::set::RevocationSet;
 use crate::store::contract::{Redeemed, Redemption, StoreError};
-use crate::store::polling::{Cooldown, within};
+use crate::store::founding::Founding;
+use crate::store::polling::{Followed, within};
 use crate::tasks::Tasks;
 use crate::telemetry::RECORDED;
 
@@ -380,7 +382,7 @@ impl Inner {
 }
 
 impl WeakRevocations {
-    fn upgrade(&self) -> Option<Revocations> {
+    pub(crate) fn upgrade(&self) -> Option<Revocations> {
         self.0.upgrade().map(Revocations)
     }
 }
@@ -401,25 +403,15 @@ impl fmt::Debug for Revocations {
     }
 }
 
-/// Reads the log in turn, when its store tells of a change and when a token does, until the last
-/// handle is gone.
-pub(crate) async fn follow(
-    revocations: WeakRevocations,
-    (store, ring): (Arc<dyn crate::store::Store>, Arc<str>),
-    mut pace: crate::store::polling::Pace,
-    wake: Arc<Notify>,
-) {
-    loop {
-        tokio::select! {
-            () = pace.wait(Some((&*store, &ring))) => {}
-            () = wake.notified() => {}
-        }
-        let Some(revocations) = revocations.upgrade() else { return };
-        pace.began = Instant::now();
-        // Told and remembered by the refresh itself.
-        let _ = revocations.refresh().await;
-        let log = revocations.0.log.lock().await;
-        pace.look_again = log.founding.as_ref().and_then(|founding| founding.look_again());
+impl Followed for Revocations {
+    async fn refresh_now(&self) {
+        let _ = self.refresh().await;
+    }
+
+    async fn due(&self, began: Instant, random: u16) -> Instant {
+        let log = self.0.log.lock().await;
+        let sooner = log.founding.as_ref().and_then(Founding::look_again);
+        self.0.writer.polling.due(began, sooner, random)
     }
 }
 

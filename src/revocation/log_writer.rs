@@ -50,7 +50,7 @@ impl LogWriter {
         if read.is_err() {
             log.distrust();
             if let Some(founding) = &mut log.founding {
-                founding.note_failure();
+                founding.restart_wait();
             }
         }
         read

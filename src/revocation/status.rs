@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::revocation::handle::Revocations;
 use crate::store::contract::Skipped;
 use crate::store::founding::Wait;
-use crate::telemetry::{READY, RECORDED, REFRESH_LAG, REFRESHES, REVOCATIONS};
+use crate::store::refreshes::{REFRESH_LAG, REFRESHES};
+use crate::telemetry::{READY, RECORDED, REVOCATIONS};
 
 /// What a replica knows to have been ended, at one time. Serialisable; names nobody.
 #[derive(Clone, Debug, Serialize)]

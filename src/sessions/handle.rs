@@ -383,8 +383,8 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         let ring = &self.0.keys;
         self.0.counters.invalid(is_cached, kind);
         match kind {
-            RejectionKind::UnknownKey => ring.note_unknown_key(now),
-            RejectionKind::IssuedInFuture => ring.note_future_token(now),
+            RejectionKind::UnknownKey => ring.request_refetch(now),
+            RejectionKind::IssuedInFuture => ring.warn_of_future_token(now),
             _ => {}
         }
     }

@@ -140,7 +140,7 @@ impl<C: SessionClaims> Sessions<C> {
             Err(RefreshError::Refused(rejection)) => {
                 self.0.counters.rejected(rejection.kind());
                 if rejection.kind() == RejectionKind::IssuedInFuture {
-                    self.0.keys.note_future_token(self.now());
+                    self.0.keys.warn_of_future_token(self.now());
                 }
             }
             // Those that could not be issued are counted where they are signed.

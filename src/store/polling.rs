@@ -1,13 +1,12 @@
-//! Following something in the background: when it is read again, what wakes the reader before, and
-//! how long it may take.
+//! Background refreshes: when the next one is due, what starts it sooner, how long it may take.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::clock::Timestamp;
 use crate::crypto::algorithm;
 use crate::error::build::BuildError;
 use crate::store::contract::{Store, StoreError};
@@ -21,14 +20,21 @@ pub(crate) struct Polling {
     pub(crate) timeout: Duration,
     /// How long one write may take.
     pub(crate) insert_timeout: Duration,
-    /// What the store may be behind.
+    /// How far the reads of the store may be behind.
     pub(crate) staleness: Duration,
 }
 
 impl Polling {
-    /// The longest time until a replica sees a change in the store (R): from one read to the next,
-    /// which is the interval with its jitter, or one that writes with all its might; then the read
-    /// itself, and what the store may be behind.
+    /// When the next read begins, after one that `began` then: after the interval and its jitter,
+    /// however long the read took, or at `sooner`.
+    pub(crate) fn due(&self, began: Instant, sooner: Option<Instant>, random: u16) -> Instant {
+        let jitter = self.interval / JITTER_PART * u32::from(random) / 0x1_0000;
+        let due = began + self.interval + jitter;
+        sooner.map_or(due, |at| at.min(due))
+    }
+
+    /// The longest time until a replica sees a change in the store (R):
+    /// max(interval + jitter, read timeout + write timeout) + read timeout + store staleness.
     pub(crate) fn bound(&self) -> Duration {
         let interval = self.interval.saturating_add(self.interval / JITTER_PART);
         let writing = self.timeout.saturating_add(self.insert_timeout);
@@ -37,40 +43,51 @@ impl Polling {
     }
 }
 
-/// When a store is read again.
-#[derive(Clone, Debug)]
-pub(crate) struct Pace {
-    pub(crate) polling: Polling,
-    pub(crate) jitter: Jitter,
-    /// When the last read began.
-    pub(crate) began: Instant,
-    /// When the next one begins at the latest, if that is sooner than it is due.
-    pub(crate) look_again: Option<Instant>,
+/// Something in memory that a background task refreshes.
+pub(crate) trait Followed: Sized + Send + Sync {
+    /// Refreshes it. A failure is recorded and logged by the refresh itself.
+    fn refresh_now(&self) -> impl Future<Output = ()> + Send;
+
+    /// When the next refresh begins at the latest, after one that `began` then. `random` spreads the
+    /// replicas.
+    fn due(&self, began: Instant, random: u16) -> impl Future<Output = Instant> + Send;
 }
 
-impl Pace {
-    /// From a read that begins now.
-    pub(crate) fn new(polling: Polling, jitter: Jitter) -> Self {
-        Self { polling, jitter, began: Instant::now(), look_again: None }
-    }
+/// Starts a refresh before it is due.
+#[derive(Clone)]
+pub(crate) struct Wakes {
+    /// A place in a store that reports changes.
+    pub(crate) store: Option<(Arc<dyn Store>, Arc<str>)>,
+    /// Notified by requests, and when the last handle is dropped.
+    pub(crate) wake: Arc<Notify>,
+}
 
-    /// Waits for the next read: for the interval and its jitter, or until the store reports a change
-    /// in `ring`.
-    pub(crate) async fn wait(&mut self, store: Option<(&dyn Store, &str)>) {
-        let interval = self.polling.interval;
-        let jitter = interval / JITTER_PART * u32::from(self.jitter.draw()) / 0x1_0000;
-        // From read to read, however long one takes.
-        let due = self.began + interval + jitter;
+/// Refreshes what `upgrade` returns until it returns nothing: when a refresh is due, when the store
+/// reports a change, and when it is woken. The last refresh `began` then.
+pub(crate) async fn follow<F: Followed>(
+    upgrade: impl Fn() -> Option<F>,
+    wakes: Wakes,
+    mut jitter: Jitter,
+    mut began: Instant,
+) {
+    loop {
+        let Some(followed) = upgrade() else { return };
+        let due = followed.due(began, jitter.draw()).await;
+        drop(followed);
         tokio::select! {
             // In this order, so that a simulation repeats exactly.
             biased;
-            () = tokio::time::sleep_until(self.look_again.map_or(due, |at| at.min(due))) => {}
-            () = pushed(store) => {}
+            () = wakes.wake.notified() => {}
+            () = tokio::time::sleep_until(due) => {}
+            () = changed(wakes.store.as_ref()) => {}
         }
+        let Some(followed) = upgrade() else { return };
+        began = Instant::now();
+        followed.refresh_now().await;
     }
 }
 
-/// What keeps replicas from reading in step.
+/// Spreads the reads of replicas in time.
 #[derive(Clone, Debug)]
 pub(crate) enum Jitter {
     Random,
@@ -98,41 +115,12 @@ impl Jitter {
     }
 }
 
-/// Waits for a change that the store tells of; one that can't at present leaves it to polling.
-async fn pushed(store: Option<(&dyn Store, &str)>) {
+/// Waits for a change that the store reports. A store that cannot report one now is only polled.
+async fn changed(store: Option<&(Arc<dyn Store>, Arc<str>)>) {
     let Some((store, ring)) = store else { return std::future::pending().await };
     if let Err(error) = store.changed(ring).await {
-        tracing::debug!(ring, %error, "the store can't tell of changes at present");
+        tracing::debug!(ring = &**ring, %error, "the store cannot report changes now");
         std::future::pending().await
-    }
-}
-
-/// Lets through one of all who ask within a time, so that what requests ask for is done once.
-#[derive(Debug)]
-pub(crate) struct Cooldown {
-    length: Duration,
-    /// When it last began, in milliseconds. All that a request touches.
-    began: AtomicI64,
-}
-
-impl Cooldown {
-    pub(crate) fn new(length: Duration) -> Self {
-        Self { length, began: AtomicI64::new(i64::MIN) }
-    }
-
-    /// Begins one, whether or not another is over.
-    pub(crate) fn begin(&self, now: Timestamp) {
-        self.began.store(now.as_unix_millis(), Ordering::Relaxed);
-    }
-
-    /// Begins one unless another is not over; says so to one of all that ask at once. Never waits.
-    ///
-    /// A clock that was set back by more than its length is no reason to wait for it.
-    pub(crate) fn try_begin(&self, now: Timestamp) -> bool {
-        let now = now.as_unix_millis();
-        let last = self.began.load(Ordering::Relaxed);
-        u128::from(now.abs_diff(last)) >= self.length.as_millis()
-            && self.began.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

@@ -9,7 +9,6 @@ use metrics::{counter, gauge};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::crypto::algorithm;
 use crate::store::contract::{Entry, EntryName, Insertion, Store, StoreError};
-use crate::telemetry::{WRITE_FAILURES, WRITE_LAG};
 
 /// How the writes of one replica to its place in a store fare.
 #[derive(Debug)]
@@ -126,3 +125,6 @@ impl Writes {
 }
 
 const HEALTHY_EVERY: u32 = 40;
+
+pub(crate) const WRITE_LAG: &str = "tower_jwt_session_write_lag_seconds";
+pub(crate) const WRITE_FAILURES: &str = "tower_jwt_session_write_failures_total";

@@ -112,7 +112,7 @@ pub fn fixed_key(algorithm: Algorithm) -> Key {
 
 /// A ring of the fixed Ed25519 key.
 pub fn fixed_ring(clock: impl Clock) -> KeyRing {
-    KeyRing::fixed_with_clock([fixed_key(Algorithm::EdDSA)], clock).expect("one good key")
+    KeyRing::fixed([fixed_key(Algorithm::EdDSA)]).clock(clock).build().expect("one good key")
 }
 
 /// Signs any header and payload, as they are: for the tokens that no issuer would write.
@@ -152,7 +152,7 @@ pub fn verify(key: &Key, message: &[u8], signature: &[u8]) -> bool {
 /// let header = format!(r#"{{"alg":"EdDSA","kid":"{}"}}"#, key.key_id());
 /// let token = testing::mint(&key, header, "any payload");
 ///
-/// let ring = KeyRing::fixed([key])?;
+/// let ring = KeyRing::fixed([key]).build()?;
 /// assert_eq!(testing::open(&ring, &token).unwrap(), b"any payload");
 /// assert!(testing::open(&ring, &token[1..]).is_err());
 /// # Ok::<_, tower_jwt_session::BuildError>(())

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower_jwt_session::http_client::{ClientBody, ClientError, ClientFuture, HttpClient};
 use tower_jwt_session::testing::{self, ManualClock};
-use tower_jwt_session::{Algorithm, Clock, FollowerBuilder, KeyRing, Rejection, Session, Sessions};
+use tower_jwt_session::{
+    Algorithm, Clock, IssuerRingBuilder, KeyRing, Rejection, Session, Sessions,
+};
 
 pub(crate) const ISSUER: &str = "https://login.example";
 pub(crate) const URL: &str = "https://login.example/keys";
@@ -89,7 +91,7 @@ impl HttpClient for FakeClient {
     }
 }
 
-pub(crate) fn following(client: &FakeClient, clock: &ManualClock) -> FollowerBuilder {
+pub(crate) fn following(client: &FakeClient, clock: &ManualClock) -> IssuerRingBuilder {
     KeyRing::jwks_url(ISSUER, URL).client(client.clone()).clock(clock.clone())
 }
 

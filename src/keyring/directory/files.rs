@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::clock::Timestamp;
 use crate::crypto::der::KeyType;
 use crate::crypto::error::KeyError;
-use crate::keyring::directory::{RingError, display};
+use crate::keyring::error::RingError;
 use crate::keys::jwk::Jwk;
 use crate::keys::key::Key;
 use crate::keys::pem;
@@ -119,7 +119,7 @@ impl Files {
     }
 
     pub(crate) fn error(&self, reason: impl Into<String>) -> RingError {
-        RingError::Directory { path: display(&self.path), reason: reason.into() }
+        RingError::Directory { path: self.path.display().to_string(), reason: reason.into() }
     }
 }
 

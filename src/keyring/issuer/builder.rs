@@ -5,25 +5,29 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
+use crate::cooldown::Cooldown;
 use crate::crypto::algorithm;
 use crate::crypto::algorithm::Primitive;
 use crate::error::build::BuildError;
+use crate::keyring::core::RingCore;
 use crate::keyring::issuer::fetch::Endpoint;
-use crate::keyring::issuer::follower::{Fetched, Follower, Limits, Place, follow};
 use crate::keyring::issuer::http_client::HttpClient;
-use crate::keyring::ring::{KeyRing, Source};
+use crate::keyring::issuer::source::{Fetched, IssuerSource, JwksLocation, Limits};
+use crate::keyring::report::Report;
+use crate::keyring::ring::KeyRing;
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
-use crate::store::polling::Cooldown;
+use crate::store::polling::Jitter;
 
 /// Builds a [`KeyRing`] that follows another service's public keys: begun by
 /// [`KeyRing::discover`] or [`KeyRing::jwks_url`].
 #[derive(Debug)]
 #[must_use]
-pub struct FollowerBuilder {
+pub struct IssuerRingBuilder {
     issuer: String,
     /// Where the keys are; `None` to ask the issuer.
     url: Option<String>,
@@ -61,16 +65,16 @@ pub struct FollowerBuilder {
 impl KeyRing {
     /// Begins a ring that follows the keys at `url`, a JWKS (RFC 7517), which are `issuer`'s: the
     /// `iss` of its tokens.
-    pub fn jwks_url(issuer: impl Into<String>, url: impl Into<String>) -> FollowerBuilder {
-        FollowerBuilder::new(issuer.into(), Some(url.into()))
+    pub fn jwks_url(issuer: impl Into<String>, url: impl Into<String>) -> IssuerRingBuilder {
+        IssuerRingBuilder::new(issuer.into(), Some(url.into()))
     }
 
     /// Begins a ring that follows `issuer`'s keys where its description says that they are: at
     /// `<issuer>/.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4), which
     /// must name exactly this issuer. The keys may be on another host: what the description names is
     /// fetched. It is read anew with every fetch.
-    pub fn discover(issuer: impl Into<String>) -> FollowerBuilder {
-        FollowerBuilder::new(issuer.into(), None)
+    pub fn discover(issuer: impl Into<String>) -> IssuerRingBuilder {
+        IssuerRingBuilder::new(issuer.into(), None)
     }
 }
 
@@ -84,14 +88,14 @@ impl Default for Limits {
             most_refresh: Duration::from_secs(60 * MINUTE),
             default_max_age: Duration::from_secs(10 * MINUTE),
             cooldown: Duration::from_secs(30),
-            stale_on_error: Duration::from_secs(24 * 60 * MINUTE),
+            max_staleness: Duration::from_secs(24 * 60 * MINUTE),
             rsa_algorithm: None,
             http_on_loopback: false,
         }
     }
 }
 
-impl FollowerBuilder {
+impl IssuerRingBuilder {
     fn new(issuer: String, url: Option<String>) -> Self {
         let defaults = RotationPolicy::default();
         Self {
@@ -154,8 +158,8 @@ impl FollowerBuilder {
     ///
     /// It is also for how long someone who can keep this service from the issuer can keep a
     /// withdrawn key alive.
-    pub fn stale_on_error(mut self, limit: Duration) -> Self {
-        self.limits.stale_on_error = limit;
+    pub fn max_staleness(mut self, limit: Duration) -> Self {
+        self.limits.max_staleness = limit;
         self
     }
 
@@ -201,7 +205,7 @@ impl FollowerBuilder {
     /// If a setting can't be used, there is no client, or the keys can't be fetched; then the error
     /// names the URL and the cause.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
-        let place = self.place()?;
+        let location = self.location()?;
         self.check()?;
         let client = match self.client {
             Some(client) => client,
@@ -214,29 +218,29 @@ impl FollowerBuilder {
             jwks_max_age: Duration::ZERO,
             ..RotationPolicy::default()
         };
-        let (issuer, wake): (Arc<str>, _) = (self.issuer.into(), Arc::new(Notify::new()));
-        let follower = Follower {
+        let issuer: Arc<str> = self.issuer.into();
+        let source = IssuerSource {
             issuer: issuer.clone(),
-            place,
+            location,
             client,
             clock: self.clock.clone(),
             cooldown: Cooldown::new(self.limits.cooldown),
             limits: self.limits,
-            wake: wake.clone(),
             pace: Mutex::default(),
         };
-        let fetched = follower.fetch(&mut *follower.pace.lock().await, None).await;
+        let fetched = source.fetch(&mut *source.pace.lock().await, None).await;
         let (Fetched { keys, until }, report) =
             fetched.map_err(|source| BuildError::fetch(&issuer, source))?;
         let keys = KeySet::followed(keys, until);
-        let source = Source::Followed(Box::new(follower));
-        let ring = KeyRing::new(issuer, self.clock, policy, keys, source);
-        ring.note_refresh(&Ok(report));
-        ring.follow(move |ring| follow(ring, wake.clone()));
+        let core = RingCore::new(issuer, self.clock, policy, keys);
+        core.refreshes.record(Report::outcome(&Ok(report)));
+        let ring = KeyRing::new(core, source);
+        ring.observe_refresh();
+        ring.follow(Jitter::Random, Instant::now(), None);
         Ok(ring)
     }
 
-    fn place(&self) -> Result<Place, BuildError> {
+    fn location(&self) -> Result<JwksLocation, BuildError> {
         let loopback = self.limits.http_on_loopback;
         if self.issuer.is_empty() {
             let mend = "give the `iss` of the tokens to be validated";
@@ -244,18 +248,18 @@ impl FollowerBuilder {
         }
         match &self.url {
             Some(url) => Endpoint::parse(url, loopback)
-                .map(Place::Jwks)
+                .map(JwksLocation::Jwks)
                 .map_err(|mend| BuildError::invalid("url", format_args!("{url:?}"), mend)),
             None => {
-                Endpoint::discovery(&self.issuer, loopback).map(Place::Discovered).map_err(|mend| {
-                    BuildError::invalid("issuer", format_args!("{:?}", self.issuer), mend)
-                })
+                Endpoint::discovery(&self.issuer, loopback).map(JwksLocation::Discovered).map_err(
+                    |mend| BuildError::invalid("issuer", format_args!("{:?}", self.issuer), mend),
+                )
             }
         }
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        let Limits { least_refresh, most_refresh, timeout, cooldown, stale_on_error, .. } =
+        let Limits { least_refresh, most_refresh, timeout, cooldown, max_staleness, .. } =
             self.limits;
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 60 * 60));
         let minute = 60 * second;
@@ -283,7 +287,7 @@ impl FollowerBuilder {
             "make it more than {least:?}, within which the next fetch has ended, or keys would end \
              between two"
         );
-        require(stale_on_error > least, "stale_on_error", stale_on_error, mend)?;
+        require(max_staleness > least, "max_staleness", max_staleness, mend)?;
         let lifetime = self.max_token_lifetime;
         require(lifetime >= second, "max_token_lifetime", lifetime, "make it at least 1s".into())?;
         let mend = "make it at most 10 minutes: expired tokens pass for as long";

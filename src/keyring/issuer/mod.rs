@@ -8,7 +8,7 @@ pub(crate) mod bundled_client;
 pub(crate) mod connect;
 pub(crate) mod document;
 pub(crate) mod fetch;
-pub(crate) mod follower;
 pub(crate) mod found;
 pub(crate) mod freshness;
 pub(crate) mod http_client;
+pub(crate) mod source;

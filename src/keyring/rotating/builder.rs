@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use jsonwebtoken::Algorithm;
-use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::algorithm;
 use crate::error::build::BuildError;
-use crate::keyring::ring::{KeyRing, Source, WeakRing};
-use crate::keyring::rotating::key_log::Ledger;
-use crate::keyring::rotating::record::Vault;
-use crate::keyring::rotating::replica::Rotator;
+use crate::keyring::core::RingCore;
+use crate::keyring::not_ready::NotReady;
+use crate::keyring::report::Report;
+use crate::keyring::ring::KeyRing;
+use crate::keyring::rotating::key_log::KeyLog;
+use crate::keyring::rotating::record::RecordContext;
+use crate::keyring::rotating::replica::Replica;
 use crate::keyring::rotating::seal::{Sealing, SealingKey};
-use crate::keyring::skew::ClockWatch;
-use crate::keyring::status::NotReady;
+use crate::keyring::rotating::source::RotatingSource;
+use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::store::contract::{SealingNeed, Store};
 use crate::store::founding::{Founding, When};
-use crate::store::polling::{Jitter, Pace};
+use crate::store::polling::Jitter;
+use crate::store::ring_name::RingName;
 use crate::store::writes::Writes;
 
 /// Builds a [`KeyRing`] that rotates by itself.
@@ -157,7 +159,7 @@ impl KeyRingBuilder {
     /// can't be read, or it holds no ring where one [must not](Self::never_found) or can't be founded
     /// now.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
-        let name = ring_name(self.name)?;
+        let name = RingName::parse(&self.name)?.into_shared();
         let Some(store) = self.store else {
             let mend = "say where the replicas' keys meet, for example `.store(FileStore::open(\"keys\")?)`";
             return Err(BuildError::invalid("store", "missing", mend));
@@ -186,9 +188,9 @@ impl KeyRingBuilder {
             .map_err(|source| BuildError::key("algorithm", source))?;
 
         let polling = policy.polling();
-        let ledger = Ledger::new(Founding::new(&*store, name.clone(), &polling, self.when));
-        let rotator = Rotator {
-            vault: Vault { ring: name.clone(), sealing },
+        let mut log = KeyLog::new(Founding::new(&*store, name.clone(), &polling, self.when));
+        let replica = Replica {
+            context: RecordContext { ring: name.clone(), sealing },
             store: store.clone(),
             policy: policy.clone(),
             algorithm: self.algorithm,
@@ -196,65 +198,26 @@ impl KeyRingBuilder {
             writes: Writes::new(name.clone(), self.clock.clone(), policy.refresh_interval),
             clock: self.clock.clone(),
             clock_watch: ClockWatch::new(&policy),
-            ledger: Mutex::new(ledger),
         };
-        let mut ledger = rotator.ledger.lock().await;
-        let started = rotator.start(&mut ledger).await;
+        let started = replica.start(&mut log).await;
         let (report, began) = started.map_err(|error| error.at_start(&name))?;
         let is_waiting = matches!(report.blocked, Some(NotReady::Founding { .. }));
         let is_lost = report.unreadable || report.blocked == Some(NotReady::Sealed);
-        if is_lost || (ledger.is_empty() && !is_waiting) {
+        if is_lost || (log.is_empty() && !is_waiting) {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
             let reason = found.unwrap_or_else(|| "no key could be made".to_owned());
             return Err(BuildError::unreadable(name, reason));
         }
-        if ledger.is_empty() && self.when == When::Never {
+        if log.is_empty() && self.when == When::Never {
             return Err(BuildError::no_ring(name));
         }
-        let keys = rotator.snapshot(&ledger);
-        let look_again = ledger.founding.look_again();
-        drop(ledger);
-        let source = Source::Rotated(Box::new(rotator));
-        let ring = KeyRing::new(name.clone(), self.clock, policy, keys, source);
-        ring.note_refresh(&Ok(report));
-        let store = Some((store, name));
-        let pace = Pace { polling, jitter: self.jitter, began, look_again };
-        ring.follow(move |ring| follow(ring, pace.clone(), store.clone()));
+        let keys = replica.snapshot(&log);
+        let core = RingCore::new(name, self.clock, policy, keys);
+        core.refreshes.record(Report::outcome(&Ok(report)));
+        let ring = KeyRing::new(core, RotatingSource::new(replica, log));
+        ring.observe_refresh();
+        ring.follow(self.jitter, began, Some(store));
         Ok(ring)
     }
-}
-
-/// Refreshes a ring, whose last read `began` then, in turn and when its store tells of a change,
-/// until its last handle is gone.
-pub(crate) async fn follow(
-    ring: WeakRing,
-    mut pace: Pace,
-    store: Option<(Arc<dyn Store>, Arc<str>)>,
-) {
-    loop {
-        let pushing = store.as_ref().map(|(store, ring)| (&**store, &**ring));
-        tokio::select! {
-            biased;
-            () = ring.dropped() => return,
-            () = pace.wait(pushing) => {}
-        }
-        let Some(ring) = ring.upgrade() else { return };
-        pace.began = Instant::now();
-        // Told and remembered by the refresh itself.
-        let _ = ring.refresh().await;
-        pace.look_again = ring.look_again().await;
-    }
-}
-
-/// Parses a ring's name.
-pub(crate) fn ring_name(name: String) -> Result<Arc<str>, BuildError> {
-    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let well_formed =
-        (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(form);
-    if !well_formed {
-        let mend = "use 1 to 64 of a-z A-Z 0-9 . _ -, the first not a dot";
-        return Err(BuildError::invalid("name", format_args!("{name:?}"), mend));
-    }
-    Ok(name.into())
 }

@@ -4,42 +4,44 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::clock::Timestamp;
-use crate::keyring::rotating::record::{Birth, KeyMark, KeyRecord, Statement};
-use crate::keyring::status::NotReady;
+use crate::keyring::not_ready::NotReady;
+use crate::keyring::rotating::record::{KeyMark, KeyRecord, RingIdentity, Statement};
+use crate::keys::key::Key;
+use crate::keys::key_set::KeySet;
 use crate::keys::schedule::ScheduledKey;
 use crate::store::founding::Founding;
 
 /// The union of all statements seen, less the keys whose life has ended.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct KeyLog {
     /// In the order in which keys sign: the earliest ring first, then by generation. Two keys of
     /// one generation exist only after a store was purged or restored.
     records: BTreeMap<Place, KeyRecord>,
     retired: BTreeMap<String, KeyMark>,
     revoked: BTreeMap<String, KeyMark>,
     /// Born in the store, perhaps without a key yet.
-    birth: Option<Birth>,
+    identity: Option<RingIdentity>,
     /// The highest generation of each ring, by its ID, of the keys that were accepted.
     highest: BTreeMap<String, u64>,
     /// When the store last got back what it had lost.
-    pub(crate) put_back_at: Option<Timestamp>,
+    pub(crate) restored_at: Option<Timestamp>,
     /// Why this replica makes no keys, as the store was read last.
     pub(crate) blocked: Option<NotReady>,
     pub(crate) founding: Founding,
 }
 
-type Place = (Birth, u64, Timestamp, String);
+type Place = (RingIdentity, u64, Timestamp, String);
 
-impl Ledger {
+impl KeyLog {
     /// Of a replica that has read nothing yet.
     pub(crate) fn new(founding: Founding) -> Self {
         Self {
             records: BTreeMap::new(),
             retired: BTreeMap::new(),
             revoked: BTreeMap::new(),
-            birth: None,
+            identity: None,
             highest: BTreeMap::new(),
-            put_back_at: None,
+            restored_at: None,
             blocked: None,
             founding,
         }
@@ -50,24 +52,24 @@ impl Ledger {
     /// # Errors
     ///
     /// If it contradicts what is held: the same key under another generation.
-    pub(crate) fn absorb(&mut self, statement: Statement) -> Result<(), String> {
+    pub(crate) fn merge(&mut self, statement: Statement) -> Result<(), String> {
         match statement {
             // It counts only while there are no keys: then the store's is what others go by.
-            Statement::Birth(birth) => self.birth = Some(birth),
+            Statement::Identity(identity) => self.identity = Some(identity),
             Statement::Key(record) => {
                 let key_id = record.key.key_id().to_owned();
                 let place =
-                    (record.birth.clone(), record.generation, record.times.published, key_id);
+                    (record.identity.clone(), record.generation, record.times.published, key_id);
                 let elsewhere = |held: &Place| held.3 == place.3 && *held != place;
                 if self.records.keys().any(elsewhere) {
                     return Err("its key stands under another generation".to_owned());
                 }
-                self.skip_generation(&record.birth.id, record.generation);
+                self.skip_generation(&record.identity.id, record.generation);
                 // Held records stay: they are immutable, and a change of one is not believed.
                 self.records.entry(place).or_insert(*record);
             }
-            Statement::Retire(mark) => take_mark(&mut self.retired, mark),
-            Statement::Revoke(mark) => take_mark(&mut self.revoked, mark),
+            Statement::Retire(mark) => merge_mark(&mut self.retired, mark),
+            Statement::Revoke(mark) => merge_mark(&mut self.revoked, mark),
         }
         Ok(())
     }
@@ -79,9 +81,9 @@ impl Ledger {
     }
 
     /// The ring that new keys belong to: the earliest with keys, else the one born in the store.
-    pub(crate) fn birth(&self) -> Option<&Birth> {
-        let with_keys = self.records.keys().next().map(|(birth, ..)| birth);
-        with_keys.or(self.birth.as_ref())
+    pub(crate) fn identity(&self) -> Option<&RingIdentity> {
+        let with_keys = self.records.keys().next().map(|(identity, ..)| identity);
+        with_keys.or(self.identity.as_ref())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -110,9 +112,20 @@ impl Ledger {
         };
         let keys: Vec<_> =
             self.records.values().map(|record| (record, scheduled(record))).collect();
-        let first = keys.first().map(|(record, _)| &record.birth);
-        let signing = keys.iter().take_while(|(record, _)| Some(&record.birth) == first).count();
+        let first = keys.first().map(|(record, _)| &record.identity);
+        let signing = keys.iter().take_while(|(record, _)| Some(&record.identity) == first).count();
         (keys, signing)
+    }
+
+    /// The keys as requests read them.
+    pub(crate) fn snapshot(&self, fully_specified: bool) -> KeySet {
+        let (keys, signing) = self.keys();
+        let named = |key: &Key| match fully_specified {
+            true => key.clone().fully_specified(),
+            false => key.clone(),
+        };
+        let keys = keys.into_iter().map(|(record, scheduled)| (named(&record.key), scheduled));
+        KeySet::of_schedule(keys, signing)
     }
 
     /// The keys that may sign, as the schedule sees them.
@@ -141,7 +154,7 @@ impl Ledger {
 
     /// What is held and was not among the store's `seen` statements, and so has to be put back:
     /// marks before their keys, so that nobody finds a revoked key without its revocation; and the
-    /// birth last, so that a newcomer that finds it has all.
+    /// identity last, so that a newcomer that finds it has all.
     pub(crate) fn missing(&self, seen: &Seen, margin: Timestamp) -> Vec<Statement> {
         let held: Vec<_> =
             self.records.values().filter(|it| margin < it.times.verifies_until).collect();
@@ -159,11 +172,11 @@ impl Ledger {
         let records = held.iter().filter(|record| !seen.keys.contains(record.key.key_id()));
         let records = records.map(|record| Statement::Key(Box::new((*record).clone())));
         // A ring without a key has nothing to lose.
-        let birth = self.birth().filter(|_| !seen.birth && !held.is_empty()).cloned();
+        let identity = self.identity().filter(|_| !seen.identity && !held.is_empty()).cloned();
         let mut missing = marks(&self.revoked, &seen.revoked, Statement::Revoke);
         missing.extend(marks(&self.retired, &seen.retired, Statement::Retire));
         missing.extend(records);
-        missing.extend(birth.map(Statement::Birth));
+        missing.extend(identity.map(Statement::Identity));
         missing
     }
 
@@ -173,8 +186,8 @@ impl Ledger {
     pub(crate) fn prune(&mut self, ended: Timestamp) -> Vec<Statement> {
         let mut removed = Vec::new();
         // A ring whose keys have all ended keeps its identity, so that no second ring is founded.
-        self.birth =
-            self.birth.take().or_else(|| self.records.keys().next().map(|it| it.0.clone()));
+        self.identity =
+            self.identity.take().or_else(|| self.records.keys().next().map(|it| it.0.clone()));
         self.records.retain(|_, record| {
             let lives = ended < record.times.verifies_until;
             if !lives {
@@ -204,7 +217,7 @@ impl Ledger {
 
 /// Takes a mark in. Of several the store's counts, so that all replicas come to the same; but none is
 /// kept for less long than was known.
-fn take_mark(marks: &mut BTreeMap<String, KeyMark>, mut mark: KeyMark) {
+fn merge_mark(marks: &mut BTreeMap<String, KeyMark>, mut mark: KeyMark) {
     if let Some(held) = marks.get(&mark.kid) {
         mark.kept_until = mark.kept_until.max(held.kept_until);
     }
@@ -214,7 +227,7 @@ fn take_mark(marks: &mut BTreeMap<String, KeyMark>, mut mark: KeyMark) {
 /// Which statements a store held when it was last read.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    birth: bool,
+    identity: bool,
     keys: HashSet<String>,
     retired: HashSet<String>,
     revoked: HashSet<String>,
@@ -223,12 +236,12 @@ pub(crate) struct Seen {
 impl Seen {
     /// Whether the ring's identity was there, which is restored after all else.
     pub(crate) fn is_whole(&self) -> bool {
-        self.birth
+        self.identity
     }
 
     pub(crate) fn note(&mut self, statement: &Statement) {
         match statement {
-            Statement::Birth(_) => self.birth = true,
+            Statement::Identity(_) => self.identity = true,
             Statement::Key(record) => _ = self.keys.insert(record.key.key_id().to_owned()),
             Statement::Retire(mark) => _ = self.retired.insert(mark.kid.clone()),
             Statement::Revoke(mark) => _ = self.revoked.insert(mark.kid.clone()),

@@ -2,7 +2,7 @@
 
 pub(crate) mod builder;
 pub(crate) mod key_log;
-pub(crate) mod operations;
 pub(crate) mod record;
 pub(crate) mod replica;
 pub(crate) mod seal;
+pub(crate) mod source;

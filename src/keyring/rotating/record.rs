@@ -15,26 +15,27 @@ use crate::keys::key::Key;
 use crate::keys::schedule::KeyTimes;
 use crate::store::contract::{Entry, EntryName};
 
-/// Which ring a key belongs to. Of two rings in one store, the one that was born first signs; two
-/// births at one time are ordered by their IDs.
+/// Which ring a key belongs to. Of two rings in one store the older one signs; two of one time are
+/// ordered by their IDs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Birth {
-    pub(crate) born: Timestamp,
-    /// The ring's ID, drawn at random at its birth.
+pub(crate) struct RingIdentity {
+    #[serde(rename = "born")]
+    pub(crate) created_at: Timestamp,
+    /// The ring's ID, drawn at random when the ring is founded.
     pub(crate) id: String,
 }
 
-impl Birth {
+impl RingIdentity {
     pub(crate) fn new(now: Timestamp) -> Result<Self, KeyError> {
         let mut id = [0; 16];
         algorithm::fill_random(&mut id)?;
-        Ok(Self { born: now, id: base64url::encode(id) })
+        Ok(Self { created_at: now, id: base64url::encode(id) })
     }
 }
 
 /// What records are read and written with.
 #[derive(Clone, Debug)]
-pub(crate) struct Vault {
+pub(crate) struct RecordContext {
     pub(crate) ring: Arc<str>,
     pub(crate) sealing: Sealing,
 }
@@ -42,7 +43,7 @@ pub(crate) struct Vault {
 /// One key of a ring, immutable, as it stands in the store.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyRecord {
-    pub(crate) birth: Birth,
+    pub(crate) identity: RingIdentity,
     pub(crate) generation: u64,
     pub(crate) times: KeyTimes,
     pub(crate) key: Key,
@@ -50,12 +51,12 @@ pub(crate) struct KeyRecord {
     pub(crate) value: Zeroizing<Vec<u8>>,
 }
 
-/// What an entry of the store says. Only keys are sealed: who can write the store can add or remove
-/// a birth or a mark.
+/// The parsed content of an entry of the store. Only keys are sealed: an attacker with write access
+/// can add or remove an identity or a mark.
 #[derive(Clone, Debug)]
 pub(crate) enum Statement {
-    /// This ring was born in this store.
-    Birth(Birth),
+    /// This ring was founded in this store.
+    Identity(RingIdentity),
     /// This key exists.
     Key(Box<KeyRecord>),
     /// This key signs no more from then on.
@@ -107,7 +108,8 @@ struct WireKey {
 struct WireRecord {
     /// The ring's name, so that a record is of no use under another one.
     ring: String,
-    birth: Birth,
+    #[serde(rename = "birth")]
+    identity: RingIdentity,
     generation: u64,
     kid: String,
     algorithm: Algorithm,
@@ -117,7 +119,7 @@ struct WireRecord {
 const VERSION: u64 = 2;
 /// As many digits as names have room for; at one key a second it lasts for three centuries.
 const MAX_GENERATION: u64 = 9_999_999_999;
-const BIRTH: &str = "birth";
+const IDENTITY: &str = "birth";
 const KEY: &str = "key-";
 const RETIRE: &str = "retire-";
 const REVOKE: &str = "revoke-";
@@ -125,32 +127,32 @@ const REVOKE: &str = "revoke-";
 impl KeyRecord {
     /// Makes a new key and its record.
     pub(crate) fn generate(
-        birth: &Birth,
+        identity: &RingIdentity,
         generation: u64,
         algorithm: Algorithm,
         times: KeyTimes,
-        vault: &Vault,
+        context: &RecordContext,
     ) -> Result<Self, KeyError> {
         let material = algorithm::generate(algorithm::specification(algorithm)?)?;
         let key = Key::from_material(algorithm, &material)?;
         let record = to_json(&WireRecord {
-            ring: vault.ring.to_string(),
-            birth: birth.clone(),
+            ring: context.ring.to_string(),
+            identity: identity.clone(),
             generation,
             kid: key.key_id().to_owned(),
             algorithm,
             times,
         });
-        let material = vault.sealing.seal(&material, record.as_bytes())?;
+        let material = context.sealing.seal(&material, record.as_bytes())?;
         let value = write(&WireKey { version: VERSION, record, material });
-        Ok(Self { birth: birth.clone(), generation, times, key, value })
+        Ok(Self { identity: identity.clone(), generation, times, key, value })
     }
 
     /// Parses a key's entry, and checks its seal and what its record says.
-    fn parse(entry: &Entry, vault: &Vault) -> Result<Self, Unreadable> {
+    fn parse(entry: &Entry, context: &RecordContext) -> Result<Self, Unreadable> {
         let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
         let WireKey { record, material, .. } = read(&entry.value)?;
-        let material = vault.sealing.open(&material, record.as_bytes());
+        let material = context.sealing.open(&material, record.as_bytes());
         let material = material.map_err(|error| match error {
             OpenError::Corrupt => {
                 corrupt("its key or its record was changed after it was sealed, or is damaged")
@@ -161,9 +163,9 @@ impl KeyRecord {
             ),
             OpenError::UnknownSealingKey => Unreadable::Sealed,
         })?;
-        let WireRecord { ring, birth, generation, kid, algorithm, times } =
+        let WireRecord { ring, identity, generation, kid, algorithm, times } =
             read(record.as_bytes())?;
-        if *ring != *vault.ring {
+        if *ring != *context.ring {
             // Whatever it is, it shall not fill a log.
             let ring: String = ring.chars().take(64).collect();
             return Err(Unreadable::Corrupt(format!("it is a key of another ring, {ring:?}")));
@@ -179,7 +181,7 @@ impl KeyRecord {
         if key.key_id() != kid {
             return Err(corrupt("its key ID is not that of its key"));
         }
-        Ok(Self { birth, generation, times, key, value: entry.value.clone() })
+        Ok(Self { identity, generation, times, key, value: entry.value.clone() })
     }
 
     /// The entry for a key whose generation has gone to another: a replica puts its key back into
@@ -190,26 +192,26 @@ impl KeyRecord {
 
     /// The place that exactly one key of a generation can have.
     fn name(&self) -> Option<EntryName> {
-        EntryName::parse(format!("{KEY}{}-{:010}", self.birth.id, self.generation))
+        EntryName::parse(format!("{KEY}{}-{:010}", self.identity.id, self.generation))
     }
 
     fn name_beside(&self) -> Option<EntryName> {
-        let (ring, kid) = (&self.birth.id, self.key.key_id());
+        let (ring, kid) = (&self.identity.id, self.key.key_id());
         EntryName::parse(format!("{KEY}{ring}-{:010}-{kid}", self.generation))
     }
 }
 
 impl Statement {
     /// Parses an entry, and checks that it says what its name promises.
-    pub(crate) fn parse(entry: &Entry, vault: &Vault) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(entry: &Entry, context: &RecordContext) -> Result<Self, Unreadable> {
         let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
         // First of all: what a newer version writes may have any name.
         check_version(&entry.value)?;
         let statement = match entry.name.as_str() {
-            BIRTH => Self::Birth(read::<Wire<_>>(&entry.value)?.entry),
+            IDENTITY => Self::Identity(read::<Wire<_>>(&entry.value)?.entry),
             name if name.starts_with(RETIRE) => Self::Retire(read::<Wire<_>>(&entry.value)?.entry),
             name if name.starts_with(REVOKE) => Self::Revoke(read::<Wire<_>>(&entry.value)?.entry),
-            name if name.starts_with(KEY) => Self::Key(Box::new(KeyRecord::parse(entry, vault)?)),
+            name if name.starts_with(KEY) => Self::Key(Box::new(KeyRecord::parse(entry, context)?)),
             _ => return Err(corrupt("nothing of this ring has such a name")),
         };
         if statement.names().iter().flatten().any(|name| *name == entry.name) {
@@ -223,7 +225,7 @@ impl Statement {
     pub(crate) fn to_entry(&self) -> Option<Entry> {
         let [name, _] = self.names();
         let value = match self {
-            Self::Birth(entry) => write(&Wire { version: VERSION, entry }),
+            Self::Identity(entry) => write(&Wire { version: VERSION, entry }),
             Self::Key(record) => record.value.clone(),
             Self::Retire(entry) | Self::Revoke(entry) => write(&Wire { version: VERSION, entry }),
         };
@@ -241,7 +243,7 @@ impl Statement {
     /// Where this may stand: its place, and the one beside.
     pub(crate) fn names(&self) -> [Option<EntryName>; 2] {
         match self {
-            Self::Birth(_) => [EntryName::parse(BIRTH), None],
+            Self::Identity(_) => [EntryName::parse(IDENTITY), None],
             Self::Key(record) => [record.name(), record.name_beside()],
             Self::Retire(mark) => [EntryName::parse(format!("{RETIRE}{}", mark.kid)), None],
             Self::Revoke(mark) => [EntryName::parse(format!("{REVOKE}{}", mark.kid)), None],

@@ -1,22 +1,24 @@
-//! The rotator: keeps a replica's [`Ledger`] and its store the same, and makes the next key when
-//! it is due. Every replica runs one; none leads.
+//! One replica of a rotating ring: keeps its [`KeyLog`] and the store the same, and makes the next
+//! key when it is due. There is no leader.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
-use crate::keyring::ring::RingError;
-use crate::keyring::rotating::key_log::{Ledger, Seen};
-use crate::keyring::rotating::record::{Birth, KeyMark, KeyRecord, Statement, Unreadable, Vault};
-use crate::keyring::skew::ClockWatch;
+use crate::keyring::error::RingError;
+use crate::keyring::not_ready::NotReady;
+use crate::keyring::report::Report;
+use crate::keyring::rotating::key_log::{KeyLog, Seen};
+use crate::keyring::rotating::record::{
+    KeyMark, KeyRecord, RecordContext, RingIdentity, Statement, Unreadable,
+};
 use crate::keyring::skew::lease::{LeaseDue, Leases};
 use crate::keyring::skew::reading::RoundTrip;
-use crate::keyring::status::NotReady;
+use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::keys::schedule;
@@ -29,9 +31,9 @@ use crate::store::writes::Writes;
 
 /// What a ring needs to follow its store.
 #[derive(Debug)]
-pub(crate) struct Rotator {
+pub(crate) struct Replica {
     /// The ring's name, and how its keys rest.
-    pub(crate) vault: Vault,
+    pub(crate) context: RecordContext,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: RotationPolicy,
     pub(crate) algorithm: Algorithm,
@@ -40,22 +42,6 @@ pub(crate) struct Rotator {
     pub(crate) clock_watch: ClockWatch,
     /// Whether the store takes writes.
     pub(crate) writes: Writes,
-    /// Held for a whole refresh, which is what makes a replica's own refreshes follow each other;
-    /// requests never meet it.
-    pub(crate) ledger: Mutex<Ledger>,
-}
-
-/// What a read of the store found, beside the keys.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
-    pub(crate) skipped: Vec<Skipped>,
-    /// Why this replica makes no keys, and is not ready: entries that it may not go past, or a wait
-    /// before it founds the ring.
-    pub(crate) blocked: Option<NotReady>,
-    /// Whether there was no readable key, and something that may be one.
-    pub(crate) unreadable: bool,
-    /// What could not be written after the read.
-    pub(crate) failure: Option<RingError>,
 }
 
 /// What is to be written after a read.
@@ -66,44 +52,44 @@ pub(crate) struct Due {
     lease: Option<LeaseDue>,
 }
 
-impl Rotator {
+impl Replica {
     /// The first read, and what is due then; says when the last read began. A ring that is founded
     /// without a wait is there afterwards.
     ///
     /// # Errors
     ///
     /// If the store can't be read, or a ring that is to be founded now can't be written.
-    pub(crate) async fn start(&self, ledger: &mut Ledger) -> Result<(Report, Instant), RingError> {
+    pub(crate) async fn start(&self, log: &mut KeyLog) -> Result<(Report, Instant), RingError> {
         let mut began = Instant::now();
-        let (mut report, mut due) = self.read(ledger).await?;
-        if ledger.is_empty() && report.blocked.is_none() {
+        let (mut report, mut due) = self.read(log).await?;
+        if log.is_empty() && report.blocked.is_none() {
             // A first ring takes the time that it takes; what others did meanwhile is read again.
-            let founded = self.write(ledger, &report, due).await;
-            if let Some(error) = founded.err().filter(|_| ledger.is_empty()) {
+            let founded = self.write(log, &report, due).await;
+            if let Some(error) = founded.err().filter(|_| log.is_empty()) {
                 return Err(error);
             }
             began = Instant::now();
-            (report, due) = self.read(ledger).await?;
+            (report, due) = self.read(log).await?;
         }
         // A store that can be read and not written starts a replica, which says so.
-        report.failure = self.in_time(self.write(ledger, &report, due)).await.err();
+        report.failure = self.in_time(self.write(log, &report, due)).await.err();
         Ok((report, began))
     }
 
-    pub(crate) fn snapshot(&self, ledger: &Ledger) -> KeySet {
-        KeySet::of_ledger(ledger, self.fully_specified)
+    pub(crate) fn snapshot(&self, log: &KeyLog) -> KeySet {
+        log.snapshot(self.fully_specified)
     }
 
     /// Reads the store and merges what it says.
     ///
     /// # Errors
     ///
-    /// If the store can't be read; the ledger stays as good as it was.
-    pub(crate) async fn read(&self, ledger: &mut Ledger) -> Result<(Report, Due), RingError> {
+    /// If the store can't be read; the log stays as good as it was.
+    pub(crate) async fn read(&self, log: &mut KeyLog) -> Result<(Report, Due), RingError> {
         let (began, began_at) = (self.clock.now(), Instant::now());
-        let load = self.store.load(&self.vault.ring);
+        let load = self.store.load(&self.context.ring);
         let loaded = within(self.policy.refresh_timeout, "reading the ring", load).await;
-        let loaded = loaded.inspect_err(|_| ledger.founding.note_failure())?;
+        let loaded = loaded.inspect_err(|_| log.founding.restart_wait())?;
         let now = self.clock.now();
         let trip = RoundTrip { began, ended: now, began_at, took: began_at.elapsed() };
         let mut report = Report { skipped: loaded.skipped, ..Report::default() };
@@ -117,7 +103,7 @@ impl Rotator {
                 continue;
             }
             let mut skip = |reason| report.skipped.push(skipped(reason));
-            match Statement::parse(&entry, &self.vault) {
+            match Statement::parse(&entry, &self.context) {
                 Ok(statement) => {
                     if let Statement::Key(record) = &statement
                         && record.times.published > now + self.policy.margin()
@@ -129,7 +115,7 @@ impl Rotator {
                         );
                     }
                     seen.note(&statement);
-                    ledger.absorb(statement).unwrap_or_else(skip);
+                    log.merge(statement).unwrap_or_else(skip);
                 }
                 Err(Unreadable::Corrupt(reason)) => skip(reason),
                 Err(Unreadable::Newer(version)) => {
@@ -143,22 +129,22 @@ impl Rotator {
             }
         }
         let ended = now - self.policy.margin();
-        let ended = ledger.prune(ended);
+        let ended = log.prune(ended);
         // Never a fresh key over what can't be read: it may be the keys of a whole ring.
-        report.unreadable = ledger.is_empty() && !report.skipped.is_empty();
+        report.unreadable = log.is_empty() && !report.skipped.is_empty();
         report.skipped.extend(bad_notes);
-        let content = match (ledger.is_empty(), seen.is_whole()) {
+        let content = match (log.is_empty(), seen.is_whole()) {
             (true, _) if report.unreadable => Content::Unreadable,
             (true, _) => Content::Empty,
             (false, false) => Content::Part,
             (false, true) => Content::Whole,
         };
-        let wait = ledger.founding.observe(began_at, content, notes, now);
+        let wait = log.founding.observe(began_at, content, notes, now);
         report.blocked = report.blocked.or_else(|| wait.map(NotReady::from));
-        ledger.blocked = report.blocked.clone();
-        let lease = self.clock_watch.note(&self.vault.ring, trip, loaded.store_time, leases);
+        log.blocked = report.blocked.clone();
+        let lease = self.clock_watch.observe(&self.context.ring, trip, loaded.store_time, leases);
         // A ring that is not there needs no lease.
-        let lease = lease.filter(|_| !ledger.is_empty());
+        let lease = lease.filter(|_| !log.is_empty());
         Ok((report, Due { seen, ended, lease }))
     }
 
@@ -170,33 +156,33 @@ impl Rotator {
     /// The first failure. What was written is taken in.
     pub(crate) async fn write(
         &self,
-        ledger: &mut Ledger,
+        log: &mut KeyLog,
         report: &Report,
         due: Due,
     ) -> Result<(), RingError> {
-        let (now, held) = (self.clock.now(), !ledger.is_empty());
-        let announced = ledger.founding.announce(self.writing(), now, held).await;
-        let restored = self.put_back(ledger, &due.seen).await;
+        let (now, held) = (self.clock.now(), !log.is_empty());
+        let announced = log.founding.announce(self.writing(), now, held).await;
+        let restored = self.restore_missing(log, &due.seen).await;
         let made = match report.unreadable {
             true => Ok(()),
-            false => self.make_due_keys(ledger).await,
+            false => self.create_due_keys(log).await,
         };
-        if !held && !ledger.is_empty() {
+        if !held && !log.is_empty() {
             // What others did meanwhile.
-            ledger.founding.look_again_now();
+            log.founding.look_again_now();
         }
-        let removed = match ledger.blocked {
+        let removed = match log.blocked {
             Some(_) => Ok(()),
             None => self.remove(due.ended.iter().flat_map(Statement::names).flatten()).await,
         };
-        let cleaned = ledger.founding.clean(self.writing(), now).await;
+        let cleaned = log.founding.clean(self.writing(), now).await;
         let noted = announced.and(cleaned).map_err(RingError::from);
         let leased = match due.lease {
             Some(lease) => self.lease(lease).await,
             None => Ok(()),
         };
         restored.and(made).and(removed).and(noted).and(leased)?;
-        match ledger.blocked {
+        match log.blocked {
             Some(_) => Ok(()),
             None => Ok(self.writes.probe(&*self.store).await?),
         }
@@ -204,7 +190,7 @@ impl Rotator {
 
     /// Takes the clock lease, or finds that another was first: the next read says which.
     async fn lease(&self, LeaseDue { entry, lower }: LeaseDue) -> Result<(), RingError> {
-        if matches!(self.insert(Some(entry)).await?, Standing::Ours) {
+        if matches!(self.insert(Some(entry)).await?, InsertOutcome::Written) {
             self.remove(lower).await?;
         }
         Ok(())
@@ -231,18 +217,18 @@ impl Rotator {
     }
 
     /// Ends the signing of the key that signs now, when its successor has reached everyone.
-    pub(crate) async fn retire_signer(&self, ledger: &mut Ledger) -> Result<Timestamp, RingError> {
-        if let Some(blocked) = &ledger.blocked {
+    pub(crate) async fn retire_signer(&self, log: &mut KeyLog) -> Result<Timestamp, RingError> {
+        if let Some(blocked) = &log.blocked {
             return Err(RingError::Blocked(blocked.clone()));
         }
-        if let Some(retire_at) = signing(ledger, self.clock.now())?.1.retire_at {
+        if let Some(retire_at) = signing(log, self.clock.now())?.1.retire_at {
             return Ok(retire_at);
         }
         // A successor that is made only now takes the time of its writes: when the signer stops is
         // decided after that.
-        self.make_due_keys(ledger).await?;
+        self.create_due_keys(log).await?;
         let now = self.clock.now();
-        let (record, signer) = signing(ledger, now)?;
+        let (record, signer) = signing(log, now)?;
         if let Some(retire_at) = signer.retire_at {
             return Ok(retire_at);
         }
@@ -251,7 +237,7 @@ impl Rotator {
                 && next.is_unmarked()
                 && !self.policy.is_of_the_future(next, now)
         };
-        let keys = ledger.schedule();
+        let keys = log.schedule();
         let next = keys.iter().find(|key| is_successor(key)).ok_or(RingError::NoSuccessor)?;
         let reaches_everyone = next.times.published + self.policy.full_lead();
         // The mark, too, has to reach everyone.
@@ -260,136 +246,140 @@ impl Rotator {
         let kid = record.key.key_id().to_owned();
         let kept_until = record.times.verifies_until;
         let mark = KeyMark { kid: kid.clone(), at, kept_until };
-        self.state(ledger, Statement::Retire(mark)).await?;
-        self.make_due_keys(ledger).await?;
+        self.state(log, Statement::Retire(mark)).await?;
+        self.create_due_keys(log).await?;
         // Another replica's mark may have been there first.
-        Ok(ledger.retire_at(&kid).unwrap_or(at))
+        Ok(log.retire_at(&kid).unwrap_or(at))
     }
 
     /// Writes the revocations that were taken in, and makes what has to follow.
-    pub(crate) async fn tell_revoked(
+    pub(crate) async fn persist_revocations(
         &self,
-        ledger: &mut Ledger,
+        log: &mut KeyLog,
         key_ids: Vec<String>,
     ) -> Result<(), RingError> {
         let at = self.clock.now();
-        for mark in key_ids.iter().filter_map(|kid| ledger.mark(kid, at)).collect::<Vec<_>>() {
-            self.state(ledger, Statement::Revoke(mark)).await?;
+        for mark in key_ids.iter().filter_map(|kid| log.mark(kid, at)).collect::<Vec<_>>() {
+            self.state(log, Statement::Revoke(mark)).await?;
         }
-        self.make_due_keys(ledger).await
+        self.create_due_keys(log).await
     }
 
     /// A store that was purged or restored gets back what this replica still holds: now and then,
     /// since another whose clock differs may remove it again, and the store wake both at once.
-    async fn put_back(&self, ledger: &mut Ledger, seen: &Seen) -> Result<(), RingError> {
+    async fn restore_missing(&self, log: &mut KeyLog, seen: &Seen) -> Result<(), RingError> {
         // A newcomer does not know all of it yet.
-        if ledger.founding.is_waiting() {
+        if log.founding.is_waiting() {
             return Ok(());
         }
         let now = self.clock.now();
         let pause = self.policy.refresh_interval / 2;
-        let paused = ledger.put_back_at.is_some_and(|at| at <= now && now < at + pause);
-        if paused && !ledger.founding.is_awaited(now) {
+        let paused = log.restored_at.is_some_and(|at| at <= now && now < at + pause);
+        if paused && !log.founding.is_awaited(now) {
             return Ok(());
         }
         // No replica puts back what another removes.
         let margin = now + self.policy.margin();
         let mut failed = Ok(());
         let mut restored = 0;
-        for statement in ledger.missing(seen, margin) {
+        for statement in log.missing(seen, margin) {
             // It says that all else is there.
-            if failed.is_err() && matches!(statement, Statement::Birth(_)) {
+            if failed.is_err() && matches!(statement, Statement::Identity(_)) {
                 break;
             }
-            match self.put_back_one(ledger, statement).await {
+            match self.restore(log, statement).await {
                 Ok(was_lost) => restored += usize::from(was_lost),
                 Err(error) => failed = failed.and(Err(error)),
             }
         }
         if restored > 0 {
-            let ring = &*self.vault.ring;
+            let ring = &*self.context.ring;
             tracing::warn!(ring, restored, "the store had lost entries of the ring");
             if failed.is_ok() {
-                ledger.put_back_at = Some(now);
+                log.restored_at = Some(now);
             }
         }
         failed
     }
 
-    async fn put_back_one(
-        &self,
-        ledger: &mut Ledger,
-        statement: Statement,
-    ) -> Result<bool, RingError> {
-        let standing = self.insert(statement.to_entry()).await?;
-        match (&statement, standing) {
+    async fn restore(&self, log: &mut KeyLog, statement: Statement) -> Result<bool, RingError> {
+        let outcome = self.insert(statement.to_entry()).await?;
+        match (&statement, outcome) {
             // Its generation has gone to another key meanwhile: both have to be known.
-            (Statement::Key(record), Standing::Other(other)) => {
+            (Statement::Key(record), InsertOutcome::Conflict(other)) => {
                 let beside = self.insert(record.entry_beside()).await?;
                 if let Some(other) = other {
-                    self.take(ledger, other);
+                    self.take(log, other);
                 }
-                Ok(matches!(beside, Standing::Ours))
+                Ok(matches!(beside, InsertOutcome::Written))
             }
-            (_, Standing::Other(other)) => {
+            (_, InsertOutcome::Conflict(other)) => {
                 if let Some(other) = other {
-                    self.take(ledger, other);
+                    self.take(log, other);
                 }
                 Ok(false)
             }
-            (_, Standing::Ours) => Ok(true),
+            (_, InsertOutcome::Written) => Ok(true),
         }
     }
 
     /// Makes keys until enough are ahead.
-    async fn make_due_keys(&self, ledger: &mut Ledger) -> Result<(), RingError> {
+    async fn create_due_keys(&self, log: &mut KeyLog) -> Result<(), RingError> {
         for _ in 0..MOST_KEYS_AT_ONCE {
             let now = self.clock.now();
-            let keys = ledger.schedule();
-            if ledger.blocked.is_some() || !self.policy.is_due(&keys, now) {
+            let keys = log.schedule();
+            if log.blocked.is_some() || !self.policy.is_due(&keys, now) {
                 break;
             }
-            let birth = match ledger.birth() {
-                Some(birth) => birth.clone(),
-                None => match self.birth(ledger, now).await? {
-                    Some(birth) => birth,
+            let identity = match log.identity() {
+                Some(identity) => identity.clone(),
+                None => match self.create_identity(log, now).await? {
+                    Some(identity) => identity,
                     // Who wrote another has written its keys before, or does so now.
                     None => {
-                        self.read(ledger).await?;
+                        self.read(log).await?;
                         continue;
                     }
                 },
             };
-            let generation = ledger.next_generation(&birth.id);
+            let generation = log.next_generation(&identity.id);
             let times = self.policy.next_times(&keys, now);
             let algorithm = self.algorithm;
-            let record = KeyRecord::generate(&birth, generation, algorithm, times, &self.vault)?;
+            let record =
+                KeyRecord::generate(&identity, generation, algorithm, times, &self.context)?;
             let kid = record.key.key_id().to_owned();
-            self.state(ledger, Statement::Key(Box::new(record))).await?;
-            if ledger.record(&kid).is_some() {
-                let (ring, signs_from) = (&*self.vault.ring, times.signs_from);
+            self.state(log, Statement::Key(Box::new(record))).await?;
+            if log.record(&kid).is_some() {
+                let (ring, signs_from) = (&*self.context.ring, times.signs_from);
                 tracing::info!(ring, generation, kid, %signs_from, "published a key");
             }
             // Where something unreadable stands, the generation is lost.
-            ledger.skip_generation(&birth.id, generation);
+            log.skip_generation(&identity.id, generation);
         }
         Ok(())
     }
 
     /// Of all replicas that find an empty store, one gives the ring its identity: `None` if that is
     /// another.
-    async fn birth(&self, ledger: &mut Ledger, now: Timestamp) -> Result<Option<Birth>, RingError> {
-        let own = Birth::new(now)?;
-        self.state(ledger, Statement::Birth(own.clone())).await?;
-        match ledger.birth() {
-            Some(birth) => Ok((*birth == own).then_some(own)),
-            None => Err(StoreError::new("the entry `birth` can't be read: remove it").into()),
+    async fn create_identity(
+        &self,
+        log: &mut KeyLog,
+        now: Timestamp,
+    ) -> Result<Option<RingIdentity>, RingError> {
+        let own = RingIdentity::new(now)?;
+        self.state(log, Statement::Identity(own.clone())).await?;
+        match log.identity() {
+            Some(identity) => Ok((*identity == own).then_some(own)),
+            None => Err(StoreError::new(
+                "found an unreadable entry `birth`; expected the ring's identity: remove the entry",
+            )
+            .into()),
         }
     }
 
     async fn remove(&self, names: impl IntoIterator<Item = EntryName>) -> Result<(), RingError> {
         for name in names {
-            let remove = self.store.remove(&self.vault.ring, &name);
+            let remove = self.store.remove(&self.context.ring, &name);
             within(self.policy.insert_timeout, "removing an entry", remove).await?;
             self.writes.succeeded();
         }
@@ -398,52 +388,52 @@ impl Rotator {
 
     /// Writes a statement, and takes in what then stands in the store: this one, or that which was
     /// there first.
-    async fn state(&self, ledger: &mut Ledger, statement: Statement) -> Result<(), RingError> {
+    async fn state(&self, log: &mut KeyLog, statement: Statement) -> Result<(), RingError> {
         match (self.insert(statement.to_entry()).await?, &statement) {
-            (Standing::Ours, _) => self.take(ledger, statement),
-            (Standing::Other(Some(other)), _) => self.take(ledger, other),
-            (Standing::Other(None), Statement::Retire(mark) | Statement::Revoke(mark)) => {
+            (InsertOutcome::Written, _) => self.take(log, statement),
+            (InsertOutcome::Conflict(Some(other)), _) => self.take(log, other),
+            (InsertOutcome::Conflict(None), Statement::Retire(mark) | Statement::Revoke(mark)) => {
                 let mend = "something that can't be read stands in the place of a mark of key";
                 return Err(StoreError::new(format!("{mend} {}: remove it", mark.kid)).into());
             }
-            (Standing::Other(None), _) => {}
+            (InsertOutcome::Conflict(None), _) => {}
         }
         Ok(())
     }
 
-    async fn insert(&self, entry: Option<Entry>) -> Result<Standing, RingError> {
+    async fn insert(&self, entry: Option<Entry>) -> Result<InsertOutcome, RingError> {
         let entry = entry.ok_or_else(|| StoreError::new("an entry's name is too long"))?;
-        let insert = self.store.insert(&self.vault.ring, &entry);
+        let insert = self.store.insert(&self.context.ring, &entry);
         let insertion = within(self.policy.insert_timeout, "writing an entry", insert).await?;
         if insertion == Insertion::Inserted {
             self.writes.succeeded();
         }
         Ok(match insertion {
-            Insertion::Inserted => Standing::Ours,
-            Insertion::Exists(value) if value == entry.value => Standing::Ours,
+            Insertion::Inserted => InsertOutcome::Written,
+            Insertion::Exists(value) if value == entry.value => InsertOutcome::Written,
             Insertion::Exists(value) => {
                 let other = Entry { name: entry.name, value };
-                Standing::Other(Statement::parse(&other, &self.vault).ok())
+                InsertOutcome::Conflict(Statement::parse(&other, &self.context).ok())
             }
             Insertion::Unreadable(reason) => {
-                let (ring, entry) = (&*self.vault.ring, entry.name);
+                let (ring, entry) = (&*self.context.ring, entry.name);
                 tracing::debug!(ring, %entry, reason, "something else stands in an entry's place");
-                Standing::Other(None)
+                InsertOutcome::Conflict(None)
             }
         })
     }
 
-    fn take(&self, ledger: &mut Ledger, statement: Statement) {
-        if let Err(reason) = ledger.absorb(statement) {
-            let ring = &*self.vault.ring;
+    fn take(&self, log: &mut KeyLog, statement: Statement) {
+        if let Err(reason) = log.merge(statement) {
+            let ring = &*self.context.ring;
             tracing::warn!(ring, reason, "an entry of the ring was not believed");
         }
     }
 }
 
 /// The key that signs, and what the schedule knows of it.
-fn signing(ledger: &Ledger, now: Timestamp) -> Result<(&KeyRecord, ScheduledKey), RingError> {
-    let (mut keys, signing) = ledger.keys();
+fn signing(log: &KeyLog, now: Timestamp) -> Result<(&KeyRecord, ScheduledKey), RingError> {
+    let (mut keys, signing) = log.keys();
     keys.truncate(signing);
     let signer = schedule::signer(&keys, |(_, scheduled)| scheduled, now);
     signer.cloned().ok_or(RingError::NoSigningKey)
@@ -451,9 +441,9 @@ fn signing(ledger: &Ledger, now: Timestamp) -> Result<(&KeyRecord, ScheduledKey)
 
 /// What stands in the store after a write: the statement written, or another that was there first,
 /// if it can be read.
-enum Standing {
-    Ours,
-    Other(Option<Statement>),
+enum InsertOutcome {
+    Written,
+    Conflict(Option<Statement>),
 }
 
 /// After `replace_all` two keys have to be made; more give room for lost generations.

@@ -119,7 +119,7 @@ pub(crate) enum OpenError {
 
 /// What a private key is bound to: the bytes of its record as they are written, and the sealing key.
 ///
-/// Nobody without that key can change a time, the birth, the generation, the algorithm or the key ID,
+/// Nobody without that key can change a time, the ring's identity, the generation, the algorithm or the key ID,
 /// nor move the key to another record, or into another use of the same sealing key.
 fn associated_data(sealing_key: &str, record: &[u8]) -> Aad<Vec<u8>> {
     // An ID has no zero byte, so that no two pairs give the same bytes.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::store::contract::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
 use crate::store::file::temporary::{TEMPORARIES, Temporary, failed, sweep};
+use crate::store::ring_name::RingName;
 
 #[derive(Debug)]
 pub(crate) struct Directory {
@@ -136,7 +137,7 @@ impl Directory {
 
     /// The directory of `ring`, if there is one. A store that is gone is an error: it is not empty.
     pub(crate) fn ring(&self, ring: &str) -> Result<Option<PathBuf>, StoreError> {
-        if !is_ring_name(ring) {
+        if !RingName::is_valid(ring) {
             return Err(StoreError::new(format!("{ring:?} is not a ring's name")));
         }
         self.check(&self.path)?;
@@ -264,7 +265,7 @@ impl Directory {
         }
         sweep(&self.path, now);
         for item in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let ring = item.file_name().to_str().is_some_and(is_ring_name);
+            let ring = item.file_name().to_str().is_some_and(RingName::is_valid);
             if ring && item.file_type().is_ok_and(|kind| kind.is_dir()) {
                 sweep(&item.path().join(TEMPORARIES), now);
             }
@@ -353,11 +354,6 @@ pub(crate) enum Found {
     Value(Zeroizing<Vec<u8>>),
     /// Something that is not served: the rest of a sentence that begins with its path.
     Unfit(String),
-}
-
-fn is_ring_name(name: &str) -> bool {
-    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(form)
 }
 
 fn entry_name(file: &OsStr) -> Option<EntryName> {

@@ -155,7 +155,7 @@ impl Founding {
     }
 
     /// Takes in that a read failed: a wait begins anew with the next one.
-    pub(crate) fn note_failure(&mut self) {
+    pub(crate) fn restart_wait(&mut self) {
         if let Some(newcomer) = &mut self.newcomer {
             newcomer.announced = None;
             self.look_again = Some(Instant::now() + POLL);

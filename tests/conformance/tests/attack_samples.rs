@@ -60,7 +60,7 @@ impl Profile {
             keys.push(Key::hmac_from_text(secret.alg, &bytes)?.with_key_id(&*secret.kid));
         }
         let clock = ManualClock::new(Timestamp::from_unix_seconds(self.now));
-        let ring = KeyRing::fixed_with_clock(keys, clock)?;
+        let ring = KeyRing::fixed(keys).clock(clock).build()?;
         let sessions = Sessions::builder(ring, &*self.iss, &*self.aud);
         Ok(sessions.max_token_bytes(self.max_token_bytes))
     }

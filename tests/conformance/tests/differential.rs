@@ -34,7 +34,7 @@ fn now() -> i64 {
 
 fn sessions(key: Key) -> Sessions<Claims> {
     let clock = ManualClock::new(Timestamp::from_unix_seconds(now()));
-    let ring = KeyRing::fixed_with_clock([key], clock).expect("a ring");
+    let ring = KeyRing::fixed([key]).clock(clock).build().expect("a ring");
     Sessions::builder(ring, "https://issuer.test", "app").build().expect("good settings")
 }
 

@@ -85,7 +85,7 @@ fn task() -> Value {
     for (name, algorithm) in ALGORITHMS {
         let ring = match name {
             FULLY_SPECIFIED => fully_specified(clock.clone()),
-            _ => KeyRing::fixed_with_clock([key(algorithm)], clock.clone()).expect("a ring"),
+            _ => KeyRing::fixed([key(algorithm)]).clock(clock.clone()).build().expect("a ring"),
         };
         let jwks = key(algorithm).to_jwk().map(|_| ring.jwks());
         let token = sessions(ring).issue(&Login::new("alice", ())).expect("issued");
@@ -124,7 +124,7 @@ fn ours_of_theirs(algorithm: Algorithm, outcome: &Outcome) -> Result<(), Failed>
     let ring = match &outcome.signed["jwk"] {
         Value::Null => {
             let key = Key::hmac_from_text(algorithm, SECRET)?.with_key_id("theirs");
-            KeyRing::fixed_with_clock([key], clock)?
+            KeyRing::fixed([key]).clock(clock).build()?
         }
         jwk => followed(json!({ "keys": [jwk] }).to_string(), clock)?,
     };

@@ -17,7 +17,7 @@ use tower_jwt_session::{Algorithm, Key, KeyRing, Login, Session, SessionClaims, 
 type Claims = BTreeMap<String, Value>;
 
 fn ring(key: Key) -> KeyRing {
-    KeyRing::fixed_with_clock([key], ManualClock::default()).expect("a ring")
+    KeyRing::fixed([key]).clock(ManualClock::default()).build().expect("a ring")
 }
 
 fn sessions<C: SessionClaims>() -> Sessions<C> {

@@ -17,7 +17,7 @@ pub fn key() -> Key {
 /// Sessions of that key, at this time.
 pub fn sessions<C: SessionClaims>(now: i64) -> Sessions<C> {
     let clock = ManualClock::new(Timestamp::from_unix_seconds(now));
-    let ring = KeyRing::fixed_with_clock([key()], clock).expect("one good key");
+    let ring = KeyRing::fixed([key()]).clock(clock).build().expect("one good key");
     Sessions::builder(ring, "https://issuer.test", "app").build().expect("good settings")
 }
 

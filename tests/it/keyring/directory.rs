@@ -367,10 +367,13 @@ async fn ring_of_public_keys_validates_and_is_ready() {
     };
     let rings = [
         ring(&directory, &ManualClock::default()).open().await.unwrap(),
-        KeyRing::fixed_with_clock([public(Algorithm::EdDSA)], ManualClock::default()).unwrap(),
+        KeyRing::fixed([public(Algorithm::EdDSA)]).clock(ManualClock::default()).build().unwrap(),
     ];
     let token = issue(
-        &KeyRing::fixed_with_clock([fixed_key(Algorithm::EdDSA)], ManualClock::default()).unwrap(),
+        &KeyRing::fixed([fixed_key(Algorithm::EdDSA)])
+            .clock(ManualClock::default())
+            .build()
+            .unwrap(),
     );
     for keys in rings {
         keys.ready().unwrap();
@@ -390,7 +393,7 @@ async fn key_that_cannot_sign_is_never_the_signer() {
     let files = directory(&[("1.pem", ED25519), ("2.pem", P256_PUBLIC)]);
     let from_files = ring(&files, &clock).open().await.unwrap();
     let keys = [public(Algorithm::ES256), fixed_key(Algorithm::EdDSA)];
-    let fixed = KeyRing::fixed_with_clock(keys, clock.clone()).unwrap();
+    let fixed = KeyRing::fixed(keys).clock(clock.clone()).build().unwrap();
     for keys in [&from_files, &fixed] {
         assert_eq!(signer(keys), Some(Algorithm::EdDSA));
         assert!(accepts(keys, &issue(keys)));
@@ -408,7 +411,7 @@ async fn key_that_cannot_sign_is_never_the_signer() {
         assert_eq!((paused.reason, paused.until), (PauseReason::NoKey, None));
         keys.ready().unwrap();
     }
-    let keys = KeyRing::fixed_with_clock([fixed_key(Algorithm::EdDSA)], clock).unwrap();
+    let keys = KeyRing::fixed([fixed_key(Algorithm::EdDSA)]).clock(clock).build().unwrap();
     keys.replace([public(Algorithm::ES256)]).unwrap();
     assert_eq!(keys.ready(), Err(NotReady::NoSigningKey), "it was never ready");
 }
@@ -458,7 +461,7 @@ fn replacement_by_the_same_keys_keeps_the_token_cache() {
         let secret: Vec<u8> = (0..32).map(|place: u8| place * 5 + seed).collect();
         Key::hmac(Algorithm::HS256, secret).unwrap().with_key_id("one")
     };
-    let keys = KeyRing::fixed_with_clock([secret(1)], ManualClock::default()).unwrap();
+    let keys = KeyRing::fixed([secret(1)]).clock(ManualClock::default()).build().unwrap();
     let count = |outcome| recorder.counter("fixed", "cache_lookups_total", outcome);
     let sessions = sessions(&keys);
     let token = sessions.issue(&Login::new("alice", ())).unwrap();

@@ -152,7 +152,7 @@ async fn what_a_service_verifies_with_is_what_the_ring_signs_with() {
             .expect("keys")
             .iter()
             .map(|key| Key::from_jwk(key.to_string()).expect("is a good key"));
-        let ring = KeyRing::fixed_with_clock(keys, issuer.clock.clone()).expect("verifies");
+        let ring = KeyRing::fixed(keys).clock(issuer.clock.clone()).build().expect("verifies");
         let follower = Replica::of(ring, issuer.clock.clone(), LIFE);
         assert_eq!(follower.judge(&token), Ok(()));
         follower.try_issue().expect_err("has public keys alone");

@@ -26,7 +26,7 @@ type Came = (&'static str, Result<KeyRing, String>);
 /// At each entrance for a public key.
 async fn public(jwk: &Value) -> [Came; 3] {
     let fixed = Key::from_jwk(jwk.to_string()).map_err(|error| error.to_string());
-    let fixed = fixed.map(|key| KeyRing::fixed([key]).unwrap());
+    let fixed = fixed.map(|key| KeyRing::fixed([key]).build().unwrap());
     let document = json!({ "keys": [jwk] }).to_string();
     let followed = KeyRing::jwks_url("https://issuer.test", "https://issuer.test/keys")
         .client(Issuer(document));
@@ -37,7 +37,7 @@ async fn public(jwk: &Value) -> [Came; 3] {
 /// At each entrance for a private key.
 async fn private(jwk: &Value) -> [Came; 2] {
     let fixed = Key::from_private_jwk(jwk.to_string()).map_err(|error| error.to_string());
-    let fixed = fixed.map(|key| KeyRing::fixed([key]).unwrap());
+    let fixed = fixed.map(|key| KeyRing::fixed([key]).build().unwrap());
     [("from_private_jwk", fixed), ("directory", directory(jwk).await)]
 }
 

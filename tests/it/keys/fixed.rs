@@ -19,7 +19,7 @@ fn sessions(keys: KeyRing) -> Sessions<()> {
 }
 
 fn ring(keys: impl IntoIterator<Item = Key>) -> Sessions<()> {
-    sessions(KeyRing::fixed(keys).unwrap())
+    sessions(KeyRing::fixed(keys).build().unwrap())
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_shared_secret_as_a_jwk_needs_its_algorithm() {
 #[test]
 fn a_fixed_ring_is_replaced_whole_or_not_at_all() {
     let old = fixed_key(Algorithm::EdDSA);
-    let keys = KeyRing::fixed([old.clone()]).unwrap();
+    let keys = KeyRing::fixed([old.clone()]).build().unwrap();
     let sessions = sessions(keys.clone());
     let token = sessions.issue(&Login::new("alice", ())).unwrap();
 

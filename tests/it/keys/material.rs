@@ -322,7 +322,7 @@ fn an_rsa_exponent_is_odd_and_neither_one_nor_huge() {
 
 #[test]
 fn a_ring_has_keys_of_different_ids() {
-    let error = KeyRing::fixed([]).unwrap_err();
+    let error = KeyRing::fixed([]).build().unwrap_err();
     assert!(error.setting() == Some("keys"), "{error}");
     let doubled = [
         [ed25519(), ed25519()],
@@ -331,10 +331,10 @@ fn a_ring_has_keys_of_different_ids() {
         [ed25519().with_key_id("a"), fixed_key(Algorithm::ES256).with_key_id("a")],
     ];
     for keys in doubled {
-        let error = KeyRing::fixed(keys).unwrap_err();
+        let error = KeyRing::fixed(keys).build().unwrap_err();
         assert!(error.setting() == Some("keys"), "{error}");
     }
-    KeyRing::fixed([ed25519(), ed25519().with_key_id("a")]).unwrap();
+    KeyRing::fixed([ed25519(), ed25519().with_key_id("a")]).build().unwrap();
 }
 
 #[test]

@@ -164,6 +164,6 @@ fn error_from_main_shows_the_reason() {
     let boxed: Box<dyn std::error::Error> = Box::new(error);
     assert!(format!("{boxed:?}").contains("`Root::from_hex`"), "{boxed:?}");
 
-    let error: BuildError = KeyRing::fixed([]).unwrap_err();
+    let error: BuildError = KeyRing::fixed([]).build().unwrap_err();
     assert_eq!(format!("{error:?}"), "keys is empty: give at least one key");
 }

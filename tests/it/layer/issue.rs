@@ -165,7 +165,7 @@ async fn a_login_without_a_subject_is_a_500() {
 #[tokio::test]
 async fn where_no_key_may_sign_a_login_is_503() {
     let public = serde_json::to_string(&fixed_key(Algorithm::EdDSA).to_jwk()).unwrap();
-    let ring = KeyRing::fixed([Key::from_jwk(public).unwrap()]).unwrap();
+    let ring = KeyRing::fixed([Key::from_jwk(public).unwrap()]).build().unwrap();
     let sessions = Sessions::<User>::builder(ring, "https://app.example", "app").build().unwrap();
     assert!(sessions.issue(&login()).unwrap_err().is_temporary());
     for app in [route(login), route(|| (login(), "welcome")), route(|| login().bearer())] {

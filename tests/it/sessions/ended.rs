@@ -35,7 +35,8 @@ struct Replica {
 impl Replica {
     async fn open(store: &MemoryStore) -> Self {
         let clock = TimerClock(Instant::now());
-        let keys = KeyRing::fixed_with_clock([fixed_key(Algorithm::EdDSA)], clock.clone()).unwrap();
+        let keys =
+            KeyRing::fixed([fixed_key(Algorithm::EdDSA)]).clock(clock.clone()).build().unwrap();
         let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
         let sessions = Sessions::builder(keys.clone(), "https://app.example", "app")
             .revocations(revocations.open().await.unwrap())

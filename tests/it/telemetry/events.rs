@@ -144,7 +144,7 @@ const NOT_TOLD_HERE: [&str; 16] = [
     "still no word of changes",
     "the end of a session could not be recorded",
     "the issuer has put another key under a key ID in use",
-    "the store can't tell of changes at present",
+    "the store cannot report changes now",
     "the store had lost what was ended; it is put back",
     "writes to the store succeed again",
 ];

@@ -61,7 +61,7 @@ fn a_token_is_verified_twice_and_never_again() {
 #[test]
 fn every_byte_counts() {
     for algorithm in [Algorithm::HS256, Algorithm::EdDSA] {
-        let keys = KeyRing::fixed_with_clock([fixed_key(algorithm)], ManualClock::default());
+        let keys = KeyRing::fixed([fixed_key(algorithm)]).clock(ManualClock::default()).build();
         let [cached, uncached] = pair(&keys.unwrap());
         let token = issued(&cached, ());
         warm(&cached, &token);
@@ -114,7 +114,7 @@ fn no_time_passes_unseen() {
 #[test]
 fn a_key_that_is_gone_verifies_nothing() {
     let [old, new] = ["old", "new"].map(|name| fixed_key(Algorithm::EdDSA).with_key_id(name));
-    let keys = KeyRing::fixed_with_clock([old.clone()], ManualClock::default()).unwrap();
+    let keys = KeyRing::fixed([old.clone()]).clock(ManualClock::default()).build().unwrap();
     let [cached, _] = pair(&keys);
     let token = issued(&cached, ());
     let before = warm(&cached, &token);

@@ -49,7 +49,7 @@ pub(crate) fn sessions_of<C: SessionClaims>(ring: KeyRing) -> Sessions<C> {
 }
 
 pub(crate) fn ring(keys: impl IntoIterator<Item = Key>) -> KeyRing {
-    KeyRing::fixed_with_clock(keys, ManualClock::default()).expect("a ring")
+    KeyRing::fixed(keys).clock(ManualClock::default()).build().expect("a ring")
 }
 
 pub(crate) fn ed25519() -> Key {

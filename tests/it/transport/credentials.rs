@@ -402,7 +402,7 @@ fn a_cookie_name_issuer_or_audience_without_room_for_any_token_is_refused_with_t
     assert_eq!(field, "audience");
 
     // Where the algorithm alone takes more than there is.
-    let keys = KeyRing::fixed([fixed_key(Algorithm::RS512)]).unwrap();
+    let keys = KeyRing::fixed([fixed_key(Algorithm::RS512)]).build().unwrap();
     let sessions = || Sessions::<()>::builder(keys.clone(), "https://i", "a");
     let (field, value, mend) = refused(sessions().max_token_bytes(512).build());
     assert_eq!((field, &*value), ("max_token_bytes", "512"));

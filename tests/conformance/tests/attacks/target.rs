@@ -60,7 +60,7 @@ impl Target {
         let third = fixed_key(Algorithm::ES256).with_key_id("third");
         let keys = [key.clone(), other.clone(), third];
         let builder = || -> Result<_, Failed> {
-            let ring = KeyRing::fixed_with_clock(keys.clone(), ManualClock::default())?;
+            let ring = KeyRing::fixed(keys.clone()).clock(ManualClock::default()).build()?;
             let sessions = Sessions::builder(ring, "https://issuer.test", "app");
             Ok(sessions.refresh_tokens(RefreshTokens::new()))
         };

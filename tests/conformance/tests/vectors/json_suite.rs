@@ -84,7 +84,7 @@ const PAYLOAD: &[u8] = br#"{"iss":"https://issuer.test","sub":"alice","aud":"app
 
 fn validate<C: SessionClaims>(header: &[u8], payload: &[u8]) -> Result<(), RejectionKind> {
     let key = fixed_key(Algorithm::HS256).with_key_id("k");
-    let ring = KeyRing::fixed_with_clock([key.clone()], ManualClock::default());
+    let ring = KeyRing::fixed([key.clone()]).clock(ManualClock::default()).build();
     let sessions = Sessions::<C>::builder(ring.expect("a ring"), "https://issuer.test", "app");
     let sessions = sessions.build().expect("good settings");
     let token = mint(&key, header, payload);

@@ -13,10 +13,9 @@ use crate::support::web::{Credentials as _, get, send};
 async fn rings(clock: &ManualClock) -> [KeyRing; 2] {
     let client = FakeClient::new(set([jwk(Algorithm::EdDSA, "a")]));
     let public = testing::fixed_key(Algorithm::EdDSA).with_key_id("a").to_jwk().unwrap();
-    let fixed = KeyRing::fixed_with_clock(
-        [Key::from_jwk(serde_json::to_string(&public).unwrap()).unwrap()],
-        clock.clone(),
-    );
+    let fixed = KeyRing::fixed([Key::from_jwk(serde_json::to_string(&public).unwrap()).unwrap()])
+        .clock(clock.clone())
+        .build();
     [following(&client, clock).open().await.unwrap(), fixed.unwrap()]
 }
 

@@ -69,7 +69,7 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
-    fn ring(&self, path: &str) -> FollowerBuilder {
+    fn ring(&self, path: &str) -> IssuerRingBuilder {
         KeyRing::jwks_url(ISSUER, self.url(path)).allow_http_on_loopback()
     }
 

@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower_jwt_session::http_client::{ClientBody, ClientError, ClientFuture, HttpClient};
 use tower_jwt_session::testing::{self, ManualClock};
-use tower_jwt_session::{Algorithm, Clock, FollowerBuilder, KeyRing, Rejection, Session, Sessions};
+use tower_jwt_session::{
+    Algorithm, Clock, IssuerRingBuilder, KeyRing, Rejection, Session, Sessions,
+};
 
 use crate::support::issuer::*;

@@ -178,7 +178,7 @@ async fn settings_are_checked_before_anything_is_asked() {
         ("refresh_bounds", ring().refresh_bounds(seconds(61), seconds(60))),
         ("refresh_bounds", ring().refresh_bounds(seconds(60), seconds(24 * 60 * 60 + 1))),
         ("unknown_key_cooldown", ring().unknown_key_cooldown(seconds(4))),
-        ("stale_on_error", ring().stale_on_error(seconds(60 * 60))),
+        ("max_staleness", ring().max_staleness(seconds(60 * 60))),
         ("max_document_bytes", ring().max_document_bytes(0)),
         ("max_document_bytes", ring().max_document_bytes(usize::MAX)),
         ("max_token_lifetime", ring().max_token_lifetime(Duration::ZERO)),
@@ -207,9 +207,9 @@ async fn settings_at_their_bounds_are_taken() {
         ring().timeout(Duration::from_millis(10)),
         ring().timeout(seconds(60)).unknown_key_cooldown(seconds(60)),
         ring().refresh_bounds(seconds(1), seconds(1)),
-        ring().refresh_bounds(seconds(1), day).stale_on_error(2 * day),
+        ring().refresh_bounds(seconds(1), day).max_staleness(2 * day),
         ring().unknown_key_cooldown(seconds(5)),
-        ring().stale_on_error(least + Duration::from_millis(1)),
+        ring().max_staleness(least + Duration::from_millis(1)),
         ring().max_document_bytes(1024),
         ring().max_document_bytes(16 * 1024 * 1024),
         ring().max_token_lifetime(seconds(1)),
@@ -218,7 +218,7 @@ async fn settings_at_their_bounds_are_taken() {
         ring.open().await.unwrap();
     }
     for ring in [
-        ring().stale_on_error(least),
+        ring().max_staleness(least),
         ring().max_document_bytes(1023),
         ring().max_document_bytes(16 * 1024 * 1024 + 1),
         ring().timeout(Duration::from_micros(9999)),

@@ -226,7 +226,7 @@ async fn cached_tokens_end_with_the_limit_of_the_last_fetch() {
     let hour = Duration::from_secs(60 * 60);
     let (client, clock) =
         (FakeClient::new(set([jwk(Algorithm::EdDSA, "a")])), ManualClock::default());
-    let keys = following(&client, &clock).stale_on_error(2 * hour).open().await.unwrap();
+    let keys = following(&client, &clock).max_staleness(2 * hour).open().await.unwrap();
     let cached = Cached::new(&keys);
     let token = token_with(&clock, Algorithm::EdDSA, "a", |_, claims| {
         claims["exp"] = json!(claims["iat"].as_i64().unwrap() + 10 * 60 * 60);

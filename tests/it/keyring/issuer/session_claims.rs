@@ -82,7 +82,7 @@ async fn issuer_of_this_crate_shares_its_revocations_on_request() {
     let follower = builder(&keys).trust_revocation_version().revocations(shared.clone());
     let follower = follower.build().unwrap();
     let signer = testing::fixed_key(Algorithm::EdDSA).with_key_id("a");
-    let ring = KeyRing::fixed_with_clock([signer], clock.clone()).unwrap();
+    let ring = KeyRing::fixed([signer]).clock(clock.clone()).build().unwrap();
     let issuer = Sessions::<()>::builder(ring, ISSUER, "orders").revocations(shared);
     let issuer = issuer.build().unwrap();
     let login = || {
@@ -112,7 +112,8 @@ async fn revocations_without_a_login_time_are_a_build_error_that_names_both_ways
     }
     // A ring of keys that are not followed, of another issuer by the type of its tokens.
     let public = jwk(Algorithm::EdDSA, "a").to_string();
-    let fixed = KeyRing::fixed([tower_jwt_session::Key::from_jwk(&public).unwrap()]).unwrap();
+    let fixed =
+        KeyRing::fixed([tower_jwt_session::Key::from_jwk(&public).unwrap()]).build().unwrap();
     let others = Sessions::<()>::builder(fixed, ISSUER, "orders").accept_token_type("at+jwt");
     others.revocations(revocations.clone()).build().unwrap_err();
     with().require_auth_time().build().unwrap();
@@ -142,7 +143,7 @@ async fn followed_keys_end_with_a_clock_that_is_set_back() {
     let client = FakeClient::new(set([jwk(Algorithm::EdDSA, "a")]));
     let clock = ManualClock::default();
     let limit = Duration::from_secs(24 * 3600);
-    let keys = following(&client, &clock).stale_on_error(limit).open().await.unwrap();
+    let keys = following(&client, &clock).max_staleness(limit).open().await.unwrap();
     client.answers(URL, Answer::Fails("down"));
     clock.advance(limit);
     clock.set(clock.now() - limit);

@@ -98,7 +98,7 @@ async fn a_named_type_is_a_media_type_and_no_other_is_taken() {
 async fn our_own_header_is_no_way_around_the_type() {
     let (keys, clock) = open().await;
     let signer = testing::fixed_key(Algorithm::EdDSA).with_key_id("a");
-    let issuing = KeyRing::fixed_with_clock([signer], clock.clone()).unwrap();
+    let issuing = KeyRing::fixed([signer]).clock(clock.clone()).build().unwrap();
     let login = tower_jwt_session::Login::new("alice", ());
     let token = sessions(&issuing).issue(&login).unwrap();
     assert!(sessions(&keys).validate(token.as_str()).is_ok());
@@ -208,7 +208,7 @@ async fn what_is_issued_here_is_taken_as_it_is_issued() {
     }
     // Public keys that never change are for validation too.
     let public = jwk(Algorithm::EdDSA, "a").to_string();
-    let keys = KeyRing::fixed([tower_jwt_session::Key::from_jwk(public).unwrap()]).unwrap();
+    let keys = KeyRing::fixed([tower_jwt_session::Key::from_jwk(public).unwrap()]).build().unwrap();
     builder(&keys).accept_token_type("at+jwt").build().unwrap();
 }
 

@@ -25,7 +25,7 @@ impl HttpClient for Sends {
     }
 }
 
-async fn refused(builder: FollowerBuilder, answer: Sends) -> String {
+async fn refused(builder: IssuerRingBuilder, answer: Sends) -> String {
     builder.client(answer).open().await.unwrap_err().to_string()
 }
 

@@ -113,15 +113,16 @@ async fn fixed_keys_are_not_rotated() {
 
 #[tokio::test]
 async fn fixed_keys_are_told_apart() {
-    let error = KeyRing::fixed([]).expect_err("has none").to_string();
+    let error = KeyRing::fixed([]).build().expect_err("has none").to_string();
     assert_eq!(error, "keys is empty: give at least one key");
     let key = testing::fixed_key(Algorithm::EdDSA);
-    let error = KeyRing::fixed([key.clone(), key.clone()]).expect_err("are equal").to_string();
+    let error =
+        KeyRing::fixed([key.clone(), key.clone()]).build().expect_err("are equal").to_string();
     assert!(error.contains(key.key_id()), "{error}");
 
     let public = serde_json::to_string(&key.to_jwk().expect("is public")).expect("is JSON");
     let public = Key::from_jwk(public).expect("is good");
-    let ring = KeyRing::fixed([public]).expect("verifies");
+    let ring = KeyRing::fixed([public]).build().expect("verifies");
     let replica = Replica::of(ring, ManualClock::new(START), seconds(60));
     assert!(
         matches!(replica.try_issue(), Err(error) if error.kind() == OperationErrorKind::NoSigningKey)

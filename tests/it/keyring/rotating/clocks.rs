@@ -301,7 +301,7 @@ async fn token_from_the_future_of_another_issuer_is_not_warned_of() {
     let key = testing::fixed_key(Algorithm::EdDSA);
     let jwk = serde_json::to_string(&key.to_jwk().unwrap()).unwrap();
     let public = tower_jwt_session::Key::from_jwk(jwk).unwrap();
-    let ring = KeyRing::fixed_with_clock([public], clock.clone()).unwrap();
+    let ring = KeyRing::fixed([public]).clock(clock.clone()).build().unwrap();
     let sessions = Sessions::<()>::builder(ring, "https://app.example", "app").build().unwrap();
     let later = ManualClock::new(clock.now() + seconds(3600));
     let issuer = Replica::of(testing::fixed_ring(later.clone()), later, seconds(60));

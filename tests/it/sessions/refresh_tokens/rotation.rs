@@ -253,7 +253,7 @@ async fn the_same_successor_has_the_same_claims_with_every_algorithm() {
     for algorithm in [Algorithm::HS256, Algorithm::ES256, Algorithm::PS256, Algorithm::RS256] {
         let store = TestStore::new();
         let clock = ManualClock::default();
-        let keys = KeyRing::fixed_with_clock([fixed_key(algorithm)], clock.clone()).unwrap();
+        let keys = KeyRing::fixed([fixed_key(algorithm)]).clock(clock.clone()).build().unwrap();
         let replica = Replica::with_keys(&store, keys, clock).await;
         let tokens = replica.login();
         let [one, two] = [replica.refresh(&tokens).await, replica.refresh(&tokens).await];

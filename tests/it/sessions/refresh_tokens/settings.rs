@@ -55,7 +55,7 @@ fn only_an_issuer_for_bearer_clients_has_them() {
     let error = sessions.cookie_only(CookieTransport::new()).build().unwrap_err().to_string();
     assert!(error.contains("refresh_tokens") && error.contains("`.cookie(..)`"), "{error}");
 
-    let keys = KeyRing::fixed_with_clock([public_key()], clock.clone()).unwrap();
+    let keys = KeyRing::fixed([public_key()]).clock(clock.clone()).build().unwrap();
     let sessions = Sessions::<User>::builder(keys, "https://app.example", "app");
     let error = sessions.refresh_tokens(RefreshTokens::new()).build().unwrap_err().to_string();
     assert!(error.contains("refresh_tokens") && error.contains("leave it out"), "{error}");
@@ -63,7 +63,7 @@ fn only_an_issuer_for_bearer_clients_has_them() {
 
 #[test]
 fn a_refresh_token_is_no_type_to_accept() {
-    let keys = || KeyRing::fixed([public_key()]);
+    let keys = || KeyRing::fixed([public_key()]).build();
     for typ in ["refresh+jwt", "Refresh+JWT", "application/refresh+jwt"] {
         let sessions = Sessions::<User>::builder(keys().unwrap(), "https://app.example", "app");
         let error = sessions.accept_token_type(typ).build().unwrap_err().to_string();

@@ -178,7 +178,7 @@ async fn forged_and_broken_tokens_are_refused() {
         let token = signed(&header, &claims(&clock, changes));
         assert_eq!(super::refused(&sessions, &token).await, expected);
     }
-    let other = KeyRing::fixed_with_clock([fixed_key(Algorithm::ES256)], clock);
+    let other = KeyRing::fixed([fixed_key(Algorithm::ES256)]).clock(clock).build();
     let other = Sessions::<User>::builder(other.unwrap(), "https://app.example", "app");
     let other = other.refresh_tokens(RefreshTokens::new()).build().unwrap();
     let token = login(&other).refresh_token().as_str().to_owned();

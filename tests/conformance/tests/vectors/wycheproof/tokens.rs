@@ -51,7 +51,8 @@ fn token(group: &Value, vector: &Vector, overrides: &BTreeMap<u64, String>) -> R
         Some(public) => Key::from_jwk(public.to_string()).map_err(|error| error.to_string()),
         None => shared(&group["private"]),
     };
-    let ring = ring.and_then(|key| KeyRing::fixed([key]).map_err(|error| error.to_string()));
+    let ring =
+        ring.and_then(|key| KeyRing::fixed([key]).build().map_err(|error| error.to_string()));
     expect(expected, ring.is_ok_and(|ring| accepts(&ring, vector)))
 }
 
@@ -68,7 +69,7 @@ fn set(group: &Value, vector: &Vector) -> Result<(), String> {
     let keys = group["private"]["keys"].as_array().ok_or("no keys")?;
     let ring = if keys.iter().all(|key| key["kty"] == "oct") {
         let keys: Result<Vec<_>, _> = keys.iter().map(shared).collect();
-        keys.and_then(|keys| KeyRing::fixed(keys).map_err(|error| error.to_string()))
+        keys.and_then(|keys| KeyRing::fixed(keys).build().map_err(|error| error.to_string()))
     } else {
         let published = group.get("public").unwrap_or(&group["private"]);
         let document = json!({ "keys": published["keys"] }).to_string();

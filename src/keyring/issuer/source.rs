@@ -8,46 +8,43 @@
 //! 3. After a failure the last keys go on, to the limit that they were given when they were
 //!    fetched; no task has to run for them to end.
 
-use crate::keyring::issuer::document;
-use crate::keyring::issuer::fetch::FetchError;
-use crate::keyring::issuer::freshness;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::crypto::algorithm;
-use crate::keyring::issuer::document::Parsed;
-use crate::keyring::issuer::fetch::{Cause, Description, Endpoint};
+use crate::cooldown::Cooldown;
+use crate::keyring::core::RingCore;
+use crate::keyring::error::RingError;
+use crate::keyring::issuer::document::{self, Parsed};
+use crate::keyring::issuer::fetch::{Cause, Description, Endpoint, FetchError};
 use crate::keyring::issuer::found::{Answer, cut};
+use crate::keyring::issuer::freshness;
 use crate::keyring::issuer::http_client::HttpClient;
-use crate::keyring::ring::{KeyRing, RingError, WeakRing};
-use crate::keyring::rotating::replica::Report;
-use crate::keyring::status::NotReady;
+use crate::keyring::report::Report;
+use crate::keyring::source::{FollowedIssuer, Issues, KeySource, SourceFuture};
 use crate::keys::key::Key;
 use crate::keys::key_set::KeySet;
-use crate::store::polling::Cooldown;
 
 /// What a ring needs to follow an issuer.
-pub(crate) struct Follower {
+pub(crate) struct IssuerSource {
     pub(crate) issuer: Arc<str>,
-    pub(crate) place: Place,
+    pub(crate) location: JwksLocation,
     pub(crate) client: Arc<dyn HttpClient>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     /// From when a fetch was last begun or asked for. All that a request touches.
     pub(crate) cooldown: Cooldown,
-    /// Wakes the background task.
-    pub(crate) wake: Arc<Notify>,
     /// Held for a whole fetch, so that fetches follow each other.
     pub(crate) pace: Mutex<Pace>,
 }
 
 /// Where an issuer's keys stand.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum JwksLocation {
     /// There.
     Jwks(Endpoint),
     /// Where the description there says.
@@ -63,7 +60,7 @@ pub(crate) struct Limits {
     pub(crate) most_refresh: Duration,
     pub(crate) default_max_age: Duration,
     pub(crate) cooldown: Duration,
-    pub(crate) stale_on_error: Duration,
+    pub(crate) max_staleness: Duration,
     pub(crate) rsa_algorithm: Option<Algorithm>,
     pub(crate) http_on_loopback: bool,
 }
@@ -85,65 +82,7 @@ pub(crate) struct Pace {
     fetched: Option<Moment>,
 }
 
-impl Follower {
-    pub(crate) fn issuer(&self) -> &str {
-        &self.issuer
-    }
-
-    /// Fetches the keys now, and makes them the ring's.
-    pub(crate) async fn refresh(&self, ring: &KeyRing) -> Result<(), RingError> {
-        let mut pace = self.pace.lock().await;
-        let before = ring.keys(self.clock.now()).clone();
-        let result = match self.fetch(&mut pace, Some(&before)).await {
-            Ok((Fetched { keys, until }, report)) => {
-                // The same snapshot where nothing has changed: verified tokens are bound to it.
-                let held = before.keys().iter().map(|held| &held.key);
-                let is_same = held.len() == keys.len()
-                    && held.zip(&keys).all(|(held, key)| document::is_same(held, key));
-                if !is_same || !before.extend(until) {
-                    ring.publish(KeySet::followed(keys, until));
-                }
-                Ok(report)
-            }
-            Err(error) => {
-                // By the time of day they may verify on: it may have been set back.
-                let limit = self.limits.stale_on_error;
-                if pace.fetched.is_some_and(|fetched| fetched.age(&*self.clock) >= limit) {
-                    let keys = before.keys().iter().map(|key| key.key.clone());
-                    ring.publish(KeySet::followed(keys.collect(), Timestamp::from_unix_millis(0)));
-                }
-                Err(error.into())
-            }
-        };
-        ring.note_refresh(&result);
-        result.map(|_| ())
-    }
-
-    /// Asks for a fetch because a request named a key that is not held, unless one was begun or
-    /// asked for within the cooldown. Never waits: it is on the way of a request.
-    pub(crate) fn note_unknown_key(&self, now: Timestamp) {
-        if self.cooldown.try_begin(now) {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Whether the keys still verify.
-    pub(crate) fn ready(
-        &self,
-        keys: &KeySet,
-        failure: Option<&str>,
-        now: Timestamp,
-    ) -> Result<(), NotReady> {
-        if keys.keys().iter().any(|key| keys.verifies(key, now)) {
-            return Ok(());
-        }
-        Err(NotReady::Stale {
-            issuer: self.issuer.to_string(),
-            limit: self.limits.stale_on_error,
-            failure: failure.unwrap_or("none was tried").to_owned(),
-        })
-    }
-
+impl IssuerSource {
     /// Fetches the keys, and says what they are and how long they verify.
     pub(crate) async fn fetch(
         &self,
@@ -153,7 +92,7 @@ impl Follower {
         let began = Moment::now(&*self.clock);
         let now = began.time;
         self.cooldown.begin(now);
-        let (Place::Jwks(first) | Place::Discovered(first)) = &self.place;
+        let (JwksLocation::Jwks(first) | JwksLocation::Discovered(first)) = &self.location;
         let timeout = self.limits.timeout;
         let fetched = tokio::time::timeout(timeout, self.documents())
             .await
@@ -166,7 +105,7 @@ impl Follower {
             self.warn_of_replaced(before, &keys);
         }
         // From before the fetch: an answer may be as old as that.
-        let until = now + self.limits.stale_on_error;
+        let until = now + self.limits.max_staleness;
         Ok((Fetched { keys, until }, Report { skipped, ..Report::default() }))
     }
 
@@ -186,9 +125,9 @@ impl Follower {
 
     async fn documents(&self) -> Result<(Parsed, Option<Duration>), FetchError> {
         let discovered;
-        let endpoint = match &self.place {
-            Place::Jwks(endpoint) => endpoint,
-            Place::Discovered(endpoint) => {
+        let endpoint = match &self.location {
+            JwksLocation::Jwks(endpoint) => endpoint,
+            JwksLocation::Discovered(endpoint) => {
                 discovered = self.discover(endpoint).await?;
                 &discovered
             }
@@ -252,25 +191,58 @@ impl Limits {
     }
 }
 
-/// Fetches a ring's keys, in turn and when it is asked to, until its last handle is gone.
-pub(crate) async fn follow(ring: WeakRing, wake: Arc<Notify>) {
-    loop {
-        let wait = {
-            let Some(ring) = ring.upgrade() else { return };
-            let Some(follower) = ring.follower() else { return };
-            // Without randomness followers ask in step, which costs the issuer and nothing else.
-            let mut random = [0; 2];
-            let _ = algorithm::fill_random(&mut random);
-            follower.limits.wait(&*follower.pace.lock().await, u16::from_ne_bytes(random))
-        };
-        tokio::select! {
-            () = ring.dropped() => return,
-            () = tokio::time::sleep(wait) => {}
-            () = wake.notified() => {}
+impl KeySource for IssuerSource {
+    fn issues(&self) -> Issues {
+        Issues::Never
+    }
+
+    fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), RingError>> {
+        Box::pin(async {
+            let mut pace = self.pace.lock().await;
+            let before = ring.keys().clone();
+            let result = match self.fetch(&mut pace, Some(&before)).await {
+                Ok((Fetched { keys, until }, report)) => {
+                    // The same snapshot if nothing has changed: cached tokens are bound to it.
+                    let held = before.keys().iter().map(|held| &held.key);
+                    let is_same = held.len() == keys.len()
+                        && held.zip(&keys).all(|(held, key)| document::is_same(held, key));
+                    if !is_same || !before.extend(until) {
+                        ring.publish(KeySet::followed(keys, until));
+                    }
+                    Ok(report)
+                }
+                Err(error) => {
+                    // By the time of day, which may have been set back, they may still verify.
+                    let limit = self.limits.max_staleness;
+                    if pace.fetched.is_some_and(|fetched| fetched.age(&*self.clock) >= limit) {
+                        let keys = before.keys().iter().map(|key| key.key.clone()).collect();
+                        ring.publish(KeySet::followed(keys, Timestamp::from_unix_millis(0)));
+                    }
+                    Err(error.into())
+                }
+            };
+            ring.refreshes.record(Report::outcome(&result));
+            result.map(drop)
+        })
+    }
+
+    fn due<'a>(&'a self, _: &'a RingCore, _: Instant, random: u16) -> SourceFuture<'a, Instant> {
+        Box::pin(async move {
+            // From the end of a fetch: it may have taken long.
+            let now = Instant::now();
+            now + self.limits.wait(&*self.pace.lock().await, random)
+        })
+    }
+
+    fn request_refetch(&self, ring: &RingCore, now: Timestamp) {
+        if self.cooldown.try_begin(now) {
+            ring.wake.notify_one();
         }
-        let Some(ring) = ring.upgrade() else { return };
-        // Told and remembered by the refresh itself.
-        let _ = ring.refresh().await;
+    }
+
+    fn followed_issuer(&self) -> Option<FollowedIssuer<'_>> {
+        let max_staleness = self.limits.max_staleness;
+        Some(FollowedIssuer { issuer: &self.issuer, max_staleness })
     }
 }
 

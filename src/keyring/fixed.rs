@@ -1,0 +1,87 @@
+//! A ring of the application's own keys.
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::build::BuildError;
+use crate::keyring::core::RingCore;
+use crate::keyring::ring::KeyRing;
+use crate::keyring::source::{Issues, KeySource};
+use crate::keys::key::Key;
+use crate::keys::key_set::KeySet;
+use crate::keys::rotation_policy::RotationPolicy;
+
+/// Builds a ring of [fixed](KeyRing::fixed) keys.
+#[derive(Debug)]
+#[must_use]
+pub struct FixedRingBuilder {
+    keys: Vec<Key>,
+    clock: Arc<dyn Clock>,
+}
+
+impl KeyRing {
+    /// Begins a ring of the application's own keys, which are not rotated: the first private key
+    /// signs, and all verify. A ring of public keys only validates, and is ready.
+    ///
+    /// ```
+    /// use tower_jwt_session::{Algorithm, Key, KeyRing};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret: [u8; 32] = std::array::from_fn(|place| place as u8 * 7 + 1);
+    /// let keys = KeyRing::fixed([Key::hmac(Algorithm::HS256, &secret)?]).build()?;
+    /// keys.ready()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fixed(keys: impl IntoIterator<Item = Key>) -> FixedRingBuilder {
+        FixedRingBuilder { keys: keys.into_iter().collect(), clock: Arc::new(SystemClock) }
+    }
+
+    /// Replaces all keys of a [fixed](Self::fixed) ring at once. Each request sees the old keys or
+    /// the new ones, never a mixture.
+    ///
+    /// # Errors
+    ///
+    /// If there is no key, two have the same key ID, or the ring is not a fixed one. The ring then
+    /// keeps its keys.
+    pub fn replace(&self, keys: impl IntoIterator<Item = Key>) -> Result<(), BuildError> {
+        if !self.0.source.is_replaceable() {
+            let fix = "call `replace` only on a ring of `KeyRing::fixed`";
+            return Err(BuildError::invalid("keys", "not those of a fixed ring", fix));
+        }
+        self.0.core.publish(KeySet::fixed(keys)?);
+        Ok(())
+    }
+}
+
+impl FixedRingBuilder {
+    /// Sets where the time is read. Default: the system's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Builds the ring.
+    ///
+    /// # Errors
+    ///
+    /// If there is no key, or two have the same key ID.
+    pub fn build(self) -> Result<KeyRing, BuildError> {
+        let keys = KeySet::fixed(self.keys)?;
+        let core = RingCore::new("fixed".into(), self.clock, RotationPolicy::default(), keys);
+        Ok(KeyRing::new(core, Fixed))
+    }
+}
+
+/// Keys that the application gave.
+struct Fixed;
+
+impl KeySource for Fixed {
+    fn issues(&self) -> Issues {
+        Issues::WithPrivateKey
+    }
+
+    fn is_replaceable(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,102 @@
+//! [`KeySource`]: where a ring's keys come from. A ring knows its source only by this trait.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::keyring::core::RingCore;
+use crate::keyring::error::RingError;
+use crate::keyring::skew::watch::ClockWatch;
+use crate::keys::key_set::KeySet;
+use crate::store::writes::Writes;
+
+/// A future of a [`KeySource`], which is a trait object.
+pub(crate) type SourceFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Whether sessions are issued with the keys of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Issues {
+    /// The source makes private keys.
+    Always,
+    /// If it was given a private key.
+    WithPrivateKey,
+    /// Its keys only verify.
+    Never,
+}
+
+/// An issuer whose keys are followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FollowedIssuer<'a> {
+    pub(crate) issuer: &'a str,
+    /// How long keys verify after their fetch.
+    pub(crate) max_staleness: Duration,
+}
+
+/// Where a ring's keys come from. It publishes them to the ring's [`RingCore`].
+pub(crate) trait KeySource: Send + Sync + 'static {
+    fn issues(&self) -> Issues;
+
+    /// Reads the keys anew, publishes and records that. Does nothing where there is nothing to read.
+    ///
+    /// # Errors
+    ///
+    /// If the keys can't be read. The last known ones stay.
+    fn refresh<'a>(&'a self, _ring: &'a RingCore) -> SourceFuture<'a, Result<(), RingError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// When the next refresh is due, after one that `began` then; `random` spreads the replicas.
+    fn due<'a>(
+        &'a self,
+        _ring: &'a RingCore,
+        _began: Instant,
+        _random: u16,
+    ) -> SourceFuture<'a, Instant> {
+        Box::pin(std::future::pending())
+    }
+
+    /// The keys at a time that the last snapshot does not cover.
+    fn keys_at(&self, _now: Timestamp) -> Option<KeySet> {
+        None
+    }
+
+    /// Whether the application may replace the keys.
+    fn is_replaceable(&self) -> bool {
+        false
+    }
+
+    /// Asks for a refresh because a request named an unknown key. It never waits.
+    fn request_refetch(&self, _ring: &RingCore, _now: Timestamp) {}
+
+    fn followed_issuer(&self) -> Option<FollowedIssuer<'_>> {
+        None
+    }
+
+    /// The source as one whose keys rotate in a store.
+    fn rotating(&self) -> Option<&dyn Rotating> {
+        None
+    }
+}
+
+/// A source whose keys rotate in a store.
+pub(crate) trait Rotating: Send + Sync {
+    /// Ends the signing of the key that signs, as soon as its successor has reached everyone.
+    fn rotate_now<'a>(
+        &'a self,
+        ring: &'a RingCore,
+    ) -> SourceFuture<'a, Result<Timestamp, RingError>>;
+
+    /// Revokes a key, or all.
+    fn revoke<'a>(
+        &'a self,
+        ring: &'a RingCore,
+        key_id: Option<&'a str>,
+    ) -> SourceFuture<'a, Result<(), RingError>>;
+
+    fn writes(&self) -> &Writes;
+
+    fn clock_watch(&self) -> &ClockWatch;
+}
