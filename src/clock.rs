@@ -9,16 +9,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// Where a ring and its sessions read the time.
+/// A source of time for a ring and its sessions.
 ///
 /// Applications use [`SystemClock`]; tests use `testing::ManualClock` (feature `test-util`).
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The time now.
     fn now(&self) -> Timestamp;
 
-    /// The time since some moment that stays the same while the process runs, by a clock that nobody
-    /// can set: how long ago a store was read is measured with it as well, so that setting
-    /// [`now`](Self::now) back makes nothing look fresh. Default: [`Instant`].
+    /// The time since a fixed moment, by a monotonic clock that cannot be set. Ages, such as that of the
+    /// last read of a store, are measured with it as well, so that setting [`now`](Self::now) back makes
+    /// nothing look fresh. Default: [`Instant`].
     fn monotonic(&self) -> Duration {
         static START: OnceLock<Instant> = OnceLock::new();
         START.get_or_init(Instant::now).elapsed()
@@ -37,8 +37,8 @@ impl Moment {
         Self { time: clock.now(), monotonic: clock.monotonic() }
     }
 
-    /// How long ago it was: the longer of what the two clocks say. One may have been set back; the
-    /// other may stop while a machine sleeps.
+    /// The time since this moment: the longer of the two clocks' answers. One may have been set back;
+    /// the other may stop while a machine sleeps.
     pub(crate) fn age(self, clock: &dyn Clock) -> Duration {
         let now = Self::now(clock);
         (now.time - self.time).max(now.monotonic.saturating_sub(self.monotonic))
@@ -58,9 +58,9 @@ impl Clock for SystemClock {
 /// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 ///
 /// A token's times are whole seconds (RFC 7519, section 2, `NumericDate`); a rotation's may be
-/// finer. Arithmetic with [`Duration`] saturates and drops what is finer than a millisecond.
-/// Displayed and serialised as RFC 3339, which has the years 0 to 9999 only: an earlier or later time
-/// shows as the first or last millisecond of those.
+/// finer. Arithmetic with [`Duration`] saturates and truncates to milliseconds. `Display`, `Debug` and
+/// serde write RFC 3339, which has the years 0 to 9999 only: an earlier or later time shows as the
+/// first or last millisecond of those.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -68,10 +68,11 @@ impl Clock for SystemClock {
 /// let issued = Timestamp::from_unix_seconds(1_800_000_000);
 /// let expires = issued + Duration::from_secs(90);
 /// assert_eq!(expires.to_string(), "2027-01-15T08:01:30Z");
+/// assert_eq!(format!("{expires:?}"), "2027-01-15T08:01:30Z");
 /// assert_eq!(expires - issued, Duration::from_secs(90));
 /// assert_eq!(issued - expires, Duration::ZERO);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -150,7 +151,7 @@ impl From<Timestamp> for OffsetDateTime {
     }
 }
 
-/// What RFC 3339 can write: 0000-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z.
+/// The range of RFC 3339: 0000-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z.
 const WRITABLE: std::ops::RangeInclusive<i64> = -62_167_219_200_000..=253_402_300_799_999;
 
 impl fmt::Display for Timestamp {
@@ -161,6 +162,12 @@ impl fmt::Display for Timestamp {
             // An error here would be a panic in `to_string`.
             Err(_) => write!(f, "{} ms since 1970", self.0),
         }
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the hot path shares between threads: ring and cache take it from here. In the models of
-//! schedules, which `.ci/run` runs, each use of it is a step, before which any other thread may come.
+//! The synchronization types of the ring and the cache. In the shuttle models, which `.ci/run` runs,
+//! each use is a step before which any other thread may run.
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use arc_swap::{ArcSwap, ArcSwapOption};
@@ -12,10 +12,10 @@ pub(crate) use std::sync::{
 #[cfg(all(test, shuttle))]
 pub(crate) use modelled::*;
 
-/// The same, for a scheduler that knows of each use (`--cfg shuttle`).
+/// The same types for a scheduler that sees each use (`--cfg shuttle`).
 ///
-/// An operation of arc-swap is taken for what it promises to be, one step; and memory for
-/// sequentially consistent. What the cache reads `Relaxed` are hints, which the entry then confirms.
+/// An operation of arc-swap counts as one step, as it promises, and memory as sequentially consistent.
+/// The cache reads only hints with `Relaxed`, which the entry then confirms.
 #[cfg(all(test, shuttle))]
 mod modelled {
     use std::ops::Deref;
@@ -27,8 +27,8 @@ mod modelled {
     pub(crate) use shuttle::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
 
-    /// Runs a model under so many random schedules, and as many in which threads change seldom, at
-    /// random places (PCT): these find what needs one thread to be away for long.
+    /// Runs a model under `schedules` random schedules, and as many with few thread changes at random
+    /// places (PCT), which find faults that need one thread to be suspended for long.
     pub(crate) fn explore(schedules: usize, model: impl Fn() + Send + Sync + 'static) {
         let model = Arc::new(model);
         let mut config = shuttle::Config::new();
@@ -48,7 +48,7 @@ mod modelled {
     pub(crate) type ArcSwap<T> = Stepwise<arc_swap::ArcSwap<T>>;
     pub(crate) type ArcSwapOption<T> = Stepwise<arc_swap::ArcSwapOption<T>>;
 
-    /// A value, to reach which is a step.
+    /// A value whose access is a step.
     #[derive(Default)]
     pub(crate) struct Stepwise<T> {
         value: T,

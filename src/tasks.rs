@@ -1,4 +1,4 @@
-//! Background tasks: one that panics is restarted, and one that is gone is noticed.
+//! Background tasks: a task that panics is restarted, and a task that was dropped is noticed.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -23,11 +23,11 @@ pub(crate) struct Tasks {
 }
 
 impl Tasks {
-    /// Starts a task and keeps it running until it returns. After a panic it is started again, after
-    /// a pause that doubles from 100 ms to 30 s while it keeps panicking; `start` hears whether it is
+    /// Starts a task and keeps it running until it returns. A task that panics is restarted after a
+    /// pause, which doubles from 100 ms to 30 s while it keeps panicking. `start` receives whether it is
     /// a restart.
     ///
-    /// What the task owns is lost with a panic: what has to outlive it belongs into `start`.
+    /// A panic loses what the task owns: keep what has to outlive it in `start`.
     pub(crate) fn spawn<F>(
         self: &Arc<Self>,
         task: &'static str,
@@ -48,12 +48,12 @@ impl Tasks {
         self.panics.load(Ordering::Relaxed)
     }
 
-    /// Whether a task is gone for good.
+    /// Whether a task has stopped for good.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// Why background work is not done at present, if it is not.
+    /// The reason why background work is not done at present, if it is not.
     pub(crate) fn failure(&self) -> Option<&'static str> {
         if self.is_stopped() {
             Some("a background task has stopped: the runtime that it ran on was shut down")
@@ -84,7 +84,7 @@ async fn supervise<F: Future<Output = ()>>(
         if began.elapsed() > LONGEST_PAUSE {
             pause = FIRST_PAUSE;
         }
-        // The panic's own message is the panic hook's to print: it may hold anything.
+        // The panic hook prints the panic's own message, which may contain anything.
         tracing::error!(ring = &*ring, task, ?pause, "a background task panicked; restarting it");
         tasks.paused.fetch_add(1, Ordering::Relaxed);
         sleep(pause).await;

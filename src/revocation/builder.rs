@@ -37,11 +37,12 @@ pub struct RevocationsBuilder {
 }
 
 impl Revocations {
-    /// Begins the revocations of that name, which tells them from others in their store: 1 to 58 of
-    /// `a-z A-Z 0-9 . _ -`, the first not a dot. They can have the name of a ring of keys there.
+    /// Returns a builder of the revocations called `name`: 1 to 58 of `a-z A-Z 0-9 . _ -`, the first
+    /// not a dot. The name distinguishes revocations in one store. It may equal the name of a key ring
+    /// there.
     ///
-    /// Services that issue with one `iss` share a name; others have names of their own, since their
-    /// subjects are others.
+    /// Services that issue with the same `iss` share a name. Other services need another name, since
+    /// their subjects are other users.
     pub fn builder(name: impl Into<String>) -> RevocationsBuilder {
         RevocationsBuilder {
             name: name.into(),
@@ -57,76 +58,75 @@ impl Revocations {
 }
 
 impl RevocationsBuilder {
-    /// Where what is ended is recorded. Required. It can be the one of the keys; nothing in it is
-    /// secret, but it names sessions and subjects.
+    /// Sets the store in which revocations are recorded. Required. It can be the store of the keys. The
+    /// records are not secret, but contain session IDs and subjects.
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
 
-    /// How often the store is read when it tells of no change; up to a tenth is added at random, so
-    /// that replicas don't read in step. Default: 15 seconds.
+    /// Sets the polling interval of the store, used when it reports no change. Up to a tenth is added at
+    /// random, so that replicas don't read at the same time. Default: 15 seconds.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.interval = interval;
         self
     }
 
-    /// How long one read of the store may take. Default: 5 seconds.
+    /// Sets the timeout of one read of the store. Default: 5 seconds.
     pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long one write to the store may take. Ending a session takes at most twice as long, since
-    /// it may wait for one, and then counts as failed. Default: 10 seconds.
+    /// Sets the timeout of one write to the store. A logout fails after twice that time, since it may
+    /// have to wait for another write. Default: 10 seconds.
     pub fn insert_timeout(mut self, timeout: Duration) -> Self {
         self.insert_timeout = timeout;
         self
     }
 
-    /// How long the last known revocations are relied on while the store can't be read. After that
-    /// every request with a valid session is answered 503. Default: 24 hours.
+    /// Sets how long a replica uses the last known revocations while the store can't be read. After that
+    /// it answers 503 to every request with a valid session. Default: 24 hours.
     ///
-    /// Who reaches a replica that is cut off can use a session for as long that has been ended
-    /// elsewhere. It is part of how long revocations are kept, too.
+    /// While partitioned, a replica may keep accepting a session that was revoked elsewhere, for up to
+    /// this long. The limit also counts for how long revocations are kept.
     pub fn stale_limit(mut self, limit: Duration) -> Self {
         self.stale_limit = limit;
         self
     }
 
-    /// Relies at once on a store that holds no revocations. Default: after a wait.
+    /// Skips the wait on a store that holds no revocations.
     ///
-    /// Such a store may be new, or it may have lost what it held. So a replica that finds it empty
-    /// first gives live replicas the time to restore what they hold: 3 seconds where the store reports
-    /// changes, and otherwise [`refresh_bound`](Revocations::refresh_bound) + `insert_timeout`.
-    /// Meanwhile it is not [ready](Revocations::ready), and answers 503 where a session would be
-    /// accepted. [`open`](Self::open) does not wait for that. A store that is private to the process
-    /// needs no wait.
+    /// Such a store may be new, or may have lost its contents. So a replica that finds it empty gives
+    /// live replicas the time to restore what they hold: 3 seconds if the store reports changes, otherwise
+    /// [`refresh_bound`](Revocations::refresh_bound) + `insert_timeout`. Meanwhile it is not
+    /// [ready](Revocations::ready), and answers 503 to requests with a valid session.
+    /// [`open`](Self::open) does not wait for that. A store that is private to the process needs no wait.
     ///
-    /// Set it where no other replica can be alive: for the first start of a service, and in tests.
+    /// Use it only if no other replica can be alive: for the first start of a service, and in tests.
     pub fn found_now(mut self) -> Self {
         self.when = When::AtOnce;
         self
     }
 
-    /// Where the time is read: what the keys use. Default: the system's clock.
+    /// Sets the clock; use the same for the keys. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Reads what has been ended, and starts the background tasks, which end with the last clone.
-    /// Needs a Tokio runtime.
+    /// Reads the revocations and starts the background tasks, which end with the last clone. Needs a
+    /// Tokio runtime.
     ///
     /// # Errors
     ///
-    /// If a setting is missing or can't be used, or the store can't be read.
+    /// Fails if a setting is missing or invalid, or the store can't be read.
     pub async fn open(self) -> Result<Revocations, BuildError> {
         let ring = RingName::with_suffix(&self.name, PLACE)?.into_shared();
         let Some(store) = self.store else {
-            let mend = "say where sessions' ends are recorded, for example `.store(store.clone())` \
-                        with that of the keys";
-            return Err(BuildError::invalid("store", "missing", mend));
+            let help = "set the store that records revocations, for example that of the keys: \
+                       `.store(store.clone())`";
+            return Err(BuildError::invalid("store", "missing", help));
         };
         check_durations([
             ("refresh_interval", self.interval, false),
@@ -142,12 +142,9 @@ impl RevocationsBuilder {
         };
         let bound = polling.bound();
         if self.stale_limit < bound {
-            let mend = format!(
-                "make it at least {bound:?}, within which a read has ended, or every request would \
-                 be refused between two"
-            );
+            let help = format!("set it to at least {bound:?}, the longest time between two reads");
             let value = format_args!("{:?}", self.stale_limit);
-            return Err(BuildError::invalid("stale_limit", value, mend));
+            return Err(BuildError::invalid("stale_limit", value, help));
         }
         let writer = LogWriter {
             ring: ring.clone(),

@@ -1,5 +1,5 @@
-//! [`Revocations`]: the live handle to what has been ended before its time. One atomic pointer to a
-//! snapshot, and the tasks that follow and write the log in a store.
+//! [`Revocations`]: the live handle to the revocations. One atomic pointer to a snapshot, and the tasks
+//! that follow and write the log in a store.
 
 use crate::revocation::record;
 use crate::revocation::set::Candidate;
@@ -26,25 +26,25 @@ use crate::store::polling::{Followed, within};
 use crate::tasks::Tasks;
 use crate::telemetry::RECORDED;
 
-/// The sessions that have been ended before their time, held whole in memory and followed in the
-/// background. Clones share it.
+/// The sessions that were revoked before they expired, in memory and refreshed in the background.
+/// Clones share them.
 ///
-/// Give it to the builder of the sessions; [`Sessions::logout`](crate::Sessions::logout) and its siblings
-/// then record what they end, and no replica accepts it any more: this one at once, the others when
-/// the store tells them, usually in milliseconds, and at the latest within
+/// Give them to the builder of the sessions. [`Sessions::logout`](crate::Sessions::logout) and its
+/// siblings then record revocations, and no replica accepts the session any more: this one at once,
+/// the others when the store reports the change, usually in milliseconds, and at the latest within
 /// [`refresh_bound`](Self::refresh_bound).
 ///
-/// 1. Reading it never waits: requests look into the snapshot that is there.
+/// 1. Requests never wait: each checks an in-memory snapshot after verifying the signature.
 /// 2. Revocations are kept until every token they cover has expired, on every ring and replica that
-///    shares them: at least 48 hours, or [`stale_limit`](RevocationsBuilder::stale_limit) + the rings'
-///    longest token lifetime + 4 clock skews where that is longer anywhere. How long the one who
-///    revokes lets sessions live does not count. Nothing recorded is lost while a replica lives: what
-///    a store forgets is put back.
-/// 3. While the store is down, the last known go on, to the
-///    [`stale_limit`](RevocationsBuilder::stale_limit); routes can
-///    [ask for more](crate::ValidateLayer::require_fresh_revocations). Ending a session fails, and says so.
+///    shares them: at least 48 hours, or [`stale_limit`](crate::RevocationsBuilder::stale_limit) + the
+///    rings' longest token lifetime + 4 clock skews if that is longer on any of them. Nothing recorded
+///    is lost while a replica lives: live replicas restore what a store has lost.
+/// 3. While the store is down, replicas use the last known revocations for
+///    [`stale_limit`](crate::RevocationsBuilder::stale_limit); routes can
+///    [require fresher ones](crate::ValidateLayer::require_fresh_revocations). A logout fails, and says
+///    so.
 /// 4. Tokens carry the version of the revocations that their issuer knew (the claim `rv`). A
-///    replica that meets a higher one than its own reads the store at once.
+///    replica that sees a higher version than its own reads the store at once.
 ///
 /// ```
 /// use tower_jwt_session::store::MemoryStore;
@@ -64,7 +64,7 @@ use crate::telemetry::RECORDED;
 /// sessions.revoke_subject("alice").await?;
 /// assert!(sessions.validate(token.as_str()).is_err());
 ///
-/// // Who logs in anew is not concerned.
+/// // A later login is not affected.
 /// let token = sessions.issue(&Login::new("alice", ()))?;
 /// assert!(sessions.validate(token.as_str()).is_ok());
 /// # let _ = session;
@@ -99,7 +99,7 @@ pub(crate) struct Inner {
     pub(crate) versions: watch::Sender<u64>,
 }
 
-/// What requests look into.
+/// The state that requests check.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     pub(crate) version: u64,
@@ -110,7 +110,7 @@ pub(crate) struct Snapshot {
     newer: bool,
 }
 
-/// A revocation on its way to the store, and whoever waits for it.
+/// A revocation on its way to the store, and the channel to the caller.
 pub(crate) struct Recording {
     revocation: Revocation,
     done: oneshot::Sender<Result<(), Arc<StoreError>>>,
@@ -132,12 +132,12 @@ pub(crate) struct State {
 pub(crate) struct WeakRevocations(pub(crate) Weak<Inner>);
 
 impl Revocations {
-    /// Reads the store now, and does what is due. The background does this by itself; a test with a
-    /// manual clock does it after moving the clock.
+    /// Reads the store now, and writes what is due. The background task does so by itself; a test with a
+    /// manual clock calls it after moving the clock.
     ///
     /// # Errors
     ///
-    /// If the store fails. The last known revocations stay.
+    /// Fails if the store fails. The last known revocations stay.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let inner = &*self.0;
         let mut log = inner.log.lock().await;
@@ -166,14 +166,15 @@ impl Revocations {
         result
     }
 
-    /// The longest time until this replica sees what another has recorded, while the store is up.
+    /// Returns the longest time until this replica sees a revocation that another recorded, while the
+    /// store is up.
     pub fn refresh_bound(&self) -> Duration {
         self.0.writer.polling.bound()
     }
 
     /// Records a revocation; then it holds on this replica.
     ///
-    /// It is written even if whoever waits for it goes away.
+    /// It is written even if the caller stops waiting.
     pub(crate) async fn record(&self, revocation: Revocation) -> Result<(), Arc<StoreError>> {
         let (done, recorded) = oneshot::channel();
         // One that is written just now goes before it.
@@ -205,8 +206,8 @@ impl Revocations {
         self.0.writer.need(limit.saturating_add(token_lifetime).saturating_add(skew));
     }
 
-    /// Records that a refresh token was redeemed, unless it or a later one was; and tells which was
-    /// last. Of these the store alone knows.
+    /// Records that a refresh token was redeemed, unless it or a later one was. Returns the latest. Only
+    /// the store holds these records.
     pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
         let LogWriter { ring, store, polling, writes, .. } = &self.0.writer;
         let redeeming = store.redeem(ring, redemption);
@@ -223,7 +224,7 @@ impl Revocations {
         redeemed
     }
 
-    /// Whether a verified token's session goes on, as far as is known; and in which version.
+    /// Checks that a verified token's session is not revoked; returns the version of the snapshot.
     pub(crate) fn check(
         &self,
         mut candidate: Candidate<'_>,
@@ -251,7 +252,7 @@ impl Revocations {
         self.age() <= longest && !waits && !self.0.snapshot.load().newer
     }
 
-    /// The answer to who asks for more than is known; the next read may know.
+    /// The rejection if fresher revocations are required; the next read may have them.
     pub(crate) fn stale(&self) -> RejectionKind {
         RejectionKind::StaleRevocations { retry_after: self.0.writer.polling.interval }
     }
@@ -261,7 +262,7 @@ impl Revocations {
         self.0.snapshot.load().version
     }
 
-    /// Tells of every change of what requests look into.
+    /// Reports every change of the snapshot.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.0.versions.subscribe()
     }
@@ -343,7 +344,7 @@ impl Inner {
         is_plausible
     }
 
-    /// Remembers and tells how a read went, once for each change.
+    /// Records the outcome of a read, and logs each change of it once.
     pub(crate) fn note(&self, log: &Log, failure: Option<&StoreError>) {
         let state = State {
             failure: failure.map(ToString::to_string),
@@ -358,14 +359,14 @@ impl Inner {
         if before.skipped != state.skipped {
             for skipped in &state.skipped {
                 let (entry, reason) = (&*skipped.name, &*skipped.reason);
-                tracing::warn!(ring, entry, reason, "skipped an entry of what has been ended");
+                tracing::warn!(ring, entry, reason, "skipped an entry of the revocations");
             }
         }
         if let Some(format) = state.newer.filter(|_| before.newer != state.newer) {
             tracing::warn!(
                 ring,
                 format,
-                "a newer version has ended what this one does not understand: update this replica"
+                "skipped revocations written by a newer version; upgrade this replica"
             );
         }
         if let Some(error) = state.failure.as_ref().filter(|_| before.failure != state.failure) {

@@ -1,11 +1,11 @@
 //! Reading and writing the log of revocations in a store, on which all replicas write.
 //!
-//! The log is a chain of entries that are written once, numbered without gaps. Whoever has read
-//! entry n inserts n + 1 *if that is absent*; of several one succeeds, and the others read its
-//! entry and try the next number. So every entry was written by someone who knew all before it,
-//! the order of commits is the order of versions, and a reader who has seen a version has seen all
-//! up to it. A version is the time in milliseconds, and higher than all before it, so that versions
-//! go on where a store has forgotten everything.
+//! The log is a chain of write-once entries, numbered without gaps. A replica that has read entry n
+//! inserts n + 1 *if that is absent*; of several one succeeds, and the others read its entry and try
+//! the next number. So the writer of every entry knew all entries before it, the order of commits is
+//! the order of versions, and a reader that has seen a version has seen all up to it. A version is the
+//! time in milliseconds, and higher than all before it, so that versions also rise after a store has
+//! lost everything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use crate::store::contract::{Entry, Insertion, Loaded, Store, StoreError};
 use crate::store::polling::{Polling, within};
 use crate::store::writes::Writes;
 
-/// What reads and writes the log.
+/// The reader and writer of the log.
 #[derive(Debug)]
 pub(crate) struct LogWriter {
     /// The log's place in the store.
@@ -108,11 +108,11 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Puts back what the store has lost, and removes what has ended.
+    /// Restores what the store has lost, and removes what has expired.
     ///
     /// # Errors
     ///
-    /// If the store can't be written in time. What is left is done at another refresh.
+    /// Fails if the store can't be written in time. The rest is done at another refresh.
     pub(crate) async fn write(&self, log: &mut Log) -> Result<(), StoreError> {
         let written = within(self.polling.insert_timeout, "writing an entry", async {
             let (now, writing) = (self.clock.now(), (&*self.store, self.polling.insert_timeout));
@@ -132,7 +132,7 @@ impl LogWriter {
             }
             if restored > 0 {
                 let ring = &*self.ring;
-                tracing::warn!(ring, restored, "the store had lost what was ended; it is put back");
+                tracing::warn!(ring, restored, "the store lost revocations; restored them");
             }
             if log.founding.is_some() && !log.marked {
                 // After all else, so that a newcomer which finds it has all.
@@ -215,7 +215,8 @@ impl LogWriter {
             let (position, last) = (log.next(), log.last.clone());
             if position >= record::MAX_POSITION {
                 let last = record::name(position.saturating_sub(1));
-                let context = format!("entry {last} takes the last place in the log: remove it");
+                let context =
+                    format!("the log is full: entry {last} has the last position; remove it");
                 return Err(StoreError::new(context));
             }
             let entry = self.entry(log, content, position, now)?;
@@ -267,8 +268,8 @@ impl LogWriter {
                 let highest = record::highest_version(now, PLAUSIBLE);
                 if version > highest {
                     let context = format!(
-                        "the next version would be {version}, too far ahead of this replica's clock \
-                         (at most {highest}): correct the clock and restart the replica"
+                        "the next version of the revocations would be {version}, above the maximum \
+                         {highest} by this replica's clock: correct the clock and restart the replica"
                     );
                     return Err(StoreError::new(context));
                 }

@@ -1,4 +1,4 @@
-//! Sessions, subjects and logins that end early.
+//! Revocations: sessions, subjects and logins that end before they expire.
 
 pub(crate) mod builder;
 pub(crate) mod handle;

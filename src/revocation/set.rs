@@ -1,4 +1,4 @@
-//! What has been ended: revocations, and the set of them in which a session is looked up.
+//! Revocations, and the set of them in which a session is looked up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// What one revocation says, and when it was made: how long it is kept from then on is not its own to
-/// say, since the one who revokes need not know how long others' tokens live.
+/// One revocation, and when it was made. How long it is kept is not part of it, since its writer may
+/// not know how long others' tokens live.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ended", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Revocation {
@@ -61,8 +61,8 @@ struct Cutoff {
 }
 
 impl Cutoff {
-    /// A session that was begun where this was known, or clearly after it, stands. A renewal keeps
-    /// the time of the login, so that one by a replica that had not heard of it does not help.
+    /// A session whose login knew this revocation, or came clearly after it, remains valid. A renewal
+    /// keeps the time of the login, so that a renewal on a replica that is behind does not help.
     fn hits(&self, token: &Candidate<'_>, leeway: Duration) -> bool {
         // SECURITY: a login at an unknown time may have been before it.
         let is_later = token.authenticated_at.is_some_and(|at| at > self.at + leeway);

@@ -1,4 +1,4 @@
-//! How revocations fare: for operators, readiness checks and dashboards.
+//! The status of revocations, for operators, readiness checks and dashboards.
 
 use std::time::Duration;
 
@@ -12,31 +12,33 @@ use crate::store::founding::Wait;
 use crate::store::refreshes::{REFRESH_LAG, REFRESHES};
 use crate::telemetry::{READY, RECORDED, REVOCATIONS};
 
-/// What a replica knows to have been ended, at one time. Serialisable; names nobody.
+/// The revocations that a replica holds, as counts and times, at one time. Serializable; contains no
+/// IDs or subjects.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RevocationsStatus {
-    /// Their name.
+    /// The name of the revocations.
     pub name: String,
-    /// Rises with everything that is recorded. Replicas that know the same have the same.
+    /// Rises with every recorded revocation. Replicas with the same revocations have the same version.
     pub version: u64,
-    /// How many sessions have been ended one by one, and might be about.
+    /// The number of revoked sessions that may not have expired.
     pub sessions: usize,
-    /// How many subjects have had all their sessions ended.
+    /// The number of subjects whose sessions were revoked.
     pub subjects: usize,
-    /// How many times there are before which all sessions have been ended.
+    /// The number of times before which all sessions were revoked.
     pub times: usize,
     /// When the store was last read without a failure.
     pub refreshed_at: Timestamp,
-    /// What the last read failed with, if it failed, or why none is tried.
+    /// The error of the last read, if it failed, or the reason why none is tried.
     pub failure: Option<String>,
-    /// What the last write failed with, until one succeeds: logouts fail. While nothing is due to be
-    /// written, one is tried: once a refresh interval after a failure, otherwise when there was none
-    /// for 40 intervals. A replica stays ready: it refuses what it knows to be revoked.
+    /// The error of the last write, until one succeeds; logouts fail until then. While nothing is due to
+    /// be written, a test entry is: once per refresh interval after a failure, otherwise when nothing was
+    /// written for 40 intervals. The replica stays ready: it refuses the sessions that it knows to be
+    /// revoked.
     pub write_failure: Option<String>,
     /// When this replica last wrote to the store.
     pub written_at: Option<Timestamp>,
-    /// How often a background task has panicked. It is restarted.
+    /// The number of panics in background tasks, which are restarted.
     pub task_panics: u64,
     /// The entries of the store that were skipped, and why; at most a hundred.
     pub skipped: Vec<String>,
@@ -46,7 +48,7 @@ pub struct RevocationsStatus {
 
 crate::error::macros::debug_as_display!(RevocationsNotReady);
 
-/// Why a replica should not be given requests.
+/// The reason why a replica should get no requests.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RevocationsNotReady {
@@ -65,23 +67,23 @@ pub enum RevocationsNotReady {
     /// answered 503.
     #[error("{}", founding(*since, *until, *is_restored))]
     Founding {
-        /// Since when, by this replica's clock.
+        /// The start of the wait, by this replica's clock.
         since: Timestamp,
-        /// Until when at the latest, by this replica's clock; `None` as long as the store can't be
-        /// read and written, so that the wait has not begun.
+        /// The latest end of the wait, by this replica's clock; `None` while the store can't be read and
+        /// written, so that the wait has not begun.
         until: Option<Timestamp>,
         /// Whether a live replica has announced that it restores them.
         is_restored: bool,
     },
-    /// What reads and writes revocations has ended with the Tokio runtime on which they were opened.
+    /// A background task has ended with the Tokio runtime on which the revocations were opened.
     #[error(
         "a background task of the revocations has stopped with its Tokio runtime: open them on a runtime that lives as long as the service"
     )]
     TaskStopped,
-    /// Something was ended in a way that this version does not understand, so that it may accept
-    /// what others refuse.
+    /// The store holds revocations that this version does not understand, so that it may accept sessions
+    /// that others refuse.
     #[error(
-        "the store holds ended sessions of format {format}, newer than this version knows: update this replica"
+        "the store holds revocations written by a newer version (format {format}); upgrade this replica"
     )]
     NewerFormat {
         /// The format's version.
@@ -105,7 +107,7 @@ fn founding(since: Timestamp, until: Option<Timestamp>, is_restored: bool) -> St
 }
 
 impl Revocations {
-    /// What is held and how it fares.
+    /// Returns the number and version of revocations held, the last read and write, and failures.
     pub fn status(&self) -> RevocationsStatus {
         let (snapshot, state) = (self.snapshot(), self.0.state.load());
         let (tasks, writes) = (&self.0.tasks, &self.0.writer.writes);
@@ -128,15 +130,15 @@ impl Revocations {
         }
     }
 
-    /// Whether this replica should be given requests, as far as ended sessions go. One whose store
-    /// takes no writes stays ready: see [`RevocationsStatus::write_failure`].
+    /// Returns whether this replica should get requests, as far as revocations are concerned. A replica
+    /// whose store accepts no writes stays ready: see [`RevocationsStatus::write_failure`].
     ///
     /// # Errors
     ///
-    /// If it waits for live replicas to restore what an empty store may have lost, if a background task
-    /// is gone, if it has not been able to read the store for longer than the
-    /// [`stale_limit`](super::RevocationsBuilder::stale_limit), or finds there what only a newer
-    /// version understands.
+    /// Returns the reason if this replica waits for live replicas to restore what an empty store may have
+    /// lost, if a background task has stopped, if it could not read the store for longer than
+    /// [`stale_limit`](crate::RevocationsBuilder::stale_limit), or if the store holds revocations written
+    /// by a newer version.
     pub fn ready(&self) -> Result<(), RevocationsNotReady> {
         let ready = self.check_ready();
         self.set_gauges(ready.is_ok());

@@ -1,4 +1,4 @@
-//! [`Store`] and its parts: what a place where replicas meet has to do.
+//! [`Store`] and its parts: the contract of the place where replicas meet.
 
 use std::fmt;
 use std::future::Future;
@@ -11,31 +11,31 @@ use crate::clock::Timestamp;
 use crate::error::macros::debug_as_display;
 use crate::error::operation::{OperationError, OperationErrorKind};
 
-/// What a [`Store`]'s methods return.
+/// The future that a [`Store`]'s methods return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Where the replicas of a service meet. See the [module](self) for what it promises.
+/// The place where the replicas of a service meet. The [module](crate::store) lists its promises.
 ///
 /// `ring` is a ring's name: 1 to 64 of `a-z A-Z 0-9 . _ -`, the first not a dot. One store can
-/// hold any number of rings, and they don't see each other.
+/// hold any number of rings; they are independent of each other.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Reads all that the store holds for `ring`; an unknown ring is empty.
+    /// Reads all entries of `ring`; an unknown ring is empty.
     ///
-    /// Something that can't be an entry is skipped and told, and hides no other entry.
+    /// Data that is not an entry is returned in [`Loaded::skipped`], and hides no other entry.
     ///
     /// # Errors
     ///
-    /// If the store can't be reached or read as a whole.
+    /// Fails if the store can't be reached or read as a whole.
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded>;
 
-    /// Reads those of the named entries that are there. Whoever sees one of them sees those named
+    /// Reads the named entries that exist. A caller that sees one of them also sees those named
     /// before it, if they were inserted before it.
     ///
-    /// Stores that can't do so read everything, which is what this does unless it is implemented.
+    /// The default implementation reads all entries.
     ///
     /// # Errors
     ///
-    /// If the store can't be reached or read.
+    /// Fails if the store can't be reached or read.
     fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             let mut loaded = self.load(ring).await?;
@@ -44,80 +44,79 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         })
     }
 
-    /// Writes `entry` unless an entry of that name is there.
+    /// Inserts `entry` if no entry of that name exists.
     ///
     /// # Errors
     ///
-    /// If the store can't be reached or written, or the value is longer than [`Entry::MAX_BYTES`].
-    /// The entry may have been written all the same, as it may when the future is dropped.
+    /// Fails if the store can't be reached or written, or the value is longer than
+    /// [`Entry::MAX_BYTES`]. The entry may still have been written, also if the future is dropped.
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion>;
 
-    /// Removes the entry of that name, if it is there.
+    /// Removes the entry of that name, if it exists.
     ///
     /// # Errors
     ///
-    /// If the store can't be reached or written.
+    /// Fails if the store can't be reached or written.
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()>;
 
-    /// Remembers that a refresh token was redeemed, unless that one or a later one of its family
-    /// was; and tells which was redeemed last, and when.
+    /// Records that a refresh token was redeemed, unless that one or a later one of its family was
+    /// redeemed before. Returns the latest redemption of the family.
     ///
     /// It is one record per session, which [`load`](Self::load) does not return. A store has to keep
-    /// it for [`keep_for`](Redemption::keep_for), and may drop it then; if it is lost before, reuse
-    /// goes unnoticed, and nothing else happens. Unless it is implemented, sessions over this store
-    /// have no refresh tokens: each is an error.
+    /// it for [`keep_for`](Redemption::keep_for), and may drop it afterwards. If it is lost earlier,
+    /// reuse of a refresh token goes unnoticed, with no other effect. The default implementation
+    /// returns an error: sessions over this store have no refresh tokens.
     ///
     /// # Errors
     ///
-    /// If the store can't be reached or written. The token may have been redeemed all the same, as
-    /// it may when the future is dropped.
+    /// Fails if the store can't be reached or written. The token may still have been redeemed, also
+    /// if the future is dropped.
     fn redeem<'a>(
         &'a self,
         _ring: &'a str,
         _redemption: &'a Redemption,
     ) -> StoreFuture<'a, Redeemed> {
-        let context = format!("{self:?} keeps no refresh tokens: it does not implement `redeem`");
+        let context = format!("{self:?} does not support refresh tokens: implement `redeem`");
         Box::pin(std::future::ready(Err(StoreError::new(context))))
     }
 
-    /// Waits until something may have changed in `ring` since the last such call returned.
+    /// Completes when something may have changed in `ring` since the last such call returned.
     ///
-    /// Stores that can't tell wait for ever, which is what this does unless it is implemented. A
-    /// missed change costs one refresh interval and no more, since replicas poll as well. An entry
-    /// whose name begins with `probe-` only tries whether the store takes writes: it need not wake
-    /// anyone.
+    /// The default implementation never completes. A missed change costs at most one refresh
+    /// interval, since replicas also poll. An entry whose name begins with `probe-` only tests
+    /// whether the store accepts writes: it need not wake anyone.
     ///
     /// # Errors
     ///
-    /// If the store can't be listened to at present.
+    /// Fails if the store can't report changes at present.
     fn changed<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(std::future::pending())
     }
 
-    /// Whether [`changed`](Self::changed) reports the inserts of other replicas within about a
-    /// second, as long as the store can be reached. Default: no.
+    /// Returns whether [`changed`](Self::changed) reports the inserts of other replicas within about
+    /// a second, as long as the store can be reached. Default: no.
     ///
-    /// Where it does, replicas that hold a ring notice within that time that a newcomer found the
-    /// store empty, and restore the ring. The newcomer then waits for 3 seconds before it founds a
-    /// new ring, and otherwise until every replica has polled.
+    /// If so, replicas that hold a ring notice within that time that a new replica found the store
+    /// empty, and restore the ring. The new replica then waits 3 seconds before it founds a new ring;
+    /// otherwise it waits until every replica has polled.
     fn notifies(&self) -> bool {
         false
     }
 
-    /// Whether no other process can reach what it holds. Default: no.
+    /// Returns whether no other process can reach its contents. Default: no.
     ///
     /// A new ring is founded there at once, since there is no replica to wait for.
     fn is_private(&self) -> bool {
         false
     }
 
-    /// Whether private keys have to be sealed in it.
+    /// Returns whether private keys have to be sealed in this store. Default: required.
     fn sealing_need(&self) -> SealingNeed {
         SealingNeed::Required
     }
 
-    /// The longest time for which a successful [`load`](Self::load) may miss an entry that was
-    /// inserted before it; zero unless a cache stands between.
+    /// Returns the longest time for which a successful [`load`](Self::load) may miss an entry that was
+    /// inserted before it. Default: zero. A store behind a cache returns more.
     fn staleness(&self) -> Duration {
         Duration::ZERO
     }
@@ -126,22 +125,22 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 /// Whether private keys have to be sealed in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealingNeed {
-    /// More people can read it than those who run the service: they have to be, unless the
-    /// application says otherwise by name.
+    /// More people can read the store than those who run the service. Keys must be sealed, unless the
+    /// application calls [`dangerous_unsealed`](crate::KeyRingBuilder::dangerous_unsealed).
     Required,
-    /// Others are kept out of it: it is advised, and told when a ring is opened without.
+    /// Others have no access to the store. Sealing is advised; a ring opened without it logs a warning.
     Advised,
-    /// Nothing rests in it.
+    /// The store keeps nothing at rest.
     Needless,
 }
 
-/// What a [`Store`] holds for a ring.
+/// The contents of a ring in a [`Store`].
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Loaded {
     /// The entries, in any order.
     pub entries: Vec<Entry>,
-    /// What was found and can't be an entry.
+    /// Data that is not an entry.
     pub skipped: Vec<Skipped>,
     /// The time by the store's own clock when it answered, if it has a clock: Redis and PostgreSQL
     /// have one, memory and a directory have none.
@@ -150,11 +149,11 @@ pub struct Loaded {
 
 #[cfg(any(feature = "postgres", feature = "redis"))]
 impl Loaded {
-    /// Takes what stands in `place` under `name`: as an entry, or as skipped.
+    /// Adds the value at `place` under `name`: as an entry, or as skipped.
     pub(crate) fn take(&mut self, place: &str, name: &str, length: usize, value: Vec<u8>) {
         let value = Zeroizing::new(value);
         let mut skip = |reason| {
-            // Whatever stands there shall not fill a log.
+            // The name may be anything; a long one must not fill a log.
             let start: String = name.chars().take(128).collect();
             self.skipped.push(Skipped { name: format!("{place} {start:?}"), reason });
         };
@@ -168,24 +167,24 @@ impl Loaded {
     }
 }
 
-/// Something in a store that is not served: where, and why.
+/// Data in a store that is not used: where it is, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
-    /// What the store calls it: a path, a field, a row.
+    /// Its name in the store: a path, a field, a row.
     pub name: String,
-    /// Why it was skipped, and where it helps, the mend.
+    /// Why it was skipped, with the fix if there is one.
     pub reason: String,
 }
 
-/// What became of an [insert](Store::insert).
+/// The outcome of an [insert](Store::insert).
 #[derive(Debug, PartialEq, Eq)]
 pub enum Insertion {
-    /// The entry is now in the store; nobody else's was.
+    /// The entry was inserted.
     Inserted,
-    /// Another was there first: its value.
+    /// An entry of that name exists: its value.
     Exists(Zeroizing<Vec<u8>>),
-    /// Something that can't be an entry stands in its place, for the reason given: nothing can be
-    /// written there until it is removed.
+    /// The place holds data that is not an entry, for the reason given. Nothing can be inserted there
+    /// until it is removed.
     Unreadable(String),
 }
 
@@ -199,7 +198,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The length that no entry's value exceeds: 64 KiB. A store may skip what is longer.
+    /// The maximum length of an entry's value: 64 KiB. A store may skip longer values.
     pub const MAX_BYTES: usize = 64 * 1024;
 
     /// Refuses a value that is too long.
@@ -207,7 +206,7 @@ impl Entry {
         let length = self.value.len();
         if length > Self::MAX_BYTES {
             return Err(StoreError::new(format!(
-                "could not insert {}: its value has {length} bytes, more than {}",
+                "could not insert {}: its value has {length} bytes, the maximum is {}",
                 self.name,
                 Self::MAX_BYTES,
             )));
@@ -228,7 +227,7 @@ impl fmt::Debug for Entry {
 pub struct EntryName(Box<str>);
 
 impl EntryName {
-    /// Parses a name; `None` if it has no such form.
+    /// Parses a name; `None` if it is not of that form.
     pub fn parse(name: impl Into<Box<str>>) -> Option<Self> {
         let name = name.into();
         let form = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
@@ -240,8 +239,8 @@ impl EntryName {
         &self.0
     }
 
-    /// What the names of entries begin with that say nothing: they are inserted and removed at once, to
-    /// try whether the store takes writes.
+    /// The prefix of entries that are inserted and removed at once, to test whether the store accepts
+    /// writes.
     pub(crate) const PROBE: &str = "probe-";
 
     pub(crate) fn is_probe(&self) -> bool {
@@ -255,16 +254,16 @@ impl fmt::Display for EntryName {
     }
 }
 
-/// That a refresh token was redeemed: for [`Store::redeem`].
+/// The redemption of a refresh token, for [`Store::redeem`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redemption {
-    /// The session whose refresh tokens follow each other.
+    /// The session, whose refresh tokens form one family.
     pub family: EntryName,
-    /// Which of them it is.
+    /// The number of the token in its family.
     pub sequence: u32,
-    /// When, by the clock of the replica that redeems it.
+    /// The time, by the clock of the replica that redeems it.
     pub at: Timestamp,
-    /// How long from `at` it has to be remembered.
+    /// How long after `at` the record has to be kept.
     pub keep_for: Duration,
 }
 
@@ -274,22 +273,22 @@ impl Redemption {
     }
 }
 
-/// Which refresh token of a family was redeemed last: see [`Store::redeem`].
+/// The latest redemption in a family of refresh tokens; see [`Store::redeem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redeemed {
-    /// Its sequence: the highest.
+    /// The highest sequence that was redeemed.
     pub sequence: u32,
-    /// When it was redeemed first, by the clock of the replica that did.
+    /// When that token was first redeemed, by the clock of the replica that did so.
     pub at: Timestamp,
 }
 
-/// Why a store could not be opened, read or written: what was tried, and the cause.
+/// An operation on a store that failed, and its cause.
 pub struct StoreError {
     context: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-/// With the cause: it goes to logs and status pages, where nobody asks for the source.
+/// Includes the cause, for logs and status pages that do not print sources.
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.context)?;
@@ -307,12 +306,12 @@ impl std::error::Error for StoreError {
 }
 
 impl StoreError {
-    /// An error that says what could not be done, and to what.
+    /// An error with the operation that failed and its object: "could not read the ring app".
     pub fn new(context: impl Into<String>) -> Self {
         Self { context: context.into(), source: None }
     }
 
-    /// The same, with its cause.
+    /// An error with the operation that failed, and the cause.
     pub fn with_source(
         context: impl Into<String>,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -1,4 +1,4 @@
-//! Listens for the changes that other replicas tell of, and wakes whoever follows a ring.
+//! Listens for changes that other replicas publish, and wakes the followers of a ring.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -16,7 +16,7 @@ use super::proof::Moves;
 use crate::store::contract::StoreError;
 use crate::tasks::Tasks;
 
-/// Where the changes of all rings of a store can be heard. A clone listens at the same place.
+/// The channel for changes of all rings of a store. Clones share it.
 pub(crate) trait Source: Clone + Send + Sync + 'static {
     type Connection: Send;
 
@@ -31,7 +31,7 @@ pub(crate) trait Source: Clone + Send + Sync + 'static {
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<String, StoreError>> + Send;
 
-    /// Asks for a sign of life.
+    /// Sends a ping.
     fn ping(
         connection: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -40,9 +40,9 @@ pub(crate) trait Source: Clone + Send + Sync + 'static {
 /// One connection that listens for all clones of a store, while any is left.
 ///
 /// 1. The task that holds it is started by the first call of [`changed`](Self::changed).
-/// 2. It is tried for signs of life, and a lost one is made anew, with pauses that grow.
-/// 3. Whatever was told while there was none is lost. So every new connection wakes everyone.
-/// 4. Where the store has moved to another server, the connection moves, too.
+/// 2. It is pinged, and a lost connection is made anew, with pauses that grow.
+/// 3. Changes that were published in between are lost. So every new connection wakes all followers.
+/// 4. If the store moves to another server, the connection moves, too.
 pub(crate) struct Listener<S: Source> {
     shared: Arc<Shared<S>>,
     /// The versions at which `changed` last returned to this handle.
@@ -55,7 +55,7 @@ struct Shared<S> {
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// The versions of the rings that somebody follows.
+/// The versions of the rings that are followed.
 #[derive(Default)]
 struct Board {
     rings: HashMap<Box<str>, watch::Sender<u64>>,
@@ -116,7 +116,7 @@ impl<S> Drop for Shared<S> {
 
 impl Board {
     fn follow(&mut self, ring: &str) -> watch::Receiver<u64> {
-        // What was told before anyone followed the ring was not noted.
+        // Changes before the ring had a follower were not recorded.
         let version = || watch::Sender::new(u64::from(self.listening));
         self.rings.entry(ring.into()).or_insert_with(version).subscribe()
     }
@@ -127,7 +127,7 @@ impl Board {
         }
     }
 
-    /// A new connection listens: nobody knows what was told before.
+    /// A new connection listens: changes before it are unknown.
     fn listen(&mut self) {
         self.listening = true;
         for version in self.rings.values() {
@@ -165,18 +165,18 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
         }
         let cause = std::error::Error::source(&failure).map(ToString::to_string);
         if told {
-            tracing::debug!(error = %failure, cause, "still no word of changes");
+            tracing::debug!(error = %failure, cause, "still cannot listen for changes");
         } else {
-            tracing::warn!(error = %failure, cause, "no word of changes at present; polling goes on");
+            tracing::warn!(error = %failure, cause, "cannot listen for changes; polling only");
             told = true;
         }
-        // Up to as long again, so that replicas don't come back in step.
+        // Up to twice as long, so that replicas don't reconnect at the same time.
         sleep(pause + pause.mul_f64(random())).await;
         pause = LONGEST_PAUSE.min(pause * 2);
     }
 }
 
-/// Wakes those who follow the rings it hears of, until the connection fails.
+/// Wakes the followers of each ring that changes, until the connection fails.
 async fn hear<S: Source>(connection: &mut S::Connection, board: &Mutex<Board>) -> StoreError {
     loop {
         let heard = match timeout(QUIET, S::next(connection)).await {
@@ -185,7 +185,7 @@ async fn hear<S: Source>(connection: &mut S::Connection, board: &Mutex<Board>) -
                 Ok(())
             }
             Ok(Err(failure)) => Err(failure),
-            Err(_) => within(S::ping(connection), "a sign of life").await,
+            Err(_) => within(S::ping(connection), "a ping").await,
         };
         if let Err(failure) = heard {
             return failure;
@@ -215,7 +215,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// How long a connection may be silent before it is asked for a sign of life.
+/// How long a connection may be silent before it is pinged.
 const QUIET: Duration = Duration::from_secs(15);
-/// How long connecting, and a sign of life, may take.
+/// How long connecting, and a ping, may take.
 const LIMIT: Duration = Duration::from_secs(5);

@@ -18,8 +18,8 @@ type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
 /// A [`Store`] in memory, for tests and for services of a single process.
 ///
 /// 1. Clones share their content: give each replica of a test a clone.
-/// 2. All is lost with the last clone. A service that must keep its sessions over a restart, or
-///    that has more than one process, needs another store or a derived ring.
+/// 2. The content is lost with the last clone. A service that must keep its sessions over a restart,
+///    or that has more than one process, needs another store or a derived ring.
 ///
 /// ```
 /// use tower_jwt_session::store::{Entry, EntryName, Insertion, MemoryStore, Store};
@@ -56,11 +56,11 @@ struct Shared {
     version: watch::Sender<u64>,
 }
 
-/// What was redeemed last of each family of each ring.
+/// The latest redemption of each family of each ring.
 #[derive(Default)]
 struct Families {
     last: HashMap<(String, EntryName), Remembered>,
-    /// How many there are when those that have expired are dropped next.
+    /// The number of records at which expired ones are dropped next.
     purge_at: usize,
 }
 

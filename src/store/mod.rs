@@ -1,31 +1,30 @@
 //! Where replicas meet: a [`Store`] holds a ring's write-once entries.
 //!
-//! A store is dumb on purpose. It keeps small named values per ring, and promises three things:
+//! A store keeps small named values per ring, and promises three things:
 //!
-//! 1. **Insert-if-absent is linearizable.** Of any number of writers of one name exactly one is
-//!    told [`Insertion::Inserted`]; every other is given the winner's value. Only a writer of that
-//!    same value may be told `Inserted` too.
-//! 2. **A read that follows an insert sees it**, whoever made it; where a cache stands between
-//!    (a network file system), within [`Store::staleness`].
-//! 3. **Values are whole.** A reader sees all of a value or none of it, whenever a writer dies.
+//! 1. **Insert-if-absent is linearizable.** Of any number of writers of one name exactly one gets
+//!    [`Insertion::Inserted`]; every other gets the winner's value. A writer of that same value may
+//!    get `Inserted` too.
+//! 2. **A read that follows an insert sees it**, on any replica; behind a cache, such as a network
+//!    file system, within [`Store::staleness`].
+//! 3. **Values are whole.** A reader sees all of a value or none of it, even if a writer dies.
 //!
-//! Beside them it may remember which refresh token of a session was redeemed last, and when:
+//! A store may also record which refresh token of a session was redeemed last, and when:
 //!
-//! 4. **Redeeming is linearizable.** Whoever [redeems](Store::redeem) is told the family's highest
-//!    sequence of all that were redeemed before it ended, its own included, and the one time at which
-//!    that was first redeemed.
+//! 4. **Redeeming is linearizable.** [`Store::redeem`] returns the highest sequence of the family that
+//!    was redeemed before the call ended, its own included, and the one time at which that token was
+//!    first redeemed.
 //!
-//! What the values mean, which of them replicas put back after a loss and when they are removed is
-//! decided by the ring alone, so that every store is small and all behave alike.
+//! The ring alone decides what the values mean, which of them replicas restore after a loss, and when
+//! they are removed. So every store is small, and all behave alike.
 //!
-//! # What replicas cost it
+//! # Load
 //!
-//! For its keys, that is: [revocations](crate::Revocations) are read beside them. Each replica reads
-//! the whole ring once per refresh interval and its jitter, by default every
-//! 15.75 seconds on average, and once for each change that is pushed, of which there are a few a
-//! day. A ring of the default policy (Ed25519, keys unsealed) that has rotated for days holds its
-//! birth and 4 or 5 keys: 2.9 to 3.6 KB with the entries' names, without what a protocol adds. So
-//! at any time:
+//! The figures are for keys; [revocations](crate::Revocations) are read separately. Each replica reads
+//! the whole ring once per refresh interval and jitter, by default every 15.75 seconds on average, and
+//! once for each pushed change, of which there are a few per day. A ring of the default policy
+//! (Ed25519, unsealed) that has rotated for days holds its founding entry and 4 or 5 keys: 2.9 to
+//! 3.6 KB with the entries' names, without protocol overhead:
 //!
 //! | replicas | reads per second | read per second |
 //! |---|---|---|
@@ -33,24 +32,24 @@
 //! | 1,000 | 63 | 190 to 230 KB |
 //! | 10,000 | 635 | 1.9 to 2.3 MB |
 //!
-//! Writes hardly grow with the replicas: a key a day, which those few try to insert that have not
-//! seen it yet, and what puts back a loss. A simulation of 10,000 replicas, among this crate's
-//! tests, counts 634.5 reads per second, and 15 inserts to put back 5 entries that a restored store
-//! had lost. A longer [`refresh_interval`](crate::RotationPolicy::refresh_interval) costs less, and
-//! makes a revocation that is not pushed take as much longer.
+//! Writes hardly grow with the number of replicas: one key per day, which a few replicas try to insert,
+//! and the restoration of a loss. A simulation of 10,000 replicas, among this crate's tests, counts
+//! 634.5 reads per second, and 15 inserts to restore 5 entries that a restored store had lost. A longer
+//! [`refresh_interval`](crate::RotationPolicy::refresh_interval) reduces the load, and delays a
+//! revocation that is not pushed by as much.
 //!
-//! # When it loses what it held
+//! # Data loss
 //!
-//! Replicas that run go on with what they hold. Within the refresh bound R and the time W of a
-//! write each of them has read what is left and put back the rest; a store so slow that not all
-//! fits into W gets it over several refreshes. What is put back everyone knows after one R more.
+//! Live replicas continue with what they hold. Within the refresh bound R and the write timeout W each
+//! of them has read what is left and restored the rest; a store that is too slow for that within W gets
+//! it over several refreshes. After another R, every replica knows what was restored.
 //!
-//! A replica that starts on the emptied store announces itself there and waits before it founds a ring
-//! of its own: 3 seconds if the store [reports changes](Store::notifies), and otherwise R + W. Live
-//! replicas answer at once and restore the ring. A second ring arises only where none of them reaches
-//! the store within the wait, or where a replica [founds at once](crate::KeyRingBuilder::found_now).
-//! Then each side may refuse the other's tokens for up to 2R + W: with the default policy 53 seconds,
-//! and less with a store that pushes.
+//! A replica that starts on the emptied store announces itself there and waits before it founds a new
+//! ring: 3 seconds if the store [reports changes](Store::notifies), otherwise R + W. Live replicas
+//! answer at once and restore the ring. A second ring arises only if none of them reaches the store
+//! within the wait, or if a replica [founds at once](crate::KeyRingBuilder::found_now). Then each side
+//! may refuse the other's tokens for up to 2R + W: 53 seconds with the default policy, less with a
+//! store that pushes.
 
 pub(crate) mod contract;
 pub(crate) mod file;

@@ -101,7 +101,7 @@ impl Jitter {
         match self {
             Self::Random => {
                 let mut random = [0; 2];
-                // Without randomness replicas read in step, which costs the store and nothing else.
+                // Without randomness replicas read at the same time, which only loads the store.
                 let _ = algorithm::fill_random(&mut random);
                 u16::from_ne_bytes(random)
             }
@@ -135,7 +135,7 @@ pub(crate) async fn within<T>(
         .unwrap_or_else(|_| Err(StoreError::new(format!("{attempt} took longer than {limit:?}"))))
 }
 
-/// Checks that settings are between a millisecond and ten years, or zero where that has a meaning.
+/// Checks that durations are between a millisecond and ten years, or zero where allowed.
 pub(crate) fn check_durations<const N: usize>(
     settings: [(&'static str, Duration, bool); N],
 ) -> Result<(), BuildError> {

@@ -1,10 +1,9 @@
-//! The proof that a store speaks to the current server: a fresh connection, by the address that was
-//! configured.
+//! The proof that a store talks to the current server: a fresh connection to the configured address.
 //!
-//! A connection outlives a failover. The server at its other end may have become a replica, which
-//! shows, or be cut off from the others, which does not: it still says that it takes writes, and
-//! takes them. So a connection is relied on for [`PROVEN_FOR`], and then another is made. It leads
-//! where the address leads, and says who answers there: an incarnation, which no two servers share.
+//! A connection outlives a failover. The server at its other end may have become a replica, which can
+//! be seen, or be isolated, which cannot: it still accepts writes. So a connection is trusted for
+//! [`PROVEN_FOR`], and then another is made to the address, which also shows the incarnation of the
+//! server; no two servers share one.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::store::contract::StoreError;
 
-/// What the last proof found. Any number of readers and writers share a proof, and its failure.
+/// The last proof. Readers and writers share it, and its failure.
 #[derive(Debug)]
 pub(crate) struct Proof<T> {
     state: Mutex<State<T>>,
@@ -34,9 +33,9 @@ struct State<T> {
 pub(crate) struct Moves(watch::Receiver<u64>);
 
 impl Moves {
-    /// Waits for the next move after the last that this has returned for.
+    /// Waits for the next move after the last one returned.
     pub(crate) async fn next(&mut self) {
-        // It ends with the store, and then nobody waits for long.
+        // The sender ends with the store, and then nothing waits for long.
         if self.0.changed().await.is_err() {
             std::future::pending().await
         }
@@ -63,12 +62,12 @@ impl<T> Proof<T> {
         Self { state: Mutex::new(state), moves: watch::Sender::new(0) }
     }
 
-    /// Returns what was proven less than [`PROVEN_FOR`] ago, or else proves it again by `prove`,
-    /// which returns it with the incarnation of the server.
+    /// Returns the value proven less than [`PROVEN_FOR`] ago, or runs `prove`, which returns the value
+    /// and the incarnation of the server.
     ///
     /// # Errors
     ///
-    /// That of `prove`, also if it began after this was called and somebody else waited for it.
+    /// The error of `prove`, also if another caller started it after this call.
     pub(crate) async fn current<F>(
         &self,
         store: &str,
@@ -111,7 +110,7 @@ impl<T> Proof<T> {
         }
     }
 
-    /// Relies no more on what was proven, unless it was proven again since.
+    /// Discards the proof, unless it was renewed since.
     pub(crate) async fn forget(&self, proven: &Arc<T>) {
         let mut state = self.state.lock().await;
         if state.proven.as_ref().is_some_and(|(_, held)| Arc::ptr_eq(held, proven)) {
@@ -124,5 +123,5 @@ impl<T> Proof<T> {
     }
 }
 
-/// For how long a store relies on a proof, and so may miss what was written elsewhere.
+/// How long a proof counts, and so how long a store may miss writes to another server.
 pub(crate) const PROVEN_FOR: Duration = Duration::from_secs(1);

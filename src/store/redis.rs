@@ -23,22 +23,22 @@ use crate::store::contract::{
 ///
 /// 1. The entries of a ring are the hash `{tower-jwt-session:<ring>}:entries`: the field is an
 ///    entry's name. They have no time to live.
-/// 2. An insert is one script, which the server runs as a whole: `HSETNX`, and then either
-///    `PUBLISH` or the value that was there first. It uses one key, so that it runs in a cluster's
-///    slot too. A user who may not publish can insert all the same.
-/// 3. Which refresh token of a session was redeemed last is the string
-///    `{tower-jwt-session:<ring>}:family:<session>`, which expires by itself. It is compared and set
-///    by one script, too.
-/// 4. Replicas hear of changes on the channel `tower-jwt-session:changed`, whose messages are
-///    `<database>/<ring>`, over a second connection that they make when they first wait for a change.
-/// 5. A connection is relied on for a second. The first read or write after that makes a new one by
-///    the address in the URL, and asks it with `INFO replication` for its role and identity: after a
-///    failover the old server may say for ever that it is a master, and take writes that are lost.
-///    A server that is a replica is an error. What an idle replica costs is one connection per poll,
-///    a busy one's at most one per second; the read that makes it waits for three round trips more
-///    (TCP, login, `INFO`), and for those of TLS. [`staleness`](Store::staleness) is that second.
-/// 6. A command whose connection was found dead, or led to a server that takes no writes, is sent
-///    once more over a new one, which is safe: what was done twice finds its own value.
+/// 2. An insert is one atomic script: `HSETNX`, and then either `PUBLISH` or the existing value. It
+///    uses one key, so it also runs in a cluster's slot. A user without the right to publish can
+///    still insert.
+/// 3. The latest redeemed refresh token of a session is the string
+///    `{tower-jwt-session:<ring>}:family:<session>`, which expires by itself. One atomic script
+///    compares and sets it.
+/// 4. Replicas receive changes on the channel `tower-jwt-session:changed`, with messages
+///    `<database>/<ring>`, over a second connection, made when they first wait for a change.
+/// 5. A connection is trusted for one second. The first read or write after that connects anew to the
+///    address in the URL, and asks for role and identity with `INFO replication`: after a failover the
+///    old server may claim for ever to be the master, and accept writes that are lost. A server that
+///    is a replica is an error. This costs an idle replica one connection per poll, a busy one at most
+///    one per second; the read that connects takes three more round trips (TCP, login, `INFO`), and
+///    those of TLS. [`staleness`](Store::staleness) returns that second.
+/// 6. A command whose connection was dead, or led to a server that accepts no writes, is sent once more
+///    over a new connection. That is safe: a repeated insert finds its own value.
 ///
 /// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
 /// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +pttl +time +info +publish +subscribe +ping`;
@@ -46,17 +46,16 @@ use crate::store::contract::{
 ///
 /// # Operation
 ///
-/// * Everyone who can read the database can read the entries, and so
+/// * Everyone who can read the database can read the entries, so
 ///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
-/// * The server is to keep what it was given: set `maxmemory-policy` to `noeviction`. Should it lose
-///   entries all the same, by eviction, a restart without persistence or a failover to a server
-///   that was behind, live replicas put them back. Nobody puts back which refresh tokens were
-///   redeemed: of those sessions one that is used again goes unnoticed, once.
-/// * Connect to the server that takes writes. After a failover the name in the URL has to lead to
-///   the new one, and replicas follow it within a second of the next read or write. Redis Cluster is
-///   reached through a proxy or an endpoint that follows the slots; Sentinel isn't asked.
-/// * TLS is switched on by the application, beside this crate in its own `Cargo.toml`, for example
-///   with `redis = { version = "1", features = ["tokio-rustls-comp"] }`; then `rediss://` works.
+/// * Set `maxmemory-policy` to `noeviction`. If the server loses entries, by eviction, a restart
+///   without persistence or a failover to a server that was behind, live replicas restore them. Redeemed
+///   refresh tokens are not restored: for each of those sessions, one reuse goes unnoticed.
+/// * Connect to the server that accepts writes. After a failover the name in the URL has to lead to the
+///   new one; replicas follow it within a second of the next read or write. For Redis Cluster use a
+///   proxy or an endpoint that follows the slots; Sentinel is not queried.
+/// * The application enables TLS in its own `Cargo.toml`, for example with
+///   `redis = { version = "1", features = ["tokio-rustls-comp"] }`; then `rediss://` works.
 ///
 /// ```no_run
 /// use tower_jwt_session::store::{Entry, EntryName, Insertion, RedisStore, Store};
@@ -92,24 +91,23 @@ struct Server {
     proof: Proof<MultiplexedConnection>,
 }
 
-/// Why a command was not done.
+/// The reason why a command failed.
 enum Failure {
-    /// The address leads to no server that can be relied on.
+    /// The address leads to no current server.
     Unproven(Arc<StoreError>),
     Command(RedisError),
 }
 
 impl RedisStore {
     /// Connects to the server at `url`: `redis://[user][:password@]host[:port][/database]`, or
-    /// `redis+unix:///path`. What has a meaning in a URL (`/ ? # @ %`) is written `%2F` and so on
-    /// in a password.
+    /// `redis+unix:///path`. Percent-encode `/ ? # @ %` in a password: `%2F` and so on.
     ///
     /// # Errors
     ///
-    /// If `url` isn't one, or the server can't be reached or refuses the user. The error never
-    /// shows the password.
+    /// Fails if `url` is not such a URL, or the server can't be reached or refuses the user. The error
+    /// never shows the password.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        // What stands before it would be taken for the host, and shown.
+        // Without a scheme, a user and password would be taken for the host, and shown.
         let (scheme, rest) = url.split_once("://").unwrap_or_default();
         let after_host = rest.find(['/', '?', '#']).map_or("", |end| &rest[end..]);
         if !scheme.contains("unix") && after_host.contains('@') {
@@ -123,11 +121,11 @@ impl RedisStore {
         Self::with_client(client).await
     }
 
-    /// Connects with a client of the application's own, for example one with certificates.
+    /// Connects with the application's client, for example one with certificates.
     ///
     /// # Errors
     ///
-    /// If the server can't be reached, refuses the user or is a replica.
+    /// Fails if the server can't be reached, refuses the user or is a replica.
     pub async fn with_client(client: Client) -> Result<Self, StoreError> {
         let address = client.get_connection_info().addr().to_string();
         let proof = Proof::of(connect(&client, &address).await?);
@@ -183,7 +181,7 @@ impl Store for RedisStore {
             entry.check_length()?;
             let mut script = redis::cmd("EVAL");
             script.arg(INSERT).arg(1).arg(key(ring)).arg(entry.name.as_str());
-            // Of an entry that only tries whether the store takes writes nobody needs to hear.
+            // A probe wakes nobody.
             let told = if entry.name.is_probe() { "" } else { ring };
             script.arg(entry.value.as_slice()).arg(CHANNEL);
             script.arg(format!("{}/{told}", self.server.database()));
@@ -217,7 +215,7 @@ impl Store for RedisStore {
             let Redemption { family, sequence, at, keep_for } = redemption;
             let mut script = redis::cmd("EVAL");
             script.arg(REDEEM).arg(1).arg(family_key(ring, family)).arg(sequence);
-            // The server's clock is none of ours: it is told how long, not until when.
+            // The server has its own clock: it gets a duration, not a time.
             let keep_for =
                 u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST);
             script.arg(at.as_unix_millis()).arg(keep_for);
@@ -240,14 +238,14 @@ impl Store for RedisStore {
         true
     }
 
-    /// What another server has taken since the connection was proven is missed for as long.
+    /// Writes to another server since the connection was proven are missed for as long.
     fn staleness(&self) -> Duration {
         PROVEN_FOR
     }
 }
 
 impl Server {
-    /// Reads fields of a ring's hash; none where something else stands in its place.
+    /// Reads fields of a ring's hash; none if the key holds another type.
     async fn fields<T: FromRedisValue>(
         &self,
         ring: &str,
@@ -270,8 +268,8 @@ impl Server {
         }
     }
 
-    /// Sends a command, and once more if its connection was found dead or led to a server that
-    /// takes no writes.
+    /// Sends a command, and once more if its connection was dead or led to a server that accepts no
+    /// writes.
     async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
         let mut is_first = true;
         loop {
@@ -282,7 +280,7 @@ impl Server {
                 Err(error) => error,
             };
             let is_repeated = error.is_connection_dropped() || leads_elsewhere(&error);
-            // Nothing comes any more over a connection whose answer did not come in time.
+            // A connection whose answer did not arrive in time is not used again.
             if is_repeated || error.is_timeout() {
                 self.proof.forget(&proven).await;
             }
@@ -310,8 +308,8 @@ impl Server {
     }
 }
 
-/// Connects by the address, to a server that takes writes; with its incarnation, which changes
-/// when a replica becomes the master.
+/// Connects to the address, which must be a server that accepts writes. Returns its incarnation, too,
+/// which changes when a replica becomes the master.
 async fn connect(
     client: &Client,
     address: &str,
@@ -341,7 +339,7 @@ async fn connect(
     }
 }
 
-/// Whether the server is not, or not yet, one to be asked. A script's error is wrapped in Redis 6.
+/// Whether the server is not, or not yet, a master that serves. Redis 6 wraps a script's error.
 fn leads_elsewhere(error: &RedisError) -> bool {
     let is_wrapped = || error.to_string().contains("-READONLY");
     matches!(error.code(), Some("READONLY" | "MASTERDOWN" | "LOADING")) || is_wrapped()
@@ -386,7 +384,7 @@ impl Source for Channel {
 
     async fn ping((sink, ..): &mut Self::Connection) -> Result<(), StoreError> {
         let pong: RedisResult<redis::Value> = sink.ping().await;
-        pong.map(drop).map_err(failed(format_args!("listen to Redis any longer")))
+        pong.map(drop).map_err(failed(format_args!("keep listening to Redis")))
     }
 }
 
@@ -413,7 +411,7 @@ const CHANNEL: &str = "tower-jwt-session:changed";
 /// Shorter than what a ring waits by default, so that a silent connection is noticed.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Returns nothing if it has inserted, else the value that is there.
+/// Returns nothing if it has inserted, otherwise the existing value.
 const INSERT: &str = "\
 if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then
     redis.pcall('PUBLISH', ARGV[3], ARGV[4])

@@ -1,4 +1,4 @@
-//! Whether a store takes writes: remembered apart from reads, and tried out while nothing is due to
+//! Whether a store accepts writes: recorded separately from reads, and tested while nothing is due to
 //! be written.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,20 +10,20 @@ use crate::clock::{Clock, Moment, Timestamp};
 use crate::crypto::algorithm;
 use crate::store::contract::{Entry, EntryName, Insertion, Store, StoreError};
 
-/// How the writes of one replica to its place in a store fare.
+/// The state of one replica's writes to its place in a store.
 #[derive(Debug)]
 pub(crate) struct Writes {
     ring: Arc<str>,
     clock: Arc<dyn Clock>,
     interval: Duration,
-    /// The entry that is inserted and removed to try.
+    /// The entry that is inserted and removed as a test.
     probe: EntryName,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// What the last write failed with, until one succeeds.
+    /// The error of the last write, until one succeeds.
     pub(crate) failure: Option<String>,
     written: Option<Moment>,
     /// When a write was last tried.
@@ -33,7 +33,7 @@ struct State {
 impl Writes {
     /// For a replica that reads the store in this interval.
     pub(crate) fn new(ring: Arc<str>, clock: Arc<dyn Clock>, interval: Duration) -> Self {
-        // Without randomness two replicas may share a name, which each then finds in its way once.
+        // Without randomness two replicas may share a name; each then finds it taken once.
         let mut random = [0; 8];
         let _ = algorithm::fill_random(&mut random);
         let name =
@@ -48,7 +48,7 @@ impl Writes {
         }
     }
 
-    /// What the last write failed with; `None` once another has succeeded.
+    /// Returns the error of the last write; `None` once another has succeeded.
     pub(crate) fn failure(&self) -> Option<String> {
         self.state().failure.clone()
     }
@@ -78,7 +78,7 @@ impl Writes {
         }
     }
 
-    /// A write failed: warns once for each other failure.
+    /// A write failed: warns once for each different error.
     pub(crate) fn failed(&self, error: &StoreError) {
         counter!(WRITE_FAILURES, "ring" => self.ring.clone()).increment(1);
         let (now, error) = (Moment::now(&*self.clock), error.to_string());
@@ -86,14 +86,14 @@ impl Writes {
         state.tried = now;
         if state.failure.as_ref() != Some(&error) {
             let ring = &*self.ring;
-            tracing::warn!(ring, error, "cannot write to the store; what it holds is still served");
+            tracing::warn!(ring, error, "cannot write to the store; still serving what was read");
             state.failure = Some(error);
         }
     }
 
-    /// Inserts a small entry and removes it, if that is due: once an interval after a failure, so
-    /// that its end is noticed; else when nothing has been written for 40 intervals, so that a store
-    /// that takes no writes is noticed before a user's logout fails.
+    /// Inserts and removes a small entry, if due: once per interval after a failure, to notice when
+    /// writes succeed again; otherwise when nothing was written for 40 intervals, to notice a store
+    /// that accepts no writes before a user's logout fails.
     ///
     /// # Errors
     ///

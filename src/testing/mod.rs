@@ -1,5 +1,5 @@
-//! For an application's own tests (feature `test-util`): a clock to be moved by hand, keys that are
-//! always the same, and tokens that no issuer would write.
+//! For an application's own tests (feature `test-util`): a manual clock, fixed keys, and tokens that no
+//! issuer would write.
 //!
 //! ```
 //! use std::time::Duration;
@@ -25,8 +25,8 @@
 //!
 //! # Security
 //!
-//! The keys are public: whoever has this crate can sign with them. The feature is for tests, and
-//! belongs into `[dev-dependencies]` alone.
+//! The keys are public: everyone who has this crate can sign with them. Enable the feature in
+//! `[dev-dependencies]` only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -42,11 +42,11 @@ use crate::keys::key::Key;
 use crate::token;
 use crate::token::policy::TokenType;
 
-/// A clock that stands still until it is moved. Clones show the same time.
+/// A clock that shows the same time until it is moved. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Hands>);
 
-/// What a clock shows, in milliseconds.
+/// The clock's state, in milliseconds.
 #[derive(Debug)]
 struct Hands {
     time: AtomicI64,
@@ -54,13 +54,13 @@ struct Hands {
 }
 
 impl ManualClock {
-    /// A clock that shows `now`.
+    /// Makes a clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
         let time = AtomicI64::new(now.as_unix_millis());
         Self(Arc::new(Hands { time, monotonic: AtomicU64::new(0) }))
     }
 
-    /// Lets time pass, by [`monotonic`](Clock::monotonic) too.
+    /// Advances the time, and [`monotonic`](Clock::monotonic) too.
     pub fn advance(&self, duration: Duration) {
         self.set(self.now() + duration);
         let millis = duration.as_millis().try_into().unwrap_or(u64::MAX);
@@ -91,11 +91,11 @@ impl Clock for ManualClock {
     }
 }
 
-/// A key that is always the same, for each algorithm.
+/// Returns the fixed key of `algorithm`.
 ///
 /// # Panics
 ///
-/// For an algorithm that this crate does not know.
+/// Panics for an algorithm that this crate does not support.
 pub fn fixed_key(algorithm: Algorithm) -> Key {
     let key = match algorithm {
         Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => Key::hmac_from_text(
@@ -110,16 +110,16 @@ pub fn fixed_key(algorithm: Algorithm) -> Key {
     key.expect("a known algorithm")
 }
 
-/// A ring of the fixed Ed25519 key.
+/// Returns a ring of the fixed Ed25519 key.
 pub fn fixed_ring(clock: impl Clock) -> KeyRing {
     KeyRing::fixed([fixed_key(Algorithm::EdDSA)]).clock(clock).build().expect("one good key")
 }
 
-/// Signs any header and payload, as they are: for the tokens that no issuer would write.
+/// Signs any header and payload unchanged, for tokens that no issuer would write.
 ///
 /// # Panics
 ///
-/// If the key can't sign.
+/// Panics if the key can't sign.
 pub fn mint(key: &Key, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> String {
     let signed = format!("{}.{}", base64url::encode(header), base64url::encode(payload));
     let signature = sign(key, signed.as_bytes());
@@ -136,13 +136,13 @@ pub fn sign(key: &Key, message: &[u8]) -> Vec<u8> {
     signer.sign(message, <[u8]>::to_vec).expect("the system's random generator")
 }
 
-/// Whether `signature` is the key's over `message`: what a token's signature is checked with.
+/// Returns whether `signature` is the key's signature of `message`, as the verifier checks it.
 pub fn verify(key: &Key, message: &[u8], signature: &[u8]) -> bool {
     key.verifier().verify(message, signature)
 }
 
-/// Takes any compact JWS apart, finds its key and checks its signature, as is done with a token
-/// before its claims are read; its payload, which need not be claims. The header may be untyped.
+/// Parses any compact JWS, finds its key and verifies its signature, as the verifier does before it
+/// reads claims. Returns the payload, which need not be claims. The header may have no `typ`.
 ///
 /// ```
 /// use tower_jwt_session::testing::{self, ManualClock};
@@ -160,7 +160,7 @@ pub fn verify(key: &Key, message: &[u8], signature: &[u8]) -> bool {
 ///
 /// # Errors
 ///
-/// If it is no compact JWS, or not signed by a key of the ring.
+/// Fails if it is not a compact JWS, or not signed by a key of the ring.
 pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
     let now = ring.now();
     let keys = ring.keys(now);
@@ -178,8 +178,8 @@ pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
     Ok(payload.to_vec())
 }
 
-/// HKDF-SHA-256 (RFC 5869), with which a [derived ring](KeyRing::derived) makes its keys; `None` if
-/// more than 255 hashes are asked for.
+/// Computes HKDF-SHA-256 (RFC 5869), with which a [derived ring](KeyRing::derived) makes its keys;
+/// `None` if `length` exceeds 255 hashes.
 pub fn hkdf_sha256(salt: &[u8], secret: &[u8], info: &[u8], length: usize) -> Option<Vec<u8>> {
     algorithm::hkdf_sha256(salt, secret, &[info], length).ok().map(|derived| derived.to_vec())
 }

@@ -1,4 +1,4 @@
-//! The file store's blocking work: what is written, read and refused in its directory.
+//! The file store's blocking work: reads, writes and checks of its directory.
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, Metadata};
@@ -33,7 +33,7 @@ impl Directory {
         for item in fs::read_dir(&directory).map_err(failed("list", &directory))? {
             let item = item.map_err(failed("list", &directory))?;
             let (file, path) = (item.file_name(), item.path());
-            // Our temporary files, and what file systems keep for themselves.
+            // Our temporary files, and files of the file system itself.
             if file.as_encoded_bytes().starts_with(b".") {
                 continue;
             }
@@ -41,7 +41,7 @@ impl Directory {
                 // What is missing now was removed since it was listed.
                 Some(name) => self.read_into(&mut loaded, name, &path)?,
                 None => {
-                    let reason = "is not named as an entry is, `<name>.json`".to_owned();
+                    let reason = "is not named `<name>.json`, as an entry is".to_owned();
                     loaded.skipped.push(Skipped { name: path.display().to_string(), reason });
                 }
             }
@@ -87,7 +87,7 @@ impl Directory {
         let length = entry.value.len();
         if length > Entry::MAX_BYTES {
             let most = Entry::MAX_BYTES;
-            return refused(format!("its value has {length} bytes, more than {most}"));
+            return refused(format!("its value has {length} bytes, the maximum is {most}"));
         }
         for _ in 0..ATTEMPTS {
             match self.read(&path)? {
@@ -95,7 +95,7 @@ impl Directory {
                 Found::Value(value) => {
                     // Its writer may have died before this, and its value is about to be used.
                     sync_directory(&directory)?;
-                    // A network file system whose answer was lost tells a winner that it lost.
+                    // If a network file system's answer was lost, the winner gets an error.
                     return Ok(if value == entry.value {
                         Insertion::Inserted
                     } else {
@@ -120,7 +120,9 @@ impl Directory {
                 Err(error) => return Err(failed("insert", &path)(error)),
             }
         }
-        refused("it comes and goes".to_owned())
+        refused(format!(
+            "it was repeatedly inserted and removed by other writers; gave up after {ATTEMPTS} attempts"
+        ))
     }
 
     pub(crate) fn remove(&self, ring: &str, name: &EntryName) -> Result<(), StoreError> {
@@ -163,7 +165,7 @@ impl Directory {
         Ok(path)
     }
 
-    /// That `path` is a directory, and private.
+    /// Checks that `path` is a directory, and private.
     pub(crate) fn check(&self, path: &Path) -> Result<(), StoreError> {
         let metadata = match fs::symlink_metadata(path) {
             Err(error) if error.kind() == ErrorKind::NotFound && path == self.path => {
@@ -183,7 +185,7 @@ impl Directory {
         Err(StoreError::new(format!("{} {reason}", path.display())))
     }
 
-    /// That the store's directory is missing, and what to do about it.
+    /// The error for a missing directory of the store, with the fix.
     fn gone(&self) -> String {
         let (path, mode) = (self.path.display(), if self.group { "2770" } else { "700" });
         format!(
@@ -203,10 +205,10 @@ impl Directory {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let what = "make, for want of its parent, the directory";
+                let what = "create, as its parent is missing, the directory";
                 return Err(failed(what, path)(error));
             }
-            Err(error) => return Err(failed("make the directory", path)(error)),
+            Err(error) => return Err(failed("create the directory", path)(error)),
         }
         #[cfg(unix)]
         if self.group {
@@ -245,15 +247,15 @@ impl Directory {
         Ok((temporary, now))
     }
 
-    /// Tries that the file system has what the store stands on, and sweeps what was left there.
+    /// Checks that the file system has hard links and permissions, and removes old temporary files.
     pub(crate) fn probe(&self) -> Result<(), StoreError> {
         let (temporary, now) = self.write_temporary(&self.path, b"")?;
         let link = Temporary::new(&self.path);
         match fs::hard_link(&temporary.0, &link.0) {
-            // The name is nobody else's: a network file system's answer was lost.
+            // The name is unique: a network file system's answer was lost.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             linked => linked.map_err(failed(
-                "make a hard link, as each entry needs (has the file system none?), in",
+                "create a hard link (each entry needs one; does the file system support them?) in",
                 &self.path,
             ))?,
         }
@@ -282,7 +284,7 @@ impl Directory {
                     ErrorKind::NotFound => return Ok(Found::Missing),
                     // Cut short, or replaced on an NFS server.
                     ErrorKind::UnexpectedEof | ErrorKind::StaleNetworkFileHandle => {}
-                    // Not skipped: it may well be an entry, without which the ring is not whole.
+                    // Not skipped: it may be an entry, without which the ring is incomplete.
                     _ => return Err(failed("read", path)(error)),
                 },
             }
@@ -310,7 +312,7 @@ impl Directory {
             usize::try_from(opened.len()).ok().filter(|length| *length <= Entry::MAX_BYTES)
         else {
             let (length, most) = (opened.len(), Entry::MAX_BYTES);
-            let reason = format!("has {length} bytes, more than {most}");
+            let reason = format!("has {length} bytes, the maximum is {most}");
             return Ok(Some(Found::Unfit(reason)));
         };
         // Exactly as long as the file, so that no reallocation leaves a copy behind.
@@ -320,7 +322,7 @@ impl Directory {
         Ok(is_whole.then_some(Found::Value(value)))
     }
 
-    /// Why the mode gives too many people access, if it does.
+    /// The reason why the mode gives too many users access, if it does.
     #[cfg(unix)]
     pub(crate) fn exposed(&self, metadata: &Metadata, path: &Path) -> Option<String> {
         let mode = metadata.mode() & 0o7777;
@@ -330,12 +332,12 @@ impl Directory {
             bits if bits & 0o007 == 0 => "its group",
             _ => "others",
         };
-        let (path, mended) = (path.display(), mode & !refused);
-        let chmod = format!("`chmod {mended:o} {path}`");
+        let (path, fixed) = (path.display(), mode & !refused);
+        let chmod = format!("`chmod {fixed:o} {path}`");
         // A pod's fsGroup sets the group bits at each start, so that no chmod lasts.
         let fix = match who {
             "its group" => format!(
-                "{chmod}, or `allow_group` where the group is the service's own, as a pod's fsGroup is"
+                "{chmod}, or `allow_group` if the group is the service's own, such as a pod's fsGroup"
             ),
             _ => chmod,
         };
@@ -348,11 +350,11 @@ impl Directory {
     }
 }
 
-/// What a path holds.
+/// The contents at a path.
 pub(crate) enum Found {
     Missing,
     Value(Zeroizing<Vec<u8>>),
-    /// Something that is not served: the rest of a sentence that begins with its path.
+    /// Data that is not used; the text continues a sentence that begins with the path.
     Unfit(String),
 }
 
@@ -393,5 +395,5 @@ pub(crate) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// How often what comes and goes meanwhile is tried.
+/// How often an operation is tried while other writers insert and remove the same entry.
 pub(crate) const ATTEMPTS: usize = 8;

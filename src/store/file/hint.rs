@@ -1,8 +1,8 @@
 //! The file store's change hint: one look at a ring's directory per second.
 //!
-//! A directory's modification time changes when a name in it is added or removed, which is what
-//! becomes of entries: they are never replaced. Temporary files and redemptions are in directories
-//! of their own, whose changes do not show.
+//! A directory's modification time changes when a name in it is added or removed. Entries are only
+//! added and removed, never replaced. Temporary files and redemptions are in directories of their own,
+//! whose changes do not show.
 
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
@@ -34,7 +34,7 @@ impl Seen {
         self.lock().get(ring).map(|sight| sight.at + PAUSE)
     }
 
-    /// Takes note of a look, and returns whether the ring may have changed since the last change.
+    /// Records a check, and returns whether the ring may have changed since the last change.
     ///
     /// A change is reported twice. File systems keep times in steps of some milliseconds, so that a
     /// second change may hide behind a first one within the same step.
@@ -59,14 +59,14 @@ impl Clone for Seen {
     }
 }
 
-/// What one look at a ring's directory found.
+/// The result of one check of a ring's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// The ring's directory.
     Ring(Stamp),
     /// The store's directory, in which the ring has none.
     NoRing(Identity),
-    /// Not even that.
+    /// Neither directory exists.
     NoStore,
 }
 

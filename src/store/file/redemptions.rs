@@ -12,8 +12,8 @@ use crate::store::file::temporary::failed;
 
 impl Directory {
     /// Enters the redemption's file, which a hard link never does twice, and only then looks for
-    /// the highest: so whoever is first is seen by all who come later. A file that is lower than
-    /// another means nothing, whoever writes it and dies.
+    /// the highest: so every later redemption sees the first. A file with a lower sequence than
+    /// another has no meaning, even if its writer died.
     pub(crate) fn redeem(
         &self,
         ring: &str,
@@ -22,7 +22,7 @@ impl Directory {
         let Redemption { family, sequence, at, keep_for } = redemption;
         let ring = self.ring_made(ring)?;
         let redeemed = self.made(ring.join(REDEEMED))?;
-        // One directory for all would be long, and one each many.
+        // One directory for all would be long, and one per session too many.
         let shelf = &family.as_str()[..family.as_str().len().min(2)];
         let shelf = self.made(redeemed.join(shelf))?;
         let until = *at + *keep_for;
@@ -39,7 +39,7 @@ impl Directory {
         for _ in 0..ATTEMPTS {
             let files = list(&shelf)?;
             let of_family = files.iter().filter(|(of, _)| of == family);
-            // Not even the own one, if others have gone on meanwhile.
+            // Possibly not even our own, if others have redeemed meanwhile.
             let Some((_, highest)) = of_family.max_by_key(|(_, sequence)| *sequence) else {
                 continue;
             };
@@ -50,10 +50,13 @@ impl Directory {
             self.tidy(&shelf, &files, (family, *highest), needless, *at);
             return Ok(Redeemed { sequence: *highest, at: redeemed_at });
         }
-        Err(StoreError::new(format!("could not redeem {}: it comes and goes", path.display())))
+        Err(StoreError::new(format!(
+            "could not redeem {}: it was repeatedly replaced by other writers; gave up after {ATTEMPTS} attempts",
+            path.display()
+        )))
     }
 
-    /// Removes what means nothing any more. What fails is tried again by others.
+    /// Removes files without meaning. Other redemptions retry what fails.
     fn tidy(
         &self,
         shelf: &Path,
@@ -119,7 +122,7 @@ impl Directory {
     }
 }
 
-/// All redemptions on a shelf. Of what is none, none was made by this crate.
+/// All redemptions in a directory. Other files were not made by this crate, and are ignored.
 fn list(shelf: &Path) -> Result<Vec<(EntryName, u32)>, StoreError> {
     let mut found = Vec::new();
     for item in fs::read_dir(shelf).map_err(failed("list", shelf))? {
@@ -137,5 +140,5 @@ fn file_path(shelf: &Path, family: &EntryName, sequence: u32) -> PathBuf {
     shelf.join(format!("{family}.{sequence}"))
 }
 
-/// The directory in a ring's. Where entries are listed, what begins with a dot is none.
+/// The directory in a ring's. Where entries are listed, names that begin with a dot are skipped.
 const REDEEMED: &str = ".redeemed";

@@ -18,32 +18,36 @@ use crate::store::file::temporary::failed;
 ///
 /// 1. An entry is the file `<directory>/<ring>/<name>.json`. It is written whole to a temporary
 ///    file in `<ring>/.tmp`, synced, and entered by a hard link, which never replaces a file. A
-///    writer that dies leaves at most a temporary file; another sweeps it after an hour.
-/// 2. That a refresh token was redeemed is the file `<ring>/.redeemed/<xy>/<session>.<sequence>`,
-///    where `xy` are the session's first two characters. The last two of a session are kept until
-///    they expire, and are dropped when another session of the same two characters comes.
+///    writer that dies leaves at most a temporary file; another replica removes it after an hour.
+/// 2. A redemption of a refresh token is the file `<ring>/.redeemed/<xy>/<session>.<sequence>`, where
+///    `xy` are the session's first two characters. The last two of a session are kept until they
+///    expire, and are removed when another session with the same two characters redeems.
 /// 3. The directory is private: mode 0700, its files 0600, or 2770 and 0640 with
-///    [`allow_group`](FileStoreBuilder::allow_group). A directory that lets more people in is an
-///    error at every access, a file that does is skipped and told. Symbolic links are not followed.
-/// 4. It has a file system with hard links and permissions, which [`open`](FileStore::open) tries.
-/// 5. Names of different case are different names: on a file system that ignores case (macOS,
-///    Windows), use one case.
-/// 6. The file system is met on tokio's blocking threads, at most four at a time, so that one that
-///    hangs can't take them all. The methods need a tokio runtime, and a time limit around them.
-/// 7. Replicas see a change within about a second: each looks at the directory of a ring once per
-///    second, which is one `stat`, and reads the ring when names in it were added or removed. Where
-///    that fails, and where the file system hides it, replicas see a change when they poll.
+///    [`allow_group`](FileStoreBuilder::allow_group). A directory with a wider mode is an error at
+///    every access; a file with a wider mode is skipped with a warning. Symbolic links are not
+///    followed.
+/// 4. It requires a file system with hard links and Unix permissions; [`open`](FileStore::open) checks
+///    for both.
+/// 5. Names that differ in case are different: on a file system that ignores case (macOS, Windows),
+///    use one case.
+/// 6. File operations run on tokio's blocking threads, at most four at a time, so that a file system
+///    that hangs does not block all of them. The methods need a tokio runtime, and a timeout around
+///    them.
+/// 7. Replicas see a change within about a second: each checks the directory of a ring once per second
+///    with one `stat`, and reads the ring when names in it were added or removed. If that fails, or the
+///    file system hides it, replicas see a change when they poll.
 ///
 /// # Network volumes
 ///
-/// * NFS keeps the promises; its attribute cache delays what a replica sees of the others' entries
-///   (60 seconds unless mounted with `acdirmax` or `noac`). Say so with
-///   [`attribute_cache`](FileStoreBuilder::attribute_cache): keys are then published earlier.
-/// * A soft mount may answer with an error while the server is away; it is told as such.
+/// * NFS keeps the promises; its attribute cache delays when a replica sees the others' entries
+///   (60 seconds unless mounted with `acdirmax` or `noac`). Set
+///   [`attribute_cache`](FileStoreBuilder::attribute_cache) to that time: keys are then published
+///   earlier.
+/// * A soft mount may return errors while the server is down; operations then fail with that error.
 /// * Kubernetes' `fsGroup` gives a group access to all of a volume's files: use `allow_group` too.
 ///
-/// On systems other than Unix, modes are neither set nor checked: the directory's access list is
-/// the application's to set.
+/// On systems other than Unix, modes are neither set nor checked: the application has to set the
+/// directory's access list.
 ///
 /// ```
 /// use tower_jwt_session::store::{Entry, EntryName, FileStore, Insertion, Store};
@@ -84,32 +88,32 @@ pub struct FileStoreBuilder {
 }
 
 impl FileStore {
-    /// Opens the store in `directory`, which is made if only it is missing, and not its parents:
-    /// a volume that is not mounted shall not be taken for an empty one.
+    /// Opens the store in `directory`. A missing directory is created, but not its parents, so that an
+    /// unmounted volume does not look like an empty store.
     ///
-    /// Blocks on the file system: for a service's start.
+    /// Blocks on the file system: call it when the service starts.
     ///
     /// # Errors
     ///
-    /// If `directory` can't be made or written, is not a directory or is a symbolic link, gives
-    /// access to the group or others, or is on a file system that can't hold a store.
+    /// Fails if `directory` can't be created or written, is not a directory or is a symbolic link, gives
+    /// access to the group or others, or is on a file system without hard links or permissions.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         Self::builder(directory).open()
     }
 
-    /// Says more about the store before it is opened.
+    /// Returns a builder, for settings before the store is opened.
     pub fn builder(directory: impl Into<PathBuf>) -> FileStoreBuilder {
         FileStoreBuilder { path: directory.into(), group: false, attribute_cache: Duration::ZERO }
     }
 
-    /// Runs `work` on a blocking thread. It goes on to its end if the future is dropped.
+    /// Runs `work` on a blocking thread. It runs to its end even if the future is dropped.
     fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Directory) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'static, T> {
         let directory = Arc::clone(&self.directory);
         Box::pin(async move {
-            // The slot belongs to the thread: one that hangs keeps it, whoever stopped waiting.
+            // The slot belongs to the thread: one that hangs keeps it, though nothing waits for it.
             let slot = Arc::clone(&directory.slots).acquire_owned().await;
             let task = tokio::task::spawn_blocking(move || {
                 let _slot = slot;
@@ -130,8 +134,8 @@ impl FileStoreBuilder {
         self
     }
 
-    /// For how long the file system may hide what another machine has written: the
-    /// [`staleness`](Store::staleness) of the store, zero unless set.
+    /// Sets how long the file system may hide another machine's writes: the
+    /// [`staleness`](Store::staleness) of the store. Default: zero.
     pub fn attribute_cache(mut self, longest: Duration) -> Self {
         self.attribute_cache = longest;
         self
@@ -217,5 +221,5 @@ impl Store for FileStore {
     }
 }
 
-/// Each access to the file system takes one of these many blocking threads.
+/// The number of blocking threads for file operations.
 const SLOTS: usize = 4;

@@ -83,5 +83,5 @@ pub(crate) const TEMPORARIES: &str = ".tmp";
 /// How the names of temporary files begin.
 const TEMPORARY: &str = ".tmp-";
 
-/// The age from which a temporary file's writer is taken for dead.
+/// The age from which a temporary file's writer is assumed dead.
 const STALE: Duration = Duration::from_secs(3600);

@@ -1,4 +1,4 @@
-//! Founding: how a replica that finds its place in a store empty begins anew without a second ring
+//! Founding: how a replica that finds its place in a store empty starts without creating a second ring
 //! beside one that live replicas hold.
 //!
 //! 1. The newcomer writes a note, `newcomer-<id>`, and waits. The store reports that as a change, so
@@ -6,15 +6,15 @@
 //! 2. A live replica that holds what was there answers at once with the note `holder-<id>`, and
 //!    restores it, the marker of its place last (the `birth` of a ring, the `founded` of
 //!    revocations).
-//! 3. A newcomer that was answered waits until the marker is there, for at most the refresh bound
-//!    and the time of a write, within which a live replica restores. If nothing came, the replica
-//!    that answered has died: the newcomer announces itself again, under another ID.
-//! 4. A newcomer that was not answered founds after its wait: 3 seconds where the store reports
-//!    changes, and otherwise the refresh bound and the time of a write, within which every live
-//!    replica has polled. A read that fails, and one that does not find the newcomer's own note,
-//!    begins the wait anew. The clock is monotonic, and a read that began after the wait decides.
-//! 5. Notes are removed by the newcomer that they are about; if it died, by any replica, once they
-//!    are old.
+//! 3. A newcomer that was answered waits for the marker, for at most the refresh bound plus the time
+//!    of a write, within which a live replica restores. If the marker does not appear, the replica that
+//!    answered has died: the newcomer announces itself again, under another ID.
+//! 4. A newcomer that was not answered founds after its wait: 3 seconds if the store reports changes,
+//!    otherwise the refresh bound plus the time of a write, within which every live replica has
+//!    polled. A read that fails, or does not find the newcomer's own note, restarts the wait. The clock
+//!    is monotonic, and a read that began after the wait decides.
+//! 5. The newcomer removes its notes and the answers to them; if it died, any replica removes them
+//!    once they are old.
 //!
 //! SECURITY: notes are not authenticated. An attacker with write access can delay founding with them, for as
 //! long as they write, and nothing else; they could as well remove the keys.
@@ -33,37 +33,37 @@ use crate::store::polling::{Polling, within};
 
 pub(crate) use crate::store::founding::note::Notes;
 
-/// When a replica founds what it does not find.
+/// When a replica founds a place that it finds empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum When {
-    /// When no live replica has restored it in time; at once in a store that is private.
+    /// If no live replica has restored it in time; at once in a private store.
     #[default]
     AfterWait,
     AtOnce,
     Never,
 }
 
-/// What a read found in a place, beside notes.
+/// The content of a place that a read found, notes excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// Something that can't be read: it may be anything.
+    /// Entries that can't be read: they may be anything.
     Unreadable,
     /// Nothing.
     Empty,
-    /// Something, and not the marker that is restored last.
+    /// Entries without the marker, which is restored last.
     Part,
-    /// The marker, and so all that was there.
+    /// The marker, and so the complete content.
     Whole,
 }
 
-/// Why a newcomer waits, and until when.
+/// The wait of a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Wait {
-    /// Since when, by the replica's clock.
+    /// The start of the wait, by the replica's clock.
     pub(crate) since: Timestamp,
-    /// Until when at the latest; `None` while the wait can't begin, since the store fails.
+    /// The latest end of the wait; `None` while it can't begin, since the store fails.
     pub(crate) until: Option<Timestamp>,
-    /// Whether a live replica has answered that it restores what was there.
+    /// Whether a live replica has answered that it restores the content.
     pub(crate) is_restored: bool,
 }
 
@@ -80,9 +80,9 @@ pub(crate) struct Founding {
     /// How long a newcomer that was answered waits.
     restoration: Duration,
     newcomer: Option<Newcomer>,
-    /// Whether this replica has seen or founded what is there.
+    /// Whether this replica has seen or founded the content.
     settled: bool,
-    /// What the last read found.
+    /// The result of the last read.
     notes: Notes,
     /// The IDs that this replica had as a newcomer: notes about them are to be removed.
     past: Vec<String>,
@@ -129,7 +129,7 @@ impl Founding {
         }
     }
 
-    /// Whether this replica holds what is there, or was there.
+    /// Whether this replica holds the content of the place.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled
     }
@@ -139,7 +139,7 @@ impl Founding {
         self.look_again.is_some() && self.newcomer.is_some()
     }
 
-    /// When the place is read again at the latest, if that is sooner than it is polled.
+    /// The latest time of the next read, if earlier than it is polled.
     pub(crate) fn look_again(&self) -> Option<Instant> {
         self.look_again
     }
@@ -149,7 +149,7 @@ impl Founding {
         self.look_again = Some(Instant::now());
     }
 
-    /// Whether a newcomer waits for what this replica may hold.
+    /// Whether a newcomer waits for content that this replica may hold.
     pub(crate) fn is_awaited(&self, now: Timestamp) -> bool {
         self.notes.newcomers.iter().any(|it| self.awaits(it, now))
     }
@@ -162,8 +162,8 @@ impl Founding {
         }
     }
 
-    /// Takes in what a read that `began` then has found. Returns why this replica has to wait, or
-    /// `None` if it may go on: with what is there, or by founding where that is nothing.
+    /// Processes the result of a read that `began` then. Returns why this replica has to wait, or
+    /// `None` if it may proceed: with the content, or by founding an empty place.
     pub(crate) fn observe(
         &mut self,
         began: Instant,
@@ -175,7 +175,7 @@ impl Founding {
         self.look_again = None;
         let goes_on = match content {
             Content::Whole => true,
-            // What its own restoration has to complete.
+            // This replica's own restoration completes it.
             Content::Part => self.settled || self.at_once,
             Content::Empty => self.at_once,
             Content::Unreadable => {
@@ -190,7 +190,7 @@ impl Founding {
             self.settle(content != Content::Empty);
             return None;
         }
-        // From now on it is a newcomer, also if it held what is gone.
+        // From now on it is a newcomer, even if it held the lost content.
         self.settled &= content != Content::Empty;
         self.look_again = Some(began + POLL.min(self.wait));
         let newcomer = self.newcomer.take().or_else(|| {
@@ -220,14 +220,17 @@ impl Founding {
                 return None;
             }
             (Content::Empty, None) if is_over => {
-                // It remains a newcomer until what it founds is there: a write may fail.
+                // It remains a newcomer until its founding is written: a write may fail.
                 self.newcomer = Some(newcomer);
                 self.look_again = None;
                 return None;
             }
             (Content::Empty, Some(_)) if is_over => {
                 let ring = &*self.place;
-                tracing::warn!(ring, "a replica answered a newcomer and restored nothing");
+                tracing::warn!(
+                    ring,
+                    "a replica announced a restoration and restored nothing; asking again"
+                );
                 self.past.push(newcomer.id);
                 let since = newcomer.since;
                 match Newcomer::new(now) {
@@ -281,11 +284,11 @@ impl Founding {
         Ok(())
     }
 
-    /// Removes the notes that have served, and old ones whose writer must have died.
+    /// Removes notes that are done, and old ones whose writer must have died.
     ///
     /// # Errors
     ///
-    /// If the store can't be written in time. What is left is removed another time.
+    /// Fails if the store can't be written in time. The rest is removed at another refresh.
     pub(crate) async fn clean(
         &self,
         (store, limit): (&dyn Store, Duration),
@@ -297,7 +300,7 @@ impl Founding {
         Ok(())
     }
 
-    /// The notes that nobody needs any more.
+    /// The notes that are no longer needed.
     fn served(&self, now: Timestamp) -> Vec<EntryName> {
         let settled = self.newcomer.is_none();
         let served = |(id, at): &&(String, Timestamp)| {
@@ -309,7 +312,7 @@ impl Founding {
         newcomers.chain(holders).flatten().take(MOST_AT_ONCE).collect()
     }
 
-    /// Whether that newcomer's note is another's, and in use.
+    /// Whether the note is another newcomer's, and in use.
     fn awaits(&self, (id, at): &(String, Timestamp), now: Timestamp) -> bool {
         !self.past.contains(id) && !self.is_old(*at, now)
     }
@@ -319,8 +322,8 @@ impl Founding {
         self.past.extend(self.newcomer.take().map(|newcomer| newcomer.id));
     }
 
-    /// Whether nobody can wait any more for the answer to a note of that time; or it is of no time
-    /// that a clock could show.
+    /// Whether no newcomer can still wait for the answer to a note of that time, or no clock can show
+    /// that time.
     fn is_old(&self, at: Timestamp, now: Timestamp) -> bool {
         let longest = KEEP.saturating_add(self.restoration.saturating_mul(4));
         (now - at).max(at - now) > longest
@@ -340,18 +343,20 @@ async fn insert(
     limit: Duration,
     entry: Option<Entry>,
 ) -> Result<(), StoreError> {
-    let entry = entry.ok_or_else(|| StoreError::new("could not write the note of a newcomer"))?;
+    let entry = entry.ok_or_else(|| {
+        StoreError::new("could not write the note of a new replica: no randomness")
+    })?;
     within(limit, "writing an entry", store.insert(place, &entry)).await.map(drop)
 }
 
 /// How long a newcomer waits for an answer where the store reports changes: a second until live
 /// replicas notice, one for them to answer, and one to spare.
 const NOTIFIED: Duration = Duration::from_secs(3);
-/// Within which such a store reports a change, as [`Store::notifies`] says.
+/// The time within which such a store reports a change, as [`Store::notifies`] promises.
 const NOTICE: Duration = Duration::from_secs(1);
 /// How often a newcomer reads while it waits.
 const POLL: Duration = Duration::from_secs(1);
-/// How long a note is kept at least, so that clocks which differ remove none that is in use.
+/// The minimum time for which a note is kept, so that clock differences remove none that is in use.
 const KEEP: Duration = Duration::from_secs(600);
 /// How many newcomers are answered, and old notes removed, by one refresh.
 const MOST_AT_ONCE: usize = 16;

@@ -7,12 +7,12 @@ use crate::clock::Timestamp;
 use crate::crypto::algorithm;
 use crate::store::contract::{Entry, EntryName};
 
-/// What a note says of the newcomer whose ID is in its name.
+/// The kind of a note about the newcomer whose ID is in its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A replica found the place empty, and waits.
     Newcomer,
-    /// A live replica holds what was there, and restores it for that newcomer.
+    /// A live replica holds the content, and restores it for that newcomer.
     Holder,
 }
 
@@ -55,11 +55,11 @@ pub(crate) struct Notes {
 }
 
 impl Notes {
-    /// Takes an entry in if its name is that of a note; `None` if it is something else.
+    /// Adds an entry if its name is that of a note; `None` if it is another entry.
     ///
     /// # Errors
     ///
-    /// Why it is skipped, if it is not a note that this version understands.
+    /// The reason for skipping it, if this version does not understand the note.
     pub(crate) fn take(&mut self, entry: &Entry) -> Option<Result<(), String>> {
         let name = entry.name.as_str();
         let (kind, id) = Kind::ALL
@@ -74,7 +74,7 @@ impl Notes {
                 list.push((id.to_owned(), at));
                 Ok(())
             }
-            Err(reason) => Err(format!("invalid note of a newcomer: {reason}; remove it")),
+            Err(reason) => Err(format!("invalid note of a new replica: {reason}; remove it")),
         })
     }
 

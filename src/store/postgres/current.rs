@@ -11,12 +11,12 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
 use crate::store::contract::StoreError;
 use crate::store::proof::Proof;
 
-/// A pool, and what was found out about the server to which its address leads.
+/// A pool, and the state of the server to which its address leads.
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) pool: PgPool,
     pub(crate) proof: Proof<Started>,
-    /// The highest timeline that was seen, and of which system.
+    /// The system, and its highest timeline that was seen.
     newest: Mutex<Option<(i64, u32)>>,
 }
 
@@ -29,10 +29,10 @@ pub(crate) struct Lease {
     proven: Arc<Started>,
 }
 
-/// Why a statement was not done.
+/// The reason why a statement failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The address leads to no server that can be relied on, or none that can be reached.
+    /// The address leads to no current server, or to none that can be reached.
     Unproven(Arc<StoreError>),
     Sql(sqlx::Error),
 }
@@ -61,19 +61,19 @@ impl Current {
         Self { pool, proof: Proof::new(), newest: Mutex::default() }
     }
 
-    /// A connection of the pool that leads to the current server. Those that lead elsewhere are
-    /// closed, so that the pool makes new ones by its address.
+    /// Returns a connection of the pool that leads to the current server. Connections that lead
+    /// elsewhere are closed, so that the pool connects to its address anew.
     ///
     /// # Errors
     ///
-    /// If the server is not current, or there is no connection to it.
+    /// Fails if the server is not current, or there is no connection to it.
     pub(crate) async fn acquire(&self) -> Result<Lease, Failure> {
         let mut attempts = self.pool.options().get_max_connections().saturating_add(1);
         loop {
             let proven = self.prove().await?;
             let mut connection = match self.pool.acquire().await {
                 Ok(connection) => connection,
-                // It hides why no connection could be made. If one can, all are in use.
+                // The pool hides why it could not connect. If a connection works, all are in use.
                 Err(error @ sqlx::Error::PoolTimedOut) => {
                     self.proof.forget(&proven).await;
                     self.prove().await?;
@@ -97,8 +97,8 @@ impl Current {
         }
     }
 
-    /// What to do after a write has failed: once, if the server takes no writes, it is repeated over
-    /// another connection.
+    /// Handles a failed write: if the server accepts no writes, it is repeated once over another
+    /// connection.
     ///
     /// # Errors
     ///
@@ -142,7 +142,7 @@ impl Current {
         self.proof.current(&address, prove).await.map_err(Failure::Unproven)
     }
 
-    /// That the server takes writes, and is not older than one that was seen before.
+    /// Checks that the server accepts writes, and is not older than one seen before.
     fn check(&self, server: &Server, context: &str) -> Result<(), StoreError> {
         if server.is_standby {
             return Err(StoreError::new(format!(
@@ -169,19 +169,19 @@ impl Current {
     }
 }
 
-/// What a server says of itself.
+/// The state that a server reports.
 struct Server {
     is_standby: bool,
     started: Started,
-    /// The system's identifier, and the timeline on which it writes; where it shows them.
+    /// The system's identifier and the timeline on which it writes, if it shows them.
     timeline: Option<(i64, u32)>,
 }
 
-/// Connects, asks, and closes the connection.
+/// Connects, queries, and closes the connection.
 async fn ask(options: &PgConnectOptions) -> Result<Server, sqlx::Error> {
     let mut connection = PgConnection::connect_with(options).await?;
     let server = match ask_for(&mut connection, SERVER).await {
-        // Servers that only speak its language may have no such functions, or not for everyone.
+        // Compatible servers may lack these functions, or restrict them.
         Err(error) if UNSHOWN.iter().any(|code| is(&error, code)) => {
             ask_for(&mut connection, SERVER_WITHOUT_TIMELINE).await
         }

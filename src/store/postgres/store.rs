@@ -19,50 +19,46 @@ use crate::store::proof::{Moves, PROVEN_FOR};
 
 /// A [`Store`] in PostgreSQL, over the application's own pool (feature `postgres`).
 ///
-/// 1. All is in two tables, `tower_jwt_session_entries` and `tower_jwt_session_redemptions`, which
-///    [`migrate`](Self::migrate) makes where the pool's `search_path` leads, or the application, from
-///    [`MIGRATION`](Self::MIGRATION). Tables of a newer version of this crate are refused; the
-///    version is the comment of the table of entries, which `TRUNCATE` leaves alone.
-/// 2. An insert is one statement, `INSERT … ON CONFLICT DO NOTHING`, which tells the others in the
-///    same transaction (`NOTIFY`). It waits for a rival that is not done yet. If the rival won, its
-///    row may not be visible to that statement, so that another reads it, which begins after the
-///    rival's commit and surely sees it; should it have been removed by then, all begins again.
+/// 1. There are two tables, `tower_jwt_session_entries` and `tower_jwt_session_redemptions`, in the
+///    first schema of the pool's `search_path`. [`migrate`](Self::migrate) creates them, or the
+///    application does, with [`MIGRATION`](Self::MIGRATION). Tables of a newer version of this crate
+///    are refused; the version is the comment of the table of entries, which `TRUNCATE` keeps.
+/// 2. An insert is one statement, `INSERT … ON CONFLICT DO NOTHING`, which notifies the others in the
+///    same transaction (`NOTIFY`). It waits for a concurrent insert of the same name. If that one won,
+///    a second statement reads its row; if the row was removed meanwhile, the insert is repeated.
 /// 3. Redeeming a refresh token is one statement, `INSERT … ON CONFLICT DO UPDATE`, which also
-///    deletes a few rows that have expired.
-/// 4. Replicas hear of changes on the channel `tower_jwt_session`, whose messages are the names of
-///    rings. For that a replica makes one connection with the pool's options when it first waits for
-///    a change; it is not one of the pool's.
-/// 5. Every second in which the store is used, a connection beside the pool's is made with the
-///    pool's options. It asks whether the server is in recovery, when it was started and on which
-///    timeline it writes, and is closed. A standby is an error, and so is a server of the same
-///    system whose timeline is lower than one that was seen: after a failover the old primary may
-///    answer for ever, and take writes that are lost. Each connection of the pool is asked for its
-///    server's start before it is used, which costs one round trip; one that leads to another server
-///    is closed. What an idle replica costs is one such connection per poll, a busy one's at most
+///    deletes a few expired rows.
+/// 4. Replicas receive changes on the channel `tower_jwt_session`, with names of rings as messages,
+///    over one connection outside the pool, made when they first wait for a change.
+/// 5. Once per second of use, a connection outside the pool checks whether the server is in recovery,
+///    when it was started and on which timeline it writes, and is closed. A standby is an error, and so
+///    is a server of the same system with a lower timeline than one seen before: after a failover the
+///    old primary may answer for ever, and accept writes that are lost. Each connection of the pool is
+///    asked for its server's start before it is used, which costs one round trip; one that leads to
+///    another server is closed. This costs an idle replica one connection per poll, a busy one at most
 ///    one per second, for which a read or write waits (5 round trips, and those of TLS).
-///    [`staleness`](Store::staleness) is that second.
-/// 6. A write that is answered with "read-only transaction" is repeated once, over a new connection.
+///    [`staleness`](Store::staleness) returns that second.
+/// 6. A write that fails with "read-only transaction" is repeated once, over a new connection.
 ///
 /// # Operation
 ///
-/// * This feature needs Rust 1.94, as sqlx 0.9 does; the rest of the crate is content with less.
-/// * Everyone who can read the tables can read the entries, and so
+/// * This feature needs Rust 1.94, as sqlx 0.9 does; the rest of the crate needs less.
+/// * Everyone who can read the tables can read the entries, so
 ///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
 /// * The role needs `SELECT`, `INSERT` and `DELETE` on the tables, `UPDATE` on that of redemptions,
 ///   and `CREATE` on the schema only while they are missing.
-/// * The pool is to lead to one server, which takes writes. After a failover its address has to lead
-///   to the new primary, and replicas follow it within a second of the next read or write. Leave
-///   room in `max_connections` of the server for two more connections per replica.
-/// * After `TRUNCATE` or `DELETE` live replicas restore what they hold. After `DROP TABLE` nothing
-///   works until [`migrate`](Self::migrate) is called or [`MIGRATION`](Self::MIGRATION) is run, and
-///   then they restore it. The store does not do so by itself, though it might have the rights: what
-///   looks like a dropped table is also a wrong database, another `search_path`, or a backup that is
-///   being restored, and tables made there would be in the way or found a second ring.
-/// * Behind a proxy that pools transactions (PgBouncer's `pool_mode = transaction`) `LISTEN` hears
+/// * The pool must lead to one server that accepts writes. After a failover its address has to lead to
+///   the new primary; replicas follow it within a second of the next read or write. Leave room in the
+///   server's `max_connections` for two more connections per replica.
+/// * After `TRUNCATE` or `DELETE` live replicas restore what they hold. After `DROP TABLE` every
+///   operation fails until [`migrate`](Self::migrate) is called or [`MIGRATION`](Self::MIGRATION) is
+///   run; then they restore it. The store does not create the tables by itself: a missing table can
+///   also mean a wrong database, another `search_path`, or a backup that is being restored.
+/// * Behind a proxy that pools transactions (PgBouncer's `pool_mode = transaction`) `LISTEN` receives
 ///   nothing: replicas then see changes when they poll. Such a proxy also has to support prepared
 ///   statements, as PgBouncer 1.21 does with `max_prepared_statements`.
-/// * TLS is switched on by the application, beside this crate in its own `Cargo.toml`, for example
-///   with sqlx's feature `tls-rustls`.
+/// * The application enables TLS in its own `Cargo.toml`, for example with sqlx's feature
+///   `tls-rustls`.
 ///
 /// ```no_run
 /// use sqlx::PgPool;
@@ -95,7 +91,8 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// What makes the tables, for those who run their migrations by themselves. It may be run again.
+    /// The SQL that creates the tables, for applications that run migrations themselves. It is
+    /// idempotent.
     pub const MIGRATION: &'static str = r#"
 CREATE TABLE IF NOT EXISTS tower_jwt_session_entries (
     ring text COLLATE "C" NOT NULL,
@@ -120,24 +117,24 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
     ON tower_jwt_session_redemptions (until_millis);
 "#;
 
-    /// A store over `pool`. It does nothing before it is used.
+    /// Makes a store over `pool`, without connecting.
     pub fn new(pool: PgPool) -> Self {
         let current = Arc::new(Current::new(pool));
         let listener = Listener::new(Channel(Arc::clone(&current)));
         Self { current, listener }
     }
 
-    /// Makes the tables if they are missing. Any number of replicas may do so at once.
+    /// Creates the tables if they are missing. Any number of replicas may do so at once.
     ///
     /// # Errors
     ///
-    /// If PostgreSQL can't be reached, the role may not make the tables, or there are some of a newer
+    /// Fails if PostgreSQL can't be reached, the role may not create the tables, or they are of a newer
     /// version of this crate.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let migrated = async {
             let mut lease = self.current.acquire().await?;
             let connection = &mut *lease.connection;
-            // Nothing to be done needs no rights, and waits for nobody.
+            // If the tables exist, neither rights nor locks are needed.
             if let Some(version) = version(&mut *connection).await?
                 && has_redemptions(&mut *connection).await?
             {
@@ -146,7 +143,7 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
             let mut transaction = connection.begin().await?;
             // Each statement sees what was committed before it, whatever the role's default is.
             transaction.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-            // `IF NOT EXISTS` alone is no protection against another who does the same.
+            // `IF NOT EXISTS` alone does not protect against concurrent migrations.
             sqlx::query("SELECT pg_advisory_xact_lock($1)")
                 .bind(MIGRATION_LOCK)
                 .execute(&mut *transaction)
@@ -158,7 +155,7 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
         };
         let failed = |failure: Failure| {
             failure
-                .into_error("could not make the tables of tower-jwt-session in PostgreSQL".into())
+                .into_error("could not create the tables of tower-jwt-session in PostgreSQL".into())
         };
         check(migrated.await.map_err(failed)?.as_deref())
     }
@@ -215,8 +212,8 @@ impl Store for PostgresStore {
             let failed =
                 |failure: Failure| failed(&format!("insert into the ring {ring}"), failure);
             let mut is_first = true;
-            // Of an entry that only tries whether the store takes writes nobody needs to hear.
-            let told = if entry.name.is_probe() { "" } else { ring };
+            // A probe wakes nobody.
+            let notified = if entry.name.is_probe() { "" } else { ring };
             for _ in 0..ATTEMPTS {
                 let mut lease = self.current.acquire().await.map_err(failed)?;
                 let inserted = sqlx::query(INSERT)
@@ -224,13 +221,13 @@ impl Store for PostgresStore {
                     .bind(entry.name.as_str())
                     .bind(entry.value.as_slice())
                     .bind(CHANNEL)
-                    .bind(told)
+                    .bind(notified)
                     .fetch_optional(&mut *lease.connection)
                     .await;
                 match inserted {
                     Ok(Some(_)) => return Ok(Insertion::Inserted),
                     Ok(None) => {}
-                    // So it says where REPEATABLE READ is the role's default.
+                    // The row exists, if REPEATABLE READ is the role's default.
                     Err(error) if is(&error, SERIALIZATION_FAILURE) => {}
                     Err(error) => {
                         let left = self.current.leave(lease, error, &mut is_first).await;
@@ -321,7 +318,7 @@ impl Store for PostgresStore {
         true
     }
 
-    /// What another server has taken since this one was proven is missed for as long.
+    /// Writes to another server since this one was proven are missed for as long.
     fn staleness(&self) -> Duration {
         PROVEN_FOR
     }
@@ -340,13 +337,13 @@ impl Source for Channel {
 
     async fn connect(&self) -> Result<Self::Connection, StoreError> {
         let pool = &self.0.pool;
-        // It says why, if there is nobody to listen to, or a server from before a failover.
+        // This fails with the reason if there is no server, or an old one after a failover.
         self.0
             .prove()
             .await
             .map_err(|failure| failure.into_error(format!("could not {LISTEN}")))?;
         let listen = async {
-            // A pool that is closed was the application's word that it is done.
+            // The application closed the pool: it is done with the store.
             if pool.is_closed() {
                 return Err(sqlx::Error::PoolClosed);
             }
@@ -395,21 +392,21 @@ fn check(comment: Option<&str>) -> Result<(), StoreError> {
     match version.and_then(|version| version.parse::<u32>().ok()) {
         Some(SCHEMA) => Ok(()),
         Some(newer @ 2..) => Err(StoreError::new(format!(
-            "the table tower_jwt_session_entries in PostgreSQL has schema version {newer}, newer \
-             than {SCHEMA}, which this version of tower-jwt-session knows: update this replica"
+            "the table tower_jwt_session_entries in PostgreSQL has schema version {newer}; this \
+             version of tower-jwt-session supports {SCHEMA}: upgrade this replica"
         ))),
         _ => {
             let found = comment.map_or_else(|| "none".to_owned(), |comment| format!("{comment:?}"));
             Err(StoreError::new(format!(
                 "the table tower_jwt_session_entries in PostgreSQL has no schema version: its \
-                 comment is {found}, expected \"{STATED}{SCHEMA}\"; remove another comment, and \
-                 set this one with `PostgresStore::migrate`"
+                 comment is {found}, expected \"{STATED}{SCHEMA}\"; remove the comment and call \
+                 `PostgresStore::migrate`"
             )))
         }
     }
 }
 
-/// A row of what a read finds.
+/// A row that a read found.
 struct Found<'a> {
     /// The schema's version, and the time in milliseconds.
     server: (Option<String>, i64),
@@ -431,7 +428,7 @@ impl<'a> Found<'a> {
 
 fn redeemed_of(sequence: i64, at: i64) -> Result<Redeemed, StoreError> {
     let sequence = u32::try_from(sequence).map_err(|source| {
-        let context = "could not read a redemption in PostgreSQL: its sequence is none";
+        let context = "could not read a redemption in PostgreSQL: its sequence is out of range";
         StoreError::with_source(context, source)
     })?;
     Ok(Redeemed { sequence, at: Timestamp::from_unix_millis(at) })
@@ -440,9 +437,9 @@ fn redeemed_of(sequence: i64, at: i64) -> Result<Redeemed, StoreError> {
 fn failed(attempt: &str, failure: Failure) -> StoreError {
     let fix = match failure.has_code(UNDEFINED_TABLE) {
         true => {
-            ": its table is missing; make it with `PostgresStore::migrate`, or run \
-             `PostgresStore::MIGRATION`, and live replicas restore what they hold (it is not made \
-             again by itself, since this may be the wrong database or a restore in progress)"
+            ": its table is missing; call `PostgresStore::migrate` or run \
+             `PostgresStore::MIGRATION`, and live replicas restore what they hold (the store does \
+             not create it, since this may be the wrong database or a restore in progress)"
         }
         false => "",
     };
@@ -454,19 +451,19 @@ fn unheard(error: sqlx::Error) -> StoreError {
 }
 
 const SCHEMA: u32 = 1;
-/// What stands before the version in the comment.
+/// The prefix of the version in the comment.
 const STATED: &str = "tower-jwt-session schema version ";
 const CHANNEL: &str = "tower_jwt_session";
 const LISTEN: &str = "listen to PostgreSQL";
 
-/// A number that nobody else locks: random.
+/// A random number for the advisory lock.
 const MIGRATION_LOCK: i64 = 0x2c1f_9a53_7be4_06d8;
 
-/// How often an insert is tried, when the one who was first removes its entry each time; and a
-/// redemption, where the isolation level makes rivals fail.
+/// How often an insert is tried if other writers remove the entry each time; and a redemption, if the
+/// isolation level makes concurrent ones fail.
 const ATTEMPTS: usize = 5;
 
-/// How many expired redemptions one of a new family or token deletes: more than it adds, and few.
+/// How many expired redemptions a redemption deletes: more than it adds, and few.
 const PURGED_AT_ONCE: i64 = 8;
 
 /// PostgreSQL's error codes (appendix A of its manual).
@@ -478,7 +475,7 @@ const VERSION: &str =
     "SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class')";
 const HAS_REDEMPTIONS: &str = "SELECT to_regclass('tower_jwt_session_redemptions') IS NOT NULL";
 
-/// What is too long is not even sent. The third parameter is for the other.
+/// Values that are too long are not sent.
 const LOAD: &str = "\
 SELECT server.version, server.store_millis, entry.name, entry.length, entry.value
 FROM (SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class') AS version,
@@ -506,8 +503,8 @@ SELECT pg_notify($4, $5) FROM inserted";
 const FIND: &str = "SELECT value FROM tower_jwt_session_entries WHERE ring = $1 AND name = $2";
 const REMOVE: &str = "DELETE FROM tower_jwt_session_entries WHERE ring = $1 AND name = $2";
 
-/// Returns what was redeemed last. A row that loses against its rival is locked and written as it
-/// was, so that it is seen whole, whoever commits when.
+/// Returns the latest redemption. If the stored row is later, it is locked and rewritten unchanged, so
+/// that the statement returns it, in whatever order transactions commit.
 const REDEEM: &str = "\
 WITH expired AS (
     SELECT ring, family FROM tower_jwt_session_redemptions

@@ -156,7 +156,7 @@ async fn a_read_takes_up_what_is_new_and_no_more() {
     assert_eq!(two.counts(), [201, 0, 0]);
     assert_eq!(reading.calls(Operation::Load), [""; 0]);
     // 64 at a time, each from the last one that is known.
-    let positions = [0, 64, 128, 192].map(|position| format!("marks-{position:020}"));
+    let positions = [0, 64, 128, 192].map(|position| format!("revocations-{position:020}"));
     assert_eq!(reading.calls(Operation::Read), positions);
     // Now and then it is all read, whatever it seems.
     pass(&[&two], KEPT);

@@ -75,7 +75,9 @@ async fn token_version_beyond_any_clock_makes_nothing_immune() {
 fn entry(rv: impl Into<serde_json::Value>) -> Vec<u8> {
     let marks = json!([{"ended": "session", "sid": "planted", "made": "2027-01-15T08:00:00Z"}]);
     let until = "2027-01-18T08:00:00Z";
-    json!({"version": 1, "rv": rv.into(), "until": until, "marks": marks}).to_string().into_bytes()
+    json!({"version": 1, "rv": rv.into(), "until": until, "revocations": marks})
+        .to_string()
+        .into_bytes()
 }
 
 #[tokio::test]
@@ -89,7 +91,7 @@ async fn entry_version_too_high_is_read_as_the_next_one() {
             for number in 0..others {
                 one.sessions.revoke_session(&format!("s-{number}")).await.unwrap();
             }
-            store.put_of(PLACE, &format!("marks-{others:020}"), &entry(rv)).await;
+            store.put_of(PLACE, &format!("revocations-{others:020}"), &entry(rv)).await;
             one.refresh().await;
             let status = one.revocations.status();
             assert!(status.version < now + day, "{rv}: {}", status.version);
@@ -109,9 +111,9 @@ async fn assert_no_false_success_at(places: [u64; 3]) {
     for until in ["0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "soon"] {
         values.push(text(json!({"version": 9, "until": until})));
         let mark = json!({"ended": "subject", "sub": "x", "at": until, "made": until});
-        values.push(text(json!({"version": 1, "rv": 5, "until": until, "marks": [mark]})));
+        values.push(text(json!({"version": 1, "rv": 5, "until": until, "revocations": [mark]})));
         let mark = json!({"ended": "all", "at": "2027-01-15T08:00:00Z", "made": until});
-        values.push(text(json!({"version": 1, "rv": 5, "until": until, "marks": [mark]})));
+        values.push(text(json!({"version": 1, "rv": 5, "until": until, "revocations": [mark]})));
     }
     values.push(format!("{}1{}", "[".repeat(20_000), "]".repeat(20_000)).into_bytes());
     for (number, place) in places.into_iter().enumerate() {
@@ -119,7 +121,7 @@ async fn assert_no_false_success_at(places: [u64; 3]) {
             let store = TestStore::new();
             let one = Replica::open(store.clone()).await;
             one.sessions.revoke_session("first").await.unwrap();
-            store.put_of(PLACE, &format!("marks-{place:020}"), value).await;
+            store.put_of(PLACE, &format!("revocations-{place:020}"), value).await;
             let what =
                 format!("{place} {}", String::from_utf8_lossy(&value[..value.len().min(99)]));
             // As one that has read it, and as one that meets it.
@@ -152,7 +154,7 @@ async fn hostile_entries_in_the_last_places_never_make_a_logout_a_false_success(
 async fn last_place_of_the_log_taken_is_an_error_until_it_is_removed() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
-    let last = format!("marks-{HIGHEST:020}");
+    let last = format!("revocations-{HIGHEST:020}");
     store.put_of(PLACE, &last, &entry(5)).await;
     pass(&[&one], KEPT);
     one.refresh().await;

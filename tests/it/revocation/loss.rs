@@ -125,7 +125,7 @@ async fn a_logout_by_one_who_was_away_for_long_is_found_by_everyone() {
     pass(&[&away, &two], RETENTION + KEPT);
     two.refresh().await;
     let names: Vec<_> = store.entries_of(PLACE).await.into_keys().collect();
-    assert_eq!(names, [0, 2].map(|position| format!("marks-{position:020}")));
+    assert_eq!(names, [0, 2].map(|position| format!("revocations-{position:020}")));
     // It accepts no session any more, but can end one.
     let token = two.login("alice");
     let session_id = two.session(&token).session_id().to_owned();
@@ -197,9 +197,10 @@ async fn what_can_not_be_read_is_skipped_and_told_and_hides_nothing() {
     let one = Replica::open(store.clone()).await;
     let token = one.login("alice");
     one.logout(&token).await;
-    let marks = |position: u64| format!("marks-{position:020}");
+    let marks = |position: u64| format!("revocations-{position:020}");
     let good = |marks: serde_json::Value| {
-        json!({"version": 1, "rv": 1, "until": "2027-01-16T08:00:00Z", "marks": marks}).to_string()
+        json!({"version": 1, "rv": 1, "until": "2027-01-16T08:00:00Z", "revocations": marks})
+            .to_string()
     };
     let unknown_kind = good(json!([{"ended": "else", "until": "2027-01-16T08:00:00Z"}]));
     let too_high = good(json!([])).replace("\"rv\":1", "\"rv\":9007199254740992");
@@ -219,7 +220,7 @@ async fn what_can_not_be_read_is_skipped_and_told_and_hides_nothing() {
     for (replica, skipped) in [(&one, 5), (&newcomer, 6)] {
         let status = replica.revocations.status();
         assert_eq!(status.skipped.len(), skipped, "{:?}", status.skipped);
-        let told = "marks-00000000000000000001: not a record: line 1, column 1";
+        let told = "revocations-00000000000000000001: not a record: line 1, column 1";
         assert!(status.skipped.iter().any(|text| text == told), "{:?}", status.skipped);
         assert!(!status.skipped.iter().any(|text| text.contains("alice")));
         assert_eq!(replica.judge(&token), Err(RejectionKind::Revoked));
@@ -240,7 +241,7 @@ async fn what_a_newer_version_has_ended_is_kept_and_makes_a_replica_unready() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     one.logout(&one.login("alice")).await;
-    store.put_of(PLACE, "marks-00000000000000000001", NEWER.as_bytes()).await;
+    store.put_of(PLACE, "revocations-00000000000000000001", NEWER.as_bytes()).await;
     one.refresh().await;
     let newcomer = open_beside(&one, &store).await;
     for replica in [&one, &newcomer] {

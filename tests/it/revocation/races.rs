@@ -14,12 +14,14 @@ async fn chain(store: &impl Store) -> Vec<(u64, usize)> {
     let mut entries = store.load(PLACE).await.unwrap().entries;
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     let names = entries.iter().map(|entry| entry.name.to_string());
-    let gapless = (0..entries.len()).map(|position| format!("marks-{position:020}"));
+    let gapless = (0..entries.len()).map(|position| format!("revocations-{position:020}"));
     assert!(names.eq(gapless), "{entries:?}");
     let parse = |value: &[u8]| serde_json::from_slice::<Value>(value).unwrap();
     let values = entries.iter().map(|entry| parse(&entry.value));
     values
-        .map(|value| (value["rv"].as_u64().unwrap(), value["marks"].as_array().unwrap().len()))
+        .map(|value| {
+            (value["rv"].as_u64().unwrap(), value["revocations"].as_array().unwrap().len())
+        })
         .collect()
 }
 
@@ -136,7 +138,7 @@ async fn more_than_an_entry_holds_is_written_as_several() {
     // One that fits into none fails, alone.
     let longest = "x".repeat(70_000);
     let error = one.sessions.revoke_subject(&longest).await.unwrap_err().to_string();
-    assert!(error.contains("more than 65536"), "{error}");
+    assert!(error.contains("the maximum is 65536"), "{error}");
     one.sessions.revoke_subject("short").await.unwrap();
     let newcomer = Replica::open(store.sibling()).await;
     assert_eq!([one.counts(), newcomer.counts()], [[0, 9, 0]; 2]);

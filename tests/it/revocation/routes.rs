@@ -171,7 +171,7 @@ async fn a_route_that_asks_for_it_fails_closed_where_there_is_what_only_others_u
     let store = TestStore::new();
     let (app, one) = app(&store).await;
     let token = one.login("alice");
-    store.put_of(PLACE, "marks-00000000000000000000", br#"{"version":2}"#).await;
+    store.put_of(PLACE, "revocations-00000000000000000000", br#"{"version":2}"#).await;
     one.refresh().await;
     assert_unavailable(&send(&app, request("/pay").cookie(&token)).await, "60");
     assert_eq!(send(&app, request("/me").cookie(&token)).await.body, "alice");

@@ -14,11 +14,11 @@ async fn a_setting_that_can_not_be_used_is_an_error_that_says_how_to_mend_it() {
     let clock = ManualClock::new(START);
     let usual = || builder(MemoryStore::new(), &clock);
     let cases = [
-        (Revocations::builder("app"), "store is missing: say where"),
+        (Revocations::builder("app"), "store is missing: set the store"),
         (usual().refresh_interval(Duration::ZERO), "refresh_interval is 0ns: set it to at least"),
         (usual().refresh_timeout(Duration::MAX), "refresh_timeout is "),
         (usual().insert_timeout(Duration::ZERO), "insert_timeout is 0ns"),
-        (usual().stale_limit(seconds(70)), "stale_limit is 70s: make it at least 71s, within"),
+        (usual().stale_limit(seconds(70)), "stale_limit is 70s: set it to at least 71s"),
     ];
     for (builder, expected) in cases {
         let error = error(builder).await;

@@ -132,20 +132,20 @@ fn rows(events: &Events) -> BTreeSet<Row> {
 /// What needs a server, another issuer, or a store that is hardly ever so.
 const NOT_TOLD_HERE: [&str; 16] = [
     "a background task panicked; restarting it",
-    "a newer version has ended what this one does not understand: update this replica",
-    "a replica answered a newcomer and restored nothing",
+    "skipped revocations written by a newer version; upgrade this replica",
+    "a replica announced a restoration and restored nothing; asking again",
     "a session could not be renewed",
     "an entry of the ring was not believed",
     "another server of the store answers",
     "cannot refresh revocations; serving the last known set until stale_limit",
-    "no word of changes at present; polling goes on",
-    "skipped an entry of what has been ended",
+    "cannot listen for changes; polling only",
+    "skipped an entry of the revocations",
     "something else stands in an entry's place",
-    "still no word of changes",
+    "still cannot listen for changes",
     "the end of a session could not be recorded",
     "the issuer has put another key under a key ID in use",
     "the store cannot report changes now",
-    "the store had lost what was ended; it is put back",
+    "the store lost revocations; restored them",
     "writes to the store succeed again",
 ];
 
