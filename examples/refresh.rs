@@ -1,4 +1,4 @@
-//! A service for clients that are no browsers: a login is answered with a short access token, and a
+//! A service for clients that are not browsers: a login is answered with a short access token, and a
 //! refresh token for the next two.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! Long connections: server-sent events and a WebSocket, which end when the session does.
+//! Long connections: server-sent events and a WebSocket that close when the session ends.
 //!
 //! ```text
 //! cargo run --example streams
@@ -6,7 +6,7 @@
 //! curl -N -H "authorization: Bearer $token" localhost:3000/events
 //! ```
 //!
-//! And in a second terminal, with the same token, which closes the stream in the first:
+//! A logout in a second terminal, with the same token, closes the stream in the first:
 //!
 //! ```text
 //! curl -X POST -H "authorization: Bearer $token" localhost:3000/logout

@@ -88,7 +88,7 @@ pub(crate) struct Me {
 pub(crate) struct Revoked {
     /// The key that neither signs nor verifies any more.
     pub(crate) kid: String,
-    /// How many milliseconds the other replicas may go on with it, at most.
+    /// The upper limit in milliseconds until the other replicas refuse it.
     pub(crate) everywhere_within_ms: u128,
 }
 
@@ -99,14 +99,14 @@ pub(crate) struct Readiness {
     pub(crate) replica: String,
     /// Why it is not ready; none if it is.
     pub(crate) reason: Option<String>,
-    /// What is wrong although it can go on: its last look for keys, or for what has been ended, has
+    /// A fault that does not stop the replica: its last read of keys or revocations has
     /// failed.
     pub(crate) warning: Option<String>,
     /// The number of the key that signs now; none without keys.
     pub(crate) generation: Option<u64>,
     /// Two replicas with the same fingerprint hold the same keys; none without keys.
     pub(crate) fingerprint: Option<String>,
-    /// How many milliseconds it may go on, at most, with a session that was ended at another; none if
+    /// The upper limit in milliseconds until it refuses a session that was revoked on another; none if
     /// it never hears of that.
     pub(crate) sessions_end_within_ms: Option<u128>,
 }

@@ -68,7 +68,7 @@ pub(crate) enum Command {
     },
 }
 
-/// What the proof can be told.
+/// The options of the proof.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ProveOptions {
     /// Where the keys meet.
@@ -141,7 +141,7 @@ impl FromStr for Arm {
     }
 }
 
-/// What `serve` can be told.
+/// The options of `serve`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ServeOptions {
     /// How many replicas, 1 to 9.
@@ -154,7 +154,7 @@ pub(crate) struct ServeOptions {
     pub(crate) store: Store,
 }
 
-/// What `load` can be told.
+/// The options of `load`.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LoadOptions {
     /// How long each figure is measured.

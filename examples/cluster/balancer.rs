@@ -32,7 +32,7 @@ use crate::{
     process::{Orders, announce},
 };
 
-/// How many more replicas were tried for an answer, told in that answer.
+/// The header of an answer with the number of retries on other replicas.
 pub(crate) const RETRIES: HeaderName = HeaderName::from_static("x-balancer-retries");
 
 /// How long a replica may be dead before the health check sees it.
@@ -109,14 +109,14 @@ async fn forward(State(balancer): State<Balancer>, request: Request) -> Response
         Err(error) => error,
     };
     let Some(head) = again else {
-        return failure(StatusCode::BAD_GATEWAY, &told(&first, &error), 0);
+        return failure(StatusCode::BAD_GATEWAY, &no_answer(&first, &error), 0);
     };
     let Some(second) = balancer.pool.lease(Some(&first)) else {
-        return failure(StatusCode::BAD_GATEWAY, &told(&first, &error), 0);
+        return failure(StatusCode::BAD_GATEWAY, &no_answer(&first, &error), 0);
     };
     match balancer.send(&second, head, Body::empty()).await {
         Ok(response) => passed_on(response, 1),
-        Err(error) => failure(StatusCode::BAD_GATEWAY, &told(&second, &error), 1),
+        Err(error) => failure(StatusCode::BAD_GATEWAY, &no_answer(&second, &error), 1),
     }
 }
 
@@ -150,7 +150,7 @@ fn failure(status: StatusCode, reason: &str, retries: u8) -> Response {
 }
 
 /// Which replica failed, and how.
-fn told(lease: &Lease, error: &Error) -> String {
+fn no_answer(lease: &Lease, error: &Error) -> String {
     format!("{} did not answer: {}", lease.backend().url, with_causes(error))
 }
 
@@ -168,7 +168,7 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
 /// Asks one replica for its readiness until it is removed.
 async fn watch(client: Client<HttpConnector, Body>, backend: Arc<Backend>) {
     let Ok(uri) = format!("{}/health/ready", backend.url).parse::<Uri>() else {
-        eprintln!("balancer: `{}` is no address", backend.url);
+        eprintln!("balancer: `{}` is not an address", backend.url);
         return;
     };
     while !backend.is_removed() {
@@ -178,7 +178,7 @@ async fn watch(client: Client<HttpConnector, Body>, backend: Arc<Backend>) {
     }
 }
 
-/// Notes whether a replica is up, and tells the parent if that is news.
+/// Records whether a replica is up, and reports changes to the parent.
 fn note(backend: &Backend, up: bool) {
     if backend.set_up(up) {
         announce(&format!("{} {}", if up { "up" } else { "down" }, backend.url));

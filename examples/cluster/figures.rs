@@ -67,7 +67,7 @@ impl fmt::Display for Way {
     }
 }
 
-/// The table, and what stands under it.
+/// The table, and the lines below it.
 pub(crate) fn report(measured: &[(Way, Vec<Figures>)]) -> String {
     let groups = [
         Group::new("", &[("way", 27), ("arm", 9)]),

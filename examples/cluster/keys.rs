@@ -1,5 +1,5 @@
-//! What the replicas share, and how one of them opens the keys with that and what has been ended.
-//! Another store is another line here, and nothing else.
+//! The configuration that replicas share, and how a replica opens keys and revocations with it. Each
+//! store is one line here.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -15,10 +15,10 @@ use {sqlx::postgres::PgPoolOptions, tower_jwt_session::store::PostgresStore};
 
 use crate::{BoxError, args::Pace};
 
-/// How often replicas look at the place where they meet, if it does not tell them of changes.
+/// How often replicas poll the store, if it does not report changes.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What every replica is told of the keys. It is secret, and so it is neither an argument nor shown.
+/// The configuration of the keys. It is secret, so it is neither an argument nor shown.
 #[derive(Clone, Deserialize, Serialize)]
 pub(crate) struct KeyOptions {
     /// The name of the ring, which no other run has.
@@ -42,7 +42,7 @@ pub(crate) enum KeySource {
     Stored(Secret),
 }
 
-/// Where replicas meet.
+/// The store that replicas share.
 #[derive(Clone, Deserialize, Serialize)]
 pub(crate) enum Place {
     /// In the subdirectory `store` of this directory, which goes with it.
@@ -66,7 +66,7 @@ pub(crate) struct RootOptions {
 }
 
 impl KeyOptions {
-    /// Opens the keys, and what has been ended.
+    /// Opens the keys and the revocations.
     ///
     /// # Errors
     /// If the place cannot be used, or the periods contradict each other.
@@ -93,7 +93,7 @@ impl KeyOptions {
             .store(store.clone())
             .refresh_interval(REFRESH_INTERVAL)
             .refresh_timeout(pace.store_timeout)
-            // Somebody waits for it, which costs less than to fail.
+            // A user waits for it, which is better than a failure.
             .insert_timeout(3 * pace.store_timeout);
         let revocations = if self.founds { revocations.found_now() } else { revocations };
         let keys = match &self.source {
@@ -169,7 +169,7 @@ async fn postgres(url: &str) -> Result<PostgresStore, BoxError> {
 
 #[cfg_attr(not(any(feature = "postgres", feature = "redis")), expect(dead_code))]
 async fn empty(store: &impl Store, ring: &str) -> Result<(), BoxError> {
-    // The keys, and under the same name what has been ended.
+    // The keys, and under the same name the revocations.
     for ring in [ring, &format!("{ring}.ended")] {
         for entry in store.load(ring).await?.entries {
             store.remove(ring, &entry.name).await?;
@@ -179,4 +179,4 @@ async fn empty(store: &impl Store, ring: &str) -> Result<(), BoxError> {
 }
 
 #[cfg(not(all(feature = "postgres", feature = "redis")))]
-const NOT_BUILT_IN: &str = "this build does not know that store";
+const NOT_BUILT_IN: &str = "this build does not support that store";

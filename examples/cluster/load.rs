@@ -28,7 +28,7 @@ const NEWCOMERS: usize = 4;
 const REQUESTS_PER_LOGIN: usize = 10;
 /// How long a user thinks.
 const PAUSE: Duration = Duration::from_millis(4);
-/// The most requests of one user, so that a step that hangs does not go on for ever.
+/// The most requests of one user, so that a step that hangs ends.
 const LIMIT: usize = 10_000;
 
 /// Users at work. Dropping it stops them where they are.

@@ -156,7 +156,7 @@ async fn fire(target: &Target, round: Duration) -> Result<(Tally, Duration), Box
         }
         Ok::<_, BoxError>(())
     };
-    timeout(round + PATIENCE, finish).await.map_err(|_| "answers stay away")??;
+    timeout(round + PATIENCE, finish).await.map_err(|_| "no answers in time")??;
     Ok((tally, start.elapsed()))
 }
 

@@ -42,7 +42,7 @@ impl Meeting {
                 let server = Server::start(*kind, &hexadecimal(&random()?)).await?;
                 (at(*kind, server.url()), Held::Server(server))
             }
-            Store::Foreign(url) => (at(url.kind, url.secret.clone()), Held::Nothing),
+            Store::Given(url) => (at(url.kind, url.secret.clone()), Held::Nothing),
         };
         let source = match &store {
             Store::Derived => {
@@ -57,7 +57,7 @@ impl Meeting {
             sharing,
             held,
         };
-        if let Store::Foreign(url) = &meeting.store {
+        if let Store::Given(url) = &meeting.store {
             // There is nothing to clear yet; it shows whether the server can be used.
             let usable = meeting.options.clear().await;
             usable.map_err(|error| format!("cannot use {url}: {error}"))?;
@@ -70,7 +70,7 @@ impl Meeting {
         &self.store
     }
 
-    /// What a replica is told; `is_first` when there is no other yet.
+    /// The configuration of a replica; `is_first` if there is no other yet.
     pub(crate) fn options(&self, replica: &str, is_first: bool) -> KeyOptions {
         let mut options = self.options.clone();
         options.founds = is_first || self.sharing == Keys::Private;

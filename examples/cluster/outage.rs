@@ -23,7 +23,7 @@ const WARNING_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may take until a key signs that was made after the server's return.
 const ROTATION_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Kills the server and starts it again. Nobody may notice but those who ask for warnings.
+/// Kills the server and starts it again. Only the warnings in the status may show it.
 ///
 /// # Errors
 /// If the cluster itself fails, or the server does not start again.
@@ -38,12 +38,12 @@ pub(crate) async fn outage(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let (requests, kids) = (load.requests(), load.kids());
     let warned = |states: &[Value]| states.iter().all(|state| state["warning"].is_string());
     if !come_to(&run.cluster, WARNING_TIMEOUT, warned).await {
-        surprises.push("a replica does not warn that the server is away");
+        surprises.push("a replica does not warn that the server is down");
     }
     sleep(away.saturating_sub(killed.elapsed())).await;
     let taken_over = load.kids().difference(&kids).count();
     if taken_over == 0 {
-        surprises.push("no key took over while the server was away");
+        surprises.push("no key took over while the server was down");
     }
     let answered = load.requests() - requests;
     let published = published(&run.cluster).await?;
@@ -52,7 +52,7 @@ pub(crate) async fn outage(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let (gone, back) = (killed.elapsed(), Instant::now());
     let well = |states: &[Value]| states.iter().all(|state| state["warning"].is_null());
     if !come_to(&run.cluster, WARNING_TIMEOUT, well).await {
-        surprises.push("a replica goes on warning although the server is back");
+        surprises.push("a replica still warns although the server is back");
     }
     let caught_up = back.elapsed();
     let rotated = async {
@@ -64,8 +64,8 @@ pub(crate) async fn outage(run: &mut Run<'_>) -> Result<Tally, BoxError> {
         surprises.push("no new key signs although the server is back");
     }
     run.finding = Some(format!(
-        "away for {:.1} s: {} requests answered, the next key took over {taken_over} ×, every replica \
-         warned; back: caught up after {:.2} s, rotated on after {:.1} s",
+        "down for {:.1} s: {} requests answered, {taken_over} key changes, every replica logged a \
+         warning; after its return: caught up in {:.2} s, the next new key after {:.1} s",
         gone.as_secs_f64(),
         grouped(answered),
         caught_up.as_secs_f64(),
@@ -78,7 +78,7 @@ pub(crate) async fn outage(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     Ok(tally)
 }
 
-/// The keys that everyone may know.
+/// The public keys.
 async fn published(cluster: &Cluster<'_>) -> Result<BTreeSet<String>, BoxError> {
     let answer =
         Client::new(cluster.url()).get("/.well-known/jwks.json", Credentials::Nobody).await?;

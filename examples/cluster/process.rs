@@ -56,7 +56,7 @@ impl Process {
     /// If it ends or hangs before it listens, or was asked before.
     pub(crate) async fn listens(&mut self) -> Result<(String, ProcessLines), BoxError> {
         let name = &self.name;
-        let mut lines = self.lines.take().ok_or_else(|| format!("{name} was heard before"))?;
+        let mut lines = self.lines.take().ok_or_else(|| format!("{name} was read before"))?;
         match timeout(START_TIMEOUT, lines.next_line()).await {
             Ok(Ok(Some(address))) => Ok((address, lines)),
             Ok(_) => {
@@ -78,7 +78,9 @@ impl Process {
     /// If it has ended.
     pub(crate) async fn tell(&mut self, line: &str) -> Result<(), BoxError> {
         let sent = self.stdin.write_all(format!("{line}\n").as_bytes()).await;
-        sent.map_err(|error| format!("{} does not listen to its parent: {error}", self.name).into())
+        sent.map_err(|error| {
+            format!("{} does not read its standard input: {error}", self.name).into()
+        })
     }
 
     /// Kills it as `kill -9` does, and returns when it is gone.
@@ -123,7 +125,7 @@ impl Orders {
     }
 }
 
-/// In a child: tells the parent one line.
+/// In a child: sends one line to the parent.
 pub(crate) fn announce(line: &str) {
     let mut out = std::io::stdout().lock();
     // If the parent is gone, end-of-file on standard input ends this process anyway.

@@ -13,7 +13,7 @@ use crate::{
     revocation::watch,
     steps::Run,
     tally::{Expect, Tally},
-    tour::{Scribe, UNAUTHORIZED},
+    tour::{UNAUTHORIZED, Visitor},
 };
 
 /// How many refreshes are on their way together.
@@ -26,27 +26,27 @@ pub(crate) const AT_ONCE: usize = 50;
 pub(crate) async fn refresh(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let bound = bound(&run.cluster).await?;
     let replicas = run.cluster.clients();
-    let mut scribe = Scribe::new(run.cluster.url());
-    let login = scribe.login_for_tokens("alice", "wonderland").await?;
+    let mut visitor = Visitor::new(run.cluster.url());
+    let login = visitor.login_for_tokens("alice", "wonderland").await?;
     let (first, maker) = (Pair::of(&login), login.replica);
 
     let clients: Vec<_> = (0..AT_ONCE).map(|_| Client::new(run.cluster.url())).collect();
     let answers = join_all(clients.iter().map(|client| client.refresh(&first.refresh_token))).await;
     let mut successors = BTreeSet::new();
     for answer in answers {
-        scribe.tally.record(&answer, Expect::Success, &maker);
+        visitor.tally.record(&answer, Expect::Success, &maker);
         successors.extend(answer.iter().map(Pair::of));
     }
     if successors.len() != 1 {
-        scribe.surprise(&format!("one refresh token has {} successors", successors.len()));
+        visitor.surprise(&format!("one refresh token has {} successors", successors.len()));
     }
-    let Some(second) = successors.pop_first() else { return Ok(scribe.tally) };
+    let Some(second) = successors.pop_first() else { return Ok(visitor.tally) };
     for pair in [&first, &second] {
         let who = Credentials::Bearer { token: &pair.access_token, maker: &maker };
-        scribe.tally.merge(ask_all(&replicas, who, Expect::Success).await);
+        visitor.tally.merge(ask_all(&replicas, who, Expect::Success).await);
     }
     let answer = clients[0].refresh(&second.refresh_token).await;
-    scribe.tally.record(&answer, Expect::Success, &maker);
+    visitor.tally.record(&answer, Expect::Success, &maker);
     let third = Pair::of(&answer?);
 
     let latest = Credentials::Bearer { token: &third.access_token, maker: &maker };
@@ -54,27 +54,28 @@ pub(crate) async fn refresh(run: &mut Run<'_>) -> Result<Tally, BoxError> {
         let answer = clients[0].refresh(&first.refresh_token).await;
         (answer, Instant::now())
     };
-    let (watched, (answer, told)) = watch(&replicas, latest, reuse).await;
-    let taken_for = watched.taken_for(told);
-    scribe.tally.merge(watched.tally);
-    scribe.tally.record(&answer, UNAUTHORIZED, "");
+    let (watched, (answer, answered)) = watch(&replicas, latest, reuse).await;
+    let taken_for = watched.taken_for(answered);
+    visitor.tally.merge(watched.tally);
+    visitor.tally.record(&answer, UNAUTHORIZED, "");
     for client in &replicas {
-        scribe.tally.record(&client.refresh(&third.refresh_token).await, UNAUTHORIZED, "");
+        visitor.tally.record(&client.refresh(&third.refresh_token).await, UNAUTHORIZED, "");
     }
     if taken_for > bound {
-        let surprise = format!("the session went on for {taken_for:?}, longer than {bound:?}");
-        scribe.surprise(&surprise);
+        let surprise =
+            format!("the revoked session was accepted for {taken_for:?}, longer than {bound:?}");
+        visitor.surprise(&surprise);
     }
     run.finding = Some(format!(
-        "{AT_ONCE} refreshes with one token at once: one successor, nobody logged out; the token again, \
-         after its successor was used: every replica refused the session {} ms later (bound: {} ms)",
+        "{AT_ONCE} concurrent refreshes with one token: one successor, no user logged out; reuse of the token \
+         after its successor was redeemed: every replica refused the session {} ms later (bound: {} ms)",
         taken_for.as_millis(),
         bound.as_millis(),
     ));
-    Ok(scribe.tally)
+    Ok(visitor.tally)
 }
 
-/// What a client is given.
+/// The tokens of a client.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Pair {
     access_token: String,

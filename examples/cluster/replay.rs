@@ -1,5 +1,5 @@
-//! The step in which users log out while copies of their cookies are in use: no replica takes one for
-//! longer than it says.
+//! The step in which users log out while copies of their cookies are in use: no replica accepts one for
+//! longer than the bound that it reports.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     revocation::watch,
     steps::Run,
     tally::{Expect, Tally, nearest_rank},
-    tour::{Scribe, UNAUTHORIZED, UNAVAILABLE},
+    tour::{UNAUTHORIZED, UNAVAILABLE, Visitor},
 };
 
 /// How many users there are at a time, and how often each logs in and out.
@@ -31,7 +31,7 @@ pub(crate) async fn replay(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let bound = bound(&run.cluster).await?;
     let mut users = JoinSet::new();
     for _ in 0..USERS {
-        users.spawn(user(Scribe::new(run.cluster.url()), run.cluster.clients()));
+        users.spawn(user(Visitor::new(run.cluster.url()), run.cluster.clients()));
     }
     let (mut tally, mut endings) = (Tally::default(), Vec::new());
     while let Some(user) = users.join_next().await {
@@ -50,11 +50,12 @@ pub(crate) async fn replay(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let [_, recorded, _] = of(|it| it.recorded_in);
     let [usually, mostly, longest] = of(|it| it.taken_for);
     if longest > bound.as_millis() {
-        let surprise = format!("a copy was taken for {longest} ms after its logout, not {bound:?}");
+        let surprise =
+            format!("a copy was accepted for {longest} ms after its logout, longer than {bound:?}");
         tally.note_surprise(surprise);
     }
     run.finding = Some(format!(
-        "{} logouts, recorded in {recorded} ms (p99; {again} tried again); a copy was taken for {usually} ms (p50), {mostly} ms \
+        "{} logouts, recorded in {recorded} ms (p99; {again} retried); copies were accepted for {usually} ms (p50), {mostly} ms \
          (p99), {longest} ms (longest) after that, then by no replica (bound: {} ms)",
         endings.len(),
         bound.as_millis(),
@@ -73,56 +74,59 @@ struct Ending {
 }
 
 /// Logs in and out, while a thief shows the cookie to every replica.
-async fn user(mut scribe: Scribe, thieves: Vec<Client>) -> Result<(Tally, Vec<Ending>), BoxError> {
+async fn user(
+    mut visitor: Visitor,
+    thieves: Vec<Client>,
+) -> Result<(Tally, Vec<Ending>), BoxError> {
     let mut endings = Vec::new();
     for _ in 0..LOGOUTS {
         let jar = Jar::default();
-        scribe.login(&jar, "bob", "builder", Expect::Success).await;
+        visitor.login(&jar, "bob", "builder", Expect::Success).await;
         let stolen = jar.copy();
         let stolen = Credentials::CopyOf(&stolen);
-        scribe.tally.merge(ask_all(&thieves, stolen, Expect::Success).await);
+        visitor.tally.merge(ask_all(&thieves, stolen, Expect::Success).await);
         let log_out = async {
             let asked = Instant::now();
-            let tries = log_out(&mut scribe, &jar).await;
+            let tries = log_out(&mut visitor, &jar).await;
             (asked, Instant::now(), tries)
         };
-        let (watched, (asked, told, tries)) = watch(&thieves, stolen, log_out).await;
-        let recorded_in = told - asked;
-        endings.push(Ending { tries, recorded_in, taken_for: watched.taken_for(told) });
-        scribe.tally.merge(watched.tally);
-        scribe.tally.merge(ask_all(&thieves, stolen, UNAUTHORIZED).await);
-        if scribe.tally.surprise.is_some() {
+        let (watched, (asked, answered, tries)) = watch(&thieves, stolen, log_out).await;
+        let recorded_in = answered - asked;
+        endings.push(Ending { tries, recorded_in, taken_for: watched.taken_for(answered) });
+        visitor.tally.merge(watched.tally);
+        visitor.tally.merge(ask_all(&thieves, stolen, UNAUTHORIZED).await);
+        if visitor.tally.surprise.is_some() {
             break; // It took long to find out, and one is enough.
         }
     }
-    Ok((scribe.tally, endings))
+    Ok((visitor.tally, endings))
 }
 
 /// Logs out; tries again, as the answer says, if it could not be recorded in time. Returns how often
 /// it tried.
-async fn log_out(scribe: &mut Scribe, jar: &Jar) -> usize {
+async fn log_out(visitor: &mut Visitor, jar: &Jar) -> usize {
     for tries in 1..MOST_TRIES {
-        let answer = scribe.client.post("/logout", Credentials::Cookie(jar), None).await;
+        let answer = visitor.client.post("/logout", Credentials::Cookie(jar), None).await;
         let unavailable =
             answer.as_ref().is_ok_and(|it| it.status == StatusCode::SERVICE_UNAVAILABLE);
         let expected = if unavailable { UNAVAILABLE } else { Expect::Success };
-        scribe.tally.record(&answer, expected, &jar.maker());
+        visitor.tally.record(&answer, expected, &jar.maker());
         if !unavailable {
             return tries;
         }
     }
-    scribe.post("/logout", Credentials::Cookie(jar), Expect::Success).await;
+    visitor.post("/logout", Credentials::Cookie(jar), Expect::Success).await;
     MOST_TRIES
 }
 
-/// How long a replica may go on, as it says, with a session that was ended at another.
+/// The bound that a replica reports: how long it may accept a session that was revoked on another.
 ///
 /// # Errors
-/// If it does not say so.
+/// If it reports none.
 pub(crate) async fn bound(cluster: &Cluster<'_>) -> Result<Duration, BoxError> {
     let state = Client::new(cluster.url()).get("/health/ready", Credentials::Nobody).await?;
     let bound = state.json["sessions_end_within_ms"].as_u64();
-    Ok(Duration::from_millis(bound.ok_or("a replica does not say when sessions end")?))
+    Ok(Duration::from_millis(bound.ok_or("a replica does not report its bound for revocations")?))
 }
 
 /// Shows a session to every replica, once.

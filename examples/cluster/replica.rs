@@ -1,4 +1,4 @@
-//! The replica process: one arm of the application, until it is told to drain or its parent is gone.
+//! The replica process: one arm of the application, until its parent orders it to drain or ends.
 
 use std::{net::Ipv4Addr, process::ExitCode, time::Duration};
 
@@ -16,8 +16,8 @@ use crate::{
     stateless,
 };
 
-/// What a replica is told by its parent, in JSON, as the first line on its standard input. What it
-/// is told of the keys is secret, and everyone on the machine can read a process's arguments.
+/// The configuration from the parent, in JSON, as the first line on standard input. It contains secrets
+/// of the keys, and everyone on the machine can read a process's arguments.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct ReplicaOptions {
     /// How it signs its answers: `replica-1`, …
@@ -39,10 +39,10 @@ const CLEARING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Serves on a free port of 127.0.0.1 and prints its address as soon as it is ready.
 ///
 /// # Errors
-/// If it is told nonsense, the keys cannot be opened, or no port can be had.
+/// If the configuration is invalid, the keys cannot be opened, or no port is free.
 pub(crate) async fn run() -> Result<ExitCode, BoxError> {
     let mut orders = Orders::new();
-    let first = orders.next().await.ok_or("nobody says what replica this is to be")?;
+    let first = orders.next().await.ok_or("no configuration on standard input")?;
     let options: ReplicaOptions = serde_json::from_str(&first)?;
     let app = match options.arm {
         Arm::Stateless | Arm::Cold => stateless::app(&options).await?,

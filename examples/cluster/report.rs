@@ -1,4 +1,4 @@
-//! What the person at the terminal sees: a line per step, two tables, one sentence.
+//! The output at the terminal: a line per step, two tables, one sentence.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
 const STATELESS: &str = "stateless: signed session tokens";
 const MEMORY: &str = "memory: sessions in the process";
 
-/// What an arm is, before its steps.
+/// The title of an arm, before its steps.
 pub(crate) fn arm_title(arm: Arm, store: &Store, pace: Pace) -> String {
     match arm {
         Arm::Stateless | Arm::Cold => format!(
@@ -33,14 +33,14 @@ pub(crate) fn arm_title(arm: Arm, store: &Store, pace: Pace) -> String {
 /// Where the keys are.
 fn place(store: &Store) -> String {
     match store {
-        Store::File => "meet in a directory".to_owned(),
-        Store::Derived => "meet nowhere, each replica derives them from one secret".to_owned(),
-        Store::Own(kind) => format!("meet in a {kind} of this run's own"),
-        Store::Foreign(url) => format!("meet in {url}"),
+        Store::File => "are in a directory".to_owned(),
+        Store::Derived => "are derived on each replica from one secret".to_owned(),
+        Store::Own(kind) => format!("are in a {kind} that this run started"),
+        Store::Given(url) => format!("are in {url}"),
     }
 }
 
-/// One step in one line, and what it means.
+/// One step in one line, with its meaning.
 pub(crate) fn progress(terminal: &Terminal, arm: Arm, step: Step, outcome: &Outcome) {
     let tally = &outcome.tally;
     let faults = faults(step, outcome);
@@ -64,33 +64,29 @@ pub(crate) fn progress(terminal: &Terminal, arm: Arm, step: Step, outcome: &Outc
     }
 }
 
-/// What it means that a step went well.
+/// The meaning of a step that succeeded.
 fn kept(step: Step, outcome: &Outcome) -> String {
     let tally = &outcome.tally;
     match step {
         Step::Turns => {
-            "one login, and every replica reads the session out of the token itself".to_owned()
+            "one login; every replica reads the session from the token itself".to_owned()
         }
         Step::Kill => format!(
-            "the maker of the session is dead, the session is not; {} in flight went elsewhere",
+            "the replica that issued the session is dead, the session is valid; {} requests in flight were retried",
             tally.retries
         ),
-        Step::Return => {
-            "a new process, asked directly: it serves the old session with its first request"
+        Step::Return => "a new process accepts the old session with its first request".to_owned(),
+        Step::RollingRestart => {
+            "every process was replaced: removed from the balancer, drained, started, added again"
                 .to_owned()
         }
-        Step::RollingRestart => {
-            "every process was replaced: out of the balancer, drained, started, back in".to_owned()
-        }
         Step::Rotate => format!(
-            "{} keys signed in turn, {} cookies were renewed in passing, nobody logged in again",
+            "{} keys signed in turn, {} cookies were renewed, no user had to log in again",
             tally.kids.len(),
             tally.renewals
         ),
-        Step::Grow => "the newcomers serve a session that is older than they are".to_owned(),
-        Step::Logout => {
-            "the cookie is gone from the jar, and without it every replica answers 401".to_owned()
-        }
+        Step::Grow => "the new replicas accept a session that is older than they are".to_owned(),
+        Step::Logout => "the cookie was cleared; without it every replica answers 401".to_owned(),
         Step::Replay
         | Step::Refresh
         | Step::Unrecorded
@@ -105,17 +101,17 @@ fn lost(tally: &Tally) -> Vec<String> {
     let mut reasons = Vec::new();
     let mut pairs = tally.refusals.keys();
     if let Some((replica, _)) = pairs.clone().find(|(refuser, maker)| refuser == maker) {
-        reasons.push(format!("{replica} has forgotten a session that it made itself"));
+        reasons.push(format!("{replica} lost a session that it issued itself"));
     }
     if let Some((refuser, maker)) = pairs.find(|(refuser, maker)| refuser != maker) {
-        reasons.push(format!("{refuser} does not know the session that {maker} made"));
+        reasons.push(format!("{refuser} does not know the session that {maker} issued"));
     }
     reasons.extend(tally.surprise.clone());
     reasons.truncate(2);
     if reasons.is_empty() {
         let reason = match tally.unexpected_401 {
             0 => "nobody was logged out",
-            _ => "there was no session left to show: an earlier 401 had cleared the cookie",
+            _ => "no session was left: an earlier 401 had cleared the cookie",
         };
         reasons.push(reason.to_owned());
     }
@@ -131,8 +127,7 @@ pub(crate) fn tables(stateless: &ArmReport, memory: &ArmReport) -> String {
         Group::new(MEMORY, &counts),
     ];
     let mut text = draw(&groups, &rows(stateless, memory, count_cells));
-    text += "  401: a good session was refused.  5xx: broken connections too.  \
-             rtry: tried again elsewhere.  ms.\n\n";
+    text += "  401: a valid session was refused. 5xx: also broken connections. rtry: retried. Times in ms.\n\n";
 
     let names = [("r-1", 6), ("r-2", 6), ("r-3", 6), ("r-4", 6), ("r-5", 6)];
     let groups = [
@@ -150,7 +145,7 @@ fn rows(
 ) -> Vec<Option<Vec<String>>> {
     let mut rows = Vec::new();
     for (index, (step, one)) in stateless.steps.iter().enumerate() {
-        // The control has no keys, and nothing is done to them.
+        // The control has no keys.
         let other = memory.steps.get(index).map(|(_, outcome)| cells(&outcome.tally));
         rows.push(Some(row(step.title(), cells(&one.tally), other.unwrap_or_default())));
     }
@@ -188,7 +183,7 @@ fn total(report: &ArmReport) -> Tally {
     total
 }
 
-/// Where the keys met, what was done to them and to sessions there, and what was not.
+/// The store of the keys, the findings of each step there, and skipped steps.
 pub(crate) fn keys(store: &Store, stateless: &ArmReport) -> String {
     let mut text = format!("The keys {}.\n", place(store));
     for (step, outcome) in &stateless.steps {
@@ -199,11 +194,11 @@ pub(crate) fn keys(store: &Store, stateless: &ArmReport) -> String {
         }
     }
     if *store == Store::Derived {
-        text += "  ended sessions are recorded in a directory: keys can be derived, what happened cannot\n";
+        text += "  revocations are in a directory: keys can be derived, revocations cannot\n";
     }
-    if let Store::Foreign(url) = store {
+    if let Store::Given(url) = store {
         text += &format!(
-            "  {}, {}: left out, this server is not ours to kill; `--store {}` starts one that is\n",
+            "  {}, {}: skipped, this server was not started by this run; use `--store {}`\n",
             Step::Outage.title(),
             Step::Unrecorded.title(),
             url.kind.word(),
@@ -279,8 +274,8 @@ mod tests {
         assert_eq!(
             lost(&tally),
             [
-                "replica-1 has forgotten a session that it made itself",
-                "replica-2 does not know the session that replica-1 made",
+                "replica-1 lost a session that it issued itself",
+                "replica-2 does not know the session that replica-1 issued",
             ]
         );
         assert_eq!(lost(&Tally::default()), ["nobody was logged out"]);

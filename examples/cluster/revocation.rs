@@ -11,7 +11,7 @@ use crate::{
     client::{Client, Credentials},
     steps::Run,
     tally::{Expect, Tally},
-    tour::{Scribe, UNAUTHORIZED},
+    tour::{UNAUTHORIZED, Visitor},
 };
 
 /// How often a replica is asked whether it still takes the session.
@@ -24,54 +24,55 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// # Errors
 /// If the cluster itself fails.
 pub(crate) async fn revoke(run: &mut Run<'_>) -> Result<Tally, BoxError> {
-    let mut scribe = Scribe::new(run.cluster.url());
-    let (token, maker) = scribe.login_for_token("alice", "wonderland").await?;
+    let mut visitor = Visitor::new(run.cluster.url());
+    let (token, maker) = visitor.login_for_token("alice", "wonderland").await?;
     let leaked = Credentials::Bearer { token: &token, maker: &maker };
     for _ in run.cluster.replicas() {
-        scribe.get("/me", leaked, Expect::Success).await;
+        visitor.get("/me", leaked, Expect::Success).await;
     }
 
     let thieves = run.cluster.clients();
     let revoke = async {
         let asked = Instant::now();
-        let revoked = scribe.post("/admin/revoke-key", leaked, Expect::Success).await;
+        let revoked = visitor.post("/admin/revoke-key", leaked, Expect::Success).await;
         (asked, Instant::now(), revoked)
     };
-    let (watched, (asked, told, revoked)) = watch(&thieves, leaked, revoke).await;
-    let taken_for = watched.taken_for(told);
-    scribe.tally.merge(watched.tally);
+    let (watched, (asked, answered, revoked)) = watch(&thieves, leaked, revoke).await;
+    let taken_for = watched.taken_for(answered);
+    visitor.tally.merge(watched.tally);
     let revoked = revoked.ok_or("the revocation was not answered")?;
     let Some(bound) = revoked.json["everywhere_within_ms"].as_u64() else {
-        return Ok(scribe.tally); // It was refused, which has been noted.
+        return Ok(visitor.tally); // It was refused, which has been noted.
     };
 
     let bound = Duration::from_millis(bound);
     if taken_for > bound {
-        let surprise = format!("a revoked key was taken for {taken_for:?}, longer than {bound:?}");
-        scribe.surprise(&surprise);
+        let surprise =
+            format!("a revoked key was accepted for {taken_for:?}, longer than {bound:?}");
+        visitor.surprise(&surprise);
     }
     run.finding = Some(format!(
-        "stored in {} ms; {} ms later every replica refused its sessions (bound: {} ms); a new login \
-         was good everywhere",
-        (told - asked).as_millis(),
+        "recorded in {} ms; {} ms later every replica refused its sessions (bound: {} ms); a new login \
+         was valid everywhere",
+        (answered - asked).as_millis(),
         taken_for.as_millis(),
         bound.as_millis(),
     ));
 
-    // It stays refused, and whoever logs in again has a session of another key.
-    let (again, maker) = scribe.login_for_token("alice", "wonderland").await?;
+    // It stays refused, and a new login gets a token of another key.
+    let (again, maker) = visitor.login_for_token("alice", "wonderland").await?;
     for _ in run.cluster.replicas() {
-        scribe.get("/me", leaked, UNAUTHORIZED).await;
+        visitor.get("/me", leaked, UNAUTHORIZED).await;
         let again = Credentials::Bearer { token: &again, maker: &maker };
-        let answer = scribe.get("/me", again, Expect::Success).await;
+        let answer = visitor.get("/me", again, Expect::Success).await;
         if answer.is_some_and(|it| it.json["kid"] == revoked.json["kid"]) {
-            scribe.surprise("the revoked key still signs");
+            visitor.surprise("the revoked key still signs");
         }
     }
-    Ok(scribe.tally)
+    Ok(visitor.tally)
 }
 
-/// What became of copies of a session that was ended.
+/// The result for copies of a revoked session.
 pub(crate) struct Watched {
     /// What was counted.
     pub(crate) tally: Tally,
@@ -117,7 +118,7 @@ async fn replay(thief: &Client, copied: Credentials<'_>) -> (Tally, Option<Insta
         }
         tally.record(&answer, Expect::Success, &maker);
         if start.elapsed() > PATIENCE {
-            tally.note_surprise("a replica does not come to refuse what was ended".to_owned());
+            tally.note_surprise("a replica still accepts a revoked session".to_owned());
             return (tally, taken);
         }
         sleep(PAUSE).await;

@@ -12,7 +12,7 @@ use crate::{
     client::Credentials,
     steps::Run,
     tally::{Expect, Tally},
-    tour::{Scribe, UNAUTHORIZED},
+    tour::{UNAUTHORIZED, Visitor},
 };
 
 /// How long before a new root signs it is given out: every replica has to have it by then.
@@ -25,10 +25,10 @@ const MARGIN: Duration = Duration::from_millis(300);
 /// # Errors
 /// If the cluster itself fails.
 pub(crate) async fn replace(run: &mut Run<'_>) -> Result<Tally, BoxError> {
-    let mut scribe = Scribe::new(run.cluster.url());
-    let (token, maker) = scribe.login_for_token("alice", "wonderland").await?;
+    let mut visitor = Visitor::new(run.cluster.url());
+    let (token, maker) = visitor.login_for_token("alice", "wonderland").await?;
     let who = Credentials::Bearer { token: &token, maker: &maker };
-    scribe.post("/admin/revoke-key", who, CONFLICT).await;
+    visitor.post("/admin/revoke-key", who, CONFLICT).await;
 
     // Replicas are configured anew, one after the other, and nobody notices.
     let load = run.load();
@@ -36,37 +36,37 @@ pub(crate) async fn replace(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     run.cluster.meeting.add_root(SystemClock.now() + NOTICE)?;
     restart_all(run).await?;
     if Instant::now() > takes_over {
-        scribe.surprise("the replicas did not have the new root in time");
+        visitor.surprise("the replicas did not have the new root in time");
     }
-    let (old, maker) = scribe.login_for_token("alice", "wonderland").await?;
+    let (old, maker) = visitor.login_for_token("alice", "wonderland").await?;
     let old = Credentials::Bearer { token: &old, maker: &maker };
     let issued = Instant::now();
     sleep_until(takes_over + MARGIN).await;
-    let (new, maker) = scribe.login_for_token("alice", "wonderland").await?;
+    let (new, maker) = visitor.login_for_token("alice", "wonderland").await?;
     let new = Credentials::Bearer { token: &new, maker: &maker };
     for _ in run.cluster.replicas() {
-        scribe.get("/me", old, Expect::Success).await;
-        scribe.get("/me", new, Expect::Success).await;
+        visitor.get("/me", old, Expect::Success).await;
+        visitor.get("/me", new, Expect::Success).await;
     }
-    scribe.tally.merge(load.finish().await?);
+    visitor.tally.merge(load.finish().await?);
 
     // As if the old one had leaked: its sessions end before their time.
     run.cluster.meeting.drop_root()?;
     restart_all(run).await?;
     for _ in run.cluster.replicas() {
-        scribe.get("/me", old, UNAUTHORIZED).await;
-        scribe.get("/me", new, Expect::Success).await;
+        visitor.get("/me", old, UNAUTHORIZED).await;
+        visitor.get("/me", new, Expect::Success).await;
     }
     let age = issued.elapsed();
     if age >= run.cluster.pace().session_lifetime {
-        scribe.surprise("the session of the old root had expired, so that its end says nothing");
+        visitor.surprise("the session of the old root had expired, so this step proves nothing");
     }
     run.finding = Some(format!(
-        "no derived key can be revoked alone (409); a new root took over, and no session was lost; \
-         without the old root every replica refused its sessions, {:.1} s old",
+        "a single derived key cannot be revoked (409); a new root took over, and no session was lost; \
+         after the old root was removed every replica refused its sessions, {:.1} s old",
         age.as_secs_f64(),
     ));
-    Ok(scribe.tally)
+    Ok(visitor.tally)
 }
 
 async fn restart_all(run: &mut Run<'_>) -> Result<(), BoxError> {

@@ -22,7 +22,7 @@ use crate::{
 fn pace(store: &Store) -> Pace {
     let (signing_period, store_timeout) = match store {
         Store::File | Store::Derived => (3000, 200),
-        Store::Own(_) | Store::Foreign(_) => (7000, 400),
+        Store::Own(_) | Store::Given(_) => (7000, 400),
     };
     Pace {
         signing_period: Duration::from_millis(signing_period),

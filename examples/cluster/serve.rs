@@ -43,7 +43,7 @@ pub(crate) async fn serve(
         }
         for index in cluster.ended() {
             terminal.line(&format!(
-                "{} is dead, the others do its work",
+                "{} is dead, the others serve its requests",
                 cluster.replicas()[index].name
             ));
             sleep(MOURNING).await;
@@ -56,7 +56,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// What to try.
+/// Commands to try.
 fn instructions(cluster: &Cluster<'_>, terminal: &Terminal) -> String {
     let url = cluster.url();
     let mut text = String::new();
@@ -67,13 +67,13 @@ fn instructions(cluster: &Cluster<'_>, terminal: &Terminal) -> String {
     let keys = cluster.replicas().first().map_or(url, |it| &it.url);
     let tries = [
         (
-            "Log in, then ask; `replica` changes with every answer, the session stays:",
+            "Log in and send requests; `replica` changes with every answer, the session stays valid:",
             format!(
                 "curl -i -c jar -b jar -H 'content-type: application/json' \\\n    -d '{{\"username\":\"alice\",\"password\":\"wonderland\"}}' {url}/login\n  \
                  for i in 1 2 3 4 5 6; do curl -s -c jar -b jar {url}/me; echo; done"
             ),
         ),
-        ("Kill a replica, and ask again:", format!("kill -9 {victim}")),
+        ("Kill a replica, and send a request again:", format!("kill -9 {victim}")),
         (
             "The same session as a token, for clients without cookies:",
             format!(
@@ -81,7 +81,7 @@ fn instructions(cluster: &Cluster<'_>, terminal: &Terminal) -> String {
             ),
         ),
         (
-            "What a role is for; the public keys; the state of one replica:",
+            "A route for admins; the public keys; the state of one replica:",
             format!(
                 "curl -i -b jar {url}/admin\n  curl -s {url}/.well-known/jwks.json\n  \
                  curl -s {keys}/health/ready"
@@ -89,7 +89,7 @@ fn instructions(cluster: &Cluster<'_>, terminal: &Terminal) -> String {
         ),
         ("Log out:", format!("curl -i -c jar -b jar -X POST {url}/logout")),
         (
-            "End all sessions of the key that signed yours, as if it had leaked:",
+            "Revoke the key that signed your session, as if it had leaked:",
             format!("curl -i -b jar -X POST {url}/admin/revoke-key"),
         ),
     ];

@@ -113,13 +113,13 @@ async fn revoke_key(
         })),
         // No single key of a derived ring can be revoked, only the root of all.
         Err(RingError::NotRotated) => Err(StatusCode::CONFLICT),
-        // Revoked on this replica; it tells the others as soon as the store is back.
+        // Revoked on this replica; it records that as soon as the store is back.
         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
     }
 }
 
 /// Ends the session on every replica, where no copy of its token is good any more; the layer clears
-/// the cookie. If that cannot be recorded, the answer says so, and the session goes on.
+/// the cookie. If that cannot be recorded, the answer says so, and the session stays valid.
 async fn logout(
     State(shared): State<Shared>,
     session: Session<User>,
@@ -127,7 +127,7 @@ async fn logout(
     shared.sessions.logout(&session).await
 }
 
-/// Whether this replica holds the keys that it needs, and knows what has been ended.
+/// Whether this replica holds the keys and revocations that it needs.
 async fn ready(State(shared): State<Shared>) -> Readiness {
     let (keys, revocations) = (shared.keys.status(), shared.revocations.status());
     let reason = shared.keys.ready().map_err(|reason| reason.to_string());

@@ -1,5 +1,4 @@
-//! What is done to a cluster: the same steps for both arms, and then those about keys and about
-//! sessions that are ended early.
+//! The steps: the same for both arms, and then those about keys and revocations.
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,9 +49,9 @@ pub(crate) enum Step {
     Replay,
     /// Refresh a session many times at once, and then with a copy of an old refresh token.
     Refresh,
-    /// End sessions before and while the server is dead in which that is recorded.
+    /// Log out before and while the server of the revocations is dead.
     Unrecorded,
-    /// Kill the server in which the keys meet, and start it again.
+    /// Kill the server that holds the keys, and start it again.
     Outage,
     /// Revoke the key that signs.
     Revoke,
@@ -60,15 +59,15 @@ pub(crate) enum Step {
     ReplaceRoot,
 }
 
-/// What a step showed.
+/// The outcome of a step.
 pub(crate) struct Outcome {
-    /// What was counted.
+    /// The counts.
     pub(crate) tally: Tally,
     /// The replicas that have to have answered.
     pub(crate) expected: Vec<String>,
     /// How many keys have to have been met, at least.
     pub(crate) least_kids: usize,
-    /// What was measured, in words.
+    /// The finding, in words.
     pub(crate) finding: Option<String>,
 }
 
@@ -80,7 +79,7 @@ pub(crate) struct Run<'m> {
     pub(crate) jar: Arc<Jar>,
     /// The place of the replica that is dead, if one is.
     pub(crate) killed: Option<usize>,
-    /// What the present step has measured, in words.
+    /// The finding of the current step, in words.
     pub(crate) finding: Option<String>,
 }
 
@@ -104,7 +103,7 @@ impl Step {
             (Arm::Stateless, Store::Own(_)) => {
                 &[Self::Outage, Self::Revoke, Self::Replay, Self::Refresh, Self::Unrecorded]
             }
-            (Arm::Stateless, Store::File | Store::Foreign(_)) => {
+            (Arm::Stateless, Store::File | Store::Given(_)) => {
                 &[Self::Revoke, Self::Replay, Self::Refresh]
             }
             (Arm::Stateless, Store::Derived) => &[Self::ReplaceRoot, Self::Replay, Self::Refresh],
@@ -131,7 +130,7 @@ impl Step {
         }
     }
 
-    /// Does it.
+    /// Runs the step.
     ///
     /// # Errors
     /// If the cluster itself fails; what the application does wrong is in the outcome.
@@ -214,7 +213,7 @@ async fn rotate(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     }
     let mut tally = load.finish().await?;
     if !agree(&run.cluster).await {
-        tally.note_surprise("the replicas do not come to hold the same keys".to_owned());
+        tally.note_surprise("the replicas do not hold the same keys".to_owned());
     }
     Ok(tally)
 }
@@ -228,7 +227,7 @@ async fn agree(cluster: &Cluster<'_>) -> bool {
     come_to(cluster, AGREEMENT_TIMEOUT, same).await
 }
 
-/// Whether the states that the replicas tell come to be as they should within a while.
+/// Whether the states that the replicas report satisfy `check` within a while.
 pub(crate) async fn come_to(
     cluster: &Cluster<'_>,
     limit: Duration,

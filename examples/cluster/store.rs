@@ -14,7 +14,7 @@ pub(crate) enum Store {
     /// In a server that the cluster starts, kills, and starts again.
     Own(ServerKind),
     /// In a server that is there.
-    Foreign(ServerUrl),
+    Given(ServerUrl),
 }
 
 /// Where a server is, and perhaps how to log in: shown without that.
@@ -49,7 +49,7 @@ impl Store {
         match self {
             Self::File | Self::Derived => None,
             Self::Own(kind) => Some(*kind),
-            Self::Foreign(url) => Some(url.kind),
+            Self::Given(url) => Some(url.kind),
         }
     }
 }
@@ -74,7 +74,7 @@ impl FromStr for Store {
                             .to_owned());
                     }
                 };
-                Self::Foreign(ServerUrl { kind, secret: url.to_owned() })
+                Self::Given(ServerUrl { kind, secret: url.to_owned() })
             }
         };
         match store.server() {
@@ -94,7 +94,7 @@ impl fmt::Display for Store {
             Self::File => f.write_str("file"),
             Self::Derived => f.write_str("derived"),
             Self::Own(kind) => f.write_str(kind.word()),
-            Self::Foreign(url) => url.fmt(f),
+            Self::Given(url) => url.fmt(f),
         }
     }
 }
@@ -102,7 +102,7 @@ impl fmt::Display for Store {
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let place = match self.secret.rsplit_once('@') {
-            // What stands before was no login, or stands where none belongs.
+            // The text before it was not a login, or a login in the wrong place.
             Some((before, _)) if before.contains(['?', '#']) => "…",
             Some((_, place)) => place,
             None => self.secret.split_once("://").map_or("…", |(_, place)| place),
@@ -153,8 +153,8 @@ mod tests {
             let (word, url) = (kind.word(), format!("{}://:pass@host", kind.word()));
             let parsed = url.parse::<Store>();
             if kind.is_built_in() {
-                let foreign = Store::Foreign(ServerUrl { kind, secret: url });
-                assert_eq!((parsed, word.parse()), (Ok(foreign), Ok(Store::Own(kind))));
+                let given = Store::Given(ServerUrl { kind, secret: url });
+                assert_eq!((parsed, word.parse()), (Ok(given), Ok(Store::Own(kind))));
             } else {
                 let command = format!("--features {word} -- --store {word}://host");
                 assert!(parsed.expect_err("no such feature").ends_with(&command));

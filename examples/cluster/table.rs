@@ -2,7 +2,7 @@
 
 /// Columns that belong together, under one title.
 pub(crate) struct Group {
-    /// What stands over the columns.
+    /// The titles over the columns.
     pub(crate) title: String,
     /// Each column's head and width.
     pub(crate) columns: Vec<(String, usize)>,

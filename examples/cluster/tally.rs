@@ -38,7 +38,7 @@ pub(crate) struct Tally {
     pub(crate) unexpected_401: u64,
     /// 5xx, and connections that broke.
     pub(crate) failed: u64,
-    /// Tries beyond the first, as the balancer tells.
+    /// Retries, as the balancer reports.
     pub(crate) retries: u64,
     /// Cookies renewed in passing.
     pub(crate) renewals: u64,

@@ -36,12 +36,12 @@ impl Terminal {
         }
     }
 
-    /// Text that stands out.
+    /// Bold text.
     pub(crate) fn bold(&self, text: &str) -> String {
         self.styled("1", text)
     }
 
-    /// Text that stands back.
+    /// Dim text.
     pub(crate) fn dim(&self, text: &str) -> String {
         self.styled("2", text)
     }
@@ -62,7 +62,7 @@ impl Terminal {
 
     fn write(&self, text: &str) {
         let mut out = std::io::stdout().lock();
-        // A reader that went away, as in `| head`, is no reason to fail: the exit status still tells.
+        // A reader that went away, as in `| head`, is not a failure: the exit status still shows the outcome.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }

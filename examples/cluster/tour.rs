@@ -11,9 +11,9 @@ use crate::{
     tally::{Expect, Tally},
 };
 
-/// What those get who show no session, or a bad one.
+/// The answer without a valid session.
 pub(crate) const UNAUTHORIZED: Expect = Expect::Status(StatusCode::UNAUTHORIZED);
-/// What those get whose wish could not be recorded.
+/// The answer if a logout could not be recorded.
 pub(crate) const UNAVAILABLE: Expect = Expect::Status(StatusCode::SERVICE_UNAVAILABLE);
 const FORBIDDEN: Expect = Expect::Status(StatusCode::FORBIDDEN);
 
@@ -22,44 +22,44 @@ const FORBIDDEN: Expect = Expect::Status(StatusCode::FORBIDDEN);
 /// # Errors
 /// If the cluster itself fails.
 pub(crate) async fn turns(run: &mut Run<'_>) -> Result<Tally, BoxError> {
-    let mut scribe = Scribe::new(run.cluster.url());
+    let mut visitor = Visitor::new(run.cluster.url());
     let count = run.cluster.replicas().len();
 
     let alice = Credentials::Cookie(&run.jar);
     let success = Expect::Success;
-    scribe.login(&run.jar, "alice", "wonderland", success).await;
+    visitor.login(&run.jar, "alice", "wonderland", success).await;
     for _ in 0..3 * count {
-        scribe.get("/me", alice, success).await;
+        visitor.get("/me", alice, success).await;
     }
     for _ in 0..count {
-        scribe.get("/admin", alice, success).await;
+        visitor.get("/admin", alice, success).await;
     }
 
     let jar = Jar::default();
     let bob = Credentials::Cookie(&jar);
-    scribe.login(&jar, "bob", "wonderland", UNAUTHORIZED).await;
-    scribe.login(&jar, "bob", "builder", success).await;
+    visitor.login(&jar, "bob", "wonderland", UNAUTHORIZED).await;
+    visitor.login(&jar, "bob", "builder", success).await;
     for _ in 0..count {
-        scribe.get("/admin", bob, FORBIDDEN).await;
+        visitor.get("/admin", bob, FORBIDDEN).await;
     }
 
-    let (token, maker) = scribe.login_for_token("bob", "builder").await?;
+    let (token, maker) = visitor.login_for_token("bob", "builder").await?;
     for _ in 0..count {
         let bearer = Credentials::Bearer { token: &token, maker: &maker };
-        scribe.get("/me", bearer, success).await;
+        visitor.get("/me", bearer, success).await;
     }
 
     if run.cluster.arm() == Arm::Stateless {
         let path = "/.well-known/jwks.json";
         for _ in 0..count {
-            let answer = scribe.get(path, Credentials::Nobody, success).await;
+            let answer = visitor.get(path, Credentials::Nobody, success).await;
             let keys = answer.and_then(|it| it.json["keys"].as_array().map(Vec::len));
             if keys.unwrap_or_default() == 0 {
-                scribe.surprise("the JWKS holds no key");
+                visitor.surprise("the JWKS holds no key");
             }
         }
     }
-    Ok(scribe.tally)
+    Ok(visitor.tally)
 }
 
 /// Starts the replica that was killed and asks it directly, before anyone else does; then it gets
@@ -71,51 +71,51 @@ pub(crate) async fn come_back(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let index = run.killed.take().ok_or("no replica was killed")?;
     let alice = Credentials::Cookie(&run.jar);
     run.cluster.revive(index).await?;
-    let mut direct = Scribe::new(&run.cluster.replicas()[index].url);
+    let mut direct = Visitor::new(&run.cluster.replicas()[index].url);
     direct.get("/me", alice, Expect::Success).await;
 
     run.cluster.join(index).await?;
-    let mut scribe = Scribe::new(run.cluster.url());
+    let mut visitor = Visitor::new(run.cluster.url());
     for _ in run.cluster.replicas() {
-        scribe.get("/me", alice, Expect::Success).await;
+        visitor.get("/me", alice, Expect::Success).await;
     }
-    scribe.tally.merge(direct.tally);
-    Ok(scribe.tally)
+    visitor.tally.merge(direct.tally);
+    Ok(visitor.tally)
 }
 
-/// Logs in, is known everywhere, logs out, is nobody everywhere.
+/// Logs in, is accepted by all replicas, logs out, is refused by all.
 ///
 /// # Errors
 /// If the cluster itself fails.
 pub(crate) async fn log_out(run: &mut Run<'_>) -> Result<Tally, BoxError> {
-    let mut scribe = Scribe::new(run.cluster.url());
+    let mut visitor = Visitor::new(run.cluster.url());
     let count = run.cluster.replicas().len();
     let jar = Jar::default();
     let bob = Credentials::Cookie(&jar);
     let success = Expect::Success;
-    scribe.login(&jar, "bob", "builder", success).await;
+    visitor.login(&jar, "bob", "builder", success).await;
     for _ in 0..count {
-        scribe.get("/me", bob, success).await;
+        visitor.get("/me", bob, success).await;
     }
-    scribe.post("/logout", bob, success).await;
+    visitor.post("/logout", bob, success).await;
     if !jar.is_empty() {
-        scribe.surprise("the cookie is still in the jar after the logout");
+        visitor.surprise("the cookie is still in the jar after the logout");
     }
     for _ in 0..count {
-        scribe.get("/me", bob, UNAUTHORIZED).await;
+        visitor.get("/me", bob, UNAUTHORIZED).await;
     }
-    Ok(scribe.tally)
+    Ok(visitor.tally)
 }
 
-/// A client that notes what it gets.
-pub(crate) struct Scribe {
+/// A client that counts its answers.
+pub(crate) struct Visitor {
     /// The client.
     pub(crate) client: Client,
-    /// What it has noted.
+    /// The counts.
     pub(crate) tally: Tally,
 }
 
-impl Scribe {
+impl Visitor {
     /// A client of the server at `base`.
     pub(crate) fn new(base: &str) -> Self {
         let client = Client::new(base);
@@ -183,7 +183,7 @@ impl Scribe {
         answer.ok()
     }
 
-    /// Notes what no single answer shows.
+    /// Records a fault that no single answer shows.
     pub(crate) fn surprise(&mut self, what: &str) {
         self.tally.note_surprise(what.to_owned());
     }

@@ -1,5 +1,5 @@
 //! The step in which the server dies between logouts: one that was recorded before stays so, and one
-//! that cannot be recorded is not told to have been.
+//! that cannot be recorded is answered 503.
 
 use tokio::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::{
     revocation::watch,
     steps::Run,
     tally::{Expect, Tally},
-    tour::{Scribe, UNAUTHORIZED, UNAVAILABLE},
+    tour::{UNAUTHORIZED, UNAVAILABLE, Visitor},
 };
 
 /// Logs one user out and kills the server; another tries to log out, and again when it is back.
@@ -19,56 +19,59 @@ use crate::{
 /// If the cluster itself fails, or the server does not start again.
 pub(crate) async fn unrecorded(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let bound = bound(&run.cluster).await?;
-    let mut scribe = Scribe::new(run.cluster.url());
+    let mut visitor = Visitor::new(run.cluster.url());
     let (ended, kept) = (Jar::default(), Jar::default());
-    scribe.login(&ended, "bob", "builder", Expect::Success).await;
-    scribe.login(&kept, "alice", "wonderland", Expect::Success).await;
+    visitor.login(&ended, "bob", "builder", Expect::Success).await;
+    visitor.login(&kept, "alice", "wonderland", Expect::Success).await;
     let stolen = ended.copy();
     let stolen = Credentials::CopyOf(&stolen);
-    scribe.post("/logout", Credentials::Cookie(&ended), Expect::Success).await;
+    visitor.post("/logout", Credentials::Cookie(&ended), Expect::Success).await;
 
     run.cluster.meeting.server().ok_or("there is no server to kill")?.kill();
     let asked = Instant::now();
-    let answer = scribe.post("/logout", Credentials::Cookie(&kept), UNAVAILABLE).await;
+    let answer = visitor.post("/logout", Credentials::Cookie(&kept), UNAVAILABLE).await;
     let refused_in = asked.elapsed();
     let detail = answer.map(|it| it.json["detail"].to_string()).unwrap_or_default();
     if !detail.contains("could not be recorded") {
-        scribe.surprise("a logout does not say that it was not recorded");
+        visitor.surprise("a logout does not say that it was not recorded");
     }
     let stays = Credentials::CopyOf(&kept);
-    scribe.tally.merge(ask_all(&run.cluster.clients(), stays, Expect::Success).await);
+    visitor.tally.merge(ask_all(&run.cluster.clients(), stays, Expect::Success).await);
 
     run.cluster.meeting.server().ok_or("there is no server to start")?.restart().await?;
     let back = Instant::now();
     // A new process knows only what the server has kept, and knows it with its first request.
     run.cluster.restart(0).await?;
     let clients = run.cluster.clients();
-    scribe.tally.merge(ask_all(&clients[..1], stolen, UNAUTHORIZED).await);
+    visitor.tally.merge(ask_all(&clients[..1], stolen, UNAUTHORIZED).await);
     let (watched, ()) = watch(&clients, stolen, async {}).await;
     let taken_for = watched.taken_for(back);
-    scribe.tally.merge(watched.tally);
+    visitor.tally.merge(watched.tally);
     // Of the same age: the other has not just expired.
-    scribe.tally.merge(ask_all(&clients, stays, Expect::Success).await);
+    visitor.tally.merge(ask_all(&clients, stays, Expect::Success).await);
 
     let copy = kept.copy();
-    let again = scribe.post("/logout", Credentials::Cookie(&kept), Expect::Success);
+    let again = visitor.post("/logout", Credentials::Cookie(&kept), Expect::Success);
     let again = async {
         again.await;
         Instant::now()
     };
-    let (watched, told) = watch(&clients, Credentials::CopyOf(&copy), again).await;
-    let taken_for = taken_for.max(watched.taken_for(told));
-    scribe.tally.merge(watched.tally);
+    let (watched, answered) = watch(&clients, Credentials::CopyOf(&copy), again).await;
+    let taken_for = taken_for.max(watched.taken_for(answered));
+    visitor.tally.merge(watched.tally);
 
     if taken_for > bound {
-        scribe.surprise(&format!("a session was taken for {taken_for:?}, longer than {bound:?}"));
+        visitor.surprise(&format!(
+            "a revoked session was accepted for {taken_for:?}, longer than {bound:?}"
+        ));
     }
     run.finding = Some(format!(
-        "recorded, then kill -9: it was kept, also for a replica that is new; while away: 503 in {} ms, which \
-         says so, and the session went on; back: its next logout held within {} ms (bound: {} ms)",
+        "a recorded logout survived kill -9 of the server, also on a new replica; while the server was down: \
+         503 after {} ms with the reason, and the session stayed valid; after its return the next logout \
+         was effective within {} ms (bound: {} ms)",
         refused_in.as_millis(),
         taken_for.as_millis(),
         bound.as_millis(),
     ));
-    Ok(scribe.tally)
+    Ok(visitor.tally)
 }

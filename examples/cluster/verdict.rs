@@ -15,7 +15,7 @@ pub(crate) fn judge(stateless: &ArmReport, memory: &ArmReport) -> Vec<String> {
     let lost: u64 = memory.steps.iter().map(|(_, outcome)| outcome.tally.unexpected_401).sum();
     if lost == 0 {
         reasons.push(format!(
-            "{}: no session was lost, so the script cannot tell the arms apart",
+            "{}: no session was lost, so the script shows no difference between the arms",
             Arm::Memory
         ));
     }
@@ -30,7 +30,7 @@ pub(crate) fn faults(step: Step, outcome: &Outcome) -> Vec<String> {
         faults.push(format!("{} unexpected 401", tally.unexpected_401));
     }
     if tally.failed > 0 {
-        faults.push(format!("{} answers were 5xx or broke off", tally.failed));
+        faults.push(format!("{} answers were 5xx or incomplete", tally.failed));
     }
     if let Some(surprise) = &tally.surprise {
         faults.push(surprise.clone());
@@ -74,7 +74,7 @@ mod tests {
         let surprised = Tally { surprise: Some("a answered 418".into()), ..clean() };
         for (tally, kids, reason) in [
             (lossy(), 0, "3 unexpected 401"),
-            (failed, 0, "2 answers were 5xx or broke off"),
+            (failed, 0, "2 answers were 5xx or incomplete"),
             (surprised, 0, "a answered 418"),
             (clean(), 3, "0 keys signed, expected 3 or more"),
             (Tally::default(), 0, "replica-1 answered nothing"),

@@ -1,5 +1,5 @@
 //! A Redis or PostgreSQL server of one's own, made from what is installed: on the loopback interface, in
-//! a directory that goes with it, and never outliving whoever started it. The stores' tests use it too.
+//! a directory that is removed with it, and never outliving its parent. The stores' tests use it too.
 
 mod place;
 
@@ -177,7 +177,7 @@ fn serve(
 /// What a kind of server is made of.
 pub(crate) struct Programs {
     program: PathBuf,
-    /// Whom it runs as; without one, as whoever starts it.
+    /// The user that it runs as; by default that of its parent.
     user: Option<User>,
 }
 

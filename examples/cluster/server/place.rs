@@ -46,7 +46,7 @@ impl Place {
     }
 }
 
-/// A child that ends with whoever started it, although it knows nothing of that: a shell beside it
+/// A child that ends with its parent, without its cooperation: a shell beside it
 /// waits for the end of its own input, which comes with the end of its parent, and then kills the
 /// server and removes the directory. A line before that kills the server alone.
 pub(super) struct Lifeline {
