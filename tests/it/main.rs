@@ -4,12 +4,15 @@
 mod clock;
 mod keyring;
 mod keys;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod layer;
 mod revocation;
 mod sessions;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod telemetry;
 mod token;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod transport;

@@ -3,5 +3,6 @@
 mod derived;
 mod directory;
 mod issuer;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod jwks;
 mod rotating;

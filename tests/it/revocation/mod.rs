@@ -9,6 +9,7 @@ mod loss;
 mod panics;
 mod races;
 mod retention;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod routes;
 mod settings;
 mod staleness;

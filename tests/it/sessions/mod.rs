@@ -2,5 +2,7 @@
 
 mod ended;
 mod refresh_tokens;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod reissue;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod renewal;

@@ -15,7 +15,6 @@ mod unknown_keys;
 mod wrong_answers;
 
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tower_jwt_session::http_client::{ClientBody, ClientError, ClientFuture, HttpClient};
 use tower_jwt_session::testing::{self, ManualClock};

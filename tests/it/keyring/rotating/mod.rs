@@ -8,6 +8,7 @@ mod clocks;
 mod founding;
 mod outage;
 mod overdue;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod paused;
 mod recovery;
 mod revocation;

@@ -1,7 +1,9 @@
 //! Refresh tokens: two kinds of token, the endpoint, and what a store adds.
 
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod endpoint;
 mod rotation;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod settings;
 mod tokens;
 
