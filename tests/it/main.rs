@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod clock;
+mod imports;
 mod keyring;
 mod keys;
 #[cfg(all(feature = "axum", feature = "cookie"))]
