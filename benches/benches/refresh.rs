@@ -16,7 +16,7 @@ use tower_jwt_session::store::{
 };
 use tower_jwt_session::{KeyRing, Login, RotationPolicy, Sessions};
 
-/// What the stores are called, and after how long they answer.
+/// The names of the stores, and their delays.
 const STORES: [(&str, Duration); 3] = [
     ("at-once", Duration::ZERO),
     ("after-200ms", Duration::from_millis(200)),
@@ -97,7 +97,7 @@ impl Replica {
         self.store.begun.load(Ordering::Relaxed)
     }
 
-    /// What the slowest hundredth of some validations takes at least, in nanoseconds.
+    /// The minimum time of the slowest hundredth of some validations, in nanoseconds.
     fn percentile_99(&self) -> f64 {
         let mut each: Vec<_> = (0..VALIDATIONS)
             .map(|_| {

@@ -1,4 +1,4 @@
-//! Validating a token beside many sessions that were ended, and ending one more.
+//! Validating a token with many revocations, and recording one more.
 
 use std::hint::black_box;
 

@@ -31,7 +31,7 @@ fn accepted(criterion: &mut Criterion) {
     }
 }
 
-/// What an attacker can make the service do.
+/// The work that an attacker can cause.
 fn refused(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("validate");
     for algorithm in [Algorithm::HS256, Algorithm::EdDSA] {

@@ -36,7 +36,7 @@ const KEY_ID: &str = "k1";
 /// The application's claims: owned strings, as most have them.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct User {
-    /// What the user may do.
+    /// The user's permissions.
     pub roles: Vec<String>,
 }
 
@@ -57,9 +57,9 @@ pub struct Fixture {
     pub unit_sessions: Sessions<()>,
     /// The same as `sessions`, with room in the cache for all tokens of a benchmark.
     pub cached: Sessions<User>,
-    /// What `sessions` issue.
+    /// A token of `sessions`.
     pub login: Login<User>,
-    /// What `unit_sessions` issue.
+    /// A token of `unit_sessions`.
     pub unit_login: Login<()>,
     /// The reference token: 244 bytes of JSON under the signature.
     pub token: String,

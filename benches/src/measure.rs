@@ -38,7 +38,7 @@ fn time(times: u32, work: impl Fn() -> bool) -> Duration {
 const ROUNDS: usize = 41;
 const TURN: Duration = Duration::from_micros(500);
 
-/// What one pass takes, in nanoseconds: of the subject and of the reference, and their ratio. The
+/// The time of one pass in nanoseconds: of the subject and of the reference, and their ratio. The
 /// two take turns; medians over the rounds, the ratio's over those within a round.
 pub fn compare(subject: &Path<'_>, reference: &Path<'_>) -> Comparison {
     let (of_subject, of_reference) = (times_of(subject), times_of(reference));
@@ -54,7 +54,7 @@ pub fn compare(subject: &Path<'_>, reference: &Path<'_>) -> Comparison {
     }
 }
 
-/// What [`compare`] has found.
+/// The result of [`compare`].
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison {
     /// Nanoseconds of one pass.

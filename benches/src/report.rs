@@ -1,15 +1,15 @@
-//! What was measured and what it must be: as a Markdown table and as an SVG chart.
+//! Figures and their limits, as a Markdown table and as an SVG chart.
 
 use std::fmt::{self, Write as _};
 
 /// A path's figure, and its limit.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was measured.
+    /// The path that was measured.
     pub path: String,
-    /// What it is measured by.
+    /// The reference.
     pub reference: String,
-    /// What the figure must be.
+    /// The limit of the figure.
     pub limit: Limit,
     /// The figure, in the limit's unit.
     pub measured: f64,
@@ -17,7 +17,7 @@ pub struct Row {
     pub times: [f64; 2],
 }
 
-/// What a figure must be.
+/// The limit of a figure.
 #[derive(Clone, Copy, Debug)]
 pub enum Limit {
     /// At most so many times the reference.

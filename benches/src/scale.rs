@@ -1,4 +1,4 @@
-//! What may grow: the ring, the claims, and what has been ended.
+//! The dimensions that may grow: keys, claims, and revocations.
 
 use jsonwebtoken::Algorithm;
 use ring::hmac;
@@ -11,7 +11,7 @@ use crate::{AUDIENCE, ISSUER, SUBJECT, User, accepts, with_cache};
 /// How long the application's claims are measured, in bytes.
 pub const LONG_CLAIMS: [usize; 3] = [200, 1000, 4000];
 
-/// How many sessions and subjects have been ended.
+/// The number of revoked sessions and subjects.
 pub const ENDED: [usize; 3] = [1_000, 100_000, 1_000_000];
 
 /// Sessions of HS256, and a token of theirs.
@@ -33,7 +33,7 @@ impl Scale {
         Self::new(1, User { roles: vec!["x".repeat(bytes)] })
     }
 
-    /// Beside so many sessions and subjects that were ended.
+    /// With `count` revoked sessions and subjects.
     pub fn ended(count: usize) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let sessions = runtime.block_on(sessions_with_ended(ring(1), count));
@@ -77,7 +77,7 @@ fn secret(number: u64) -> Vec<u8> {
     [[number.to_be_bytes(); 3].concat(), vec![7; 8]].concat()
 }
 
-/// Sessions without a cache that know of so many that were ended: half of them are subjects.
+/// Sessions without a cache, with `count` revocations, half of them of subjects.
 pub async fn sessions_with_ended(ring: KeyRing, count: usize) -> Sessions<User> {
     let revocations = Revocations::builder("bench").store(MemoryStore::new()).open().await;
     let sessions = Sessions::builder(ring, ISSUER, AUDIENCE)

@@ -14,12 +14,12 @@ use crate::BoxError;
 /// Which replica answered.
 pub(crate) const REPLICA: HeaderName = HeaderName::from_static("x-replica");
 
-/// What the application keeps in a session, beside who it is.
+/// The application's claims.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct User {
-    /// What to call them.
+    /// The user's name.
     pub(crate) name: String,
-    /// What they may do.
+    /// The user's roles.
     pub(crate) roles: Vec<String>,
 }
 
@@ -71,9 +71,9 @@ impl LoginQuery {
 pub(crate) struct Me {
     /// The user name.
     pub(crate) subject: String,
-    /// What to call them.
+    /// The user's name.
     pub(crate) name: String,
-    /// What they may do.
+    /// The user's roles.
     pub(crate) roles: Vec<String>,
     /// When the session ends unless it is renewed, in seconds since 1970.
     pub(crate) expires_at: i64,
@@ -124,7 +124,7 @@ impl IntoResponse for Readiness {
 /// Adds the routes that need no session, and the name of the replica to every answer.
 ///
 /// # Errors
-/// If the name cannot stand in a header.
+/// If the name is not a valid header value.
 pub(crate) fn with_common_routes(app: Router, replica: &str) -> Result<Router, BoxError> {
     let name = HeaderValue::from_str(replica)?;
     Ok(app

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
 
-/// What `--help` prints.
+/// The text of `--help`.
 pub(crate) const USAGE: &str = "\
 Any request can land on any replica: a cluster of real processes.
 
@@ -48,7 +48,7 @@ Options of `load`:
 
   --help           this text";
 
-/// What one process is to do.
+/// The command of one process.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {
     /// Run the script over both arms.
@@ -159,7 +159,7 @@ pub(crate) struct ServeOptions {
 pub(crate) struct LoadOptions {
     /// How long each figure is measured.
     pub(crate) seconds: u32,
-    /// How many replicas stand behind the balancer, one number after the other.
+    /// The numbers of replicas behind the balancer, one after the other.
     pub(crate) replicas: Vec<usize>,
     /// Which kinds of sessions.
     pub(crate) arms: Vec<Arm>,

@@ -86,7 +86,7 @@ pub(crate) fn keep_alive_client() -> Client<HttpConnector, Body> {
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// What every request shares.
+/// The state that requests share.
 #[derive(Clone)]
 struct Balancer {
     client: Client<HttpConnector, Body>,

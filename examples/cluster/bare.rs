@@ -1,4 +1,4 @@
-//! The reference of the load run: the same routes without sessions. Whoever asks is Alice.
+//! The reference of the load run: the same routes without sessions. Every request is Alice's.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
 /// About as long as the other arm's tokens, so that requests have the same size.
 const TOKEN_LENGTH: usize = 420;
 
-/// What the handlers share.
+/// The state of the handlers.
 #[derive(Clone)]
 struct Shared {
     replica: Arc<str>,

@@ -54,7 +54,7 @@ impl Credentials<'_> {
     }
 }
 
-/// What came back.
+/// An answer.
 pub(crate) struct Answer {
     /// The status.
     pub(crate) status: StatusCode,
@@ -201,7 +201,7 @@ impl Jar {
         self.state().maker.clone()
     }
 
-    /// What a thief has who copies it now.
+    /// A copy of its cookie, as a thief takes it.
     pub(crate) fn copy(&self) -> Self {
         Self(Mutex::new(self.state().clone()))
     }

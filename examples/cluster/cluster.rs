@@ -204,7 +204,7 @@ async fn start_replica(options: ReplicaOptions) -> Result<Replica, BoxError> {
     Ok(Replica { name: options.name, url, process })
 }
 
-/// What the balancer last said of a replica.
+/// The state of a replica that the balancer last reported.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Seen {
     Up,

@@ -10,7 +10,7 @@ use crate::{
     tally::Tally,
 };
 
-/// What one arm showed on one way.
+/// The figures of one arm on one way.
 pub(crate) struct Figures {
     arm: Arm,
     tally: Tally,

@@ -7,7 +7,7 @@
 //! cargo run --release --example cluster -- --help   # the keys in other places, and all options
 //! ```
 //!
-//! Replicas of one small application, each an operating-system process, stand behind a naive
+//! Replicas of one small application, each an operating-system process, are behind a naive
 //! round-robin balancer. They share their keys, and which sessions were ended early, and nothing else: in
 //! a directory, in Redis or PostgreSQL, or the keys derived from one secret. A scripted client logs in once, and then the script kills
 //! replicas, restarts and adds them and rotates the keys, all under load; it kills the server that
@@ -62,7 +62,7 @@ use meeting::Meeting;
 use store::Store;
 use terminal::Terminal;
 
-/// Whatever went wrong; every message is meant for the person at the terminal.
+/// Any error; every message is for the person at the terminal.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The status of a run that Ctrl-C ended, as shells count it: 128 + SIGINT.

@@ -109,7 +109,7 @@ async fn row(way: Way, clusters: &[Cluster<'_>], seconds: u32) -> Result<Vec<Fig
                 .map_err(|error| format!("{} at {}: {error}", figures.arm(), target.base))?;
             figures.add(tally, took);
         }
-        // Whoever came first comes last: no arm always follows the same one.
+        // The order rotates: no arm always follows the same one.
         targets.reverse();
     }
     Ok(targets.into_iter().map(|(_, figures)| figures).collect())

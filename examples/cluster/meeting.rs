@@ -20,7 +20,7 @@ pub(crate) struct Meeting {
     held: Held,
 }
 
-/// What goes with the run.
+/// The resources of the run, removed at its end.
 enum Held {
     Nothing,
     Directory(TempDir),

@@ -30,7 +30,7 @@ use crate::{
 const COOKIE: &str = "__Host-session";
 const ATTRIBUTES: &str = "Path=/; HttpOnly; Secure; SameSite=Lax";
 
-/// What the handlers share, and what dies with the process.
+/// The state of the handlers, which is lost with the process.
 #[derive(Clone)]
 struct Shared {
     replica: Arc<str>,

@@ -74,7 +74,7 @@ pub(crate) async fn revoke(run: &mut Run<'_>) -> Result<Tally, BoxError> {
 
 /// The result for copies of a revoked session.
 pub(crate) struct Watched {
-    /// What was counted.
+    /// The counts.
     pub(crate) tally: Tally,
     last_taken: Option<Instant>,
 }

@@ -31,7 +31,7 @@ fn pace(store: &Store) -> Pace {
     }
 }
 
-/// What one arm showed, step by step.
+/// The outcome of one arm, step by step.
 pub(crate) struct ArmReport {
     /// The steps, in their order.
     pub(crate) steps: Vec<(Step, Outcome)>,

@@ -19,7 +19,7 @@ use crate::{
     replica::ReplicaOptions,
 };
 
-/// What the handlers share. None of it is a session.
+/// The state of the handlers. It holds no session.
 #[derive(Clone)]
 struct Shared {
     replica: Arc<str>,

@@ -27,7 +27,7 @@ pub(crate) struct ServerUrl {
 }
 
 impl ServerKind {
-    /// What `--store` calls it.
+    /// The name for `--store`.
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Redis => "redis",

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 
 use crate::{BoxError, client::Answer};
 
-/// What an answer should be.
+/// The expected answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Expect {
     /// Any 2xx.

@@ -22,7 +22,7 @@ pub(crate) fn judge(stateless: &ArmReport, memory: &ArmReport) -> Vec<String> {
     reasons
 }
 
-/// What went wrong in one step of the arm that must not lose anything.
+/// The faults in one step of the arm that must lose no session.
 pub(crate) fn faults(step: Step, outcome: &Outcome) -> Vec<String> {
     let Outcome { tally, expected, least_kids, .. } = outcome;
     let mut faults = Vec::new();

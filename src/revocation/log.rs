@@ -38,7 +38,7 @@ pub(crate) struct Log {
     pub(crate) newer: Vec<Newer>,
     /// What could not be read.
     pub(crate) skipped: Vec<Skipped>,
-    /// What the store has lost, while that is put back.
+    /// What the store has lost, while that is restored.
     pub(crate) loss: Loss,
     /// When this replica removes which entries of the store.
     removals: BTreeSet<(Timestamp, u64)>,
@@ -47,7 +47,7 @@ pub(crate) struct Log {
     /// When the log was last read as a whole; `None` after a failure, when anything can have
     /// happened.
     whole_at: Option<Timestamp>,
-    /// Whether something is being put back: then it is read as a whole once more.
+    /// Whether entries are being restored: then the log is read as a whole once more.
     repairing: bool,
     /// This replica's part in the founding of a place that other processes reach, too.
     pub(crate) founding: Option<Founding>,
@@ -68,7 +68,7 @@ pub(crate) struct Log {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Last {
     pub(crate) position: u64,
-    /// `None` where something stands that is no entry.
+    /// `None` if the place holds no entry.
     pub(crate) value: Option<Value>,
 }
 
@@ -90,7 +90,7 @@ pub(crate) struct Loss {
     stored: Option<RevocationSet>,
 }
 
-/// What is put back as one entry.
+/// Content that is restored as one entry.
 pub(crate) enum Lost {
     RevocationSet(Vec<Revocation>),
     Newer(Value),
@@ -117,7 +117,7 @@ impl Log {
         self.last.as_ref().map_or(0, |last| last.position + 1)
     }
 
-    /// Whether the log has to be read as a whole before it goes on: at first, after a failure, and
+    /// Whether the log has to be read as a whole before new entries are read: at first, after a failure, and
     /// now and then.
     pub(crate) fn is_lost(&self, now: Timestamp) -> bool {
         self.whole_at.is_none_or(|at| now - at >= self.keep || at > now)
@@ -202,7 +202,7 @@ impl Log {
         self.earliest = Some(self.earliest.map_or(made, |earliest| earliest.min(made)));
     }
 
-    /// Goes past a place where something stands that is no entry.
+    /// Skips a place that holds no entry.
     pub(crate) fn pass(&mut self, position: u64, reason: String) {
         self.skip(record::name(position).to_string(), reason);
         self.last = Some(Last { position, value: None });
@@ -307,7 +307,7 @@ impl Log {
         }
     }
 
-    /// What is to be put back next, unless another replica has. Then the log is read as a whole
+    /// The content to restore next, unless another replica has. Then the log is read as a whole
     /// again, to see that it is there.
     pub(crate) fn lost(&mut self) -> Option<Lost> {
         if self.loss.newer.is_empty() && self.loss.revocations.is_empty() {
@@ -363,7 +363,7 @@ pub(crate) const LEAST_RETENTION: Duration = Duration::from_secs((24 + 24) * 360
 pub(crate) const PLAUSIBLE: Duration = Duration::from_secs(2 * 24 * 3600);
 /// How many places are watched for entries that came late.
 const MOST_GAPS: usize = 64;
-/// How many of the entries that can't be read are told.
+/// How many unreadable entries are reported.
 const MOST_SKIPPED: usize = 100;
 /// How many entries are removed at once, so that nothing waits for it.
 const MOST_REMOVED: usize = 64;

@@ -24,7 +24,7 @@ pub(crate) enum Parsed {
         format: u64,
         until: Option<Timestamp>,
     },
-    /// It is damaged or foreign, for this reason.
+    /// It is damaged, or not of this crate, for this reason.
     Corrupt(String),
 }
 
@@ -112,7 +112,7 @@ fn corrupt(error: &serde_json::Error) -> Parsed {
 }
 
 /// The entry that asks everyone to keep revocations for so long. It is all in the name, so that the
-/// longest is found whoever wrote first.
+/// longest is found in any order of writes.
 pub(crate) fn retention_entry(retention: Duration) -> Entry {
     let name = EntryName::parse(format!("{RETENTION}{:012}", retention.as_secs()));
     let value = format!("{{\"version\":{FORMAT}}}").into_bytes();

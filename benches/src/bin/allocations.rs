@@ -58,7 +58,7 @@ fn main() -> ExitCode {
 
 /// Measures what a path allocates.
 fn row(name: &str, path: impl Fn() -> bool) -> AllocationInfo {
-    // What is made once is made here.
+    // One-time allocations are made here.
     assert!(path());
     let mut good = false;
     let info = measure(|| good = path());
@@ -82,7 +82,7 @@ fn cache(bytes: usize) -> bool {
         filled = Some(sessions);
     });
     let sessions = filled.expect("filled");
-    // What is held is there at the same address again.
+    // A cached claim has the same address again.
     let is_held = |token: &&String| {
         let [one, other] = [(); 2].map(|()| sessions.validate(token).expect("a good token"));
         assert_eq!(one.subject(), SUBJECT);

@@ -64,9 +64,9 @@ fn main() -> ExitCode {
     );
     for (way, (name, limit)) in (1..).zip(LIMITS) {
         let [few, many] = rates.map(|rates| rates[way] / rates[0]);
-        let told = if few >= limit { "yes" } else { "**no**" };
+        let verdict = if few >= limit { "yes" } else { "**no**" };
         holds &= few >= limit;
-        table += &format!("| {name} | {few:.3} | ≥ {limit:.2} | {told} | {many:.3} |\n");
+        table += &format!("| {name} | {few:.3} | ≥ {limit:.2} | {verdict} | {many:.3} |\n");
     }
     table += &format!("\nBare: {:.0} and {:.0} requests per second.\n", rates[0][0], rates[1][0]);
     println!("{table}");
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What is asked of each port while the others' clients are halted.
+/// The requests to each port while the other clients are halted.
 fn requests_per_second(ports: [u16; 3], connections: &str, token: &str) -> [f64; 3] {
     let mut answered = [(0.0, 0.0); 3];
     for _ in 0..STARTS {
@@ -146,10 +146,13 @@ impl Client {
         self.signal(Signal::SIGINT);
         let output = self.wrk.wait_with_output().expect("wrk ends");
         let running = self.running + since.elapsed();
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert!(!told.contains("Non-2xx") && !told.contains("Socket errors"), "{told}");
-        let total = told.lines().find_map(|line| line.trim().split_once(" requests in "));
+        let output_text = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            !output_text.contains("Non-2xx") && !output_text.contains("Socket errors"),
+            "{output_text}"
+        );
+        let total = output_text.lines().find_map(|line| line.trim().split_once(" requests in "));
         let total: Option<f64> = total.and_then(|(total, _)| total.parse().ok());
-        (total.unwrap_or_else(|| panic!("no number of requests: {told}")), running)
+        (total.unwrap_or_else(|| panic!("no number of requests: {output_text}")), running)
     }
 }

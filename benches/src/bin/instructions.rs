@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use benches::{Fixture, accepts};
 use jsonwebtoken::Algorithm;
 
-/// What is counted, without the primitive that it can't do without.
+/// The paths that are counted, and the primitive of each, which is subtracted.
 const PATHS: [(&str, Option<&str>); 5] = [
     ("validate", Some(RAW)),
     ("validate/unit-claims", Some(RAW)),
@@ -80,13 +80,13 @@ fn check(write: bool) -> ExitCode {
         let holds = count as f64 <= before * GROWTH;
         grown += u32::from(!holds);
         let change = 100.0 * (count as f64 / before - 1.0);
-        let told = if holds { "" } else { " **too much**" };
-        println!("| {path} | {count} | {before} | {change:+.1} %{told} |");
+        let verdict = if holds { "" } else { " **too much**" };
+        println!("| {path} | {count} | {before} | {change:+.1} %{verdict} |");
     }
     if grown == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What the counts depend on beside the code: the compiler, and the one vector extension that
+/// The conditions of the counts beside the code: the compiler, and the one vector extension that
 /// valgrind's processor has where the real one has it.
 fn conditions() -> String {
     let output = Command::new("rustc").arg("--version").output().expect("rustc runs");
@@ -113,10 +113,10 @@ fn instructions(path: &str, times: u32) -> u64 {
         .args(["run", path, &times.to_string()])
         .output()
         .expect("valgrind runs");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    let collected = told.lines().find_map(|line| line.split_once("Collected :"));
-    let (_, collected) = collected.unwrap_or_else(|| panic!("no count: {told}"));
+    let output_text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{output_text}");
+    let collected = output_text.lines().find_map(|line| line.split_once("Collected :"));
+    let (_, collected) = collected.unwrap_or_else(|| panic!("no count: {output_text}"));
     collected.trim().parse().expect("a count")
 }
 

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 fn main() -> ExitCode {
     let mut rows =
         least_disturbed(|| [validation(), cache(), issuing(), layers(), scale()].concat());
-    // A million that were ended leave the heap in pieces, on which all else would be slower.
+    // A million revocations fragment the heap, which would slow down all other rows.
     let ended: Vec<_> = [0].into_iter().chain(ENDED).map(Scale::ended).collect();
     rows.extend(least_disturbed(|| growth(&ended)));
     let table = markdown(&rows);
@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Measures in sweeps. What else the machine does comes and goes, and only ever adds: of each row the
+/// Measures in sweeps. Other load on the machine varies, and only adds time: of each row the
 /// sweep counts that was disturbed least.
 fn least_disturbed(measure: impl Fn() -> Vec<Row>) -> Vec<Row> {
     const SWEEPS: usize = 60;
@@ -96,7 +96,7 @@ fn cache() -> Vec<Row> {
         assert!(accepts(&fixture.cached, token));
     }
     // As in a request, a token's own text is near when it is looked up: they come one behind the
-    // other in memory. What is held of them lies in an order that no processor could guess.
+    // other in memory. Their cache entries are in an order that no processor can predict.
     tokens.sort_by(|one, other| one.rsplit('.').cmp(other.rsplit('.')));
     let (texts, length) = (tokens.concat(), fixture.token.len());
     let next = Cell::new(0);
@@ -114,7 +114,7 @@ fn cache() -> Vec<Row> {
 }
 
 fn issuing() -> Vec<Row> {
-    // What is written is read back, so that no token is issued that would be refused.
+    // The claims are read back, so that no token is issued that would be refused.
     let limits = [(Algorithm::HS256, 2.4), (Algorithm::EdDSA, 1.03)];
     let rows = limits.map(|(algorithm, limit)| {
         let fixture = Fixture::new(algorithm);
@@ -184,7 +184,7 @@ fn scale() -> Vec<Row> {
     rows
 }
 
-/// What was ended is made once: a million takes its time. That there is any costs a look; how many
+/// The revocations are made once, since a million takes long. Having any costs a lookup; how many
 /// there are must cost nothing.
 fn growth(ended: &[Scale]) -> Vec<Row> {
     let [none, few, ..] = ended else { return Vec::new() };

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use place::{Lifeline, Place, User};
+use place::{Place, User, WatchedChild};
 
 /// How long a server may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     password: String,
     // Ended before its directory is removed.
-    process: Lifeline,
+    process: WatchedChild,
     place: Place,
 }
 
@@ -136,7 +136,7 @@ impl Server {
     }
 }
 
-/// What Redis answers at once; without a password that is an error, but an answer.
+/// Redis' answer to `PING`; without a password an error, but an answer.
 fn ping(port: u16) -> io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -151,11 +151,11 @@ fn serve(
     port: u16,
     programs: &Programs,
     place: &Place,
-) -> Result<Lifeline, String> {
+) -> Result<WatchedChild, String> {
     let port = port.to_string();
     let (signal, arguments): (_, &[&str]) = match kind {
         ServerKind::Redis => ("KILL", &["redis.conf"]),
-        // What PostgreSQL itself calls immediate: as in a crash, but its processes die together.
+        // PostgreSQL's immediate shutdown: as in a crash, but its processes die together.
         ServerKind::Postgres => (
             "QUIT",
             &[
@@ -170,11 +170,11 @@ fn serve(
             ],
         ),
     };
-    Lifeline::start(place, signal, &programs.program, arguments)
+    WatchedChild::start(place, signal, &programs.program, arguments)
         .map_err(|error| format!("cannot start {kind}: {error}"))
 }
 
-/// What a kind of server is made of.
+/// The programs of a kind of server.
 pub(crate) struct Programs {
     program: PathBuf,
     /// The user that it runs as; by default that of its parent.
@@ -185,7 +185,7 @@ impl Programs {
     /// Looks for what is installed.
     ///
     /// # Errors
-    /// What is missing.
+    /// The missing program.
     pub(crate) fn find(kind: ServerKind) -> Result<Self, String> {
         let (program, user) = match kind {
             ServerKind::Redis => (find("redis-server").or_else(|| find("valkey-server")), None),

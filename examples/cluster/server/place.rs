@@ -49,7 +49,7 @@ impl Place {
 /// A child that ends with its parent, without its cooperation: a shell beside it
 /// waits for the end of its own input, which comes with the end of its parent, and then kills the
 /// server and removes the directory. A line before that kills the server alone.
-pub(super) struct Lifeline {
+pub(super) struct WatchedChild {
     shell: Child,
 }
 
@@ -64,7 +64,7 @@ wait $!
 [ $only = 0 ] || rm -rf "$directory"
 "#;
 
-impl Lifeline {
+impl WatchedChild {
     /// Starts a server in its directory, where its log is too; `signal` is to kill it.
     pub(super) fn start(
         place: &Place,
@@ -74,7 +74,7 @@ impl Lifeline {
     ) -> io::Result<Self> {
         let mut shell = place.command(Path::new("/bin/sh"));
         shell
-            .args(["-c", WATCH, "lifeline"])
+            .args(["-c", WATCH, "watch"])
             .arg(place.path())
             .arg(signal)
             .arg(program)
@@ -96,7 +96,7 @@ impl Lifeline {
     }
 }
 
-impl Drop for Lifeline {
+impl Drop for WatchedChild {
     fn drop(&mut self) {
         self.cut();
     }
