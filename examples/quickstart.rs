@@ -6,13 +6,12 @@
 //! curl -b jar localhost:3000/me
 //! ```
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tower_jwt_session::store::{FileStore, Store};
-use tower_jwt_session::{BuildError, EndError, EndSession, KeyRing, Login, Session, Sessions};
+use tower_jwt_session::{BuildError, KeyRing, Login, Logout, Session, Sessions};
 
 #[derive(Serialize, Deserialize)]
 struct User {
@@ -39,10 +38,9 @@ async fn app(store: impl Store) -> Result<Router, BuildError> {
     Ok(Router::new()
         .route("/login", post(login))
         .route("/me", get(me))
-        .route("/logout", post(logout))
+        .route("/logout", post(async || Logout::new().clear_site_data()))
         .merge(sessions.jwks_router())
-        .layer(sessions.layer())
-        .with_state(sessions))
+        .layer(sessions.layer()))
 }
 
 async fn login(Json(form): Json<LoginForm>) -> Result<Login<User>, StatusCode> {
@@ -55,13 +53,6 @@ async fn login(Json(form): Json<LoginForm>) -> Result<Login<User>, StatusCode> {
 
 async fn me(session: Session<User>) -> String {
     format!("hello {}\n", session.claims().name)
-}
-
-async fn logout(
-    State(sessions): State<Sessions<User>>,
-    session: Session<User>,
-) -> Result<EndSession, EndError> {
-    sessions.logout(&session).await
 }
 
 #[cfg(test)]
@@ -89,6 +80,14 @@ mod tests {
         let me = Request::get("/me").header(header::COOKIE, cookie);
         let answer = other.clone().oneshot(me.body(Body::empty()).expect("a request"));
         assert_eq!(answer.await.expect("an answer").status(), StatusCode::OK);
+
+        let logout = Request::post("/logout").header(header::COOKIE, cookie);
+        let logout = logout.header("sec-fetch-site", "same-origin").body(Body::empty());
+        let answer = other.clone().oneshot(logout.expect("a request")).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+        assert_eq!(answer.headers()["clear-site-data"], r#""cache", "storage""#);
+        let cleared = answer.headers()[header::SET_COOKIE].to_str().expect("a cookie");
+        assert!(cleared.contains("Max-Age=0"), "{cleared}");
 
         let nobody = Request::get("/me").body(Body::empty()).expect("a request");
         let answer = other.oneshot(nobody).await.expect("an answer");

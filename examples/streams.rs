@@ -24,9 +24,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt as _, stream};
 use tower_jwt_session::store::{MemoryStore, Store};
-use tower_jwt_session::{
-    BuildError, EndError, EndSession, KeyRing, Login, Revocations, Session, Sessions,
-};
+use tower_jwt_session::{BuildError, KeyRing, Login, Logout, Revocations, Session, Sessions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,18 +45,11 @@ async fn app(store: impl Store + Clone) -> Result<Router, BuildError> {
 
     Ok(Router::new()
         .route("/login", post(async || Login::new("alice", ()).bearer()))
-        .route("/logout", post(logout))
+        .route("/logout", post(async || Logout::new()))
         .route("/events", get(events))
         .route("/socket", get(socket))
         .layer(sessions.layer())
         .with_state(sessions))
-}
-
-async fn logout(
-    State(sessions): State<Sessions<()>>,
-    session: Session<()>,
-) -> Result<EndSession, EndError> {
-    sessions.logout(&session).await
 }
 
 async fn events(

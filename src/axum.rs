@@ -1,50 +1,92 @@
 //! For axum: extractors, responses, and the JWKS route.
 
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use axum::routing::{get, post};
-use http::header::RETRY_AFTER;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, StatusCode};
 
 use crate::error::rejection::Rejection;
 use crate::keyring::ring::KeyRing;
-use crate::layer::validate::{Presented, Refused};
-use crate::response::respond::{problem, problem_because};
+use crate::layer::logout::not_recorded;
+use crate::layer::presented::{Presented, Refused};
+use crate::response::respond::problem;
 use crate::sessions::handle::{SessionClaims, Sessions};
-use crate::sessions::login::{EndError, EndSession, Login};
+use crate::sessions::login::Login;
+use crate::sessions::logout::Logout;
+use crate::sessions::pending::Intent;
+use crate::sessions::revoke::EndError;
 use crate::sessions::session::Session;
 
-/// Why a handler that asks for a [`Session`] is not called.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum SessionRejection {
-    /// The request has no good session; the layer answers.
-    Rejected(Rejection),
-    /// No layer of sessions with these claims stands around the handler: the application's mistake.
+/// Why a handler that asks for a [`Session`] is not called, or its response not sent.
+pub struct SessionRejection(Reason);
+
+enum Reason {
+    /// The request has no valid session; the layer answers.
+    Rejected { rejection: Rejection, request: Arc<Parts> },
+    /// No layer of sessions with these claims is around the handler: the application's mistake.
     MissingLayer(&'static str),
+    /// A bearer token is a part of another response, which has a body already: the application's
+    /// mistake.
+    BearerPart,
 }
 
-impl IntoResponse for SessionRejection {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Rejected(rejection) => {
-                let mut response = problem(rejection.status()).map(Body::from);
-                response.extensions_mut().insert(Refused(rejection));
-                response
-            }
-            Self::MissingLayer(claims) => misplaced(&format!(
-                "a handler asks for `Session<{claims}>`, but no `sessions.layer()` or \
-                 `sessions.validate_layer()` of `Sessions<{claims}>` stands around it"
-            )),
+impl SessionRejection {
+    #[cold]
+    fn rejected(rejection: Rejection, parts: &Parts) -> Self {
+        let request = Arc::new(parts.clone());
+        Self(Reason::Rejected { rejection, request })
+    }
+
+    /// Why the request was rejected; `None` for a mistake of the application's.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        match &self.0 {
+            Reason::Rejected { rejection, .. } => Some(rejection),
+            _ => None,
         }
     }
 }
 
-/// An application's mistake: it is told at the first request, to the client too, so that it is
+impl fmt::Debug for SessionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(reason) = self;
+        match reason {
+            Reason::Rejected { rejection, .. } => {
+                f.debug_tuple("Rejected").field(rejection).finish()
+            }
+            Reason::MissingLayer(claims) => f.debug_tuple("MissingLayer").field(claims).finish(),
+            Reason::BearerPart => f.write_str("BearerPart"),
+        }
+    }
+}
+
+impl IntoResponse for SessionRejection {
+    fn into_response(self) -> Response {
+        match self.0 {
+            Reason::Rejected { rejection, request } => {
+                let mut response = problem(rejection.status()).map(Body::from);
+                response.extensions_mut().insert(Refused { rejection, request });
+                response
+            }
+            Reason::MissingLayer(claims) => misplaced(&format!(
+                "a handler asks for `Session<{claims}>`, but no `sessions.layer()` or \
+                 `sessions.validate_layer()` of `Sessions<{claims}>` is around it"
+            )),
+            Reason::BearerPart => {
+                misplaced("a bearer token is a whole response: return `Login::bearer` by itself")
+            }
+        }
+    }
+}
+
+/// An application's mistake: it is shown at the first request, to the client too, so that it is
 /// seen. The text holds nothing but types.
 fn misplaced(mistake: &str) -> Response {
     tracing::error!(mistake, "no layer of these sessions");
@@ -52,7 +94,7 @@ fn misplaced(mistake: &str) -> Response {
 }
 
 fn presented<C: Send + Sync + 'static>(parts: &Parts) -> Result<&Presented<C>, SessionRejection> {
-    let missing = || SessionRejection::MissingLayer(std::any::type_name::<C>());
+    let missing = || SessionRejection(Reason::MissingLayer(std::any::type_name::<C>()));
     parts.extensions.get::<Presented<C>>().ok_or_else(missing)
 }
 
@@ -61,7 +103,8 @@ impl<S: Sync, C: Send + Sync + 'static> FromRequestParts<S> for Session<C> {
     type Rejection = SessionRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, SessionRejection> {
-        presented(parts)?.session.clone().map_err(SessionRejection::Rejected)
+        let session = presented(parts)?.session.clone();
+        session.map_err(|rejection| SessionRejection::rejected(rejection, parts))
     }
 }
 
@@ -74,80 +117,65 @@ impl<S: Sync, C: Send + Sync + 'static> OptionalFromRequestParts<S> for Session<
         parts: &mut Parts,
         _: &S,
     ) -> Result<Option<Self>, SessionRejection> {
-        presented(parts)?.optional().map_err(SessionRejection::Rejected)
+        let session = presented(parts)?.optional();
+        session.map_err(|rejection| SessionRejection::rejected(rejection, parts))
     }
 }
 
 /// The whole response: 204 with the cookie, or 200 with the bearer token.
 impl<C: Send + Sync + 'static> IntoResponse for Login<C> {
     fn into_response(self) -> Response {
-        // What the client sees if no layer turns it into the answer.
-        let mistake = "a handler returned `Login`, but no `sessions.layer()` or \
-                       `sessions.issue_layer()` of the same claims stands around it";
-        let mut response = (StatusCode::INTERNAL_SERVER_ERROR, mistake).into_response();
-        response.extensions_mut().insert(self.pending(true));
+        let mut response = unconsumed::<Self>();
+        self.replace(response.extensions_mut());
         response
     }
 }
 
-/// The cookie beside another response.
+/// The cookie as a part of another response.
 impl<C: Send + Sync + 'static> IntoResponseParts for Login<C> {
-    type Error = SessionMisuse;
-
-    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, SessionMisuse> {
-        if self.bearer {
-            return Err(SessionMisuse(()));
-        }
-        parts.extensions_mut().insert(self.pending(false));
-        Ok(parts)
-    }
-}
-
-/// A bearer token was issued beside another response, which has a body of its own.
-#[derive(Debug)]
-pub struct SessionMisuse(());
-
-impl IntoResponse for SessionMisuse {
-    fn into_response(self) -> Response {
-        misplaced("a bearer token is a whole response: return `Login::bearer` by itself")
-    }
-}
-
-/// The whole response: 204, and the cookie is gone.
-impl IntoResponse for EndSession {
-    fn into_response(self) -> Response {
-        (self, StatusCode::NO_CONTENT).into_response()
-    }
-}
-
-/// The cookie goes with another response.
-impl IntoResponseParts for EndSession {
-    type Error = std::convert::Infallible;
+    type Error = SessionRejection;
 
     fn into_response_parts(
         self,
         mut parts: ResponseParts,
-    ) -> Result<ResponseParts, std::convert::Infallible> {
-        self.write_to(parts.headers_mut());
+    ) -> Result<ResponseParts, SessionRejection> {
+        if self.bearer {
+            return Err(SessionRejection(Reason::BearerPart));
+        }
+        self.insert_into(parts.extensions_mut());
         Ok(parts)
     }
 }
 
+/// The whole response: 204, and the session is over.
+impl IntoResponse for Logout {
+    fn into_response(self) -> Response {
+        let mut response = unconsumed::<Self>();
+        self.replace(response.extensions_mut());
+        response
+    }
+}
+
+/// The logout as a part of another response.
+impl IntoResponseParts for Logout {
+    type Error = Infallible;
+
+    fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
+        self.insert_into(parts.extensions_mut());
+        Ok(parts)
+    }
+}
+
+/// The response if no layer turns it into the answer.
+fn unconsumed<T: Intent>() -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, T::MISTAKE).into_response()
+}
+
 impl IntoResponse for EndError {
     fn into_response(self) -> Response {
-        match self {
-            Self::NotRecorded(error) => {
-                tracing::error!(%error, "the end of a session could not be recorded");
-                let detail = "The session was not ended everywhere: that could not be recorded. \
-                              Try again.";
-                let mut response = problem_because(StatusCode::SERVICE_UNAVAILABLE, detail);
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-                response.map(Body::from)
-            }
-            Self::NoRevocations => misplaced(
-                "a handler ends sessions that are not at hand, but these sessions have no \
-                 revocations: give them to their builder",
-            ),
+        match &self {
+            Self::NotRecorded(_) => not_recorded(&self).map(Body::from),
+            Self::NoRevocations => misplaced(&self.to_string()),
         }
     }
 }

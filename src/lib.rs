@@ -5,9 +5,9 @@
 //! # Quick start
 //!
 //! ```no_run
-//! # use axum::{Json, Router, extract::State, http::StatusCode, routing::{get, post}};
+//! # use axum::{Json, Router, http::StatusCode, routing::{get, post}};
 //! # use serde::{Deserialize, Serialize};
-//! use tower_jwt_session::{EndError, EndSession, KeyRing, Login, Session, Sessions, store::FileStore};
+//! use tower_jwt_session::{KeyRing, Login, Logout, Session, Sessions, store::FileStore};
 //!
 //! # #[derive(Serialize, Deserialize)]
 //! # struct User { name: String }
@@ -21,10 +21,9 @@
 //! let app = Router::new()
 //!     .route("/login", post(login))
 //!     .route("/me", get(me))
-//!     .route("/logout", post(logout))
+//!     .route("/logout", post(async || Logout::new().clear_site_data()))
 //!     .merge(sessions.jwks_router())
-//!     .layer(sessions.layer())
-//!     .with_state(sessions);
+//!     .layer(sessions.layer());
 //! # let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 //! # axum::serve(listener, app).await?;
 //! # Ok(())
@@ -37,13 +36,6 @@
 //!
 //! async fn me(session: Session<User>) -> String {
 //!     format!("hello {}", session.claims().name)
-//! }
-//!
-//! async fn logout(
-//!     State(sessions): State<Sessions<User>>,
-//!     session: Session<User>,
-//! ) -> Result<EndSession, EndError> {
-//!     sessions.logout(&session).await
 //! }
 //! ```
 //!
@@ -118,7 +110,7 @@ mod token;
 mod transport;
 
 #[cfg(feature = "axum")]
-pub use crate::axum::{SessionMisuse, SessionRejection};
+pub use crate::axum::SessionRejection;
 pub use crate::clock::{Clock, SystemClock, Timestamp};
 pub use crate::crypto::error::KeyError;
 pub use crate::error::build::BuildError;
@@ -149,8 +141,10 @@ pub use crate::sessions::builder::SessionsBuilder;
 pub use crate::sessions::explain::{CheckOutcome, ExplainedCheck, Explanation};
 pub use crate::sessions::handle::{SessionClaims, Sessions};
 pub use crate::sessions::issued::IssuedToken;
-pub use crate::sessions::login::{EndError, EndSession, Login};
+pub use crate::sessions::login::Login;
+pub use crate::sessions::logout::Logout;
 pub use crate::sessions::refresh_tokens::{IssuedTokens, RefreshError, RefreshTokens};
+pub use crate::sessions::revoke::EndError;
 pub use crate::sessions::session::Session;
 #[cfg(feature = "cookie")]
 pub use crate::transport::cookie::CookieTransport;

@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use tower_jwt_session::{
-    EndError, EndSession, KeyRing, Login, RefreshTokens, Revocations, RingError, Session, Sessions,
+    KeyRing, Login, Logout, RefreshTokens, Revocations, RingError, Session, Sessions,
 };
 
 use crate::{
@@ -25,7 +25,6 @@ struct Shared {
     replica: Arc<str>,
     keys: KeyRing,
     revocations: Revocations,
-    sessions: Sessions<User>,
 }
 
 /// The application of one replica; it is ready to serve every session when this returns.
@@ -58,7 +57,7 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
         .layer(sessions.layer())
         // Below the layer: a health check carries no session and needs no guard.
         .route("/health/ready", get(ready))
-        .with_state(Shared { replica: options.name.as_str().into(), keys, revocations, sessions }))
+        .with_state(Shared { replica: options.name.as_str().into(), keys, revocations }))
 }
 
 /// For clients that are no browsers. As short as the other periods here; all have a default.
@@ -118,13 +117,10 @@ async fn revoke_key(
     }
 }
 
-/// Ends the session on every replica, where no copy of its token is good any more; the layer clears
-/// the cookie. If that cannot be recorded, the answer says so, and the session stays valid.
-async fn logout(
-    State(shared): State<Shared>,
-    session: Session<User>,
-) -> Result<EndSession, EndError> {
-    shared.sessions.logout(&session).await
+/// Ends the session on every replica; the layer records it and clears the cookie. If that cannot be
+/// recorded, the answer says so, and the session stays valid.
+async fn logout(_: Session<User>) -> Logout {
+    Logout::new()
 }
 
 /// Whether this replica holds the keys and revocations that it needs.

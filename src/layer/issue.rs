@@ -1,24 +1,25 @@
-//! The [`IssueLayer`]: on the way out it turns what the handler returned into a session, takes one
-//! away, or renews one.
+//! The [`IssueLayer`]: issues the session of a [`Login`] that a handler returned, or renews the
+//! request's.
 
 use std::fmt;
 
-use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use tower_layer::Layer;
 
-use super::service::{Around, SessionService};
-use super::validate::Presented;
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::IssueError;
+use crate::layer::presented::Presented;
+use crate::layer::service::{Around, SessionService, Work, Worked};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
 use crate::response::token_endpoint;
 use crate::sessions::handle::{SessionClaims, Sessions};
-use crate::sessions::login::{Pending, PendingIssue};
+use crate::sessions::login::Login;
+use crate::sessions::logout::Logout;
+use crate::sessions::pending::{Inner, Pending};
 use crate::sessions::session::Session;
 use crate::transport::transports::append_cookie;
 
-/// Issues, ends and renews sessions: made by [`Sessions::issue_layer`].
+/// Issues and renews sessions: made by [`Sessions::issue_layer`].
 pub struct IssueLayer<C, T = WithBody> {
     sessions: Sessions<C>,
     respond: T,
@@ -37,105 +38,110 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         Self { sessions, respond }
     }
 
-    /// The session, if its cookie is to be renewed.
-    pub(crate) fn renewable(&self, presented: &Presented<C>) -> Option<Session<C>> {
-        let is_ours = presented.is_of(&self.sessions) && presented.by_cookie();
-        let session = presented.past_half().filter(|_| is_ours)?;
-        // What a ring follows, another issues and renews.
-        self.sessions.keys().issues().then(|| session.clone())
-    }
-
     #[cold]
     fn issue<B>(
         &self,
         response: &mut Response<B>,
-        Pending { issue, whole, .. }: &Pending<C>,
-    ) -> Result<(), OperationError>
+        Inner { intent: login, is_whole, .. }: &Inner<Login<C>>,
+    ) -> Result<(), IssueError>
     where
         T: Respond<B>,
     {
         let transports = self.sessions.transports();
-        if issue.bearer || transports.cookie.is_none() {
+        if login.bearer || transports.cookie.is_none() {
             if !transports.bearer {
-                return Err(OperationErrorKind::NoTransport("bearer").into());
+                return Err(IssueError::NoTransport("bearer"));
             }
             // A bearer token needs a body of its own.
-            if !whole || !T::CARRIES_BODY {
-                return Err(OperationErrorKind::NoTransport("cookie").into());
+            if !is_whole || !T::CARRIES_BODY {
+                return Err(IssueError::NoTransport("cookie"));
             }
-            let answer = if self.sessions.refreshes() && issue.continues.is_none() {
-                token_endpoint::granted(&self.sessions.issue_with_refresh_token(issue)?)
+            let answer = if self.sessions.refreshes() && login.continues.is_none() {
+                token_endpoint::granted(&self.sessions.issue_with_refresh_token(login)?)?
             } else {
-                let token = self.sessions.issue(issue)?;
-                token_endpoint::access_token(&token, issue.scope.as_deref())
+                let token = self.sessions.issue(login)?;
+                token_endpoint::access_token(&token, login.scope.as_deref())?
             };
-            self.answer_whole(response, answer);
+            respond::answer_whole(response, answer, &self.respond);
             return Ok(());
         }
-        let cookie = self.sessions.set_cookie(&self.sessions.issue(issue)?)?;
-        if *whole {
-            let mut answer = Response::new(Bytes::new());
-            *answer.status_mut() = StatusCode::NO_CONTENT;
-            self.answer_whole(response, answer);
+        let cookie = self.sessions.set_cookie(&self.sessions.issue(login)?)?;
+        if *is_whole {
+            respond::answer_whole(response, respond::no_content(), &self.respond);
         }
         transports.remove_set_cookie(response.headers_mut());
         append_cookie(response.headers_mut(), cookie);
         Ok(())
     }
 
-    /// Turns what the handler returned into a session, or renews the one that it was called with.
-    pub(crate) fn finish<B>(&self, response: &mut Response<B>, renewable: Option<Session<C>>)
+    /// Issues the session that the handler's response asks for, or renews the one of the request. A
+    /// login and a logout take precedence over a renewal.
+    pub(crate) fn issue_or_renew<B>(
+        &self,
+        response: &mut Response<B>,
+        presented: Option<&Presented<C>>,
+    ) -> Option<Work>
     where
         T: Respond<B>,
     {
-        // Logging in and logging out beat a renewal.
-        if let Some(pending) = response.extensions_mut().remove::<PendingIssue<C>>() {
-            if let Err(error) = self.issue(response, pending.take()) {
+        let extensions = response.extensions_mut();
+        if let Some(pending) = extensions.remove::<Pending<Login<C>>>() {
+            let pending = pending.take();
+            if let Err(error) = self.issue(response, pending) {
                 *response = self.failure(&error);
+                return None;
             }
-        } else if let Some(session) = renewable {
-            self.renew(response.headers_mut(), &session);
+            if let Some(logout) = response.extensions().get::<Pending<Logout>>() {
+                logout.take();
+            }
+            let replaced = presented?.session.as_ref().ok()?;
+            return self.end(replaced).filter(|_| pending.intent.continues.is_none());
         }
+        let session = presented?.past_half()?;
+        if presented?.by_cookie() && extensions.get::<Pending<Logout>>().is_none() {
+            self.renew(response.headers_mut(), session);
+        }
+        None
     }
 
-    /// The answer that the handler's whole response stood for, with the status that it was given,
-    /// if it was.
-    fn answer_whole<B>(&self, response: &mut Response<B>, mut answer: Response<Bytes>)
-    where
-        T: Respond<B>,
-    {
-        if response.status() != StatusCode::INTERNAL_SERVER_ERROR {
-            *answer.status_mut() = response.status();
-        }
-        respond::put_in_place(response, self.respond.respond(answer));
+    /// Revokes the session that a login replaces (ASVS 7.2.4). The login succeeds if that fails.
+    #[cold]
+    fn end(&self, session: &Session<C>) -> Option<Work> {
+        self.sessions.revocations()?;
+        let (sessions, session) = (self.sessions.clone(), session.clone());
+        Some(Box::pin(async move {
+            if let Err(error) = sessions.logout(&session).await {
+                let session_id = session.session_id();
+                tracing::warn!(session_id, %error, "cannot revoke the session before a login");
+            }
+            Ok(())
+        }))
     }
 
     /// A renewal that fails leaves the session as it was.
     #[cold]
     fn renew(&self, headers: &mut HeaderMap, session: &Session<C>) {
-        let transports = self.sessions.transports();
-        if transports.has_set_cookie(headers) {
+        // The keys of another issuer cannot renew.
+        if self.sessions.transports().has_set_cookie(headers) || !self.sessions.keys().issues() {
             return;
         }
         let renewed = self.sessions.renew(session);
         match renewed.and_then(|token| self.sessions.set_cookie(&token)) {
             Ok(cookie) => append_cookie(headers, cookie),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    OperationErrorKind::LifetimeReached | OperationErrorKind::Rejected
-                ) => {}
+            Err(IssueError::LifetimeReached | IssueError::Ended(_)) => {}
             Err(error) => tracing::warn!(%error, "a session could not be renewed"),
         }
     }
 
     #[cold]
-    fn failure<B>(&self, error: &OperationError) -> Response<B>
+    fn failure<B>(&self, error: &IssueError) -> Response<B>
     where
         T: Respond<B>,
     {
-        if let Some(rejection) = error.rejection() {
-            return self.respond.respond(respond::rejection(rejection.clone(), &self.sessions));
+        if let IssueError::Ended(rejection) = error {
+            return self
+                .respond
+                .respond(respond::rejection(rejection.clone(), &self.sessions), None);
         }
         tracing::error!(%error, "a session could not be issued");
         let status = match error.is_temporary() {
@@ -144,7 +150,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         };
         let mut answer = respond::problem(status);
         respond::retry_issuing(&mut answer, error, &self.sessions);
-        self.respond.respond(answer)
+        self.respond.respond(answer, None)
     }
 }
 
@@ -157,16 +163,18 @@ impl<S, C, T: Clone> Layer<S> for IssueLayer<C, T> {
 }
 
 impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
-    /// The session that may be renewed.
-    type Kept = Option<Session<C>>;
+    type Kept = Option<Presented<C>>;
 
     fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>> {
         let presented = request.extensions().get::<Presented<C>>();
-        Ok(presented.and_then(|presented| self.renewable(presented)))
+        Ok(presented.filter(|presented| presented.is_of(&self.sessions)).cloned())
     }
 
-    fn after(&self, response: &mut Response<B>, renewable: Self::Kept) {
-        self.finish(response, renewable);
+    fn after(&self, response: &mut Response<B>, presented: &Self::Kept) -> Option<Work> {
+        self.issue_or_renew(response, presented.as_ref())
+    }
+
+    fn finish(&self, response: &mut Response<B>, _: Self::Kept, _: Option<Worked>) {
         self.sessions.transports().forbid_storing_cookie(response.headers_mut());
     }
 }

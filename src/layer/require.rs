@@ -1,11 +1,10 @@
 //! What a [`ValidateLayer`] requires of a session, beyond that it is valid.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::validate::ValidateLayer;
-use crate::error::build::BuildError;
-use crate::error::rejection::RejectionKind;
+use crate::error::{BuildError, RejectionKind};
+use crate::layer::checks::Check;
+use crate::layer::validate::ValidateLayer;
 use crate::sessions::session::Session;
 
 impl<C, T> ValidateLayer<C, T> {
@@ -15,13 +14,11 @@ impl<C, T> ValidateLayer<C, T> {
         self.check(check, RejectionKind::Forbidden)
     }
 
-    /// Requires a scope of a session; otherwise 403 with `insufficient_scope` (RFC 6750, section
-    /// 3.1).
+    /// Requires a scope of a session; otherwise 403 with `insufficient_scope` and the
+    /// `scope` (RFC 6750, section 3.1).
     #[must_use]
     pub fn require_scope(self, scope: impl Into<String>) -> Self {
-        let scope = scope.into();
-        let has_scope = move |session: &Session<C>| session.scopes().any(|held| held == scope);
-        self.check(has_scope, RejectionKind::InsufficientScope)
+        self.add(Check::scope(scope.into().into()))
     }
 
     /// Requires that the user has logged in no longer than `max_age` ago, the ring's clock skew
@@ -80,32 +77,15 @@ impl<C, T> ValidateLayer<C, T> {
     }
 
     fn check(
-        mut self,
+        self,
         passes: impl Fn(&Session<C>) -> bool + Send + Sync + 'static,
         otherwise: RejectionKind,
     ) -> Self {
-        let check = Check { passes: Arc::new(passes), otherwise };
+        self.add(Check::new(passes, otherwise))
+    }
+
+    fn add(mut self, check: Check<C>) -> Self {
         self.checks = self.checks.iter().cloned().chain([check]).collect();
         self
-    }
-}
-
-type Passes<C> = dyn Fn(&Session<C>) -> bool + Send + Sync;
-
-/// One requirement, and what a session that fails it is told.
-pub(crate) struct Check<C> {
-    passes: Arc<Passes<C>>,
-    otherwise: RejectionKind,
-}
-
-impl<C> Check<C> {
-    pub(crate) fn refusal(&self, session: &Session<C>) -> Option<RejectionKind> {
-        (!(self.passes)(session)).then_some(self.otherwise)
-    }
-}
-
-impl<C> Clone for Check<C> {
-    fn clone(&self) -> Self {
-        Self { passes: self.passes.clone(), otherwise: self.otherwise }
     }
 }

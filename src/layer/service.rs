@@ -10,7 +10,10 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-/// What a layer does before the inner service, and after it; answers have the body `B`.
+use crate::sessions::revoke::EndError;
+
+/// What a layer does before the inner service, and after it; answers have the body `B`. Sealed: only
+/// the layers of this crate implement it.
 pub trait Around<B> {
     /// What is kept of a request for its response.
     type Kept;
@@ -18,9 +21,18 @@ pub trait Around<B> {
     /// Looks at a request; an error is the answer in the inner service's place.
     fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>>;
 
-    /// Turns the inner service's response into what goes out.
-    fn after(&self, response: &mut Response<B>, kept: Self::Kept);
+    /// Does what the inner service's response asks for, but for work in a store: that is awaited
+    /// before `finish`.
+    fn after(&self, response: &mut Response<B>, kept: &Self::Kept) -> Option<Work>;
+
+    /// Turns the response into the one that is sent.
+    fn finish(&self, response: &mut Response<B>, kept: Self::Kept, worked: Option<Worked>);
 }
+
+/// Work in a store for a login or a logout.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Worked> + Send>>;
+/// How it went.
+pub(crate) type Worked = Result<(), EndError>;
 
 /// The service of a [`SessionLayer`](super::SessionLayer), [`ValidateLayer`](super::ValidateLayer) or
 /// [`IssueLayer`](super::IssueLayer).
@@ -74,6 +86,7 @@ pin_project! {
     #[project = KindProjection]
     enum Kind<F, B, L: Around<B>> {
         Inner { #[pin] future: F, layer: Arc<L>, kept: Option<L::Kept> },
+        Working { work: Work, layer: Arc<L>, rest: Option<(Response<B>, L::Kept)> },
         Answer { answer: Option<Response<B>> },
     }
 }
@@ -85,20 +98,43 @@ where
 {
     type Output = F::Output;
 
+    // A future is not polled after its completion, so that nothing is taken twice.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().kind.project() {
+        let mut kind = self.project().kind;
+        match kind.as_mut().project() {
             KindProjection::Inner { future, layer, kept } => {
                 let mut response = ready!(future.poll(context))?;
-                if let Some(kept) = kept.take() {
-                    layer.after(&mut response, kept);
-                }
-                Poll::Ready(Ok(response))
+                let Some(kept) = kept.take() else { return Poll::Pending };
+                let Some(work) = layer.after(&mut response, &kept) else {
+                    layer.finish(&mut response, kept, None);
+                    return Poll::Ready(Ok(response));
+                };
+                let (layer, rest) = (layer.clone(), Some((response, kept)));
+                kind.set(Kind::Working { work, layer, rest });
+                Self::work(kind, context)
             }
-            // A future is not polled after its completion.
+            KindProjection::Working { .. } => Self::work(kind, context),
             KindProjection::Answer { answer } => {
                 answer.take().map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer)))
             }
         }
+    }
+}
+
+impl<F, B, L, E> ResponseFuture<F, B, L>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    L: Around<B>,
+{
+    #[cold]
+    fn work(kind: Pin<&mut Kind<F, B, L>>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let KindProjection::Working { work, layer, rest } = kind.project() else {
+            return Poll::Pending;
+        };
+        let worked = ready!(work.as_mut().poll(context));
+        let Some((mut response, kept)) = rest.take() else { return Poll::Pending };
+        layer.finish(&mut response, kept, Some(worked));
+        Poll::Ready(Ok(response))
     }
 }
 

@@ -1,19 +1,18 @@
 //! [`SessionLayer`]: validating and issuing in one, in the right order.
 
-use crate::layer::issue::IssueLayer;
-use crate::layer::service::SessionService;
-use crate::layer::validate::ValidateLayer;
-use crate::response::respond::Respond;
-use crate::response::respond::WithBody;
 use std::fmt;
 
 use http::{Request, Response};
+use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
-use crate::layer::service::Around;
-use crate::layer::validate::Unvalidated;
+use crate::layer::issue::IssueLayer;
+use crate::layer::service::{Around, SessionService, Work, Worked};
+use crate::layer::validate::{Kept, ValidateLayer};
+use crate::response::respond::{Respond, WithBody};
 use crate::sessions::handle::{SessionClaims, Sessions};
-use crate::sessions::session::Session;
+use crate::sessions::login::Login;
+use crate::sessions::pending::Pending;
 
 /// All layers at once, with validation optional: the handler's extractor decides. See
 /// [`Sessions::layer`].
@@ -29,17 +28,19 @@ impl<C: SessionClaims> Sessions<C> {
         SessionLayer { validate, issue: self.issue_layer() }
     }
 
+    /// The layer that issues and renews. It renews what a validate layer around it has found, so
+    /// that it belongs inside of that.
+    pub fn issue_layer(&self) -> IssueLayer<C> {
+        IssueLayer::new(self.clone(), WithBody)
+    }
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
     /// The layer that validates: strict, so that a request without a session is a 401.
     ///
     /// Inside [`layer`](Self::layer), around some routes, it uses what that has found.
     pub fn validate_layer(&self) -> ValidateLayer<C> {
         ValidateLayer::new(self.clone())
-    }
-
-    /// The layer that issues and renews. It renews what a validate layer around it has found, so
-    /// that it belongs inside of that.
-    pub fn issue_layer(&self) -> IssueLayer<C> {
-        IssueLayer::new(self.clone(), WithBody)
     }
 }
 
@@ -61,18 +62,20 @@ impl<S, C, T: Clone> Layer<S> for SessionLayer<C, T> {
 }
 
 impl<B, C: SessionClaims, T: Respond<B>> Around<B> for SessionLayer<C, T> {
-    type Kept = (Option<Unvalidated>, Option<Session<C>>);
+    type Kept = Kept<C>;
 
-    fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>> {
-        let presented = self.validate.admit(request)?;
-        let kept = (presented.unvalidated(), self.issue.renewable(&presented));
-        request.extensions_mut().insert(presented);
-        Ok(kept)
+    fn before<R>(&self, request: &mut Request<R>) -> Result<Kept<C>, Response<B>> {
+        self.validate.before(request)
     }
 
-    fn after(&self, response: &mut Response<B>, (unvalidated, renewable): Self::Kept) {
-        self.issue.finish(response, renewable);
-        self.validate.after(response, unvalidated);
+    fn after(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work> {
+        let is_login = response.extensions().get::<Pending<Login<C>>>().is_some();
+        let work = self.issue.issue_or_renew(response, Some(&kept.presented));
+        if is_login { work } else { self.validate.log_out(response, kept) }
+    }
+
+    fn finish(&self, response: &mut Response<B>, kept: Kept<C>, worked: Option<Worked>) {
+        self.validate.complete(response, &kept, worked);
     }
 }
 

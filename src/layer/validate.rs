@@ -2,21 +2,25 @@
 //! is none.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
+use http::request::Parts;
 use http::{Extensions, HeaderMap, Request, Response};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
-use super::require::Check;
-use super::service::{Around, SessionService};
-use crate::clock::Timestamp;
-use crate::error::rejection::{Rejection, RejectionKind};
+use crate::error::{Rejection, RejectionKind};
+use crate::layer::checks::Check;
+use crate::layer::logout;
+use crate::layer::presented::{Presented, Refused};
+use crate::layer::service::{Around, SessionService, Work, Worked};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
-use crate::sessions::handle::{SessionClaims, Sessions, SessionsId};
-use crate::sessions::session::Session;
-use crate::transport::transports::{Credential, Place, append_cookie};
+use crate::sessions::handle::Sessions;
+use crate::sessions::logout::Logout;
+use crate::sessions::pending::Pending;
+use crate::transport::transports::{Credential, Place};
 
 /// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
 /// [`optional`](Self::optional).
@@ -43,7 +47,7 @@ pub struct ValidateLayer<C, T = WithBody> {
     respond: T,
 }
 
-impl<C: SessionClaims> ValidateLayer<C> {
+impl<C> ValidateLayer<C> {
     pub(crate) fn new(sessions: Sessions<C>) -> Self {
         Self {
             sessions,
@@ -84,9 +88,14 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
         presented.filter(|presented| presented.is_of(&self.sessions)).cloned()
     }
 
-    /// What a request with these headers presents, at `now`.
-    fn presented(&self, headers: &HeaderMap, now: Timestamp) -> Presented<C> {
-        let (session, place) = match self.sessions.transports().read(headers) {
+    /// What a request with this credential presents.
+    fn presented(
+        &self,
+        credential: Result<Option<Credential<'_>>, RejectionKind>,
+        headers: &HeaderMap,
+    ) -> Presented<C> {
+        let now = self.sessions.now();
+        let (session, place) = match credential {
             Ok(Some(Credential { token, place })) => {
                 (self.sessions.validate_bytes(token, now), Some(place))
             }
@@ -101,160 +110,138 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
 
     /// Whether the request does not come from another site, as far as it matters: no browser sends a
     /// bearer token by itself.
-    fn passes<B>(&self, request: &Request<B>) -> bool {
-        let transports = self.sessions.transports();
-        let cookie = transports.cookie.as_ref().filter(|cookie| cookie.guards(request));
-        let Some(cookie) = cookie else { return true };
-        let has_cookie = match transports.read(request.headers()) {
-            Ok(Some(credential)) if credential.place != Place::Cookie => return true,
-            Ok(credential) => credential.is_some(),
-            // Ambiguous: a cookie may be among them.
-            Err(_) => true,
-        };
-        (!has_cookie && !self.guards_all) || cookie.passes(request, has_cookie)
+    fn passes<B>(&self, request: &Request<B>, place: Option<Place>, may_have_cookie: bool) -> bool {
+        let cookie = self.sessions.transports().cookie.as_ref();
+        let Some(cookie) = cookie.filter(|cookie| cookie.guards(request)) else { return true };
+        let is_other = place.is_some() && !may_have_cookie;
+        is_other
+            || (!may_have_cookie && !self.guards_all)
+            || cookie.passes(request, may_have_cookie)
     }
 
     /// Why the layer itself refuses what was presented, if it does.
     fn refusal(&self, presented: &Presented<C>) -> Option<Rejection> {
         match &presented.session {
-            Ok(session) => {
-                self.checks.iter().find_map(|check| check.refusal(session)).map(Rejection::from)
-            }
+            Ok(session) => self.checks.iter().find_map(|check| check.refusal(session)),
             Err(rejection) => (!self.optional).then(|| rejection.clone()),
         }
     }
 
     /// What a request presents, if it may go on; else the answer to it.
-    pub(crate) fn admit<R, B>(&self, request: &mut Request<R>) -> Result<Presented<C>, Response<B>>
+    pub(crate) fn admit<R, B>(&self, request: &mut Request<R>) -> Result<Kept<C>, Response<B>>
     where
         T: Respond<B>,
     {
         let found = self.found(request.extensions());
-        // Who has found it has asked, as far as it concerns who comes with a session.
-        if (found.is_none() || self.guards_all) && !self.passes(request) {
-            return Err(self.reject(RejectionKind::CrossSite.into()));
-        }
-        let presented =
-            found.unwrap_or_else(|| self.presented(request.headers(), self.sessions.now()));
+        let is_first = found.is_none();
+        let presented = match found {
+            // The layer that has found it has asked, as far as it concerns a request with a session.
+            Some(found) => {
+                let has_cookie = found.may_have_cookie();
+                if self.guards_all && !self.passes(request, found.place, has_cookie) {
+                    return Err(self.reject_request(RejectionKind::CrossSite.into(), request));
+                }
+                found
+            }
+            None => {
+                let credential = self.sessions.transports().read(request.headers());
+                let place = credential.ok().flatten().map(|credential| credential.place);
+                let has_cookie = place == Some(Place::Cookie) || credential.is_err();
+                if !self.passes(request, place, has_cookie) {
+                    return Err(self.reject_request(RejectionKind::CrossSite.into(), request));
+                }
+                self.presented(credential, request.headers())
+            }
+        };
         if let Some(rejection) = self.refusal(&presented) {
-            return Err(self.refuse(rejection, presented.unvalidated()));
+            let mut answer = self.reject_request(rejection, request);
+            self.clear(&mut answer, &presented);
+            return Err(answer);
         }
         if let Some(protocol) = &self.sessions.transports().web_socket {
             protocol.remove(request.headers_mut());
         }
-        Ok(presented)
+        Ok(Kept { presented, is_first })
     }
 
+    /// Answers in the place of the inner service, which does not get the request any more.
     #[cold]
-    fn refuse<B>(&self, rejection: Rejection, unvalidated: Option<Unvalidated>) -> Response<B>
+    fn reject_request<R, B>(&self, rejection: Rejection, request: &mut Request<R>) -> Response<B>
     where
         T: Respond<B>,
     {
-        let mut answer = self.reject(rejection);
-        if let Some(unvalidated) = unvalidated {
-            self.clear(&mut answer, &unvalidated);
-        }
-        answer
+        let (mut parts, ()) = Request::new(()).into_parts();
+        parts.method = mem::take(request.method_mut());
+        parts.uri = mem::take(request.uri_mut());
+        parts.version = request.version();
+        parts.headers = mem::take(request.headers_mut());
+        parts.extensions = mem::take(request.extensions_mut());
+        self.reject(rejection, Some(&parts))
     }
 
     #[cold]
-    fn reject<B>(&self, rejection: Rejection) -> Response<B>
+    fn reject<B>(&self, rejection: Rejection, request: Option<&Parts>) -> Response<B>
     where
         T: Respond<B>,
     {
-        self.respond.respond(respond::rejection(rejection, &self.sessions))
+        self.respond.respond(respond::rejection(rejection, &self.sessions), request)
     }
 
-    /// Clears a cookie that nothing accepts any more, unless the response sets a new one.
-    fn clear<B>(&self, response: &mut Response<B>, unvalidated: &Unvalidated) {
-        let transports = self.sessions.transports();
-        let headers = response.headers_mut();
-        if unvalidated.clears_cookie
-            && !transports.has_set_cookie(headers)
-            && let Some(cookie) = transports.clearing_cookie()
-        {
-            append_cookie(headers, cookie);
-        }
-    }
-}
-
-/// What a request presents: its session, or why there is none. In the request's extensions.
-pub(crate) struct Presented<C> {
-    pub(crate) session: Result<Session<C>, Rejection>,
-    place: Option<Place>,
-    /// The time of the request, read once.
-    now: Timestamp,
-    /// Whose it is.
-    sessions: SessionsId,
-}
-
-impl<C> Presented<C> {
-    /// The session, if more than half of its life is over.
-    pub(crate) fn past_half(&self) -> Option<&Session<C>> {
-        let session = self.session.as_ref().ok()?;
-        let lifetime = session.expires_at() - session.issued_at();
-        (self.now - session.issued_at() > lifetime / 2).then_some(session)
-    }
-
-    /// The session as far as it is optional: none for an anonymous request, and for an invalid
-    /// cookie, whatever the reason.
-    #[cfg(feature = "axum")]
-    pub(crate) fn optional(&self) -> Result<Option<Session<C>>, Rejection> {
-        match &self.session {
-            Ok(session) => Ok(Some(session.clone())),
-            Err(rejection) if rejection.is_missing() => Ok(None),
-            Err(rejection) if self.by_cookie() && !rejection.is_temporary() => Ok(None),
-            Err(rejection) => Err(rejection.clone()),
+    /// Clears a cookie that no replica accepts any more, unless the response sets a new one.
+    fn clear<B>(&self, response: &mut Response<B>, presented: &Presented<C>) {
+        if presented.is_final_cookie() {
+            self.sessions.transports().clear_cookie(response.headers_mut());
         }
     }
 
-    /// Whether a layer of these sessions has found it.
-    pub(crate) fn is_of(&self, sessions: &Sessions<C>) -> bool {
-        self.sessions == sessions.id()
+    /// The work of a logout that the response asks for, if this layer has found the session.
+    pub(crate) fn log_out<B>(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work>
+    where
+        T: Respond<B>,
+    {
+        let pending = response.extensions().get::<Pending<Logout>>().filter(|_| kept.is_first)?;
+        let logout = pending.take().intent;
+        logout::begin(&self.sessions, &kept.presented, logout).unwrap_or_else(|answer| {
+            *response = self.respond.respond(answer, None);
+            None
+        })
     }
 
-    /// What is kept of a request without a good session.
-    pub(crate) fn unvalidated(&self) -> Option<Unvalidated> {
-        let rejection = self.session.as_ref().err()?;
-        let clears_cookie = self.by_cookie() && is_final(rejection.kind());
-        Some(Unvalidated { clears_cookie })
-    }
-
-    /// Whether the credential came in a cookie.
-    pub(crate) fn by_cookie(&self) -> bool {
-        self.place == Some(Place::Cookie)
-    }
-}
-
-/// Whether no replica accepts such a token now or later, whatever its clock, keys and release, so
-/// that its cookie can be cleared. The table is in [`layer`](crate::layer).
-fn is_final(kind: RejectionKind) -> bool {
-    matches!(
-        kind,
-        RejectionKind::Expired
-            | RejectionKind::Revoked
-            | RejectionKind::Malformed
-            | RejectionKind::BadSignature
-            | RejectionKind::WrongAlgorithm
-    )
-}
-
-/// That a request came without a valid session: an extractor may have refused it, and its cookie may
-/// have to be cleared. Public as [`Around::Kept`] alone.
-pub struct Unvalidated {
-    clears_cookie: bool,
-}
-
-impl<C: Send + Sync + 'static> Session<C> {
-    /// The session that a layer has found for a request: for services without extractors.
-    pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
-        extensions.get::<Presented<C>>()?.session.as_ref().ok()
+    pub(crate) fn complete<B>(
+        &self,
+        response: &mut Response<B>,
+        kept: &Kept<C>,
+        worked: Option<Worked>,
+    ) where
+        T: Respond<B>,
+    {
+        if kept.is_first && response.extensions().get::<Pending<Logout>>().is_some() {
+            match worked {
+                Some(Err(error)) => {
+                    *response = self.respond.respond(logout::not_recorded(&error), None);
+                }
+                _ => logout::complete(&self.sessions, &kept.presented, response, &self.respond),
+            }
+        }
+        if kept.presented.session.is_err() {
+            if let Some(Refused { rejection, request }) =
+                response.extensions_mut().remove::<Refused>()
+            {
+                let answer = self.reject(rejection, Some(&request));
+                respond::put_in_place(response, answer);
+            }
+            self.clear(response, &kept.presented);
+        }
+        self.sessions.transports().forbid_storing_cookie(response.headers_mut());
     }
 }
 
-/// In a response's extensions: an extractor has refused the request, and the layer answers.
-#[derive(Clone)]
-pub(crate) struct Refused(pub(crate) Rejection);
+/// What is kept of a request that was admitted.
+pub struct Kept<C> {
+    pub(crate) presented: Presented<C>,
+    /// Whether no outer layer of the same sessions has found it.
+    is_first: bool,
+}
 
 impl<S, C, T: Clone> Layer<S> for ValidateLayer<C, T> {
     type Service = SessionService<S, Self>;
@@ -269,23 +256,20 @@ where
     C: DeserializeOwned + Send + Sync + 'static,
     T: Respond<B>,
 {
-    type Kept = Option<Unvalidated>;
+    type Kept = Kept<C>;
 
-    fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>> {
-        let presented = self.admit(request)?;
-        let unvalidated = presented.unvalidated();
-        request.extensions_mut().insert(presented);
-        Ok(unvalidated)
+    fn before<R>(&self, request: &mut Request<R>) -> Result<Kept<C>, Response<B>> {
+        let kept = self.admit(request)?;
+        request.extensions_mut().insert(kept.presented.clone());
+        Ok(kept)
     }
 
-    fn after(&self, response: &mut Response<B>, kept: Self::Kept) {
-        if let Some(unvalidated) = kept {
-            if let Some(Refused(rejection)) = response.extensions_mut().remove::<Refused>() {
-                respond::put_in_place(response, self.reject(rejection));
-            }
-            self.clear(response, &unvalidated);
-        }
-        self.sessions.transports().forbid_storing_cookie(response.headers_mut());
+    fn after(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work> {
+        self.log_out(response, kept)
+    }
+
+    fn finish(&self, response: &mut Response<B>, kept: Kept<C>, worked: Option<Worked>) {
+        self.complete(response, &kept, worked);
     }
 }
 
@@ -308,12 +292,5 @@ impl<C, T> fmt::Debug for ValidateLayer<C, T> {
             .field("optional", &self.optional)
             .field("checks", &self.checks.len())
             .finish_non_exhaustive()
-    }
-}
-
-impl<C> Clone for Presented<C> {
-    fn clone(&self) -> Self {
-        let Self { session, place, now, sessions } = self;
-        Self { session: session.clone(), place: *place, now: *now, sessions: *sessions }
     }
 }

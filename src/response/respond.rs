@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
 };
+use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::error::operation::OperationError;
@@ -19,15 +20,16 @@ use crate::transport::transports::Transports;
 /// it: where they are answered by several threads, it has to be `Send` and `Sync`.
 ///
 /// Implemented by [`WithBody`], the default, by [`HeadersOnly`], and by any
-/// `Fn(Response<Bytes>) -> Response<B> + Clone`. A rejection's reason is in the answer's
-/// extensions, so that an application can make answers of its own:
+/// `Fn(Response<Bytes>, Option<&Parts>) -> Response<B> + Clone`. A rejection's reason is in the
+/// answer's extensions, and the request that was rejected comes with it, so that an application can
+/// make answers of its own:
 ///
 /// ```
 /// use bytes::Bytes;
-/// use http::Response;
+/// use http::{Response, request::Parts};
 /// use tower_jwt_session::Rejection;
 ///
-/// let own = |answer: Response<Bytes>| match answer.extensions().get::<Rejection>() {
+/// let own = |answer: Response<Bytes>, _: Option<&Parts>| match answer.extensions().get::<Rejection>() {
 ///     Some(rejection) if rejection.is_expired() => answer.map(|_| "please log in again".into()),
 ///     _ => answer,
 /// };
@@ -38,13 +40,14 @@ pub trait Respond<B>: Clone {
     /// Whether the body arrives. A bearer token can't be issued where it does not.
     const CARRIES_BODY: bool = true;
 
-    /// Turns the answer into a response.
-    fn respond(&self, answer: Response<Bytes>) -> Response<B>;
+    /// Turns the answer into a response. `request` is the request that was rejected, without its body;
+    /// `None` where the handler has answered, as with a login.
+    fn respond(&self, answer: Response<Bytes>, request: Option<&Parts>) -> Response<B>;
 }
 
-impl<B, F: Fn(Response<Bytes>) -> Response<B> + Clone> Respond<B> for F {
-    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
-        self(answer)
+impl<B, F: Fn(Response<Bytes>, Option<&Parts>) -> Response<B> + Clone> Respond<B> for F {
+    fn respond(&self, answer: Response<Bytes>, request: Option<&Parts>) -> Response<B> {
+        self(answer, request)
     }
 }
 
@@ -53,7 +56,7 @@ impl<B, F: Fn(Response<Bytes>) -> Response<B> + Clone> Respond<B> for F {
 pub struct WithBody;
 
 impl<B: From<Bytes>> Respond<B> for WithBody {
-    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
+    fn respond(&self, answer: Response<Bytes>, _: Option<&Parts>) -> Response<B> {
         answer.map(B::from)
     }
 }
@@ -65,7 +68,7 @@ pub struct HeadersOnly;
 impl<B: Default> Respond<B> for HeadersOnly {
     const CARRIES_BODY: bool = false;
 
-    fn respond(&self, answer: Response<Bytes>) -> Response<B> {
+    fn respond(&self, answer: Response<Bytes>, _: Option<&Parts>) -> Response<B> {
         let mut answer = answer.map(|_| B::default());
         answer.headers_mut().remove(CONTENT_TYPE);
         answer
@@ -79,7 +82,7 @@ pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Resp
     tracing::debug!(%reason, about, found, expected, "rejected a request");
     sessions.0.counters.rejected(rejection.kind());
     let mut answer = problem(rejection.status());
-    if let Some(challenge) = challenge(rejection.kind(), sessions.transports()) {
+    if let Some(challenge) = challenge(&rejection, sessions.transports()) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     if let RejectionKind::StaleRevocations { retry_after } = rejection.kind() {
@@ -126,6 +129,25 @@ pub(crate) fn put_in_place<B>(response: &mut Response<B>, mut answer: Response<B
     *response = answer;
 }
 
+/// The answer that the handler's whole response asked for, with the status that it was given, if it
+/// was.
+pub(crate) fn answer_whole<B>(
+    response: &mut Response<B>,
+    mut answer: Response<Bytes>,
+    respond: &impl Respond<B>,
+) {
+    if response.status() != StatusCode::INTERNAL_SERVER_ERROR {
+        *answer.status_mut() = response.status();
+    }
+    put_in_place(response, respond.respond(answer, None));
+}
+
+pub(crate) fn no_content() -> Response<Bytes> {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    answer
+}
+
 /// An RFC 9457 problem that says no more than its status.
 pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
     let title = status.canonical_reason().unwrap_or_default();
@@ -134,7 +156,6 @@ pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
 }
 
 /// An RFC 9457 problem that says what happened; `detail` has nothing that JSON would escape.
-#[cfg(feature = "axum")]
 pub(crate) fn problem_because(status: StatusCode, detail: &str) -> Response<Bytes> {
     let title = status.canonical_reason().unwrap_or_default();
     let code = status.as_u16();
@@ -154,8 +175,8 @@ fn problem_of(status: StatusCode, members: &str) -> Response<Bytes> {
 
 /// RFC 6750, section 3: no error code where no credential came. Where only cookies are taken there
 /// is no registered scheme; a 401 has to name one all the same (RFC 9110, section 11.6.1).
-fn challenge(kind: RejectionKind, transports: &Transports) -> Option<HeaderValue> {
-    let challenge = match kind {
+fn challenge(rejection: &Rejection, transports: &Transports) -> Option<HeaderValue> {
+    let challenge = match rejection.kind() {
         RejectionKind::Forbidden
         | RejectionKind::CrossSite
         | RejectionKind::StaleRevocations { .. } => return None,
@@ -170,8 +191,18 @@ fn challenge(kind: RejectionKind, transports: &Transports) -> Option<HeaderValue
         _ if !transports.bearer => "Cookie",
         RejectionKind::Missing => "Bearer",
         RejectionKind::Ambiguous => r#"Bearer error="invalid_request""#,
-        RejectionKind::InsufficientScope => r#"Bearer error="insufficient_scope""#,
+        RejectionKind::InsufficientScope => {
+            let scope = rejection.expected().filter(|scope| is_scope(scope));
+            let scope = scope.map_or_else(String::new, |scope| format!(r#", scope="{scope}""#));
+            let challenge = format!(r#"Bearer error="insufficient_scope"{scope}"#);
+            return HeaderValue::try_from(challenge).ok();
+        }
         _ => r#"Bearer error="invalid_token""#,
     };
     Some(HeaderValue::from_static(challenge))
+}
+
+/// Whether it is a scope's grammar (RFC 6749, section 3.3), and can be quoted in a header.
+fn is_scope(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
 }

@@ -120,6 +120,15 @@ impl Transports {
         self.cookie.as_ref().map(CookieTransport::clear)
     }
 
+    /// Clears the cookie, if there is one, unless the response sets it.
+    pub(crate) fn clear_cookie(&self, headers: &mut HeaderMap) {
+        if !self.has_set_cookie(headers)
+            && let Some(cookie) = self.clearing_cookie()
+        {
+            append_cookie(headers, cookie);
+        }
+    }
+
     /// Whether a response's headers set the cookie, or take it away.
     pub(crate) fn has_set_cookie(&self, headers: &HeaderMap) -> bool {
         headers.get_all(SET_COOKIE).iter().any(|field| self.is_ours(field))

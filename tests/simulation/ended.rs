@@ -171,7 +171,7 @@ impl Fleet {
             sessions.revoke_subject(subject).await.expect("the store is up");
         } else {
             let session = sessions.validate(token).expect("it is good");
-            drop(sessions.logout(&session).await.expect("the store is up"));
+            sessions.logout(&session).await.expect("the store is up");
         }
     }
 

@@ -190,7 +190,7 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     let token = sessions.issue(&Login::new("alice", ())).expect("issued");
     hidden.token(token.as_str());
     let session = sessions.validate(token.as_str()).expect("a session");
-    let _ended = sessions.logout(&session).await.expect("recorded");
+    sessions.logout(&session).await.expect("recorded");
     let damaged = EntryName::parse("key-damaged").expect("a name");
     let value = format!("{{\"version\":2,\"record\":\"{}\"}}", token.as_str());
     let entry = Entry { name: damaged, value: value.into_bytes().into() };

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect};
 use axum::routing::get as on_get;
 use http::StatusCode;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{RejectionKind, Session, SessionRejection, Sessions};
+use tower_jwt_session::{Rejection, RejectionKind, Session, SessionRejection, Sessions};
 
 use crate::support::web::*;
 
@@ -144,7 +144,7 @@ async fn a_handler_may_answer_a_rejection_itself() {
     async fn page(session: Result<Session<User>, SessionRejection>) -> impl IntoResponse {
         match session {
             Ok(session) => session.subject().to_owned().into_response(),
-            Err(SessionRejection::Rejected(rejection)) if rejection.is_missing() => {
+            Err(rejection) if rejection.rejection().is_some_and(Rejection::is_missing) => {
                 Redirect::to("/login").into_response()
             }
             Err(rejection) => rejection.into_response(),

@@ -8,9 +8,7 @@ use axum::routing::post as on_post;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key};
-use tower_jwt_session::{
-    Algorithm, EndError, EndSession, Key, KeyRing, Login, OperationErrorKind, Session, Sessions,
-};
+use tower_jwt_session::{Algorithm, IssueError, Key, KeyRing, Login, Logout, Sessions};
 
 use crate::support::web::*;
 
@@ -22,13 +20,10 @@ fn route<R: IntoResponse>(answer: impl Fn() -> R + Clone + Send + Sync + 'static
 }
 
 /// Logs out, as the whole response and as a part of another.
-fn logout(sessions: &Sessions<User>) -> Router {
-    let (whole, part) = (sessions.clone(), sessions.clone());
-    let whole = async move |session: Session<User>| whole.logout(&session).await;
-    let part = async move |session: Session<User>| -> Result<(EndSession, Redirect), EndError> {
-        Ok((part.logout(&session).await?, Redirect::to("/")))
-    };
-    Router::new().route("/", on_post(whole)).route("/part", on_post(part))
+fn logout() -> Router {
+    Router::new()
+        .route("/", on_post(async || Logout::new()))
+        .route("/part", on_post(async || (Logout::new(), Redirect::to("/"))))
 }
 
 #[tokio::test]
@@ -149,7 +144,7 @@ async fn a_token_too_long_for_validation_is_not_issued() {
     let sessions = builder(&ManualClock::default()).max_token_bytes(512).build().unwrap();
     let large = || Login::new("alice", User { role: "x".repeat(400) }).bearer();
     let error = sessions.issue(&large()).unwrap_err();
-    assert!(matches!(error.kind(), OperationErrorKind::TokenTooLong { limit: 512, .. }), "{error}");
+    assert!(matches!(error, IssueError::TokenTooLong { limit: 512, .. }), "{error}");
     let answer = send(&route(large).layer(sessions.layer()), post("/")).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (500, SERVER_ERROR));
 }
@@ -181,7 +176,7 @@ async fn where_no_key_may_sign_a_login_is_503() {
 async fn a_logout_clears_the_cookie_with_the_attributes_that_set_it() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
-    let app = logout(&sessions).layer(sessions.layer());
+    let app = logout().layer(sessions.layer());
     let answer = send(&app, post("/").cookie(&token(&sessions))).await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::NO_CONTENT, ""));
     assert_eq!(answer.all("set-cookie"), [CLEARED]);
@@ -199,18 +194,73 @@ async fn a_logout_clears_the_cookie_with_the_attributes_that_set_it() {
     let set = set.all("set-cookie")[0].to_owned();
     let (pair, attributes) = set.split_once(';').unwrap();
     let cleared = format!("__Host-app=;{attributes}; Max-Age=0");
-    let app = logout(&sessions).layer(sessions.layer());
+    let app = logout().layer(sessions.layer());
     let answer = send(&app, post("/").header("cookie", pair)).await;
     assert_eq!(answer.all("set-cookie"), [&*cleared]);
 }
 
 #[tokio::test]
-async fn a_logout_where_there_is_no_cookie_sets_none() {
-    let sessions = builder(&ManualClock::default()).bearer_only().build().unwrap();
-    let app = logout(&sessions).layer(sessions.layer());
-    let answer = send(&app, post("/").bearer(&token(&sessions))).await;
-    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+async fn logout_of_a_bearer_session_without_revocations_is_a_500_that_names_them() {
+    let clock = ManualClock::default();
+    for sessions in [sessions(&clock), builder(&clock).bearer_only().build().unwrap()] {
+        let app = logout().layer(sessions.layer());
+        for path in ["/", "/part"] {
+            let answer = send(&app, post(path).bearer(&token(&sessions))).await;
+            assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+            assert!(answer.body.contains("`revocations`"), "{}", answer.body);
+            assert_eq!(answer.all("set-cookie"), [""; 0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn logout_everywhere_without_revocations_is_a_500_that_names_them() {
+    let sessions = sessions(&ManualClock::default());
+    let app = route(|| Logout::new().everywhere()).layer(sessions.layer());
+    let answer = send(&app, post("/").cookie(&token(&sessions))).await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(answer.body.contains("`revocations`"), "{}", answer.body);
     assert_eq!(answer.all("set-cookie"), [""; 0]);
+}
+
+#[tokio::test]
+async fn logout_of_an_expired_or_missing_session_is_204() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let expired = token(&sessions);
+    clock.advance(Duration::from_secs(2 * 3600));
+    let app = logout().layer(sessions.layer());
+    let answer = send(&app, post("/").cookie(&expired)).await;
+    assert_eq!((answer.status, answer.all("set-cookie")), (StatusCode::NO_CONTENT, vec![CLEARED]));
+    for request in [post("/"), post("/").bearer(&expired)] {
+        let answer = send(&app, request).await;
+        assert_eq!((answer.status, answer.all("set-cookie").len()), (StatusCode::NO_CONTENT, 0));
+    }
+    let ambiguous = post("/").bearer(&expired).cookie(&expired);
+    assert_eq!(send(&app, ambiguous).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn logout_clears_what_the_browser_holds_only_when_asked_to() {
+    let sessions = sessions(&ManualClock::default());
+    let part = || (Logout::new().clear_site_data(), Redirect::to("/"));
+    for app in [route(|| Logout::new().clear_site_data()), route(part)] {
+        let answer = send(&app.layer(sessions.layer()), post("/").cookie(&token(&sessions))).await;
+        assert_eq!(answer.all("clear-site-data"), [r#""cache", "storage""#]);
+        assert_eq!(answer.all("set-cookie"), [CLEARED]);
+    }
+    let answer = send(&logout().layer(sessions.layer()), post("/").cookie("x")).await;
+    assert_eq!(answer.all("clear-site-data"), [""; 0]);
+}
+
+#[tokio::test]
+async fn logout_that_no_layer_consumed_is_a_500_that_names_it() {
+    let sessions = sessions(&ManualClock::default());
+    for app in [logout(), logout().layer(sessions.issue_layer())] {
+        let answer = send(&app, post("/").cookie(&token(&sessions))).await;
+        assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(answer.body.contains("`Logout`"), "{}", answer.body);
+    }
 }
 
 #[tokio::test]
@@ -228,7 +278,7 @@ async fn a_login_that_no_layer_consumed_is_a_500_that_names_it() {
 #[tokio::test]
 async fn a_logout_needs_no_issue_layer() {
     let sessions = sessions(&ManualClock::default());
-    let app = logout(&sessions).layer(sessions.validate_layer());
+    let app = logout().layer(sessions.validate_layer());
     let answer = send(&app, post("/").cookie(&token(&sessions))).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
     assert_eq!(answer.all("set-cookie").len(), 1);
@@ -270,11 +320,9 @@ async fn a_login_over_a_session_begins_another() {
 #[tokio::test]
 async fn a_login_beats_a_logout_in_the_same_answer() {
     let sessions = sessions(&ManualClock::default());
-    let ending = sessions.clone();
-    let both = async move |session: Session<User>| -> Result<_, EndError> {
-        Ok((ending.logout(&session).await?, login(), "both"))
-    };
-    let app = Router::new().route("/", on_post(both)).layer(sessions.layer());
-    let answer = send(&app, post("/").cookie(&token(&sessions))).await;
-    assert!(sessions.validate(answer.cookie_token()).is_ok());
+    for app in [route(|| (Logout::new(), login(), "both")), route(|| (login(), Logout::new()))] {
+        let answer = send(&app.layer(sessions.layer()), post("/").cookie(&token(&sessions))).await;
+        assert!(answer.status.is_success(), "{}", answer.status);
+        assert!(sessions.validate(answer.cookie_token()).is_ok());
+    }
 }

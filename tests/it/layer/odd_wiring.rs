@@ -7,7 +7,7 @@ use axum::routing::{get as on_get, post as on_post};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{CookieTransport, Login, Session, Sessions};
+use tower_jwt_session::{CookieTransport, Login, Logout, Session, Sessions};
 
 use crate::support::web::*;
 
@@ -32,16 +32,12 @@ fn admin_token(admins: &Sessions<Admin>) -> String {
     admins.issue(&login).unwrap().as_str().to_owned()
 }
 
-fn routes(sessions: &Sessions<User>) -> Router {
-    let ending = sessions.clone();
+fn routes() -> Router {
     Router::new()
         .route("/", on_get(async |session: Session<User>| session.subject().to_owned()))
         .route("/any", on_get(async |session: Option<Session<User>>| session.is_some().to_string()))
         .route("/login", on_post(async || login()))
-        .route(
-            "/logout",
-            on_post(async move |session: Session<User>| ending.logout(&session).await),
-        )
+        .route("/logout", on_post(async |_: Session<User>| Logout::new()))
 }
 
 /// What an application sees, whatever the order of its layers.
@@ -67,14 +63,14 @@ async fn logs_in(sessions: &Sessions<User>, app: &Router) {
 #[tokio::test]
 async fn all_layers_at_once() {
     let sessions = sessions(&ManualClock::default());
-    works(&sessions, routes(&sessions).layer(sessions.layer())).await;
+    works(&sessions, routes().layer(sessions.layer())).await;
 }
 
 #[tokio::test]
 async fn all_layers_twice() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
-    let app = routes(&sessions).layer(sessions.layer()).layer(sessions.layer());
+    let app = routes().layer(sessions.layer()).layer(sessions.layer());
     works(&sessions, app.clone()).await;
     // Renewed once.
     let token = token(&sessions);
@@ -85,13 +81,13 @@ async fn all_layers_twice() {
 #[tokio::test]
 async fn all_layers_by_route_layer() {
     let sessions = sessions(&ManualClock::default());
-    works(&sessions, routes(&sessions).route_layer(sessions.layer())).await;
+    works(&sessions, routes().route_layer(sessions.layer())).await;
 }
 
 #[tokio::test]
 async fn all_layers_around_a_nested_router_and_its_parent() {
     let sessions = sessions(&ManualClock::default());
-    let inner = routes(&sessions).layer(sessions.layer());
+    let inner = routes().layer(sessions.layer());
     let app = Router::new().fallback_service(inner).layer(sessions.layer());
     works(&sessions, app).await;
 }
@@ -101,7 +97,7 @@ async fn the_validate_layer_around_the_issue_layer() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let validate = sessions.validate_layer().optional();
-    let app = routes(&sessions).layer(sessions.issue_layer()).layer(validate);
+    let app = routes().layer(sessions.issue_layer()).layer(validate);
     works(&sessions, app.clone()).await;
     let token = token(&sessions);
     clock.advance(OLD);
@@ -112,7 +108,7 @@ async fn the_validate_layer_around_the_issue_layer() {
 async fn the_issue_layer_around_the_validate_layer() {
     let sessions = sessions(&ManualClock::default());
     let validate = sessions.validate_layer().optional();
-    works(&sessions, routes(&sessions).layer(validate).layer(sessions.issue_layer())).await;
+    works(&sessions, routes().layer(validate).layer(sessions.issue_layer())).await;
 }
 
 #[tokio::test]
@@ -132,7 +128,7 @@ async fn sessions_of_two_kinds_stand_around_one_handler() {
         ]
     };
     let admin_cookie = format!("__Host-admin={}", admin_token(&admins));
-    for app in app(routes(&users)) {
+    for app in app(routes()) {
         logs_in(&users, &app).await;
         let request = get("/both").cookie(&token(&users)).header("cookie", &admin_cookie);
         assert_eq!(send(&app, request).await.body, "alice 9");
@@ -180,7 +176,7 @@ async fn of_two_sessions_with_the_same_claims_the_inner_one_is_extracted() {
         .cookie(CookieTransport::new().name("__Host-inner"))
         .build()
         .unwrap();
-    let app = routes(&outer).layer(inner.layer()).layer(outer.layer());
+    let app = routes().layer(inner.layer()).layer(outer.layer());
     assert_eq!(send(&app, get("/").cookie(&token(&outer))).await.status, StatusCode::UNAUTHORIZED);
     let cookie = format!("__Host-inner={}", token(&inner));
     assert_eq!(send(&app, get("/").header("cookie", cookie)).await.body, "alice");

@@ -9,17 +9,18 @@ use axum::response::Redirect;
 use axum::routing::get as on_get;
 use bytes::Bytes;
 use http::header::LOCATION;
+use http::request::Parts;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_jwt_session::layer::HeadersOnly;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{EndSession, Login, Rejection, RejectionKind, Session, Sessions};
+use tower_jwt_session::{Login, Logout, Rejection, RejectionKind, Session};
 
 use crate::support::web::*;
 
 /// An application's own answers: a page in place of a 401, the reason where it may be known.
-fn own(answer: Response<Bytes>) -> Response<Body> {
+fn own(answer: Response<Bytes>, _: Option<&Parts>) -> Response<Body> {
     let Some(rejection) = answer.extensions().get::<Rejection>() else {
         return answer.map(Body::from);
     };
@@ -76,7 +77,7 @@ async fn own_answers_replace_those_that_began_in_an_extractor_or_the_guard() {
 #[tokio::test]
 async fn own_answers_replace_those_of_the_issue_layer() {
     let sessions = sessions(&ManualClock::default());
-    let teapot = |answer: Response<Bytes>| {
+    let teapot = |answer: Response<Bytes>, _: Option<&Parts>| {
         let mut answer = answer.map(Body::from);
         if answer.status().is_server_error() {
             *answer.status_mut() = StatusCode::IM_A_TEAPOT;
@@ -109,8 +110,8 @@ async fn plain(request: Request<Word>) -> Result<Response<Opaque>, Broken> {
     let mut response = Response::new(Opaque(7));
     match request.into_body() {
         Word::Hello => {}
-        Word::Login => login().insert_into(&mut response),
-        Word::BearerLogin => login().bearer().replace(&mut response),
+        Word::Login => login().insert_into(response.extensions_mut()),
+        Word::BearerLogin => login().bearer().replace(response.extensions_mut()),
         Word::Fail => return Err(Broken),
     }
     Ok(response)
@@ -149,20 +150,14 @@ async fn the_inner_services_error_comes_out_as_it_was() {
 }
 
 /// A service without axum: logs in, logs out, or greets.
-async fn without_axum(
-    sessions: Sessions<User>,
-    request: Request<()>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn without_axum(request: Request<()>) -> Result<Response<Full<Bytes>>, Infallible> {
     let session = Session::<User>::from_extensions(request.extensions());
     let name = session.map_or("anyone", Session::subject).to_owned();
     let mut response = Response::new(Full::new(Bytes::from(name)));
     match request.uri().path() {
-        "/login" => login().insert_into(&mut response),
-        "/token" => login().bearer().replace(&mut response),
-        "/logout" => {
-            let ended: EndSession = sessions.logout(session.unwrap()).await.unwrap();
-            ended.insert_into(&mut response);
-        }
+        "/login" => login().insert_into(response.extensions_mut()),
+        "/token" => login().bearer().replace(response.extensions_mut()),
+        "/logout" => Logout::new().insert_into(response.extensions_mut()),
         _ => {}
     }
     Ok(response)
@@ -172,9 +167,7 @@ async fn without_axum(
 async fn a_service_without_axum_has_sessions_too() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
-    let inner = sessions.clone();
-    let service =
-        sessions.layer().layer(service_fn(move |request| without_axum(inner.clone(), request)));
+    let service = sessions.layer().layer(service_fn(without_axum));
     let call = async |request: http::request::Builder| {
         let response = service.clone().oneshot(request.body(()).unwrap()).await.unwrap();
         Answer::of(response.map(Body::new)).await
@@ -192,7 +185,8 @@ async fn a_service_without_axum_has_sessions_too() {
 
 #[tokio::test]
 async fn a_redirect_in_place_of_a_401_still_takes_the_cookie_away() {
-    let to_login = |_: Response<Bytes>| Response::new(Body::from("please log in"));
+    let to_login =
+        |_: Response<Bytes>, _: Option<&Parts>| Response::new(Body::from("please log in"));
     let sessions = sessions(&ManualClock::default());
     let app = Router::new()
         .route("/", on_get(async |_: Session<User>| Redirect::to("/home")))
@@ -200,4 +194,24 @@ async fn a_redirect_in_place_of_a_401_still_takes_the_cookie_away() {
     let answer = send(&app, get("/").cookie("garbage")).await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "please log in"));
     assert_eq!(answer.all("set-cookie"), [CLEARED]);
+}
+
+#[tokio::test]
+async fn respond_gets_the_rejected_request() {
+    let back = |answer: Response<Bytes>, request: Option<&Parts>| {
+        let path = request.map_or("none", |request| request.uri.path()).to_owned();
+        answer.map(|_| Body::from(path))
+    };
+    let sessions = sessions(&ManualClock::default());
+    let extractor = Router::new().route("/mine", on_get(async |_: Session<User>| "in"));
+    let app = extractor.layer(sessions.layer().respond_with(back));
+    assert_eq!(send(&app, get("/mine")).await.body, "/mine");
+    let strict = Router::new().route("/strict", on_get(async || "in"));
+    let app = strict.layer(sessions.validate_layer().respond_with(back));
+    assert_eq!(send(&app, get("/strict")).await.body, "/strict");
+    assert_eq!(send(&app, post("/strict").header("origin", "null")).await.body, "/strict");
+    // The request of a login is the handler's.
+    let app = Router::new().route("/", on_get(async || Login::new("", User { role: "".into() })));
+    let app = app.layer(sessions.layer().respond_with(back));
+    assert_eq!(send(&app, get("/")).await.body, "none");
 }

@@ -80,8 +80,7 @@ impl Replica {
     }
 
     async fn logout(&self, token: &str) {
-        let ended = self.sessions.logout(&self.session(token)).await;
-        drop(ended.unwrap());
+        self.sessions.logout(&self.session(token)).await.unwrap();
     }
 
     async fn refresh(&self) {

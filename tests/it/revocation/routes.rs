@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::Redirect;
 use axum::routing::{get, post};
-use tower_jwt_session::{EndError, EndSession, RevocationsNotReady};
+use tower_jwt_session::testing::fixed_key;
+use tower_jwt_session::{Algorithm, KeyRing, Logout, RevocationsNotReady};
 
 use super::*;
 use crate::support::stores::TestStore;
@@ -33,26 +35,20 @@ async fn app(store: &TestStore) -> (Router, Replica) {
         .route("/offer", get(maybe).route_layer(optionally_fresh))
         .route("/me", get(me))
         .route("/maybe", get(maybe))
-        .route("/logout", post(logout))
-        .route("/logout-everywhere", post(logout_everywhere))
+        .route("/logout", post(async || Logout::new()))
+        .route("/logout-part", post(async || (Logout::new(), Redirect::to("/bye"))))
+        .route("/login", post(async || Login::new("alice", ())))
+        .route("/bearer", post(async || Login::new("alice", ()).bearer()))
+        .route("/reissue", post(reissue))
+        .route("/logout-everywhere", post(async || Logout::new().everywhere()))
         .route("/end-and-go-on", get(end_and_go_on))
         .layer(sessions.layer())
         .with_state(sessions);
     (app, one)
 }
 
-async fn logout(
-    State(sessions): State<Sessions<()>>,
-    session: Session<()>,
-) -> Result<EndSession, EndError> {
-    sessions.logout(&session).await
-}
-
-async fn logout_everywhere(
-    State(sessions): State<Sessions<()>>,
-    session: Session<()>,
-) -> Result<EndSession, EndError> {
-    sessions.logout_everywhere(&session).await
+async fn reissue(State(sessions): State<Sessions<()>>, session: Session<()>) -> Login<()> {
+    sessions.reissue(&session, ())
 }
 
 /// As if somebody logged out meanwhile.
@@ -106,14 +102,15 @@ async fn a_logout_that_could_not_be_recorded_says_so() {
     let (app, one) = app(&store).await;
     let token = one.login("alice");
     store.down();
-    for path in ["/logout", "/logout-everywhere"] {
+    for path in ["/logout", "/logout-everywhere", "/logout-part"] {
         let answer = send(&app, logout_request(path, &token)).await;
+        assert_eq!(answer.all("location"), [""; 0]);
         assert_unavailable(&answer, "5");
         assert_eq!(
             answer.body,
             concat!(
                 r#"{"type":"about:blank","title":"Service Unavailable","status":503,"#,
-                r#""detail":"The session was not ended everywhere: that could not be recorded. "#,
+                r#""detail":"The logout was not recorded, and the session is still valid. "#,
                 r#"Try again."}"#,
             )
         );
@@ -220,4 +217,65 @@ async fn a_freshness_that_a_healthy_replica_can_not_keep_is_an_error() {
     let without = without.build().unwrap();
     let error = without.validate_layer().require_fresh_revocations(FRESH).unwrap_err().to_string();
     assert!(error.contains("give the sessions' builder revocations"), "{error}");
+}
+
+#[tokio::test]
+async fn login_revokes_the_session_that_the_request_came_with() {
+    let store = TestStore::new();
+    let (app, one) = app(&store).await;
+    let old = one.login("alice");
+    let answer = send(&app, logout_request("/login", &old)).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let new = answer.cookie_token().to_owned();
+    assert_eq!(one.judge(&old), Err(RejectionKind::Revoked));
+    assert_eq!(one.judge(&new), Ok(()));
+    let two = Replica::open(store.clone()).await;
+    assert_eq!((two.judge(&old), two.judge(&new)), (Err(RejectionKind::Revoked), Ok(())));
+
+    let bearer = crate::support::web::post("/bearer").bearer(&new);
+    assert_eq!(send(&app, bearer).await.status, StatusCode::OK);
+    assert_eq!(one.judge(&new), Err(RejectionKind::Revoked));
+
+    // New claims are no new login.
+    let session = one.login("bob");
+    let answer = send(&app, logout_request("/reissue", &session)).await;
+    assert_eq!((one.judge(&session), one.judge(answer.cookie_token())), (Ok(()), Ok(())));
+    assert_eq!(one.counts()[0], 2);
+}
+
+#[tokio::test]
+async fn login_over_a_session_succeeds_while_the_store_is_down() {
+    let store = TestStore::new();
+    let (app, one) = app(&store).await;
+    let old = one.login("alice");
+    store.down();
+    let answer = send(&app, logout_request("/login", &old)).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(one.judge(answer.cookie_token()), Ok(()));
+}
+
+#[tokio::test]
+async fn logout_of_a_bearer_session_revokes_it() {
+    let (app, one) = app(&TestStore::new()).await;
+    let token = one.login("alice");
+    let answer = send(&app, crate::support::web::post("/logout").bearer(&token)).await;
+    assert_eq!((answer.status, answer.all("set-cookie").len()), (StatusCode::NO_CONTENT, 0));
+    assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
+}
+
+#[tokio::test]
+async fn logout_with_a_token_that_another_replica_may_accept_is_503() {
+    let (app, one) = app(&TestStore::new()).await;
+    let keys = KeyRing::fixed_with_clock([fixed_key(Algorithm::ES384)], one.clock.clone());
+    let newer = Sessions::builder(keys.unwrap(), "https://app.example", "app").build().unwrap();
+    let token = newer.issue(&Login::new("alice", ())).unwrap().as_str().to_owned();
+    assert_eq!(one.judge(&token), Err(RejectionKind::UnknownKey));
+    for request in
+        [logout_request("/logout", &token), crate::support::web::post("/logout").bearer(&token)]
+    {
+        assert_unavailable(&send(&app, request).await, "5");
+    }
+    // A cookie that nobody accepts is cleared.
+    let answer = send(&app, logout_request("/logout", "garbage")).await;
+    assert_eq!((answer.status, answer.all("set-cookie")), (StatusCode::NO_CONTENT, vec![CLEARED]));
 }

@@ -75,7 +75,7 @@ async fn a_logout_ends_it_on_every_replica() {
     tokio::time::sleep(seconds(100)).await;
     assert!(connections.iter().all(|connection| !connection.is_finished()));
 
-    drop(here.sessions.logout(&mine).await.unwrap());
+    here.sessions.logout(&mine).await.unwrap();
     for connection in connections {
         assert_eq!(connection.await.unwrap().kind(), RejectionKind::Revoked);
     }

@@ -160,7 +160,7 @@ async fn a_session_that_was_ended_is_not_held() {
     let token = issued(&cached, ());
     let session = warm(&cached, &token);
     assert!(is_shared(&session, &cached.validate(&token).unwrap()));
-    drop(cached.logout(&session).await.unwrap());
+    cached.logout(&session).await.unwrap();
     assert_eq!(refusal(&cached, &token), Some(RejectionKind::Revoked));
 }
 

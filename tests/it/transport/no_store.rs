@@ -12,7 +12,7 @@ use axum::routing::{get as on_get, post as on_post};
 use http::{Request, StatusCode};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{Session, Sessions};
+use tower_jwt_session::{Logout, Session, Sessions};
 
 use crate::support::web::*;
 
@@ -39,7 +39,6 @@ async fn cached(mut response: Response) -> Response {
 
 /// Routes that set the cookie in every way, and say to caches that they may store it.
 fn routes(sessions: &Sessions<User>) -> Router {
-    let [whole, part, bad] = [(); 3].map(|()| sessions.clone());
     let by_hand = sessions.clone();
     Router::new()
         .route("/", on_get(async || "page"))
@@ -47,16 +46,13 @@ fn routes(sessions: &Sessions<User>) -> Router {
         .route("/login", on_post(async || login()))
         .route("/login-part", on_post(async || (login(), "welcome")))
         .route("/bearer", on_post(async || login().bearer()))
-        .route("/logout", on_post(async move |s: Session<User>| whole.logout(&s).await))
-        .route(
-            "/logout-part",
-            on_post(async move |s: Session<User>| (part.logout(&s).await.unwrap(), "bye")),
-        )
+        .route("/logout", on_post(async |_: Session<User>| Logout::new()))
+        .route("/logout-part", on_post(async |_: Session<User>| (Logout::new(), "bye")))
         .route(
             "/logout-inserted",
-            on_post(async move |s: Session<User>| {
+            on_post(async |_: Session<User>| {
                 let mut response = "bye".into_response();
-                bad.logout(&s).await.unwrap().insert_into(&mut response);
+                Logout::new().insert_into(response.extensions_mut());
                 response
             }),
         )
@@ -148,8 +144,8 @@ async fn a_service_without_axum_keeps_its_logins_out_of_caches() {
     let service = service_fn(async |request: Request<Body>| {
         let mut response = cached(Response::new(Body::empty())).await;
         match request.uri().path() {
-            "/inserted" => login().insert_into(&mut response),
-            _ => login().replace(&mut response),
+            "/inserted" => login().insert_into(response.extensions_mut()),
+            _ => login().replace(response.extensions_mut()),
         }
         Ok::<_, Infallible>(response)
     });

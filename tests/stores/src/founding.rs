@@ -67,7 +67,7 @@ async fn an_emptied_server_and_a_restarted_replica_lose_nothing<B: Backend>(serv
     sleep(Duration::from_millis(500)).await;
     let (good, ended) = (login(&live[0]), login(&stopped));
     let session = live[0].validate(&ended).expect("a good token");
-    drop(live[0].logout(&session).await.expect("is recorded"));
+    live[0].logout(&session).await.expect("is recorded");
     eventually("both refuse it", async || {
         live.iter().all(|it| judge(it, &ended) == Err(RejectionKind::Revoked))
     })

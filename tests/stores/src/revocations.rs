@@ -81,7 +81,7 @@ pub(crate) fn is_refused(sessions: &Sessions<()>, token: &str) -> bool {
 
 async fn end(sessions: &Sessions<()>, token: &str) -> Result<(), EndError> {
     let session = sessions.validate(token).expect("a good token");
-    sessions.logout(&session).await.map(drop)
+    sessions.logout(&session).await
 }
 
 fn held(sessions: &Sessions<()>) -> usize {

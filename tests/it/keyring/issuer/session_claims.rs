@@ -45,7 +45,7 @@ async fn issuers_claims_named_as_ours_decide_nothing() {
         let token = claiming(&clock, claims);
         let session = sessions.validate(&token).unwrap();
         assert_eq!(session.session_id(), jti, "its own `sid` is not taken");
-        drop(sessions.logout(&session).await.unwrap());
+        sessions.logout(&session).await.unwrap();
         assert_eq!(judge(&sessions, &token), Some(RejectionKind::Revoked), "{rv}");
         // Of the subject it holds, too, whatever the version.
         let other = claiming(&clock, json!({"rv": rv, "auth_time": now, "jti": "other"}));
@@ -69,7 +69,7 @@ async fn issuers_session_id_is_taken_on_request() {
         claiming(&clock, json!({"jti": jti, "sid": sid, "auth_time": now, "rv": u64::MAX}))
     };
     let [first, refreshed, other] = [token("1", "s"), token("2", "s"), token("3", "t")];
-    drop(sessions.logout(&sessions.validate(&first).unwrap()).await.unwrap());
+    sessions.logout(&sessions.validate(&first).unwrap()).await.unwrap();
     assert_eq!(judge(&sessions, &refreshed), Some(RejectionKind::Revoked));
     assert_eq!(judge(&sessions, &other), None);
     assert_eq!(judge(&sessions, &token("4", "")), Some(RejectionKind::InvalidClaim("sid")));

@@ -372,7 +372,7 @@ async fn what_was_ended_is_not_renewed() {
     let [one, two] = &replicas;
     let (tokens, other) = (one.login(), one.login());
     let session = one.sessions.validate(tokens.access_token().as_str()).unwrap();
-    drop(one.sessions.logout(&session).await.unwrap());
+    one.sessions.logout(&session).await.unwrap();
     assert_eq!(one.refused(&tokens).await, RejectionKind::Revoked);
     two.revocations.refresh().await.unwrap();
     assert_eq!(two.refused(&tokens).await, RejectionKind::Revoked);

@@ -1,0 +1,51 @@
+//! [`Pending`]: a login or a logout in a response's extensions, on its way to the layer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::Extensions;
+
+/// What a handler asks of the layer.
+pub(crate) trait Intent: Send + Sync + 'static {
+    /// The log event if no layer takes it.
+    const LOST: &'static str;
+    /// Why no layer took it: the application's mistake.
+    const MISTAKE: &'static str;
+}
+
+pub(crate) struct Pending<T: Intent>(Arc<Inner<T>>);
+
+pub(crate) struct Inner<T: Intent> {
+    pub(crate) intent: T,
+    /// Whether the layer makes the whole response.
+    pub(crate) is_whole: bool,
+    is_taken: AtomicBool,
+}
+
+impl<T: Intent> Pending<T> {
+    pub(crate) fn insert(intent: T, is_whole: bool, extensions: &mut Extensions) {
+        let is_taken = AtomicBool::new(false);
+        extensions.insert(Self(Arc::new(Inner { intent, is_whole, is_taken })));
+    }
+
+    /// For the layer that does it.
+    pub(crate) fn take(&self) -> &Inner<T> {
+        self.0.is_taken.store(true, Ordering::Relaxed);
+        &self.0
+    }
+}
+
+impl<T: Intent> Clone for Pending<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+/// A part of a response cannot fail when no layer takes it: it is logged.
+impl<T: Intent> Drop for Inner<T> {
+    fn drop(&mut self) {
+        if !*self.is_taken.get_mut() {
+            tracing::error!(mistake = T::MISTAKE, "{}", T::LOST);
+        }
+    }
+}
