@@ -60,9 +60,12 @@ impl<C: Send + Sync + 'static> Login<C> {
 }
 
 impl<C: Send + Sync + 'static> Intent for Login<C> {
-    const LOST: &'static str = "a login was lost";
     const MISTAKE: &'static str = "a handler returned `Login`, but no `sessions.layer()` or \
                                    `sessions.issue_layer()` with the same claims is around it";
+
+    fn log_lost() {
+        tracing::error!(mistake = Self::MISTAKE, "a login was lost");
+    }
 }
 
 impl<C> fmt::Debug for Login<C> {

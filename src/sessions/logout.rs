@@ -70,7 +70,10 @@ impl Logout {
 }
 
 impl Intent for Logout {
-    const LOST: &'static str = "a logout was lost";
     const MISTAKE: &'static str = "a handler returned `Logout`, but no `sessions.layer()` or \
                                    `sessions.validate_layer()` is around it";
+
+    fn log_lost() {
+        tracing::error!(mistake = Self::MISTAKE, "a logout was lost");
+    }
 }

@@ -7,10 +7,11 @@ use http::Extensions;
 
 /// What a handler asks of the layer.
 pub(crate) trait Intent: Send + Sync + 'static {
-    /// The log event if no layer takes it.
-    const LOST: &'static str;
     /// Why no layer took it: the application's mistake.
     const MISTAKE: &'static str;
+
+    /// Logs that no layer took it.
+    fn log_lost();
 }
 
 pub(crate) struct Pending<T: Intent>(Arc<Inner<T>>);
@@ -45,7 +46,7 @@ impl<T: Intent> Clone for Pending<T> {
 impl<T: Intent> Drop for Inner<T> {
     fn drop(&mut self) {
         if !*self.is_taken.get_mut() {
-            tracing::error!(mistake = T::MISTAKE, "{}", T::LOST);
+            T::log_lost();
         }
     }
 }
