@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(refresh(&one, stolen).await.1["refresh_token"], next, "a retry");
         let (_, third) = refresh(&one, next).await;
 
-        assert_eq!(refresh(&other, stolen).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(refresh(&other, stolen).await.0, StatusCode::BAD_REQUEST);
         let access = format!("Bearer {}", third["access_token"].as_str().expect("a token"));
         let me = Request::get("/me").header(header::AUTHORIZATION, access);
         let (status, _) = send(&other, me.body(Body::empty()).expect("a request")).await;

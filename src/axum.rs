@@ -13,16 +13,15 @@ use axum::routing::{get, post};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 
+use crate::error::operation::OperationError;
 use crate::error::rejection::Rejection;
 use crate::keyring::ring::KeyRing;
-use crate::layer::logout::not_recorded;
 use crate::layer::presented::{Presented, Refused};
-use crate::response::respond::problem;
+use crate::response::respond::{problem, try_again};
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::login::Login;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Intent;
-use crate::sessions::revoke::EndError;
 use crate::sessions::session::Session;
 
 /// Why a handler that asks for a [`Session`] is not called, or its response not sent.
@@ -171,12 +170,15 @@ fn unconsumed<T: Intent>() -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, T::MISTAKE).into_response()
 }
 
-impl IntoResponse for EndError {
+/// The [status](OperationError::status), and `Retry-After` with a 503. The reason goes to the log alone.
+impl IntoResponse for OperationError {
     fn into_response(self) -> Response {
-        match &self {
-            Self::NotRecorded(_) => not_recorded(&self).map(Body::from),
-            Self::NoRevocations => misplaced(&self.to_string()),
+        tracing::error!(error = %self, "an operation of a handler failed");
+        let mut answer = problem(self.status());
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            try_again(&mut answer);
         }
+        answer.map(Body::from)
     }
 }
 

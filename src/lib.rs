@@ -143,8 +143,7 @@ pub use crate::sessions::handle::{SessionClaims, Sessions};
 pub use crate::sessions::issued::IssuedToken;
 pub use crate::sessions::login::Login;
 pub use crate::sessions::logout::Logout;
-pub use crate::sessions::refresh_tokens::{IssuedTokens, RefreshError, RefreshTokens};
-pub use crate::sessions::revoke::EndError;
+pub use crate::sessions::refresh_tokens::{IssuedTokens, RefreshTokens};
 pub use crate::sessions::session::Session;
 #[cfg(feature = "cookie")]
 pub use crate::transport::cookie::CookieTransport;

@@ -81,11 +81,15 @@
 //!
 //! | level | event | fields | when |
 //! |---|---|---|---|
-//! | error | a login was lost | mistake | no layer issued the session that a handler returned |
+//! | error | a login was lost | mistake | no layer is around a handler that returned `Login` |
+//! | error | a logout was lost | mistake | no layer is around a handler that returned `Logout` |
+//! | error | a session cannot be ended | mistake | a `Logout` that needs revocations is answered 500 |
+//! | error | an operation of a handler failed | error | a handler returned an `OperationError`: 500 or 503 |
 //! | error | no layer of these sessions | mistake | a handler asked for a session, and no layer, or that of other sessions, is around it |
 //! | error | a session could not be issued | error | the request is answered 500 or 503 |
 //! | error | a refresh token could not be redeemed | error | the request is answered 500 or 503; the same token may be tried again |
-//! | error | the end of a session could not be recorded | error | the request is answered 503; the session continues |
+//! | error | a logout was not recorded | error | the request is answered 503; the session stays valid |
+//! | warn | cannot revoke the session before a login | session_id, error | the login succeeds; the session before it stays valid |
 //! | warn | a session could not be renewed | error | the old token stays valid |
 //! | warn | a refresh token was used again: its session is ended | session_id | a copy of it exists, or a client retried late |
 //! | warn | rotation is overdue | ring, generation, signs_until | no successor could be made in time; once per occurrence |
@@ -118,7 +122,7 @@
 //! | info | issuing is no longer paused | ring, generation | a key signs again |
 //! | info | a key stops signing ahead of its time | ring, generation, kid, at | `rotate_now`, on this replica or another |
 //! | info | published a key | ring, generation, kid, signs_from | this replica made it |
-//! | debug | a session ends | session_id | a handler logged it out |
+//! | debug | revoked a session | session_id | by a logout, a login in its place, or `revoke_session` |
 //! | debug | rejected a request | reason, about, found, expected | the reason, which the client does not see, and the part of the token |
 //! | debug | a request comes from another site | origin, host, sec_fetch_site | the cross-site guard refused it; the values found, or `none` |
 //! | debug | a request has more than one credential | places | where they are, without their values |

@@ -13,7 +13,7 @@ use crate::{
     revocation::watch,
     steps::Run,
     tally::{Expect, Tally},
-    tour::{UNAUTHORIZED, Visitor},
+    tour::{REFUSED, Visitor},
 };
 
 /// How many refreshes are on their way together.
@@ -57,9 +57,9 @@ pub(crate) async fn refresh(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let (watched, (answer, answered)) = watch(&replicas, latest, reuse).await;
     let taken_for = watched.taken_for(answered);
     visitor.tally.merge(watched.tally);
-    visitor.tally.record(&answer, UNAUTHORIZED, "");
+    visitor.tally.record(&answer, REFUSED, "");
     for client in &replicas {
-        visitor.tally.record(&client.refresh(&third.refresh_token).await, UNAUTHORIZED, "");
+        visitor.tally.record(&client.refresh(&third.refresh_token).await, REFUSED, "");
     }
     if taken_for > bound {
         let surprise =

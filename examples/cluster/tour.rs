@@ -13,6 +13,8 @@ use crate::{
 
 /// The answer without a valid session.
 pub(crate) const UNAUTHORIZED: Expect = Expect::Status(StatusCode::UNAUTHORIZED);
+/// `invalid_grant` of the token endpoint.
+pub(crate) const REFUSED: Expect = Expect::Status(StatusCode::BAD_REQUEST);
 /// The answer if a logout could not be recorded.
 pub(crate) const UNAVAILABLE: Expect = Expect::Status(StatusCode::SERVICE_UNAVAILABLE);
 const FORBIDDEN: Expect = Expect::Status(StatusCode::FORBIDDEN);

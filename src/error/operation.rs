@@ -162,6 +162,11 @@ impl OperationErrorKind {
         }
     }
 
+    /// Makes an error of this kind with a source that others share.
+    pub(crate) fn with_shared(self, source: Arc<dyn Error + Send + Sync>) -> OperationError {
+        OperationError { kind: self, source: Some(source) }
+    }
+
     /// Makes an error of this kind with its source.
     pub(crate) fn with(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> OperationError {
         OperationError { kind: self, source: Some(source.into().into()) }

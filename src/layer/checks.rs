@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::sessions::session::Session;
 
 type Passes<C> = dyn Fn(&Session<C>) -> bool + Send + Sync;

@@ -6,7 +6,7 @@ use std::fmt;
 use http::{HeaderMap, Request, Response, StatusCode};
 use tower_layer::Layer;
 
-use crate::error::IssueError;
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::layer::presented::Presented;
 use crate::layer::service::{Around, SessionService, Work, Worked};
 use crate::response::respond;
@@ -43,24 +43,24 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         &self,
         response: &mut Response<B>,
         Inner { intent: login, is_whole, .. }: &Inner<Login<C>>,
-    ) -> Result<(), IssueError>
+    ) -> Result<(), OperationError>
     where
         T: Respond<B>,
     {
         let transports = self.sessions.transports();
         if login.bearer || transports.cookie.is_none() {
             if !transports.bearer {
-                return Err(IssueError::NoTransport("bearer"));
+                return Err(OperationErrorKind::NoTransport("bearer").into());
             }
             // A bearer token needs a body of its own.
             if !is_whole || !T::CARRIES_BODY {
-                return Err(IssueError::NoTransport("cookie"));
+                return Err(OperationErrorKind::NoTransport("cookie").into());
             }
             let answer = if self.sessions.refreshes() && login.continues.is_none() {
-                token_endpoint::granted(&self.sessions.issue_with_refresh_token(login)?)?
+                token_endpoint::granted(&self.sessions.issue_with_refresh_token(login)?)
             } else {
                 let token = self.sessions.issue(login)?;
-                token_endpoint::access_token(&token, login.scope.as_deref())?
+                token_endpoint::access_token(&token, login.scope.as_deref())
             };
             respond::answer_whole(response, answer, &self.respond);
             return Ok(());
@@ -128,17 +128,21 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         let renewed = self.sessions.renew(session);
         match renewed.and_then(|token| self.sessions.set_cookie(&token)) {
             Ok(cookie) => append_cookie(headers, cookie),
-            Err(IssueError::LifetimeReached | IssueError::Ended(_)) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    OperationErrorKind::LifetimeReached | OperationErrorKind::Rejected
+                ) => {}
             Err(error) => tracing::warn!(%error, "a session could not be renewed"),
         }
     }
 
     #[cold]
-    fn failure<B>(&self, error: &IssueError) -> Response<B>
+    fn failure<B>(&self, error: &OperationError) -> Response<B>
     where
         T: Respond<B>,
     {
-        if let IssueError::Ended(rejection) = error {
+        if let Some(rejection) = error.rejection() {
             return self
                 .respond
                 .respond(respond::rejection(rejection.clone(), &self.sessions), None);

@@ -1,18 +1,17 @@
 //! A logout on its way out: what it has to do in a store, and its answers.
 
-use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
 use bytes::Bytes;
 
-use crate::error::RejectionKind;
+use crate::error::operation::OperationError;
+use crate::error::rejection::RejectionKind;
 use crate::layer::presented::{Presented, is_final};
 use crate::layer::service::Work;
 use crate::response::respond::{self, Respond, problem_because};
 use crate::sessions::handle::Sessions;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
-use crate::sessions::revoke::EndError;
 
 /// The work that ends the session of a request, if there is some; or the answer if nothing can end it.
 #[cold]
@@ -83,7 +82,7 @@ pub(crate) fn complete<B, C>(
 
 /// The answer to a logout that is not recorded.
 #[cold]
-pub(crate) fn not_recorded(error: &EndError) -> Response<Bytes> {
+pub(crate) fn not_recorded(error: &OperationError) -> Response<Bytes> {
     unavailable(error)
 }
 
@@ -91,7 +90,7 @@ fn unavailable(error: &dyn std::fmt::Display) -> Response<Bytes> {
     tracing::error!(%error, "a logout was not recorded");
     let detail = "The logout was not recorded, and the session is still valid. Try again.";
     let mut answer = problem_because(StatusCode::SERVICE_UNAVAILABLE, detail);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    respond::try_again(&mut answer);
     answer
 }
 

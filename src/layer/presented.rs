@@ -6,7 +6,7 @@ use http::Extensions;
 use http::request::Parts;
 
 use crate::clock::Timestamp;
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::sessions::handle::{Sessions, SessionsId};
 use crate::sessions::session::Session;
 use crate::transport::transports::Place;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::error::{BuildError, RejectionKind};
+use crate::error::build::BuildError;
+use crate::error::rejection::RejectionKind;
 use crate::layer::checks::Check;
 use crate::layer::validate::ValidateLayer;
 use crate::sessions::session::Session;

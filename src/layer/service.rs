@@ -10,7 +10,7 @@ use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use crate::sessions::revoke::EndError;
+use crate::error::operation::OperationError;
 
 /// What a layer does before the inner service, and after it; answers have the body `B`. Sealed: only
 /// the layers of this crate implement it.
@@ -32,7 +32,7 @@ pub trait Around<B> {
 /// Work in a store for a login or a logout.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Worked> + Send>>;
 /// How it went.
-pub(crate) type Worked = Result<(), EndError>;
+pub(crate) type Worked = Result<(), OperationError>;
 
 /// The service of a [`SessionLayer`](super::SessionLayer), [`ValidateLayer`](super::ValidateLayer) or
 /// [`IssueLayer`](super::IssueLayer).

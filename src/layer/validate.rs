@@ -10,7 +10,7 @@ use http::{Extensions, HeaderMap, Request, Response};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
-use crate::error::{Rejection, RejectionKind};
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::checks::Check;
 use crate::layer::logout;
 use crate::layer::presented::{Presented, Refused};

@@ -142,6 +142,11 @@ pub(crate) fn answer_whole<B>(
     put_in_place(response, respond.respond(answer, None));
 }
 
+/// Says that the same request may succeed in some seconds.
+pub(crate) fn try_again(answer: &mut Response<Bytes>) {
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+}
+
 pub(crate) fn no_content() -> Response<Bytes> {
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = StatusCode::NO_CONTENT;

@@ -4,14 +4,15 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use crate::error::operation::OperationError;
 use crate::response::respond;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::issued::IssuedToken;
-use crate::sessions::refresh_tokens::{IssuedTokens, RefreshError};
+use crate::sessions::refresh_tokens::IssuedTokens;
 
 impl<C: SessionClaims> Sessions<C> {
     /// Answers a request to the token endpoint (RFC 6749, section 6), in any framework: a form with
@@ -20,13 +21,13 @@ impl<C: SessionClaims> Sessions<C> {
     /// | | |
     /// |---|---|
     /// | 200 | the next access token and refresh token (RFC 6749, section 5.1) |
-    /// | 400 | `invalid_request`: it is no such form; `unsupported_grant_type` |
-    /// | 401 | `invalid_grant`, whatever is wrong with the token: log in again |
-    /// | 503 | the store is down, or no key may sign: the same token may be tried again |
+    /// | 400 | `invalid_request`: not such a form; `unsupported_grant_type` (RFC 6749, section 5.2) |
+    /// | 400 | `invalid_grant`, whatever is wrong with the token: log in again |
+    /// | 503 | `temporarily_unavailable`: the store is down, or no key may sign; try the same token again |
     ///
-    /// A `scope` is not looked at: the tokens have that of the login, and the answer tells it. Clients
-    /// are not authenticated. The reason of a 401 is in the response's extensions, as a
-    /// [`Rejection`](crate::Rejection).
+    /// Every error has an `error_description`. The request's `scope` is ignored: the tokens have the
+    /// login's, and the answer names it. Clients are not authenticated. The reason of an
+    /// `invalid_grant` is in the response's extensions, as a [`Rejection`](crate::Rejection).
     pub async fn token_response(&self, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
         let refresh_token = match refresh_token(headers, body) {
             Ok(refresh_token) => refresh_token,
@@ -36,9 +37,7 @@ impl<C: SessionClaims> Sessions<C> {
         let answer = tokens.map(|tokens| granted(&tokens));
         answer.unwrap_or_else(|error| {
             let mut answer = failed(&error);
-            if let RefreshError::NotIssued(error) = &error {
-                respond::retry_issuing(&mut answer, error, self);
-            }
+            respond::retry_issuing(&mut answer, &error, self);
             answer
         })
     }
@@ -73,7 +72,7 @@ fn refresh_token<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, str>
         Some("refresh_token") => {
             refresh_token.filter(|token| !token.is_empty()).ok_or(INVALID_REQUEST)
         }
-        Some(_) => Err("unsupported_grant_type"),
+        Some(_) => Err(UNSUPPORTED),
     }
 }
 
@@ -119,42 +118,45 @@ pub(crate) fn granted(tokens: &IssuedTokens) -> Response<Bytes> {
     json(StatusCode::OK, &Granted { refresh_token, ..granted })
 }
 
-/// RFC 6749, section 5.2: a code, and nothing of the reason.
-fn refused(status: StatusCode, code: &'static str) -> Response<Bytes> {
+/// RFC 6749, section 5.2: a code and its fixed text, without the reason.
+fn refused(status: StatusCode, error: &'static str) -> Response<Bytes> {
     #[derive(Serialize)]
     struct Refused {
         error: &'static str,
+        error_description: &'static str,
     }
-    json(status, &Refused { error: code })
+    let error_description = match error {
+        INVALID_REQUEST => "expected one form with grant_type=refresh_token and one refresh_token",
+        UNSUPPORTED => "expected grant_type=refresh_token",
+        INVALID_GRANT => {
+            "the refresh token is invalid, expired, revoked or already used; log in again"
+        }
+        UNAVAILABLE => "try again later with the same refresh token",
+        _ => "the service is misconfigured",
+    };
+    json(status, &Refused { error, error_description })
 }
 
-fn failed(error: &RefreshError) -> Response<Bytes> {
+fn failed(error: &OperationError) -> Response<Bytes> {
     let status = error.status();
-    let RefreshError::Refused(rejection) = error else {
+    let mut answer = match status {
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let mut answer = refused(status, UNAVAILABLE);
+            // Soon enough for the grace, if it was redeemed all the same.
+            respond::try_again(&mut answer);
+            answer
+        }
+        StatusCode::INTERNAL_SERVER_ERROR => refused(status, "server_error"),
+        _ => refused(StatusCode::BAD_REQUEST, INVALID_GRANT),
+    };
+    let Some(rejection) = error.rejection() else {
         tracing::error!(%error, "a refresh token could not be redeemed");
-        return unavailable(status);
+        return answer;
     };
     let (reason, about) = (rejection.kind(), rejection.about());
     let (found, expected) = (rejection.found(), rejection.expected());
     tracing::debug!(%reason, about, found, expected, "refused a refresh token");
-    let mut answer = match status {
-        StatusCode::SERVICE_UNAVAILABLE => unavailable(status),
-        status => refused(status, "invalid_grant"),
-    };
-    if status == StatusCode::UNAUTHORIZED {
-        // RFC 9110, section 15.5.2.
-        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    }
     answer.extensions_mut().insert(rejection.clone());
-    answer
-}
-
-fn unavailable(status: StatusCode) -> Response<Bytes> {
-    let mut answer = respond::problem(status);
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        // Soon enough for the grace, if it was redeemed all the same.
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-    }
     answer
 }
 
@@ -169,3 +171,6 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
 }
 
 const INVALID_REQUEST: &str = "invalid_request";
+const INVALID_GRANT: &str = "invalid_grant";
+const UNSUPPORTED: &str = "unsupported_grant_type";
+const UNAVAILABLE: &str = "temporarily_unavailable";

@@ -14,8 +14,7 @@ use crate::keyring::ring::KeyRing;
 use crate::sessions::builder::SessionsBuilder;
 use crate::sessions::handle::{Later, SessionClaims, Sessions};
 use crate::sessions::login::Login;
-use crate::sessions::refresh_tokens::{IssuedTokens, RefreshError, RefreshTokens};
-use crate::sessions::revoke::EndError;
+use crate::sessions::refresh_tokens::{IssuedTokens, RefreshTokens};
 use crate::store::contract::{EntryName, Redemption, StoreError};
 use crate::token;
 use crate::token::checks::Nobody;
@@ -134,23 +133,25 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// If it is not a good one, what has to be recorded can't be, or its successor can't be issued.
     /// In the last two cases it may be tried again.
-    pub async fn refresh(&self, refresh_token: &str) -> Result<IssuedTokens, RefreshError> {
+    pub async fn refresh(&self, refresh_token: &str) -> Result<IssuedTokens, OperationError> {
         let refreshed = self.redeem(refresh_token).await;
         match &refreshed {
             Ok(_) => self.0.counters.issued(&Ok(())),
-            Err(RefreshError::Refused(rejection)) => {
-                self.0.counters.rejected(rejection.kind());
-                if rejection.kind() == RejectionKind::IssuedInFuture {
-                    self.0.keys.warn_of_future_token(self.now());
+            // Tokens that could not be issued are counted where they are signed.
+            Err(error) => match error.rejection().map(Rejection::kind) {
+                Some(kind) => {
+                    self.0.counters.rejected(kind);
+                    if kind == RejectionKind::IssuedInFuture {
+                        self.0.keys.warn_of_future_token(self.now());
+                    }
                 }
-            }
-            // Those that could not be issued are counted where they are signed.
-            Err(_) => {}
+                None => {}
+            },
         }
         refreshed
     }
 
-    async fn redeem(&self, refresh_token: &str) -> Result<IssuedTokens, RefreshError> {
+    async fn redeem(&self, refresh_token: &str) -> Result<IssuedTokens, OperationError> {
         let now = self.now();
         let refreshing = self.refreshing()?;
         let (verified, sequence) = self.verify_refresh_token(refresh_token, refreshing, now)?;
@@ -158,7 +159,8 @@ impl<C: SessionClaims> Sessions<C> {
         let tokens = self.successor(&verified, sequence, now)?;
         let Some(revocations) = self.revocations() else { return Ok(tokens) };
         let redemption = self.redemption(&verified, sequence, now)?;
-        let last = revocations.redeem(&redemption).await.map_err(Arc::new)?;
+        let last = revocations.redeem(&redemption).await;
+        let last = last.map_err(|error| OperationErrorKind::Store.with(error))?;
         if (last.sequence, last.at) == (sequence, now) {
             return Ok(tokens);
         }
@@ -171,7 +173,7 @@ impl<C: SessionClaims> Sessions<C> {
                 "the store says that a refresh token was redeemed at {at}, which is more than \
                  clock_skew ({leeway:?}) ahead of this replica's clock: check the clocks"
             ));
-            return Err(Arc::new(error).into());
+            return Err(OperationErrorKind::Store.with(error));
         }
         if last.sequence == sequence && now - last.at <= refreshing.grace + leeway {
             let mut tokens = self.successor(&verified, sequence, last.at)?;
@@ -182,10 +184,8 @@ impl<C: SessionClaims> Sessions<C> {
         }
         let session_id = verified.texts.session_id();
         tracing::warn!(session_id, "a refresh token was used again: its session is ended");
-        match self.revoke_session(session_id).await {
-            Err(EndError::NotRecorded(error)) => Err(error.into()),
-            _ => Err(Rejection::from(RejectionKind::Reused).into()),
-        }
+        self.revoke_session(session_id).await?;
+        Err(Rejection::from(RejectionKind::Reused).into())
     }
 
     fn verify_refresh_token(
@@ -213,7 +213,7 @@ impl<C: SessionClaims> Sessions<C> {
         verified: &Verified<C>,
         sequence: u32,
         at: Timestamp,
-    ) -> Result<IssuedTokens, RefreshError> {
+    ) -> Result<IssuedTokens, OperationError> {
         let invalid = || Rejection::from(RejectionKind::InvalidClaim("seq"));
         let next = sequence.checked_add(1).ok_or_else(invalid)?;
         let missing = || Rejection::from(RejectionKind::MissingClaim("auth_time"));

@@ -1,15 +1,9 @@
-//! Refresh tokens: their settings, what is issued with them, and why one is refused.
+//! [`RefreshTokens`]: their settings, and the pair of tokens that is issued.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-
-use crate::error::operation::OperationError;
-use crate::error::rejection::Rejection;
 use crate::sessions::issued::IssuedToken;
-use crate::store::contract::StoreError;
 
 /// Refresh tokens for clients that are no browsers: a short access token, and a long refresh token
 /// with which the client gets the next two. Given to
@@ -107,39 +101,5 @@ impl fmt::Debug for IssuedTokens {
             .field("refresh_token", &self.refresh_token)
             .field("scope", &self.scope)
             .finish()
-    }
-}
-
-crate::error::macros::debug_as_display!(RefreshError);
-
-/// Why a refresh token was not redeemed.
-#[derive(Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum RefreshError {
-    /// It is no good: the client has to log in again. The reason is for logs, not for the client.
-    #[error("the refresh token is refused: {0}")]
-    Refused(#[from] Rejection),
-    /// What has to be recorded could not be: the client may try again with the same token.
-    #[error("what becomes of a refresh token could not be recorded: {0}")]
-    NotRecorded(#[from] Arc<StoreError>),
-    /// Its successor could not be issued, and it is not redeemed.
-    #[error("the successor of a refresh token could not be issued: {0}")]
-    NotIssued(Arc<OperationError>),
-}
-
-impl RefreshError {
-    /// The status with which it is answered: 401, 500 or 503.
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::Refused(rejection) => rejection.status(),
-            Self::NotIssued(error) if !error.is_temporary() => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotRecorded(_) | Self::NotIssued(_) => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-}
-
-impl From<OperationError> for RefreshError {
-    fn from(error: OperationError) -> Self {
-        Self::NotIssued(Arc::new(error))
     }
 }

@@ -1,23 +1,20 @@
 //! Revoking sessions, on every replica: `logout`, `logout_everywhere`, `revoke_session`,
 //! `revoke_subject`, `revoke_logins_before`.
 
-use std::sync::Arc;
-
 use http::HeaderValue;
 
 use crate::clock::Timestamp;
-use crate::revocation::handle::Revocations;
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::revocation::set::Revocation;
 use crate::sessions::handle::Sessions;
 use crate::sessions::session::Session;
-use crate::store::contract::StoreError;
 
 impl<C> Sessions<C> {
     /// Revokes a session: a logout where no layer does it. A handler returns [`Logout`](crate::Logout)
     /// instead.
     ///
     /// Afterwards no replica accepts a token of the session: this one as soon as this returns, the
-    /// others within the revocations' [`refresh_bound`](Revocations::refresh_bound), usually in
+    /// others within the revocations' [`refresh_bound`](crate::Revocations::refresh_bound), usually in
     /// milliseconds. [`clear_cookie`](Self::clear_cookie) is the field for the response.
     ///
     /// # Errors
@@ -25,7 +22,7 @@ impl<C> Sessions<C> {
     /// If the sessions have no revocations, or the store did not record it. The session then stays
     /// valid: keep its cookie, and let the user try again.
     #[doc(alias = "end")]
-    pub async fn logout(&self, session: &Session<C>) -> Result<(), EndError> {
+    pub async fn logout(&self, session: &Session<C>) -> Result<(), OperationError> {
         self.revoke_session(session.session_id()).await
     }
 
@@ -35,7 +32,7 @@ impl<C> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no revocations, or the store did not record it.
-    pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), EndError> {
+    pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), OperationError> {
         self.revoke_subject(session.subject()).await
     }
 
@@ -44,10 +41,9 @@ impl<C> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no revocations, or the store did not record it.
-    pub async fn revoke_session(&self, session_id: &str) -> Result<(), EndError> {
-        let revocations = self.revoking()?;
+    pub async fn revoke_session(&self, session_id: &str) -> Result<(), OperationError> {
         let made = self.now();
-        revocations.record(Revocation::Session { sid: session_id.into(), made }).await?;
+        self.record(Revocation::Session { sid: session_id.into(), made }).await?;
         tracing::debug!(session_id, "revoked a session");
         Ok(())
     }
@@ -62,10 +58,9 @@ impl<C> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no revocations, or the store did not record it.
-    pub async fn revoke_subject(&self, subject: &str) -> Result<(), EndError> {
-        let revocations = self.revoking()?;
+    pub async fn revoke_subject(&self, subject: &str) -> Result<(), OperationError> {
         let at = self.now();
-        Ok(revocations.record(Revocation::Subject { sub: subject.into(), at, made: at }).await?)
+        self.record(Revocation::Subject { sub: subject.into(), at, made: at }).await
     }
 
     /// Revokes all sessions of all subjects whose login was before `time`, at the latest now: after an
@@ -76,13 +71,12 @@ impl<C> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no revocations, or the store did not record it.
-    pub async fn revoke_logins_before(&self, time: Timestamp) -> Result<(), EndError> {
-        let revocations = self.revoking()?;
+    pub async fn revoke_logins_before(&self, time: Timestamp) -> Result<(), OperationError> {
         let made = self.now();
         // No session began before 1970.
         let at =
             time.clamp(Timestamp::from_unix_seconds(0), made.max(Timestamp::from_unix_seconds(0)));
-        Ok(revocations.record(Revocation::All { at, made }).await?)
+        self.record(Revocation::All { at, made }).await
     }
 
     /// The `Set-Cookie` field that clears the session's cookie, where no layer does it; `None` if the
@@ -93,25 +87,10 @@ impl<C> Sessions<C> {
 
     /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
     /// of keys that were made under another one and still verify.
-    fn revoking(&self) -> Result<&Revocations, EndError> {
-        let revocations = self.revocations().ok_or(EndError::NoRevocations)?;
+    async fn record(&self, revocation: Revocation) -> Result<(), OperationError> {
+        let revocations = self.revocations().ok_or(OperationErrorKind::NoRevocations)?;
         revocations.keep_for(self.keys().longest_token_lifetime(), self.keys().policy().clock_skew);
-        Ok(revocations)
+        let recorded = revocations.record(revocation).await;
+        recorded.map_err(|error| OperationErrorKind::Store.with_shared(error))
     }
-}
-
-crate::error::debug_as_display!(EndError);
-
-/// Why a session could not be revoked. It stays valid.
-///
-/// As an axum response it is problem+json: 503 with `Retry-After` if the store failed, else 500.
-#[derive(Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum EndError {
-    /// The store did not record it.
-    #[error("the revocation was not recorded: {0}")]
-    NotRecorded(#[from] Arc<StoreError>),
-    /// The sessions have no revocations: the application's mistake.
-    #[error("the sessions have no revocations: add `.revocations(..)` to their builder")]
-    NoRevocations,
 }

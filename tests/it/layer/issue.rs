@@ -8,7 +8,7 @@ use axum::routing::post as on_post;
 use http::StatusCode;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key};
-use tower_jwt_session::{Algorithm, IssueError, Key, KeyRing, Login, Logout, Sessions};
+use tower_jwt_session::{Algorithm, Key, KeyRing, Login, Logout, OperationErrorKind, Sessions};
 
 use crate::support::web::*;
 
@@ -144,7 +144,7 @@ async fn a_token_too_long_for_validation_is_not_issued() {
     let sessions = builder(&ManualClock::default()).max_token_bytes(512).build().unwrap();
     let large = || Login::new("alice", User { role: "x".repeat(400) }).bearer();
     let error = sessions.issue(&large()).unwrap_err();
-    assert!(matches!(error, IssueError::TokenTooLong { limit: 512, .. }), "{error}");
+    assert!(matches!(error.kind(), OperationErrorKind::TokenTooLong { limit: 512, .. }), "{error}");
     let answer = send(&route(large).layer(sessions.layer()), post("/")).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (500, SERVER_ERROR));
 }

@@ -213,7 +213,10 @@ async fn a_session_without_the_scope_is_403_insufficient_scope() {
     for scope in ["orders:read", "orders", "orders:write:all", "ORDERS:WRITE", ""] {
         let answer = send(&app, get("/").bearer(&scoped(&sessions, scope))).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{scope}");
-        assert_eq!(answer.all("www-authenticate"), [r#"Bearer error="insufficient_scope", scope="orders:write""#]);
+        assert_eq!(
+            answer.all("www-authenticate"),
+            [r#"Bearer error="insufficient_scope", scope="orders:write""#]
+        );
         assert_eq!(answer.kind(), Some(RejectionKind::InsufficientScope));
     }
     assert_eq!(send(&app, get("/").bearer(&token(&sessions))).await.status, StatusCode::FORBIDDEN);

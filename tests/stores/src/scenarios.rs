@@ -209,7 +209,7 @@ async fn errors(store: &dyn Store) -> [StoreError; 4] {
 }
 
 /// Neither an error nor what caused it shows the password.
-pub(crate) fn assert_hidden<B: Backend>(error: &StoreError) {
+pub(crate) fn assert_hidden<B: Backend>(error: &(dyn Error + 'static)) {
     let mut printed = format!("{error:?} {error:#?}");
     let mut cause: Option<&dyn Error> = Some(error);
     while let Some(error) = cause {

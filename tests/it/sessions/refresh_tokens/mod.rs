@@ -10,9 +10,7 @@ mod tokens;
 use std::time::Duration;
 
 use tower_jwt_session::testing::{ManualClock, fixed_key};
-use tower_jwt_session::{
-    Algorithm, IssuedTokens, Key, RefreshError, RefreshTokens, RejectionKind, Sessions,
-};
+use tower_jwt_session::{Algorithm, IssuedTokens, Key, RefreshTokens, RejectionKind, Sessions};
 
 use crate::support::web::{self, User, claims_of};
 
@@ -36,10 +34,8 @@ async fn refresh(sessions: &Sessions<User>, tokens: &IssuedTokens) -> IssuedToke
 
 /// Why it is refused.
 async fn refused(sessions: &Sessions<User>, refresh_token: &str) -> RejectionKind {
-    match sessions.refresh(refresh_token).await {
-        Err(RefreshError::Refused(rejection)) => rejection.kind(),
-        other => panic!("{other:?}"),
-    }
+    let error = sessions.refresh(refresh_token).await.unwrap_err();
+    error.rejection().unwrap_or_else(|| panic!("{error}")).kind()
 }
 
 /// The fixed key's public half, which can't sign.
