@@ -266,7 +266,7 @@ async fn logout_of_a_bearer_session_revokes_it() {
 #[tokio::test]
 async fn logout_with_a_token_that_another_replica_may_accept_is_503() {
     let (app, one) = app(&TestStore::new()).await;
-    let keys = KeyRing::fixed_with_clock([fixed_key(Algorithm::ES384)], one.clock.clone());
+    let keys = KeyRing::fixed([fixed_key(Algorithm::ES384)]).clock(one.clock.clone()).build();
     let newer = Sessions::builder(keys.unwrap(), "https://app.example", "app").build().unwrap();
     let token = newer.issue(&Login::new("alice", ())).unwrap().as_str().to_owned();
     assert_eq!(one.judge(&token), Err(RejectionKind::UnknownKey));
