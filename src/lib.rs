@@ -112,6 +112,7 @@ mod transport;
 #[cfg(feature = "axum")]
 pub use crate::axum::SessionRejection;
 pub use crate::clock::{Clock, SystemClock, Timestamp};
+pub use crate::crypto::algorithm::Algorithm;
 pub use crate::crypto::error::KeyError;
 pub use crate::error::build::BuildError;
 pub use crate::error::operation::{OperationError, OperationErrorKind};
@@ -147,7 +148,7 @@ pub use crate::sessions::refresh_tokens::{IssuedTokens, RefreshTokens};
 pub use crate::sessions::session::Session;
 #[cfg(feature = "cookie")]
 pub use crate::transport::cookie::CookieTransport;
-pub use jsonwebtoken::{Algorithm, jwk};
+pub use jsonwebtoken::jwk;
 
 /// The HTTP client with which a ring follows an issuer: the application's choice, behind a small trait.
 /// The bundled one is `JwksClient` (feature `jwks-client`).

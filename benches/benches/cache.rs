@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use benches::{Fixture, accepts, with_cache};
 use criterion::{Criterion, criterion_group, criterion_main};
-use jsonwebtoken::Algorithm;
+use tower_jwt_session::Algorithm;
 use tower_jwt_session::Sessions;
 
 fn cache(criterion: &mut Criterion) {

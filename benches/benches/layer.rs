@@ -11,9 +11,9 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::{HeaderValue, StatusCode};
-use jsonwebtoken::Algorithm;
 use tokio::runtime::Builder;
 use tower::ServiceExt as _;
+use tower_jwt_session::Algorithm;
 
 fn layer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("layer");

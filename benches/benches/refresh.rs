@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use benches::measure::median;
 use benches::{SUBJECT, accepts, with_cache};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use jsonwebtoken::Algorithm;
 use tokio::runtime::{Builder, Runtime};
+use tower_jwt_session::Algorithm;
 use tower_jwt_session::store::{
     Entry, EntryName, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreFuture,
 };

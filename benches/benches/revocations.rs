@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use benches::{User, sessions_with_ended, with_cache};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use jsonwebtoken::Algorithm;
 use tokio::runtime::Builder;
+use tower_jwt_session::Algorithm;
 use tower_jwt_session::testing::fixed_key;
 use tower_jwt_session::{KeyRing, Login, Sessions};
 

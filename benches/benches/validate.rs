@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use benches::{ALGORITHMS, Fixture};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use jsonwebtoken::Algorithm;
+use tower_jwt_session::Algorithm;
 use tower_jwt_session::RejectionKind;
 
 fn accepted(criterion: &mut Criterion) {

@@ -34,7 +34,7 @@ pub struct Jwt {
 
 impl Jwt {
     pub(crate) fn new(key: &Key, document: &[u8]) -> Self {
-        let algorithm = key.algorithm();
+        let algorithm: Algorithm = key.algorithm().as_str().parse().expect("known to both");
         let mut validation = Validation::new(algorithm);
         validation.set_issuer(&[crate::ISSUER]);
         validation.set_audience(&[crate::AUDIENCE]);

@@ -8,10 +8,10 @@ pub mod report;
 mod scale;
 
 use http::StatusCode;
-use jsonwebtoken::Algorithm;
 use ring::rand::{self, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use serde::{Deserialize, Serialize};
+use tower_jwt_session::Algorithm;
 use tower_jwt_session::{Key, KeyRing, Login, Session, SessionClaims, Sessions};
 
 pub use crate::jwt::{Claims, Jwt};

@@ -1,8 +1,8 @@
 //! The dimensions that may grow: keys, claims, and revocations.
 
-use jsonwebtoken::Algorithm;
 use ring::hmac;
 use tokio::runtime::Builder;
+use tower_jwt_session::Algorithm;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::{Key, KeyRing, Login, Revocations, Sessions};
 

@@ -1,7 +1,7 @@
 //! The little of DER that names a key: which algorithm a PKCS#8 document (RFC 5208) or a
 //! SubjectPublicKeyInfo (RFC 5280, section 4.1) is for, and the numbers of an RSA key.
 
-use ring::rsa::PublicKeyComponents;
+use crate::crypto::numbers::RsaPublic;
 
 /// What a key is for, as its document says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(crate) fn public_key_info(der: &[u8]) -> Option<(KeyType, &[u8])> {
 }
 
 /// Reads an `RSAPublicKey` (RFC 8017, appendix A.1.1): a sequence of two integers.
-pub(crate) fn rsa_public_key(der: &[u8]) -> Option<PublicKeyComponents<Vec<u8>>> {
+pub(crate) fn rsa_public_key(der: &[u8]) -> Option<RsaPublic> {
     let (sequence, after) = element(der, SEQUENCE)?;
     let (modulus, rest) = element(sequence, INTEGER)?;
     let (exponent, end) = element(rest, INTEGER)?;
@@ -53,7 +53,7 @@ pub(crate) fn rsa_public_key(der: &[u8]) -> Option<PublicKeyComponents<Vec<u8>>>
 }
 
 /// The public numbers of an `RSAPrivateKey` (RFC 8017, appendix A.1.2).
-pub(crate) fn rsa_private_key(der: &[u8]) -> Option<PublicKeyComponents<Vec<u8>>> {
+pub(crate) fn rsa_private_key(der: &[u8]) -> Option<RsaPublic> {
     let (sequence, _) = element(der, SEQUENCE)?;
     let (_version, rest) = element(sequence, INTEGER)?;
     let (modulus, rest) = element(rest, INTEGER)?;
@@ -61,10 +61,10 @@ pub(crate) fn rsa_private_key(der: &[u8]) -> Option<PublicKeyComponents<Vec<u8>>
     Some(components(modulus, exponent))
 }
 
-fn components(modulus: &[u8], exponent: &[u8]) -> PublicKeyComponents<Vec<u8>> {
+fn components(modulus: &[u8], exponent: &[u8]) -> RsaPublic {
     // A leading zero only says that the number is positive.
     let number = |bytes: &[u8]| bytes.strip_prefix(&[0]).unwrap_or(bytes).to_vec();
-    PublicKeyComponents { n: number(modulus), e: number(exponent) }
+    RsaPublic { n: number(modulus), e: number(exponent) }
 }
 
 /// The type that an `AlgorithmIdentifier` names.

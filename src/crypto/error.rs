@@ -1,6 +1,5 @@
 //! Why key material is refused: the member or input, the value found, the value expected, the fix.
 
-use crate::crypto::secret::Advice;
 use crate::error::macros::debug_as_display;
 use crate::error::operation::{OperationError, OperationErrorKind};
 
@@ -152,10 +151,6 @@ impl KeyError {
         expected: impl Into<String>,
     ) -> Self {
         Self::Member { member, found: found.into(), expected: expected.into() }
-    }
-
-    pub(crate) fn text(found: &'static str, advice: &Advice) -> Self {
-        Self::SecretIsText { found, fix: advice.fix(found) }
     }
 }
 

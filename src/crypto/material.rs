@@ -1,39 +1,61 @@
-//! What is refused as a key's material before anything is done with it.
+//! Checks of key material that no backend has to make.
 
-use ring::rand::SystemRandom;
-use ring::rsa;
+use crate::crypto::algorithm::{Algorithm, Curve, Primitive};
+use crate::crypto::der::{self, KeyType};
+use crate::crypto::error::KeyError;
+use crate::crypto::numbers::{PublicKey, RsaPublic};
 
-pub(crate) use crate::crypto::algorithm::der;
-pub(crate) use crate::crypto::algorithm::der::KeyType;
-use crate::crypto::algorithm::{Ecdsa, KeyError, Primitive, Specification};
+/// Returns the type of key that an algorithm needs; `None` for HMAC.
+pub(crate) fn key_type(algorithm: Algorithm) -> Option<KeyType> {
+    match algorithm.primitive() {
+        Primitive::Ed25519 => Some(KeyType::Ed25519),
+        Primitive::Ecdsa(Curve::P256) => Some(KeyType::P256),
+        Primitive::Ecdsa(Curve::P384) => Some(KeyType::P384),
+        Primitive::Pkcs1(_) | Primitive::Pss(_) => Some(KeyType::Rsa),
+        Primitive::Hmac(_) => None,
+    }
+}
 
-/// Refuses a private document that is for another algorithm, or an RSA key that cannot sign here:
-/// the backend would refuse them too, but does not say why.
-pub(crate) fn check_private(
-    specification: &Specification,
-    document: &[u8],
-) -> Result<(), KeyError> {
-    let expected = match &specification.primitive {
-        Primitive::Ed25519 => KeyType::Ed25519,
-        Primitive::Ecdsa(ecdsa) if ecdsa.coordinate == P256_BYTES => KeyType::P256,
-        Primitive::Ecdsa(_) => KeyType::P384,
-        Primitive::Rsa(..) => KeyType::Rsa,
-        Primitive::Hmac(_) => return Ok(()),
+/// Refuses a secret that is too short, a private document that is for another algorithm, and an RSA
+/// key that cannot sign here: the backend would refuse them too, but does not say why.
+pub(crate) fn check_private(algorithm: Algorithm, material: &[u8]) -> Result<(), KeyError> {
+    let Some(expected) = key_type(algorithm) else {
+        let least = secret_length(algorithm)?;
+        let bytes = material.len();
+        return if bytes < least { Err(KeyError::ShortSecret { least, bytes }) } else { Ok(()) };
     };
-    let info = der::private_key_info(document);
+    let info = der::private_key_info(material);
     if let Some((found, _)) = &info
         && *found != expected
     {
-        let expected = format!("{} for {}", expected.name(), specification.name);
+        let expected = format!("{} for {algorithm}", expected.name());
         return Err(KeyError::WrongKind { found: found.name().to_owned(), expected });
     }
     if expected == KeyType::Rsa
-        && let Some(public) = der::rsa_private_key(info.map_or(document, |(_, key)| key))
+        && let Some(public) = der::rsa_private_key(info.map_or(material, |(_, key)| key))
     {
-        check_rsa(specification.name, &public)?;
+        check_rsa(algorithm, &public)?;
         check_private_exponent(&public.e)?;
     }
     Ok(())
+}
+
+/// Returns the least length of a shared secret in bytes; fails for what is not HMAC.
+pub(crate) fn secret_length(algorithm: Algorithm) -> Result<usize, KeyError> {
+    match algorithm.primitive() {
+        Primitive::Hmac(hash) => Ok(hash.length()),
+        _ => Err(KeyError::UnsupportedAlgorithm),
+    }
+}
+
+/// Refuses a public key of another type, and numbers that no key of its type has.
+pub(crate) fn check_public(algorithm: Algorithm, public: &PublicKey) -> Result<(), KeyError> {
+    match (key_type(algorithm), public) {
+        (Some(KeyType::Rsa), PublicKey::Rsa(numbers)) => check_rsa(algorithm, numbers),
+        (Some(KeyType::Ed25519), PublicKey::Bytes(point)) => check_ed25519(algorithm, point),
+        (Some(KeyType::P256 | KeyType::P384), PublicKey::Bytes(_)) => Ok(()),
+        _ => Err(KeyError::UnsupportedAlgorithm),
+    }
 }
 
 /// The backend signs only with exponents from 65537.
@@ -47,23 +69,10 @@ pub(crate) fn check_private_exponent(exponent: &[u8]) -> Result<(), KeyError> {
     }
 }
 
-/// Says what the backend has against a private key.
-pub(crate) fn rejected(algorithm: &'static str, error: ring::error::KeyRejected) -> KeyError {
-    let reason = match error.to_string().as_str() {
-        "InconsistentComponents" => "its private and public parts do not match".to_owned(),
-        "PublicKeyIsMissing" => {
-            "it lacks its public half: add it with `openssl pkey -in old.pem -out new.pem`"
-                .to_owned()
-        }
-        other => format!("{other}; expected an unencrypted PKCS#8 document"),
-    };
-    KeyError::InvalidPrivateKey { algorithm, reason }
-}
-
 /// Refuses the points of small order, under which anyone can make a signature (RFC 8032, section
 /// 5.1.7 leaves them to the application).
-pub(crate) fn check_ed25519(point: &[u8]) -> Result<(), KeyError> {
-    let invalid = |reason| KeyError::InvalidPublicKey { algorithm: "EdDSA", reason };
+fn check_ed25519(algorithm: Algorithm, point: &[u8]) -> Result<(), KeyError> {
+    let invalid = |reason| KeyError::InvalidPublicKey { algorithm: algorithm.as_str(), reason };
     let mut point: [u8; 32] = point.try_into().map_err(|_| invalid("it is not 32 bytes long"))?;
     point[31] &= 0x7f;
     if SMALL_ORDER.contains(&point) {
@@ -72,33 +81,10 @@ pub(crate) fn check_ed25519(point: &[u8]) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Refuses what is not a point of the curve. A signature's verification would refuse it too, but
-/// only at the first token; a key agreement with it tells it now.
-pub(crate) fn check_curve_point(
-    algorithm: &'static str,
-    ecdsa: &Ecdsa,
-    point: &[u8],
-) -> Result<(), KeyError> {
-    let ephemeral =
-        ring::agreement::EphemeralPrivateKey::generate(ecdsa.agreement, &SystemRandom::new())
-            .map_err(|_| KeyError::RandomGenerator)?;
-    let public = ring::agreement::UnparsedPublicKey::new(ecdsa.agreement, point);
-    ring::agreement::agree_ephemeral(ephemeral, &public, |_| ()).map_err(|_| {
-        let reason = match point.first() {
-            Some(2 | 3) => "its point is compressed, expected x and y",
-            _ => "it is not a point on its curve",
-        };
-        KeyError::InvalidPublicKey { algorithm, reason }
-    })
-}
-
 /// Refuses moduli outside 2048 to 8192 bits and exponents that are even, below 3 or past 33 bits:
-/// the limits that `ring` puts to a verification.
-pub(crate) fn check_rsa(
-    algorithm: &'static str,
-    components: &rsa::PublicKeyComponents<Vec<u8>>,
-) -> Result<(), KeyError> {
-    let invalid = |reason| KeyError::InvalidPublicKey { algorithm, reason };
+/// the limits of the backend for a verification.
+fn check_rsa(algorithm: Algorithm, components: &RsaPublic) -> Result<(), KeyError> {
+    let invalid = |reason| KeyError::InvalidPublicKey { algorithm: algorithm.as_str(), reason };
     // RFC 7518, section 6.3.1: the least number of octets.
     if components.n.first() == Some(&0) || components.e.first() == Some(&0) {
         return Err(invalid("a number begins with zeros"));
@@ -133,8 +119,6 @@ fn number(bytes: &[u8]) -> Option<u64> {
         number.checked_mul(256).map(|number| number + u64::from(*byte))
     })
 }
-
-const P256_BYTES: usize = 32;
 
 /// The y coordinates of all points of small order, the sign bit cleared, also where they are not
 /// reduced modulo p.

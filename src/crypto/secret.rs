@@ -18,7 +18,11 @@ pub(crate) struct Advice {
 }
 
 impl Advice {
-    pub(crate) fn fix(&self, found: &str) -> String {
+    fn refuses(&self, found: &'static str) -> KeyError {
+        KeyError::SecretIsText { found, fix: self.fix(found) }
+    }
+
+    fn fix(&self, found: &str) -> String {
         let Self { from_base64, from_hex, from_text } = self;
         let mut fix = match found {
             HEX => format!("decode it with `{from_hex}`"),
@@ -44,7 +48,7 @@ pub(crate) fn check_random(secret: &[u8], least: usize, advice: &Advice) -> Resu
         return Err(KeyError::ShortSecret { least, bytes: secret.len() });
     }
     if let Some(found) = text(secret) {
-        return Err(KeyError::text(found, advice));
+        return Err(advice.refuses(found));
     }
     // 32 random bytes hold no more than 8 different values far less than once in 10^13 times.
     let values = secret.iter().collect::<HashSet<_>>().len();
@@ -63,7 +67,7 @@ pub(crate) fn from_base64(
     let refused = |reason| KeyError::SecretEncoding { encoding: "base64", reason };
     let text = lines(text);
     if text.len() >= 32 && is_hex(&text) {
-        return Err(KeyError::text(HEX, advice));
+        return Err(advice.refuses(HEX));
     }
     let secret = decode_base64(&text).ok_or_else(|| refused(base64_fault(&text)))?;
     check_random(&secret, least, advice)?;

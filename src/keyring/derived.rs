@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
 use zeroize::Zeroizing;
 
 use crate::clock::{Clock, SystemClock, Timestamp};
-use crate::crypto::algorithm;
-use crate::crypto::algorithm::Primitive;
+use crate::crypto::algorithm::{Algorithm, Primitive};
 use crate::crypto::error::KeyError;
+use crate::crypto::generate;
 use crate::crypto::secret;
 use crate::crypto::secret::Advice;
 use crate::error::build::BuildError;
@@ -190,11 +189,9 @@ impl DerivedRingBuilder {
             }
         }
         self.policy.validate_derived()?;
-        let specification = algorithm::specification(self.algorithm)
-            .map_err(|source| BuildError::key("algorithm", source))?;
-        if !matches!(specification.primitive, Primitive::Ed25519 | Primitive::Hmac(_)) {
+        if !matches!(self.algorithm.primitive(), Primitive::Ed25519 | Primitive::Hmac(_)) {
             let mend = "derive keys for EdDSA, HS256, HS384 or HS512";
-            return Err(BuildError::invalid("algorithm", specification.name, mend));
+            return Err(BuildError::invalid("algorithm", self.algorithm, mend));
         }
         let now = self.clock.now();
         let derived = Derived {
@@ -267,16 +264,15 @@ impl Derived {
     /// HKDF-SHA-256: one secret for a ring's name, algorithm, root generation and epoch. No name
     /// and no algorithm holds a zero byte, so that no two have the same input.
     fn material(&self, root: &Root, epoch: i64) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let specification = algorithm::specification(self.algorithm)?;
         let info: [&[u8]; 6] = [
             self.name.as_bytes(),
             &[0],
-            specification.name.as_bytes(),
+            self.algorithm.canonical().as_str().as_bytes(),
             &[0],
             &root.generation.to_be_bytes(),
             &epoch.to_be_bytes(),
         ];
-        algorithm::derive(specification, &root.secret, &info)
+        generate::derive(self.algorithm, &root.secret, &info)
     }
 }
 

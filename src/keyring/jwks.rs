@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use jsonwebtoken::jwk::JwkSet;
 
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::keyring::ring::KeyRing;
 
 impl KeyRing {
@@ -57,7 +57,7 @@ impl KeyRing {
 
 fn entity_tag(body: &[u8]) -> String {
     let mut tag = String::from("\"");
-    for byte in &algorithm::sha256(body)[..16] {
+    for byte in &backend::sha256(body)[..16] {
         let _ = write!(tag, "{byte:02x}");
     }
     tag.push('"');

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Waker};
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use shuttle::future::block_on;
 use shuttle::thread;
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+use crate::crypto::algorithm::Algorithm;
 use crate::keyring::report::RingRefreshState;
 use crate::keys::key_set::{KeySet, RingKey};
 use crate::keys::schedule::{IssuingPaused, KeyTimes};
@@ -75,7 +76,7 @@ pub struct KeyStatus {
     /// Its ID.
     pub key_id: String,
     /// Its algorithm, as JOSE writes it.
-    pub algorithm: jsonwebtoken::Algorithm,
+    pub algorithm: Algorithm,
     /// Where it stands.
     pub state: KeyState,
     /// The times of its life.

@@ -1,11 +1,12 @@
 //! Keys of the application's own, as they are usually written: PEM, JWK, and the text of a secret.
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 
 use super::jwk::Jwk;
 use super::key::Key;
 use super::pem;
 use crate::crypto::error::KeyError;
+use crate::crypto::material::key_type;
 
 impl Key {
     /// A private or public key as PEM (RFC 7468): `PRIVATE KEY` (PKCS#8), `PUBLIC KEY`, and for RSA
@@ -18,10 +19,10 @@ impl Key {
     /// If the text holds no such key, several, or one that is not for `algorithm`; for a kind that
     /// is not read here the error says how to convert it.
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
-        let expected = pem::type_of(algorithm)?.ok_or(KeyError::UnsupportedAlgorithm)?;
+        let expected = key_type(algorithm).ok_or(KeyError::UnsupportedAlgorithm)?;
         let mut keys = pem::keys(pem.as_ref(), |found| match *found == expected {
             true => Ok(algorithm),
-            false => Err(pem::wrong_type(found, format!("{} for {algorithm:?}", expected.name()))),
+            false => Err(pem::wrong_type(found, format!("{} for {algorithm}", expected.name()))),
         })?;
         match (keys.len(), keys.pop()) {
             (1, Some(key)) => Ok(key),

@@ -5,16 +5,15 @@
 
 use std::fmt;
 
-use jsonwebtoken::Algorithm;
-use ring::rsa;
+use crate::crypto::algorithm::{Algorithm, Curve, Primitive};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
 use super::key::Key;
 use crate::base64url;
-use crate::crypto::algorithm;
-use crate::crypto::algorithm::{FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer};
+use crate::crypto::backend::Signer;
 use crate::crypto::error::KeyError;
+use crate::crypto::numbers::{PublicKey, RsaPrivate, RsaPublic};
 
 /// The members of a JWK as they came.
 pub(crate) struct Jwk(Json);
@@ -84,12 +83,7 @@ impl Jwk {
         self.check_usage(&["sign"])?;
         let public = self.public_part(rsa_algorithm)?;
         let signer = self.signer(&public)?;
-        let key = public.with_signer(signer)?;
-        // Tokens name the algorithm as the key does.
-        Ok(match self.member("alg").text() {
-            Some(FULLY_SPECIFIED_ED25519) => key.fully_specified(),
-            _ => key,
-        })
+        public.with_signer(signer)
     }
 
     /// Reads a key that may be private or public: private if any private member is there, in
@@ -164,9 +158,9 @@ impl Jwk {
                     .ok_or(KeyError::AmbiguousAlgorithm),
             },
             json => {
-                let named = json.text().and_then(algorithm::named);
+                let named = json.text().and_then(|name| name.parse().ok());
                 named.filter(|named| allowed.contains(named)).ok_or_else(|| {
-                    let names = allowed.iter().map(|algorithm| format!("{algorithm:?}"));
+                    let names = allowed.iter().map(|algorithm| algorithm.as_str());
                     let names = names.collect::<Vec<_>>().join(", ");
                     KeyError::member("alg", json.shown(), format!("{names} for this type of key"))
                 })
@@ -178,33 +172,32 @@ impl Jwk {
         let (algorithm, public) = match self.kty() {
             Some("OKP") => {
                 self.curve(&["Ed25519"])?;
-                let algorithm = self.algorithm(&[Algorithm::EdDSA], None)?;
+                let algorithm = self
+                    .algorithm(&[Algorithm::EdDSA, Algorithm::Ed25519], Some(Algorithm::EdDSA))?;
                 let x = self.fixed("x", 32, "Ed25519")?;
                 (algorithm, PublicKey::Bytes(x.as_slice().into()))
             }
             Some("EC") => {
-                let curve = self.curve(&["P-256", "P-384"])?;
-                let (algorithm, size) = match curve {
-                    "P-256" => (Algorithm::ES256, 32),
-                    _ => (Algorithm::ES384, 48),
+                let (curve, algorithm) = match self.curve(&["P-256", "P-384"])? {
+                    "P-256" => (Curve::P256, Algorithm::ES256),
+                    _ => (Curve::P384, Algorithm::ES384),
                 };
                 let algorithm = self.algorithm(&[algorithm], None)?;
-                let (x, y) =
-                    (self.coordinate("x", size, curve)?, self.coordinate("y", size, curve)?);
+                let (x, y) = (self.coordinate("x", curve)?, self.coordinate("y", curve)?);
                 let point = [&[4], x.as_slice(), y.as_slice()].concat();
                 (algorithm, PublicKey::Bytes(point.into()))
             }
             Some("RSA") => {
                 let algorithm = self.algorithm(&RSA_ALGORITHMS, rsa_algorithm)?;
                 let (n, e) = (self.number("n")?.to_vec(), self.number("e")?.to_vec());
-                (algorithm, PublicKey::Rsa(rsa::PublicKeyComponents { n, e }))
+                (algorithm, PublicKey::Rsa(RsaPublic { n, e }))
             }
             _ => {
                 let expected = "\"OKP\", \"EC\" or \"RSA\"";
                 return Err(KeyError::member("kty", self.member("kty").shown(), expected));
             }
         };
-        Key::from_public(algorithm::specification(algorithm)?, public, self.key_id()?)
+        Key::from_public(algorithm, public, self.key_id()?)
     }
 
     fn shared(&self) -> Result<Key, KeyError> {
@@ -218,18 +211,17 @@ impl Jwk {
     }
 
     fn signer(&self, public: &Key) -> Result<Signer, KeyError> {
-        let specification = algorithm::specification(public.algorithm())?;
-        match (&specification.primitive, public.public()) {
+        let algorithm = public.algorithm();
+        match (algorithm.primitive(), public.public()) {
             (Primitive::Ed25519, Some(PublicKey::Bytes(point))) => {
                 let seed = self.fixed("d", 32, "Ed25519")?;
-                Signer::of_scalar(specification, &seed, point)
+                Signer::of_scalar(algorithm, &seed, point)
             }
-            (Primitive::Ecdsa(ecdsa), Some(PublicKey::Bytes(point))) => {
-                let curve = if ecdsa.coordinate == 32 { "P-256" } else { "P-384" };
-                let scalar = self.coordinate("d", ecdsa.coordinate, curve)?;
-                Signer::of_scalar(specification, &scalar, point)
+            (Primitive::Ecdsa(curve), Some(PublicKey::Bytes(point))) => {
+                let scalar = self.coordinate("d", curve)?;
+                Signer::of_scalar(algorithm, &scalar, point)
             }
-            (Primitive::Rsa(..), Some(PublicKey::Rsa(components))) => {
+            (Primitive::Pkcs1(_) | Primitive::Pss(_), Some(PublicKey::Rsa(public))) => {
                 let is_missing = |member: &&&str| matches!(self.member(member), Json::Missing);
                 let missing: Vec<_> =
                     ["d", "p", "q", "dp", "dq", "qi"].iter().filter(is_missing).copied().collect();
@@ -243,17 +235,8 @@ impl Jwk {
                 let [d, p, q, dp, dq, qi] =
                     ["d", "p", "q", "dp", "dq", "qi"].map(|member| self.number(member));
                 let (d, p, q, dp, dq, qi) = (d?, p?, q?, dp?, dq?, qi?);
-                let public_key = rsa::PublicKeyComponents { n: &*components.n, e: &*components.e };
-                let components = rsa::KeyPairComponents {
-                    public_key,
-                    d: &**d,
-                    p: &**p,
-                    q: &**q,
-                    dP: &**dp,
-                    dQ: &**dq,
-                    qInv: &**qi,
-                };
-                Signer::rsa(specification, &components)
+                let private = RsaPrivate { d: &d, p: &p, q: &q, dp: &dp, dq: &dq, qi: &qi };
+                Signer::of_rsa(algorithm, public, &private)
             }
             _ => Err(KeyError::UnsupportedAlgorithm),
         }
@@ -293,16 +276,16 @@ impl Jwk {
     fn coordinate(
         &self,
         member: &'static str,
-        size: usize,
-        curve: &str,
+        curve: Curve,
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let size = curve.coordinate();
         let bytes = self.bytes(member)?;
         let digits = match bytes.strip_prefix(&[0]) {
             Some(digits) if bytes.len() == size + 1 => digits,
             _ => &bytes,
         };
         if digits.is_empty() || digits.len() > size {
-            return Err(wrong_length(member, bytes.len(), size, curve));
+            return Err(wrong_length(member, bytes.len(), size, curve.name()));
         }
         let mut padded = Zeroizing::new(vec![0; size - digits.len()]);
         padded.reserve_exact(digits.len());

@@ -3,18 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use jsonwebtoken::Algorithm;
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, CommonParameters, EllipticCurve, EllipticCurveKeyParameters, Jwk,
-    OctetKeyPairParameters, PublicKeyUse, RSAKeyParameters,
-};
-
 use crate::base64url;
-use crate::crypto::algorithm;
-use crate::crypto::algorithm::{
-    FULLY_SPECIFIED_ED25519, Primitive, PublicKey, Signer, Specification, Verifier,
-};
+use crate::crypto::algorithm::{Algorithm, Primitive};
+use crate::crypto::backend;
+use crate::crypto::backend::{Signer, Verifier};
 use crate::crypto::error::KeyError;
+use crate::crypto::generate;
+use crate::crypto::material::{key_type, secret_length};
+use crate::crypto::numbers::{PublicKey, RsaPublic};
 use crate::crypto::secret;
 use crate::crypto::secret::Advice;
 
@@ -33,9 +29,7 @@ use crate::crypto::secret::Advice;
 #[derive(Clone)]
 pub struct Key {
     key_id: Arc<str>,
-    specification: &'static Specification,
-    /// Whether the header says `Ed25519` (RFC 9864) where it would say `EdDSA`.
-    fully_specified: bool,
+    algorithm: Algorithm,
     material: Arc<Material>,
 }
 
@@ -60,7 +54,7 @@ impl Key {
     /// If the secret is shorter than the hash (RFC 7518, section 3.2: 32, 48 or 64 bytes), is text
     /// or repeats itself, or the algorithm is not HMAC.
     pub fn hmac(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
-        secret::check_random(secret.as_ref(), hash_length(algorithm)?, &ADVICE)?;
+        secret::check_random(secret.as_ref(), secret_length(algorithm)?, &ADVICE)?;
         Self::from_material(algorithm, secret.as_ref())
     }
 
@@ -74,7 +68,7 @@ impl Key {
         algorithm: Algorithm,
         secret: impl AsRef<str>,
     ) -> Result<Self, KeyError> {
-        let secret = secret::from_base64(secret.as_ref(), hash_length(algorithm)?, &ADVICE)?;
+        let secret = secret::from_base64(secret.as_ref(), secret_length(algorithm)?, &ADVICE)?;
         Self::from_material(algorithm, &secret)
     }
 
@@ -85,7 +79,7 @@ impl Key {
     ///
     /// If the text is not hex, or its bytes are refused by [`hmac`](Self::hmac).
     pub fn hmac_from_hex(algorithm: Algorithm, secret: impl AsRef<str>) -> Result<Self, KeyError> {
-        let secret = secret::from_hex(secret.as_ref(), hash_length(algorithm)?, &ADVICE)?;
+        let secret = secret::from_hex(secret.as_ref(), secret_length(algorithm)?, &ADVICE)?;
         Self::from_material(algorithm, &secret)
     }
 
@@ -104,7 +98,7 @@ impl Key {
         algorithm: Algorithm,
         secret: impl AsRef<[u8]>,
     ) -> Result<Self, KeyError> {
-        hash_length(algorithm)?;
+        secret_length(algorithm)?;
         Self::from_material(algorithm, secret.as_ref())
     }
 
@@ -115,28 +109,27 @@ impl Key {
     ///
     /// If the document is not a key for `algorithm`; for RSA, if it has less than 2048 bits.
     pub fn from_pkcs8_der(algorithm: Algorithm, document: &[u8]) -> Result<Self, KeyError> {
-        let specification = algorithm::specification(algorithm)?;
-        match specification.primitive {
-            Primitive::Hmac(_) => Err(KeyError::UnsupportedAlgorithm),
-            _ => Self::from_material(algorithm, document),
+        match key_type(algorithm) {
+            None => Err(KeyError::UnsupportedAlgorithm),
+            Some(_) => Self::from_material(algorithm, document),
         }
     }
 
     /// From a public key's numbers, by default under their thumbprint.
     pub(crate) fn from_public(
-        specification: &'static Specification,
+        algorithm: Algorithm,
         public: PublicKey,
         key_id: Option<&str>,
     ) -> Result<Self, KeyError> {
-        let verifier = Verifier::new(specification, public.clone())?;
+        let verifier = Verifier::new(algorithm, public.clone())?;
         let key_id = match key_id {
             Some(key_id) => key_id.into(),
-            None => thumbprint(specification, &public).into(),
+            None => thumbprint(algorithm, &public).into(),
         };
         let public = Some(public);
         Ok(Self::new(
             key_id,
-            specification,
+            algorithm,
             Material { signer: None, verifier, public, commitment: None },
         ))
     }
@@ -144,9 +137,9 @@ impl Key {
     /// The same key with its private part.
     pub(crate) fn with_signer(self, signer: Signer) -> Result<Self, KeyError> {
         let public = signer.public();
-        let verifier = signer.verifier(self.specification)?;
+        let verifier = signer.verifier(self.algorithm)?;
         let material = Material { signer: Some(signer), verifier, public, commitment: None };
-        Ok(Self::new(self.key_id, self.specification, material))
+        Ok(Self::new(self.key_id, self.algorithm, material))
     }
 
     pub(crate) fn public(&self) -> Option<&PublicKey> {
@@ -160,54 +153,56 @@ impl Key {
         self
     }
 
-    /// The same key, with `Ed25519` (RFC 9864) for `EdDSA` in the headers of what it signs.
-    pub(crate) fn fully_specified(mut self) -> Self {
-        self.fully_specified = true;
+    /// The same key under another name of its algorithm, if `algorithm` is one.
+    pub(crate) fn named(mut self, algorithm: Algorithm) -> Self {
+        if self.algorithm.canonical() == algorithm.canonical() {
+            self.algorithm = algorithm;
+        }
         self
     }
 
-    fn new(key_id: Arc<str>, specification: &'static Specification, material: Material) -> Self {
+    fn new(key_id: Arc<str>, algorithm: Algorithm, material: Material) -> Self {
         let material = Arc::new(material);
-        Self { key_id, specification, fully_specified: false, material }
+        Self { key_id, algorithm, material }
     }
 
     /// From what a record holds: a shared secret or a PKCS#8 document.
     pub(crate) fn from_material(algorithm: Algorithm, material: &[u8]) -> Result<Self, KeyError> {
-        let specification = algorithm::specification(algorithm)?;
-        let signer = Signer::new(specification, material)?;
-        let verifier = signer.verifier(specification)?;
+        let signer = Signer::new(algorithm, material)?;
+        let verifier = signer.verifier(algorithm)?;
         let public = signer.public();
         let (key_id, commitment) = match &public {
-            Some(public) => (thumbprint(specification, public), None),
+            Some(public) => (thumbprint(algorithm, public), None),
             None => {
-                let commitment = algorithm::commitment(material);
+                let commitment = generate::commitment(material);
                 (base64url::encode(commitment), Some(commitment))
             }
         };
         let material = Material { signer: Some(signer), verifier, public, commitment };
-        Ok(Self::new(key_id.into(), specification, material))
+        Ok(Self::new(key_id.into(), algorithm, material))
     }
 
     /// Whether both are of one pair, or one secret, for one algorithm.
     pub(crate) fn is_pair_of(&self, other: &Self) -> bool {
-        self.algorithm() == other.algorithm() && self.identity() == other.identity()
+        self.algorithm.canonical() == other.algorithm.canonical()
+            && self.identity() == other.identity()
     }
 
     fn identity(&self) -> (Option<[&[u8]; 2]>, Option<[u8; 32]>) {
-        (self.material.public.as_ref().map(PublicKey::numbers), self.material.commitment)
+        (self.material.public.as_ref().map(PublicKey::all), self.material.commitment)
     }
 
     /// Whether both are the same key for all that is done with them: ID, algorithm and material.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.key_id == other.key_id
-            && self.fully_specified == other.fully_specified
+            && self.algorithm == other.algorithm
             && self.can_sign() == other.can_sign()
             && self.is_pair_of(other)
     }
 
     /// The algorithm that this key signs or verifies with, whatever a token says.
     pub fn algorithm(&self) -> Algorithm {
-        self.specification.algorithm
+        self.algorithm
     }
 
     /// The key ID, a token's `kid`: by default the RFC 7638 thumbprint, and for a shared secret a
@@ -219,21 +214,6 @@ impl Key {
     /// Whether this key can sign.
     pub fn can_sign(&self) -> bool {
         self.material.signer.is_some()
-    }
-
-    /// The public key as a JWK (RFC 7517); `None` for a shared secret.
-    pub fn to_jwk(&self) -> Option<Jwk> {
-        let algorithm = jwk_parameters(self.specification, self.material.public.as_ref()?);
-        Some(Jwk {
-            common: CommonParameters {
-                public_key_use: Some(PublicKeyUse::Signature),
-                // The JWK type has no name for `Ed25519`; the curve says it.
-                key_algorithm: (!self.fully_specified).then(|| self.algorithm().into()),
-                key_id: Some(self.key_id.to_string()),
-                ..CommonParameters::default()
-            },
-            algorithm,
-        })
     }
 
     pub(crate) fn shared_key_id(&self) -> &Arc<str> {
@@ -251,16 +231,17 @@ impl Key {
     /// The encoded headers that a token of this key and type may begin with, as this crate writes
     /// them; the first is the one it writes.
     pub(crate) fn encoded_headers(&self, token_type: &str) -> Vec<String> {
-        let mut names = vec![self.specification.name];
-        if matches!(self.specification.primitive, Primitive::Ed25519) {
-            names.insert(usize::from(!self.fully_specified), FULLY_SPECIFIED_ED25519);
-        }
-        let header = |name| {
-            let members = HeaderMembers { alg: name, typ: token_type, kid: &self.key_id };
+        let same = |other: &Algorithm| {
+            *other != self.algorithm && other.canonical() == self.algorithm.canonical()
+        };
+        let names = [self.algorithm].into_iter().chain(Algorithm::ALL.into_iter().filter(same));
+        let header = |algorithm: Algorithm| {
+            let alg = algorithm.as_str();
+            let members = HeaderMembers { alg, typ: token_type, kid: &self.key_id };
             // A struct of strings always serialises.
             base64url::encode(serde_json::to_vec(&members).unwrap_or_default())
         };
-        names.into_iter().map(header).collect()
+        names.map(header).collect()
     }
 }
 
@@ -268,7 +249,7 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key")
             .field("key_id", &self.key_id)
-            .field("algorithm", &self.algorithm())
+            .field("algorithm", &self.algorithm)
             .field("can_sign", &self.can_sign())
             .finish_non_exhaustive()
     }
@@ -289,60 +270,30 @@ const ADVICE: Advice = Advice {
     from_text: Some("Key::hmac_from_text"),
 };
 
-/// The bytes that a secret has at least; fails for what is not HMAC.
-fn hash_length(algorithm: Algorithm) -> Result<usize, KeyError> {
-    match &algorithm::specification(algorithm)?.primitive {
-        Primitive::Hmac(hmac) => Ok(hmac.digest_algorithm().output_len()),
-        _ => Err(KeyError::UnsupportedAlgorithm),
-    }
-}
-
 /// The RFC 7638 thumbprint: the SHA-256 of the required members, in order, without white space.
-fn thumbprint(specification: &Specification, public: &PublicKey) -> String {
-    let curve = |curve: &EllipticCurve| match curve {
-        EllipticCurve::P256 => "P-256",
-        EllipticCurve::P384 => "P-384",
-        _ => "Ed25519",
-    };
-    let members = match jwk_parameters(specification, public) {
-        AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
-            curve: crv, x, y, ..
-        }) => {
-            format!(r#"{{"crv":"{}","kty":"EC","x":"{x}","y":"{y}"}}"#, curve(&crv))
-        }
-        AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters { curve: crv, x, .. }) => {
-            format!(r#"{{"crv":"{}","kty":"OKP","x":"{x}"}}"#, curve(&crv))
-        }
-        AlgorithmParameters::RSA(RSAKeyParameters { n, e, .. }) => {
+fn thumbprint(algorithm: Algorithm, public: &PublicKey) -> String {
+    let members = match public {
+        PublicKey::Rsa(RsaPublic { n, e }) => {
+            let (n, e) = (base64url::encode(n), base64url::encode(e));
             format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#)
         }
-        _ => String::new(),
+        PublicKey::Bytes(bytes) => match algorithm.primitive() {
+            Primitive::Ecdsa(curve) => {
+                let [x, y] = coordinates(bytes).map(base64url::encode);
+                format!(r#"{{"crv":"{}","kty":"EC","x":"{x}","y":"{y}"}}"#, curve.name())
+            }
+            _ => {
+                let x = base64url::encode(bytes);
+                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
+            }
+        },
     };
-    base64url::encode(algorithm::sha256(members.as_bytes()))
+    base64url::encode(backend::sha256(members.as_bytes()))
 }
 
-fn jwk_parameters(specification: &Specification, public: &PublicKey) -> AlgorithmParameters {
-    let text = |bytes: &[u8]| base64url::encode(bytes);
-    match (&specification.primitive, public) {
-        (Primitive::Ecdsa(ecdsa), PublicKey::Bytes(point)) => {
-            // An uncompressed point: 4, x, y (SEC 1, section 2.3.3).
-            let (x, y) = point[1..].split_at(ecdsa.coordinate);
-            AlgorithmParameters::EllipticCurve(EllipticCurveKeyParameters {
-                key_type: Default::default(),
-                curve: ecdsa.curve.clone(),
-                x: text(x),
-                y: text(y),
-            })
-        }
-        (_, PublicKey::Bytes(point)) => AlgorithmParameters::OctetKeyPair(OctetKeyPairParameters {
-            key_type: Default::default(),
-            curve: EllipticCurve::Ed25519,
-            x: text(point),
-        }),
-        (_, PublicKey::Rsa(components)) => AlgorithmParameters::RSA(RSAKeyParameters {
-            key_type: Default::default(),
-            n: text(&components.n),
-            e: text(&components.e),
-        }),
-    }
+/// The coordinates of an uncompressed point: 4, x, y (SEC 1, section 2.3.3).
+pub(crate) fn coordinates(point: &[u8]) -> [&[u8]; 2] {
+    let both = point.get(1..).unwrap_or_default();
+    let (x, y) = both.split_at(both.len() / 2);
+    [x, y]
 }

@@ -6,13 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use smallvec::SmallVec;
 
 use crate::base64url;
 use crate::claims::names::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::error::build::BuildError;
 use crate::keys::key::Key;
 use crate::keys::schedule;
@@ -237,7 +237,7 @@ impl KeySet {
     /// SECURITY: the algorithm stays the key's. It only says which of the keys that an issuer lists
     /// under one ID is meant.
     pub(crate) fn by_key_id(&self, key_id: &str, algorithm: Algorithm) -> Option<&RingKey> {
-        self.of_key_id(key_id).find(|key| key.key.algorithm() == algorithm)
+        self.of_key_id(key_id).find(|key| key.key.algorithm().canonical() == algorithm.canonical())
     }
 
     /// Whether a key of this set verifies at `now`.
@@ -271,6 +271,6 @@ fn fingerprint(keys: &[RingKey]) -> String {
         })
         .collect();
     lines.sort_unstable();
-    let hash = algorithm::sha256(lines.concat().as_bytes());
+    let hash = backend::sha256(lines.concat().as_bytes());
     base64url::encode(&hash[..12])
 }

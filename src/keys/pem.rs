@@ -1,14 +1,13 @@
 //! Keys as PEM (RFC 7468), and why a text is not such a key.
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
 use super::key::Key;
-use crate::crypto::algorithm;
-use crate::crypto::algorithm::{Primitive, PublicKey};
 use crate::crypto::der;
 use crate::crypto::der::KeyType;
 use crate::crypto::error::KeyError;
+use crate::crypto::numbers::PublicKey;
 
 /// Reads every key of a text. `choose` gives a key's algorithm by its type.
 ///
@@ -38,17 +37,6 @@ pub(crate) fn wrong_type(found: &KeyType, expected: impl Into<String>) -> KeyErr
     KeyError::WrongKind { found: found.name().to_owned(), expected: expected.into() }
 }
 
-/// Which type of key an algorithm needs; `None` for HMAC.
-pub(crate) fn type_of(algorithm: Algorithm) -> Result<Option<KeyType>, KeyError> {
-    Ok(match &algorithm::specification(algorithm)?.primitive {
-        Primitive::Ed25519 => Some(KeyType::Ed25519),
-        Primitive::Ecdsa(ecdsa) if ecdsa.coordinate == 32 => Some(KeyType::P256),
-        Primitive::Ecdsa(_) => Some(KeyType::P384),
-        Primitive::Rsa(..) => Some(KeyType::Rsa),
-        Primitive::Hmac(_) => None,
-    })
-}
-
 struct Block {
     label: String,
     document: Zeroizing<Vec<u8>>,
@@ -76,12 +64,12 @@ impl Block {
                     }
                     _ => PublicKey::Bytes(bits.into()),
                 };
-                Key::from_public(algorithm::specification(algorithm)?, public, None)
+                Key::from_public(algorithm, public, None)
             }
             "RSA PUBLIC KEY" => {
-                let specification = algorithm::specification(choose(&KeyType::Rsa)?)?;
+                let algorithm = choose(&KeyType::Rsa)?;
                 let public = der::rsa_public_key(document).ok_or_else(malformed)?;
-                Key::from_public(specification, PublicKey::Rsa(public), None)
+                Key::from_public(algorithm, PublicKey::Rsa(public), None)
             }
             label => Err(refused(other_label(label))),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base64url;
 use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::error::build::BuildError;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
@@ -266,7 +266,7 @@ impl<C: SessionClaims> Sessions<C> {
         let refreshing = self.refreshing()?;
         let derived = |token: &str| {
             let of = format!("{token}.{}.{sequence}.{}", claims.sid, at.as_unix_millis());
-            algorithm::sha256(of.as_bytes())
+            backend::sha256(of.as_bytes())
         };
         let [of_access, of_refresh] = [derived("access"), derived("refresh")];
         let [access_token_id, refresh_token_id] =

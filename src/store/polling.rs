@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::error::build::BuildError;
 use crate::store::contract::{Store, StoreError};
 
@@ -102,7 +102,7 @@ impl Jitter {
             Self::Random => {
                 let mut random = [0; 2];
                 // Without randomness replicas read at the same time, which only loads the store.
-                let _ = algorithm::fill_random(&mut random);
+                let _ = backend::fill_random(&mut random);
                 u16::from_ne_bytes(random)
             }
             #[cfg(feature = "test-util")]

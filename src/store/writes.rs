@@ -7,7 +7,7 @@ use std::time::Duration;
 use metrics::{counter, gauge};
 
 use crate::clock::{Clock, Moment, Timestamp};
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::store::contract::{Entry, EntryName, Insertion, Store, StoreError};
 
 /// The state of one replica's writes to its place in a store.
@@ -35,7 +35,7 @@ impl Writes {
     pub(crate) fn new(ring: Arc<str>, clock: Arc<dyn Clock>, interval: Duration) -> Self {
         // Without randomness two replicas may share a name; each then finds it taken once.
         let mut random = [0; 8];
-        let _ = algorithm::fill_random(&mut random);
+        let _ = backend::fill_random(&mut random);
         let name =
             EntryName::parse(format!("{}{:016x}", EntryName::PROBE, u64::from_ne_bytes(random)));
         let tried = Moment::now(&*clock);

@@ -35,7 +35,7 @@ use std::time::Duration;
 use crate::Algorithm;
 use crate::base64url::{self, Buffer};
 use crate::clock::{Clock, Timestamp};
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::keys::key::Key;
@@ -104,7 +104,9 @@ pub fn fixed_key(algorithm: Algorithm) -> Key {
         ),
         Algorithm::ES256 => Key::from_pkcs8_der(algorithm, include_bytes!("p-256.pk8")),
         Algorithm::ES384 => Key::from_pkcs8_der(algorithm, include_bytes!("p-384.pk8")),
-        Algorithm::EdDSA => Key::from_pkcs8_der(algorithm, include_bytes!("ed25519.pk8")),
+        Algorithm::EdDSA | Algorithm::Ed25519 => {
+            Key::from_pkcs8_der(algorithm, include_bytes!("ed25519.pk8"))
+        }
         _ => Key::from_pkcs8_der(algorithm, include_bytes!("rsa-2048.pk8")),
     };
     key.expect("a known algorithm")
@@ -181,5 +183,5 @@ pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
 /// Computes HKDF-SHA-256 (RFC 5869), with which a [derived ring](KeyRing::derived) makes its keys;
 /// `None` if `length` exceeds 255 hashes.
 pub fn hkdf_sha256(salt: &[u8], secret: &[u8], info: &[u8], length: usize) -> Option<Vec<u8>> {
-    algorithm::hkdf_sha256(salt, secret, &[info], length).ok().map(|derived| derived.to_vec())
+    backend::hkdf_sha256(salt, secret, &[info], length).map(|derived| derived.to_vec())
 }

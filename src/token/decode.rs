@@ -3,15 +3,13 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use jsonwebtoken::Algorithm;
 use serde::de::{DeserializeSeed as _, Deserializer as _, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::checks::{Check, Observer};
 use crate::base64url::Buffer;
 use crate::claims::strict::{Names, Strict, Text, twice};
-use crate::crypto::algorithm;
-use crate::crypto::algorithm::MAX_SIGNATURE_BYTES;
+use crate::crypto::algorithm::{Algorithm, MAX_SIGNATURE_BYTES};
 use crate::error::detail::of_message;
 use crate::error::rejection::{Rejection, RejectionKind};
 
@@ -132,7 +130,7 @@ impl Header {
             .ok_or_else(|| RejectionKind::Malformed.about("header alg", "none", "an algorithm"))?;
         observer.passed(Check::Header, || format!("{} characters", segment.len()));
         // `none` is no algorithm here.
-        let algorithm = algorithm::named(&name.0).ok_or_else(|| {
+        let algorithm = name.parse().map_err(|_| {
             let expected = "the name of an algorithm of this crate, such as EdDSA";
             RejectionKind::WrongAlgorithm.about(
                 "header alg",

@@ -3,7 +3,7 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 
 use super::cache::Held;
 use crate::clock::Timestamp;

@@ -14,7 +14,7 @@ use crate::base64url::{self, Buffer};
 use crate::claims;
 use crate::claims::read::{ReadError, Registered, Unread};
 use crate::clock::Timestamp;
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::error::detail::{List, of_message, without_quotes};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keys::key_set::{KeySet, RingKey};
@@ -163,7 +163,7 @@ fn key_is_over(ring_key: &RingKey, keys: &KeySet, now: Timestamp) -> Rejection {
 
 /// Names a token that has no `jti`, by what is signed: an ECDSA signature can be written in two ways.
 fn digest(signed: &[u8]) -> String {
-    base64url::encode(algorithm::sha256(signed))
+    base64url::encode(backend::sha256(signed))
 }
 
 fn key_text(key_id: &str) -> String {

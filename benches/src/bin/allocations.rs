@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use allocation_counter::{AllocationInfo, measure};
 use benches::{ALGORITHMS, Fixture, ISSUING, SUBJECT, User, ring_of_ten_keys, with_cache};
-use jsonwebtoken::Algorithm;
+use tower_jwt_session::Algorithm;
 
 fn main() -> ExitCode {
     println!("| path | allocations | bytes | most bytes at once |\n|---|--:|--:|--:|");

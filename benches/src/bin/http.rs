@@ -11,11 +11,11 @@ use axum::Router;
 use axum::routing::get;
 use benches::Fixture;
 use http::StatusCode;
-use jsonwebtoken::Algorithm;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tower_jwt_session::Algorithm;
 
 /// How often all clients start anew: which of a server's threads a connection comes to is chance, and
 /// decides much where there are few.

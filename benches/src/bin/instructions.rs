@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use benches::{Fixture, accepts};
-use jsonwebtoken::Algorithm;
+use tower_jwt_session::Algorithm;
 
 /// The paths that are counted, and the primitive of each, which is subtracted.
 const PATHS: [(&str, Option<&str>); 5] = [

@@ -17,9 +17,9 @@ use benches::report::{Limit, Row, markdown, svg};
 use benches::{ENDED, Fixture, LONG_CLAIMS, Scale, accepts};
 use http::header::COOKIE;
 use http::{HeaderValue, StatusCode};
-use jsonwebtoken::Algorithm;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
+use tower_jwt_session::Algorithm;
 
 fn main() -> ExitCode {
     let mut rows =

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;

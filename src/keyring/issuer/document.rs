@@ -1,10 +1,9 @@
 //! From an issuer's JWKS (RFC 7517, section 5) to keys: one JWK at a time, so that a bad one hurts
 //! no other.
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use serde::Deserialize;
 
-use crate::crypto::algorithm;
 use crate::crypto::error::KeyError;
 use crate::keyring::issuer::found::{Answer, Expected, cut};
 use crate::keys::jwk::Jwk;
@@ -58,7 +57,7 @@ pub(crate) fn is_same(one: &Key, other: &Key) -> bool {
 
 /// What a token names a key by: its `kid` and its `alg`.
 fn names(key: &Key) -> (&str, &'static str) {
-    (key.key_id(), algorithm::specification(key.algorithm()).map_or("", |known| known.name))
+    (key.key_id(), key.algorithm().canonical().as_str())
 }
 
 /// One key ID may be that of several keys if their algorithms differ (RFC 7517, section 4.5). Of two

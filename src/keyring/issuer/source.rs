@@ -11,7 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 
 use crate::clock::{Clock, SystemClock};
-use crate::crypto::algorithm;
+use crate::crypto::generate;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
 use crate::keyring::not_ready::NotReady;
@@ -32,7 +32,6 @@ pub struct KeyRingBuilder {
     store: Option<Arc<dyn Store>>,
     policy: RotationPolicy,
     algorithm: Algorithm,
-    fully_specified: bool,
     sealing: Sealing,
     when: When,
     jitter: Jitter,
@@ -48,7 +47,6 @@ impl KeyRing {
             store: None,
             policy: RotationPolicy::default(),
             algorithm: Algorithm::EdDSA,
-            fully_specified: false,
             sealing: Sealing::default(),
             when: When::default(),
             jitter: Jitter::Random,
@@ -64,17 +62,13 @@ impl KeyRingBuilder {
         self
     }
 
-    /// The algorithm of the keys that are made from now on. Default: EdDSA with Ed25519, so that
-    /// who can validate can't forge. An HMAC algorithm is for one service that does both.
+    /// Sets the algorithm of new keys. Default: [`Algorithm::EdDSA`], so that a service that only
+    /// validates cannot forge. An HMAC algorithm is for one service that issues and validates.
+    ///
+    /// [`Algorithm::Ed25519`] makes the same keys, and writes the name of RFC 9864 into the headers
+    /// of all Ed25519 keys of the ring. Tokens with either name are accepted.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
-        self
-    }
-
-    /// Writes `Ed25519` (RFC 9864, section 2.2) into the header where the default is `EdDSA` (RFC
-    /// 8037). Either is read.
-    pub fn fully_specified_algorithms(mut self) -> Self {
-        self.fully_specified = true;
         self
     }
 
@@ -183,8 +177,7 @@ impl KeyRingBuilder {
             }
             sealing.allows_unsealed = true;
         }
-        algorithm::specification(self.algorithm)
-            .and_then(algorithm::generate)
+        generate::generate(self.algorithm)
             .map_err(|source| BuildError::key("algorithm", source))?;
 
         let polling = policy.polling();
@@ -194,7 +187,6 @@ impl KeyRingBuilder {
             store: store.clone(),
             policy: policy.clone(),
             algorithm: self.algorithm,
-            fully_specified: self.fully_specified,
             writes: Writes::new(name.clone(), self.clock.clone(), policy.refresh_interval),
             clock: self.clock.clone(),
             clock_watch: ClockWatch::new(&policy),

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::clock::Timestamp;
+use crate::crypto::algorithm::Algorithm;
 use crate::keyring::not_ready::NotReady;
 use crate::keyring::rotating::record::{KeyMark, KeyRecord, RingIdentity, Statement};
-use crate::keys::key::Key;
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::ScheduledKey;
 use crate::store::founding::Founding;
@@ -118,13 +118,11 @@ impl KeyLog {
     }
 
     /// The keys as requests read them.
-    pub(crate) fn snapshot(&self, fully_specified: bool) -> KeySet {
+    pub(crate) fn snapshot(&self, algorithm: Algorithm) -> KeySet {
         let (keys, signing) = self.keys();
-        let named = |key: &Key| match fully_specified {
-            true => key.clone().fully_specified(),
-            false => key.clone(),
-        };
-        let keys = keys.into_iter().map(|(record, scheduled)| (named(&record.key), scheduled));
+        let keys = keys
+            .into_iter()
+            .map(|(record, scheduled)| (record.key.clone().named(algorithm), scheduled));
         KeySet::of_schedule(keys, signing)
     }
 

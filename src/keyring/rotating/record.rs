@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::base64url;
 use crate::clock::Timestamp;
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::crypto::error::KeyError;
+use crate::crypto::generate;
 use crate::keyring::rotating::seal::{AtRest, OpenError, Sealing};
 use crate::keys::key::Key;
 use crate::keys::schedule::KeyTimes;
@@ -28,7 +29,7 @@ pub(crate) struct RingIdentity {
 impl RingIdentity {
     pub(crate) fn new(now: Timestamp) -> Result<Self, KeyError> {
         let mut id = [0; 16];
-        algorithm::fill_random(&mut id)?;
+        backend::fill_random(&mut id)?;
         Ok(Self { created_at: now, id: base64url::encode(id) })
     }
 }
@@ -133,14 +134,14 @@ impl KeyRecord {
         times: KeyTimes,
         context: &RecordContext,
     ) -> Result<Self, KeyError> {
-        let material = algorithm::generate(algorithm::specification(algorithm)?)?;
+        let material = generate::generate(algorithm)?;
         let key = Key::from_material(algorithm, &material)?;
         let record = to_json(&WireRecord {
             ring: context.ring.to_string(),
             identity: identity.clone(),
             generation,
             kid: key.key_id().to_owned(),
-            algorithm,
+            algorithm: algorithm.canonical(),
             times,
         });
         let material = context.sealing.seal(&material, record.as_bytes())?;

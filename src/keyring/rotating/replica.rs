@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::Algorithm;
+use crate::crypto::algorithm::Algorithm;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
@@ -37,7 +37,6 @@ pub(crate) struct Replica {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: RotationPolicy,
     pub(crate) algorithm: Algorithm,
-    pub(crate) fully_specified: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) clock_watch: ClockWatch,
     /// Whether the store takes writes.
@@ -77,7 +76,7 @@ impl Replica {
     }
 
     pub(crate) fn snapshot(&self, log: &KeyLog) -> KeySet {
-        log.snapshot(self.fully_specified)
+        log.snapshot(self.algorithm)
     }
 
     /// Reads the store and merges what it says.

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::base64url;
-use crate::crypto::algorithm;
+use crate::crypto::backend::SealingCipher;
 use crate::crypto::error::KeyError;
+use crate::crypto::generate;
 use crate::crypto::secret;
 use crate::crypto::secret::Advice;
 
@@ -32,7 +32,7 @@ use crate::crypto::secret::Advice;
 #[derive(Clone)]
 pub struct SealingKey {
     id: String,
-    key: Arc<LessSafeKey>,
+    cipher: Arc<SealingCipher>,
 }
 
 impl SealingKey {
@@ -44,7 +44,7 @@ impl SealingKey {
     /// bytes that were not decoded.
     pub fn new(secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let secret = secret.as_ref();
-        secret::check_random(secret, BYTES, &ADVICE)?;
+        secret::check_random(secret, SealingCipher::KEY_BYTES, &ADVICE)?;
         Self::from_bytes(secret)
     }
 
@@ -55,7 +55,7 @@ impl SealingKey {
     ///
     /// If the text is not base64, or its bytes are refused by [`new`](Self::new).
     pub fn from_base64(secret: impl AsRef<str>) -> Result<Self, KeyError> {
-        Self::from_bytes(&secret::from_base64(secret.as_ref(), BYTES, &ADVICE)?)
+        Self::from_bytes(&secret::from_base64(secret.as_ref(), SealingCipher::KEY_BYTES, &ADVICE)?)
     }
 
     /// From hex, as `openssl rand -hex 32` prints it: a line break at the end is ignored.
@@ -64,19 +64,17 @@ impl SealingKey {
     ///
     /// If the text is not hex, or its bytes are refused by [`new`](Self::new).
     pub fn from_hex(secret: impl AsRef<str>) -> Result<Self, KeyError> {
-        Self::from_bytes(&secret::from_hex(secret.as_ref(), BYTES, &ADVICE)?)
+        Self::from_bytes(&secret::from_hex(secret.as_ref(), SealingCipher::KEY_BYTES, &ADVICE)?)
     }
 
     fn from_bytes(secret: &[u8]) -> Result<Self, KeyError> {
-        let key = UnboundKey::new(&AES_256_GCM, secret)
-            .map_err(|_| KeyError::SealingKeyLength { bytes: secret.len() })?;
+        let cipher = Arc::new(SealingCipher::new(secret)?);
         // Half of a commitment is enough to tell a handful of keys apart.
-        let id = base64url::encode(&algorithm::commitment(secret)[..16]);
-        Ok(Self { id, key: Arc::new(LessSafeKey::new(key)) })
+        let id = base64url::encode(&generate::commitment(secret)[..16]);
+        Ok(Self { id, cipher })
     }
 }
 
-const BYTES: usize = 32;
 const ADVICE: Advice = Advice {
     from_base64: "SealingKey::from_base64",
     from_hex: "SealingKey::from_hex",
@@ -121,9 +119,9 @@ pub(crate) enum OpenError {
 ///
 /// Nobody without that key can change a time, the ring's identity, the generation, the algorithm or the key ID,
 /// nor move the key to another record, or into another use of the same sealing key.
-fn associated_data(sealing_key: &str, record: &[u8]) -> Aad<Vec<u8>> {
+fn associated_data(sealing_key: &str, record: &[u8]) -> Vec<u8> {
     // An ID has no zero byte, so that no two pairs give the same bytes.
-    Aad::from([PURPOSE, sealing_key.as_bytes(), &[0], record].concat())
+    [PURPOSE, sealing_key.as_bytes(), &[0], record].concat()
 }
 
 const PURPOSE: &[u8] = b"tower-jwt-session key record 2\0";
@@ -131,16 +129,11 @@ const PURPOSE: &[u8] = b"tower-jwt-session key record 2\0";
 impl Sealing {
     /// Seals `material` together with the bytes of its record.
     pub(crate) fn seal(&self, material: &[u8], record: &[u8]) -> Result<AtRest, KeyError> {
-        let Some(SealingKey { id, key }) = self.keys.first() else {
+        let Some(SealingKey { id, cipher }) = self.keys.first() else {
             return Ok(AtRest::Unsealed(base64url::encode(material).into()));
         };
-        let mut nonce = [0; NONCE_LEN];
-        algorithm::fill_random(&mut nonce)?;
-        // Encrypted in place, so that what is left of it is the ciphertext.
-        let mut text = material.to_vec();
-        let unique = Nonce::assume_unique_for_key(nonce);
-        key.seal_in_place_append_tag(unique, associated_data(id, record), &mut text)
-            .map_err(|_| KeyError::RandomGenerator)?;
+        // Encrypted in place, so that only the ciphertext is left of it.
+        let (nonce, text) = cipher.seal(material.to_vec(), &associated_data(id, record))?;
         Ok(AtRest::Sealed {
             sealing_key: id.clone(),
             nonce: base64url::encode(nonce),
@@ -162,16 +155,14 @@ impl Sealing {
             AtRest::Unsealed(material) => Ok(decode(material)?.into()),
             AtRest::Sealed { sealing_key, nonce, ciphertext } => {
                 let known = self.keys.iter().find(|known| known.id == *sealing_key);
-                let SealingKey { key, .. } = known.ok_or(OpenError::UnknownSealingKey)?;
-                let nonce = Nonce::try_assume_unique_for_key(&decode(nonce)?)
-                    .map_err(|_| OpenError::Corrupt)?;
-                let mut text = Zeroizing::new(decode(ciphertext)?);
-                let opened = key
-                    .open_in_place(nonce, associated_data(sealing_key, record), &mut text)
-                    .map_err(|_| OpenError::Corrupt)?
-                    .len();
-                text.truncate(opened);
-                Ok(text)
+                let SealingKey { cipher, .. } = known.ok_or(OpenError::UnknownSealingKey)?;
+                cipher
+                    .open(
+                        &decode(nonce)?,
+                        decode(ciphertext)?,
+                        &associated_data(sealing_key, record),
+                    )
+                    .ok_or(OpenError::Corrupt)
             }
         }
     }

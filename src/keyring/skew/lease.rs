@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::base64url;
 use crate::clock::Timestamp;
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::store::contract::{Entry, EntryName};
 
 /// What one entry says.
@@ -110,7 +110,7 @@ pub(crate) struct LeaseDue {
 /// Who a replica is: `None` if the system has no randomness.
 pub(crate) fn random_holder() -> Option<String> {
     let mut id = [0; 16];
-    algorithm::fill_random(&mut id).ok()?;
+    backend::fill_random(&mut id).ok()?;
     Some(base64url::encode(id))
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base64url;
 use crate::clock::Timestamp;
-use crate::crypto::algorithm;
+use crate::crypto::backend;
 use crate::store::contract::{Entry, EntryName};
 
 /// The kind of a note about the newcomer whose ID is in its name.
@@ -90,7 +90,7 @@ impl Notes {
 /// An ID that no other newcomer has.
 pub(crate) fn id() -> Option<String> {
     let mut id = [0; ID_BYTES];
-    algorithm::fill_random(&mut id).ok()?;
+    backend::fill_random(&mut id).ok()?;
     Some(base64url::encode(id))
 }
 

@@ -70,8 +70,13 @@ fn encoding_key(algorithm: Algorithm) -> EncodingKey {
     }
 }
 
+/// The oracle's name of an algorithm.
+fn theirs(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    algorithm.as_str().parse().expect("known to the oracle")
+}
+
 fn validation(algorithm: Algorithm) -> Validation {
-    let mut validation = Validation::new(algorithm);
+    let mut validation = Validation::new(theirs(algorithm));
     validation.set_issuer(&["https://issuer.test"]);
     validation.set_audience(&["app"]);
     validation.set_required_spec_claims(&["iss", "sub", "aud", "exp"]);
@@ -103,7 +108,7 @@ fn the_oracle_verifies_what_is_issued_by_every_algorithm() {
         let token = sessions(key.clone()).issue(&Login::new("alice", claims)).expect("issued");
         let read =
             oracle(token.as_str(), &key).unwrap_or_else(|error| panic!("{algorithm:?}: {error}"));
-        assert_eq!(read.header.alg, algorithm);
+        assert_eq!(read.header.alg, theirs(algorithm));
         assert_eq!(read.header.typ.as_deref(), Some("session+jwt"));
         assert_eq!(read.header.kid.as_deref(), Some(key.key_id()));
         assert_eq!(read.claims["sub"], "alice");
@@ -116,7 +121,7 @@ fn the_oracle_verifies_what_is_issued_by_every_algorithm() {
 fn what_the_oracle_issues_is_verified_by_every_algorithm() {
     for algorithm in ALGORITHMS {
         let key = key(algorithm);
-        let mut header = Header::new(algorithm);
+        let mut header = Header::new(theirs(algorithm));
         header.typ = Some("session+jwt".into());
         header.kid = Some(key.key_id().into());
         let token = jsonwebtoken::encode(&header, &payload(), &encoding_key(algorithm))

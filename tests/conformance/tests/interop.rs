@@ -36,7 +36,7 @@ const ALGORITHMS: [(&str, Algorithm); 13] = [
     ("PS384", Algorithm::PS384),
     ("PS512", Algorithm::PS512),
     ("EdDSA", Algorithm::EdDSA),
-    (FULLY_SPECIFIED, Algorithm::EdDSA),
+    (FULLY_SPECIFIED, Algorithm::Ed25519),
 ];
 
 const FULLY_SPECIFIED: &str = "Ed25519";
@@ -73,7 +73,7 @@ fn sessions(ring: KeyRing) -> Sessions<()> {
 fn fully_specified(clock: ManualClock) -> KeyRing {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let ring = KeyRing::builder("app").store(MemoryStore::new()).clock(clock);
-    let ring = ring.fully_specified_algorithms().open();
+    let ring = ring.algorithm(Algorithm::Ed25519).open();
     runtime.expect("a runtime").block_on(ring).expect("an empty store")
 }
 

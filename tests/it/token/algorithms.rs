@@ -108,7 +108,7 @@ async fn a_ring_writes_the_fully_specified_name_where_it_is_asked_to() {
     let store = MemoryStore::new();
     let open = |fully_specified: bool| {
         let ring = KeyRing::builder("app").store(store.clone()).clock(ManualClock::default());
-        let ring = if fully_specified { ring.fully_specified_algorithms() } else { ring };
+        let ring = if fully_specified { ring.algorithm(Algorithm::Ed25519) } else { ring };
         async { sessions_of::<()>(ring.open().await.unwrap()) }
     };
     let (polymorphic, specified) = (open(false).await, open(true).await);
