@@ -196,7 +196,7 @@ async fn damaged_private_key_is_an_error_with_member_and_reason() {
 async fn alg_ed25519_is_known_at_every_entrance() {
     for (entrance, came) in public(&with(jwk(Algorithm::EdDSA), "alg", "Ed25519")).await {
         let ring = came.unwrap_or_else(|error| panic!("{entrance}: {error}"));
-        assert_eq!(ring.status().keys[0].algorithm, Algorithm::EdDSA, "{entrance}");
+        assert_eq!(ring.status().keys[0].algorithm, Algorithm::Ed25519, "{entrance}");
     }
     for (alg, header) in [("Ed25519", "Ed25519"), ("EdDSA", "EdDSA")] {
         for (entrance, came) in private(&with(ed25519(), "alg", alg)).await {
