@@ -71,7 +71,7 @@
 //! | `ready` | gauge | 1 if this replica is ready, otherwise 0 |
 //! | `signing_generation` | gauge | generation of the signing key; of the last one, while none signs |
 //! | `key_age_seconds` | gauge | time since the signing key was made; in a derived ring, since its period began |
-//! | `rotation_overdue` | gauge | 1 if [rotation is overdue](crate::RingStatus::rotation_overdue), otherwise 0 |
+//! | `rotation_overdue` | gauge | 1 if [rotation is overdue](crate::KeyRingStatus::rotation_overdue), otherwise 0 |
 //! | `clock_offset_seconds` | gauge | this replica's time minus the store's, positive if the replica is ahead; only for stores with a clock |
 //!
 //! # Events
@@ -99,35 +99,35 @@
 //! | warn | refresh failed; serving the last known keys | ring, error | once per different error |
 //! | warn | cannot write to the store; still serving what was read | ring, error | no revocation and no key can be recorded; once per different error |
 //! | warn | skipped an entry | ring, entry, reason | an entry of the store, or a key of an issuer, is unusable; once |
-//! | warn | an entry of the ring was not believed | ring, reason | it contradicts what is held |
-//! | warn | the store had lost entries of the ring | ring, restored | it was purged or restored; this replica restored them |
-//! | warn | private keys rest unsealed in the store | ring, fix | at the start, in a private directory |
+//! | warn | ignored an entry that contradicts a known one | ring, reason | it contradicts what is held |
+//! | warn | restored entries that the store had lost | ring, restored | it was purged or restored; this replica restored them |
+//! | warn | private keys are unsealed in the store | ring, fix | at the start, in a private directory |
 //! | warn | this replica's clock differs from the store's | ring, offset_ms, uncertainty_ms, clock_skew | by more than half of `clock_skew`; once per occurrence |
 //! | warn | this replica is not ready because of its clock | ring, offset_ms, uncertainty_ms, clock_skew | it differs by more than `clock_skew`, and this replica holds the clock lease |
 //! | warn | a token of this ring was issued in the future: a replica's clock is wrong | ring, clock_skew | the token's signature is valid; at most once in 10 minutes |
-//! | warn | the issuer has put another key under a key ID in use | ring, kid | the issuer may be compromised |
+//! | warn | the issuer replaced the key of a key ID | ring, kid | the issuer may be compromised |
 //! | warn | another server of the store answers | store, before, now | its address leads to another server, as after a failover or a restart |
 //! | warn | cannot listen for changes; polling only | error, cause | the connection for changes was lost |
 //! | warn | the store lost revocations; restored them | ring, restored | it was purged or restored |
 //! | warn | skipped an entry of the revocations | ring, entry, reason | it is unusable; once |
 //! | warn | skipped revocations written by a newer version; upgrade this replica | ring, format | once |
-//! | warn | cannot refresh revocations; serving the last known set until stale_limit | ring, error, stale_limit | once per different error |
+//! | warn | cannot refresh revocations; serving the last known set until max_staleness | ring, error, max_staleness | once per different error |
 //! | warn | a replica announced a restoration and restored nothing; asking again | ring | that replica seems to have died |
 //! | info | waiting for live replicas before founding | ring, wait | the store is empty or incomplete |
 //! | info | this replica's clock agrees with the store's again | ring, offset_ms | within half of `clock_skew` |
-//! | info | the clock no longer makes this replica unready | ring, offset_ms | it agrees again, or the lease has expired |
+//! | info | this replica is no longer unready because of its clock | ring, offset_ms | it agrees again, or the lease has expired |
 //! | info | rotation is no longer overdue | ring, generation | the successor was made |
 //! | info | refreshes succeed again | ring | after a failure |
 //! | info | writes to the store succeed again | ring | after a failure |
 //! | info | issuing is no longer paused | ring, generation | a key signs again |
-//! | info | a key stops signing ahead of its time | ring, generation, kid, at | `rotate_now`, on this replica or another |
+//! | info | a key was retired | ring, generation, kid, at | `rotate_now`, on this replica or another |
 //! | info | published a key | ring, generation, kid, signs_from | this replica made it |
 //! | debug | revoked a session | session_id | by a logout, a login in its place, or `revoke_session` |
 //! | debug | rejected a request | reason, about, found, expected | the reason, which the client does not see, and the part of the token |
 //! | debug | a request comes from another site | origin, host, sec_fetch_site | the cross-site guard refused it; the values found, or `none` |
 //! | debug | a request has more than one credential | places | where they are, without their values |
 //! | debug | refused a refresh token | reason, about, found, expected | the same for a refresh token |
-//! | debug | something else stands in an entry's place | ring, entry, reason | an insert found data that can't be read |
+//! | debug | found an unreadable entry under the name of a new one | ring, entry, reason | an insert found data that can't be read |
 //! | debug | the store cannot report changes now | ring, error | once per failure |
 //! | debug | still cannot listen for changes | error, cause | another attempt failed |
 

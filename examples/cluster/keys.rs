@@ -136,7 +136,7 @@ fn rotation(pace: Pace) -> RotationPolicy {
         .refresh_timeout(pace.store_timeout)
         .insert_timeout(pace.store_timeout)
         .jwks_max_age(Duration::from_secs(1))
-        .overrun(Duration::from_secs(60))
+        .max_overdue_signing(Duration::from_secs(60))
 }
 
 fn derive(

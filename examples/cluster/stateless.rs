@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use tower_jwt_session::{
-    KeyRing, Login, Logout, RefreshTokens, Revocations, RingError, Session, Sessions,
+    KeyRing, Login, Logout, OperationErrorKind, RefreshTokens, Revocations, Session, Sessions,
 };
 
 use crate::{
@@ -111,7 +111,7 @@ async fn revoke_key(
             everywhere_within_ms: shared.keys.policy().refresh_bound().as_millis(),
         })),
         // No single key of a derived ring can be revoked, only the root of all.
-        Err(RingError::NotRotated) => Err(StatusCode::CONFLICT),
+        Err(error) if error.kind() == OperationErrorKind::NotRotated => Err(StatusCode::CONFLICT),
         // Revoked on this replica; it records that as soon as the store is back.
         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
     }

@@ -73,7 +73,7 @@ pub enum OperationErrorKind {
     /// The ring holds no key of this ID.
     UnknownKey,
     /// The ring is not ready for this operation.
-    NotReady,
+    KeyRingNotReady,
     /// No successor of the signing key could be made, so that nothing was retired.
     NoSuccessor,
     /// The keys of this ring are not rotated in a store.
@@ -116,7 +116,7 @@ impl OperationError {
             | OperationErrorKind::ClockOutOfRange { .. }
             | OperationErrorKind::Store
             | OperationErrorKind::KeySource
-            | OperationErrorKind::NotReady
+            | OperationErrorKind::KeyRingNotReady
             | OperationErrorKind::NoSuccessor => true,
             OperationErrorKind::Rejected => self.rejection().is_some_and(Rejection::is_temporary),
             _ => false,
@@ -156,7 +156,7 @@ impl OperationErrorKind {
             Self::KeySource => "key_source",
             Self::InvalidKey => "invalid_key",
             Self::UnknownKey => "unknown_key",
-            Self::NotReady => "not_ready",
+            Self::KeyRingNotReady => "not_ready",
             Self::NoSuccessor => "no_successor",
             Self::NotRotated => "not_rotated",
         }
@@ -243,7 +243,7 @@ impl fmt::Display for OperationErrorKind {
             Self::KeySource => "the keys could not be read from their source",
             Self::InvalidKey => "a key could not be made or used",
             Self::UnknownKey => "the ring holds no key of this ID",
-            Self::NotReady => "the ring is not ready for this",
+            Self::KeyRingNotReady => "the ring is not ready for this",
             Self::NoSuccessor => {
                 "no successor of the signing key could be made; nothing was retired: try again"
             }

@@ -22,7 +22,7 @@ use crate::keys::rotation_policy::RotationPolicy;
 use crate::keys::schedule::{KeyTimes, ScheduledKey};
 use crate::store::ring_name::RingName;
 
-/// A root secret, from which the keys of a [derived ring](KeyRing::derived) come.
+/// A root secret, from which a [derived ring](KeyRing::derived) derives its keys.
 ///
 /// `Debug` does not show it; it is wiped when dropped.
 ///
@@ -74,9 +74,9 @@ impl Root {
         secret::from_hex(secret.as_ref(), LEAST_ROOT_BYTES, &ADVICE).map(Self::of)
     }
 
-    /// Makes it a root that follows others: its generation, greater than theirs, and when its keys
-    /// begin to sign. Give it to every replica before that time, and keep the former root until the
-    /// last token of its keys has expired.
+    /// Makes this root a successor: sets its generation, greater than those before, and when its
+    /// keys begin to sign. Give it to every replica before that time, and keep the former root
+    /// until the last token of its keys has expired.
     #[must_use]
     pub fn successor(mut self, generation: u32, signs_from: Timestamp) -> Self {
         self.generation = generation;
@@ -108,8 +108,8 @@ impl KeyRing {
     /// 1. Replicas need nothing from each other, and no traffic: only the same root, name,
     ///    algorithm and signing period, and clocks that differ by no more than
     ///    [`clock_skew`](RotationPolicy::clock_skew).
-    /// 2. A single key can't be revoked, only its root: give every replica another one. Whoever
-    ///    has a root has all its keys, past and future.
+    /// 2. A single key cannot be revoked, only its root: give every replica another root. An
+    ///    attacker with a root has all its keys, past and future.
     ///
     /// ```
     /// use tower_jwt_session::{KeyRing, Root};
@@ -145,36 +145,36 @@ pub struct DerivedRingBuilder {
 }
 
 impl DerivedRingBuilder {
-    /// Adds a further root: one that follows, or one that came before and still verifies.
+    /// Adds a root: a successor, or a former root whose keys still verify.
     pub fn root(mut self, root: Root) -> Self {
         self.roots.push(root);
         self
     }
 
-    /// The algorithm: EdDSA (the default) or HMAC.
+    /// Sets the algorithm: EdDSA (the default) or HMAC.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
         self.algorithm = algorithm;
         self
     }
 
-    /// The signing period, the longest token lifetime, the clocks' difference and the JWKS' age;
-    /// what is about a store does not matter here.
+    /// Sets the signing period, the longest token lifetime, the clock skew and the age of the JWKS.
+    /// Settings of a store have no effect.
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Where the time is read. Default: the system's clock.
+    /// Sets the clock. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Checks the settings and derives the keys of now. Later ones follow as time passes.
+    /// Checks the settings and derives the current keys. Later keys are derived as time passes.
     ///
     /// # Errors
     ///
-    /// If a setting can't be used: the error names it, its value and the mend.
+    /// If a setting is invalid. The error names the setting, its value and the fix.
     pub fn build(self) -> Result<KeyRing, BuildError> {
         let name = RingName::parse(&self.name)?.into_shared();
         let mut roots = self.roots;
@@ -183,15 +183,15 @@ impl DerivedRingBuilder {
             let follows = pair[0].generation < pair[1].generation
                 && pair[0].signs_from.unwrap_or(EPOCH) < pair[1].signs_from.unwrap_or(EPOCH);
             if !follows {
-                let mend = "give each root its own generation, and a signs_from later than that \
+                let fix = "give each root its own generation, and a signs_from later than that \
                             of the generation before";
-                return Err(BuildError::invalid("root", pair[1].generation, mend));
+                return Err(BuildError::invalid("root", pair[1].generation, fix));
             }
         }
         self.policy.validate_derived()?;
         if !matches!(self.algorithm.primitive(), Primitive::Ed25519 | Primitive::Hmac(_)) {
-            let mend = "derive keys for EdDSA, HS256, HS384 or HS512";
-            return Err(BuildError::invalid("algorithm", self.algorithm, mend));
+            let fix = "derive keys for EdDSA, HS256, HS384 or HS512";
+            return Err(BuildError::invalid("algorithm", self.algorithm, fix));
         }
         let now = self.clock.now();
         let derived = Derived {
@@ -205,7 +205,7 @@ impl DerivedRingBuilder {
     }
 }
 
-/// What keys are derived from.
+/// The inputs that keys are derived from.
 #[derive(Debug)]
 pub(crate) struct Derived {
     name: Arc<str>,

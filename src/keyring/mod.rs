@@ -6,7 +6,6 @@ pub(crate) mod directory;
 pub(crate) mod error;
 pub(crate) mod fixed;
 pub(crate) mod issuer;
-pub(crate) mod jwks;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
 pub(crate) mod not_ready;

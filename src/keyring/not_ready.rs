@@ -5,19 +5,19 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::store::founding::Wait;
 
-crate::error::macros::debug_as_display!(NotReady);
+crate::error::macros::debug_as_display!(KeyRingNotReady);
 
 /// Why a replica should not be given requests.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NotReady {
+pub enum KeyRingNotReady {
     /// No key signs, and it is not known when one will; or none verifies either. A replica that was
     /// ready before stays ready as long as a key verifies.
     #[error("no key of the ring may sign now")]
     NoSigningKey,
-    /// The store holds no key of the ring, or not all of it. This replica waits until live replicas
-    /// have had the time to restore the ring that the store may have lost; if none does, it founds a
-    /// new one. Until then it issues nothing.
+    /// The store holds no key of the ring, or only a part. This replica waits for live replicas to
+    /// restore a ring that the store may have lost; if none does, it founds a new ring. Until then
+    /// it issues nothing.
     #[error("{}", founding(*since, *until, *is_restored))]
     Founding {
         /// Since when, by this replica's clock.
@@ -30,7 +30,7 @@ pub enum NotReady {
     },
     /// The store holds entries of a format that this version does not know.
     #[error(
-        "the store holds entries of format {version}, newer than this version knows: update this replica"
+        "found entries of format {version} in the store, newer than this version of the crate reads: upgrade this replica"
     )]
     NewerFormat {
         /// The format's version.
@@ -38,7 +38,7 @@ pub enum NotReady {
     },
     /// The store holds keys that none of the sealing keys opens.
     #[error(
-        "the store holds keys that none of the sealing keys opens: give this replica every sealing key in use"
+        "found keys in the store that none of the sealing keys can decrypt: give `seal_with` every sealing key in use"
     )]
     Sealed,
     /// This replica may see a key only after it has begun to sign.
@@ -63,26 +63,26 @@ pub enum NotReady {
         /// The largest difference that is allowed: `clock_skew`, and at least a second.
         limit: Duration,
     },
-    /// What keeps the keys up to date has ended with the Tokio runtime on which the ring was opened.
+    /// The background task has stopped with the Tokio runtime on which the ring was opened.
     #[error(
         "the background task of the ring has stopped with its Tokio runtime: open the ring on a runtime that lives as long as the service"
     )]
     TaskStopped,
     /// The keys of a followed issuer are too old to verify: no fetch has succeeded for the limit.
     #[error(
-        "the keys of {issuer} are older than {limit:?} and verify no more; the last fetch failed: {failure}"
+        "the keys of {issuer} are older than max_staleness ({limit:?}) and no longer verify; the last fetch failed: {failure}"
     )]
     Stale {
         /// The issuer.
         issuer: String,
         /// How long keys verify after their fetch.
         limit: Duration,
-        /// What the last fetch failed with.
+        /// The error of the last fetch.
         failure: String,
     },
 }
 
-impl From<Wait> for NotReady {
+impl From<Wait> for KeyRingNotReady {
     fn from(Wait { since, until, is_restored }: Wait) -> Self {
         Self::Founding { since, until, is_restored }
     }
@@ -92,7 +92,7 @@ fn founding(since: Timestamp, until: Option<Timestamp>, is_restored: bool) -> St
     let until = until.map_or_else(|| "not yet known".to_owned(), |until| until.to_string());
     match is_restored {
         true => format!(
-            "the store lost the ring, and a live replica restores it: waiting since {since}, at \
+            "the store lost the ring, and a live replica is restoring it: waiting since {since}, at \
              the latest until {until}"
         ),
         false => format!(

@@ -1,4 +1,4 @@
-//! What a ring tells of itself: its status, whether it is ready, its metrics and its events.
+//! The status, readiness, metrics and events of a ring.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -6,19 +6,19 @@ use std::sync::atomic::Ordering;
 use metrics::gauge;
 
 use crate::clock::Timestamp;
-use crate::keyring::not_ready::NotReady;
+use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::ring::KeyRing;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keyring::source::{FollowedIssuer, Issues};
-use crate::keyring::status::RingStatus;
+use crate::keyring::status::KeyRingStatus;
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::IssuingPaused;
 use crate::store::writes::Writes;
 use crate::telemetry::{CLOCK_OFFSET, KEY_AGE, KEYS, READY, ROTATION_OVERDUE, SIGNING_GENERATION};
 
 impl KeyRing {
-    /// What the ring holds and how it fares.
-    pub fn status(&self) -> RingStatus {
+    /// Returns the keys that the ring holds, and its health.
+    pub fn status(&self) -> KeyRingStatus {
         let now = self.now();
         let refreshed = self.0.core.refreshes.state();
         let keys = self.keys(now);
@@ -26,31 +26,31 @@ impl KeyRing {
         let paused = self.pause(&keys, now);
         let offset = self.clock_watch().and_then(ClockWatch::offset);
         let health = (self.writes(), &*self.0.tasks, offset);
-        RingStatus::new(self.name(), &keys, &refreshed, health, overdue, paused, now)
+        KeyRingStatus::new(self.name(), &keys, &refreshed, health, overdue, paused, now)
     }
 
-    /// Whether this replica should be given requests.
+    /// Checks whether this replica should receive requests.
     ///
-    /// A ring whose [rotation is overdue](RingStatus::rotation_overdue) stays ready as long as a key
-    /// may sign: all replicas are overdue at once. So does a replica that was ready before where no
-    /// key signs ([`issuing_paused`](RingStatus::issuing_paused)), as long as a key verifies; one that
-    /// was not becomes ready then only if it is known when a key will sign.
+    /// A ring whose [rotation is overdue](KeyRingStatus::rotation_overdue) stays ready as long as a
+    /// key may sign: all replicas are overdue at once. So does a replica that was ready before
+    /// where no key signs ([`issuing_paused`](KeyRingStatus::issuing_paused)), as long as a key
+    /// verifies; one that was not becomes ready then only if it is known when a key will sign.
     ///
     /// # Errors
     ///
-    /// If it can't sign, but for what is said above and for a ring that has only ever held public
-    /// keys, if its background task has stopped, if the store holds what only a newer version
-    /// understands, if this replica polls more slowly than the ring's keys allow for, or if its clock is
-    /// [too far](NotReady::Clock) from the store's. A ring that follows an issuer need
-    /// not sign; it is not ready once its keys are too old to verify.
-    pub fn ready(&self) -> Result<(), NotReady> {
+    /// If no key signs, with the exceptions above and those of rings that never held a private key;
+    /// if the background task has stopped; if the store holds entries of a newer version; if this
+    /// replica polls more slowly than the ring's keys allow; or if its clock is [too
+    /// far](KeyRingNotReady::Clock) from the store's. A ring that follows an issuer need not sign;
+    /// it is not ready once its keys are too old to verify.
+    pub fn ready(&self) -> Result<(), KeyRingNotReady> {
         let now = self.now();
         let ready = self.check_ready(now);
         self.record_ready(ready.is_ok(), now);
         ready
     }
 
-    /// Remembers that this replica was ready, which may be all that keeps it ready later.
+    /// Remembers that this replica was ready: a replica that was stays ready longer.
     fn record_ready(&self, is_ready: bool, now: Timestamp) {
         if is_ready {
             self.0.was_ready.store(true, Ordering::Relaxed);
@@ -58,9 +58,9 @@ impl KeyRing {
         self.set_gauges(is_ready, now);
     }
 
-    fn check_ready(&self, now: Timestamp) -> Result<(), NotReady> {
+    fn check_ready(&self, now: Timestamp) -> Result<(), KeyRingNotReady> {
         if self.0.tasks.is_stopped() {
-            return Err(NotReady::TaskStopped);
+            return Err(KeyRingNotReady::TaskStopped);
         }
         let keys = self.keys(now);
         let refreshed = self.0.core.refreshes.state();
@@ -68,7 +68,7 @@ impl KeyRing {
             if keys.keys().iter().any(|key| keys.verifies(key, now)) {
                 return Ok(());
             }
-            return Err(NotReady::Stale {
+            return Err(KeyRingNotReady::Stale {
                 issuer: issuer.to_owned(),
                 limit: max_staleness,
                 failure: refreshed.failure.as_deref().unwrap_or("none was tried").to_owned(),
@@ -85,23 +85,23 @@ impl KeyRing {
     /// Whether a key signs. Where none does, all replicas are in the same state, and a load balancer
     /// must not remove them all at once: one that was ready stays ready while a key verifies, and one
     /// that never was becomes ready only if it is known when a key will sign.
-    fn check_signing(&self, keys: &KeySet, now: Timestamp) -> Result<(), NotReady> {
+    fn check_signing(&self, keys: &KeySet, now: Timestamp) -> Result<(), KeyRingNotReady> {
         if keys.signer(now).is_some() || self.only_validates() {
             return Ok(());
         }
         let verifies = keys.keys().iter().any(|key| key.scheduled.verifies(now));
         let was_ready = verifies && self.0.was_ready.load(Ordering::Relaxed);
         let resumes = self.pause(keys, now).is_some_and(|pause| pause.until.is_some());
-        if was_ready || resumes { Ok(()) } else { Err(NotReady::NoSigningKey) }
+        if was_ready || resumes { Ok(()) } else { Err(KeyRingNotReady::NoSigningKey) }
     }
 
-    /// Whether its keys come from the application or a directory, and none of them ever could sign.
+    /// Whether the application or a directory gives the keys, and never gave a private one.
     fn only_validates(&self) -> bool {
         self.0.source.issues() == Issues::WithPrivateKey && !self.0.core.has_held_signer()
     }
 
     /// Whether this replica polls often enough for the keys that sign now and later.
-    fn check_refresh(&self, keys: &KeySet, now: Timestamp) -> Result<(), NotReady> {
+    fn check_refresh(&self, keys: &KeySet, now: Timestamp) -> Result<(), KeyRingNotReady> {
         let signer = keys.signer(now).map(|signer| signer.scheduled.generation);
         // Keys that are made from now on are published as early as the newest ones.
         let newer = keys.keys().iter().map(|key| &key.scheduled).filter(|key| {
@@ -114,13 +114,15 @@ impl KeyRing {
         let leads = newer.map(|key| key.times.propagated - key.times.published);
         let bound = self.policy().refresh_bound();
         match leads.map(|lead| (self.policy().allowed_bound(lead), lead)).min() {
-            Some((allowed, lead)) if allowed < bound => Err(NotReady::SlowRefresh { bound, lead }),
+            Some((allowed, lead)) if allowed < bound => {
+                Err(KeyRingNotReady::SlowRefresh { bound, lead })
+            }
             _ => Ok(()),
         }
     }
 
-    /// Why no key signs, and until when, where keys rotate in a store; and where a ring of the
-    /// application's keys or of a directory has lost the one that signed.
+    /// Why no key signs, and until when: of rings that rotate in a store, and of fixed and
+    /// directory rings that lost their private key.
     fn pause(&self, keys: &KeySet, now: Timestamp) -> Option<IssuingPaused> {
         let issues = match self.0.source.issues() {
             Issues::Always => self.0.source.rotating().is_some(),
@@ -172,8 +174,8 @@ impl KeyRing {
         }
     }
 
-    /// Tells that rotation is overdue, and that it is no longer, once each. Only a refresh asks for
-    /// it: between two, a key may be missing that is about to be made.
+    /// Logs that rotation is overdue, and that it no longer is, once each. It is asked only after a
+    /// refresh: before one, a due key may not have been made yet.
     fn log_overdue(&self, now: Timestamp) {
         let keys = self.keys(now);
         let overdue = self.is_overdue(&keys, now);
@@ -191,7 +193,7 @@ impl KeyRing {
         }
     }
 
-    /// How writes fare, where the keys rotate in a store.
+    /// The health of writes, where keys rotate in a store.
     fn writes(&self) -> Option<&Writes> {
         self.0.source.rotating().map(|rotating| rotating.writes())
     }
@@ -226,14 +228,14 @@ impl KeyRing {
         }
     }
 
-    /// Where the store has a clock, what it says of this replica's.
+    /// The comparison of this replica's clock with the store's, if that has one.
     fn clock_watch(&self) -> Option<&ClockWatch> {
         self.0.source.rotating().map(|rotating| rotating.clock_watch())
     }
 
-    /// Warns that a token of this ring's own keys was issued in the future, once in a while. Its
-    /// signature was good, so that no client can cause it. Some clock is wrong: this says not which,
-    /// and so it never makes a replica unready.
+    /// Warns that a token of this ring's own keys was issued in the future, at most once per
+    /// period. Its signature is valid: no client can cause it. Some clock is wrong, unknown which,
+    /// so that no replica becomes unready.
     #[cold]
     pub(crate) fn warn_of_future_token(&self, now: Timestamp) {
         if self.issues() && self.0.future_tokens.try_begin(now) {

@@ -1,13 +1,13 @@
-//! What one refresh of a ring found, beside the keys, and how the last ones went.
+//! The outcome of a refresh of a ring, beside the keys.
 
 use crate::keyring::error::RingError;
-use crate::keyring::not_ready::NotReady;
+use crate::keyring::not_ready::KeyRingNotReady;
 use crate::store::contract::Skipped;
 use crate::store::refreshes::{Outcome, RefreshState, Refreshes};
 
 /// How the refreshes of a ring went; found is why this replica is not ready, if it is not.
-pub(crate) type RingRefreshes = Refreshes<Option<NotReady>>;
-pub(crate) type RingRefreshState = RefreshState<Option<NotReady>>;
+pub(crate) type RingRefreshes = Refreshes<Option<KeyRingNotReady>>;
+pub(crate) type RingRefreshState = RefreshState<Option<KeyRingNotReady>>;
 
 /// What a refresh found, beside the keys.
 #[derive(Debug, Default)]
@@ -15,15 +15,15 @@ pub(crate) struct Report {
     pub(crate) skipped: Vec<Skipped>,
     /// Why this replica makes no keys, and is not ready: entries that it may not go past, or a wait
     /// before it founds the ring.
-    pub(crate) blocked: Option<NotReady>,
+    pub(crate) blocked: Option<KeyRingNotReady>,
     /// Whether there was no readable key, and something that may be one.
     pub(crate) unreadable: bool,
-    /// What could not be written after the read.
+    /// The error of the writes after the read.
     pub(crate) failure: Option<RingError>,
 }
 
 impl Report {
-    pub(crate) fn outcome(result: &Result<Self, RingError>) -> Outcome<Option<NotReady>> {
+    pub(crate) fn outcome(result: &Result<Self, RingError>) -> Outcome<Option<KeyRingNotReady>> {
         match result {
             Ok(Self { skipped, blocked, failure, .. }) => Outcome::Read {
                 skipped: skipped.clone(),

@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::cooldown::Cooldown;
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keyring::core::RingCore;
-use crate::keyring::error::RingError;
 use crate::keyring::source::{Issues, KeySource, Rotating};
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
@@ -22,12 +22,12 @@ use crate::store::polling::{self, Followed, Jitter, Wakes};
 use crate::sync::Mutex;
 use crate::tasks::Tasks;
 
-/// A ring of keys, held whole in memory and followed in the background. Clones share it.
+/// A ring of keys, held in memory and refreshed in the background. Clones share it.
 ///
-/// 1. Reading it never waits: requests take the snapshot that is there.
-/// 2. Keys are made by whichever replica finds them due first, published to all before they sign,
-///    and kept after they stopped. There is no leader and nothing to operate.
-/// 3. While the store is down the last known keys sign and verify on, to the limits of
+/// 1. Requests read the current snapshot and never wait.
+/// 2. Any replica may create the next key when it is due; the store's atomic insert picks one
+///    winner. Keys are published before they sign and kept after they stop. There is no leader.
+/// 3. While the store is down, the last known keys sign and verify, up to the limits of
 ///    [`RotationPolicy`].
 ///
 /// ```
@@ -59,7 +59,7 @@ pub(crate) struct Inner {
     pub(crate) logged_pause: Mutex<Option<IssuingPaused>>,
     /// Spaces the warnings of tokens from the future.
     pub(crate) future_tokens: Cooldown,
-    /// What follows the source.
+    /// The background task.
     pub(crate) tasks: Arc<Tasks>,
 }
 
@@ -100,75 +100,74 @@ impl KeyRing {
         });
     }
 
-    /// Reads the store, directory or followed issuer now, and does what is due. The background does
-    /// this by itself; a test with a manual clock does it after moving the clock.
+    /// Reads the store, directory or followed issuer now, and writes due keys. The background task
+    /// does this by itself; tests with a manual clock call it after moving the clock.
     ///
     /// # Errors
     ///
-    /// If the store or the fetch fails. The last known keys stay.
-    pub async fn refresh(&self) -> Result<(), RingError> {
+    /// If the store, the directory or the fetch fails. The last known keys stay in use.
+    pub async fn refresh(&self) -> Result<(), OperationError> {
         let refreshed = self.0.source.refresh(&self.0.core).await;
         self.observe_refresh();
-        refreshed
+        Ok(refreshed?)
     }
 
-    /// Begins a rotation ahead of time. The key that signs now stops once its successor has
-    /// reached every replica and every cache of the JWKS; returns that time. Nothing is refused
-    /// meanwhile or after, and nobody is logged out.
+    /// Rotates ahead of time. The signing key stops once its successor has reached every replica
+    /// and every cache of the JWKS; returns that time. No token is refused, and nobody is logged
+    /// out.
     ///
     /// # Errors
     ///
-    /// If the store fails, the ring is not rotated here, no key signs, or no successor could be made:
-    /// then nothing is retired.
-    pub async fn rotate_now(&self) -> Result<Timestamp, RingError> {
+    /// If the store fails, the ring does not rotate in a store, no key signs, or no successor could
+    /// be made. Then no key is retired.
+    pub async fn rotate_now(&self) -> Result<Timestamp, OperationError> {
         let rotated = self.rotating()?.rotate_now(&self.0.core).await;
         self.observe_refresh();
-        rotated
+        Ok(rotated?)
     }
 
-    /// Revokes a key, for one that has leaked: it neither signs nor verifies any more, here at
-    /// once and on the other replicas when they see it. Its published successor signs; where that has
-    /// not reached every replica yet, after a second revocation or in a ring's first minutes, issuing
-    /// is [paused](crate::RingStatus::issuing_paused) until it has, and answers 503. Replicas stay
-    /// ready meanwhile. Whoever holds a token of that key has to log in again.
+    /// Revokes a leaked key: it neither signs nor verifies any more, here at once and on other
+    /// replicas when they read the store. Its published successor signs. If that has not reached
+    /// every replica yet, after a second revocation or in a ring's first minutes, issuing is
+    /// [paused](crate::KeyRingStatus::issuing_paused) until it has, and answers 503. Replicas stay
+    /// ready meanwhile. Users with a token of that key have to log in again.
     ///
-    /// Services that follow the JWKS may accept its tokens, and refuse its successor's, until
+    /// Services that follow the JWKS may accept the key's tokens, and refuse its successor's, until
     /// their caches expire.
     ///
     /// # Errors
     ///
-    /// If the ring has no such key, or the store fails; then the key is revoked here, and the
-    /// others are told as soon as the store is back.
-    pub async fn revoke(&self, key_id: &str) -> Result<(), RingError> {
+    /// If the ring has no such key, or the store fails. Then the key is revoked here, and the
+    /// revocation is written when the store is back.
+    pub async fn revoke(&self, key_id: &str) -> Result<(), OperationError> {
         let revoked = self.rotating()?.revoke(&self.0.core, Some(key_id)).await;
         self.log_pause(self.now());
-        revoked
+        Ok(revoked?)
     }
 
-    /// Revokes every key, for a store that has leaked, and makes new ones. Until every replica has
-    /// the first of them, for the replica lead, issuing is
-    /// [paused](crate::RingStatus::issuing_paused) and answers 503, while replicas stay ready;
-    /// everyone logs in again.
+    /// Revokes every key of a leaked store, and makes new ones. Until every replica has the first
+    /// of them, for the replica lead, issuing is [paused](crate::KeyRingStatus::issuing_paused) and
+    /// answers 503, while replicas stay ready; everyone logs in again.
     ///
     /// # Errors
     ///
-    /// If the store fails; then the keys are revoked here, and the others are told as soon as the
+    /// If the store fails. Then the keys are revoked here, and the revocations are written when the
     /// store is back.
-    pub async fn replace_all(&self) -> Result<(), RingError> {
+    pub async fn replace_all(&self) -> Result<(), OperationError> {
         let replaced = self.rotating()?.revoke(&self.0.core, None).await;
         self.log_pause(self.now());
-        replaced
+        Ok(replaced?)
     }
 
-    fn rotating(&self) -> Result<&dyn Rotating, RingError> {
-        self.0.source.rotating().ok_or(RingError::NotRotated)
+    fn rotating(&self) -> Result<&dyn Rotating, OperationError> {
+        self.0.source.rotating().ok_or_else(|| OperationErrorKind::NotRotated.into())
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.0.core.name
     }
 
-    /// The durations of this ring.
+    /// Returns the durations of this ring.
     pub fn policy(&self) -> &RotationPolicy {
         &self.0.core.policy
     }

@@ -1,4 +1,4 @@
-//! How a ring fares: for operators, readiness checks and dashboards.
+//! The status of a ring: for operators, readiness checks and dashboards.
 
 use serde::Serialize;
 
@@ -11,13 +11,14 @@ use crate::store::contract::Skipped;
 use crate::store::writes::Writes;
 use crate::tasks::Tasks;
 
-/// What a ring holds, at one time. Serialisable, without secrets.
+/// The state of a ring at one time. Serialisable, without secrets.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct RingStatus {
+pub struct KeyRingStatus {
     /// The ring's name.
     pub ring: String,
-    /// The same on all replicas that know the same keys; a replica that drifted shows here.
+    /// The same on all replicas that hold the same keys; another value shows a replica that
+    /// drifted.
     pub fingerprint: String,
     /// The generation of the key that signs now.
     pub generation: Option<u64>,
@@ -27,43 +28,42 @@ pub struct RingStatus {
     pub keys: Vec<KeyStatus>,
     /// When the store was last read, or a followed issuer's keys were fetched, without a failure.
     pub refreshed_at: Option<Timestamp>,
-    /// What the last read or fetch failed with, if it failed, or why none is tried.
+    /// The error of the last read or fetch, or why none is tried.
     pub failure: Option<String>,
     /// How many refreshes have failed in a row, to read or to write.
     pub failures: u32,
-    /// What the last write to the store failed with, until one succeeds. While nothing is due to be
-    /// written, one is tried: once a refresh interval after a failure, otherwise when there was none
-    /// for 40 intervals. A replica stays ready: it serves what it has.
+    /// The error of the last write to the store, until one succeeds. While no key is due, a probe
+    /// is written: one refresh interval after a failure, or 40 intervals after the last write. A
+    /// replica that cannot write stays ready.
     pub write_failure: Option<String>,
     /// When this replica last wrote to the store.
     pub written_at: Option<Timestamp>,
     /// How often a background task has panicked. It is restarted.
     pub task_panics: u64,
     /// Whether rotation is overdue: an alarm for the operator, with time to act. The key after next
-    /// should be published by now, and could not be made; or the key that signs is past its time,
-    /// for want of a successor. If that goes on for the [overrun](crate::RotationPolicy::overrun),
-    /// issuing fails closed.
+    /// should be published by now and could not be made, or the signing key is past its time
+    /// without a successor. After
+    /// [`max_overdue_signing`](crate::RotationPolicy::max_overdue_signing), issuing fails closed.
     ///
-    /// Only of rings that rotate in a store. The keys of a derived ring come with the time; others'
-    /// keys are theirs to rotate.
+    /// Always `false` for rings that do not rotate in a store.
     pub rotation_overdue: bool,
     /// Why no key signs now, and until when; `None` while one signs. Only of rings that rotate in a
     /// store.
     pub issuing_paused: Option<IssuingPaused>,
-    /// How far this replica's clock is from the store's, as the last read says; `None` where the
-    /// store has no clock.
+    /// The offset of this replica's clock from the store's, measured by the last read; `None` if
+    /// the store has no clock.
     pub clock_offset: Option<ClockOffset>,
     /// The entries of the store, or of a followed issuer's JWKS, that were skipped, and why.
     pub skipped: Vec<String>,
 }
 
-/// How far a replica's clock is from that of its store.
+/// The offset of a replica's clock from that of its store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ClockOffset {
     /// The replica's time less the store's, in milliseconds: positive where the replica is ahead.
     pub millis: i64,
-    /// By how much that may be off, in milliseconds: half of the round trip to the store.
+    /// The uncertainty of `millis`, in milliseconds: half of the round trip to the store.
     pub uncertainty_millis: u64,
 }
 
@@ -77,7 +77,7 @@ pub struct KeyStatus {
     pub key_id: String,
     /// Its algorithm, as JOSE writes it.
     pub algorithm: Algorithm,
-    /// Where it stands.
+    /// Its state.
     pub state: KeyState,
     /// The times of its life.
     pub times: KeyTimes,
@@ -85,24 +85,24 @@ pub struct KeyStatus {
     pub retire_at: Option<Timestamp>,
 }
 
-/// Where a key stands in its life.
+/// The state of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum KeyState {
-    /// It verifies, and will sign.
+    /// It verifies and will sign.
     Published,
     /// It signs.
     Signing,
-    /// It verifies what it has signed.
+    /// It verifies the tokens that it signed, and signs no more.
     Verifying,
     /// It was revoked.
     Revoked,
-    /// Its life has ended.
+    /// It no longer verifies.
     Gone,
 }
 
-impl RingStatus {
+impl KeyRingStatus {
     pub(crate) fn new(
         ring: &str,
         keys: &KeySet,

@@ -1,4 +1,4 @@
-//! A [`Key`]: what signs or verifies, bound to one algorithm and one key ID.
+//! A [`Key`]: signs or verifies, bound to one algorithm and one key ID.
 
 use std::fmt;
 use std::sync::Arc;

@@ -87,8 +87,8 @@ impl KeySet {
         let signer = signer.map(|key| (key, KeyTimes::fixed(true)));
         let set = Self::scheduled(signer, keys);
         if let Some((key_id, _)) = set.by_key_id.iter().find(|(_, places)| places.len() > 1) {
-            let mend = "two keys have this key ID: give each its own";
-            return Err(BuildError::invalid("keys", key_id, mend));
+            let fix = "two keys have this key ID: give each its own";
+            return Err(BuildError::invalid("keys", key_id, fix));
         }
         Ok(set)
     }

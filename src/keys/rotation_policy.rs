@@ -27,7 +27,7 @@ pub struct RotationPolicy {
     pub(crate) refresh_timeout: Duration,
     pub(crate) insert_timeout: Duration,
     pub(crate) jwks_max_age: Duration,
-    pub(crate) overrun: Duration,
+    pub(crate) max_overdue_signing: Duration,
     /// What the store may add to a refresh; not the application's to set.
     pub(crate) store_staleness: Duration,
 }
@@ -44,7 +44,7 @@ impl Default for RotationPolicy {
             refresh_timeout: Duration::from_secs(5),
             insert_timeout: Duration::from_secs(10),
             jwks_max_age: Duration::from_secs(10 * MINUTE),
-            overrun: Duration::from_secs(DAY),
+            max_overdue_signing: Duration::from_secs(DAY),
             store_staleness: Duration::ZERO,
         }
     }
@@ -112,8 +112,8 @@ impl RotationPolicy {
     /// How long a key may sign past its time when no successor could be made, the store being down
     /// (G). After that issuing fails closed. Default: 24 hours.
     #[must_use]
-    pub fn overrun(mut self, overrun: Duration) -> Self {
-        self.overrun = overrun;
+    pub fn max_overdue_signing(mut self, max_overdue_signing: Duration) -> Self {
+        self.max_overdue_signing = max_overdue_signing;
         self
     }
 
@@ -211,7 +211,7 @@ impl RotationPolicy {
             ("refresh_timeout", self.refresh_timeout, false),
             ("insert_timeout", self.insert_timeout, false),
             ("jwks_max_age", self.jwks_max_age, true),
-            ("overrun", self.overrun, true),
+            ("max_overdue_signing", self.max_overdue_signing, true),
         ])?;
         if self.max_token_lifetime < Duration::from_secs(1) {
             return Err(BuildError::invalid(

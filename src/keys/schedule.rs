@@ -57,7 +57,7 @@ impl RotationPolicy {
         signs_from: Timestamp,
     ) -> KeyTimes {
         let signs_until = signs_from + self.signing_period;
-        let signs_latest = signs_until + self.overrun;
+        let signs_latest = signs_until + self.max_overdue_signing;
         KeyTimes {
             published,
             propagated,
@@ -142,7 +142,7 @@ pub enum PauseReason {
     Revoked,
     /// The key that would sign was retired, and its successor is not known to every replica.
     Retired,
-    /// The last key has signed up to its overrun, because no successor could be made in time: the
+    /// The last key has signed up to `max_overdue_signing` past its time: no successor could be made. The
     /// store could not be written.
     Overdue,
 }

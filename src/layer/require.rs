@@ -45,7 +45,7 @@ impl<C, T> ValidateLayer<C, T> {
     /// Requires that it is known what had been ended until `max_age` ago; otherwise 503 with
     /// `Retry-After`. What the store may be behind counts, and setting the system's clock back changes
     /// nothing. Other routes go on with the last known, to the revocations'
-    /// [`stale_limit`](crate::RevocationsBuilder::stale_limit).
+    /// [`max_staleness`](crate::RevocationsBuilder::max_staleness).
     ///
     /// For what a session that was ended must never do, even while the store is down. A replica that
     /// finds in the store what only a newer version of this crate understands fails it, too.

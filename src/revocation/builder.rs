@@ -31,7 +31,7 @@ pub struct RevocationsBuilder {
     interval: Duration,
     timeout: Duration,
     insert_timeout: Duration,
-    stale_limit: Duration,
+    max_staleness: Duration,
     when: When,
     clock: Arc<dyn Clock>,
 }
@@ -50,7 +50,7 @@ impl Revocations {
             interval: Duration::from_secs(15),
             timeout: Duration::from_secs(5),
             insert_timeout: Duration::from_secs(10),
-            stale_limit: Duration::from_secs(24 * 60 * 60),
+            max_staleness: Duration::from_secs(24 * 60 * 60),
             when: When::default(),
             clock: Arc::new(SystemClock),
         }
@@ -90,8 +90,8 @@ impl RevocationsBuilder {
     ///
     /// While partitioned, a replica may keep accepting a session that was revoked elsewhere, for up to
     /// this long. The limit also counts for how long revocations are kept.
-    pub fn stale_limit(mut self, limit: Duration) -> Self {
-        self.stale_limit = limit;
+    pub fn max_staleness(mut self, limit: Duration) -> Self {
+        self.max_staleness = limit;
         self
     }
 
@@ -132,7 +132,7 @@ impl RevocationsBuilder {
             ("refresh_interval", self.interval, false),
             ("refresh_timeout", self.timeout, false),
             ("insert_timeout", self.insert_timeout, false),
-            ("stale_limit", self.stale_limit, false),
+            ("max_staleness", self.max_staleness, false),
         ])?;
         let polling = Polling {
             interval: self.interval,
@@ -141,10 +141,10 @@ impl RevocationsBuilder {
             staleness: store.staleness(),
         };
         let bound = polling.bound();
-        if self.stale_limit < bound {
+        if self.max_staleness < bound {
             let help = format!("set it to at least {bound:?}, the longest time between two reads");
-            let value = format_args!("{:?}", self.stale_limit);
-            return Err(BuildError::invalid("stale_limit", value, help));
+            let value = format_args!("{:?}", self.max_staleness);
+            return Err(BuildError::invalid("max_staleness", value, help));
         }
         let writer = LogWriter {
             ring: ring.clone(),
@@ -155,7 +155,7 @@ impl RevocationsBuilder {
             writes: Writes::new(ring.clone(), self.clock.clone(), self.interval),
             clock: self.clock,
         };
-        writer.need(self.stale_limit);
+        writer.need(self.max_staleness);
         let keep = self.interval.saturating_mul(WHOLE_EVERY);
         let (mut log, now) = (Log::new(keep), Moment::now(&*writer.clock));
         if !store.is_private() {
@@ -180,7 +180,7 @@ impl RevocationsBuilder {
             known_at: AtomicI64::default(),
             tasks: Arc::default(),
             state: ArcSwap::from_pointee(State::default()),
-            stale_limit: self.stale_limit,
+            max_staleness: self.max_staleness,
             cooldown: Cooldown::new(COOLDOWN),
             wake: wake.clone(),
             recording,

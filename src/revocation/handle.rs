@@ -36,11 +36,11 @@ use crate::telemetry::RECORDED;
 ///
 /// 1. Requests never wait: each checks an in-memory snapshot after verifying the signature.
 /// 2. Revocations are kept until every token they cover has expired, on every ring and replica that
-///    shares them: at least 48 hours, or [`stale_limit`](crate::RevocationsBuilder::stale_limit) + the
+///    shares them: at least 48 hours, or [`max_staleness`](crate::RevocationsBuilder::max_staleness) + the
 ///    rings' longest token lifetime + 4 clock skews if that is longer on any of them. Nothing recorded
 ///    is lost while a replica lives: live replicas restore what a store has lost.
 /// 3. While the store is down, replicas use the last known revocations for
-///    [`stale_limit`](crate::RevocationsBuilder::stale_limit); routes can
+///    [`max_staleness`](crate::RevocationsBuilder::max_staleness); routes can
 ///    [require fresher ones](crate::ValidateLayer::require_fresh_revocations). A logout fails, and says
 ///    so.
 /// 4. Tokens carry the version of the revocations that their issuer knew (the claim `rv`). A
@@ -89,7 +89,7 @@ pub(crate) struct Inner {
     pub(crate) known_at: AtomicI64,
     /// How the last reads went.
     pub(crate) state: ArcSwap<State>,
-    pub(crate) stale_limit: Duration,
+    pub(crate) max_staleness: Duration,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) cooldown: Cooldown,
     /// Wakes the task that follows the log.
@@ -202,7 +202,7 @@ impl Revocations {
     /// clocks count: of the one who revokes, who renews and who validates, and the leeway.
     pub(crate) fn keep_for(&self, token_lifetime: Duration, clock_skew: Duration) {
         let skew = clock_skew.saturating_mul(4);
-        let limit = self.0.stale_limit;
+        let limit = self.0.max_staleness;
         self.0.writer.need(limit.saturating_add(token_lifetime).saturating_add(skew));
     }
 
@@ -240,7 +240,7 @@ impl Revocations {
             return Err(RejectionKind::Revoked);
         }
         let known_at = Timestamp::from_unix_millis(self.0.known_at.load(Ordering::Relaxed));
-        if now - known_at > self.0.stale_limit {
+        if now - known_at > self.0.max_staleness {
             return Err(self.stale());
         }
         Ok(snapshot.version)
@@ -278,7 +278,7 @@ impl Revocations {
     }
 
     pub(crate) fn is_stale(&self) -> bool {
-        self.age() > self.0.stale_limit
+        self.age() > self.0.max_staleness
     }
 
     pub(crate) fn read_at(&self) -> Timestamp {
@@ -370,12 +370,12 @@ impl Inner {
             );
         }
         if let Some(error) = state.failure.as_ref().filter(|_| before.failure != state.failure) {
-            let stale_limit = self.stale_limit;
+            let max_staleness = self.max_staleness;
             tracing::warn!(
                 ring,
                 error,
-                ?stale_limit,
-                "cannot refresh revocations; serving the last known set until stale_limit"
+                ?max_staleness,
+                "cannot refresh revocations; serving the last known set until max_staleness"
             );
         }
         self.state.store(Arc::new(state));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::revocation::set::Revocation;
 use crate::store::contract::{Entry, EntryName, StoreError};
+use crate::store::versioned::{self, Format};
 
 /// The revocations that were made together, under one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,30 +86,20 @@ pub(crate) const CAPACITY: usize = Entry::MAX_BYTES - 256;
 
 pub(crate) fn parse(value: &[u8]) -> Parsed {
     #[derive(Deserialize)]
-    struct Head {
-        version: u64,
+    struct Kept {
         until: Option<Timestamp>,
     }
-    let head: Head = match serde_json::from_slice(value) {
-        Ok(head) => head,
-        Err(error) => return corrupt(&error),
-    };
-    match head.version {
-        FORMAT => match serde_json::from_slice::<Wire<Vec<Revocation>>>(value) {
-            Ok(Wire { rv, .. }) if rv > MAX_VERSION => {
-                Parsed::Corrupt("its rv is too high".to_owned())
-            }
-            Ok(Wire { rv, revocations, .. }) => Parsed::Record(Record { version: rv, revocations }),
-            Err(error) => corrupt(&error),
+    let parsed = versioned::format_of(value, FORMAT).and_then(|format| match format {
+        Format::Current => match versioned::parse::<Wire<Vec<Revocation>>>(value)? {
+            Wire { rv, .. } if rv > MAX_VERSION => Err("its rv is too high".to_owned()),
+            Wire { rv, revocations, .. } => Ok(Parsed::Record(Record { version: rv, revocations })),
         },
-        0 => Parsed::Corrupt("not a record: version 0".to_owned()),
-        format => Parsed::Newer { format, until: head.until },
-    }
-}
-
-/// Where it ends to be a record; the error's own text may quote the content.
-fn corrupt(error: &serde_json::Error) -> Parsed {
-    Parsed::Corrupt(format!("not a record: line {}, column {}", error.line(), error.column()))
+        Format::Newer(format) => {
+            let Kept { until } = versioned::parse(value)?;
+            Ok(Parsed::Newer { format, until })
+        }
+    });
+    parsed.unwrap_or_else(Parsed::Corrupt)
 }
 
 /// The entry that asks everyone to keep revocations for so long. It is all in the name, so that the

@@ -54,7 +54,7 @@ crate::error::macros::debug_as_display!(RevocationsNotReady);
 pub enum RevocationsNotReady {
     /// The store could not be read for longer than the limit: requests with a session get a 503.
     #[error(
-        "revocations were last refreshed at {refreshed_at}, which exceeds stale_limit ({limit:?})"
+        "revocations were last refreshed at {refreshed_at}, which exceeds max_staleness ({limit:?})"
     )]
     Stale {
         /// When the store was last read.
@@ -137,7 +137,7 @@ impl Revocations {
     ///
     /// Returns the reason if this replica waits for live replicas to restore what an empty store may have
     /// lost, if a background task has stopped, if it could not read the store for longer than
-    /// [`stale_limit`](crate::RevocationsBuilder::stale_limit), or if the store holds revocations written
+    /// [`max_staleness`](crate::RevocationsBuilder::max_staleness), or if the store holds revocations written
     /// by a newer version.
     pub fn ready(&self) -> Result<(), RevocationsNotReady> {
         let ready = self.check_ready();
@@ -154,7 +154,7 @@ impl Revocations {
             return Err(RevocationsNotReady::Founding { since, until, is_restored });
         }
         if self.is_stale() {
-            let limit = self.0.stale_limit;
+            let limit = self.0.max_staleness;
             return Err(RevocationsNotReady::Stale { refreshed_at: self.read_at(), limit });
         }
         match self.0.state.load().newer {

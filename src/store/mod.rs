@@ -66,6 +66,7 @@ pub(crate) mod proof;
 pub(crate) mod redis;
 pub(crate) mod refreshes;
 pub(crate) mod ring_name;
+pub(crate) mod versioned;
 pub(crate) mod writes;
 
 pub use self::contract::{

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tower_jwt_session::RingError;
+use tower_jwt_session::OperationError;
 
 use crate::support::clocks::{Fleet, HOUR, OFF};
 use crate::support::replicas::REFRESH;
@@ -28,7 +28,7 @@ async fn random_history(seed: u64) -> usize {
         (state >> 33) % below
     };
     let mut fleet = Fleet::new([OFF, -OFF, OFF, HOUR]).await;
-    let mut running: Vec<Option<JoinHandle<Result<(), RingError>>>> =
+    let mut running: Vec<Option<JoinHandle<Result<(), OperationError>>>> =
         (0..4).map(|_| None).collect();
     let mut seen = 0;
     for step in 0..200 {

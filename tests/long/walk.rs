@@ -37,7 +37,10 @@ impl Random {
 const TOKEN_LIFE: Duration = Duration::from_secs(300);
 
 fn short() -> RotationPolicy {
-    policy().signing_period(seconds(600)).max_token_lifetime(TOKEN_LIFE).overrun(seconds(300))
+    policy()
+        .signing_period(seconds(600))
+        .max_token_lifetime(TOKEN_LIFE)
+        .max_overdue_signing(seconds(300))
 }
 
 struct Walker {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
-use tower_jwt_session::{KeyState, RingError};
+use tower_jwt_session::{KeyState, OperationError};
 
 use super::fleet;
 use super::properties;
@@ -277,7 +277,7 @@ fn tell_outcome(
     state: &mut State,
     replica: usize,
     what: &str,
-    outcome: &Result<String, RingError>,
+    outcome: &Result<String, OperationError>,
 ) {
     state.trouble();
     let outcome = outcome.as_ref().map_or_else(ToString::to_string, Clone::clone);

@@ -47,7 +47,7 @@ pub(super) fn inspect(state: &mut State, replica: usize) {
 fn note_steady(
     state: &mut State,
     replica: usize,
-    status: &tower_jwt_session::RingStatus,
+    status: &tower_jwt_session::KeyRingStatus,
     local: Timestamp,
 ) {
     let Some(last) = state.last_revocation else { return };

@@ -157,7 +157,7 @@ impl Scenario {
         scenario.faults_for = (2 * period).min(20 * interval);
         scenario.policy = policy
             .signing_period(Duration::from_millis(period))
-            .overrun(Duration::from_millis(scenario.overrun));
+            .max_overdue_signing(Duration::from_millis(scenario.overrun));
         scenario
     }
 

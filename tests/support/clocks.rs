@@ -1,6 +1,6 @@
 //! Replicas whose clocks are wrong, on a store with a clock.
 
-use tower_jwt_session::{KeyRing, NotReady, Timestamp};
+use tower_jwt_session::{KeyRing, KeyRingNotReady, Timestamp};
 
 use super::replicas::{REFRESH, Replica, START};
 use super::stores::TestStore;
@@ -72,7 +72,7 @@ impl Fleet {
     pub(crate) fn unready(&self) -> Vec<usize> {
         let unready = |replica: &usize| match self.ring(*replica).ready() {
             Ok(()) => false,
-            Err(NotReady::Clock { .. }) => true,
+            Err(KeyRingNotReady::Clock { .. }) => true,
             Err(other) => panic!("{other}"),
         };
         (0..self.replicas.len()).filter(unready).collect()

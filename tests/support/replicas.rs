@@ -41,7 +41,7 @@ pub(crate) fn policy() -> RotationPolicy {
         .refresh_timeout(Duration::from_secs(4))
         .insert_timeout(Duration::from_secs(10))
         .jwks_max_age(Duration::from_secs(300))
-        .overrun(OVERRUN)
+        .max_overdue_signing(OVERRUN)
 }
 
 pub(crate) fn seconds(seconds: u64) -> Duration {

@@ -1,4 +1,4 @@
-//! A ring of the keys in a directory, as an operator or a mounted Kubernetes secret puts them there.
+//! Opens a ring of the keys in a directory, which an operator or a mounted Kubernetes secret fills.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use crate::store::polling::Jitter;
 
 impl KeyRing {
     /// Begins a ring of the keys in a directory: `*.pem` and `*.jwk` (one JWK each), private or
-    /// public. All verify. The directory is read again in turn; if anything in it cannot be read,
-    /// the last good keys stay, and status and log name the file and the reason.
+    /// public. All verify. The directory is read again every refresh interval. If any file in it
+    /// cannot be read, the last good keys stay in use, and status and log name the file and the
+    /// reason.
     ///
     /// The last private key by name signs, so that files named by date (`2027-01-15.pem`) sign with
     /// the newest. A key that is added while the ring is open verifies at once, and signs after
@@ -40,7 +41,7 @@ impl KeyRing {
     /// are read behind it, and so all from one state of the secret.
     ///
     /// A ring that holds only public keys validates and is ready. One that has lost its private keys
-    /// says so in [`issuing_paused`](crate::RingStatus::issuing_paused).
+    /// says so in [`issuing_paused`](crate::KeyRingStatus::issuing_paused).
     pub fn directory(path: impl Into<PathBuf>) -> DirectoryRingBuilder {
         DirectoryRingBuilder {
             path: path.into(),
@@ -85,21 +86,22 @@ impl DirectoryRingBuilder {
         self
     }
 
-    /// The refresh interval and the time that one read may take, the longest token lifetime, and
-    /// what [`full_lead`](RotationPolicy::full_lead) is made of. The rest is the operator's here.
+    /// Sets the refresh interval and timeout, the longest token lifetime, and the parts of
+    /// [`full_lead`](RotationPolicy::full_lead). Other settings have no effect: the operator
+    /// rotates.
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Where the time is read. Default: the system's clock.
+    /// Sets the clock. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Reads the keys and starts the background task, which ends with the last clone of the ring.
-    /// Needs a Tokio runtime.
+    /// Reads the keys and starts the background task, which ends when the last clone of the ring is
+    /// dropped. Requires a Tokio runtime.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ use crate::keys::jwk::Jwk;
 use crate::keys::key::Key;
 use crate::keys::pem;
 
-/// Where the files are, and what they do not say.
+/// The location of the files, and settings that they lack.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     pub(crate) path: PathBuf,
@@ -183,7 +183,7 @@ fn read_text(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Stri
     let file = open(path).map_err(|error| format!("could not open it: {error}"))?;
     let metadata = file.metadata().map_err(|error| format!("could not open it: {error}"))?;
     if !metadata.is_file() {
-        return Err("it is not a regular file: remove it".to_owned());
+        return Err("found no regular file: remove it".to_owned());
     }
     // Room for any key, so that growing leaves no copy of one behind; and no more than that.
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE_BYTES + 1));
@@ -191,7 +191,7 @@ fn read_text(path: &Path) -> Result<(Zeroizing<String>, Option<Timestamp>), Stri
     let bytes = read.map_err(|error| format!("could not read it: {error}"))?;
     if bytes > MAX_FILE_BYTES {
         return Err(format!(
-            "it has more than {MAX_FILE_BYTES} bytes, the most a key file may have"
+            "found more than {MAX_FILE_BYTES} bytes, expected at most that: remove the file"
         ));
     }
     Ok((text, metadata.modified().ok().map(Timestamp::from)))

@@ -1,4 +1,4 @@
-//! The keys of a directory: which one signs, and since when each is there.
+//! The source that reads a directory: which key signs, and when each key was added.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub(crate) enum Choice {
     Link(String),
 }
 
-/// Where keys are read from, and what is known of them.
+/// The directory, and when its keys were added.
 #[derive(Debug)]
 pub(crate) struct KeyDirectory {
     files: Files,
@@ -67,7 +67,7 @@ pub(crate) struct KeyDirectory {
     timeout: Duration,
     /// How long a new key is held before it signs.
     lead: Duration,
-    /// When each key came, by its ID; `None` for those that were there long before.
+    /// When each key was added, by its ID; `None` for old keys.
     known: HashMap<String, Option<Timestamp>>,
     worker: Worker<Result<Vec<Found>, RingError>>,
 }
@@ -84,7 +84,7 @@ impl KeyDirectory {
         }
     }
 
-    /// Reads all keys, or none: half a rotation must not be taken for a whole one.
+    /// Reads all keys or none: half a rotation must not be used.
     pub(crate) async fn load(&mut self, now: Timestamp) -> Result<KeySet, RingError> {
         let files = self.files.clone();
         let read = self.worker.run(self.timeout, move || files.read()).await;
@@ -93,14 +93,14 @@ impl KeyDirectory {
         self.schedule(found)
     }
 
-    /// Remembers when keys came.
+    /// Remembers when keys were added.
     fn remember(&mut self, found: &[Found], now: Timestamp) {
         let is_first = self.known.is_empty();
         let is_new = |found: &Found| {
             let age = found.modified.filter(|modified| *modified <= now).map(|since| now - since);
             age.is_some_and(|age| age < self.lead)
         };
-        // Where every file is new the files were all put there at once, and nothing tells them apart.
+        // If every file is new, all were added at once, and none is older.
         let all_new = found.iter().filter(|found| found.key.can_sign()).all(is_new);
         let came = |found: &Found| match is_first {
             true if all_new || !is_new(found) => None,
@@ -145,7 +145,7 @@ impl KeyDirectory {
         let (signing, verifying): (Vec<_>, Vec<_>) =
             found.into_iter().map(|found| found.key).partition(Key::can_sign);
         let came = |key: &Key| self.known.get(key.key_id()).copied().flatten();
-        // Without a predecessor there is no one to sign meanwhile.
+        // Without an older key, no other key can sign meanwhile.
         let alone = signing.iter().all(|key| came(key).is_some());
         let times = |(place, key): (usize, &Key)| match came(key) {
             Some(published) if !(alone && place == 0) => {

@@ -1,5 +1,5 @@
-//! Work that blocks, on a thread of its own and with a time limit: a mount that hangs stops neither
-//! the runtime nor its shutdown, and holds no more than one thread.
+//! Blocking work on a separate thread with a time limit: a mount that hangs blocks neither the
+//! runtime nor its shutdown, and at most one thread.
 
 use std::thread;
 use std::time::Duration;
@@ -46,10 +46,12 @@ impl<T: Send + 'static> Worker<T> {
             let done = self.pending.insert(receiver).await;
             // A receiver that has answered is not polled again.
             self.pending = None;
-            done.map_err(|_| "the thread that reads it has panicked".to_owned())
+            done.map_err(|_| "the thread that reads the directory panicked".to_owned())
         };
         tokio::time::timeout(limit, one).await.unwrap_or_else(|_| {
-            Err(format!("reading it took longer than {limit:?}; the file system may hang"))
+            Err(format!(
+                "reading took longer than refresh_timeout ({limit:?}): check the file system"
+            ))
         })
     }
 }

@@ -40,9 +40,9 @@ pub struct IssuerRingBuilder {
 
 /// For services that only validate: the keys of an issuer that is another service.
 ///
-/// Such a ring holds public keys, each for the tokens of its issuer alone, and fetches them again
-/// ahead of their time and when a token names one that it does not know. It issues nothing. Of the
-/// issuer's revocations it sees only that a key is gone from the set.
+/// Such a ring holds public keys that verify only the tokens of this issuer. It fetches them again
+/// before they expire, and when a token names an unknown key. It issues nothing. It sees a
+/// revocation of the issuer only if the issuer withdraws a key.
 ///
 /// ```
 /// # #[cfg(feature = "jwks-client")]
@@ -58,21 +58,21 @@ pub struct IssuerRingBuilder {
 /// # }
 /// ```
 ///
-/// Taken are keys for EdDSA (Ed25519), ES256, ES384, RS and PS with a `kid` of their own, not for
+/// It accepts keys for EdDSA (Ed25519), ES256, ES384, RS and PS with a `kid` of their own, not for
 /// another `use`. A key that is not taken is skipped, affects no other key, and is listed with the
-/// reason in [`status`](KeyRing::status). Several keys may have one `kid` if their `alg` differs (RFC
-/// 7517, section 4.5); of different keys with the same `kid` and `alg` none is taken.
+/// reason in [`status`](KeyRing::status). Several keys may have one `kid` if their `alg` differs
+/// (RFC 7517, section 4.5); of different keys with the same `kid` and `alg` none is taken.
 impl KeyRing {
-    /// Begins a ring that follows the keys at `url`, a JWKS (RFC 7517), which are `issuer`'s: the
-    /// `iss` of its tokens.
+    /// Begins a ring that follows the JWKS (RFC 7517) at `url`. `issuer` is the `iss` of its
+    /// tokens.
     pub fn jwks_url(issuer: impl Into<String>, url: impl Into<String>) -> IssuerRingBuilder {
         IssuerRingBuilder::new(issuer.into(), Some(url.into()))
     }
 
-    /// Begins a ring that follows `issuer`'s keys where its description says that they are: at
+    /// Begins a ring that follows the JWKS of `issuer`'s discovery document at
     /// `<issuer>/.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4), which
-    /// must name exactly this issuer. The keys may be on another host: what the description names is
-    /// fetched. It is read anew with every fetch.
+    /// must name exactly this issuer. The JWKS may be on another host. The discovery document is
+    /// read again for every fetch.
     pub fn discover(issuer: impl Into<String>) -> IssuerRingBuilder {
         IssuerRingBuilder::new(issuer.into(), None)
     }
@@ -109,101 +109,102 @@ impl IssuerRingBuilder {
         }
     }
 
-    /// What fetches the documents. Default: the bundled `JwksClient` with feature `jwks-client`;
-    /// without that it is required.
+    /// Sets the HTTP client. Default: the bundled `JwksClient` with feature `jwks-client`; required
+    /// without that.
     pub fn client(mut self, client: impl HttpClient) -> Self {
         self.client = Some(Arc::new(client));
         self
     }
 
-    /// How long a fetch may take as a whole, all documents and the last byte included. 10
-    /// milliseconds to 1 minute. Default: 5 seconds.
+    /// Sets how long a fetch may take, including all documents up to the last byte. 10 milliseconds
+    /// to 1 minute. Default: 5 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.limits.timeout = timeout;
         self
     }
 
-    /// The longest document that is read, in bytes: 1 KiB to 16 MiB. Default: 256 KiB.
+    /// Sets the largest accepted document, in bytes: 1 KiB to 16 MiB. Default: 256 KiB.
     pub fn max_document_bytes(mut self, bytes: usize) -> Self {
         self.limits.document_bytes = bytes;
         self
     }
 
-    /// The least and the most time between two fetches in turn, whatever the `Cache-Control` of an
-    /// answer says. At least 1 second, at most 24 hours. Default: 1 minute and 1 hour.
+    /// Sets the shortest and the longest time between two scheduled fetches, whatever the
+    /// `Cache-Control` of an answer. At least 1 second, at most 24 hours. Default: 1 minute and 1
+    /// hour.
     ///
-    /// A key that the issuer withdraws is gone here after at most the longer, while fetches succeed.
+    /// While fetches succeed, a withdrawn key verifies for at most the longer one.
     pub fn refresh_bounds(mut self, least: Duration, most: Duration) -> Self {
         (self.limits.least_refresh, self.limits.most_refresh) = (least, most);
         self
     }
 
-    /// How long an answer stays fresh that does not say. Default: 10 minutes.
+    /// Sets how long an answer without a lifetime is fresh. Default: 10 minutes.
     pub fn default_max_age(mut self, age: Duration) -> Self {
         self.limits.default_max_age = age;
         self
     }
 
-    /// The least time from any fetch to one that an unknown key ID asks for, so that forged tokens
-    /// can't make this service ask the issuer all the time; also the first wait after a failure. At
-    /// least the timeout. Default: 30 seconds.
+    /// Sets the shortest time from any fetch to a fetch for an unknown key ID, so that forged
+    /// tokens cannot cause many fetches. Also the first wait after a failure. At least the timeout.
+    /// Default: 30 seconds.
     pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
         self.limits.cooldown = cooldown;
         self
     }
 
-    /// How long keys verify after the fetch that brought them, while no other succeeds. Then none
-    /// verifies, and the ring is not [ready](KeyRing::ready). More than the longest time between
+    /// Sets how long keys verify after their fetch while no other fetch succeeds. After that none
+    /// verifies, and the ring is not [ready](KeyRing::ready). Must exceed the longest time between
     /// two fetches. Default: 24 hours.
     ///
-    /// It is also for how long someone who can keep this service from the issuer can keep a
-    /// withdrawn key alive.
+    /// An attacker who keeps this service from the issuer can keep a withdrawn key valid for this
+    /// long.
     pub fn max_staleness(mut self, limit: Duration) -> Self {
         self.limits.max_staleness = limit;
         self
     }
 
-    /// The algorithm of the RSA keys that name none: such a key could serve six. Default: they are
-    /// skipped.
+    /// Sets the algorithm of RSA keys without `alg`, which six algorithms could use. Default: they
+    /// are skipped.
     pub fn rsa_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.limits.rsa_algorithm = Some(algorithm);
         self
     }
 
-    /// The longest life of the issuer's tokens; those that are made for longer are refused. At
+    /// Sets the longest lifetime of the issuer's tokens; tokens with a longer one are refused. At
     /// least 1 second. Default: 24 hours.
     pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_token_lifetime = lifetime;
         self
     }
 
-    /// The largest difference between the issuer's clock and this one's, which is the leeway with
-    /// which a token's times are checked. At most 10 minutes. Default: 60 seconds.
+    /// Sets the largest difference between the issuer's clock and this one: the leeway for a
+    /// token's times. At most 10 minutes. Default: 60 seconds.
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.clock_skew = skew;
         self
     }
 
-    /// Where the time is read. Default: the system's clock.
+    /// Sets the clock. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Takes `http` URLs too where they lead to a loopback address or to `localhost`: for tests, or
-    /// a proxy on this machine that speaks https for it.
+    /// Accepts `http` URLs of a loopback address or `localhost`: for tests, or a local proxy that
+    /// speaks https to the issuer.
     pub fn allow_http_on_loopback(mut self) -> Self {
         self.limits.http_on_loopback = true;
         self
     }
 
-    /// Fetches the first keys, and starts the background task, which ends with the last clone of
-    /// the ring. Needs a Tokio runtime.
+    /// Fetches the first keys and starts the background task, which ends when the last clone of the
+    /// ring is dropped. Requires a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// If a setting can't be used, there is no client, or the keys can't be fetched; then the error
-    /// names the URL and the cause.
+    /// If a setting is invalid, there is no client, or the keys cannot be fetched. The error names
+    /// the URL and the cause.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
         let location = self.location()?;
         self.check()?;
@@ -214,7 +215,7 @@ impl IssuerRingBuilder {
         let policy = RotationPolicy {
             max_token_lifetime: self.max_token_lifetime,
             clock_skew: self.clock_skew,
-            // Another's keys are not ours to publish ahead.
+            // The issuer publishes its keys itself.
             jwks_max_age: Duration::ZERO,
             ..RotationPolicy::default()
         };
@@ -243,16 +244,16 @@ impl IssuerRingBuilder {
     fn location(&self) -> Result<JwksLocation, BuildError> {
         let loopback = self.limits.http_on_loopback;
         if self.issuer.is_empty() {
-            let mend = "give the `iss` of the tokens to be validated";
-            return Err(BuildError::invalid("issuer", "empty", mend));
+            let fix = "give the `iss` of the tokens to be validated";
+            return Err(BuildError::invalid("issuer", "empty", fix));
         }
         match &self.url {
             Some(url) => Endpoint::parse(url, loopback)
                 .map(JwksLocation::Jwks)
-                .map_err(|mend| BuildError::invalid("url", format_args!("{url:?}"), mend)),
+                .map_err(|fix| BuildError::invalid("url", format_args!("{url:?}"), fix)),
             None => {
                 Endpoint::discovery(&self.issuer, loopback).map(JwksLocation::Discovered).map_err(
-                    |mend| BuildError::invalid("issuer", format_args!("{:?}", self.issuer), mend),
+                    |fix| BuildError::invalid("issuer", format_args!("{:?}", self.issuer), fix),
                 )
             }
         }
@@ -263,9 +264,9 @@ impl IssuerRingBuilder {
             self.limits;
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 60 * 60));
         let minute = 60 * second;
-        let require = |holds: bool, field, value: Duration, mend: String| match holds {
+        let require = |holds: bool, field, value: Duration, fix: String| match holds {
             true => Ok(()),
-            false => Err(BuildError::invalid(field, format_args!("{value:?}"), mend)),
+            false => Err(BuildError::invalid(field, format_args!("{value:?}"), fix)),
         };
         let sensible = Duration::from_millis(10)..=minute;
         require(
@@ -275,27 +276,27 @@ impl IssuerRingBuilder {
             "make it 10ms to 1 minute".into(),
         )?;
         let ordered = second <= least_refresh && least_refresh <= most_refresh;
-        let mend = format!("make it at least 1s, and at most the longer bound ({most_refresh:?})");
-        require(ordered, "refresh_bounds", least_refresh, mend)?;
-        let mend = "make the longer bound at most 24 hours";
-        require(most_refresh <= day, "refresh_bounds", most_refresh, mend.into())?;
-        let mend = format!("make it at least the timeout ({timeout:?})");
-        require(cooldown >= timeout, "unknown_key_cooldown", cooldown, mend)?;
+        let fix = format!("make it at least 1s, and at most the longer bound ({most_refresh:?})");
+        require(ordered, "refresh_bounds", least_refresh, fix)?;
+        let fix = "make the longer bound at most 24 hours";
+        require(most_refresh <= day, "refresh_bounds", most_refresh, fix.into())?;
+        let fix = format!("make it at least the timeout ({timeout:?})");
+        require(cooldown >= timeout, "unknown_key_cooldown", cooldown, fix)?;
         // The wait for the next fetch, its jitter, and the fetch itself.
         let least = most_refresh + most_refresh / 8 + timeout;
-        let mend = format!(
-            "make it more than {least:?}, within which the next fetch has ended, or keys would end \
+        let fix = format!(
+            "make it more than {least:?}, the time of the next fetch, or keys would expire \
              between two"
         );
-        require(max_staleness > least, "max_staleness", max_staleness, mend)?;
+        require(max_staleness > least, "max_staleness", max_staleness, fix)?;
         let lifetime = self.max_token_lifetime;
         require(lifetime >= second, "max_token_lifetime", lifetime, "make it at least 1s".into())?;
-        let mend = "make it at most 10 minutes: expired tokens pass for as long";
-        require(self.clock_skew <= 10 * minute, "clock_skew", self.clock_skew, mend.into())?;
+        let fix = "make it at most 10 minutes: it extends the life of every token";
+        require(self.clock_skew <= 10 * minute, "clock_skew", self.clock_skew, fix.into())?;
         let bytes = self.limits.document_bytes;
         if !(1024..=16 * 1024 * 1024).contains(&bytes) {
-            let mend = "make it 1 KiB to 16 MiB";
-            return Err(BuildError::invalid("max_document_bytes", bytes, mend));
+            let fix = "make it 1 KiB to 16 MiB";
+            return Err(BuildError::invalid("max_document_bytes", bytes, fix));
         }
         if let Some(algorithm) = self.limits.rsa_algorithm
             && key_type(algorithm) != Some(KeyType::Rsa)
@@ -314,6 +315,6 @@ fn default_client() -> Result<Arc<dyn HttpClient>, BuildError> {
 
 #[cfg(not(feature = "jwks-client"))]
 fn default_client() -> Result<Arc<dyn HttpClient>, BuildError> {
-    let mend = "enable feature `jwks-client`, or give a client";
-    Err(BuildError::invalid("client", "missing", mend))
+    let fix = "enable feature `jwks-client`, or give a client";
+    Err(BuildError::invalid("client", "missing", fix))
 }

@@ -50,7 +50,8 @@ use crate::keyring::issuer::http_client::{ClientBody, ClientError, ClientFuture,
 pub struct JwksClient(Client<HttpsConnector<Connect>, String>);
 
 impl JwksClient {
-    /// A client that trusts what the operating system trusts, with the process's default provider.
+    /// A client that trusts the operating system's root certificates, with the process's default
+    /// provider.
     ///
     /// # Errors
     ///
@@ -58,23 +59,22 @@ impl JwksClient {
     /// image without `ca-certificates`.
     pub fn new() -> Result<Self, BuildError> {
         let Some(provider) = CryptoProvider::get_default() else {
-            let mend = "call `rustls::crypto::ring::default_provider().install_default()` at the \
+            let fix = "call `rustls::crypto::ring::default_provider().install_default()` at the \
                         start of `main`, or give `JwksClient::with_provider(..)` as the client";
-            return Err(BuildError::invalid("client", "without a TLS crypto provider", mend));
+            return Err(BuildError::invalid("client", "without a TLS crypto provider", fix));
         };
         Self::with_provider(provider.clone())
     }
 
-    /// A client that trusts what the operating system trusts, with this provider of TLS's
-    /// cryptography.
+    /// A client that trusts the operating system's root certificates, with this crypto provider.
     ///
     /// # Errors
     ///
     /// If the operating system has no roots of trust, as in an image without `ca-certificates`.
     pub fn with_provider(provider: impl Into<Arc<CryptoProvider>>) -> Result<Self, BuildError> {
         Self::build(provider.into()).map_err(|error| {
-            let mend = "install the system's root certificates, or give another client";
-            BuildError::invalid("client", error, mend)
+            let fix = "install the system's root certificates, or give another client";
+            BuildError::invalid("client", error, fix)
         })
     }
 

@@ -55,7 +55,7 @@ pub(crate) fn is_same(one: &Key, other: &Key) -> bool {
     one.key_id() == other.key_id() && one.is_pair_of(other)
 }
 
-/// What a token names a key by: its `kid` and its `alg`.
+/// The `kid` and the `alg`, by which a token names its key.
 fn names(key: &Key) -> (&str, &'static str) {
     (key.key_id(), key.algorithm().canonical().as_str())
 }
@@ -98,7 +98,7 @@ fn key(jwk: &Jwk, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> {
     }
 }
 
-/// What a JWK is called in logs and in the ring's status.
+/// The name of a JWK in logs and in the ring's status.
 fn name(place: usize, jwk: &Jwk) -> String {
     match jwk.key_id() {
         Ok(Some(key_id)) => quoted(key_id),

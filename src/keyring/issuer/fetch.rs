@@ -24,9 +24,9 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// With the mend, if it is none or not of this kind.
+    /// With the fix, if it is not such a URL.
     pub(crate) fn parse(url: &str, allow_http_on_loopback: bool) -> Result<Self, &'static str> {
-        // What `Uri` would drop.
+        // `Uri` would drop it.
         if url.contains('#') {
             return Err("give a URL without a fragment");
         }
@@ -39,11 +39,11 @@ impl Endpoint {
             Some("https") => Ok(Self(uri)),
             Some("http") if allow_http_on_loopback && is_loopback(host) => Ok(Self(uri)),
             Some("http") if is_loopback(host) => {
-                Err("give an https URL; for a test, `allow_http_on_loopback` takes this one too")
+                Err("give an https URL; for a test, set `allow_http_on_loopback`")
             }
-            _ => {
-                Err("give an https URL: over anything else anyone on the way can replace the keys")
-            }
+            _ => Err(
+                "give an https URL: with any other, an attacker on the network can replace the keys",
+            ),
         }
     }
 
@@ -88,7 +88,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Loopback addresses, and the name that stands for them (RFC 6761, section 6.3).
+/// Whether it is a loopback address or `localhost` (RFC 6761, section 6.3).
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
@@ -110,7 +110,7 @@ async fn read(mut body: ClientBody, limit: usize) -> Result<Vec<u8>, Cause> {
     Ok(bytes)
 }
 
-/// What of an issuer's description is used (OpenID Connect Discovery 1.0, section 3).
+/// The members of a discovery document that are used (OpenID Connect Discovery 1.0, section 3).
 #[derive(Deserialize)]
 pub(crate) struct Description {
     pub(crate) issuer: String,
@@ -124,42 +124,26 @@ impl Description {
     }
 }
 
-crate::error::macros::debug_as_display!(FetchError);
-
-/// Why an issuer's keys could not be fetched: from where, and the cause.
-#[derive(thiserror::Error)]
+/// Why an issuer's keys could not be fetched.
+#[derive(Debug, thiserror::Error)]
 #[error("{url}: {cause}")]
-pub struct FetchError {
+pub(crate) struct FetchError {
     url: String,
     #[source]
     cause: Cause,
 }
 
-impl FetchError {
-    /// The URL that was asked.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// Whether there was no whole answer in time, so that it may pass by itself.
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self.cause, Cause::Client(_) | Cause::TimedOut(_))
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Cause {
-    #[error(transparent)]
+    #[error("{0}")]
     Client(#[from] ClientError),
-    #[error("no whole answer within {0:?}")]
-    TimedOut(std::time::Duration),
     #[error(
         "found status {0}; expected 200 OK: redirects are not followed, give the URL it leads to"
     )]
     Redirect(StatusCode),
     #[error("found {0}; expected status 200 OK")]
     Status(String),
-    #[error("the document is longer than {limit} bytes")]
+    #[error("the document is longer than {limit} bytes, the setting max_document_bytes")]
     TooLong { limit: usize },
     #[error("{0}")]
     Document(String),

@@ -1,4 +1,4 @@
-//! What an issuer answered in place of the document that was expected: for the error's text.
+//! Describes an answer that is not the expected document, for the text of the error.
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, StatusCode};
@@ -20,7 +20,7 @@ pub(crate) enum Expected {
 }
 
 impl Answer {
-    /// Says what this answer is, where it is not the document that was `expected`.
+    /// Describes this answer, which is not the `expected` document.
     pub(crate) fn is_not(&self, expected: Expected) -> String {
         let Found { what, fix } = found(&self.body, expected);
         let head = head(StatusCode::OK, &self.headers);
@@ -50,7 +50,7 @@ pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> String {
 
 struct Found {
     what: String,
-    /// What to do about it, where that is known.
+    /// How to fix it, if that is known.
     fix: &'static str,
 }
 
@@ -160,7 +160,7 @@ pub(crate) fn cut(text: &str) -> String {
     format!("{cut:?}")
 }
 
-/// How what is not plain JSON begins.
+/// The first bytes of documents that are not plain JSON.
 const MAGIC: [(&[u8], &str, &str); 6] = [
     (
         b"\xef\xbb\xbf",

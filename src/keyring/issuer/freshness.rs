@@ -1,12 +1,12 @@
-//! How long an answer says that it stays fresh (RFC 9111, section 4.2), as far as a ring heeds it.
+//! The lifetime that an answer's headers give it (RFC 9111, section 4.2), as far as a ring uses it.
 
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::{AGE, CACHE_CONTROL};
 
-/// What is left of an answer's lifetime; `None` if it states none. A lifetime that can't be read,
-/// or that must not be relied on, is zero.
+/// The rest of an answer's lifetime; `None` if it gives none. An unreadable or forbidden lifetime
+/// is zero.
 pub(crate) fn remaining(headers: &HeaderMap) -> Option<Duration> {
     let directives = headers.get_all(CACHE_CONTROL).iter().map(|value| value.to_str());
     // An unreadable line may forbid what a readable one allows.

@@ -11,20 +11,20 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 
-/// What an [`HttpClient`] returns.
+/// The future that an [`HttpClient`] returns.
 pub type ClientFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Response<ClientBody>, ClientError>> + Send + 'a>>;
 
 /// Fetches an issuer's documents. Only the opening of a ring and its background
 /// task call it, never a request.
 ///
-/// The ring chooses the URL, counts the bytes of the body as they come, and drops the future when
-/// its time is over. What is left to a client:
+/// The ring chooses the URL, limits the size of the body, and drops the future at its timeout.
+/// Rules for a client:
 ///
-/// 1. **No redirect is followed.** The answer is handed on as it came, whatever its status: what
-///    another origin says is not the issuer's word.
+/// 1. **No redirect is followed.** The client returns any answer, whatever its status: another
+///    origin does not speak for the issuer.
 /// 2. The server's certificate is verified.
-/// 3. The body is not decompressed, or its limit would count other bytes than those that came.
+/// 3. The body is not decompressed: its limit counts the bytes that were received.
 ///
 /// ```
 /// use tower_jwt_session::http_client::{ClientBody, ClientFuture, HttpClient};
@@ -41,15 +41,16 @@ pub type ClientFuture<'a> =
 /// }
 /// ```
 pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request that has no body, and returns the answer's head and its body as it comes.
+    /// Sends a request without a body. Returns the answer's head and a streamed body.
     ///
     /// # Errors
     ///
-    /// If there is no answer, or it is not HTTP. An answer of any status is not an error.
+    /// If there is no answer, or it is not HTTP. An answer with an error status is not an error
+    /// here.
     fn send(&self, request: Request<()>) -> ClientFuture<'_>;
 }
 
-/// The body of an answer, as it comes.
+/// The streamed body of an answer.
 pub struct ClientBody(Pin<Box<dyn Body<Data = Bytes, Error = ClientError> + Send>>);
 
 impl ClientBody {
@@ -108,7 +109,8 @@ where
     }
 }
 
-/// Why there is no answer, or its body ended early.
+/// Why there is no whole answer. Among the sources of an error of a ring it means that the issuer was
+/// not reached, or not in time; any other cause is in its answer.
 #[derive(Debug)]
 pub struct ClientError(Box<dyn Error + Send + Sync>);
 
@@ -119,7 +121,7 @@ impl ClientError {
     }
 }
 
-/// The client's error and all its causes: "refused" often stands only in the last.
+/// Shows the client's error and all its causes: "refused" is often only in the last.
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)?;

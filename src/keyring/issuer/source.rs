@@ -1,12 +1,12 @@
-//! Following an issuer: a ring of another service's public keys, for a service that only validates.
-//! What is held, when it is fetched again, and what becomes of an answer.
+//! The source that follows an issuer: another service's public keys, for a service that only
+//! validates. It fetches them, and decides when to fetch again.
 //!
-//! 1. Requests never wait for a fetch. One that names an unknown key is refused at once, and asks
-//!    for a fetch: one for all, and no more than one per cooldown.
-//! 2. An answer replaces the keys as a whole, so that what was withdrawn is gone. An answer without
-//!    a usable key is a failure.
-//! 3. After a failure the last keys go on, to the limit that they were given when they were
-//!    fetched; no task has to run for them to end.
+//! 1. Requests never wait for a fetch. A request that names an unknown key is refused at once, and
+//!    starts at most one fetch per cooldown.
+//! 2. An answer replaces all keys: withdrawn keys no longer verify. An answer without a usable key
+//!    is a failure.
+//! 3. After a failure the last keys verify up to `max_staleness` after their fetch; no task has to
+//!    run for that limit to hold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,31 +23,31 @@ use crate::keyring::issuer::document::{self, Parsed};
 use crate::keyring::issuer::fetch::{Cause, Description, Endpoint, FetchError};
 use crate::keyring::issuer::found::{Answer, cut};
 use crate::keyring::issuer::freshness;
-use crate::keyring::issuer::http_client::HttpClient;
+use crate::keyring::issuer::http_client::{ClientError, HttpClient};
 use crate::keyring::report::Report;
 use crate::keyring::source::{FollowedIssuer, Issues, KeySource, SourceFuture};
 use crate::keys::key::Key;
 use crate::keys::key_set::KeySet;
 
-/// What a ring needs to follow an issuer.
+/// The source of a ring that follows an issuer.
 pub(crate) struct IssuerSource {
     pub(crate) issuer: Arc<str>,
     pub(crate) location: JwksLocation,
     pub(crate) client: Arc<dyn HttpClient>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
-    /// From when a fetch was last begun or asked for. All that a request touches.
+    /// When a fetch was last begun or requested. Requests touch only this.
     pub(crate) cooldown: Cooldown,
     /// Held for a whole fetch, so that fetches follow each other.
     pub(crate) pace: Mutex<Pace>,
 }
 
-/// Where an issuer's keys stand.
+/// Where an issuer publishes its keys.
 #[derive(Clone, Debug)]
 pub(crate) enum JwksLocation {
     /// There.
     Jwks(Endpoint),
-    /// Where the description there says.
+    /// At the `jwks_uri` of this discovery document.
     Discovered(Endpoint),
 }
 
@@ -71,7 +71,7 @@ pub(crate) struct Fetched {
     pub(crate) until: Timestamp,
 }
 
-/// How fetches have gone, for the time of the next one.
+/// The outcome of the last fetches, for the time of the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// How many failed since the last that did not.
@@ -83,7 +83,7 @@ pub(crate) struct Pace {
 }
 
 impl IssuerSource {
-    /// Fetches the keys, and says what they are and how long they verify.
+    /// Fetches the keys. Returns them and how long they verify.
     pub(crate) async fn fetch(
         &self,
         pace: &mut Pace,
@@ -94,9 +94,10 @@ impl IssuerSource {
         self.cooldown.begin(now);
         let (JwksLocation::Jwks(first) | JwksLocation::Discovered(first)) = &self.location;
         let timeout = self.limits.timeout;
-        let fetched = tokio::time::timeout(timeout, self.documents())
-            .await
-            .unwrap_or_else(|_| Err(first.error(Cause::TimedOut(timeout))));
+        let fetched = tokio::time::timeout(timeout, self.documents()).await.unwrap_or_else(|_| {
+            let text = format!("no whole answer within {timeout:?}");
+            Err(first.error(ClientError::new(text)))
+        });
         let (Parsed { keys, skipped }, fresh_for) = fetched.inspect_err(|_| {
             pace.failures = pace.failures.saturating_add(1);
         })?;
@@ -109,7 +110,7 @@ impl IssuerSource {
         Ok((Fetched { keys, until }, Report { skipped, ..Report::default() }))
     }
 
-    /// Warns of each key ID under which one key is gone and another has come.
+    /// Warns of each key ID whose key was replaced by another.
     fn warn_of_replaced(&self, before: &KeySet, keys: &[Key]) {
         for of_one_id in keys.chunk_by(|one, other| one.key_id() == other.key_id()) {
             let key_id = of_one_id[0].key_id();
@@ -118,7 +119,7 @@ impl IssuerSource {
             let is_gone = |held: &&Key| !of_one_id.iter().any(|key| document::is_same(held, key));
             if of_one_id.iter().any(is_new) && held.iter().any(is_gone) {
                 let (ring, kid) = (&*self.issuer, cut(key_id));
-                tracing::warn!(ring, kid, "the issuer has put another key under a key ID in use");
+                tracing::warn!(ring, kid, "the issuer replaced the key of a key ID");
             }
         }
     }
@@ -171,7 +172,7 @@ impl IssuerSource {
 }
 
 impl Limits {
-    /// How long to wait with the next fetch; `random` spreads the followers of one issuer.
+    /// The time until the next fetch; `random` spreads the followers of one issuer.
     ///
     /// After an answer: until most of its lifetime is over, so that the next is there before it
     /// ends. After a failure: the cooldown, and twice as long each further time.

@@ -8,7 +8,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::crypto::generate;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
-use crate::keyring::not_ready::NotReady;
+use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::report::Report;
 use crate::keyring::ring::KeyRing;
 use crate::keyring::rotating::key_log::KeyLog;
@@ -39,7 +39,7 @@ pub struct KeyRingBuilder {
 }
 
 impl KeyRing {
-    /// Begins a ring that rotates by itself, in a store. Its name tells it from others there: 1 to
+    /// Begins a ring that rotates by itself, in a store. The name identifies the ring there: 1 to
     /// 64 of `a-z A-Z 0-9 . _ -`, the first not a dot.
     pub fn builder(name: impl Into<String>) -> KeyRingBuilder {
         KeyRingBuilder {
@@ -56,14 +56,14 @@ impl KeyRing {
 }
 
 impl KeyRingBuilder {
-    /// Where the replicas' keys meet. Required.
+    /// Sets the store that the replicas share. Required.
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
 
     /// Sets the algorithm of new keys. Default: [`Algorithm::EdDSA`], so that a service that only
-    /// validates cannot forge. An HMAC algorithm is for one service that issues and validates.
+    /// validates cannot forge. An HMAC algorithm suits one service that issues and validates.
     ///
     /// [`Algorithm::Ed25519`] makes the same keys, and writes the name of RFC 9864 into the headers
     /// of all Ed25519 keys of the ring. Tokens with either name are accepted.
@@ -72,29 +72,29 @@ impl KeyRingBuilder {
         self
     }
 
-    /// When keys are made, sign and end.
+    /// Sets when keys are made, sign and end.
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
         self.policy = policy;
         self
     }
 
-    /// Seals the private keys in the store with the first of these; all of them open. To change
-    /// it: add the new one last on every replica, then put it first, and drop the old one when the
-    /// last key that it sealed has ended.
+    /// Encrypts private keys at rest with the first key; every listed key can decrypt. To change
+    /// the sealing key: add the new one last on every replica, then put it first, and drop the old
+    /// one when the last key that it sealed no longer verifies.
     pub fn seal_with(mut self, keys: impl IntoIterator<Item = SealingKey>) -> Self {
         self.sealing.keys = keys.into_iter().collect();
         self
     }
 
-    /// Takes private keys that are not sealed, and writes them so where no sealing key is given.
+    /// Accepts unsealed private keys, and writes them unsealed if no sealing key is given.
     ///
-    /// A directory that no other user can read is taken without, with a warning. Together with
-    /// [`seal_with`](Self::seal_with) it serves to begin sealing in a store that has keys.
+    /// A directory that no other user can read needs no sealing; a warning is logged. Together with
+    /// [`seal_with`](Self::seal_with), this starts sealing in a store that holds unsealed keys.
     ///
     /// # Security
     ///
-    /// Whoever can read the store, or a backup of it, can sign as this service; whoever can write
-    /// to it can bring keys of their own.
+    /// An attacker with read access to the store or a backup can sign as this service. An attacker
+    /// with write access can add keys.
     pub fn dangerous_unsealed(mut self) -> Self {
         self.sealing.allows_unsealed = true;
         self
@@ -102,12 +102,11 @@ impl KeyRingBuilder {
 
     /// Founds the ring at once if the store holds none. Default: after a wait.
     ///
-    /// A store that holds no ring may be new, or it may have lost what it held. So a replica that
-    /// finds it empty first gives live replicas the time to restore their ring: 3 seconds where the
-    /// store reports changes, and otherwise
-    /// [`refresh_bound`](RotationPolicy::refresh_bound) + `insert_timeout`, 31.5 seconds by default.
-    /// Meanwhile it is not [ready](KeyRing::ready), and issues nothing. [`open`](Self::open) does not
-    /// wait for that. A store that is private to the process, as
+    /// An empty store may be new, or it may have lost its ring. So a replica first gives live
+    /// replicas time to restore their ring: 3 seconds where the store reports changes, and
+    /// otherwise [`refresh_bound`](RotationPolicy::refresh_bound) + `insert_timeout`, 31.5 seconds
+    /// by default. Meanwhile it is not [ready](KeyRing::ready) and issues nothing.
+    /// [`open`](Self::open) does not wait for it. A store that is private to the process, as
     /// [`MemoryStore`](crate::store::MemoryStore) is, needs no wait.
     ///
     /// Set it where no other replica can be alive: for the first start of a service, and in tests.
@@ -121,7 +120,7 @@ impl KeyRingBuilder {
     /// Never founds a ring: [`open`](Self::open) fails if the store holds none. Default: a ring is
     /// founded after a wait, see [`found_now`](Self::found_now).
     ///
-    /// It protects from a store that is the wrong one. The first ring is founded by another replica.
+    /// This protects against a wrong store. Another replica has to found the ring.
     pub fn never_found(mut self) -> Self {
         self.when = When::Never;
         self
@@ -135,28 +134,27 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Where the time is read. Default: the system's clock.
+    /// Sets the clock. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Reads the ring from its store, and starts the background task, which ends with the last clone
-    /// of the ring. Needs a Tokio runtime.
+    /// Reads the ring from its store and starts the background task, which ends when the last clone
+    /// of the ring is dropped. Requires a Tokio runtime.
     ///
-    /// A ring that is not there is founded by the background task, after a
-    /// [wait](Self::found_now), or before this returns where no wait is needed.
+    /// If the store holds no ring, the background task founds one after a [wait](Self::found_now);
+    /// if no wait is needed, the ring is founded before this returns.
     ///
     /// # Errors
     ///
-    /// If a setting is missing or can't be used, the store can't be read, it holds only keys that
-    /// can't be read, or it holds no ring where one [must not](Self::never_found) or can't be founded
-    /// now.
+    /// If a setting is missing or invalid, the store cannot be read, none of its keys can be read,
+    /// or it holds no ring and none [may](Self::never_found) or can be founded.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
         let name = RingName::parse(&self.name)?.into_shared();
         let Some(store) = self.store else {
-            let mend = "say where the replicas' keys meet, for example `.store(FileStore::open(\"keys\")?)`";
-            return Err(BuildError::invalid("store", "missing", mend));
+            let fix = "give the store that the replicas share, for example `.store(FileStore::open(\"keys\")?)`";
+            return Err(BuildError::invalid("store", "missing", fix));
         };
         let policy = RotationPolicy { store_staleness: store.staleness(), ..self.policy };
         policy.validate()?;
@@ -164,14 +162,14 @@ impl KeyRingBuilder {
         if sealing.keys.is_empty() && !sealing.allows_unsealed {
             match store.sealing_need() {
                 SealingNeed::Required => {
-                    let mend = "keys in this store have to be sealed: give `.seal_with([..])`, or \
+                    let fix = "other users can read this store: give `.seal_with([..])`, or \
                                 say `.dangerous_unsealed()`";
-                    return Err(BuildError::invalid("sealing keys", "missing", mend));
+                    return Err(BuildError::invalid("sealing keys", "missing", fix));
                 }
                 SealingNeed::Advised => {
                     let fix = "give `.seal_with([..])`, with `.dangerous_unsealed()` beside it until \
                                no unsealed key is left";
-                    tracing::warn!(ring = &*name, fix, "private keys rest unsealed in the store");
+                    tracing::warn!(ring = &*name, fix, "private keys are unsealed in the store");
                 }
                 SealingNeed::Needless => {}
             }
@@ -193,8 +191,8 @@ impl KeyRingBuilder {
         };
         let started = replica.start(&mut log).await;
         let (report, began) = started.map_err(|error| error.at_start(&name))?;
-        let is_waiting = matches!(report.blocked, Some(NotReady::Founding { .. }));
-        let is_lost = report.unreadable || report.blocked == Some(NotReady::Sealed);
+        let is_waiting = matches!(report.blocked, Some(KeyRingNotReady::Founding { .. }));
+        let is_lost = report.unreadable || report.blocked == Some(KeyRingNotReady::Sealed);
         if is_lost || (log.is_empty() && !is_waiting) {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));

@@ -1,39 +1,39 @@
-//! What a replica knows of a ring's keys. Knowledge only grows: what the store says is merged with
-//! what is held, so that a purged or an older store takes nothing away.
+//! A replica's log of the ring: the union of all entries it has read. It only grows (a CRDT merge):
+//! a purged or older store removes nothing.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
-use crate::keyring::not_ready::NotReady;
+use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::rotating::record::{KeyMark, KeyRecord, RingIdentity, Statement};
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::ScheduledKey;
 use crate::store::founding::Founding;
 
-/// The union of all statements seen, less the keys whose life has ended.
+/// The union of all statements read, without expired keys.
 #[derive(Debug)]
 pub(crate) struct KeyLog {
     /// In the order in which keys sign: the earliest ring first, then by generation. Two keys of
     /// one generation exist only after a store was purged or restored.
-    records: BTreeMap<Place, KeyRecord>,
+    records: BTreeMap<KeyOrder, KeyRecord>,
     retired: BTreeMap<String, KeyMark>,
     revoked: BTreeMap<String, KeyMark>,
-    /// Born in the store, perhaps without a key yet.
+    /// The identity that the store holds, perhaps without a key yet.
     identity: Option<RingIdentity>,
     /// The highest generation of each ring, by its ID, of the keys that were accepted.
     highest: BTreeMap<String, u64>,
-    /// When the store last got back what it had lost.
+    /// When lost entries were last restored.
     pub(crate) restored_at: Option<Timestamp>,
-    /// Why this replica makes no keys, as the store was read last.
-    pub(crate) blocked: Option<NotReady>,
+    /// Why this replica makes no keys, by the last read.
+    pub(crate) blocked: Option<KeyRingNotReady>,
     pub(crate) founding: Founding,
 }
 
-type Place = (RingIdentity, u64, Timestamp, String);
+type KeyOrder = (RingIdentity, u64, Timestamp, String);
 
 impl KeyLog {
-    /// Of a replica that has read nothing yet.
+    /// The log of a replica that has read nothing yet.
     pub(crate) fn new(founding: Founding) -> Self {
         Self {
             records: BTreeMap::new(),
@@ -47,25 +47,25 @@ impl KeyLog {
         }
     }
 
-    /// Takes a statement in.
+    /// Merges a statement.
     ///
     /// # Errors
     ///
-    /// If it contradicts what is held: the same key under another generation.
+    /// If it contradicts the log: the same key under another generation.
     pub(crate) fn merge(&mut self, statement: Statement) -> Result<(), String> {
         match statement {
-            // It counts only while there are no keys: then the store's is what others go by.
+            // It counts only while there are no keys: then other replicas use the store's.
             Statement::Identity(identity) => self.identity = Some(identity),
             Statement::Key(record) => {
                 let key_id = record.key.key_id().to_owned();
                 let place =
                     (record.identity.clone(), record.generation, record.times.published, key_id);
-                let elsewhere = |held: &Place| held.3 == place.3 && *held != place;
+                let elsewhere = |held: &KeyOrder| held.3 == place.3 && *held != place;
                 if self.records.keys().any(elsewhere) {
-                    return Err("its key stands under another generation".to_owned());
+                    return Err("found a known key under another generation".to_owned());
                 }
                 self.skip_generation(&record.identity.id, record.generation);
-                // Held records stay: they are immutable, and a change of one is not believed.
+                // The held record stays: records are immutable, and a change is ignored.
                 self.records.entry(place).or_insert(*record);
             }
             Statement::Retire(mark) => merge_mark(&mut self.retired, mark),
@@ -74,13 +74,13 @@ impl KeyLog {
         Ok(())
     }
 
-    /// A mark on a key that is held, kept as long as that key can verify; `None` for any other.
+    /// A mark on a held key, kept as long as the key can verify; `None` for any other key.
     pub(crate) fn mark(&self, key_id: &str, at: Timestamp) -> Option<KeyMark> {
         let kept_until = self.record(key_id)?.times.verifies_until;
         Some(KeyMark { kid: key_id.to_owned(), at, kept_until })
     }
 
-    /// The ring that new keys belong to: the earliest with keys, else the one born in the store.
+    /// The ring that new keys belong to: the oldest with keys, else that of the store's identity.
     pub(crate) fn identity(&self) -> Option<&RingIdentity> {
         let with_keys = self.records.keys().next().map(|(identity, ..)| identity);
         with_keys.or(self.identity.as_ref())
@@ -90,19 +90,19 @@ impl KeyLog {
         self.records.is_empty()
     }
 
-    /// The number of the next key of the ring of that ID, which no key of it ever had.
+    /// The generation of the next key of that ring: one that no key of it ever had.
     pub(crate) fn next_generation(&self, ring_id: &str) -> u64 {
         self.highest.get(ring_id).map_or(0, |highest| highest.saturating_add(1))
     }
 
-    /// Says that a generation of the ring of that ID is taken.
+    /// Marks a generation of that ring as taken.
     pub(crate) fn skip_generation(&mut self, ring_id: &str, generation: u64) {
         let highest = self.highest.entry(ring_id.to_owned()).or_insert(generation);
         *highest = generation.max(*highest);
     }
 
-    /// The keys that may sign, in order: those of the earliest ring; and then those that only
-    /// verify. Says how many may sign.
+    /// First the keys that may sign, in order: those of the oldest ring; then those that only
+    /// verify. Returns how many may sign.
     pub(crate) fn keys(&self) -> (Vec<(&KeyRecord, ScheduledKey)>, usize) {
         let scheduled = |record: &KeyRecord| ScheduledKey {
             generation: record.generation,
@@ -132,7 +132,7 @@ impl KeyLog {
         keys.into_iter().take(signing).map(|(_, scheduled)| scheduled).collect()
     }
 
-    /// When a key signs no more, ahead of its time.
+    /// When a key was retired.
     pub(crate) fn retire_at(&self, key_id: &str) -> Option<Timestamp> {
         self.retired.get(key_id).map(|mark| mark.at)
     }
@@ -150,9 +150,9 @@ impl KeyLog {
         self.records.values().find(|record| record.key.key_id() == key_id)
     }
 
-    /// What is held and was not among the store's `seen` statements, and so has to be put back:
-    /// marks before their keys, so that nobody finds a revoked key without its revocation; and the
-    /// identity last, so that a newcomer that finds it has all.
+    /// The statements that are held and were not among the store's `seen` ones, and so has to be
+    /// put back: marks before their keys, so that nobody finds a revoked key without its
+    /// revocation; and the identity last, so that a newcomer that finds it has all.
     pub(crate) fn missing(&self, seen: &Seen, margin: Timestamp) -> Vec<Statement> {
         let held: Vec<_> =
             self.records.values().filter(|it| margin < it.times.verifies_until).collect();
@@ -160,7 +160,7 @@ impl KeyLog {
                      seen: &HashSet<String>,
                      of: fn(KeyMark) -> Statement| {
             let missing = marks.values().filter(|mark| !seen.contains(&mark.kid));
-            // The key's own end is sealed; what a mark says of it is not.
+            // The key's own end is sealed; that in a mark is not.
             let lasts = |mark: &&KeyMark| {
                 let key = self.record(&mark.kid).map(|record| record.times.verifies_until);
                 margin < key.unwrap_or(mark.kept_until)
@@ -178,9 +178,9 @@ impl KeyLog {
         missing
     }
 
-    /// Forgets the keys whose life ended before `ended`, and the marks on them, and says what is to
-    /// be removed from the store: marks first, so that none outlives its key. A mark whose key is not
-    /// held is kept until then, too, so that nobody brings the key back without it.
+    /// Drops the keys that expired before `ended`, and the marks on them. Returns the entries to
+    /// remove from the store: marks first, so that none outlives its key. A mark whose key is not
+    /// held is kept until then, too, so that no replica restores the key without it.
     pub(crate) fn prune(&mut self, ended: Timestamp) -> Vec<Statement> {
         let mut removed = Vec::new();
         // A ring whose keys have all ended keeps its identity, so that no second ring is founded.
@@ -213,8 +213,8 @@ impl KeyLog {
     }
 }
 
-/// Takes a mark in. Of several the store's counts, so that all replicas come to the same; but none is
-/// kept for less long than was known.
+/// Merges a mark. Of several marks the store's counts, so that all replicas agree; none is kept for
+/// less long than known.
 fn merge_mark(marks: &mut BTreeMap<String, KeyMark>, mut mark: KeyMark) {
     if let Some(held) = marks.get(&mark.kid) {
         mark.kept_until = mark.kept_until.max(held.kept_until);
@@ -222,7 +222,7 @@ fn merge_mark(marks: &mut BTreeMap<String, KeyMark>, mut mark: KeyMark) {
     marks.insert(mark.kid.clone(), mark);
 }
 
-/// Which statements a store held when it was last read.
+/// The statements that the last read of the store found.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     identity: bool,
@@ -232,7 +232,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Whether the ring's identity was there, which is restored after all else.
+    /// Whether it found the ring's identity, which is restored last.
     pub(crate) fn is_whole(&self) -> bool {
         self.identity
     }

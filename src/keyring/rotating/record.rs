@@ -1,8 +1,9 @@
-//! A key's record: what one entry of the store says, parsed and checked.
+//! The entries of a ring in the store, parsed and checked.
 
 use std::sync::Arc;
 
 use crate::crypto::algorithm::Algorithm;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -15,6 +16,7 @@ use crate::keyring::rotating::seal::{AtRest, OpenError, Sealing};
 use crate::keys::key::Key;
 use crate::keys::schedule::KeyTimes;
 use crate::store::contract::{Entry, EntryName};
+use crate::store::versioned::{self, Format, Versioned};
 
 /// Which ring a key belongs to. Of two rings in one store the older one signs; two of one time are
 /// ordered by their IDs.
@@ -34,21 +36,21 @@ impl RingIdentity {
     }
 }
 
-/// What records are read and written with.
+/// What entries are read and written with: the ring's name and its sealing keys.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordContext {
     pub(crate) ring: Arc<str>,
     pub(crate) sealing: Sealing,
 }
 
-/// One key of a ring, immutable, as it stands in the store.
+/// One key of a ring, immutable, as the store holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyRecord {
     pub(crate) identity: RingIdentity,
     pub(crate) generation: u64,
     pub(crate) times: KeyTimes,
     pub(crate) key: Key,
-    /// The entry as it was read or written, to be put back as it is.
+    /// The entry as it was read or written: it is restored byte for byte.
     pub(crate) value: Zeroizing<Vec<u8>>,
 }
 
@@ -60,7 +62,7 @@ pub(crate) enum Statement {
     Identity(RingIdentity),
     /// This key exists.
     Key(Box<KeyRecord>),
-    /// This key signs no more from then on.
+    /// This key stops signing at that time.
     Retire(KeyMark),
     /// This key neither signs nor verifies.
     Revoke(KeyMark),
@@ -71,30 +73,24 @@ pub(crate) enum Statement {
 pub(crate) struct KeyMark {
     pub(crate) kid: String,
     pub(crate) at: Timestamp,
-    /// Its key's `verifies_until`: until then it is kept, whether or not the key's record is there.
+    /// The key's `verifies_until`. The mark is kept until then, even if the key's record is
+    /// missing.
     pub(crate) kept_until: Timestamp,
 }
 
-/// Why an entry says nothing.
+/// Why an entry cannot be used.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// It is damaged or foreign; others may be good.
+    /// It is damaged, or not of this ring.
     Corrupt(String),
-    /// A newer version wrote it: what it says can't be known.
+    /// A newer version wrote it.
     Newer(u64),
-    /// None of the sealing keys opens it.
+    /// None of the sealing keys can decrypt it.
     Sealed,
 }
 
-/// The form of the entries that hold no secret.
-#[derive(Serialize, Deserialize)]
-struct Wire<T> {
-    version: u64,
-    entry: T,
-}
-
-/// The form of a key's entry. The record is text in a string, so that whoever opens the seal checks
-/// the very bytes that were sealed, whatever members a later minor version adds to them.
+/// The format of a key's entry. The record is a string: the seal is checked over the same bytes
+/// that were sealed, whatever members a later minor version adds.
 #[derive(Serialize, Deserialize)]
 struct WireKey {
     version: u64,
@@ -104,7 +100,7 @@ struct WireKey {
     material: AtRest,
 }
 
-/// What is said of a key, all of it sealed together with the key.
+/// The record of a key, sealed together with it.
 #[derive(Serialize, Deserialize)]
 struct WireRecord {
     /// The ring's name, so that a record is of no use under another one.
@@ -156,10 +152,10 @@ impl KeyRecord {
         let material = context.sealing.open(&material, record.as_bytes());
         let material = material.map_err(|error| match error {
             OpenError::Corrupt => {
-                corrupt("its key or its record was changed after it was sealed, or is damaged")
+                corrupt("the key or its record is damaged, or was changed after sealing")
             }
             OpenError::Unsealed => corrupt(
-                "its key is not sealed, expected because of `seal_with`: to begin sealing, give \
+                "found an unsealed key, expected a sealed one because of `seal_with`: to begin sealing, give \
                  `dangerous_unsealed()` beside it until no unsealed key is left",
             ),
             OpenError::UnknownSealingKey => Unreadable::Sealed,
@@ -169,29 +165,29 @@ impl KeyRecord {
         if *ring != *context.ring {
             // Whatever it is, it shall not fill a log.
             let ring: String = ring.chars().take(64).collect();
-            return Err(Unreadable::Corrupt(format!("it is a key of another ring, {ring:?}")));
+            return Err(Unreadable::Corrupt(format!("found a key of another ring, {ring:?}")));
         }
         if generation > MAX_GENERATION {
-            return Err(corrupt("its generation is too high"));
+            return Err(corrupt("found a generation above 9999999999"));
         }
         if !times.are_ordered() {
-            return Err(corrupt("its times are not in order"));
+            return Err(corrupt("found times out of order"));
         }
         let key = Key::from_material(algorithm, &material)
             .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
         if key.key_id() != kid {
-            return Err(corrupt("its key ID is not that of its key"));
+            return Err(corrupt("found a key ID that is not that of its key"));
         }
         Ok(Self { identity, generation, times, key, value: entry.value.clone() })
     }
 
-    /// The entry for a key whose generation has gone to another: a replica puts its key back into
-    /// a store that was purged or restored and has gone on since.
+    /// The entry for a key whose generation belongs to another key: a replica restores it to a
+    /// store that was purged or set back and has new keys.
     pub(crate) fn entry_beside(&self) -> Option<Entry> {
         Some(Entry { name: self.name_beside()?, value: self.value.clone() })
     }
 
-    /// The place that exactly one key of a generation can have.
+    /// The name that exactly one key of a generation can have.
     fn name(&self) -> Option<EntryName> {
         EntryName::parse(format!("{KEY}{}-{:010}", self.identity.id, self.generation))
     }
@@ -203,37 +199,46 @@ impl KeyRecord {
 }
 
 impl Statement {
-    /// Parses an entry, and checks that it says what its name promises.
+    /// Parses an entry, and checks that its name is that of its content.
     pub(crate) fn parse(entry: &Entry, context: &RecordContext) -> Result<Self, Unreadable> {
         let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
-        // First of all: what a newer version writes may have any name.
-        check_version(&entry.value)?;
+        // First: entries of a newer version may have any name.
+        let format = versioned::format_of(&entry.value, VERSION).map_err(Unreadable::Corrupt)?;
+        if let Format::Newer(version) = format {
+            return Err(Unreadable::Newer(version));
+        }
         let statement = match entry.name.as_str() {
-            IDENTITY => Self::Identity(read::<Wire<_>>(&entry.value)?.entry),
-            name if name.starts_with(RETIRE) => Self::Retire(read::<Wire<_>>(&entry.value)?.entry),
-            name if name.starts_with(REVOKE) => Self::Revoke(read::<Wire<_>>(&entry.value)?.entry),
+            IDENTITY => Self::Identity(read::<Versioned<_>>(&entry.value)?.entry),
+            name if name.starts_with(RETIRE) => {
+                Self::Retire(read::<Versioned<_>>(&entry.value)?.entry)
+            }
+            name if name.starts_with(REVOKE) => {
+                Self::Revoke(read::<Versioned<_>>(&entry.value)?.entry)
+            }
             name if name.starts_with(KEY) => Self::Key(Box::new(KeyRecord::parse(entry, context)?)),
-            _ => return Err(corrupt("nothing of this ring has such a name")),
+            _ => return Err(corrupt("unknown name: remove the entry")),
         };
         if statement.names().iter().flatten().any(|name| *name == entry.name) {
             Ok(statement)
         } else {
-            Err(corrupt("its name is not that of its content"))
+            Err(corrupt("the name does not match the content"))
         }
     }
 
-    /// The entry that says this.
+    /// The entry of this statement.
     pub(crate) fn to_entry(&self) -> Option<Entry> {
         let [name, _] = self.names();
         let value = match self {
-            Self::Identity(entry) => write(&Wire { version: VERSION, entry }),
+            Self::Identity(entry) => write(&Versioned { version: VERSION, entry }),
             Self::Key(record) => record.value.clone(),
-            Self::Retire(entry) | Self::Revoke(entry) => write(&Wire { version: VERSION, entry }),
+            Self::Retire(entry) | Self::Revoke(entry) => {
+                write(&Versioned { version: VERSION, entry })
+            }
         };
         Some(Entry { name: name?, value })
     }
 
-    /// The ID of the key that this says to exist.
+    /// The ID of the key, if this is one.
     pub(crate) fn key_id(&self) -> Option<String> {
         match self {
             Self::Key(record) => Some(record.key.key_id().to_owned()),
@@ -241,7 +246,7 @@ impl Statement {
         }
     }
 
-    /// Where this may stand: its place, and the one beside.
+    /// The names that the entry may have.
     pub(crate) fn names(&self) -> [Option<EntryName>; 2] {
         match self {
             Self::Identity(_) => [EntryName::parse(IDENTITY), None],
@@ -265,26 +270,6 @@ fn write(wire: &impl Serialize) -> Zeroizing<Vec<u8>> {
     value
 }
 
-fn read<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(json).map_err(no_record)
-}
-
-fn check_version(value: &[u8]) -> Result<(), Unreadable> {
-    #[derive(Deserialize)]
-    struct Version {
-        version: u64,
-    }
-    match serde_json::from_slice(value).map_err(no_record)? {
-        Version { version: VERSION } => Ok(()),
-        Version { version } if version < VERSION => Err(Unreadable::Corrupt(format!(
-            "its format ({version}) is not one of this crate's releases: remove it"
-        ))),
-        Version { version } => Err(Unreadable::Newer(version)),
-    }
-}
-
-/// Where it ends to be a record; the error's own text may quote the content.
-fn no_record(error: serde_json::Error) -> Unreadable {
-    let (line, column) = (error.line(), error.column());
-    Unreadable::Corrupt(format!("not a record: line {line}, column {column}"))
+fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Unreadable> {
+    versioned::parse(json).map_err(Unreadable::Corrupt)
 }

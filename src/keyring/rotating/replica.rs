@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
 use crate::keyring::error::RingError;
-use crate::keyring::not_ready::NotReady;
+use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::report::Report;
 use crate::keyring::rotating::key_log::{KeyLog, Seen};
 use crate::keyring::rotating::record::{
@@ -29,10 +29,10 @@ use crate::store::founding::note::Notes;
 use crate::store::polling::within;
 use crate::store::writes::Writes;
 
-/// What a ring needs to follow its store.
+/// One replica's access to the ring in its store. The source owns its key log and passes it in.
 #[derive(Debug)]
 pub(crate) struct Replica {
-    /// The ring's name, and how its keys rest.
+    /// The ring's name and its sealing keys.
     pub(crate) context: RecordContext,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: RotationPolicy,
@@ -43,7 +43,7 @@ pub(crate) struct Replica {
     pub(crate) writes: Writes,
 }
 
-/// What is to be written after a read.
+/// What is due to be written after a read.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     seen: Seen,
@@ -52,8 +52,8 @@ pub(crate) struct Due {
 }
 
 impl Replica {
-    /// The first read, and what is due then; says when the last read began. A ring that is founded
-    /// without a wait is there afterwards.
+    /// Reads for the first time and writes what is due. Returns when the last read began. A ring
+    /// that needs no wait is founded.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl Replica {
         let mut began = Instant::now();
         let (mut report, mut due) = self.read(log).await?;
         if log.is_empty() && report.blocked.is_none() {
-            // A first ring takes the time that it takes; what others did meanwhile is read again.
+            // Founding has no time limit. Afterwards the writes of other replicas are read.
             let founded = self.write(log, &report, due).await;
             if let Some(error) = founded.err().filter(|_| log.is_empty()) {
                 return Err(error);
@@ -79,11 +79,11 @@ impl Replica {
         log.snapshot(self.algorithm)
     }
 
-    /// Reads the store and merges what it says.
+    /// Reads the store and merges its entries into the log.
     ///
     /// # Errors
     ///
-    /// If the store can't be read; the log stays as good as it was.
+    /// If the store cannot be read. The log stays as it was.
     pub(crate) async fn read(&self, log: &mut KeyLog) -> Result<(Report, Due), RingError> {
         let (began, began_at) = (self.clock.now(), Instant::now());
         let load = self.store.load(&self.context.ring);
@@ -108,7 +108,7 @@ impl Replica {
                         && record.times.published > now + self.policy.margin()
                     {
                         skip(
-                            "it was made in the future, by a clock that was wrong: it only \
+                            "made in the future, by a wrong clock: the key only \
                               verifies"
                                 .to_owned(),
                         );
@@ -118,18 +118,20 @@ impl Replica {
                 }
                 Err(Unreadable::Corrupt(reason)) => skip(reason),
                 Err(Unreadable::Newer(version)) => {
-                    skip(format!("it was written by a newer version (format {version})"));
-                    report.blocked = Some(NotReady::NewerFormat { version });
+                    skip(format!(
+                        "written by a newer version (format {version}): upgrade this replica"
+                    ));
+                    report.blocked = Some(KeyRingNotReady::NewerFormat { version });
                 }
                 Err(Unreadable::Sealed) => {
-                    skip("none of the sealing keys opens it".to_owned());
-                    report.blocked = Some(NotReady::Sealed);
+                    skip("none of the sealing keys can decrypt it: give `seal_with` every sealing key in use".to_owned());
+                    report.blocked = Some(KeyRingNotReady::Sealed);
                 }
             }
         }
         let ended = now - self.policy.margin();
         let ended = log.prune(ended);
-        // Never a fresh key over what can't be read: it may be the keys of a whole ring.
+        // No new key beside unreadable entries: they may be the keys of a whole ring.
         report.unreadable = log.is_empty() && !report.skipped.is_empty();
         report.skipped.extend(bad_notes);
         let content = match (log.is_empty(), seen.is_whole()) {
@@ -139,7 +141,7 @@ impl Replica {
             (false, true) => Content::Whole,
         };
         let wait = log.founding.observe(began_at, content, notes, now);
-        report.blocked = report.blocked.or_else(|| wait.map(NotReady::from));
+        report.blocked = report.blocked.or_else(|| wait.map(KeyRingNotReady::from));
         log.blocked = report.blocked.clone();
         let lease = self.clock_watch.observe(&self.context.ring, trip, loaded.store_time, leases);
         // A ring that is not there needs no lease.
@@ -147,12 +149,12 @@ impl Replica {
         Ok((report, Due { seen, ended, lease }))
     }
 
-    /// Puts back what the store has lost, makes the next key if it is due, and removes what has
-    /// ended: each whether or not the others can be done.
+    /// Restores what the store has lost, makes the next key if it is due, and removes expired
+    /// entries: each whether or not the others succeed.
     ///
     /// # Errors
     ///
-    /// The first failure. What was written is taken in.
+    /// The first failure. What was written is in the log.
     pub(crate) async fn write(
         &self,
         log: &mut KeyLog,
@@ -167,7 +169,7 @@ impl Replica {
             false => self.create_due_keys(log).await,
         };
         if !held && !log.is_empty() {
-            // What others did meanwhile.
+            // To see the writes of other replicas.
             log.founding.look_again_now();
         }
         let removed = match log.blocked {
@@ -187,7 +189,7 @@ impl Replica {
         }
     }
 
-    /// Takes the clock lease, or finds that another was first: the next read says which.
+    /// Takes the clock lease, unless another replica was first. The next read finds the holder.
     async fn lease(&self, LeaseDue { entry, lower }: LeaseDue) -> Result<(), RingError> {
         if matches!(self.insert(Some(entry)).await?, InsertOutcome::Written) {
             self.remove(lower).await?;
@@ -199,8 +201,8 @@ impl Replica {
         (&*self.store, self.policy.insert_timeout)
     }
 
-    /// Does what writes within the time that one write may take, so that no read comes late. What
-    /// is left is done at the next refresh.
+    /// Limits writing to the time that one write may take, so that no read is late. The next
+    /// refresh does the rest.
     pub(crate) async fn in_time<T>(
         &self,
         writing: impl Future<Output = Result<T, RingError>>,
@@ -215,7 +217,7 @@ impl Replica {
         written
     }
 
-    /// Ends the signing of the key that signs now, when its successor has reached everyone.
+    /// Retires the signing key for the time when its successor has reached every replica and cache.
     pub(crate) async fn retire_signer(&self, log: &mut KeyLog) -> Result<Timestamp, RingError> {
         if let Some(blocked) = &log.blocked {
             return Err(RingError::Blocked(blocked.clone()));
@@ -251,7 +253,7 @@ impl Replica {
         Ok(log.retire_at(&kid).unwrap_or(at))
     }
 
-    /// Writes the revocations that were taken in, and makes what has to follow.
+    /// Writes the revocations of the log, and makes the keys that are due then.
     pub(crate) async fn persist_revocations(
         &self,
         log: &mut KeyLog,
@@ -264,10 +266,10 @@ impl Replica {
         self.create_due_keys(log).await
     }
 
-    /// A store that was purged or restored gets back what this replica still holds: now and then,
-    /// since another whose clock differs may remove it again, and the store wake both at once.
+    /// Restores to a purged or older store what this replica holds. Not more often than twice per
+    /// interval: another replica whose clock differs may remove it again, and the store wakes both.
     async fn restore_missing(&self, log: &mut KeyLog, seen: &Seen) -> Result<(), RingError> {
-        // A newcomer does not know all of it yet.
+        // A newcomer does not hold all of it yet.
         if log.founding.is_waiting() {
             return Ok(());
         }
@@ -277,12 +279,12 @@ impl Replica {
         if paused && !log.founding.is_awaited(now) {
             return Ok(());
         }
-        // No replica puts back what another removes.
+        // No replica restores what another removes.
         let margin = now + self.policy.margin();
         let mut failed = Ok(());
         let mut restored = 0;
         for statement in log.missing(seen, margin) {
-            // It says that all else is there.
+            // The identity is the marker that all else is restored.
             if failed.is_err() && matches!(statement, Statement::Identity(_)) {
                 break;
             }
@@ -293,7 +295,7 @@ impl Replica {
         }
         if restored > 0 {
             let ring = &*self.context.ring;
-            tracing::warn!(ring, restored, "the store had lost entries of the ring");
+            tracing::warn!(ring, restored, "restored entries that the store had lost");
             if failed.is_ok() {
                 log.restored_at = Some(now);
             }
@@ -304,7 +306,7 @@ impl Replica {
     async fn restore(&self, log: &mut KeyLog, statement: Statement) -> Result<bool, RingError> {
         let outcome = self.insert(statement.to_entry()).await?;
         match (&statement, outcome) {
-            // Its generation has gone to another key meanwhile: both have to be known.
+            // Another key has this generation now: both have to be known.
             (Statement::Key(record), InsertOutcome::Conflict(other)) => {
                 let beside = self.insert(record.entry_beside()).await?;
                 if let Some(other) = other {
@@ -334,7 +336,7 @@ impl Replica {
                 Some(identity) => identity.clone(),
                 None => match self.create_identity(log, now).await? {
                     Some(identity) => identity,
-                    // Who wrote another has written its keys before, or does so now.
+                    // The replica that wrote another identity has written its keys, or does so now.
                     None => {
                         self.read(log).await?;
                         continue;
@@ -352,14 +354,13 @@ impl Replica {
                 let (ring, signs_from) = (&*self.context.ring, times.signs_from);
                 tracing::info!(ring, generation, kid, %signs_from, "published a key");
             }
-            // Where something unreadable stands, the generation is lost.
+            // An unreadable entry takes the generation, too.
             log.skip_generation(&identity.id, generation);
         }
         Ok(())
     }
 
-    /// Of all replicas that find an empty store, one gives the ring its identity: `None` if that is
-    /// another.
+    /// Writes the ring's identity. `None` if another replica was first.
     async fn create_identity(
         &self,
         log: &mut KeyLog,
@@ -385,15 +386,16 @@ impl Replica {
         Ok(())
     }
 
-    /// Writes a statement, and takes in what then stands in the store: this one, or that which was
-    /// there first.
+    /// Writes a statement, and merges the one that the store then holds: this one or an earlier
+    /// one.
     async fn state(&self, log: &mut KeyLog, statement: Statement) -> Result<(), RingError> {
         match (self.insert(statement.to_entry()).await?, &statement) {
             (InsertOutcome::Written, _) => self.take(log, statement),
             (InsertOutcome::Conflict(Some(other)), _) => self.take(log, other),
             (InsertOutcome::Conflict(None), Statement::Retire(mark) | Statement::Revoke(mark)) => {
-                let mend = "something that can't be read stands in the place of a mark of key";
-                return Err(StoreError::new(format!("{mend} {}: remove it", mark.kid)).into());
+                let text =
+                    format!("found an unreadable mark of key {}: remove the entry", mark.kid);
+                return Err(StoreError::new(text).into());
             }
             (InsertOutcome::Conflict(None), _) => {}
         }
@@ -401,7 +403,7 @@ impl Replica {
     }
 
     async fn insert(&self, entry: Option<Entry>) -> Result<InsertOutcome, RingError> {
-        let entry = entry.ok_or_else(|| StoreError::new("an entry's name is too long"))?;
+        let entry = entry.ok_or_else(|| StoreError::new("the name of an entry is too long"))?;
         let insert = self.store.insert(&self.context.ring, &entry);
         let insertion = within(self.policy.insert_timeout, "writing an entry", insert).await?;
         if insertion == Insertion::Inserted {
@@ -416,7 +418,7 @@ impl Replica {
             }
             Insertion::Unreadable(reason) => {
                 let (ring, entry) = (&*self.context.ring, entry.name);
-                tracing::debug!(ring, %entry, reason, "something else stands in an entry's place");
+                tracing::debug!(ring, %entry, reason, "found an unreadable entry under the name of a new one");
                 InsertOutcome::Conflict(None)
             }
         })
@@ -425,12 +427,12 @@ impl Replica {
     fn take(&self, log: &mut KeyLog, statement: Statement) {
         if let Err(reason) = log.merge(statement) {
             let ring = &*self.context.ring;
-            tracing::warn!(ring, reason, "an entry of the ring was not believed");
+            tracing::warn!(ring, reason, "ignored an entry that contradicts a known one");
         }
     }
 }
 
-/// The key that signs, and what the schedule knows of it.
+/// The signing key and its schedule.
 fn signing(log: &KeyLog, now: Timestamp) -> Result<(&KeyRecord, ScheduledKey), RingError> {
     let (mut keys, signing) = log.keys();
     keys.truncate(signing);
@@ -438,8 +440,7 @@ fn signing(log: &KeyLog, now: Timestamp) -> Result<(&KeyRecord, ScheduledKey), R
     signer.cloned().ok_or(RingError::NoSigningKey)
 }
 
-/// What stands in the store after a write: the statement written, or another that was there first,
-/// if it can be read.
+/// What the store holds after a write: the statement, or an earlier one, if that can be read.
 enum InsertOutcome {
     Written,
     Conflict(Option<Statement>),

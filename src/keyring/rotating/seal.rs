@@ -1,4 +1,4 @@
-//! Sealing: private keys at rest, encrypted, and bound to all that their record says.
+//! Sealing: encrypts private keys at rest, and binds them to their whole record.
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ impl SealingKey {
 
     fn from_bytes(secret: &[u8]) -> Result<Self, KeyError> {
         let cipher = Arc::new(SealingCipher::new(secret)?);
-        // Half of a commitment is enough to tell a handful of keys apart.
+        // Half of a commitment is enough to distinguish a few keys.
         let id = base64url::encode(&generate::commitment(secret)[..16]);
         Ok(Self { id, cipher })
     }
@@ -87,16 +87,16 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// How a ring's private keys rest.
+/// The sealing keys of a ring.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sealing {
-    /// The first seals, all open.
+    /// The first encrypts, all decrypt.
     pub(crate) keys: Vec<SealingKey>,
-    /// Whether what is not sealed is believed; and written, where there is no key.
+    /// Whether unsealed keys are accepted; and written, without a sealing key.
     pub(crate) allows_unsealed: bool,
 }
 
-/// A private key as it rests.
+/// A private key at rest.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AtRest {
@@ -104,21 +104,21 @@ pub(crate) enum AtRest {
     Sealed { sealing_key: String, nonce: String, ciphertext: String },
 }
 
-/// Why a private key at rest can't be had.
+/// Why a private key at rest cannot be decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OpenError {
-    /// It is damaged, or not with the record that it was sealed with.
+    /// It is damaged, or its record is not the sealed one.
     Corrupt,
-    /// It is not sealed, where it has to be.
+    /// It is not sealed, and has to be.
     Unsealed,
-    /// It is sealed under a key that was not given.
+    /// None of the given keys sealed it.
     UnknownSealingKey,
 }
 
-/// What a private key is bound to: the bytes of its record as they are written, and the sealing key.
+/// The associated data of a private key: the bytes of its record, and the sealing key's ID.
 ///
-/// Nobody without that key can change a time, the ring's identity, the generation, the algorithm or the key ID,
-/// nor move the key to another record, or into another use of the same sealing key.
+/// Without that key nobody can change a time, the ring's identity, the generation, the algorithm or
+/// the key ID, nor move the key to another record, or into another use of the same sealing key.
 fn associated_data(sealing_key: &str, record: &[u8]) -> Vec<u8> {
     // An ID has no zero byte, so that no two pairs give the same bytes.
     [PURPOSE, sealing_key.as_bytes(), &[0], record].concat()
@@ -141,7 +141,7 @@ impl Sealing {
         })
     }
 
-    /// Opens what was sealed together with the very bytes of this record.
+    /// Decrypts a key that was sealed together with exactly these bytes of a record.
     pub(crate) fn open(
         &self,
         at_rest: &AtRest,
@@ -149,8 +149,8 @@ impl Sealing {
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let decode = |text: &str| base64url::decode(text).ok_or(OpenError::Corrupt);
         match at_rest {
-            // SECURITY: where keys are sealed, whoever can write to the store must not be able to
-            // bring one of their own by leaving the seal out.
+            // SECURITY: if keys are sealed, an attacker with write access must not be able to add
+            // an unsealed key.
             AtRest::Unsealed(_) if !self.allows_unsealed => Err(OpenError::Unsealed),
             AtRest::Unsealed(material) => Ok(decode(material)?.into()),
             AtRest::Sealed { sealing_key, nonce, ciphertext } => {

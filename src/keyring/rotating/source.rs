@@ -108,7 +108,7 @@ fn log_marks(ring: &str, before: &KeySet, after: &KeySet) {
             tracing::warn!(ring, generation, kid, "a key was revoked");
         }
         if let Some(at) = scheduled.retire_at.filter(|_| before.retire_at.is_none()) {
-            tracing::info!(ring, generation, kid, %at, "a key stops signing ahead of its time");
+            tracing::info!(ring, generation, kid, %at, "a key was retired");
         }
     }
 }

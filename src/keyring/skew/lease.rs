@@ -1,4 +1,4 @@
-//! The store's one clock lease: whose holder alone may be unready because of its clock.
+//! The store's one clock lease. Only its holder may be unready because of its clock.
 //!
 //! Leases are entries `clock-<number>`, each inserted if absent. The one with the highest number
 //! counts, to the time that it states, by the store's clock. Whoever has read that it is over may
@@ -17,19 +17,14 @@ use crate::base64url;
 use crate::clock::Timestamp;
 use crate::crypto::backend;
 use crate::store::contract::{Entry, EntryName};
+use crate::store::versioned::Versioned;
 
-/// What one entry says.
+/// The content of one entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Lease {
     number: u64,
     holder: String,
     until: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Wire {
-    version: u64,
-    entry: WireLease,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,7 +39,7 @@ impl Lease {
         &self.holder
     }
 
-    /// How long it goes on, at that time of the store's clock.
+    /// How long it is valid from that time of the store's clock.
     pub(crate) fn left(&self, store_time: Timestamp) -> Duration {
         let left = self.until - store_time;
         // Longer than any is taken for: the store's clock was set back, or it is not one of ours.
@@ -67,10 +62,10 @@ impl Leases {
     }
 
     fn take_lease(&mut self, entry: &Entry) -> Result<(), String> {
-        let number = number(&entry.name).ok_or("nothing of this ring has such a name")?;
-        let wire: Result<Wire, _> = serde_json::from_slice(&entry.value);
+        let number = number(&entry.name).ok_or("unknown name: remove the entry")?;
+        let wire: Result<Versioned<WireLease>, _> = serde_json::from_slice(&entry.value);
         let (is_good, holder, until) = match wire {
-            Ok(Wire { version: VERSION, entry: WireLease { holder, until_millis } }) => {
+            Ok(Versioned { version: VERSION, entry: WireLease { holder, until_millis } }) => {
                 (true, holder, Timestamp::from_unix_millis(until_millis))
             }
             _ => (false, String::new(), Timestamp::from_unix_millis(i64::MIN)),
@@ -93,7 +88,7 @@ impl Leases {
         let number = self.latest.map_or(Some(0), |latest| latest.number.checked_add(1))?;
         let entry = WireLease { holder: holder.to_owned(), until_millis: until.as_unix_millis() };
         // A struct of strings and numbers always serialises.
-        let value = serde_json::to_vec(&Wire { version: VERSION, entry }).unwrap_or_default();
+        let value = serde_json::to_vec(&Versioned { version: VERSION, entry }).unwrap_or_default();
         let entry = Entry { name: name(number)?, value: Zeroizing::new(value) };
         let lower = self.numbers.into_iter().filter_map(name).collect();
         Some(LeaseDue { entry, lower })
@@ -107,7 +102,7 @@ pub(crate) struct LeaseDue {
     pub(crate) lower: Vec<EntryName>,
 }
 
-/// Who a replica is: `None` if the system has no randomness.
+/// A random ID of a replica; `None` if the system's random generator fails.
 pub(crate) fn random_holder() -> Option<String> {
     let mut id = [0; 16];
     backend::fill_random(&mut id).ok()?;

@@ -1,4 +1,4 @@
-//! What one read of the store says of this replica's clock.
+//! The offset between this replica's clock and the store's, measured by one read.
 
 use std::time::Duration;
 

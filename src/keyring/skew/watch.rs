@@ -17,13 +17,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::keyring::not_ready::NotReady;
+use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::skew::lease::{self, Lease, LeaseDue, Leases};
 use crate::keyring::skew::reading::{Reading, RoundTrip};
 use crate::keyring::status::ClockOffset;
 use crate::keys::rotation_policy::RotationPolicy;
 
-/// What the last reads of a ring's store say of this replica's clock.
+/// The comparison of this replica's clock with the store's, over the last reads.
 #[derive(Debug)]
 pub(crate) struct ClockWatch {
     limit: Duration,
@@ -39,7 +39,7 @@ struct State {
     /// How many of the last readings were beyond the limit, and agreed.
     beyond: u32,
     held: Option<Held>,
-    /// Who this replica is, in a lease.
+    /// The ID of this replica in a lease.
     holder: Option<String>,
     has_warned: bool,
     has_left: bool,
@@ -73,8 +73,8 @@ impl ClockWatch {
         }
     }
 
-    /// Takes in what a read said: the store's time, if it has a clock, and the leases that it holds.
-    /// Returns the lease that has to be written.
+    /// Observes a read: the store's time, if it has a clock, and its leases. Returns the lease to
+    /// write.
     pub(crate) fn observe(
         &self,
         ring: &str,
@@ -170,16 +170,20 @@ impl ClockWatch {
                 "this replica is not ready because of its clock"
             );
         } else {
-            tracing::info!(ring, offset_ms, "the clock no longer makes this replica unready");
+            tracing::info!(
+                ring,
+                offset_ms,
+                "this replica is no longer unready because of its clock"
+            );
         }
     }
 
     /// Whether this replica is to be left out because of its clock.
-    pub(crate) fn ready(&self, now: Timestamp) -> Result<(), NotReady> {
+    pub(crate) fn ready(&self, now: Timestamp) -> Result<(), KeyRingNotReady> {
         let state = self.state();
         match state.last {
             Some(Reading { offset, .. }) if state.leaves(now) => {
-                Err(NotReady::Clock { offset_millis: offset, limit: self.limit })
+                Err(KeyRingNotReady::Clock { offset_millis: offset, limit: self.limit })
             }
             _ => Ok(()),
         }

@@ -55,7 +55,7 @@ impl Durations {
             .refresh_timeout(Duration::from_secs(self.timeout))
             .insert_timeout(Duration::from_secs(self.insert_timeout))
             .jwks_max_age(Duration::from_secs(self.max_age))
-            .overrun(Duration::from_secs(self.overrun));
+            .max_overdue_signing(Duration::from_secs(self.overrun));
         let period = self.needed(&policy) * self.period as u32 / 100;
         policy.signing_period(period)
     }

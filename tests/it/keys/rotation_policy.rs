@@ -35,7 +35,7 @@ const SETTERS: [(&str, Setter, bool); 8] = [
     ("refresh_timeout", RotationPolicy::refresh_timeout, false),
     ("insert_timeout", RotationPolicy::insert_timeout, false),
     ("jwks_max_age", RotationPolicy::jwks_max_age, true),
-    ("overrun", RotationPolicy::overrun, true),
+    ("max_overdue_signing", RotationPolicy::max_overdue_signing, true),
 ];
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn another_policy_changes_only_the_keys_made_after_it() {
     let longer = policy()
         .signing_period(2 * PERIOD)
         .max_token_lifetime(3 * LIFE)
-        .overrun(2 * OVERRUN)
+        .max_overdue_signing(2 * OVERRUN)
         .jwks_max_age(seconds(600));
     let after = Replica::open_with(store, longer.clone(), START).await;
     assert_eq!([after.times(0), after.times(1)], old);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, SealingNeed, StoreFuture};
-use tower_jwt_session::{KeyRing, NotReady, RevocationsNotReady, RotationPolicy};
+use tower_jwt_session::{KeyRing, KeyRingNotReady, RevocationsNotReady, RotationPolicy};
 
 use super::*;
 use crate::support::delegate::delegate;
@@ -149,7 +149,7 @@ fn handle_whose_runtime_is_gone_is_not_ready() {
     keys.ready().unwrap();
     drop(first);
     assert_eq!(one.revocations.ready(), Err(RevocationsNotReady::TaskStopped));
-    assert_eq!(keys.ready(), Err(NotReady::TaskStopped));
+    assert_eq!(keys.ready(), Err(KeyRingNotReady::TaskStopped));
     assert!(one.revocations.status().failure.unwrap().contains("stopped"));
     assert!(keys.status().failure.unwrap().contains("stopped"));
     let error = second.block_on(one.sessions.revoke_session("s")).unwrap_err().to_string();

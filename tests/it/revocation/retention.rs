@@ -101,8 +101,8 @@ async fn replica_with_shorter_settings_keeps_what_the_others_need() {
     for kind_of in KINDS {
         let clock = ManualClock::new(START);
         let store = TestStore::new();
-        let deploy = async |stale_limit: Duration, token_lifetime: Duration| {
-            let revocations = builder(store.sibling(), &clock).stale_limit(stale_limit);
+        let deploy = async |max_staleness: Duration, token_lifetime: Duration| {
+            let revocations = builder(store.sibling(), &clock).max_staleness(max_staleness);
             let revocations = revocations.open().await.unwrap();
             let ring = derived(&clock, token_lifetime);
             let sessions = Sessions::<()>::builder(ring, "https://app.example", "app");
@@ -139,7 +139,7 @@ async fn replica_with_shorter_settings_keeps_what_the_others_need() {
 async fn needed_retention_that_the_store_lost_is_announced_again() {
     let store = TestStore::new();
     let clock = ManualClock::new(START);
-    let long = builder(store.clone(), &clock).stale_limit(DAY * 10);
+    let long = builder(store.clone(), &clock).max_staleness(DAY * 10);
     let long = long.open().await.unwrap();
     let announced = async || {
         let names = store.entries_of(PLACE).await.into_keys();

@@ -18,7 +18,7 @@ async fn a_setting_that_can_not_be_used_is_an_error_that_says_how_to_mend_it() {
         (usual().refresh_interval(Duration::ZERO), "refresh_interval is 0ns: set it to at least"),
         (usual().refresh_timeout(Duration::MAX), "refresh_timeout is "),
         (usual().insert_timeout(Duration::ZERO), "insert_timeout is 0ns"),
-        (usual().stale_limit(seconds(70)), "stale_limit is 70s: set it to at least 71s"),
+        (usual().max_staleness(seconds(70)), "max_staleness is 70s: set it to at least 71s"),
     ];
     for (builder, expected) in cases {
         let error = error(builder).await;
@@ -30,7 +30,7 @@ async fn a_setting_that_can_not_be_used_is_an_error_that_says_how_to_mend_it() {
     }
     let longest = Revocations::builder("n".repeat(58)).store(MemoryStore::new());
     longest.open().await.unwrap();
-    usual().stale_limit(seconds(71)).open().await.unwrap();
+    usual().max_staleness(seconds(71)).open().await.unwrap();
 }
 
 #[tokio::test]

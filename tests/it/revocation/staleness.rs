@@ -73,7 +73,7 @@ async fn stale_limit_holds_with_a_clock_that_is_set_back() {
     const LIMIT: Duration = Duration::from_secs(3600);
     let store = TestStore::new();
     let clock = ManualClock::new(START);
-    let one = Replica::of(builder(store.clone(), &clock).stale_limit(LIMIT), clock).await;
+    let one = Replica::of(builder(store.clone(), &clock).max_staleness(LIMIT), clock).await;
     store.down();
     pass(&[&one], LIMIT + Duration::from_millis(1));
     one.clock.set(START);

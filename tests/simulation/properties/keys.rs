@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tower_jwt_session::{KeyState, KeyStatus, KeyTimes, RingStatus, Timestamp};
+use tower_jwt_session::{KeyRingStatus, KeyState, KeyStatus, KeyTimes, Timestamp};
 
 use super::super::store::Says;
 use super::super::world::State;
@@ -10,7 +10,7 @@ use super::{
     KNOWN, ONE_KEY, ONE_RING, REVOKED_HERE, SIGNER, TWO_AHEAD, UNLEARNT, has_seen, is_calm,
 };
 
-pub(super) fn check(state: &mut State, replica: usize, status: &RingStatus, local: Timestamp) {
+pub(super) fn check(state: &mut State, replica: usize, status: &KeyRingStatus, local: Timestamp) {
     check_signer(state, replica, status, local);
     check_memory(state, replica, status, local);
     check_knowledge(state, replica, status, local);
@@ -22,7 +22,7 @@ fn ring_of<'s>(state: &'s State, key: &KeyStatus) -> Option<&'s str> {
 }
 
 /// The keys that may sign: those of the first ring.
-fn signing<'s>(state: &'s State, status: &'s RingStatus) -> impl Iterator<Item = &'s KeyStatus> {
+fn signing<'s>(state: &'s State, status: &'s KeyRingStatus) -> impl Iterator<Item = &'s KeyStatus> {
     let first = status.keys.first().and_then(|key| ring_of(state, key));
     status.keys.iter().take_while(move |key| ring_of(state, key) == first)
 }
@@ -40,7 +40,7 @@ pub(super) fn may_sign(key: &KeyStatus, now: Timestamp) -> bool {
 }
 
 /// The rule for who signs, written once more: so that replicas with the same keys agree.
-fn check_signer(state: &mut State, replica: usize, status: &RingStatus, local: Timestamp) {
+fn check_signer(state: &mut State, replica: usize, status: &KeyRingStatus, local: Timestamp) {
     let keys: Vec<_> = signing(state, status).collect();
     let generations: BTreeSet<_> = keys.iter().map(|key| key.generation).collect();
     let doubled = generations.len() < keys.len();
@@ -64,7 +64,7 @@ fn check_signer(state: &mut State, replica: usize, status: &RingStatus, local: T
     }
 }
 
-fn check_memory(state: &mut State, replica: usize, status: &RingStatus, local: Timestamp) {
+fn check_memory(state: &mut State, replica: usize, status: &KeyRingStatus, local: Timestamp) {
     let Some(up) = &mut state.replicas[replica].up else { return };
     let held: BTreeSet<_> = status.keys.iter().map(|key| &*key.key_id).collect();
     let lives = |times: &KeyTimes| local < times.verifies_until;
@@ -87,7 +87,7 @@ fn check_memory(state: &mut State, replica: usize, status: &RingStatus, local: T
 }
 
 /// R itself: what has stood in the store for that long is known.
-fn check_knowledge(state: &mut State, replica: usize, status: &RingStatus, local: Timestamp) {
+fn check_knowledge(state: &mut State, replica: usize, status: &KeyRingStatus, local: Timestamp) {
     let unknown = state.shelf.entries.values().find(|held| {
         let key = |kid: &String| status.keys.iter().find(|key| key.key_id == *kid);
         let known = match &held.says {
@@ -110,7 +110,7 @@ pub(super) fn has_ended(state: &State, kid: &str, local: Timestamp) -> bool {
 }
 
 /// What a calm fleet must have beside its signer.
-fn check_two_ahead(state: &mut State, replica: usize, status: &RingStatus, local: Timestamp) {
+fn check_two_ahead(state: &mut State, replica: usize, status: &KeyRingStatus, local: Timestamp) {
     // What a wrong clock has made stays until its time has passed.
     if state.was_wild || !is_calm(state, state.scenario.replica_lead()) {
         return;

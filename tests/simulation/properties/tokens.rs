@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_jwt_session::{Clock, KeyRing, KeyState, RingStatus};
+use tower_jwt_session::{Clock, KeyRing, KeyRingStatus, KeyState};
 
 use super::super::scenario::Millis;
 use super::super::store::Says;
@@ -107,7 +107,7 @@ pub(in super::super) fn unavailable(state: &mut State, replica: usize, ring: &Ke
 pub(in super::super) fn has_successor(
     state: &State,
     replica: usize,
-    status: &RingStatus,
+    status: &KeyRingStatus,
     kid: &str,
 ) -> bool {
     let now = state.replicas[replica].clock.now();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{self, ManualClock};
-use tower_jwt_session::{Algorithm, Clock as _, KeyRing, NotReady, RejectionKind, Sessions};
+use tower_jwt_session::{Algorithm, Clock as _, KeyRing, KeyRingNotReady, RejectionKind, Sessions};
 
 use crate::support::clocks::{Fleet, HOUR, OFF, shifted};
 use crate::support::recorder::{Events, Metrics};
@@ -41,7 +41,7 @@ async fn clock_off_beyond_the_skew_in_two_reads_makes_one_replica_unready() {
         for _ in 0..10 {
             fleet.poll().await;
             let refused = fleet.ring(1).ready().unwrap_err();
-            let expected = NotReady::Clock { offset_millis: offset, limit: SKEW };
+            let expected = KeyRingNotReady::Clock { offset_millis: offset, limit: SKEW };
             assert_eq!(refused, expected);
             assert_eq!(fleet.unready(), [1]);
         }
@@ -225,7 +225,7 @@ async fn clock_warnings_come_once_for_each_change() {
     let messages = [
         "this replica's clock differs from the store's",
         "this replica is not ready because of its clock",
-        "the clock no longer makes this replica unready",
+        "this replica is no longer unready because of its clock",
         "this replica's clock agrees with the store's again",
     ];
     let told = |events: &Events| messages.map(|message| events.count(message));

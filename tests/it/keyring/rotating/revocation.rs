@@ -1,7 +1,7 @@
 //! Revocation of a key, and of all.
 
 use tower_jwt_session::store::MemoryStore;
-use tower_jwt_session::{KeyState, OperationErrorKind, RejectionKind, RingError};
+use tower_jwt_session::{KeyState, OperationErrorKind, RejectionKind};
 
 use crate::support::replicas::{
     LEAD, MILLI, Replica, START, assert_converged, assert_served_everywhere, pass, seconds,
@@ -51,7 +51,10 @@ async fn an_unknown_key_is_told_and_changes_nothing() {
     let [one, _] = replicas(&store).await;
     let before = store.entries().await;
     let error = one.ring.revoke("nobody").await.expect_err("is unknown");
-    assert!(matches!(&error, RingError::UnknownKey(key_id) if key_id == "nobody"), "{error}");
+    assert!(
+        error.kind() == OperationErrorKind::UnknownKey && error.to_string().contains("\"nobody\""),
+        "{error}"
+    );
     assert_eq!(store.entries().await, before);
     one.ring.revoke("../birth").await.expect_err("is unknown");
 }
@@ -89,7 +92,7 @@ async fn a_key_revoked_while_the_store_is_down_is_revoked_here_and_told_later() 
     store.down();
     let key_id = one.key(0).key_id;
     let error = one.ring.revoke(&key_id).await.expect_err("the store is down");
-    assert!(matches!(error, RingError::Store(_)), "{error}");
+    assert!(error.is_store_unavailable(), "{error}");
     assert_eq!(one.judge(&stolen), Err(RejectionKind::UnknownKey));
     assert_eq!(one.signs(), Some(1));
     assert_eq!(two.judge(&stolen), Ok(()));

@@ -3,7 +3,9 @@
 use crate::support::delegate::delegate;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{KeyError, KeyRing, KeyRingBuilder, Login, NotReady, SealingKey, Sessions};
+use tower_jwt_session::{
+    KeyError, KeyRing, KeyRingBuilder, KeyRingNotReady, Login, SealingKey, Sessions,
+};
 
 fn sealing_key(first: u8) -> SealingKey {
     let secret: Vec<u8> = (first..first + 32).collect();
@@ -47,7 +49,12 @@ async fn a_wrong_sealing_key_is_one_clear_error_and_makes_no_keys() {
     let before = texts(&store, "app").await;
     let error = builder(&store).seal_with([sealing_key(2)]).open().await.unwrap_err();
     assert!(error.is_unreadable());
-    assert!(error.to_string().contains("none of the sealing keys opens it"), "{error}");
+    assert!(
+        error.to_string().contains(
+            "none of the sealing keys can decrypt it: give `seal_with` every sealing key in use"
+        ),
+        "{error}"
+    );
     assert_eq!(texts(&store, "app").await, before);
 }
 
@@ -63,7 +70,7 @@ async fn sealing_keys_change_one_after_the_other() {
     second.rotate_now().await.unwrap();
     let fingerprint = first.status().fingerprint;
     first.refresh().await.unwrap();
-    assert_eq!(first.ready(), Err(NotReady::Sealed));
+    assert_eq!(first.ready(), Err(KeyRingNotReady::Sealed));
     assert!(sessions(first.clone()).issue(&Login::new("alice", ())).is_ok());
     assert_ne!(first.status().fingerprint, second.status().fingerprint);
     assert_ne!(first.status().fingerprint, fingerprint, "the mark was read all the same");
@@ -89,7 +96,7 @@ async fn where_keys_are_sealed_an_unsealed_one_is_not_believed() {
     let store = MemoryStore::new();
     let forger = builder(&store).open().await.unwrap();
     let error = builder(&store).seal_with([sealing_key(1)]).open().await.unwrap_err();
-    assert!(error.to_string().contains("its key is not sealed"), "{error}");
+    assert!(error.to_string().contains("found an unsealed key"), "{error}");
 
     // Beginning to seal is asked for by name; from then on new keys are sealed.
     let ring = builder(&store).seal_with([sealing_key(1)]).dangerous_unsealed();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tower_jwt_session::NotReady;
+use tower_jwt_session::KeyRingNotReady;
 use tower_jwt_session::store::FileStore;
 
 use crate::support::replicas::{LEAD, Replica, START, assert_converged, pass, policy, seconds};
@@ -30,34 +30,36 @@ fn damages() -> [(&'static str, Damage); 13] {
     [
         ("not a record", |record| *record = json!("?")),
         ("not a record", |record| record["record"] = json!({})),
-        ("its format (1) is not one of this crate's releases", |record| {
+        ("found format 1, which no release of this crate writes", |record| {
             record["version"] = json!(1);
         }),
-        ("it is a key of another ring, \"other\"", |record| {
+        ("found a key of another ring, \"other\"", |record| {
             record["record"]["ring"] = json!("other");
         }),
         ("not a record", |record| record["record"]["algorithm"] = json!("none")),
-        ("its times are not in order", |record| {
+        ("found times out of order", |record| {
             record["record"]["times"]["signs_until"] =
                 record["record"]["times"]["published"].clone();
             record["record"]["times"]["signs_from"] =
                 record["record"]["times"]["verifies_until"].clone();
         }),
-        ("its times are not in order", |record| {
+        ("found times out of order", |record| {
             record["record"]["times"]["signs_until"] =
                 record["record"]["times"]["signs_from"].clone();
         }),
-        ("its times are not in order", |record| {
+        ("found times out of order", |record| {
             record["record"]["times"]["verifies_until"] =
                 record["record"]["times"]["signs_latest"].clone();
         }),
-        ("its key or its record was changed after it was sealed, or is damaged", |record| {
+        ("the key or its record is damaged, or was changed after sealing", |record| {
             record["material"]["unsealed"] = json!("+/==")
         }),
         ("invalid EdDSA private key", |record| record["material"]["unsealed"] = json!("AAAA")),
-        ("its key ID is not that of its key", |record| record["record"]["kid"] = json!("other")),
-        ("its name is not that of its content", |record| record["record"]["generation"] = json!(7)),
-        ("its name is not that of its content", |record| {
+        ("found a key ID that is not that of its key", |record| {
+            record["record"]["kid"] = json!("other")
+        }),
+        ("the name does not match the content", |record| record["record"]["generation"] = json!(7)),
+        ("the name does not match the content", |record| {
             record["record"]["birth"]["id"] = json!("other");
         }),
     ]
@@ -104,7 +106,7 @@ async fn foreign_entries_and_marks_are_skipped_and_told() {
     replica.refresh().await;
     let status = replica.ring.status();
     assert_eq!(status.skipped.len(), 4, "{:?}", status.skipped);
-    let unknown = "rewoke-someone: nothing of this ring has such a name";
+    let unknown = "rewoke-someone: unknown name: remove the entry";
     assert!(status.skipped.iter().any(|skipped| skipped == unknown), "{:?}", status.skipped);
     assert_eq!((status.failure, status.generation), (None, Some(0)));
     assert_eq!(replica.ring.ready(), Ok(()));
@@ -188,7 +190,7 @@ async fn an_entry_of_a_newer_version_makes_a_replica_unready_and_idle() {
     store.forget_calls();
     let due = replica.times(1).signs_from;
     pass(&[&replica], due - START).await;
-    assert_eq!(replica.ring.ready(), Err(NotReady::NewerFormat { version: 7 }));
+    assert_eq!(replica.ring.ready(), Err(KeyRingNotReady::NewerFormat { version: 7 }));
     assert_eq!(replica.generations(), [0, 1]);
     assert_eq!(store.calls(Operation::Insert), [""; 0]);
     assert_eq!(store.calls(Operation::Remove), [""; 0]);
@@ -234,6 +236,9 @@ async fn the_highest_generation_is_the_last_that_has_a_name() {
         assert_eq!(replica.generations(), held);
         let skipped = replica.ring.status().skipped;
         assert_eq!(skipped.is_empty(), generation == HIGHEST, "{skipped:?}");
-        assert!(skipped.iter().all(|it| it.contains("its generation is too high")), "{skipped:?}");
+        assert!(
+            skipped.iter().all(|it| it.contains("found a generation above 9999999999")),
+            "{skipped:?}"
+        );
     }
 }

@@ -11,10 +11,10 @@ use crate::crypto::backend;
 use crate::keyring::ring::KeyRing;
 
 impl KeyRing {
-    /// Where the JWKS is served by custom.
+    /// The usual path of the JWKS.
     pub const JWKS_PATH: &'static str = "/.well-known/jwks.json";
 
-    /// The public keys that may verify now or next; never a shared secret.
+    /// Returns the public keys that may verify now or next; never a shared secret.
     pub fn jwks(&self) -> JwkSet {
         let now = self.now();
         let keys = self.keys(now);
@@ -22,11 +22,11 @@ impl KeyRing {
         JwkSet { keys: verifying.filter_map(|key| key.key.to_jwk()).collect() }
     }
 
-    /// The JWKS as the answer to a `GET` with these headers: for services without axum, which has
+    /// Answers a `GET` for the JWKS with these headers: for services without axum's
     /// `Sessions::jwks_router`.
     ///
-    /// Caches may keep it for as long as the ring publishes its keys ahead for them, so that none
-    /// misses a key before it signs.
+    /// Caches may keep it for [`jwks_max_age`](crate::RotationPolicy::jwks_max_age); keys are
+    /// published that much earlier than they sign.
     pub fn jwks_response(&self, request: &HeaderMap) -> Response<Bytes> {
         // Strings and numbers always serialise.
         let body = serde_json::to_vec(&self.jwks()).unwrap_or_default();
