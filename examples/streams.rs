@@ -151,7 +151,7 @@ mod tests {
         let closed = socket.next().await.expect("a close").expect("a message");
         let tungstenite::Message::Close(Some(frame)) = closed else { panic!("{closed}") };
         assert_eq!(frame.code, tungstenite::protocol::frame::coding::CloseCode::Policy);
-        assert_eq!(frame.reason.as_str(), "ended before its time");
+        assert_eq!(frame.reason.as_str(), "session revoked");
         server.abort();
     }
 }

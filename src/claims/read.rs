@@ -52,11 +52,11 @@ pub(crate) struct Registered<'de> {
 #[derive(Debug)]
 pub(crate) struct ReadError {
     pub(crate) what: Unread,
-    /// What the parser says.
+    /// The parser's message.
     pub(crate) message: String,
 }
 
-/// What of a payload could not be read.
+/// The part of a payload that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
     /// It is no object of JSON, or an ambiguous one.
@@ -93,7 +93,7 @@ pub(crate) fn read<'de, C: DeserializeOwned>(
 struct Payload<'a, 'de, C> {
     dialect: Dialect,
     registered: &'a mut Registered<'de>,
-    /// What is being read, to be blamed if it fails.
+    /// The part that is being read, for the error.
     reading: &'a mut Unread,
     claims: PhantomData<C>,
 }
@@ -122,8 +122,8 @@ struct Members<'a, 'de, A> {
     dialect: Dialect,
     registered: &'a mut Registered<'de>,
     reading: &'a mut Unread,
-    /// The application's; a registered claim that stands twice finds its place taken. Of another
-    /// issuer's claims all, as `null` takes no place.
+    /// The names of the application's claims; a repeated registered claim is found by its field. For
+    /// another issuer all names, since `null` fills no field.
     names: Names<'de>,
 }
 
@@ -153,7 +153,7 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
         Ok(true)
     }
 
-    /// Reads the value of a claim that may stand once.
+    /// Reads the value of a claim that may occur once.
     fn once<T: Deserialize<'de>>(
         &mut self,
         name: &'static str,
@@ -218,7 +218,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
     }
 }
 
-/// What the application's type reads from: an object, or nothing for a unit.
+/// The deserializer of the application's type: an object, or nothing for a unit.
 struct ApplicationClaims<'m, M>(&'m mut M);
 
 impl<'de, M: MapAccess<'de>> Deserializer<'de> for ApplicationClaims<'_, M> {

@@ -1,9 +1,9 @@
-//! JSON without ambiguity: a deserializer that refuses a name that stands twice in an object, at
-//! every depth, in the one pass that also builds the value.
+//! JSON without ambiguity: a deserializer that refuses duplicate names in an object, at every depth,
+//! in the one pass that also builds the value.
 //!
 //! RFC 7519, section 4 lets a parser take the last of two equal names; then two parsers may read
-//! two different tokens. Names are compared after escapes are resolved. What a type ignores is
-//! read all the same, so that nothing malformed hides in it.
+//! two different tokens. Names are compared after escapes are resolved. Members that a type ignores are
+//! read, too, so that no malformed JSON hides in them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -117,7 +117,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         self.deserialize_f64(visitor)
     }
 
-    /// Reads what is ignored: skipping would not look at the names in it.
+    /// Reads ignored values: skipping them would not check their names.
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.0.deserialize_any(Strict(visitor))
     }

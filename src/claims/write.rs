@@ -51,9 +51,9 @@ fn is_zero(number: &u64) -> bool {
 ///
 /// # Errors
 ///
-/// If the application's claims are no struct, map or unit, use a registered claim's name, or are not
-/// read back from what is written: they hold a name twice at any depth, NaN, an infinity, a number as
-/// a name, more levels than are read, or what their type writes and does not read.
+/// Fails if the application's claims are not a struct, map or unit, use a registered claim's name, or
+/// cannot be read back: they have a duplicate name at any depth, NaN, an infinity, a number as a name,
+/// more levels than are read, or their type cannot read what it writes.
 pub(crate) fn write<C: Serialize + DeserializeOwned>(
     payload: &Payload<'_, C>,
     json: &mut Vec<u8>,
@@ -74,11 +74,11 @@ pub(crate) fn write<C: Serialize + DeserializeOwned>(
     Ok(())
 }
 
-/// Reads an application's claims back; says why they would be refused.
+/// Reads an application's claims back; returns why they would be refused.
 fn check<C: DeserializeOwned>(json: &[u8]) -> Result<(), String> {
     let read = read::<C>(json, Dialect::Own, &mut Registered::default());
     read.map(drop).map_err(|ReadError { message, .. }| {
-        format!("a token with these claims would be refused when it is read: {message}")
+        format!("a token with these claims would be refused at validation: {message}")
     })
 }
 
@@ -96,7 +96,7 @@ impl<C: Serialize> Serialize for Application<'_, C> {
 /// Serialises the members of a struct or map into an object that is already begun.
 struct Beside<'a, M> {
     members: &'a mut M,
-    /// A validator refuses a name that stands twice, so none is issued.
+    /// A validator refuses duplicate names, so none is issued.
     names: Names<'static>,
 }
 
@@ -108,14 +108,14 @@ impl<M: SerializeMap> Beside<'_, M> {
             )));
         }
         if !self.names.insert(name.clone()) {
-            return Err(M::Error::custom(format_args!("`{name}` stands twice")));
+            return Err(M::Error::custom(format_args!("`{name}` occurs twice")));
         }
         Ok(())
     }
 }
 
 fn no_object<T, E: Error>() -> Result<T, E> {
-    Err(E::custom("they have to be a struct, a map with string keys, or `()`"))
+    Err(E::custom("claims must be a struct, a map with string keys, or `()`"))
 }
 
 macro_rules! refuse {

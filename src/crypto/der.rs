@@ -3,7 +3,7 @@
 
 use crate::crypto::numbers::RsaPublic;
 
-/// What a key is for, as its document says.
+/// The type of a key, from its document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyType {
     Ed25519,

@@ -16,7 +16,7 @@ pub enum KeyError {
     /// The document holds another kind of key than expected.
     #[error("found {found}, expected {expected}")]
     WrongKind {
-        /// What was found.
+        /// The kind found.
         found: String,
         /// What was expected.
         expected: String,
@@ -26,7 +26,7 @@ pub enum KeyError {
     Member {
         /// The member's name.
         member: &'static str,
-        /// What was found; never the value of a private member.
+        /// The value found; never that of a private member.
         found: String,
         /// What was expected.
         expected: String,
@@ -66,7 +66,7 @@ pub enum KeyError {
     /// A secret is text where random bytes are expected.
     #[error("the secret is {found}, expected random bytes: {fix}")]
     SecretIsText {
-        /// What the text looks like.
+        /// The kind of text.
         found: &'static str,
         /// The constructor to use.
         fix: String,
@@ -84,7 +84,7 @@ pub enum KeyError {
     SecretEncoding {
         /// The encoding expected.
         encoding: &'static str,
-        /// What is wrong, without the text.
+        /// The fault, without the text.
         reason: &'static str,
     },
     /// A sealing key does not have 32 bytes.
@@ -135,9 +135,7 @@ pub enum KeyError {
         column: usize,
     },
     /// RSA keys are not generated here.
-    #[error(
-        "RSA keys are not made by a ring: bring your own, or choose EdDSA, ES256, ES384 or HMAC"
-    )]
+    #[error("a ring generates no RSA keys: give your own, or use EdDSA, ES256, ES384 or HMAC")]
     RsaNotGenerated,
     /// The operating system's random generator failed.
     #[error("the operating system's random generator failed")]

@@ -4,7 +4,7 @@
 
 use std::fmt::{self, Write as _};
 
-/// What a rejection is about, made where it is refused and nowhere else.
+/// The detail of a rejection, made where the token is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Detail {
     /// A part of the token, a member of its header, or a claim.
@@ -58,7 +58,7 @@ impl<T: fmt::Debug> fmt::Display for List<'_, T> {
     }
 }
 
-/// What a parser's message says was found, and what was expected, if it says so.
+/// The values found and expected in a parser's message.
 pub(crate) fn of_message(message: &str) -> (&str, Option<&str>) {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let (found, expected) = match message.rsplit_once(", expected ") {

@@ -10,13 +10,13 @@ use crate::error::detail::{Detail, shown};
 
 /// Why a request was refused, or why it is anonymous.
 ///
-/// Clients see one generic answer for every reason; the kind, what was found and what was expected go
-/// to the response's extensions and to `tracing`, at debug.
+/// Clients see one generic answer for every reason. The kind, the value found and the value expected go
+/// to the response's extensions and, at debug, to `tracing`.
 ///
 /// # Security
 ///
-/// What was found may be what a sender wrote, such as a key's ID or an issuer: it is bounded and
-/// escaped for logs. It never is a token, a signature or a secret. Show it to no client.
+/// The value found may be chosen by a sender, such as a key's ID or an issuer: it is bounded and escaped
+/// for logs. It is never a token, a signature or a secret. Show it to no client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     kind: RejectionKind,
@@ -27,32 +27,32 @@ pub struct Rejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RejectionKind {
-    /// There is no credential.
+    /// The request has no credential.
     Missing,
-    /// There is more than one credential, or it came in two places (RFC 6750, section 2).
+    /// The request has more than one credential (RFC 6750, section 2).
     Ambiguous,
-    /// It is no token: not three canonical base64url segments of JSON objects, or a header with
-    /// what this crate does not take (`crit`, `b64`, `enc`, `zip`, a key).
+    /// The text is not a token: not three canonical base64url segments of JSON objects, or the header has
+    /// a member that this crate refuses (`crit`, `b64`, `enc`, `zip`, a key).
     Malformed,
     /// The token is longer than the limit.
     TooLong,
     /// No key of the ring has the token's key ID.
     UnknownKey,
-    /// The header names another algorithm than the key's.
+    /// The header's algorithm is not the key's.
     WrongAlgorithm,
-    /// The header names another type than a session token's.
+    /// The header's type is not that of a session token.
     WrongType,
-    /// The signature is not the key's.
+    /// The signature is invalid.
     BadSignature,
-    /// A required claim is not there.
+    /// A required claim is missing.
     MissingClaim(&'static str),
     /// A registered claim has a wrong type or an impossible value.
     InvalidClaim(&'static str),
-    /// The application's own claims don't fit its type.
+    /// The application's type cannot be read from the claims.
     InvalidApplicationClaims,
-    /// The issuer is another.
+    /// The token is of another issuer.
     WrongIssuer,
-    /// The audience does not contain this service.
+    /// The token's audience does not contain this service.
     WrongAudience,
     /// The token has expired.
     Expired,
@@ -62,24 +62,23 @@ pub enum RejectionKind {
     IssuedInFuture,
     /// The token's lifetime is longer than any that the issuer gives.
     LifetimeTooLong,
-    /// The session is valid, and may not do this.
+    /// The session is valid, but not authorized for this.
     Forbidden,
-    /// The session is valid, and lacks a scope (RFC 6750, section 3.1).
+    /// The session is valid, but lacks a scope (RFC 6750, section 3.1).
     InsufficientScope,
     /// The session is valid, but its login was too long ago for this (RFC 9470, section 3).
     InsufficientUserAuthentication {
-        /// How long ago it may have been.
+        /// The maximum age of the login.
         max_age: Duration,
     },
-    /// The session was ended before its time.
+    /// The session was revoked.
     Revoked,
-    /// The session is valid as far as is known; but whether it was ended can't be told, since the
-    /// store of what was ended has not been read for too long. It is answered 503.
+    /// The session may be revoked: this replica has not read the revocations for too long. Answered 503.
     StaleRevocations {
-        /// After how long it may be worth another try.
+        /// When the client may try again.
         retry_after: Duration,
     },
-    /// A refresh token came again when its successor was in use, or long after it was redeemed.
+    /// A refresh token was reused after its successor was redeemed, or long after it was redeemed.
     Reused,
     /// The request comes from another site, and could carry a cookie.
     CrossSite,
@@ -136,38 +135,39 @@ impl Rejection {
         self.kind
     }
 
-    /// What it is about: `token`, `header`, `header kid` or another member of the header, `signature`,
-    /// `payload`, `application claims`, or a registered claim's name. `None` where the kind says all.
+    /// Returns the part of the token that was refused: `token`, `header`, `header kid` or another member
+    /// of the header, `signature`, `payload`, `application claims`, or a registered claim's name. `None`
+    /// if the kind says it all.
     pub fn about(&self) -> Option<&'static str> {
         self.detail.as_ref().map(|detail| detail.about)
     }
 
-    /// What was found, if there is more to say than the kind.
+    /// Returns the value found, if it adds to the kind.
     pub fn found(&self) -> Option<&str> {
         self.detail.as_ref().map(|detail| &*detail.found)
     }
 
-    /// What was expected, if there is more to say than the kind.
+    /// Returns the value expected, if it adds to the kind.
     pub fn expected(&self) -> Option<&str> {
         self.detail.as_ref().map(|detail| &*detail.expected)
     }
 
-    /// Whether there simply was no credential.
+    /// Returns whether the request has no credential.
     pub fn is_missing(&self) -> bool {
         self.kind == RejectionKind::Missing
     }
 
-    /// Whether a good token has expired.
+    /// Returns whether an otherwise valid token has expired.
     pub fn is_expired(&self) -> bool {
         self.kind == RejectionKind::Expired
     }
 
-    /// Whether the service is at fault, and the credential may be good.
+    /// Returns whether the service is at fault, and the credential may be valid.
     pub fn is_temporary(&self) -> bool {
         matches!(self.kind, RejectionKind::StaleRevocations { .. })
     }
 
-    /// The status with which it is answered: 400, 401, 403 or 503.
+    /// Returns the status of the answer: 400, 401, 403 or 503.
     pub fn status(&self) -> StatusCode {
         match self.kind {
             RejectionKind::Ambiguous => StatusCode::BAD_REQUEST,
@@ -223,14 +223,14 @@ impl fmt::Display for RejectionKind {
             RejectionKind::Malformed => "malformed token",
             RejectionKind::TooLong => "token too long",
             RejectionKind::UnknownKey => "unknown key",
-            RejectionKind::WrongAlgorithm => "not the key's algorithm",
+            RejectionKind::WrongAlgorithm => "wrong algorithm",
             RejectionKind::WrongType => "not a session token",
             RejectionKind::BadSignature => "bad signature",
             RejectionKind::MissingClaim(name) => return write!(f, "claim {name} is missing"),
             RejectionKind::InvalidClaim(name) => return write!(f, "claim {name} is invalid"),
-            RejectionKind::InvalidApplicationClaims => "the application's claims don't fit",
-            RejectionKind::WrongIssuer => "another issuer",
-            RejectionKind::WrongAudience => "another audience",
+            RejectionKind::InvalidApplicationClaims => "invalid application claims",
+            RejectionKind::WrongIssuer => "wrong issuer",
+            RejectionKind::WrongAudience => "wrong audience",
             RejectionKind::Expired => "expired",
             RejectionKind::NotYetValid => "not yet valid",
             RejectionKind::IssuedInFuture => "issued in the future",
@@ -238,9 +238,9 @@ impl fmt::Display for RejectionKind {
             RejectionKind::Forbidden => "forbidden",
             RejectionKind::InsufficientScope => "insufficient scope",
             RejectionKind::InsufficientUserAuthentication { .. } => "the login was too long ago",
-            RejectionKind::Revoked => "ended before its time",
-            RejectionKind::StaleRevocations { .. } => "what was ended is not known",
-            RejectionKind::Reused => "a refresh token was used again",
+            RejectionKind::Revoked => "session revoked",
+            RejectionKind::StaleRevocations { .. } => "revocation state is stale",
+            RejectionKind::Reused => "refresh token reused",
             RejectionKind::CrossSite => "cross-site request",
         })
     }

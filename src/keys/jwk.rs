@@ -368,7 +368,7 @@ impl Json {
         }
     }
 
-    /// What it is, without what it says.
+    /// Its type, without its value.
     fn kind(&self) -> String {
         let kind = match self {
             Self::Missing => "missing",
@@ -384,7 +384,7 @@ impl Json {
         kind.to_owned()
     }
 
-    /// What it says, for a member that is public in every key: escaped, and cut.
+    /// Its value, for a member that is public in every key: escaped, and cut.
     fn shown(&self) -> String {
         let cut = |text: &str| text.chars().take(32).collect::<String>();
         match self {

@@ -76,7 +76,7 @@ impl Block {
     }
 }
 
-/// What to do with a block that is not one of the four kinds.
+/// How to convert a block that is not one of the four kinds.
 fn other_label(label: &str) -> String {
     let (found, fix) = match label {
         "EC PRIVATE KEY" | "EC PARAMETERS" => (

@@ -2,7 +2,7 @@
 //!
 //! A request goes inwards through
 //!
-//! 1. the [`ValidateLayer`], which turns the credential into a [`Session`] or a reason why there is
+//! 1. the [`ValidateLayer`], which turns the credential into a [`Session`](crate::Session) or a reason why there is
 //!    none, and, where sessions travel in a cookie, is the guard against cross-site requests,
 //! 2. the [`IssueLayer`], which on the way out turns what the handler returned into a token, and
 //!    renews a cookie session past half of its life.

@@ -37,34 +37,34 @@ pub struct SessionsBuilder<C> {
 }
 
 impl<C: SessionClaims> SessionsBuilder<C> {
-    /// How long a token is valid, and so how long a session lives without a request. A cookie
-    /// session past half of it is renewed by the next request. At least one second, at most the
-    /// ring's [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
+    /// Sets the lifetime of a token, and so how long a session lives without a request. A cookie session
+    /// past half of it is renewed by the next request. At least one second, at most the ring's
+    /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
     pub fn idle_lifetime(mut self, lifetime: Duration) -> Self {
         self.idle_lifetime = lifetime;
         self
     }
 
-    /// How long a session lives at most, from its login, however often it is renewed. Default: 12
+    /// Sets the longest life of a session from its login, however often it is renewed. Default: 12
     /// hours.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute_lifetime = lifetime;
         self
     }
 
-    /// The longest token that is issued or accepted, in bytes: 512 to 65,536. Default: 8,192.
+    /// Sets the longest token that is issued or accepted, in bytes: 512 to 65,536. Default: 8,192.
     pub fn max_token_bytes(mut self, bytes: usize) -> Self {
         self.max_token_bytes = bytes;
         self
     }
 
-    /// How many bytes the tokens that were verified may take in memory, so that those which come
-    /// again are not verified again: 65,536 to 1,073,741,824, or 0 for none. A token of 420 bytes
-    /// takes some 1,450. Default: 8,388,608.
+    /// Sets the size of the verified-token cache in bytes: 65,536 to 1,073,741,824, or 0 for none. A
+    /// cached token skips signature verification. A token of 420 bytes takes about 1,450. Default:
+    /// 8,388,608.
     ///
-    /// The cache changes how soon an answer comes and never which one: revoked keys and sessions
-    /// are refused all the same. The application's claims count as much as their JSON; a type that
-    /// takes far more is not bounded by this.
+    /// The cache changes the speed, never the answer: revoked keys and sessions are refused on hits, too.
+    /// The application's claims count as much as their JSON; a type that takes far more memory is not
+    /// bounded by this.
     pub fn token_cache_bytes(mut self, bytes: usize) -> Self {
         self.token_cache_bytes = bytes;
         self
@@ -103,8 +103,8 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         self
     }
 
-    /// Records the sessions that are ended here, and refuses those that were ended anywhere.
-    /// Default: none, so that a session is ended at its client and by time alone.
+    /// Records revocations, and refuses the sessions that were revoked on any replica. Default: none: a
+    /// logout only clears the cookie, and a copy of the token stays valid until it expires.
     pub fn revocations(mut self, revocations: Revocations) -> Self {
         self.revocations = Some(revocations);
         self
@@ -114,11 +114,15 @@ impl<C: SessionClaims> SessionsBuilder<C> {
     ///
     /// # Errors
     ///
-    /// If a setting can't be used: the error names it, its value and the mend.
+    /// Returns an error that names the setting, its value and how to fix it.
     pub fn build(self) -> Result<Sessions<C>, BuildError> {
         for (field, value) in [("issuer", &self.issuer), ("audience", &self.audience)] {
             if value.is_empty() {
-                return Err(BuildError::invalid(field, "empty", "say which service this is"));
+                return Err(BuildError::invalid(
+                    field,
+                    "empty",
+                    "set it to the name of this service",
+                ));
             }
         }
         let token_type = self.foreign.check(&self.keys, &self.issuer)?;
@@ -144,13 +148,13 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             ));
         }
         if !(512..=65_536).contains(&self.max_token_bytes) {
-            let mend = "make it 512 to 65,536 bytes";
-            return Err(BuildError::invalid("max_token_bytes", self.max_token_bytes, mend));
+            let help = "set it to 512 to 65,536 bytes";
+            return Err(BuildError::invalid("max_token_bytes", self.max_token_bytes, help));
         }
         let cache_bytes = TokenCache::<C>::LEAST_BYTES..=TokenCache::<C>::MOST_BYTES;
         if self.token_cache_bytes != 0 && !cache_bytes.contains(&self.token_cache_bytes) {
-            let mend = "make it 65,536 to 1,073,741,824 bytes, or 0 for no cache";
-            return Err(BuildError::invalid("token_cache_bytes", self.token_cache_bytes, mend));
+            let help = "set it to 65,536 to 1,073,741,824 bytes, or to 0 for no cache";
+            return Err(BuildError::invalid("token_cache_bytes", self.token_cache_bytes, help));
         }
         self.check_room()?;
         let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;

@@ -16,9 +16,8 @@ use crate::token;
 use crate::token::checks::{Check, Observer};
 
 impl<C: DeserializeOwned + 'static> Sessions<C> {
-    /// Explains what [`validate`](Self::validate) answers to a token, and why: its header, claims and
-    /// times, and each check in the order in which it is made, with what was found and what was
-    /// expected.
+    /// Explains the result of [`validate`](Self::validate) for a token: its header, claims and times, and
+    /// each check in its order, with the value found and the value expected.
     ///
     /// It runs the checks of `validate` themselves, without the cache, and has no effects: nothing is
     /// counted, and no issuer is asked for a key that is not known.
@@ -64,7 +63,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
             Ok(())
         });
         let rejection = checked.err();
-        // What is longer than any token is not looked into.
+        // Text longer than any token is not parsed.
         let [header, claims] = match token.len() <= self.0.policy.max_token_bytes {
             true => [0, 1].map(|part| {
                 token.split(|byte| *byte == b'.').nth(part).and_then(token::decode::readable)
@@ -116,7 +115,7 @@ impl Passed {
     }
 }
 
-/// What is expected where a rejection's kind says all.
+/// The expected value, if a rejection's kind says all.
 fn expected(check: Check) -> Option<&'static str> {
     match check {
         Check::Signature => Some("the signature of the key over the bytes as they came"),
@@ -212,23 +211,23 @@ impl ExplainedCheck {
         self.name
     }
 
-    /// What became of it.
+    /// Returns the outcome.
     pub fn outcome(&self) -> CheckOutcome {
         self.outcome
     }
 
-    /// What was found, if the check was reached.
+    /// Returns the value found, if the check was reached.
     pub fn found(&self) -> Option<&str> {
         self.found.as_deref()
     }
 
-    /// What was expected, if the check has failed.
+    /// Returns the value expected, if the check has failed.
     pub fn expected(&self) -> Option<&str> {
         self.expected.as_deref()
     }
 }
 
-/// What became of a check.
+/// The outcome of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

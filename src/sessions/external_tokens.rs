@@ -1,5 +1,4 @@
-//! What a service that only validates may have to take from another's tokens: their type, and
-//! claims that they lack.
+//! Settings for another issuer's tokens: their type, and claims that they lack.
 
 use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::claims::read::Dialect;
@@ -23,44 +22,43 @@ pub(crate) struct ExternalTokens {
 }
 
 impl<C: SessionClaims> SessionsBuilder<C> {
-    /// Takes another issuer's tokens of this type, in place of `session+jwt`: `at+jwt` for the
-    /// access tokens of RFC 9068. For sessions that are only validated.
+    /// Accepts another issuer's tokens of this type in place of `session+jwt`, for example `at+jwt` for
+    /// the access tokens of RFC 9068. Only for sessions that are validated and not issued.
     ///
-    /// It is compared as a media type: `application/` may stand before it, and case does not count
-    /// (RFC 9068, section 4; RFC 7515, section 4.1.9). The default, `session+jwt`, is compared
-    /// exactly.
+    /// The type is compared as a media type: without the prefix `application/`, and ignoring case (RFC
+    /// 9068, section 4; RFC 7515, section 4.1.9). The default, `session+jwt`, is compared exactly.
     pub fn accept_token_type(mut self, token_type: impl Into<String>) -> Self {
         self.foreign.token_type = Some(token_type.into());
         self
     }
 
-    /// Takes another issuer's tokens that have no type, or the type `JWT`, in place of
-    /// `session+jwt`. For sessions that are only validated.
+    /// Accepts another issuer's tokens that have no type, or the type `JWT`, in place of
+    /// `session+jwt`. Only for sessions that are validated and not issued.
     ///
     /// # Security
     ///
-    /// Any other JWT of that issuer for the same audience then is a session, such as an ID token
-    /// where access tokens are meant (RFC 8725, section 2.8). Make the issuer write a type if it
-    /// can, and give each kind of token an audience of its own if it can't.
+    /// Then any other JWT of that issuer for the same audience is accepted as a session, such as an ID
+    /// token in place of an access token (RFC 8725, section 2.8). Configure the issuer to write a type,
+    /// or give each kind of token its own audience.
     pub fn dangerous_accept_untyped(mut self) -> Self {
         self.foreign.untyped = true;
         self
     }
 
-    /// Takes another issuer's tokens without `jti`. Their [ID](crate::Session::token_id) then is a
-    /// hash of what is signed, the same whenever the token is seen.
+    /// Accepts another issuer's tokens without `jti`. Their [ID](crate::Session::token_id) is then a
+    /// hash of the signed bytes.
     pub fn accept_without_token_id(mut self) -> Self {
         self.foreign.without_token_id = true;
         self
     }
 
-    /// Takes another issuer's tokens without `iat`. They count as issued when they can have been at
-    /// the earliest: the ring's longest lifetime before they expire.
+    /// Accepts another issuer's tokens without `iat`. They count as issued at the earliest possible time:
+    /// the ring's longest lifetime before they expire.
     ///
     /// # Security
     ///
-    /// How long such a token has been about can't be known: one that was made for longer than the
-    /// longest lifetime is not refused for good, but becomes valid when that much is left of it.
+    /// The age of such a token is unknown: a token with a longer lifetime than the ring's is not refused
+    /// for good, but becomes valid when the ring's longest lifetime is left of it.
     pub fn dangerous_accept_without_issued_at(mut self) -> Self {
         self.foreign.without_issued_at = true;
         self
@@ -89,7 +87,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
 }
 
 impl<C: SessionClaims> SessionsBuilder<C> {
-    /// Takes the `sid` of another issuer's tokens for the [session's ID](crate::Session::session_id),
+    /// Uses the `sid` of another issuer's tokens as the [session's ID](crate::Session::session_id),
     /// as OpenID Connect Front-Channel and Back-Channel Logout define it. Default: it is ignored, and
     /// each token is a session of its own, so that [`logout`](crate::Sessions::logout) refuses that token
     /// alone.
@@ -112,7 +110,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
 }
 
 impl ExternalTokens {
-    /// How the claims of these keys' tokens are read.
+    /// The dialect in which the claims of these keys' tokens are read.
     pub(crate) fn dialect(&self, keys: &KeyRing) -> Dialect {
         match keys.issues() {
             true => Dialect::Own,
@@ -138,25 +136,24 @@ impl ExternalTokens {
         keys: &KeyRing,
         token_type: &TokenType,
     ) -> Result<(), BuildError> {
-        // Who uses this crate writes `auth_time` into every token.
+        // An issuer that uses this crate writes `auth_time` into every token.
         let is_known =
             self.requires_auth_time || self.trusts_revocation_version || self.revokes_by_issued_at;
         if is_known || !Self::are_others(keys, token_type) {
             return Ok(());
         }
-        let mend = "another issuer's tokens may lack `auth_time`, and its next refresh would undo the \
+        let help = "another issuer's tokens may lack `auth_time`, and its next refresh would undo the \
                     revocation of a subject: add `.require_auth_time()`, or accept that with \
                     `.dangerous_revoke_by_issued_at()`";
-        Err(BuildError::invalid("revocations", "set without a login time", mend))
+        Err(BuildError::invalid("revocations", "set without a login time", help))
     }
 
     /// Checks these settings, and that the issuer is the one whose keys these are; the type that
     /// tokens must have.
     pub(crate) fn check(&self, keys: &KeyRing, issuer: &str) -> Result<TokenType, BuildError> {
         if let Some(followed) = keys.followed_issuer().filter(|followed| *followed != issuer) {
-            let mend =
-                format!("these are the keys of {followed:?}: no other issuer's tokens are theirs");
-            return Err(BuildError::invalid("issuer", format_args!("{issuer:?}"), mend));
+            let help = format!("the key ring follows the issuer {followed:?}: use that one");
+            return Err(BuildError::invalid("issuer", format_args!("{issuer:?}"), help));
         }
         let settings = [
             ("accept_token_type", self.token_type.is_some()),
@@ -169,31 +166,31 @@ impl ExternalTokens {
         ];
         let set = settings.into_iter().find(|(_, set)| *set);
         if let Some((field, _)) = set.filter(|_| keys.issues()) {
-            let mend = "these sessions are issued here, with all of this: leave it out";
-            return Err(BuildError::invalid(field, "set", mend));
+            let help = "it applies only to tokens of another issuer: remove it";
+            return Err(BuildError::invalid(field, "set", help));
         }
         let Some(token_type) = &self.token_type else {
             return Ok(if self.untyped { TokenType::Untyped } else { TokenType::Session });
         };
         let value = || format!("{token_type:?}");
         if self.untyped {
-            let mend = "take tokens of this type or untyped ones, not both";
-            return Err(BuildError::invalid("accept_token_type", value(), mend));
+            let help = "accept tokens of this type or untyped ones, not both";
+            return Err(BuildError::invalid("accept_token_type", value(), help));
         }
         match subtype(token_type) {
             SESSION_TOKEN_TYPE => Ok(TokenType::Session),
             name if name.eq_ignore_ascii_case(REFRESH_TOKEN_TYPE) => {
-                let mend = "refresh tokens are for their issuer alone: name the type of its access \
-                            tokens";
-                Err(BuildError::invalid("accept_token_type", value(), mend))
+                let help =
+                    "only their issuer accepts refresh tokens: set the type of its access tokens";
+                Err(BuildError::invalid("accept_token_type", value(), help))
             }
             name if name.eq_ignore_ascii_case("JWT") => {
-                let mend = "that type says nothing: see `dangerous_accept_untyped`";
-                Err(BuildError::invalid("accept_token_type", value(), mend))
+                let help = "every kind of token may have that type: see `dangerous_accept_untyped`";
+                Err(BuildError::invalid("accept_token_type", value(), help))
             }
             name if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                let mend = "give a media type, as `at+jwt`";
-                Err(BuildError::invalid("accept_token_type", value(), mend))
+                let help = "set it to a media type, such as `at+jwt`";
+                Err(BuildError::invalid("accept_token_type", value(), help))
             }
             name => Ok(TokenType::Named(name.into())),
         }

@@ -1,4 +1,4 @@
-//! [`Sessions`]: the one object an application builds. It hands out the layers, and also issues and
+//! [`Sessions`]: the object that an application builds. It makes the layers, and also issues and
 //! validates directly.
 
 use crate::sessions::builder::SessionsBuilder;
@@ -33,8 +33,8 @@ use crate::token::policy::Policy;
 use crate::token::verified::{Shared, Verified};
 use crate::transport::transports::Transports;
 
-/// What an application's claims have to be: written and read by serde, and shared by threads.
-/// Implemented for everything that is; `()` for none.
+/// The bounds of an application's claims: serializable, deserializable, and shared by threads.
+/// Implemented for every such type; use `()` for none.
 ///
 /// They are written as members of the token's payload, beside the registered claims, whose names
 /// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv seq`.
@@ -73,8 +73,8 @@ impl<C: Serialize + DeserializeOwned + Send + Sync + 'static> SessionClaims for 
 /// ```
 pub struct Sessions<C>(pub(crate) Arc<Inner<C>>);
 
-/// What tells sessions from others; clones have the same. A request is marked with it rather than with
-/// a clone, of which all threads would count the references.
+/// The identity of sessions; clones share it. A request carries it instead of a clone, whose reference
+/// count all threads would write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionsId(u64);
 
@@ -88,7 +88,7 @@ impl SessionsId {
 /// How long the later tokens of a session may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Later {
-    /// Longer than the one that is issued now: a session that can begin can go on.
+    /// Longer than the one that is issued now: a session that can begin can be renewed.
     Longer,
     /// As this one: there was room for it when the session began.
     AsThis,
@@ -119,8 +119,8 @@ pub(crate) struct Inner<C> {
 }
 
 impl<C: SessionClaims> Sessions<C> {
-    /// Begins the sessions of `issuer` for `audience`, signed by `keys`. Tokens of another issuer
-    /// or for another audience are refused.
+    /// Returns a builder of the sessions of `issuer` for `audience`, signed by `keys`. Tokens of another
+    /// issuer or for another audience are refused.
     pub fn builder(
         keys: KeyRing,
         issuer: impl Into<String>,
@@ -142,23 +142,22 @@ impl<C: SessionClaims> Sessions<C> {
         }
     }
 
-    /// Issues a new session: with an ID of its own, for one idle lifetime.
+    /// Issues a new session, with a new ID, for one idle lifetime.
     ///
     /// # Errors
     ///
-    /// If no key may sign, the claims can't be written, or the token gets too long.
+    /// Fails if no key may sign, the claims can't be written, or the token is too long.
     pub fn issue(&self, login: &Login<C>) -> Result<IssuedToken, OperationError> {
         let issued = self.sign_login(login);
         self.0.counters.issued(&issued);
         issued
     }
 
-    /// The session with other claims, for a role that was granted: return it from the handler, as a
-    /// login. It keeps its ID, its scope and the time of its login.
+    /// Returns a login that continues the session with other claims, for example after a role was
+    /// granted; return it from the handler. The session keeps its ID, its scope and the time of its login.
     ///
-    /// The old token stays as good as it was until it expires. To take a role away, end the session:
-    /// then a new login is a new session. A bearer client's refresh token goes on with the claims of
-    /// the login; it gets none with this.
+    /// The old token stays valid until it expires. To remove a role, revoke the session, so that the user
+    /// logs in again. A bearer client's refresh token keeps the claims of the login; this issues none.
     pub fn reissue(&self, session: &Session<C>, claims: C) -> Login<C> {
         let mut issue = Login::new(session.subject(), claims);
         issue.scope = session.scope().map(str::to_owned);
@@ -181,20 +180,20 @@ impl<C: SessionClaims> Sessions<C> {
         self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
 
-    /// The `Set-Cookie` field that carries a token, where no layer does it.
+    /// Returns the `Set-Cookie` field for a token, if no layer sets it.
     ///
     /// # Errors
     ///
-    /// If the sessions have no cookie transport, or name and value are too long for a cookie.
+    /// Fails if the sessions have no cookie transport, or name and value are too long for a cookie.
     pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, OperationError> {
         self.transports().cookie_of(token.as_str(), token.room)
     }
 
-    /// Validates a token as it came from a client.
+    /// Validates a token from a client.
     ///
     /// # Errors
     ///
-    /// If it is not a valid token of these sessions. The reason is for logs, not for the client.
+    /// Fails if it is not a valid token of these sessions. The reason is for logs, not for the client.
     pub fn validate(&self, token: &str) -> Result<Session<C>, Rejection> {
         self.validate_bytes(token.as_bytes(), self.now())
     }
@@ -230,7 +229,7 @@ impl<C: SessionClaims> Sessions<C> {
         Ok(token)
     }
 
-    /// Signs the next token of a session, unless it has ended.
+    /// Signs the next token of a session, unless it is revoked.
     fn sign_again(
         &self,
         session: &Session<C>,
@@ -249,15 +248,14 @@ impl<C: SessionClaims> Sessions<C> {
         let claims = TokenClaims {
             jti,
             auth_time,
-            // Never less than the login was issued with: what was ended before that does not
-            // concern it.
+            // Never less than that of the login: revocations before it do not concern it.
             rv: rv.max(verified.revocations_version),
             ..claims
         };
         self.sign(now, lifetime, later, claims)
     }
 
-    /// What the tokens of a new session say; their IDs and times are given when they are signed.
+    /// The claims of a new session's tokens; their IDs and times are set when they are signed.
     pub(crate) fn claims_of_login<'a>(
         &'a self,
         login: &'a Login<C>,
@@ -280,7 +278,7 @@ impl<C: SessionClaims> Sessions<C> {
         }
     }
 
-    /// What the next tokens of a session say; their IDs and times are given when they are signed.
+    /// The claims of a session's next tokens; their IDs and times are set when they are signed.
     pub(crate) fn claims_of<'a>(
         &'a self,
         verified: &'a Verified<C>,
@@ -391,12 +389,12 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
 }
 
 impl<C> Sessions<C> {
-    /// The ring that signs these sessions.
+    /// Returns the ring that signs these sessions.
     pub fn keys(&self) -> &KeyRing {
         &self.0.keys
     }
 
-    /// What has been ended, where the application has a store for it.
+    /// Returns the revocations, if they are configured.
     pub fn revocations(&self) -> Option<&Revocations> {
         self.0.revocations.as_ref()
     }

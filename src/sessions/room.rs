@@ -30,17 +30,17 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             let (field, text) = longest(&names);
             // Of a usual length, it is not what is at fault.
             if text.len() <= 256 {
-                let mend = format!(
+                let help = format!(
                     "make it at least {bytes}: no token of this issuer, audience and algorithm is \
                      shorter, and claims come on top"
                 );
-                return Err(BuildError::invalid("max_token_bytes", limit, mend));
+                return Err(BuildError::invalid("max_token_bytes", limit, help));
             }
-            let mend = format!(
+            let help = format!(
                 "shorten it: the shortest token with it has {bytes} bytes, and max_token_bytes is \
                  {limit}"
             );
-            return Err(BuildError::invalid(field, shown(text), mend));
+            return Err(BuildError::invalid(field, shown(text), help));
         }
         if let Some(cookie) = &self.transports.cookie {
             let (bytes, limit) = (session + cookie.own_name().len(), CookieTransport::MOST_BYTES);
@@ -48,11 +48,11 @@ impl<C: SessionClaims> SessionsBuilder<C> {
                 let [issuer, audience] = names;
                 let (field, text) =
                     longest(&[("cookie name", cookie.own_name()), issuer, audience]);
-                let mend = format!(
+                let help = format!(
                     "shorten it: name and value of the shortest cookie have {bytes} bytes, and \
                      browsers accept {limit}"
                 );
-                return Err(BuildError::invalid(field, shown(text), mend));
+                return Err(BuildError::invalid(field, shown(text), help));
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The checks that a token passes, in their order, and the observer that sees each result.
 
-/// What a token has to pass, in the order in which it is checked.
+/// The checks of a token, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Check {
     Length,
@@ -73,9 +73,9 @@ impl Check {
     }
 }
 
-/// Is told of each check that a token passes. Requests have none, so that it costs them nothing.
+/// Observes each check that a token passes. Requests have no observer, so that it costs them nothing.
 pub(crate) trait Observer {
-    /// A check was passed; what was found, if anybody asks.
+    /// A check was passed; `found` makes the text of the value found.
     fn passed(&mut self, check: Check, found: impl FnOnce() -> String);
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Segments<'t> {
     pub(crate) header: &'t [u8],
     pub(crate) payload: &'t [u8],
     pub(crate) signature: &'t [u8],
-    /// What the signature is over: header, dot, payload.
+    /// The signed bytes: header, dot, payload.
     pub(crate) signed: &'t [u8],
 }
 
@@ -29,7 +29,7 @@ impl<'t> Segments<'t> {
         Self::behind(token, memchr::memchr(b'.', token)?)
     }
 
-    /// The same, where the first dot stands at `first`.
+    /// The same, if the first dot is at `first`.
     pub(crate) fn behind(token: &'t [u8], first: usize) -> Option<Self> {
         let (header, rest) = (token.get(..first)?, token.get(first + 1..)?);
         let length = memchr::memchr(b'.', rest)?;
@@ -82,7 +82,7 @@ pub(crate) fn not_decoded(about: &'static str, segment: &[u8]) -> Rejection {
     RejectionKind::Malformed.about(about, found, expected)
 }
 
-/// What a segment of a token says, to be shown: an object, if it is one.
+/// The content of a segment of a token, to be shown: an object, if it is one.
 pub(crate) fn readable(segment: &[u8]) -> Option<Value> {
     let mut buffer = Buffer::new();
     let json = buffer.decode(segment)?;
@@ -95,7 +95,7 @@ pub(crate) fn readable(segment: &[u8]) -> Option<Value> {
 /// An encoded signature's.
 const LONGEST_SIGNATURE: usize = (MAX_SIGNATURE_BYTES * 4).div_ceil(3);
 
-/// What a header has to say, where it is not one that the ring's keys write.
+/// The members of a header that is not one that the ring's keys write.
 #[derive(Debug)]
 pub(crate) struct Header {
     pub(crate) algorithm: Algorithm,
@@ -168,7 +168,7 @@ const REFUSED: [(&str, &str); 8] = [
     ("x5c", "header x5c"),
 ];
 
-/// Why a header could not be read: what was being read, and what the parser says.
+/// Why a header could not be read: the member, and the parser's message.
 #[cold]
 #[inline(never)]
 fn unreadable(reading: &'static str, error: &serde_json::Error) -> Rejection {

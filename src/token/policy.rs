@@ -1,4 +1,4 @@
-//! What the claims of a token must be, beside signed.
+//! The rules for the claims of a token whose signature is valid.
 
 use std::fmt;
 use std::ops::Range;
@@ -35,7 +35,7 @@ pub(crate) struct Policy {
     pub(crate) requires_auth_time: bool,
 }
 
-/// What a token's `typ` has to be (RFC 8725, section 3.11).
+/// The required `typ` of a token (RFC 8725, section 3.11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TokenType {
     /// Our own, exactly as we write it.
@@ -139,7 +139,7 @@ impl Policy {
         if token_id.is_none() && !self.without_token_id {
             return Err(missing("jti"));
         }
-        // What is empty names nobody and nothing; and all such would be one.
+        // An empty text identifies nothing, and all such tokens would be one session.
         for (name, text) in
             [("sub", Some(&**subject)), ("jti", token_id), ("sid", self.session_id(claims))]
         {
@@ -243,5 +243,5 @@ fn different(
     kind.about(claim, format_args!("{found:?}"), format_args!("{expected:?}"))
 }
 
-/// What every JSON parser can hold (RFC 8259, section 6).
+/// The largest number that every JSON parser can hold (RFC 8259, section 6).
 const MOST_VERSION: u64 = (1 << 53) - 1;

@@ -1,4 +1,4 @@
-//! What a verified token says.
+//! The content of a verified token.
 
 use std::ops::{Deref, Range};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl<C> Clone for Shared<C> {
 }
 
 impl<C> Verified<C> {
-    /// What decides whether it has been ended before its time.
+    /// The values that decide whether it is revoked.
     pub(crate) fn candidate(&self) -> Candidate<'_> {
         Candidate {
             session_id: self.texts.session_id(),

@@ -19,7 +19,7 @@ use crate::error::detail::{List, of_message, without_quotes};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keys::key_set::{KeySet, RingKey};
 
-/// Verifies `token` at `now`. Nothing of the payload is looked at before the signature is found good.
+/// Verifies `token` at `now`. The payload is not read before the signature is verified.
 // Out of the way of requests whose token is in the cache.
 #[inline(never)]
 pub(crate) fn verify<C: DeserializeOwned>(
@@ -67,7 +67,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
     }))
 }
 
-/// Takes a token apart and finds its signature good: all that comes before its claims.
+/// Splits a token and verifies its signature: all steps before its claims.
 ///
 /// SECURITY: the algorithm is the key's. Where the header is not one that the ring's own keys
 /// write, it is parsed to find the key, and its `alg` is only compared. The signature is over the

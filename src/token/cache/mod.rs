@@ -1,20 +1,19 @@
-//! Tokens that were verified, so that one which comes again is not verified again: the same answer,
-//! sooner.
+//! The cache of verified tokens: a token that comes again skips signature verification. The cache
+//! changes the speed, never the answer.
 //!
 //! It is our own for the row "cached, 10,000 tokens" of the benchmarks, whose limit is 0.9 of an HMAC:
 //! where this took 1.0 on a busy machine, `quick_cache` 0.6 took 2.2. It holds the other rows as well.
 //!
-//! 1. Only what was verified enters: forged tokens, however many, are each refused at the cost of
-//!    one verification, and push nothing out.
-//! 2. A hit is the same token, byte for byte, under the very snapshot of the ring that it was
-//!    verified with, at a time that its own claims and its key allow. All else is verified. So a
-//!    key that is dropped or revoked is gone with its snapshot, and no answer ever differs.
-//! 3. It is bounded in bytes. A token enters when it comes for the second time, and takes the place
-//!    of one that has not been used lately: tokens that come once flush nothing.
-//! 4. A hit waits for nobody. What enters is written under a lock that is only tried: who finds it
-//!    taken leaves the token out for now.
-//! 5. What a hit does not do is kept out of line: between two requests the kernel has pushed most of
-//!    the code out of the processor's nearest cache, so that each line of it is waited for.
+//! 1. Only verified tokens enter: each forged token costs one verification, and evicts nothing.
+//! 2. A hit is the same token, byte for byte, under the same snapshot of the ring that verified it, at a
+//!    time that its claims and its key allow. Everything else is verified. So removed and revoked keys
+//!    are gone with their snapshot.
+//! 3. It is bounded in bytes. A token enters when it comes for the second time, and evicts one that was
+//!    not used lately: tokens that come once evict nothing.
+//! 4. A hit never waits. Insertions need a lock that is only tried: if it is taken, the token is not
+//!    inserted this time.
+//! 5. The code of a miss is out of line: between two requests the kernel evicts most of the code from
+//!    the processor's first-level cache.
 
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
@@ -38,7 +37,7 @@ pub(crate) struct TokenCache<C> {
     /// little enough to stay near the processor.
     tags: Box<[AtomicU64]>,
     buckets: Box<[Bucket<C>]>,
-    /// What each bucket has seen: apart, as a hit does not look at it.
+    /// The hashes seen once in each bucket; separate, since a hit does not read them.
     seen: Box<[Seen]>,
     /// The bytes that entries may take.
     room: usize,
@@ -75,7 +74,7 @@ pub(crate) struct Held<C> {
 /// As long as most tokens are, in bytes.
 const INLINE: usize = 512;
 
-/// What only the one who fills the cache knows.
+/// The state of insertions, behind their lock.
 #[derive(Default)]
 struct Filling {
     /// The bytes that entries take.
@@ -92,7 +91,7 @@ const SEEN: usize = 16;
 /// is taken before buckets are full.
 const BYTES_PER_PLACE: usize = 768;
 
-/// What is left of the allocator's book-keeping, for each allocation.
+/// The allocator's overhead for each allocation.
 const ALLOCATION: usize = 16;
 
 /// How often the hand comes by a token that was used and is not used again, before it goes.
@@ -123,7 +122,7 @@ impl<C> TokenCache<C> {
         }
     }
 
-    /// What `token` says, as `keys` have verified it before, or as `verify` does now.
+    /// Returns the verified token from the cache, or from `verify`.
     pub(crate) fn get_or_verify<E>(
         &self,
         token: &[u8],
@@ -301,8 +300,8 @@ impl<C> Held<C> {
         is_good.then(|| self.clone())
     }
 
-    /// What a token takes, with all that is held for it. What the application's claims take beside
-    /// themselves can't be known: they count as much as the text in which they came.
+    /// The size of an entry. The heap size of the application's claims is unknown: they count as much as
+    /// their JSON.
     fn bytes_of(token: &[u8], verified: &Verified<C>) -> usize {
         let outside = if token.len() > INLINE { token.len() } else { 0 };
         size_of::<Self>() + outside + token.len() + verified.texts.len() + 5 * ALLOCATION
