@@ -2,7 +2,6 @@
 
 use crate::claims::names::ID_LENGTH;
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::mem;
 use std::ops::Deref;
 
@@ -25,7 +24,7 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     ring_key: &RingKey,
 ) -> Result<Compact, OperationError> {
     let signer = ring_key.key.signer().ok_or(OperationErrorKind::NoSigningKey)?;
-    let mut json = ROOM.take();
+    let mut json = Vec::new();
     claims::write::write(payload, &mut json)
         .map_err(|error| OperationErrorKind::InvalidClaims.with(error))?;
     let header = match payload.seq {
@@ -34,16 +33,12 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     };
     // Room for the whole, so that growing leaves no copy of it behind.
     let [of_json, of_signature] =
-        [json.len(), signer.signature_length()].map(|bytes| base64url::encoded_length(bytes));
+        [json.len(), signer.signature_length()].map(base64url::encoded_length);
     let mut token = String::with_capacity(header.len() + of_json + of_signature + 2);
     token.push_str(&header);
     append(&mut token, &json);
     let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
     append(&mut token, &signature.map_err(|_| OperationErrorKind::RandomGenerator)?);
-    if json.capacity() <= KEPT {
-        json.clear();
-        ROOM.set(json);
-    }
     Ok(Compact(token))
 }
 
@@ -105,19 +100,9 @@ pub(crate) fn shortest(
     };
     let mut json = Vec::new();
     claims::write::write(&payload, &mut json).ok()?;
-    let [of_json, of_signature] =
-        [json.len(), signature].map(|bytes| base64url::encoded_length(bytes));
+    let [of_json, of_signature] = [json.len(), signature].map(base64url::encoded_length);
     Some(header + of_json + of_signature + 2 + room(&payload, has_revocations))
 }
-
-thread_local! {
-    /// A thread's room for payloads, so that none is allocated for each. The last one stays in it:
-    /// without its signature it is no credential.
-    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
-}
-
-/// The longest room that is kept, in bytes: most payloads take less.
-const KEPT: usize = 4096;
 
 /// A token in its compact serialization (RFC 7515, section 7.1); wiped when dropped.
 pub(crate) struct Compact(String);
