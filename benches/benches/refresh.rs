@@ -146,7 +146,7 @@ impl Store for DelayedStore {
     }
 
     fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Needless
+        SealingNeed::NotApplicable
     }
 }
 

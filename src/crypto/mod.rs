@@ -9,3 +9,4 @@ pub(crate) mod material;
 pub(crate) mod numbers;
 mod ring;
 pub(crate) mod secret;
+pub(crate) mod secret_bytes;

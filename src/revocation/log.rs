@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::crypto::secret_bytes::SecretBytes;
 use tokio::time::Instant;
-use zeroize::Zeroizing;
 
 use super::record::{self, Parsed};
 use crate::clock::Timestamp;
@@ -13,7 +13,7 @@ use crate::store::contract::{Entry, EntryName, Skipped};
 use crate::store::founding::note::Notes;
 use crate::store::founding::{Content, Founding, Wait};
 
-type Value = Zeroizing<Vec<u8>>;
+type Value = SecretBytes;
 
 /// One replica's copy of the log.
 #[derive(Debug, Default)]

@@ -5,9 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use crate::clock::Timestamp;
+use crate::crypto::secret_bytes::SecretBytes;
 use crate::error::macros::debug_as_display;
 use crate::error::operation::{OperationError, OperationErrorKind};
 
@@ -124,6 +123,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
 /// Whether private keys have to be sealed in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SealingNeed {
     /// More people can read the store than those who run the service. Keys must be sealed, unless the
     /// application calls [`dangerous_unsealed`](crate::KeyRingBuilder::dangerous_unsealed).
@@ -131,7 +131,7 @@ pub enum SealingNeed {
     /// Others have no access to the store. Sealing is advised; a ring opened without it logs a warning.
     Advised,
     /// The store keeps nothing at rest.
-    Needless,
+    NotApplicable,
 }
 
 /// The contents of a ring in a [`Store`].
@@ -151,7 +151,7 @@ pub struct Loaded {
 impl Loaded {
     /// Adds the value at `place` under `name`: as an entry, or as skipped.
     pub(crate) fn take(&mut self, place: &str, name: &str, length: usize, value: Vec<u8>) {
-        let value = Zeroizing::new(value);
+        let value = SecretBytes::from(value);
         let mut skip = |reason| {
             // The name may be anything; a long one must not fill a log.
             let start: String = name.chars().take(128).collect();
@@ -169,6 +169,7 @@ impl Loaded {
 
 /// Data in a store that is not used: where it is, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Skipped {
     /// Its name in the store: a path, a field, a row.
     pub name: String,
@@ -176,13 +177,21 @@ pub struct Skipped {
     pub reason: String,
 }
 
+impl Skipped {
+    /// Makes a report of something that is not served.
+    pub fn new(name: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { name: name.into(), reason: reason.into() }
+    }
+}
+
 /// The outcome of an [insert](Store::insert).
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Insertion {
     /// The entry was inserted.
     Inserted,
     /// An entry of that name exists: its value.
-    Exists(Zeroizing<Vec<u8>>),
+    Exists(SecretBytes),
     /// The place holds data that is not an entry, for the reason given. Nothing can be inserted there
     /// until it is removed.
     Unreadable(String),
@@ -190,14 +199,20 @@ pub enum Insertion {
 
 /// A named value in a store. The value may hold secrets: it is zeroized and never printed.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Entry {
     /// The name, unique in its ring.
     pub name: EntryName,
     /// The value, at most [`Entry::MAX_BYTES`].
-    pub value: Zeroizing<Vec<u8>>,
+    pub value: SecretBytes,
 }
 
 impl Entry {
+    /// Makes an entry.
+    pub fn new(name: EntryName, value: impl Into<SecretBytes>) -> Self {
+        Self { name, value: value.into() }
+    }
+
     /// The maximum length of an entry's value: 64 KiB. A store may skip longer values.
     pub const MAX_BYTES: usize = 64 * 1024;
 
@@ -256,6 +271,7 @@ impl fmt::Display for EntryName {
 
 /// The redemption of a refresh token, for [`Store::redeem`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Redemption {
     /// The session, whose refresh tokens form one family.
     pub family: EntryName,
@@ -268,6 +284,11 @@ pub struct Redemption {
 }
 
 impl Redemption {
+    /// Makes a redemption. `at` is the time of the replica's clock; `keep_for` counts from it.
+    pub fn new(family: EntryName, sequence: u32, at: Timestamp, keep_for: Duration) -> Self {
+        Self { family, sequence, at, keep_for }
+    }
+
     pub(crate) fn redeemed(&self) -> Redeemed {
         Redeemed { sequence: self.sequence, at: self.at }
     }
@@ -275,11 +296,19 @@ impl Redemption {
 
 /// The latest redemption in a family of refresh tokens; see [`Store::redeem`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Redeemed {
     /// The highest sequence that was redeemed.
     pub sequence: u32,
     /// When that token was first redeemed, by the clock of the replica that did so.
     pub at: Timestamp,
+}
+
+impl Redeemed {
+    /// Makes the record of the refresh token that was redeemed last.
+    pub fn new(sequence: u32, at: Timestamp) -> Self {
+        Self { sequence, at }
+    }
 }
 
 /// An operation on a store that failed, and its cause.

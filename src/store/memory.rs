@@ -5,15 +5,15 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::crypto::secret_bytes::SecretBytes;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreFuture,
 };
 
-type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
+type Rings = HashMap<String, BTreeMap<EntryName, SecretBytes>>;
 
 /// A [`Store`] in memory, for tests and for services of a single process.
 ///
@@ -27,10 +27,7 @@ type Rings = HashMap<String, BTreeMap<EntryName, Zeroizing<Vec<u8>>>>;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let name = EntryName::parse("generation-0").ok_or("not a name")?;
-/// let entry = |value: &str| Entry {
-///     name: name.clone(),
-///     value: value.as_bytes().to_vec().into(),
-/// };
+/// let entry = |value: &str| Entry::new(name.clone(), value.as_bytes().to_vec());
 /// let replica = MemoryStore::new();
 /// let other_replica = replica.clone();
 ///
@@ -199,6 +196,6 @@ impl Store for MemoryStore {
     }
 
     fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Needless
+        SealingNeed::NotApplicable
     }
 }

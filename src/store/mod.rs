@@ -69,6 +69,8 @@ pub(crate) mod ring_name;
 pub(crate) mod versioned;
 pub(crate) mod writes;
 
+pub use crate::crypto::secret_bytes::SecretBytes;
+
 pub use self::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Skipped, Store,
     StoreError, StoreFuture,

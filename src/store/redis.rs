@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::crypto::secret_bytes::SecretBytes;
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, InfoDict, RedisError, RedisResult,
 };
-use zeroize::Zeroizing;
 
 use super::listener::{Listener, Source};
 use super::proof::{Moves, PROVEN_FOR, Proof};
@@ -66,10 +66,7 @@ use crate::store::contract::{
 /// let other_replica = replica.clone();
 ///
 /// let name = EntryName::parse("generation-0").ok_or("not a name")?;
-/// let entry = |value: &str| Entry {
-///     name: name.clone(),
-///     value: value.as_bytes().to_vec().into(),
-/// };
+/// let entry = |value: &str| Entry::new(name.clone(), value.as_bytes().to_vec());
 /// let first = replica.insert("main", &entry("first")).await?;
 /// assert_eq!(first, Insertion::Inserted);
 ///
@@ -183,7 +180,7 @@ impl Store for RedisStore {
             script.arg(INSERT).arg(1).arg(key(ring)).arg(entry.name.as_str());
             // A probe wakes nobody.
             let told = if entry.name.is_probe() { "" } else { ring };
-            script.arg(entry.value.as_slice()).arg(CHANNEL);
+            script.arg(&*entry.value).arg(CHANNEL);
             script.arg(format!("{}/{told}", self.server.database()));
             let found: Option<Vec<u8>> = self
                 .server
@@ -191,7 +188,7 @@ impl Store for RedisStore {
                 .await
                 .map_err(|error| self.server.failed("insert into", ring, error))?;
             Ok(match found {
-                Some(value) => Insertion::Exists(Zeroizing::new(value)),
+                Some(value) => Insertion::Exists(SecretBytes::from(value)),
                 None => Insertion::Inserted,
             })
         })

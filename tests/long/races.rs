@@ -89,6 +89,6 @@ impl<S: Store> Store for Racing<S> {
     }
 
     fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Needless
+        SealingNeed::NotApplicable
     }
 }

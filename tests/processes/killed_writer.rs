@@ -126,7 +126,7 @@ async fn a_writer_killed_at_any_moment_leaves_whole_entries() {
 async fn assert_whole(store: &FileStore) -> BTreeMap<String, Vec<u8>> {
     let loaded = store.load(RING).await.expect("loads");
     assert!(loaded.skipped.is_empty(), "{:?}", loaded.skipped);
-    for Entry { name, value } in &loaded.entries {
+    for Entry { name, value, .. } in &loaded.entries {
         let length = name.as_str().rsplit('-').next().and_then(|length| length.parse().ok());
         let whole = length.is_none_or(|length: usize| **value == vec![b'x'; length]);
         assert!(whole, "{name} is torn: {} bytes", value.len());

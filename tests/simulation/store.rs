@@ -179,7 +179,7 @@ impl Link {
 
 impl Store for Link {
     fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Needless
+        SealingNeed::NotApplicable
     }
 
     fn load<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, Loaded> {
@@ -274,7 +274,7 @@ impl World {
         for (name, held) in &state.shelf.entries {
             if held.since + hidden <= now {
                 let name = EntryName::parse(name.as_str()).expect("was one");
-                loaded.entries.push(Entry { name, value: held.value.clone().into() });
+                loaded.entries.push(Entry::new(name, held.value.clone()));
             }
         }
         let bytes = loaded.entries.iter().map(|e| e.name.as_str().len() + e.value.len());

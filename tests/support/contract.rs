@@ -216,7 +216,7 @@ pub(crate) async fn one_of_many_racers_wins(replicas: Replicas) {
             match outcome {
                 Insertion::Inserted => winners.push(own),
                 Insertion::Exists(value) => seen.push(value.to_vec()),
-                Insertion::Unreadable(reason) => panic!("{reason}"),
+                other => panic!("{other:?}"),
             }
         }
         let [winner] = winners.as_slice() else {
@@ -314,7 +314,8 @@ pub(crate) async fn redemptions_are_exact(replicas: Replicas) {
         assert_eq!(redeem(two, &long_ring, family, sequence, 2).await, last(sequence, at));
     }
     for (family, keep_for) in [("long", Duration::MAX), ("short", Duration::from_secs(60))] {
-        let redemption = Redemption { keep_for, ..redemption(family, 3, 7) };
+        let mut redemption = redemption(family, 3, 7);
+        redemption.keep_for = keep_for;
         assert_eq!(one.redeem("ring", &redemption).await.expect("redeems"), last(3, 7));
         assert_eq!(redeem(two, "ring", family, 3, 8).await, last(3, 7));
     }
@@ -382,10 +383,8 @@ pub(crate) async fn a_later_redemption_never_shortens_how_long_its_family_is_kep
         ("fa-repeated", &[(1, long), (1, brief)]),
     ] {
         for (sequence, keep_for) in redemptions {
-            let redemption = Redemption {
-                keep_for: *keep_for,
-                ..redemption(family, *sequence, i64::from(*sequence))
-            };
+            let mut redemption = redemption(family, *sequence, i64::from(*sequence));
+            redemption.keep_for = *keep_for;
             one.redeem("ring", &redemption).await.expect("redeems");
         }
     }
@@ -406,11 +405,11 @@ pub(crate) async fn a_later_redemption_never_shortens_how_long_its_family_is_kep
 
 pub(crate) fn redemption(family: &str, sequence: u32, at: i64) -> Redemption {
     let (family, at) = (name(family), Timestamp::from_unix_millis(at));
-    Redemption { family, sequence, at, keep_for: Duration::from_secs(3600) }
+    Redemption::new(family, sequence, at, Duration::from_secs(3600))
 }
 
 pub(crate) fn last(sequence: u32, at: i64) -> Redeemed {
-    Redeemed { sequence, at: Timestamp::from_unix_millis(at) }
+    Redeemed::new(sequence, Timestamp::from_unix_millis(at))
 }
 
 pub(crate) async fn redeem(
@@ -428,7 +427,7 @@ pub(crate) fn name(name: &str) -> EntryName {
 }
 
 pub(crate) fn entry(of: &str, value: &[u8]) -> Entry {
-    Entry { name: name(of), value: value.to_vec().into() }
+    Entry::new(name(of), value.to_vec())
 }
 
 pub(crate) fn held(name: &str, value: &[u8]) -> (String, Vec<u8>) {

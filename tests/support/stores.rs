@@ -182,7 +182,7 @@ impl TestStore {
     pub(crate) async fn put_of(&self, ring: &str, name: &str, value: &[u8]) {
         self.delete_of(ring, name).await;
         let name = EntryName::parse(name).expect("a name");
-        let entry = Entry { name, value: value.to_vec().into() };
+        let entry = Entry::new(name, value.to_vec());
         self.content.insert(ring, &entry).await.expect("memory does not fail");
     }
 
@@ -240,7 +240,7 @@ impl Store for TestStore {
     }
 
     fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Needless
+        SealingNeed::NotApplicable
     }
 
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
@@ -331,6 +331,6 @@ impl Store for SlowInserts {
     }
 
     fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Needless
+        SealingNeed::NotApplicable
     }
 }

@@ -171,7 +171,7 @@ impl KeyRingBuilder {
                                no unsealed key is left";
                     tracing::warn!(ring = &*name, fix, "private keys are unsealed in the store");
                 }
-                SealingNeed::Needless => {}
+                SealingNeed::NotApplicable => {}
             }
             sealing.allows_unsealed = true;
         }

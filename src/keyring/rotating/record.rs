@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::crypto::algorithm::Algorithm;
+use crate::crypto::secret_bytes::SecretBytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -51,7 +52,7 @@ pub(crate) struct KeyRecord {
     pub(crate) times: KeyTimes,
     pub(crate) key: Key,
     /// The entry as it was read or written: it is restored byte for byte.
-    pub(crate) value: Zeroizing<Vec<u8>>,
+    pub(crate) value: SecretBytes,
 }
 
 /// The parsed content of an entry of the store. Only keys are sealed: an attacker with write access
@@ -262,12 +263,12 @@ fn to_json(record: &WireRecord) -> String {
     serde_json::to_string(record).unwrap_or_default()
 }
 
-fn write(wire: &impl Serialize) -> Zeroizing<Vec<u8>> {
+fn write(wire: &impl Serialize) -> SecretBytes {
     // Room for the longest record, so that growing leaves no copy of a secret behind.
     let mut value = Zeroizing::new(Vec::with_capacity(4096));
     // The same.
     let _ = serde_json::to_writer_pretty(&mut *value, wire);
-    value
+    value.into()
 }
 
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Unreadable> {

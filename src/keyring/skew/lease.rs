@@ -11,7 +11,6 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::base64url;
 use crate::clock::Timestamp;
@@ -89,7 +88,7 @@ impl Leases {
         let entry = WireLease { holder: holder.to_owned(), until_millis: until.as_unix_millis() };
         // A struct of strings and numbers always serialises.
         let value = serde_json::to_vec(&Versioned { version: VERSION, entry }).unwrap_or_default();
-        let entry = Entry { name: name(number)?, value: Zeroizing::new(value) };
+        let entry = Entry::new(name(number)?, value);
         let lower = self.numbers.into_iter().filter_map(name).collect();
         Some(LeaseDue { entry, lower })
     }

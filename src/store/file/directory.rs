@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
 use crate::store::file::temporary::{TEMPORARIES, Temporary, failed, sweep};
 use crate::store::ring_name::RingName;
@@ -319,7 +320,7 @@ impl Directory {
         let mut value = Zeroizing::new(vec![0; length]);
         file.read_exact(&mut value)?;
         let is_whole = file.read(&mut [0])? == 0;
-        Ok(is_whole.then_some(Found::Value(value)))
+        Ok(is_whole.then_some(Found::Value(value.into())))
     }
 
     /// The reason why the mode gives too many users access, if it does.
@@ -353,7 +354,7 @@ impl Directory {
 /// The contents at a path.
 pub(crate) enum Found {
     Missing,
-    Value(Zeroizing<Vec<u8>>),
+    Value(SecretBytes),
     /// Data that is not used; the text continues a sentence that begins with the path.
     Unfit(String),
 }

@@ -60,10 +60,7 @@ use crate::store::file::temporary::failed;
 /// let other_replica = FileStore::open(volume.join("keys"))?;
 ///
 /// let name = EntryName::parse("generation-0").ok_or("not a name")?;
-/// let entry = |value: &str| Entry {
-///     name: name.clone(),
-///     value: value.as_bytes().to_vec().into(),
-/// };
+/// let entry = |value: &str| Entry::new(name.clone(), value.as_bytes().to_vec());
 /// let first = replica.insert("main", &entry("first")).await?;
 /// assert_eq!(first, Insertion::Inserted);
 ///

@@ -5,9 +5,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::crypto::secret_bytes::SecretBytes;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use sqlx::{Connection, Executor, PgExecutor, PgPool, Row};
-use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::store::contract::{
@@ -72,10 +72,7 @@ use crate::store::proof::{Moves, PROVEN_FOR};
 /// let other_replica = replica.clone();
 ///
 /// let name = EntryName::parse("generation-0").ok_or("not a name")?;
-/// let entry = |value: &str| Entry {
-///     name: name.clone(),
-///     value: value.as_bytes().to_vec().into(),
-/// };
+/// let entry = |value: &str| Entry::new(name.clone(), value.as_bytes().to_vec());
 /// let first = replica.insert("main", &entry("first")).await?;
 /// assert_eq!(first, Insertion::Inserted);
 ///
@@ -219,7 +216,7 @@ impl Store for PostgresStore {
                 let inserted = sqlx::query(INSERT)
                     .bind(ring)
                     .bind(entry.name.as_str())
-                    .bind(entry.value.as_slice())
+                    .bind(&*entry.value)
                     .bind(CHANNEL)
                     .bind(notified)
                     .fetch_optional(&mut *lease.connection)
@@ -242,7 +239,7 @@ impl Store for PostgresStore {
                     .await
                     .map_err(|error| failed(error.into()))?;
                 if let Some((value,)) = found {
-                    return Ok(Insertion::Exists(Zeroizing::new(value)));
+                    return Ok(Insertion::Exists(SecretBytes::from(value)));
                 }
             }
             Err(StoreError::new(format!(

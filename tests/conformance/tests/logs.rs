@@ -193,7 +193,7 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     sessions.logout(&session).await.expect("recorded");
     let damaged = EntryName::parse("key-damaged").expect("a name");
     let value = format!("{{\"version\":2,\"record\":\"{}\"}}", token.as_str());
-    let entry = Entry { name: damaged, value: value.into_bytes().into() };
+    let entry = Entry::new(damaged, value.into_bytes());
     store.insert("app", &entry).await.expect("memory");
     ring.refresh().await.expect("memory");
     ring.rotate_now().await.expect("rotated");

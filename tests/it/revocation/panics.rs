@@ -58,7 +58,7 @@ impl Store for Panicking {
     }
 
     fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Needless
+        SealingNeed::NotApplicable
     }
 }
 

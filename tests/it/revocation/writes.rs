@@ -93,10 +93,10 @@ async fn writes_are_tried_once_in_40_intervals_and_wake_nobody() {
 
     let memory = tower_jwt_session::store::MemoryStore::new();
     drop(memory.changed("app").now_or_never());
-    let probe = tower_jwt_session::store::Entry {
-        name: tower_jwt_session::store::EntryName::parse("probe-1").unwrap(),
-        value: b"1".to_vec().into(),
-    };
+    let probe = tower_jwt_session::store::Entry::new(
+        tower_jwt_session::store::EntryName::parse("probe-1").unwrap(),
+        b"1".to_vec(),
+    );
     memory.insert("app", &probe).await.unwrap();
     assert!(memory.changed("app").now_or_never().is_none(), "nobody is woken");
 }

@@ -431,10 +431,7 @@ mod file_store_only {
         };
         for to in [&secret, &place.path().join("missing"), &place.path().into()] {
             let path = target(to);
-            let expected = Skipped {
-                name: path.display().to_string(),
-                reason: "is not a regular file".to_owned(),
-            };
+            let expected = Skipped::new(path.display().to_string(), "is not a regular file");
             assert_eq!(skipped(&store).await, [expected]);
             assert_taken(&store, &[&path]).await;
             store.remove("ring", &name("b")).await.expect("removes");
@@ -465,7 +462,7 @@ mod file_store_only {
         for _ in 0..2000 {
             let loaded = store.load("ring").await.expect("loads");
             for entry in loaded.entries {
-                assert_ne!(entry.value.as_slice(), b"secret");
+                assert_ne!(*entry.value, *b"secret");
             }
         }
         done.store(1, Ordering::SeqCst);
@@ -664,7 +661,7 @@ mod file_store_only {
                 Insertion::Exists(value) => {
                     println!("lost {round} {}", String::from_utf8_lossy(&value));
                 }
-                Insertion::Unreadable(reason) => panic!("{reason}"),
+                other => panic!("{other:?}"),
             }
         }
     }

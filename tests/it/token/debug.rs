@@ -94,7 +94,7 @@ fn sessions_and_tokens_show_neither_token_nor_claims() {
 #[test]
 fn an_entry_shows_its_name() {
     let name = EntryName::parse("key-1").unwrap();
-    let entry = Entry { name, value: SECRET.to_vec().into() };
+    let entry = Entry::new(name, SECRET.to_vec());
     hides(&entry, &[SECRET]);
     assert!(format!("{entry:?}").contains("key-1"));
 }

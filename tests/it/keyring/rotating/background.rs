@@ -77,7 +77,7 @@ impl Store for Connected {
     delegate!(content: load insert remove);
 
     fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Needless
+        SealingNeed::NotApplicable
     }
 }
 

@@ -82,8 +82,7 @@ async fn a_key_that_is_moved_to_another_ring_is_refused() {
     let store = MemoryStore::new();
     builder(&store).seal_with([sealing_key(1)]).open().await.unwrap();
     for (name, text) in texts(&store, "app").await {
-        let entry =
-            Entry { name: EntryName::parse(name).unwrap(), value: text.into_bytes().into() };
+        let entry = Entry::new(EntryName::parse(name).unwrap(), text.into_bytes());
         store.insert("elsewhere", &entry).await.unwrap();
     }
     let elsewhere = KeyRing::builder("elsewhere").store(store).seal_with([sealing_key(1)]);

@@ -201,12 +201,8 @@ async fn reuse_is_found_as_long_as_the_token_is_good() {
     pass(&replicas, 12 * HOUR - SECOND);
     // So many others that the store drops what it may.
     for other in 0..500 {
-        let redemption = Redemption {
-            family: EntryName::parse(format!("f-{other}")).unwrap(),
-            sequence: 0,
-            at: replica.clock.now(),
-            keep_for: SECOND,
-        };
+        let family = EntryName::parse(format!("f-{other}")).unwrap();
+        let redemption = Redemption::new(family, 0, replica.clock.now(), SECOND);
         replica.store.redeem("app.ended", &redemption).await.unwrap();
     }
     assert_eq!(replica.refused(&tokens).await, RejectionKind::Reused);
@@ -455,7 +451,7 @@ async fn refresh_redeemed_later_than_any_clock_shows_issues_nothing() {
         let sid = claims_of(tokens.refresh_token().as_str())["sid"].as_str().unwrap().to_owned();
         let family = EntryName::parse(sid).unwrap();
         let sequence = u32::try_from(sequence(tokens)).unwrap();
-        let redemption = Redemption { family, sequence, at, keep_for: 24 * HOUR };
+        let redemption = Redemption::new(family, sequence, at, 24 * HOUR);
         one.store.redeem("app.ended", &redemption).await.unwrap();
     };
     // As far ahead as the clock of the replica that redeemed it may be.
