@@ -186,7 +186,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// The token endpoint at `POST /token`, where clients renew their access tokens (RFC 6749,
     /// section 6): see [`token_response`](Self::token_response).
     ///
-    /// It needs no session, so that it stands outside of a strict
+    /// It needs no session: put it outside of a strict
     /// [`validate_layer`](Self::validate_layer).
     pub fn token_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let sessions = self.clone();

@@ -329,8 +329,8 @@ mod tests {
         let defaults = ServeOptions { replicas: 3, port: 8080, arm: Arm::Stateless, store };
         assert_eq!(parsed("serve"), Ok(Command::Serve(defaults)));
         let store = Store::Derived;
-        let told = ServeOptions { replicas: 5, port: 9000, arm: Arm::Stateless, store };
-        let command = Ok(Command::Serve(told));
+        let options = ServeOptions { replicas: 5, port: 9000, arm: Arm::Stateless, store };
+        let command = Ok(Command::Serve(options));
         let line = "serve --replicas 5 --port=9000 --arm stateless --store derived";
         assert_eq!(parsed(line), command);
     }

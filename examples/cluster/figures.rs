@@ -166,7 +166,7 @@ mod tests {
         assert!(failures(&[(Way::Direct, vec![])]).is_empty());
         figures.tally.failed = 2;
         figures.tally.note_surprise("answered 401".to_owned());
-        let told = failures(&[(Way::Balanced(3), vec![figures])]);
-        assert_eq!(told, ["memory, balancer, 3 replicas: 2 failed; the first: answered 401"]);
+        let listed = failures(&[(Way::Balanced(3), vec![figures])]);
+        assert_eq!(listed, ["memory, balancer, 3 replicas: 2 failed; the first: answered 401"]);
     }
 }

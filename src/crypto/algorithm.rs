@@ -131,7 +131,7 @@ impl FromStr for Algorithm {
     }
 }
 
-/// What an [`Algorithm`] is made of.
+/// The properties of an [`Algorithm`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Primitive {
     Hmac(Hash),

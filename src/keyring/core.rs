@@ -1,4 +1,4 @@
-//! What a ring and its source share: the snapshot that requests read, and how refreshes went.
+//! The shared state of a ring and its source: the snapshot that requests read, and how refreshes went.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -9,7 +9,7 @@ use crate::store::refreshes::{Outcome, RefreshState, Refreshes};
 pub(crate) type RingRefreshes = Refreshes<Option<KeyRingNotReady>>;
 pub(crate) type RingRefreshState = RefreshState<Option<KeyRingNotReady>>;
 
-/// What a refresh found, beside the keys.
+/// The result of a refresh, beside the keys.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     pub(crate) skipped: Vec<Skipped>,

@@ -28,7 +28,7 @@ pub struct RotationPolicy {
     pub(crate) insert_timeout: Duration,
     pub(crate) jwks_max_age: Duration,
     pub(crate) max_overdue_signing: Duration,
-    /// What the store may add to a refresh; not the application's to set.
+    /// The store's staleness, which adds to a refresh; not a setting of the application.
     pub(crate) store_staleness: Duration,
 }
 

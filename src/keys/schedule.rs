@@ -213,7 +213,7 @@ impl KeyTimes {
     }
 }
 
-/// What the schedule needs to know of a key.
+/// The values of a key that the schedule needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScheduledKey {
     pub(crate) generation: u64,

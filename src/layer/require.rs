@@ -1,4 +1,4 @@
-//! What a [`ValidateLayer`] requires of a session, beyond that it is valid.
+//! The requirements of a [`ValidateLayer`] for a valid session.
 
 use std::time::Duration;
 
@@ -24,11 +24,10 @@ impl<C, T> ValidateLayer<C, T> {
 
     /// Requires that the user has logged in no longer than `max_age` ago, the ring's clock skew
     /// aside; otherwise 401 with `insufficient_user_authentication` and the `max_age` in whole
-    /// seconds (RFC 9470, section 3). The session itself goes on, with its cookie.
+    /// seconds (RFC 9470, section 3). The session and its cookie stay valid.
     ///
-    /// For what a stolen session should not do: a new password, a payment. Renewals don't count:
-    /// they keep the time of the login. A token of another issuer without `auth_time` does not say
-    /// when the login was, and is refused in the same way.
+    /// Use it where a stolen session would do most harm: a new password, a payment. Renewals keep the time
+    /// of the login. A token of another issuer without `auth_time` has no login time, and is refused.
     #[must_use]
     pub fn max_auth_age(self, max_age: Duration) -> Self
     where
@@ -42,35 +41,34 @@ impl<C, T> ValidateLayer<C, T> {
         self.check(is_recent, RejectionKind::InsufficientUserAuthentication { max_age })
     }
 
-    /// Requires that it is known what had been ended until `max_age` ago; otherwise 503 with
-    /// `Retry-After`. What the store may be behind counts, and setting the system's clock back changes
-    /// nothing. Other routes go on with the last known, to the revocations'
-    /// [`max_staleness`](crate::RevocationsBuilder::max_staleness).
+    /// Requires revocations that are at most `max_age` old; otherwise 503 with `Retry-After`. The store's
+    /// staleness counts, and setting the system's clock back makes nothing look fresh. Other routes use the
+    /// last known revocations, up to [`max_staleness`](crate::RevocationsBuilder::max_staleness).
     ///
-    /// For what a session that was ended must never do, even while the store is down. A replica that
-    /// finds in the store what only a newer version of this crate understands fails it, too.
+    /// Use it where a revoked session must never be accepted, even while the store is down. Revocations
+    /// written by a newer version of this crate fail it, too.
     ///
     /// # Errors
     ///
-    /// If the sessions have no revocations, or a replica whose store is up could not keep to it:
-    /// `max_age` has to be at least their [`refresh_bound`](crate::Revocations::refresh_bound).
+    /// Fails if the sessions have no revocations, or `max_age` is less than their
+    /// [`refresh_bound`](crate::Revocations::refresh_bound).
     pub fn require_fresh_revocations(self, max_age: Duration) -> Result<Self, BuildError>
     where
         C: Send + Sync + 'static,
     {
-        let invalid = |mend: &dyn std::fmt::Display| {
-            Err(BuildError::invalid("require_fresh_revocations", format_args!("{max_age:?}"), mend))
+        let invalid = |help: &dyn std::fmt::Display| {
+            Err(BuildError::invalid("require_fresh_revocations", format_args!("{max_age:?}"), help))
         };
         let Some(revocations) = self.sessions.revocations().cloned() else {
-            return invalid(&"give the sessions' builder revocations");
+            return invalid(&"set `revocations` on the builder of the sessions");
         };
         let bound = revocations.refresh_bound();
         if max_age < bound {
-            let mend = format_args!(
+            let help = format_args!(
                 "make it at least the revocations' refresh bound ({bound:?}), or shorten their \
                  refresh_interval, refresh_timeout and insert_timeout"
             );
-            return invalid(&mend);
+            return invalid(&help);
         }
         let otherwise = revocations.stale();
         let is_fresh = move |_: &Session<C>| revocations.is_fresh(max_age);

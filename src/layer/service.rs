@@ -12,10 +12,10 @@ use tower_service::Service;
 
 use crate::error::operation::OperationError;
 
-/// What a layer does before the inner service, and after it; answers have the body `B`. Sealed: only
+/// The work of a layer before the inner service, and after it; answers have the body `B`. Sealed: only
 /// the layers of this crate implement it.
 pub trait Around<B> {
-    /// What is kept of a request for its response.
+    /// The state of a request that its response needs.
     type Kept;
 
     /// Looks at a request; an error is the answer in the inner service's place.

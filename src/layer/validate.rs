@@ -82,13 +82,13 @@ impl<C, T> ValidateLayer<C, T> {
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
-    /// What an outer layer of the same sessions has found.
+    /// The outcome of an outer layer of the same sessions.
     fn found(&self, extensions: &Extensions) -> Option<Presented<C>> {
         let presented = extensions.get::<Presented<C>>();
         presented.filter(|presented| presented.is_of(&self.sessions)).cloned()
     }
 
-    /// What a request with this credential presents.
+    /// Validates a request's credential.
     fn presented(
         &self,
         credential: Result<Option<Credential<'_>>, RejectionKind>,
@@ -127,7 +127,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
         }
     }
 
-    /// What a request presents, if it may go on; else the answer to it.
+    /// Returns the outcome of the credential, or the response that refuses the request.
     pub(crate) fn admit<R, B>(&self, request: &mut Request<R>) -> Result<Kept<C>, Response<B>>
     where
         T: Respond<B>,
@@ -236,7 +236,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
     }
 }
 
-/// What is kept of a request that was admitted.
+/// The state of an admitted request that its response needs.
 pub struct Kept<C> {
     pub(crate) presented: Presented<C>,
     /// Whether no outer layer of the same sessions has found it.

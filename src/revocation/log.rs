@@ -18,7 +18,7 @@ type Value = SecretBytes;
 /// One replica's copy of the log.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    /// How long a reader can go on from the last entry that it knows. Entries stay as much longer
+    /// How long a reader can continue from the last entry that it knows. Entries stay as much longer
     /// than their revocations, so that nobody can miss that one was there.
     keep: Duration,
     /// How long a revocation is kept from when it was made: the longest that anyone who is known needs
@@ -26,7 +26,7 @@ pub(crate) struct Log {
     pub(crate) retention: Duration,
     /// The longest that an entry of the store asks for.
     pub(crate) announced: Duration,
-    /// What is in force.
+    /// The revocations in force.
     pub(crate) revocations: RevocationSet,
     /// All revocations up to this version are in.
     pub(crate) version: u64,
@@ -36,9 +36,9 @@ pub(crate) struct Log {
     pub(crate) last: Option<Last>,
     /// Entries of a newer format, to be kept.
     pub(crate) newer: Vec<Newer>,
-    /// What could not be read.
+    /// Unreadable entries.
     pub(crate) skipped: Vec<Skipped>,
-    /// What the store has lost, while that is restored.
+    /// Content that the store has lost, while it is restored.
     pub(crate) loss: Loss,
     /// When this replica removes which entries of the store.
     removals: BTreeSet<(Timestamp, u64)>,
@@ -64,7 +64,7 @@ pub(crate) struct Log {
     pub(crate) gaps: Vec<u64>,
 }
 
-/// Where in the log a replica is. The value tells a log that was lost and begun anew.
+/// A replica's position in the log. The value reveals a log that was lost and started again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Last {
     pub(crate) position: u64,
@@ -80,7 +80,7 @@ pub(crate) struct Newer {
     until: Option<Timestamp>,
 }
 
-/// What the store has lost, and what it says since.
+/// Content that the store has lost, and its content since.
 #[derive(Debug, Default)]
 pub(crate) struct Loss {
     /// With the version that each has to be restated in, at least.

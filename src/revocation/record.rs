@@ -16,7 +16,7 @@ pub(crate) struct Record {
     pub(crate) revocations: Vec<Revocation>,
 }
 
-/// What an entry of the log turned out to be.
+/// A parsed entry of the log.
 #[derive(Debug)]
 pub(crate) enum Parsed {
     Record(Record),
@@ -110,7 +110,7 @@ pub(crate) fn retention_entry(retention: Duration) -> Entry {
     Entry { name: name.expect("letters, a hyphen and digits"), value: value.into() }
 }
 
-/// What the entry of that name asks for, if it is of that kind. None asks for more than any settings
+/// The time that the entry of that name requests, if it is of that kind. None requests more than settings
 /// can.
 pub(crate) fn retention(name: &EntryName) -> Option<Duration> {
     let digits = name.as_str().strip_prefix(RETENTION)?;
@@ -157,5 +157,5 @@ const FOUNDED: &str = "founded";
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Behind the last place in the log: more than a log can come to by its own.
 pub(crate) const MAX_POSITION: u64 = 1 << 53;
-/// What every JSON parser can hold.
+/// The largest number that every JSON parser can hold.
 pub(crate) const MAX_VERSION: u64 = (1 << 53) - 1;

@@ -41,7 +41,7 @@ impl Revocation {
     }
 }
 
-/// What of a token decides whether it is hit.
+/// The values of a token that decide whether it is revoked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate<'a> {
     pub(crate) session_id: &'a str,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Extensions;
 
-/// What a handler asks of the layer.
+/// A handler's request to the layer.
 pub(crate) trait Intent: Send + Sync + 'static {
     /// Why no layer took it: the application's mistake.
     const MISTAKE: &'static str;

@@ -138,7 +138,7 @@ impl Board {
 
 async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
     let mut pause = FIRST_PAUSE;
-    let mut told = false;
+    let mut was_logged = false;
     let mut moves = source.moves();
     // Nothing was heard since a panic.
     lock(&board).listening = false;
@@ -161,14 +161,14 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
         lock(&board).listening = false;
         // One that is lost as soon as it is made is no reason to hurry.
         if begun.is_some_and(|begun| begun.elapsed() > LONGEST_PAUSE) {
-            (pause, told) = (FIRST_PAUSE, false);
+            (pause, was_logged) = (FIRST_PAUSE, false);
         }
         let cause = std::error::Error::source(&failure).map(ToString::to_string);
-        if told {
+        if was_logged {
             tracing::debug!(error = %failure, cause, "still cannot listen for changes");
         } else {
             tracing::warn!(error = %failure, cause, "cannot listen for changes; polling only");
-            told = true;
+            was_logged = true;
         }
         // Up to twice as long, so that replicas don't reconnect at the same time.
         sleep(pause + pause.mul_f64(random())).await;

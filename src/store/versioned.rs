@@ -1,4 +1,4 @@
-//! The common form of entries: a JSON object with `version`. Entries of a newer version are told from
+//! The common form of entries: a JSON object with `version`. Entries of a newer version are distinguished from
 //! damaged ones.
 
 use serde::de::DeserializeOwned;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod clock;
+mod guide;
 mod imports;
 mod keyring;
 mod keys;

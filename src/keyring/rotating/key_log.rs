@@ -150,8 +150,8 @@ impl KeyLog {
         self.records.values().find(|record| record.key.key_id() == key_id)
     }
 
-    /// The statements that are held and were not among the store's `seen` ones, and so has to be
-    /// put back: marks before their keys, so that nobody finds a revoked key without its
+    /// The statements that are held and were not among the store's `seen` ones, and so have to be
+    /// restored: marks before their keys, so that nobody finds a revoked key without its
     /// revocation; and the identity last, so that a newcomer that finds it has all.
     pub(crate) fn missing(&self, seen: &Seen, margin: Timestamp) -> Vec<Statement> {
         let held: Vec<_> =

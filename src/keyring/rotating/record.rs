@@ -37,7 +37,7 @@ impl RingIdentity {
     }
 }
 
-/// What entries are read and written with: the ring's name and its sealing keys.
+/// The context of reading and writing entries: the ring's name and its sealing keys.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordContext {
     pub(crate) ring: Arc<str>,

@@ -43,7 +43,7 @@ pub(crate) struct Replica {
     pub(crate) writes: Writes,
 }
 
-/// What is due to be written after a read.
+/// The writes that are due after a read.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     seen: Seen,
@@ -440,7 +440,7 @@ fn signing(log: &KeyLog, now: Timestamp) -> Result<(&KeyRecord, ScheduledKey), R
     signer.cloned().ok_or(RingError::NoSigningKey)
 }
 
-/// What the store holds after a write: the statement, or an earlier one, if that can be read.
+/// The store's content after a write: the statement, or an earlier one, if that can be read.
 enum InsertOutcome {
     Written,
     Conflict(Option<Statement>),

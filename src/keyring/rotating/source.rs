@@ -97,7 +97,7 @@ fn publish_without(ring: &RingCore, keys: KeySet, revoked: &BTreeSet<String>) {
     }
 }
 
-/// Logs the revocations and retirements that are new, whichever replica made them.
+/// Logs new revocations and retirements, of this replica and of others.
 fn log_marks(ring: &str, before: &KeySet, after: &KeySet) {
     for key in after.keys() {
         let (kid, scheduled) = (key.key.key_id(), &key.scheduled);

@@ -1,7 +1,7 @@
 //! The store's one clock lease. Only its holder may be unready because of its clock.
 //!
 //! Leases are entries `clock-<number>`, each inserted if absent. The one with the highest number
-//! counts, to the time that it states, by the store's clock. Whoever has read that it is over may
+//! counts, to the time that it states, by the store's clock. A replica that has read that it is over may
 //! insert the next number, which is one replica; the holder may do so before, to renew or to give
 //! back. It holds from the next read on that finds it the highest.
 //!

@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(reading(1000, 1000, 0, 1000), (0, 0));
         assert_eq!(reading(1000, 1010, 10_000, 905), (100, 5));
         assert_eq!(reading(1000, 1010, 10_000, 1105), (-100, 5));
-        // A clock that stands still, and one of fine steps.
+        // A stopped clock, and one of fine steps.
         assert_eq!(reading(1000, 1000, 10_000, 1000), (0, 5));
         assert_eq!(reading(1000, 1000, 1, 1000), (0, 1));
         // A clock that was set meanwhile, and a machine that was suspended.

@@ -55,7 +55,7 @@ struct Held {
 }
 
 impl Held {
-    /// By whichever clock it ends first: one stops in a machine that is suspended, the other may be
+    /// The earlier end by the two clocks: one stops in a machine that is suspended, the other may be
     /// set.
     fn holds(&self, now: Timestamp) -> bool {
         let set = now.as_unix_millis().abs_diff(self.from.as_unix_millis());

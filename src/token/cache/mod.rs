@@ -62,7 +62,7 @@ struct Seen([AtomicU32; SEEN]);
 pub(crate) struct Held<C> {
     pub(crate) verified: Verified<C>,
     /// SECURITY: bytes are compared only where this is equal, and so the signature's end: how long
-    /// that takes tells a sender nothing of a token that is another's.
+    /// that takes reveals nothing of another's token to a sender.
     hash: u64,
     token: SmallVec<[u8; INLINE]>,
     /// No other snapshot ever has its address while this is held.
@@ -245,7 +245,7 @@ impl<C> Bucket<C> {
 }
 
 impl Seen {
-    /// Whether a token of this hash has come before; from now on it has. It is told so once.
+    /// Whether a token of this hash has come before; from now on it has. Returns `true` once.
     fn take(&self, hash: u64) -> bool {
         let part = (hash as u32).max(1);
         let find = |wanted| self.0.iter().position(|seen| seen.load(Relaxed) == wanted);
