@@ -216,7 +216,7 @@ async fn a_freshness_that_a_healthy_replica_can_not_keep_is_an_error() {
     let without = Sessions::<()>::builder(fixed_ring(one.clock.clone()), "https://a.example", "a");
     let without = without.build().unwrap();
     let error = without.validate_layer().require_fresh_revocations(FRESH).unwrap_err().to_string();
-    assert!(error.contains("give the sessions' builder revocations"), "{error}");
+    assert!(error.contains("set `revocations` on the builder"), "{error}");
 }
 
 #[tokio::test]
