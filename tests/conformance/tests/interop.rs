@@ -1,4 +1,4 @@
-//! With the libraries that others use: PyJWT, joserfc and jwcrypto of Python, jose and fast-jwt of
+//! With the libraries that others use: PyJWT, joserfc, jwcrypto and Authlib of Python, jose and fast-jwt of
 //! JavaScript. Each verifies our tokens by our JWKS, refuses a forged one, and signs tokens by keys
 //! of its own that we verify by its JWK; for every algorithm, of which all have all, and for the newer
 //! name of one, which three know.
@@ -200,7 +200,7 @@ fn main() -> ExitCode {
     let mut with_node = Command::new("node");
     with_node.arg(scripts.join("interop.mjs")).arg(&interop);
 
-    let of_python = ["PyJWT", "joserfc", "jwcrypto"];
+    let of_python = ["PyJWT", "joserfc", "jwcrypto", "Authlib"];
     let of_node = ["jose", "fast-jwt"];
     let mut all = trials("Python's", &of_python, &python, with_python);
     all.extend(trials("JavaScript's", &of_node, &interop.join("node_modules/jose"), with_node));

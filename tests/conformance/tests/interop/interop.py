@@ -1,4 +1,4 @@
-"""PyJWT, joserfc and jwcrypto: each verifies our tokens by our JWKS, and signs tokens by keys of its own.
+"""PyJWT, joserfc, jwcrypto and Authlib: each verifies our tokens by our JWKS, and signs tokens by keys of its own.
 
 Reads the task from stdin as JSON, and writes what each library did to stdout.
 """
@@ -8,6 +8,8 @@ import json
 import sys
 
 import jwt as pyjwt
+from authlib.jose import JsonWebKey as AuthlibKey
+from authlib.jose import JsonWebToken as AuthlibToken
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jwk as joserfc_jwk
 from joserfc import jwt as joserfc_jwt
@@ -118,6 +120,34 @@ class Jwcrypto:
         return token.serialize(), named(key.export_public(as_dict=True), algorithm)
 
 
+class Authlib:
+    @staticmethod
+    def verify(algorithm, token, jwks, secret):
+        key = AuthlibKey.import_key_set(jwks) if jwks else secret
+        rules = {
+            "iss": {"essential": True, "value": claims["iss"]},
+            "aud": {"essential": True, "value": claims["aud"]},
+            "exp": {"essential": True},
+        }
+        read = AuthlibToken([algorithm]).decode(token, key, claims_options=rules)
+        read.validate()
+        return dict(read)
+
+    @staticmethod
+    def sign(algorithm, secret):
+        if algorithm.startswith("HS"):
+            token = AuthlibToken([algorithm]).encode(header(algorithm), claims, secret)
+            return token.decode(), None
+        if algorithm in CURVES:
+            key = AuthlibKey.generate_key("EC", CURVES[algorithm], is_private=True)
+        elif algorithm == "EdDSA":
+            key = AuthlibKey.generate_key("OKP", "Ed25519", is_private=True)
+        else:
+            key = AuthlibKey.generate_key("RSA", 2048, is_private=True)
+        token = AuthlibToken([algorithm]).encode(header(algorithm), claims, key)
+        return token.decode(), named(key.as_dict(is_private=False), algorithm)
+
+
 def attempt(work):
     try:
         return work()
@@ -138,5 +168,5 @@ def run(library):
     return done
 
 
-libraries = {"PyJWT": PyJwt, "joserfc": Joserfc, "jwcrypto": Jwcrypto}
+libraries = {"PyJWT": PyJwt, "joserfc": Joserfc, "jwcrypto": Jwcrypto, "Authlib": Authlib}
 json.dump({name: run(library) for name, library in libraries.items()}, sys.stdout)

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tower_jwt_session::KeyRingNotReady;
 use tower_jwt_session::store::FileStore;
 
+use crate::support::recorder::Events;
 use crate::support::replicas::{LEAD, Replica, START, assert_converged, pass, policy, seconds};
 use crate::support::stores::{Operation, TestStore, pack, unpack};
 
@@ -205,6 +206,31 @@ async fn an_entry_of_a_newer_version_makes_a_replica_unready_and_idle() {
     replica.refresh().await;
     assert_eq!(replica.ring.ready(), Ok(()));
     assert_eq!(replica.generations(), [0, 1, 2]);
+}
+
+/// Two rings while a service is updated: one replica is of a newer version and has written a key, the other
+/// two cannot read it.
+#[tokio::test]
+async fn replicas_beside_a_newer_version_warn_and_serve_the_last_good_keys() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let two = Replica::open(store.sibling(), START).await;
+    let before = [one.issue(), two.issue()];
+    let newer = entry_of(&store, 1).await.replace("-0000000001", "-0000000002");
+    let written = json!({"version": 7, "record": {"generation": 2}}).to_string().into_bytes();
+    store.put(&newer, &written).await;
+
+    let events = Events::capture();
+    pass(&[&one, &two], seconds(300)).await;
+    assert_eq!(events.count("skipped an entry"), 2, "once for each replica: {:?}", events.all());
+    for replica in [&one, &two] {
+        assert_eq!((replica.signs(), replica.generations()), (Some(0), vec![0, 1]));
+        for token in before.iter().chain([&one.issue(), &two.issue()]) {
+            assert_eq!(replica.judge(token), Ok(()));
+        }
+    }
+    assert_converged(&[&one, &two]);
+    assert_eq!(store.entries().await[&newer], written, "the newer entry is left alone");
 }
 
 /// What is no entry at all, the store tells.
