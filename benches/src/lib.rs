@@ -1,4 +1,4 @@
-//! What the benchmarks share: one login, the token that it becomes, and three ways to verify and
+//! Shared by the benchmarks: one login, the token that it becomes, and three ways to verify and
 //! sign it: this crate, the bare primitive of `ring`, and `jsonwebtoken`.
 
 mod jwt;

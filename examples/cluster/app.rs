@@ -1,4 +1,4 @@
-//! What both arms have in common: the users, the shapes of the answers, and the routes without a session.
+//! Shared by both arms: the users, the shapes of the answers, and the routes without a session.
 
 use axum::{
     Json, Router,

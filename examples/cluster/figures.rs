@@ -1,4 +1,4 @@
-//! What the load run prints: a table, and how to read it.
+//! The output of the load run: a table, and how to read it.
 
 use std::{fmt, thread::available_parallelism, time::Duration};
 

@@ -1,7 +1,7 @@
 //! The control arm: the same application over sessions in the memory of the process that made them.
 //!
 //! It is a correct server of its kind, with random identifiers, expiry and logout. Alone it works.
-//! What it cannot do is answer for a session that another process made, or that it made itself in
+//! It cannot answer for a session that another process made, or that it made itself in
 //! an earlier life.
 
 use std::{

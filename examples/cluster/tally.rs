@@ -1,4 +1,4 @@
-//! What was counted in one step: who answered, what went wrong, how long it took.
+//! The counts of one step: which replica answered, faults, and times.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

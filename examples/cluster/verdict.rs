@@ -1,4 +1,4 @@
-//! What counts as a pass: nothing lost in the one arm, and something lost in the other.
+//! The verdict: no session lost in the one arm, and some lost in the other.
 
 use crate::{
     args::Arm,

@@ -1,4 +1,4 @@
-//! What a file of `src` may import: nothing above its own room, and no file that imports it.
+//! The imports of `src`: no file imports from a room above its own, or a file that imports it.
 //!
 //! Read are `use` lines and paths in the code: `crate::`, `super::`, `self::` and those of child modules, with
 //! nested braces, re-exports and tests. A name that a module re-exports counts as that module's.
@@ -26,7 +26,7 @@ const ROOMS: [&[&str]; 15] = [
     &["base64url", "clock", "cooldown", "sync", "tasks"],
 ];
 
-/// What code of tests may import from anywhere.
+/// The rooms that code of tests may import from anywhere.
 const FOR_TESTS: [&str; 2] = ["lib", "testing"];
 
 /// Known circles and arrows up, each as `file -> file`. The list may only become shorter.

@@ -1,4 +1,4 @@
-//! What takes long: races again and again, random histories, days in small steps.
+//! Long tests: repeated races, random histories, days in small steps.
 #![allow(clippy::unwrap_used)]
 
 mod boots;

@@ -45,7 +45,7 @@ fn the_proof_holds_without_a_store() {
 
 /// As the cluster is started here it has the default features. No error repeats a password.
 #[test]
-fn a_store_that_cannot_be_used_is_an_error_with_a_mend() {
+fn a_store_that_cannot_be_used_is_an_error_with_a_fix() {
     let command = "cargo run --release --example cluster --features";
     for (store, problem) in [
         ("redis", format!("{command} redis -- --store redis\n")),

@@ -120,11 +120,11 @@ async fn restore(world: &Arc<World>) {
     };
     let bound = Duration::from_millis(lock(world).scenario.bound() + 5);
     sleep(2 * bound).await;
-    assert!(lock(world).shelf.entries.len() >= known, "what was lost has been put back");
+    assert!(lock(world).shelf.entries.len() >= known, "lost entries were restored");
     assert_eq!(different(world, |up| up.ring.status().fingerprint), 1);
-    // Who reads what another has put back has nothing to write.
+    // A replica that reads restored entries has nothing to write.
     let written = lock(world).shelf.writes - written;
-    println!("{written} writes to put back {known} entries");
+    println!("{written} writes to restore {known} entries");
     assert!(written < 200, "{written}");
 }
 

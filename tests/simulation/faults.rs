@@ -1,4 +1,4 @@
-//! What goes wrong, and what operators do: the events of a run.
+//! Faults and commands: the events of a run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ pub(super) fn end(state: &mut State) {
     state.shelf.down = false;
     for replica in 0..state.replicas.len() {
         state.replicas[replica].cut_off = false;
-        mend_clock(state, replica);
+        fix_clock(state, replica);
     }
     state.tell("the faults are over".to_owned());
 }
@@ -176,11 +176,11 @@ fn go_wild(state: &mut State, world: &Arc<World>, replica: usize) {
     state.note_loss();
     tokio::spawn(async move {
         sleep(lasts).await;
-        mend_clock(&mut lock(&world), replica);
+        fix_clock(&mut lock(&world), replica);
     });
 }
 
-fn mend_clock(state: &mut State, replica: usize) {
+fn fix_clock(state: &mut State, replica: usize) {
     if !state.replicas[replica].wild {
         return;
     }

@@ -1,4 +1,4 @@
-//! What has to hold, whatever happens. Each property has its name and is checked all the time.
+//! The properties that must always hold. Each property has its name and is checked all the time.
 
 pub(super) mod agreement;
 pub(super) mod keys;
@@ -84,7 +84,7 @@ fn is_calm(state: &State, at_least: Millis) -> bool {
     all_up && state.troubled + settling(state) + at_least <= state.now()
 }
 
-/// The time that what one replica puts back takes to reach the others.
+/// The time until restored entries reach the other replicas.
 fn settling(state: &State) -> Millis {
     2 * state.scenario.bound() + 4 * state.scenario.write_timeout + 2 * state.scenario.skew + SLACK
 }

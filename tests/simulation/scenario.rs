@@ -1,4 +1,4 @@
-//! What a seed decides: how many replicas, which policy, how slow the store, what goes wrong.
+//! A seed decides: how many replicas, which policy, how slow the store, what goes wrong.
 
 use std::time::Duration;
 

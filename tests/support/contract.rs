@@ -1,4 +1,4 @@
-//! What every store promises, as tests for any of them: here, and in the tests against servers.
+//! The promises of every store, as tests for any of them: here, and in the tests against servers.
 
 use std::any::Any;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What several test targets share. Each includes it by its path.
+//! Shared by several test targets. Each includes it by its path.
 #![allow(dead_code)] // Each target uses a part of it.
 
 pub(crate) mod clocks;

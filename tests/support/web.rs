@@ -1,4 +1,4 @@
-//! What the tests over http share: an application's sessions, its requests and their answers.
+//! Shared by the tests over http: an application's sessions, its requests and their answers.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -107,7 +107,7 @@ impl Credentials for Builder {
     }
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,

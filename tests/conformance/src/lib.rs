@@ -1,4 +1,4 @@
-//! What the conformance tests share: where published vectors lie, how a token is asked for its
+//! Shared by the conformance tests: where published vectors lie, how a token is asked for its
 //! verdict in every way that there is, an issuer to follow, and which tests there are.
 
 mod issuer;

@@ -17,7 +17,7 @@ use tower_jwt_session::{CheckOutcome, RejectionKind, Session, Sessions, Sessions
 
 use crate::published::count;
 
-/// What became of a token.
+/// The outcome for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is a session.

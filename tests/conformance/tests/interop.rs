@@ -48,7 +48,7 @@ const SECRET: &[u8; 64] = b"a secret that is shared with other libraries, 64 byt
 const ISSUER: &str = "https://issuer.test";
 const AUDIENCE: &str = "app";
 
-/// What a library did, by algorithm.
+/// The results of a library, by algorithm.
 type Done = BTreeMap<String, Outcome>;
 
 #[derive(Clone, Deserialize)]
@@ -77,7 +77,7 @@ fn fully_specified(clock: ManualClock) -> KeyRing {
     runtime.expect("a runtime").block_on(ring).expect("an empty store")
 }
 
-/// What is given to the libraries: a token, a forged one and the JWKS for each algorithm.
+/// The input of the libraries: a token, a forged one and the JWKS for each algorithm.
 fn task() -> Value {
     // The libraries read the system's clock.
     let clock = ManualClock::new(SystemTime::now().into());

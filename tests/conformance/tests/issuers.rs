@@ -40,7 +40,7 @@ struct Token {
     expect: String,
 }
 
-/// What an application sets for an issuer.
+/// The settings of an application for an issuer.
 type Settings = fn(SessionsBuilder<Value>) -> SessionsBuilder<Value>;
 
 fn untyped(sessions: SessionsBuilder<Value>) -> SessionsBuilder<Value> {

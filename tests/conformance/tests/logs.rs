@@ -1,4 +1,4 @@
-//! What is logged, by anything at any level, in a whole run: logins, requests good and bad, renewals,
+//! The log of everything at any level, in a whole run: logins, requests good and bad, renewals,
 //! rotations, revocations, damage. No token, no signature and no secret is in it.
 
 use std::fmt::{Debug, Write as _};

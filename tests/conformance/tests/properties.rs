@@ -1,4 +1,4 @@
-//! What holds for any claims and any bytes.
+//! Properties for any claims and any bytes.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;

@@ -8,7 +8,7 @@ use conformance::{count, is_test, published, report};
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 
-/// What a flaw is answered by.
+/// The answer to a flaw.
 #[derive(Clone, Copy)]
 enum Answer {
     /// A test that would find it here.

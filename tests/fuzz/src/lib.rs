@@ -1,4 +1,4 @@
-//! What the targets share: a service with one HMAC key, and a reader of JSON that sees doubled names.
+//! Shared by the targets: a service with one HMAC key, and a reader of JSON that sees doubled names.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The inequalities between a policy's durations: each is refused with its numbers and the mend.
+//! The inequalities between a policy's durations: each is refused with its numbers and the fix.
 
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ fn named(error: &BuildError) -> (&'static str, &str, &str) {
 async fn refused(policy: RotationPolicy) -> (&'static str, String, String) {
     let error = open(policy).await.expect_err("is refused");
     let text = error.to_string();
-    let (field, value, mend) = named(&error);
-    assert_eq!(text, format!("{field} is {value}: {mend}"));
-    (field, value.to_owned(), mend.to_owned())
+    let (field, value, help) = named(&error);
+    assert_eq!(text, format!("{field} is {value}: {help}"));
+    (field, value.to_owned(), help.to_owned())
 }
 
 type Setter = fn(RotationPolicy, Duration) -> RotationPolicy;
@@ -43,9 +43,9 @@ async fn a_duration_out_of_range_is_refused() {
     let ten_years = seconds(10 * 365 * 24 * 3600);
     for (name, set, _) in SETTERS {
         for wrong in [ten_years + seconds(1), Duration::MAX, Duration::from_nanos(1)] {
-            let (field, value, mend) = refused(set(policy(), wrong)).await;
+            let (field, value, help) = refused(set(policy(), wrong)).await;
             assert_eq!((field, value), (name, format!("{wrong:?}")));
-            assert_eq!(mend, "set it to at least 1 ms and at most 315360000s");
+            assert_eq!(help, "set it to at least 1 ms and at most 315360000s");
         }
     }
 }
@@ -65,19 +65,19 @@ async fn only_what_may_be_zero_may_be_zero() {
 #[tokio::test]
 async fn a_token_lives_a_second_at_least() {
     let least = policy().clock_skew(Duration::from_millis(1));
-    let (field, value, mend) =
+    let (field, value, help) =
         refused(least.clone().max_token_lifetime(Duration::from_millis(999))).await;
     assert_eq!((field, &*value), ("max_token_lifetime", "999ms"));
-    assert!(mend.contains("at least 1s"), "{mend}");
+    assert!(help.contains("at least 1s"), "{help}");
     open(least.max_token_lifetime(seconds(1))).await.expect("is enough");
 }
 
 #[tokio::test]
 async fn the_leeway_is_shorter_than_a_token_lives() {
     let short = policy().max_token_lifetime(seconds(60));
-    let (field, value, mend) = refused(short.clone().clock_skew(seconds(60))).await;
+    let (field, value, help) = refused(short.clone().clock_skew(seconds(60))).await;
     assert_eq!((field, &*value), ("clock_skew", "60s"));
-    assert!(mend.contains("max_token_lifetime (60s)"), "{mend}");
+    assert!(help.contains("max_token_lifetime (60s)"), "{help}");
     open(short.clock_skew(Duration::from_millis(59_999))).await.expect("is shorter");
 }
 
@@ -87,10 +87,10 @@ async fn a_successor_is_published_while_its_predecessor_signs() {
     let least = Duration::from_secs(510);
     open(policy().signing_period(least)).await.expect("is enough");
     let short = least - Duration::from_millis(1);
-    let (field, value, mend) = refused(policy().signing_period(short)).await;
+    let (field, value, help) = refused(policy().signing_period(short)).await;
     assert_eq!((field, &*value), ("signing_period", "509.999s"));
     for part in ["insert_timeout 10s", "bound 70s", "clock_skew 30s", "jwks_max_age 300s", "510s"] {
-        assert!(mend.contains(part), "{part}: {mend}");
+        assert!(help.contains(part), "{part}: {help}");
     }
 }
 

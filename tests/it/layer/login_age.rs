@@ -1,4 +1,4 @@
-//! Routes that require a recent login: an old one is asked for again, and its session goes on.
+//! Routes that require a recent login: an old one is refused, and its session stays valid.
 
 use std::time::Duration;
 

@@ -134,7 +134,7 @@ async fn sessions_of_two_kinds_stand_around_one_handler() {
         assert_eq!(send(&app, request).await.body, "alice 9");
         let request = get("/both").header("cookie", &admin_cookie);
         assert_eq!(send(&app, request).await.body, "anyone 9");
-        // The one that is no good goes, the other stays.
+        // The invalid one is cleared, the other stays.
         let request = get("/both").cookie("garbage").header("cookie", &admin_cookie);
         let answer = send(&app, request).await;
         assert_eq!((&*answer.body, answer.all("set-cookie")), ("anyone 9", vec![CLEARED]));

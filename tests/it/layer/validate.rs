@@ -27,7 +27,7 @@ fn behind(layer: ValidateLayer<User>) -> (Router, Arc<AtomicUsize>) {
     (Router::new().route("/", on_get(handler)).layer(layer), reached)
 }
 
-/// Tokens that are no good, and why.
+/// Invalid tokens, and why.
 fn bad_tokens(clock: &ManualClock) -> Vec<(String, RejectionKind)> {
     use RejectionKind::*;
     let now = tower_jwt_session::Clock::now(clock).as_unix_seconds();

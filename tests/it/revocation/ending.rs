@@ -1,4 +1,4 @@
-//! What is ended, and what goes on.
+//! Logouts and revocations: sessions that end, and sessions that stay valid.
 
 use serde_json::json;
 use tower_jwt_session::OperationErrorKind;

@@ -1,4 +1,4 @@
-//! What a replica does by itself: it reads when a token's issuer knew more, and ends with its last
+//! The background work of a replica: it reads when a token's issuer knew more, and ends with its last
 //! handle.
 
 use std::sync::Arc;

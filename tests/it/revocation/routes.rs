@@ -1,4 +1,4 @@
-//! Over http: what clients are told, and which routes go on while the store is down.
+//! Over http: the answers to clients, and routes while the store is down.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::support::stores::TestStore;
 use crate::support::web::{Answer, CLEARED, Credentials as _, UNAUTHORIZED, get as request, send};
 
 const FRESH: Duration = Duration::from_secs(120);
-/// How long the last known go on.
+/// How long the last known revocations are used.
 const LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A service whose payments want to know what has ended.

@@ -1,4 +1,4 @@
-//! What is wrong with settings, and how to mend it.
+//! Errors of settings, with the fix.
 
 use tower_jwt_session::store::MemoryStore;
 
@@ -10,7 +10,7 @@ async fn error(builder: RevocationsBuilder) -> String {
 }
 
 #[tokio::test]
-async fn a_setting_that_can_not_be_used_is_an_error_that_says_how_to_mend_it() {
+async fn a_setting_that_can_not_be_used_is_an_error_that_says_how_to_fix_it() {
     let clock = ManualClock::new(START);
     let usual = || builder(MemoryStore::new(), &clock);
     let cases = [

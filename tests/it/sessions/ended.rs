@@ -1,4 +1,4 @@
-//! What outlives its request ends with its session: by time, by a logout, with its key.
+//! Streams that outlive their request end with the session: by time, by a logout, with its key.
 //!
 //! Time is tokio's, paused: it passes as soon as everyone waits, for timers and clock alike.
 

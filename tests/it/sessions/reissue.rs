@@ -1,4 +1,4 @@
-//! A session that goes on with other claims.
+//! A session that continues with other claims.
 
 use axum::Router;
 use axum::routing::post as on_post;

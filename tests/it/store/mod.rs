@@ -105,7 +105,7 @@ async fn a_store_that_keeps_no_refresh_tokens_says_so() {
     assert!(error.contains("Simple") && error.contains("`redeem`"), "{error}");
 }
 
-/// What the file store has beside the contract.
+/// Tests of the file store beside the contract.
 #[cfg(unix)]
 mod file_store_only {
     use std::error::Error as _;
@@ -287,15 +287,15 @@ mod file_store_only {
     #[tokio::test]
     async fn a_directory_that_lets_others_in_is_refused() {
         let (place, store) = with_entry().await;
-        for (refused, mended) in [(0o755, "700"), (0o701, "700"), (0o750, "700")] {
+        for (refused, fixed) in [(0o755, "700"), (0o701, "700"), (0o750, "700")] {
             set_mode(place.path(), refused);
             let mode = format!("0{refused:o}");
-            let mend = format!("`chmod {mended} {}`", place.path().display());
+            let help = format!("`chmod {fixed} {}`", place.path().display());
             let error = FileStore::open(place.path()).expect_err("is refused");
-            assert_says(&error, &[&place.path(), &mode, &mend]);
+            assert_says(&error, &[&place.path(), &mode, &help]);
             // One that was opened before is not used any more.
             for error in errors(&store).await {
-                assert_says(&error, &[&place.path(), &mode, &mend]);
+                assert_says(&error, &[&place.path(), &mode, &help]);
             }
         }
         set_mode(place.path(), 0o700);
@@ -410,11 +410,11 @@ mod file_store_only {
                 panic!("one file is skipped");
             };
             assert_eq!(only.name, path.display().to_string());
-            let mend = format!("`chmod 600 {}`", path.display());
-            assert!(only.reason.contains(&mend), "{}", only.reason);
+            let help = format!("`chmod 600 {}`", path.display());
+            assert!(only.reason.contains(&help), "{}", only.reason);
             assert!(only.reason.contains(&format!("0{refused:o}")));
 
-            assert_taken(&store, &[&path, &mend]).await;
+            assert_taken(&store, &[&path, &help]).await;
             fs::remove_file(&path).expect("removes");
         }
     }

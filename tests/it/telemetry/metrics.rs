@@ -1,4 +1,4 @@
-//! Metrics: all that are told stand in the table, and what they say is so.
+//! Metrics: the table lists all of them, and their values are right.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a service tells its operators: the tables in the docs against what is really told.
+//! Metrics and events: the tables in the docs against the code.
 
 mod events;
 mod metrics;

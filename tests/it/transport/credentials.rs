@@ -34,7 +34,7 @@ async fn seen(sessions: &Sessions<User>, fields: &[(&str, &[u8])]) -> Seen {
 enum Seen {
     Alice,
     Anyone,
-    /// Anyone's, with a cookie that was no good and is taken away.
+    /// Anyone's, with an invalid cookie that is cleared.
     Cleared,
     Refused(RejectionKind, u16),
 }
@@ -53,7 +53,7 @@ async fn an_authorization_header_is_read_as_its_rfc_writes_it() {
         (format!("BEARER {token}"), Seen::Alice),
         (format!("bEaReR {token}"), Seen::Alice),
         (format!("Bearer    {token}"), Seen::Alice),
-        // An empty bearer is a credential, and no good one.
+        // An empty bearer is a credential, and invalid.
         ("Bearer".into(), BAD_BEARER),
         ("Bearer ".into(), BAD_BEARER),
         ("Bearer    ".into(), BAD_BEARER),
@@ -385,18 +385,18 @@ fn a_cookie_name_issuer_or_audience_without_room_for_any_token_is_refused_with_t
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         (error.setting().unwrap_or_default(), text(error.value()), text(error.help()))
     };
-    let (field, value, mend) =
+    let (field, value, help) =
         refused(build("https://i", "a", Some(cookie(format!("__Host-{long}")))).build());
     assert_eq!(field, "cookie name");
     assert!(value.ends_with("\"... (4007 bytes)") && value.len() < 64, "{value}");
-    assert!(mend.contains("browsers accept 4096"), "{mend}");
+    assert!(help.contains("browsers accept 4096"), "{help}");
     let default = CookieTransport::new;
     assert_eq!(refused(build(&long, "a", Some(default())).build()).0, "issuer");
     assert_eq!(refused(build("i", &long, Some(default())).build()).0, "audience");
     // A bearer token has more room, and not any.
     assert!(build(&long, "a", None).build().is_ok());
-    let (field, _, mend) = refused(build(&long, "a", None).max_token_bytes(4096).build());
-    assert!(field == "issuer" && mend.contains("max_token_bytes is 4096"), "{field}: {mend}");
+    let (field, _, help) = refused(build(&long, "a", None).max_token_bytes(4096).build());
+    assert!(field == "issuer" && help.contains("max_token_bytes is 4096"), "{field}: {help}");
     let (field, ..) =
         refused(build("i", &"a".repeat(70_000), None).max_token_bytes(65_536).build());
     assert_eq!(field, "audience");
@@ -404,10 +404,10 @@ fn a_cookie_name_issuer_or_audience_without_room_for_any_token_is_refused_with_t
     // Where the algorithm alone takes more than there is.
     let keys = KeyRing::fixed([fixed_key(Algorithm::RS512)]).build().unwrap();
     let sessions = || Sessions::<()>::builder(keys.clone(), "https://i", "a");
-    let (field, value, mend) = refused(sessions().max_token_bytes(512).build());
+    let (field, value, help) = refused(sessions().max_token_bytes(512).build());
     assert_eq!((field, &*value), ("max_token_bytes", "512"));
     let least: usize =
-        mend.split("at least ").nth(1).unwrap().split(':').next().unwrap().parse().unwrap();
+        help.split("at least ").nth(1).unwrap().split(':').next().unwrap().parse().unwrap();
 
     // The bounds are exact: with one byte more the shortest login succeeds.
     assert!(sessions().max_token_bytes(least - 1).build().is_err());

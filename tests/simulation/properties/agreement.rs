@@ -10,7 +10,7 @@ use super::super::store::Says;
 use super::super::world::State;
 use super::{CONVERGED, RESTORED, SLACK, TIDY, settling};
 
-/// What it takes to put back all entries of a ring, one after the other.
+/// The time to restore all entries of a ring, one after the other.
 const ALL_WRITES: Millis = 1_000;
 
 /// Looks at all replicas at once.
@@ -59,12 +59,12 @@ fn is_some_key_ending(state: &State) -> bool {
     })
 }
 
-/// Notes when live replicas have put back what the store had lost; where it answers at once, that
+/// Notes when live replicas have restored what the store had lost; where it answers at once, that
 /// is the next time that each of them reads it.
 fn note_wholeness(state: &mut State) {
     let Some(lost) = state.lost.filter(|_| state.whole.is_none()) else { return };
     let scenario = &state.scenario;
-    // A clock that is far off removes what the others put back.
+    // A clock that is far off removes what the others restored.
     let wild = state.replicas.iter().any(|replica| replica.wild);
     let prompt = scenario.faults.slow == 0 && state.troubled <= lost && !wild;
     let within = scenario.bound() + scenario.write_timeout.max(ALL_WRITES) + SLACK;

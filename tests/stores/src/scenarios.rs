@@ -1,4 +1,4 @@
-//! What every store in a server has to stand.
+//! Scenarios for every store in a server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;

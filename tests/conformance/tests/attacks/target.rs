@@ -1,4 +1,4 @@
-//! What is attacked: a service with a ring of one algorithm's key, and beside it two others.
+//! The target of attacks: a service with a ring of one algorithm's key, and beside it two others.
 
 use conformance::{Service, Verdict};
 use libtest_mimic::Failed;

@@ -30,7 +30,7 @@ fn logged_in(clock: &ManualClock, ago: Option<i64>) -> String {
     })
 }
 
-/// What a route with `max_auth_age` answers.
+/// The answer of a route with `max_auth_age`.
 async fn ask(sessions: &Sessions<()>, token: &str) -> (StatusCode, Option<RejectionKind>) {
     let app = Router::new()
         .route("/", on_get(async || "recent"))

@@ -1,4 +1,4 @@
-//! What opening a ring refuses, and how it says so.
+//! The errors of opening a ring.
 
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{self, ManualClock};

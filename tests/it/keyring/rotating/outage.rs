@@ -1,4 +1,4 @@
-//! A store that is down: the last known keys go on.
+//! A store that is down: the last known keys stay in use.
 
 use tower_jwt_session::Clock as _;
 

@@ -1,4 +1,4 @@
-//! A store that was purged, or restored to what it was: live replicas put back what they hold.
+//! A store that was purged, or restored to what it was: live replicas restore what they hold.
 
 use tower_jwt_session::store::FileStore;
 use tower_jwt_session::{KeyState, RejectionKind};

@@ -113,7 +113,7 @@ async fn a_store_that_can_only_be_read_does_not_save_a_leaked_key() {
     let key_id = one.key(0).key_id;
     one.ring.revoke(&key_id).await.expect_err("the mark was not written");
     assert_eq!(one.judge(&stolen), Err(RejectionKind::UnknownKey));
-    one.ring.refresh().await.expect_err("the mark was not put back");
+    one.ring.refresh().await.expect_err("the mark was not restored");
     assert_eq!(one.judge(&stolen), Err(RejectionKind::UnknownKey));
 }
 

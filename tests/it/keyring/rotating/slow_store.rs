@@ -1,4 +1,4 @@
-//! What a slow store must not delay.
+//! A slow store must not delay requests and revocations.
 
 use std::sync::Arc;
 

@@ -144,7 +144,7 @@ async fn a_lasting_failure_to_put_back_one_entry_stops_no_other() {
     let replica = Replica::open(store.clone(), START).await;
     pass(&[&replica], SKEW).await;
     store.purge().await;
-    // The birth is put back first; what comes after it fails.
+    // The birth is restored first; the writes after it fail.
     store.fail_after_inserts(1);
     replica.ring.refresh().await.expect_err("the store fails again");
     let due = replica.times(1).signs_from - seconds(500);

@@ -6,11 +6,11 @@ use tower_jwt_session::{CookieTransport, KeyRing, OperationErrorKind};
 use super::*;
 
 #[test]
-fn a_setting_that_can_not_be_is_named_with_its_mend() {
+fn a_setting_that_can_not_be_is_named_with_its_fix() {
     let clock = ManualClock::default();
     let second = Duration::from_secs(1);
     let day = 24 * HOUR;
-    for (tokens, field, value, mend) in [
+    for (tokens, field, value, help) in [
         (RefreshTokens::new().lifetime(day + second), "refresh token lifetime", "86401s", "86400s"),
         (RefreshTokens::new().lifetime(299 * second), "access_token_lifetime", "300s", "299s"),
         (
@@ -36,7 +36,7 @@ fn a_setting_that_can_not_be_is_named_with_its_mend() {
         let error = web::builder(&clock).refresh_tokens(tokens).build().unwrap_err();
         let text = error.to_string();
         assert_eq!(error.setting(), Some(field), "{text}");
-        assert!(text.contains(value) && text.contains(mend), "{text}");
+        assert!(text.contains(value) && text.contains(help), "{text}");
     }
     for tokens in [
         RefreshTokens::new().lifetime(day).grace(150 * second),

@@ -1,4 +1,4 @@
-//! What the two tokens are, and how long a session can be renewed with them.
+//! The two tokens, and how long a session can be renewed with them.
 
 use std::collections::BTreeSet;
 
