@@ -9,6 +9,7 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use tower_jwt_session::Transport;
 use tower_jwt_session::{BuildError, KeyRing, Session, Sessions};
 
 #[tokio::main]
@@ -25,7 +26,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn app(keys: KeyRing, issuer: &str) -> Result<Router, BuildError> {
     // For the access tokens of RFC 9068 add `.accept_token_type("at+jwt")`.
-    let sessions = Sessions::<()>::builder(keys.clone(), issuer, "orders").bearer_only().build()?;
+    let sessions = Sessions::<()>::builder(keys.clone(), issuer, "orders")
+        .transports([Transport::bearer()])
+        .build()?;
     let requires = |scope| sessions.validate_layer().require_scope(scope);
     let read = Router::new().route("/orders", get(list)).route_layer(requires("orders:read"));
     let write = Router::new().route("/orders", post(order)).route_layer(requires("orders:write"));

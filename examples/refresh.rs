@@ -10,6 +10,7 @@
 
 use axum::Router;
 use axum::routing::{get, post};
+use tower_jwt_session::Transport;
 use tower_jwt_session::store::{FileStore, Store};
 use tower_jwt_session::{
     BuildError, KeyRing, Login, RefreshTokens, Revocations, Session, Sessions,
@@ -27,7 +28,7 @@ async fn app(store: impl Store + Clone) -> Result<Router, BuildError> {
     let keys = KeyRing::builder("app").store(store.clone()).open().await?;
     let revocations = Revocations::builder("app").store(store).open().await?;
     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
-        .bearer_only()
+        .transports([Transport::bearer()])
         .revocations(revocations)
         .refresh_tokens(RefreshTokens::new())
         .build()?;

@@ -25,6 +25,7 @@ use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt as _, stream};
 use tower_jwt_session::store::{MemoryStore, Store};
 use tower_jwt_session::{BuildError, KeyRing, Login, Logout, Revocations, Session, Sessions};
+use tower_jwt_session::{CookieTransport, Transport};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -40,7 +41,11 @@ async fn app(store: impl Store + Clone) -> Result<Router, BuildError> {
     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
         .revocations(revocations)
         // A script opens a WebSocket with `new WebSocket(url, ["echo", "session." + token])`.
-        .web_socket_protocol("session")
+        .transports([
+            Transport::cookie(CookieTransport::new()),
+            Transport::bearer(),
+            Transport::web_socket_protocol("session"),
+        ])
         .build()?;
 
     Ok(Router::new()

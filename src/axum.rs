@@ -17,6 +17,7 @@ use crate::error::operation::OperationError;
 use crate::error::rejection::Rejection;
 use crate::keyring::ring::KeyRing;
 use crate::layer::presented::{Presented, Refused};
+use crate::response::health;
 use crate::response::respond::{problem, try_again};
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::login::Login;
@@ -197,6 +198,28 @@ impl<C: SessionClaims> Sessions<C> {
             sessions.token_response(&headers, &body).await.map(Body::from)
         };
         Router::new().route("/token", post(refresh).layer(limit))
+    }
+}
+
+impl<C: Send + Sync + 'static> Sessions<C> {
+    /// Routes for balancers, orchestrators and dashboards. Each answer is a JSON object with the format's
+    /// `version`, 1; within it, members are only added. Times are in milliseconds since 1970.
+    ///
+    /// | route | answer |
+    /// |---|---|
+    /// | `GET /health/live` | 200: the process runs |
+    /// | `GET /health/ready` | 200 if the replica should get requests, else 503: `ready`, `reasons`; of `ring` the `name`, `fingerprint`, `generation`, `clock_offset`, `reads_ok`, `writes_ok`; of `revocations`, or `null`, the `name`, `version`, `reads_ok`, `writes_ok` |
+    /// | `GET /health/status` | 200: `ready`, `reasons`; `ring` is the [`RingStatus`](crate::RingStatus), `revocations` the [`RevocationsStatus`](crate::RevocationsStatus) or `null` |
+    ///
+    /// # Security
+    ///
+    /// The status names keys and shows errors of the store: serve these routes on an internal port.
+    pub fn status_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let (ready, status) = (self.clone(), self.clone());
+        Router::new()
+            .route("/health/live", get(async || health::live().map(Body::from)))
+            .route("/health/ready", get(async move || health::ready(&ready).map(Body::from)))
+            .route("/health/status", get(async move || health::status(&status).map(Body::from)))
     }
 }
 

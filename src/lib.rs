@@ -146,6 +146,7 @@ pub use crate::sessions::refresh_tokens::{IssuedTokens, RefreshTokens};
 pub use crate::sessions::session::Session;
 #[cfg(feature = "cookie")]
 pub use crate::transport::cookie::CookieTransport;
+pub use crate::transport::transport::Transport;
 pub use jsonwebtoken::jwk;
 
 /// The HTTP client with which a ring follows an issuer: the application's choice, behind a small trait.

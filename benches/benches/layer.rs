@@ -18,7 +18,7 @@ use tower_jwt_session::Algorithm;
 fn layer(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("layer");
     let fixtures = [Algorithm::HS256, Algorithm::EdDSA].map(Fixture::new);
-    let cookie = |fixture: &Fixture| header(COOKIE, "__Host-session=", &fixture.token);
+    let cookie = |fixture: &Fixture| header(COOKIE, "__Host-fixed=", &fixture.token);
     let bearer = |fixture: &Fixture| header(AUTHORIZATION, "Bearer ", &fixture.token);
 
     // They get a token, too, so that it is the layers alone that differ.

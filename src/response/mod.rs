@@ -1,5 +1,7 @@
-//! Bodies of answers: problem details (RFC 9457) and those of a token endpoint (RFC 6749).
+//! Bodies of answers: problem details (RFC 9457), a token endpoint's (RFC 6749), health documents.
 
+#[cfg(feature = "axum")]
+pub(crate) mod health;
 pub(crate) mod jwks;
 pub(crate) mod respond;
 pub(crate) mod token_endpoint;

@@ -187,13 +187,13 @@ fn challenge(rejection: &Rejection, transports: &Transports) -> Option<HeaderVal
         | RejectionKind::StaleRevocations { .. } => return None,
         // Scripts of a page have to see it, too: the session is good, and its user is to log in.
         RejectionKind::InsufficientUserAuthentication { max_age } => {
-            let scheme = if transports.bearer { "Bearer" } else { "Cookie" };
+            let scheme = transports.scheme();
             let error = "insufficient_user_authentication";
             let max_age = max_age.as_secs();
             let challenge = format!(r#"{scheme} error="{error}", max_age="{max_age}""#);
             return HeaderValue::try_from(challenge).ok();
         }
-        _ if !transports.bearer => "Cookie",
+        _ if transports.scheme() == "Cookie" => "Cookie",
         RejectionKind::Missing => "Bearer",
         RejectionKind::Ambiguous => r#"Bearer error="invalid_request""#,
         RejectionKind::InsufficientScope => {

@@ -206,6 +206,11 @@ impl Revocations {
         self.0.writer.need(limit.saturating_add(token_lifetime).saturating_add(skew));
     }
 
+    /// Whether the store can record redeemed refresh tokens.
+    pub(crate) fn redeems(&self) -> bool {
+        self.0.writer.store.redeems()
+    }
+
     /// Records that a refresh token was redeemed, unless it or a later one was. Returns the latest. Only
     /// the store holds these records.
     pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {

@@ -4,19 +4,21 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::refresh::Refreshing;
+use serde::de::DeserializeOwned;
+
 use crate::error::build::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
 use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ExternalTokens;
-use crate::sessions::handle::{Inner, SessionClaims, Sessions, SessionsId};
-use crate::sessions::refresh_tokens::RefreshTokens;
+use crate::sessions::handle::{Inner, Sessions, SessionsId};
+use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
+use crate::sessions::room::Room;
 use crate::token::cache::TokenCache;
 use crate::token::policy::Policy;
 use crate::transport::cookie::CookieTransport;
+use crate::transport::transport::Transport;
 use crate::transport::transports::Transports;
-use crate::transport::web_socket::WebSocketProtocol;
 
 /// Builds [`Sessions`].
 #[derive(Debug)]
@@ -29,14 +31,39 @@ pub struct SessionsBuilder<C> {
     pub(crate) absolute_lifetime: Duration,
     pub(crate) max_token_bytes: usize,
     pub(crate) token_cache_bytes: usize,
-    pub(crate) transports: Transports,
+    transports: Option<Vec<Transport>>,
     pub(crate) revocations: Option<Revocations>,
     pub(crate) refresh_tokens: Option<RefreshTokens>,
-    pub(crate) foreign: ExternalTokens,
+    pub(crate) external: ExternalTokens,
     pub(crate) claims: PhantomData<fn() -> C>,
 }
 
-impl<C: SessionClaims> SessionsBuilder<C> {
+impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
+    /// Starts to build the sessions of `issuer` for `audience`, whose tokens `keys` sign or verify.
+    /// Tokens of another issuer or for another audience are refused.
+    pub fn builder(
+        keys: KeyRing,
+        issuer: impl Into<String>,
+        audience: impl Into<String>,
+    ) -> SessionsBuilder<C> {
+        SessionsBuilder {
+            keys,
+            issuer: issuer.into(),
+            audience: audience.into(),
+            idle_lifetime: Duration::from_secs(60 * 60),
+            absolute_lifetime: Duration::from_secs(12 * 60 * 60),
+            max_token_bytes: 8 * 1024,
+            token_cache_bytes: 8 * 1024 * 1024,
+            transports: None,
+            revocations: None,
+            refresh_tokens: None,
+            external: ExternalTokens::default(),
+            claims: PhantomData,
+        }
+    }
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static> SessionsBuilder<C> {
     /// Sets the lifetime of a token, and so how long a session lives without a request. A cookie session
     /// past half of it is renewed by the next request. At least one second, at most the ring's
     /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
@@ -70,36 +97,20 @@ impl<C: SessionClaims> SessionsBuilder<C> {
         self
     }
 
-    /// Carries sessions in this cookie, and accepts bearer tokens too.
-    #[cfg(feature = "cookie")]
-    pub fn cookie(mut self, cookie: CookieTransport) -> Self {
-        self.transports.cookie = Some(cookie);
-        self
-    }
-
-    /// Carries sessions in this cookie, and leaves the `Authorization` header alone.
-    #[cfg(feature = "cookie")]
-    pub fn cookie_only(mut self, cookie: CookieTransport) -> Self {
-        self.transports.bearer = false;
-        self.transports.cookie = Some(cookie);
-        self
-    }
-
-    /// Carries sessions as bearer tokens in the `Authorization` header, and leaves cookies alone.
-    pub fn bearer_only(mut self) -> Self {
-        self.transports.bearer = true;
-        self.transports.cookie = None;
-        self
-    }
-
-    /// Accepts a bearer token also as `name.<token>` among the protocols that a WebSocket's opening
-    /// request offers (RFC 6455, section 1.9), for scripts in browsers, which can set no other
-    /// header: `new WebSocket(url, ["chat", "session." + token])`. Handlers don't see it among the
-    /// protocols; agree to another one, as browsers want it. Default: not accepted.
+    /// How session tokens travel: a list in which each kind of [`Transport`] may come once. Default: the
+    /// [cookie](Transport::cookie) with its defaults, and [bearer](Transport::bearer) tokens.
     ///
-    /// A token never comes in a URL, which logs and histories keep.
-    pub fn web_socket_protocol(mut self, name: &str) -> Self {
-        self.transports.web_socket = Some(WebSocketProtocol::new(name));
+    /// A login is by cookie where there is one, unless it is [`Login::bearer`](crate::Login::bearer).
+    pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
+        self.transports = Some(transports.into_iter().collect());
+        self
+    }
+
+    /// Issues refresh tokens to bearer clients. Needs [`revocations`](Self::revocations), whose store
+    /// remembers which were redeemed. Default: none, so that a bearer client logs in again after one
+    /// [`idle_lifetime`](Self::idle_lifetime). Cookies are renewed without.
+    pub fn refresh_tokens(mut self, tokens: RefreshTokens) -> Self {
+        self.refresh_tokens = Some(tokens);
         self
     }
 
@@ -125,7 +136,7 @@ impl<C: SessionClaims> SessionsBuilder<C> {
                 ));
             }
         }
-        let token_type = self.foreign.check(&self.keys, &self.issuer)?;
+        let token_type = self.external.check(&self.keys, &self.issuer)?;
         let ring = self.keys.policy();
         let longest = ring.max_token_lifetime;
         // How long sessions live is the issuer's to say, where that is another service.
@@ -156,30 +167,47 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             let help = "set it to 65,536 to 1,073,741,824 bytes, or to 0 for no cache";
             return Err(BuildError::invalid("token_cache_bytes", self.token_cache_bytes, help));
         }
-        self.check_room()?;
-        let cookie = self.transports.cookie.map(CookieTransport::build).transpose()?;
-        let web_socket = self.transports.web_socket.map(WebSocketProtocol::build).transpose()?;
+        let transports = self.transports.unwrap_or_else(|| {
+            vec![
+                #[cfg(feature = "cookie")]
+                Transport::cookie(CookieTransport::new()),
+                Transport::bearer(),
+            ]
+        });
+        let transports = Transports::build(transports, self.keys.name())?;
+        let has_revocations = self.revocations.is_some();
+        Room {
+            keys: &self.keys,
+            issuer: &self.issuer,
+            audience: &self.audience,
+            max_token_bytes: self.max_token_bytes,
+            cookie: transports.cookie.as_ref().map(CookieTransport::own_name),
+            has_revocations,
+            has_refresh_tokens: self.refresh_tokens.is_some(),
+        }
+        .check()?;
         if let Some(revocations) = &self.revocations {
-            self.foreign.check_revocations(&self.keys, &token_type)?;
+            self.external.check_revocations(&self.keys, &token_type)?;
             revocations.keep_for(self.keys.longest_token_lifetime(), ring.clock_skew);
         }
-        let takes_session_id = self.foreign.takes_session_id(&self.keys, &token_type);
+        let takes_session_id = self.external.takes_session_id(&self.keys, &token_type);
         let policy = Policy {
             issuer: self.issuer.into(),
             audience: self.audience.into(),
-            dialect: self.foreign.dialect(&self.keys),
+            dialect: self.external.dialect(&self.keys),
             leeway: ring.clock_skew,
             max_lifetime: longest,
             max_token_bytes: self.max_token_bytes,
             token_type,
-            without_token_id: self.foreign.without_token_id,
-            without_issued_at: self.foreign.without_issued_at,
+            without_token_id: self.external.without_token_id,
+            without_issued_at: self.external.without_issued_at,
             takes_session_id,
-            requires_auth_time: self.foreign.requires_auth_time,
+            requires_auth_time: self.external.requires_auth_time,
         };
-        let refreshing = self
-            .refresh_tokens
-            .map(|tokens| Refreshing::new(tokens, &self.keys, &policy, self.transports.bearer));
+        let refreshing = self.refresh_tokens.map(|tokens| {
+            tokens.check_store(self.revocations.as_ref())?;
+            Refreshing::new(tokens, &self.keys, &policy, transports.bearer)
+        });
         Ok(Sessions(Arc::new(Inner {
             id: SessionsId::new(),
             policy,
@@ -187,11 +215,11 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             keys: self.keys,
             idle_lifetime: self.idle_lifetime,
             absolute_lifetime: self.absolute_lifetime,
-            transports: Transports { cookie, web_socket, ..self.transports },
+            transports,
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
             refreshing: refreshing.transpose()?,
             revocations: self.revocations,
-            revokes_by_issued_at: self.foreign.revokes_by_issued_at,
+            revokes_by_issued_at: self.external.revokes_by_issued_at,
         })))
     }
 }

@@ -1,11 +1,9 @@
 //! [`Sessions`]: the object that an application builds. It makes the layers, and also issues and
 //! validates directly.
 
-use crate::sessions::builder::SessionsBuilder;
 use crate::sessions::counters::Counters;
 use crate::sessions::issued::IssuedToken;
 use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -21,9 +19,8 @@ use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
-use crate::sessions::external_tokens::ExternalTokens;
 use crate::sessions::login::Login;
-use crate::sessions::refresh::Refreshing;
+use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::session::Session;
 use crate::token;
 use crate::token::cache::TokenCache;
@@ -119,29 +116,6 @@ pub(crate) struct Inner<C> {
 }
 
 impl<C: SessionClaims> Sessions<C> {
-    /// Returns a builder of the sessions of `issuer` for `audience`, signed by `keys`. Tokens of another
-    /// issuer or for another audience are refused.
-    pub fn builder(
-        keys: KeyRing,
-        issuer: impl Into<String>,
-        audience: impl Into<String>,
-    ) -> SessionsBuilder<C> {
-        SessionsBuilder {
-            keys,
-            issuer: issuer.into(),
-            audience: audience.into(),
-            idle_lifetime: Duration::from_secs(60 * 60),
-            absolute_lifetime: Duration::from_secs(12 * 60 * 60),
-            max_token_bytes: 8 * 1024,
-            token_cache_bytes: 8 * 1024 * 1024,
-            transports: Transports::default(),
-            revocations: None,
-            refresh_tokens: None,
-            foreign: ExternalTokens::default(),
-            claims: PhantomData,
-        }
-    }
-
     /// Issues a new session, with a new ID, for one idle lifetime.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What an application builds and hands around: sessions, logins, logouts, refresh tokens.
 
 pub(crate) mod builder;
+pub(crate) mod builder_external;
 pub(crate) mod counters;
 pub(crate) mod ended;
 pub(crate) mod explain;

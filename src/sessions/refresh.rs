@@ -1,106 +1,21 @@
 //! Redeeming refresh tokens: which is good, and what follows it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base64url;
 use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
 use crate::crypto::backend;
-use crate::error::build::BuildError;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
-use crate::keyring::ring::KeyRing;
-use crate::sessions::builder::SessionsBuilder;
 use crate::sessions::handle::{Later, SessionClaims, Sessions};
 use crate::sessions::login::Login;
-use crate::sessions::refresh_tokens::{IssuedTokens, RefreshTokens};
+use crate::sessions::refresh_tokens::{IssuedTokens, Refreshing};
 use crate::store::contract::{EntryName, Redemption, StoreError};
 use crate::token;
 use crate::token::checks::Nobody;
 use crate::token::id::Ids;
-use crate::token::policy::{Policy, TokenType};
 use crate::token::verified::Verified;
-
-impl<C: SessionClaims> SessionsBuilder<C> {
-    /// Issues refresh tokens to bearer clients. Cookie sessions need none: they are renewed in
-    /// passing. Default: none, so that a bearer client logs in again after one
-    /// [`idle_lifetime`](Self::idle_lifetime).
-    pub fn refresh_tokens(mut self, tokens: RefreshTokens) -> Self {
-        self.refresh_tokens = Some(tokens);
-        self
-    }
-}
-
-/// The settings, checked.
-#[derive(Debug)]
-pub(crate) struct Refreshing {
-    /// That of session tokens, but for the type.
-    policy: Policy,
-    access_token_lifetime: Duration,
-    lifetime: Duration,
-    grace: Duration,
-}
-
-impl Refreshing {
-    pub(crate) fn new(
-        tokens: RefreshTokens,
-        keys: &KeyRing,
-        sessions: &Policy,
-        bearer: bool,
-    ) -> Result<Self, BuildError> {
-        let RefreshTokens { access_token_lifetime, lifetime, grace } = tokens;
-        let longest = sessions.max_lifetime;
-        let lifetime = lifetime.unwrap_or(longest);
-        let invalid = |field, value: Duration, mend: String| {
-            Err(BuildError::invalid(field, format_args!("{value:?}"), mend))
-        };
-        if !keys.issues() {
-            let mend = "these sessions are issued by another service: leave it out";
-            return Err(BuildError::invalid("refresh_tokens", "set", mend));
-        }
-        if !bearer {
-            let mend = "they are for bearer clients: leave it out, or use `.cookie(..)` in place of \
-                        `.cookie_only(..)`";
-            return Err(BuildError::invalid("refresh_tokens", "set", mend));
-        }
-        if lifetime > longest {
-            return invalid(
-                "refresh token lifetime",
-                lifetime,
-                format!(
-                    "make it at most the ring's max_token_lifetime ({longest:?}), or make that longer: \
-                 keys are kept for as long"
-                ),
-            );
-        }
-        if access_token_lifetime < SHORTEST || access_token_lifetime > lifetime {
-            return invalid(
-                "access_token_lifetime",
-                access_token_lifetime,
-                format!(
-                    "make it at least {SHORTEST:?} and at most the refresh token's ({lifetime:?})"
-                ),
-            );
-        }
-        if grace > access_token_lifetime / 2 {
-            return invalid(
-                "grace",
-                grace,
-                format!(
-                    "make it at most half of the access_token_lifetime ({access_token_lifetime:?}), so \
-                 that what a retry is answered with is still valid"
-                ),
-            );
-        }
-        let policy = Policy { token_type: TokenType::Refresh, ..sessions.clone() };
-        Ok(Self { policy, access_token_lifetime, lifetime, grace })
-    }
-
-    pub(crate) fn access_token_lifetime(&self) -> Duration {
-        self.access_token_lifetime
-    }
-}
 
 impl<C: SessionClaims> Sessions<C> {
     /// Issues a new session as a pair of access token and refresh token, where no layer does it.
@@ -283,6 +198,3 @@ impl<C: SessionClaims> Sessions<C> {
 
 /// An access token ends by up to this part of its lifetime early.
 const JITTER_PART: u32 = 20;
-
-/// An access token that is shorter would be renewed rather than used.
-const SHORTEST: Duration = Duration::from_secs(10);

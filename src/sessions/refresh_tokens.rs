@@ -3,7 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::error::build::BuildError;
+use crate::keyring::ring::KeyRing;
+use crate::revocation::handle::Revocations;
 use crate::sessions::issued::IssuedToken;
+use crate::token::policy::{Policy, TokenType};
 
 /// Refresh tokens for clients that are no browsers: a short access token, and a long refresh token
 /// with which the client gets the next two. Given to
@@ -25,6 +29,7 @@ pub struct RefreshTokens {
     pub(crate) access_token_lifetime: Duration,
     pub(crate) lifetime: Option<Duration>,
     pub(crate) grace: Duration,
+    without_reuse_detection: bool,
 }
 
 impl RefreshTokens {
@@ -34,6 +39,7 @@ impl RefreshTokens {
             access_token_lifetime: Duration::from_secs(5 * 60),
             lifetime: None,
             grace: Duration::from_secs(30),
+            without_reuse_detection: false,
         }
     }
 
@@ -60,6 +66,39 @@ impl RefreshTokens {
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
+    }
+}
+
+impl RefreshTokens {
+    /// Allows refresh tokens for sessions without
+    /// [`revocations`](crate::SessionsBuilder::revocations).
+    ///
+    /// # Security
+    ///
+    /// Each refresh token is then valid until it expires, a copy like the original: a stolen one goes
+    /// unnoticed, and a logout does not end it.
+    pub fn dangerous_without_reuse_detection(mut self) -> Self {
+        self.without_reuse_detection = true;
+        self
+    }
+
+    /// Checks that reuse can be detected.
+    pub(crate) fn check_store(&self, revocations: Option<&Revocations>) -> Result<(), BuildError> {
+        let (value, help) = match revocations {
+            None if self.without_reuse_detection => return Ok(()),
+            None => (
+                "set without `revocations`",
+                "add `.revocations(..)`, or accept undetected reuse with \
+                 `RefreshTokens::dangerous_without_reuse_detection`",
+            ),
+            Some(revocations) if !revocations.redeems() => (
+                "set over a store that cannot redeem",
+                "use another store for the revocations, or implement `Store::redeem` and \
+                 `Store::redeems`",
+            ),
+            Some(_) => return Ok(()),
+        };
+        Err(BuildError::invalid("refresh_tokens", value, help))
     }
 }
 
@@ -103,3 +142,76 @@ impl fmt::Debug for IssuedTokens {
             .finish()
     }
 }
+
+/// The settings, checked.
+#[derive(Debug)]
+pub(crate) struct Refreshing {
+    /// That of session tokens, but for the type.
+    pub(crate) policy: Policy,
+    pub(crate) access_token_lifetime: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) grace: Duration,
+}
+
+impl Refreshing {
+    pub(crate) fn new(
+        tokens: RefreshTokens,
+        keys: &KeyRing,
+        sessions: &Policy,
+        bearer: bool,
+    ) -> Result<Self, BuildError> {
+        let RefreshTokens { access_token_lifetime, lifetime, grace, .. } = tokens;
+        let longest = sessions.max_lifetime;
+        let lifetime = lifetime.unwrap_or(longest);
+        let invalid = |field, value: Duration, help: String| {
+            Err(BuildError::invalid(field, format_args!("{value:?}"), help))
+        };
+        if !keys.issues() {
+            let help = "these sessions are issued by another service: leave it out";
+            return Err(BuildError::invalid("refresh_tokens", "set", help));
+        }
+        if !bearer {
+            let help = "they are for bearer clients: leave it out, or add `Transport::bearer()` to the \
+                        transports";
+            return Err(BuildError::invalid("refresh_tokens", "set", help));
+        }
+        if lifetime > longest {
+            return invalid(
+                "refresh token lifetime",
+                lifetime,
+                format!(
+                    "make it at most the ring's max_token_lifetime ({longest:?}), or make that longer: \
+                 keys are kept for as long"
+                ),
+            );
+        }
+        if access_token_lifetime < SHORTEST || access_token_lifetime > lifetime {
+            return invalid(
+                "access_token_lifetime",
+                access_token_lifetime,
+                format!(
+                    "make it at least {SHORTEST:?} and at most the refresh token's ({lifetime:?})"
+                ),
+            );
+        }
+        if grace > access_token_lifetime / 2 {
+            return invalid(
+                "grace",
+                grace,
+                format!(
+                    "make it at most half of the access_token_lifetime ({access_token_lifetime:?}), so \
+                 that what a retry is answered with is still valid"
+                ),
+            );
+        }
+        let policy = Policy { token_type: TokenType::Refresh, ..sessions.clone() };
+        Ok(Self { policy, access_token_lifetime, lifetime, grace })
+    }
+
+    pub(crate) fn access_token_lifetime(&self) -> Duration {
+        self.access_token_lifetime
+    }
+}
+
+/// An access token that is shorter would be renewed rather than used.
+const SHORTEST: Duration = Duration::from_secs(10);

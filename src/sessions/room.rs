@@ -1,29 +1,40 @@
 //! Whether there is room for any login: in the longest token that is accepted, and in the cookie.
 
-use super::builder::SessionsBuilder;
 use crate::error::build::BuildError;
-use crate::sessions::handle::SessionClaims;
+use crate::keyring::ring::KeyRing;
 use crate::token;
 use crate::transport::cookie::CookieTransport;
 
-impl<C: SessionClaims> SessionsBuilder<C> {
+/// The settings that decide it.
+pub(crate) struct Room<'s> {
+    pub(crate) keys: &'s KeyRing,
+    pub(crate) issuer: &'s str,
+    pub(crate) audience: &'s str,
+    pub(crate) max_token_bytes: usize,
+    /// The cookie's name.
+    pub(crate) cookie: Option<&'s str>,
+    pub(crate) has_revocations: bool,
+    pub(crate) has_refresh_tokens: bool,
+}
+
+impl Room<'_> {
     /// Checks that the shortest token of this issuer, audience and algorithm fits: else every login
     /// would fail.
-    pub(crate) fn check_room(&self) -> Result<(), BuildError> {
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
         if !self.keys.issues() {
             return Ok(());
         }
         let keys = self.keys.keys(self.keys.now());
         let shortest = |seq| {
-            let (iss, aud) = (&self.issuer, &self.audience);
-            let of = |key| token::encode::shortest(iss, aud, key, seq, self.revocations.is_some());
+            let (iss, aud) = (self.issuer, self.audience);
+            let of = |key| token::encode::shortest(iss, aud, key, seq, self.has_revocations);
             let of_keys = keys.keys().iter().filter_map(|key| of(Some(key))).min();
             // A ring that has no key yet gets one of some algorithm.
             of_keys.or_else(|| of(None)).unwrap_or_default()
         };
         let session = shortest(None);
-        let refresh = self.refresh_tokens.as_ref().map_or(0, |_| shortest(Some(0)));
-        let names = [("issuer", &*self.issuer), ("audience", &*self.audience)];
+        let refresh = if self.has_refresh_tokens { shortest(Some(0)) } else { 0 };
+        let names = [("issuer", self.issuer), ("audience", self.audience)];
         let bytes = session.max(refresh);
         if bytes > self.max_token_bytes {
             let limit = self.max_token_bytes;
@@ -42,12 +53,11 @@ impl<C: SessionClaims> SessionsBuilder<C> {
             );
             return Err(BuildError::invalid(field, shown(text), help));
         }
-        if let Some(cookie) = &self.transports.cookie {
-            let (bytes, limit) = (session + cookie.own_name().len(), CookieTransport::MOST_BYTES);
+        if let Some(cookie) = self.cookie {
+            let (bytes, limit) = (session + cookie.len(), CookieTransport::MOST_BYTES);
             if bytes > limit {
                 let [issuer, audience] = names;
-                let (field, text) =
-                    longest(&[("cookie name", cookie.own_name()), issuer, audience]);
+                let (field, text) = longest(&[("cookie name", cookie), issuer, audience]);
                 let help = format!(
                     "shorten it: name and value of the shortest cookie have {bytes} bytes, and \
                      browsers accept {limit}"

@@ -79,6 +79,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Err(StoreError::new(context))))
     }
 
+    /// Returns whether the store implements [`redeem`](Self::redeem). Sessions with refresh tokens are not
+    /// built over one that does not. Default: no.
+    fn redeems(&self) -> bool {
+        false
+    }
+
     /// Completes when something may have changed in `ring` since the last such call returned.
     ///
     /// The default implementation never completes. A missed change costs at most one refresh

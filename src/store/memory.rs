@@ -164,6 +164,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn redeems(&self) -> bool {
+        true
+    }
+
     fn redeem<'a>(
         &'a self,
         ring: &'a str,

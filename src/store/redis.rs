@@ -203,6 +203,10 @@ impl Store for RedisStore {
         })
     }
 
+    fn redeems(&self) -> bool {
+        true
+    }
+
     fn redeem<'a>(
         &'a self,
         ring: &'a str,

@@ -12,8 +12,8 @@ use crate::claims;
 use crate::claims::read::{Dialect, Registered, Unread};
 use crate::claims::write::Payload;
 use crate::clock::Timestamp;
+use crate::transport::transport::Transport;
 use crate::transport::transports::Transports;
-use crate::transport::web_socket::WebSocketProtocol;
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"session+jwt","kid":"k\u00e9","x":[1,{}]}"#;
 
@@ -167,8 +167,13 @@ fn payload_that_is_written_is_read() {
 
 #[test]
 fn a_credential_is_a_part_of_its_field() {
-    let protocol = WebSocketProtocol::new("session").build().expect("a good name");
-    let transports = Transports { web_socket: Some(protocol), ..Transports::default() };
+    let list = vec![
+        #[cfg(feature = "cookie")]
+        Transport::cookie(crate::transport::cookie::CookieTransport::new()),
+        Transport::bearer(),
+        Transport::web_socket_protocol("session"),
+    ];
+    let transports = Transports::build(list, "session").expect("a good list");
     for (name, value) in [
         (AUTHORIZATION, "Bearer  ab.cd"),
         #[cfg(feature = "cookie")]

@@ -10,12 +10,13 @@ use super::cross_site::{CrossSiteCheck, may_change};
 use crate::error::build::BuildError;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::RejectionKind;
-use crate::transport::transports::is_token;
+use crate::transport::grammar::{is_token, is_token_byte};
 
 /// The cookie that carries a session, and the guard that comes with it.
 ///
-/// 1. It is `__Host-session`, `Secure; HttpOnly; SameSite=Lax; Path=/`: no script reads it, no
-///    other host sets it, no plain connection carries it.
+/// 1. It is named `__Host-` and the ring's name, and is `Secure; HttpOnly; SameSite=Lax; Path=/`: no script reads it, no
+///    other host sets it, no plain connection carries it. Services of different rings on one host,
+///    also on different ports, do not overwrite each other's cookie.
 /// 2. It has no `Max-Age`: it ends with the browser's session, or when its token expires.
 /// 3. Requests that change something and come from another site are answered 403 (tower-http's
 ///    CSRF guard), and so are upgrades that carry the cookie, since browsers let any site open a
@@ -36,7 +37,8 @@ use crate::transport::transports::is_token;
 /// ```
 #[derive(Clone, Debug)]
 pub struct CookieTransport {
-    name: Cow<'static, str>,
+    /// `None` for the ring's, until the sessions are built.
+    name: Option<Cow<'static, str>>,
     same_site: SameSite,
     secure: bool,
     trusted_origins: Vec<String>,
@@ -47,7 +49,7 @@ pub struct CookieTransport {
 impl Default for CookieTransport {
     fn default() -> Self {
         Self {
-            name: "__Host-session".into(),
+            name: None,
             same_site: SameSite::Lax,
             secure: true,
             trusted_origins: Vec::new(),
@@ -65,10 +67,14 @@ impl CookieTransport {
         Self::default()
     }
 
-    /// The cookie's name, which has to begin with `__Host-`. Default: `__Host-session`.
+    /// The cookie's name, which has to begin with `__Host-`. Default: `__Host-` and the name of the
+    /// ring, in which `-` replaces characters that a cookie's name cannot hold.
+    ///
+    /// Services that share a host and a ring's name need different names: [fixed](crate::KeyRing::fixed)
+    /// rings are all named `fixed`.
     #[must_use]
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = name.into();
+        self.name = Some(name.into());
         self
     }
 
@@ -98,24 +104,25 @@ impl CookieTransport {
     /// domain can set it. Never use it in production.
     #[must_use]
     pub fn dangerous_without_secure(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = name.into();
+        self.name = Some(name.into());
         self.secure = false;
         self
     }
 
-    /// Checks the settings.
-    pub(crate) fn build(mut self) -> Result<Self, BuildError> {
-        let mend = if !is_token(&self.name) {
+    /// Checks the settings. `ring` names the cookie unless it has a name.
+    pub(crate) fn build(mut self, ring: &str) -> Result<Self, BuildError> {
+        let name = self.name.take().unwrap_or_else(|| named_by(ring).into());
+        let help = if !is_token(&name) {
             "use letters, digits and - _ ."
-        } else if self.secure && !self.name.starts_with("__Host-") {
+        } else if self.secure && !name.starts_with("__Host-") {
             "begin it with `__Host-`, which makes browsers refuse it from other hosts"
-        } else if !self.secure && is_prefixed(&self.name) {
+        } else if !self.secure && is_prefixed(&name) {
             "give it another name: browsers refuse this prefix without `Secure`"
         } else {
             self.cross_site = Some(CrossSiteCheck::new(&self.trusted_origins)?);
-            return Ok(self);
+            return Ok(Self { name: Some(name), ..self });
         };
-        Err(BuildError::invalid("cookie name", format_args!("{:?}", self.name), mend))
+        Err(BuildError::invalid("cookie name", format_args!("{name:?}"), help))
     }
 
     /// Whether it matters where the request comes from. All others pass, sooner.
@@ -130,7 +137,7 @@ impl CookieTransport {
     }
 
     pub(crate) fn own_name(&self) -> &str {
-        &self.name
+        self.name.as_deref().unwrap_or_default()
     }
 
     /// Finds the cookie's value. Names are compared byte by byte; cookies may stand in several
@@ -139,15 +146,13 @@ impl CookieTransport {
         &self,
         headers: &'r HeaderMap,
     ) -> Result<Option<&'r [u8]>, RejectionKind> {
-        let mut found = None;
+        let (mut found, name) = (None, self.own_name().as_bytes());
         for field in headers.get_all(COOKIE) {
             let (field, mut start) = (field.as_bytes(), 0);
             for end in memchr::memchr_iter(b';', field).chain([field.len()]) {
                 let pair = trim(&field[start..end]);
                 start = end + 1;
-                let value = pair
-                    .strip_prefix(self.name.as_bytes())
-                    .and_then(|rest| rest.strip_prefix(b"="));
+                let value = pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="));
                 if value.is_some() && found.is_some() {
                     return Err(RejectionKind::Ambiguous);
                 }
@@ -159,7 +164,7 @@ impl CookieTransport {
 
     /// The `Set-Cookie` field that carries `token`, with room for so many characters more.
     pub(crate) fn set(&self, token: &str, room: usize) -> Result<HeaderValue, OperationError> {
-        let bytes = self.name.len() + token.len() + room;
+        let bytes = self.own_name().len() + token.len() + room;
         if bytes > Self::MOST_BYTES {
             return Err(OperationErrorKind::CookieTooLong { bytes, limit: Self::MOST_BYTES }.into());
         }
@@ -175,19 +180,25 @@ impl CookieTransport {
 
     /// Whether a `Set-Cookie` field is of this cookie.
     pub(crate) fn is_set_by(&self, field: &HeaderValue) -> bool {
-        let rest = field.as_bytes().strip_prefix(self.name.as_bytes());
+        let rest = field.as_bytes().strip_prefix(self.own_name().as_bytes());
         rest.is_some_and(|rest| rest.starts_with(b"="))
     }
 
     /// The one builder: a cookie is cleared only by the same attributes that set it.
     fn cookie<'c>(&'c self, value: &'c str) -> Cookie<'c> {
-        Cookie::build((&*self.name, value))
+        Cookie::build((self.own_name(), value))
             .path("/")
             .http_only(true)
             .secure(self.secure)
             .same_site(self.same_site)
             .build()
     }
+}
+
+/// The cookie's name where it is the ring's.
+fn named_by(ring: &str) -> String {
+    let fitting = ring.bytes().map(|byte| if is_token_byte(byte) { byte.into() } else { '-' });
+    format!("__Host-{}", fitting.collect::<String>())
 }
 
 /// Whether browsers put conditions to a cookie of this name (RFC 6265bis, section 4.1.3).

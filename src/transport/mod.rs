@@ -6,7 +6,11 @@ pub(crate) mod caching;
 pub(crate) mod cookie;
 #[cfg(feature = "cookie")]
 pub(crate) mod cross_site;
+pub(crate) mod grammar;
+pub(crate) mod named_header;
 #[cfg(feature = "cookie")]
 pub(crate) mod origin;
+#[expect(clippy::module_inception, reason = "the file of `Transport`")]
+pub(crate) mod transport;
 pub(crate) mod transports;
 pub(crate) mod web_socket;

@@ -32,7 +32,7 @@ impl CookieTransport {
         match *self {}
     }
 
-    pub(crate) fn build(self) -> Result<Self, BuildError> {
+    pub(crate) fn build(self, _: &str) -> Result<Self, BuildError> {
         match self {}
     }
 

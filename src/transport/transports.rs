@@ -1,34 +1,63 @@
-//! How a token travels: in the `Authorization` header, in a cookie, or to a WebSocket.
+//! [`Transports`]: the checked list, which finds the one credential of a request.
 
-use crate::transport::bearer;
-use crate::transport::caching::forbid_storing;
-use crate::transport::web_socket::WebSocketProtocol;
+use std::mem;
+
 use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
+use crate::error::build::BuildError;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::RejectionKind;
-
+use crate::transport::bearer;
+use crate::transport::caching::forbid_storing;
 use crate::transport::cookie::CookieTransport;
+use crate::transport::named_header::NamedHeader;
+use crate::transport::transport::{Kind, Transport};
+use crate::transport::web_socket::WebSocketProtocol;
 
-/// The transports of an application's sessions.
-#[derive(Clone, Debug)]
+/// The transports of an application's sessions, checked.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Transports {
     pub(crate) bearer: bool,
     pub(crate) cookie: Option<CookieTransport>,
     pub(crate) web_socket: Option<WebSocketProtocol>,
+    pub(crate) header: Option<NamedHeader>,
 }
 
-impl Default for Transports {
-    fn default() -> Self {
-        Self {
-            bearer: true,
-            #[cfg(feature = "cookie")]
-            cookie: Some(CookieTransport::new()),
-            #[cfg(not(feature = "cookie"))]
-            cookie: None,
-            web_socket: None,
+impl Transports {
+    /// Checks a list, in which each kind may come once. `ring` names the cookie unless it has a name.
+    pub(crate) fn build(list: Vec<Transport>, ring: &str) -> Result<Self, BuildError> {
+        let mut built = Self::default();
+        if list.is_empty() {
+            let help = "name at least one transport";
+            return Err(BuildError::invalid("transports", "empty", help));
         }
+        for Transport(kind) in list {
+            let (name, is_second) = match kind {
+                Kind::Bearer => ("bearer", mem::replace(&mut built.bearer, true)),
+                Kind::Cookie(cookie) => {
+                    ("cookie", built.cookie.replace(cookie.build(ring)?).is_some())
+                }
+                Kind::WebSocketProtocol(name) => {
+                    let protocol = WebSocketProtocol::parse(&name)?;
+                    ("web_socket_protocol", built.web_socket.replace(protocol).is_some())
+                }
+                Kind::Header(name) => {
+                    ("header", built.header.replace(NamedHeader::parse(&name)?).is_some())
+                }
+            };
+            if is_second {
+                let value = format_args!("two of the kind {name}");
+                return Err(BuildError::invalid("transports", value, "name each kind once"));
+            }
+        }
+        Ok(built)
+    }
+
+    /// The scheme of a 401 (RFC 9110, section 11.6.1). Where only cookies are taken, no registered
+    /// scheme fits.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.cookie.is_some() && !self.bearer { "Cookie" } else { "Bearer" }
     }
 }
 
@@ -45,6 +74,7 @@ pub(crate) enum Place {
     Bearer,
     Cookie,
     WebSocketProtocol,
+    Header,
 }
 
 impl Transports {
@@ -56,17 +86,29 @@ impl Transports {
         &self,
         headers: &'r HeaderMap,
     ) -> Result<Option<Credential<'r>>, RejectionKind> {
-        let bearer = if self.bearer { bearer::read(headers)? } else { None };
-        let cookie = self.read_cookie(headers)?;
-        let web_socket = self.web_socket.as_ref().map(|protocol| protocol.read(headers));
-        let (token, place) = match (bearer, cookie, web_socket.transpose()?.flatten()) {
-            (None, None, None) => return Ok(None),
-            (Some(token), None, None) => (token, Place::Bearer),
-            (None, Some(token), None) => (token, Place::Cookie),
-            (None, None, Some(token)) => (token, Place::WebSocketProtocol),
-            _ => return Err(RejectionKind::Ambiguous),
-        };
-        Ok(Some(Credential { token, place }))
+        let found = [
+            (Place::Bearer, if self.bearer { bearer::read(headers)? } else { None }),
+            (Place::Cookie, self.read_cookie(headers)?),
+            (
+                Place::WebSocketProtocol,
+                match &self.web_socket {
+                    Some(protocol) => protocol.read(headers)?,
+                    None => None,
+                },
+            ),
+            (
+                Place::Header,
+                match &self.header {
+                    Some(header) => header.read(headers)?,
+                    None => None,
+                },
+            ),
+        ];
+        let mut found = found.into_iter().filter_map(|(place, token)| Some((place, token?)));
+        match (found.next(), found.next()) {
+            (_, Some(_)) => Err(RejectionKind::Ambiguous),
+            (found, None) => Ok(found.map(|(place, token)| Credential { token, place })),
+        }
     }
 
     /// Logs where the credentials of an ambiguous request are, and nothing of them.
@@ -94,6 +136,11 @@ impl Transports {
             None | Some(Ok(None)) => {}
             Some(Ok(Some(_))) => places.push("Sec-WebSocket-Protocol".to_owned()),
             Some(Err(_)) => places.push("Sec-WebSocket-Protocol, more than once".to_owned()),
+        }
+        match self.header.as_ref().map(|header| (header.name(), header.read(headers))) {
+            None | Some((_, Ok(None))) => {}
+            Some((name, Ok(Some(_)))) => places.push(name.to_owned()),
+            Some((name, Err(_))) => places.push(format!("{name}, more than once")),
         }
         tracing::debug!(places = places.join("; "), "a request has more than one credential");
     }
@@ -156,12 +203,6 @@ impl Transports {
     fn is_ours(&self, field: &HeaderValue) -> bool {
         self.cookie.as_ref().is_some_and(|cookie| cookie.is_set_by(field))
     }
-}
-
-/// Whether it is a token of HTTP's grammar (RFC 9110, section 5.6.2).
-pub(crate) fn is_token(text: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(is_token)
 }
 
 /// Has a response's headers set a cookie, past every cache.

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::error::build::BuildError;
 use crate::error::rejection::RejectionKind;
-use crate::transport::transports::is_token;
+use crate::transport::grammar::is_token;
 
 /// Finds `name.<token>`, and takes it out.
 #[derive(Clone, Debug)]
@@ -16,18 +16,13 @@ pub(crate) struct WebSocketProtocol {
 }
 
 impl WebSocketProtocol {
-    pub(crate) fn new(name: &str) -> Self {
-        Self { prefix: format!("{name}.").into() }
-    }
-
     /// Checks the name.
-    pub(crate) fn build(self) -> Result<Self, BuildError> {
-        let name = self.prefix.trim_end_matches('.');
+    pub(crate) fn parse(name: &str) -> Result<Self, BuildError> {
         if !is_token(name) {
-            let (name, mend) = (format_args!("{name:?}"), "use letters, digits and - _");
-            return Err(BuildError::invalid("web_socket_protocol", name, mend));
+            let (name, help) = (format_args!("{name:?}"), "use letters, digits and - _");
+            return Err(BuildError::invalid("web_socket_protocol", name, help));
         }
-        Ok(self)
+        Ok(Self { prefix: format!("{name}.").into() })
     }
 
     /// Finds the one token.

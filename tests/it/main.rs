@@ -8,6 +8,7 @@ mod keyring;
 mod keys;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod layer;
+mod response;
 mod revocation;
 mod sessions;
 mod store;

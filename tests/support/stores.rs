@@ -281,6 +281,10 @@ impl Store for TestStore {
         })
     }
 
+    fn redeems(&self) -> bool {
+        self.content.redeems()
+    }
+
     fn redeem<'a>(
         &'a self,
         ring: &'a str,

@@ -23,8 +23,7 @@ pub(crate) const UNAUTHORIZED: &str =
     r#"{"type":"about:blank","title":"Unauthorized","status":401}"#;
 
 /// The field that takes the default cookie away.
-pub(crate) const CLEARED: &str =
-    "__Host-session=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0";
+pub(crate) const CLEARED: &str = "__Host-fixed=; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=0";
 
 pub(crate) fn builder(clock: &ManualClock) -> SessionsBuilder<User> {
     Sessions::builder(fixed_ring(clock.clone()), "https://app.example", "app")
@@ -99,7 +98,7 @@ pub(crate) trait Credentials {
 
 impl Credentials for Builder {
     fn cookie(self, token: &str) -> Self {
-        self.header("cookie", format!("__Host-session={token}"))
+        self.header("cookie", format!("__Host-fixed={token}"))
     }
 
     fn bearer(self, token: &str) -> Self {
@@ -139,7 +138,7 @@ impl Answer {
     pub(crate) fn cookie_token(&self) -> &str {
         let [field] = self.all("set-cookie")[..] else { panic!("{:?}", self.headers) };
         let pair = field.split(';').next().unwrap();
-        pair.strip_prefix("__Host-session=").unwrap()
+        pair.strip_prefix("__Host-fixed=").unwrap()
     }
 
     /// Why the request was refused.

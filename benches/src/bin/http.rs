@@ -103,7 +103,7 @@ impl Client {
         let wrk = Command::new("wrk")
             .args(["-t2", "-c", connections, "-d1h"])
             .arg("-H")
-            .arg(format!("Cookie: __Host-session={token}"))
+            .arg(format!("Cookie: __Host-fixed={token}"))
             .arg(format!("http://127.0.0.1:{port}/"))
             .stdout(Stdio::piped())
             .spawn()

@@ -136,7 +136,7 @@ fn layers() -> Vec<Row> {
     let app = Router::new().route("/", get(benches::handler));
     let cached = app.clone().layer(fixture.cached.layer());
     let cold = app.layer(fixture.sessions.layer());
-    let cookie = HeaderValue::try_from(format!("__Host-session={}", fixture.token));
+    let cookie = HeaderValue::try_from(format!("__Host-fixed={}", fixture.token));
     let cookie = cookie.expect("a header's value");
     // As `axum::serve` does once, or each request would build its routes anew.
     let apps = [bare, cached, cold].map(|app| app.with_state(()));

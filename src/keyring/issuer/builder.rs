@@ -47,12 +47,12 @@ pub struct IssuerRingBuilder {
 /// ```
 /// # #[cfg(feature = "jwks-client")]
 /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
-/// use tower_jwt_session::{KeyRing, Sessions};
+/// use tower_jwt_session::{KeyRing, Sessions, Transport};
 ///
 /// let keys = KeyRing::discover("https://login.example").open().await?;
 /// let sessions = Sessions::<()>::builder(keys, "https://login.example", "orders")
 ///     .accept_token_type("at+jwt")
-///     .bearer_only()
+///     .transports([Transport::bearer()])
 ///     .build()?;
 /// # Ok(())
 /// # }

@@ -180,6 +180,10 @@ impl Store for FileStore {
         self.run(move |directory| directory.remove(&ring, &name))
     }
 
+    fn redeems(&self) -> bool {
+        true
+    }
+
     fn redeem<'a>(
         &'a self,
         ring: &'a str,

@@ -269,6 +269,10 @@ impl Store for PostgresStore {
         })
     }
 
+    fn redeems(&self) -> bool {
+        true
+    }
+
     fn redeem<'a>(
         &'a self,
         ring: &'a str,

@@ -14,6 +14,7 @@ use libtest_mimic::Failed;
 use tokio::runtime::Runtime;
 use tower::ServiceExt as _;
 use tower_jwt_session::{CheckOutcome, RejectionKind, Session, Sessions, SessionsBuilder};
+use tower_jwt_session::{CookieTransport, Transport};
 
 use crate::published::count;
 
@@ -51,7 +52,13 @@ impl Service {
         builder: impl Fn() -> Result<SessionsBuilder<()>, Failed>,
         cookie: impl Into<String>,
     ) -> Result<Self, Failed> {
-        let builder = || Ok::<_, Failed>(builder()?.web_socket_protocol(PROTOCOL));
+        let builder = || {
+            Ok::<_, Failed>(builder()?.transports([
+                Transport::cookie(CookieTransport::new()),
+                Transport::bearer(),
+                Transport::web_socket_protocol(PROTOCOL),
+            ]))
+        };
         let replica = |cache, sessions: Sessions<()>| Replica {
             cache,
             routers: routers(&sessions),

@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key};
 use tower_jwt_session::{Algorithm, Key, KeyRing, Login, Logout, OperationErrorKind, Sessions};
+use tower_jwt_session::{CookieTransport, Transport};
 
 use crate::support::web::*;
 
@@ -32,7 +33,7 @@ async fn a_login_is_204_with_the_cookie() {
     let answer = send(&route(login).layer(sessions.layer()), post("/")).await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::NO_CONTENT, ""));
     let token = answer.cookie_token();
-    let field = format!("__Host-session={token}; HttpOnly; SameSite=Lax; Secure; Path=/");
+    let field = format!("__Host-fixed={token}; HttpOnly; SameSite=Lax; Secure; Path=/");
     assert_eq!(answer.all("set-cookie"), [&*field]);
     assert_eq!(answer.all("cache-control"), ["no-store"]);
     assert_eq!(answer.all("vary"), ["cookie"]);
@@ -92,7 +93,8 @@ async fn a_bearer_login_is_the_json_of_rfc_6749() {
 
 #[tokio::test]
 async fn where_there_is_no_cookie_a_login_is_a_bearer_token() {
-    let sessions = builder(&ManualClock::default()).bearer_only().build().unwrap();
+    let sessions =
+        builder(&ManualClock::default()).transports([Transport::bearer()]).build().unwrap();
     let answer = send(&route(login).layer(sessions.layer()), post("/")).await;
     let body: Value = serde_json::from_str(&answer.body).unwrap();
     assert!(sessions.validate(body["access_token"].as_str().unwrap()).is_ok());
@@ -117,7 +119,8 @@ async fn a_bearer_login_beside_another_response_is_a_500() {
 #[tokio::test]
 async fn a_bearer_login_where_only_cookies_are_taken_is_a_500() {
     let clock = ManualClock::default();
-    let sessions = builder(&clock).cookie_only(Default::default()).build().unwrap();
+    let sessions =
+        builder(&clock).transports([Transport::cookie(CookieTransport::new())]).build().unwrap();
     let answer = send(&route(|| login().bearer()).layer(sessions.layer()), post("/")).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(answer.body, SERVER_ERROR);
@@ -189,7 +192,7 @@ async fn a_logout_clears_the_cookie_with_the_attributes_that_set_it() {
 
     // Set and cleared by the same attributes, whatever they are.
     let cookie = tower_jwt_session::CookieTransport::new().name("__Host-app").same_site_strict();
-    let sessions = builder(&clock).cookie_only(cookie).build().unwrap();
+    let sessions = builder(&clock).transports([Transport::cookie(cookie)]).build().unwrap();
     let set = send(&route(login).layer(sessions.layer()), post("/")).await;
     let set = set.all("set-cookie")[0].to_owned();
     let (pair, attributes) = set.split_once(';').unwrap();
@@ -202,7 +205,9 @@ async fn a_logout_clears_the_cookie_with_the_attributes_that_set_it() {
 #[tokio::test]
 async fn logout_of_a_bearer_session_without_revocations_is_a_500_that_names_them() {
     let clock = ManualClock::default();
-    for sessions in [sessions(&clock), builder(&clock).bearer_only().build().unwrap()] {
+    for sessions in
+        [sessions(&clock), builder(&clock).transports([Transport::bearer()]).build().unwrap()]
+    {
         let app = logout().layer(sessions.layer());
         for path in ["/", "/part"] {
             let answer = send(&app, post(path).bearer(&token(&sessions))).await;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get as on_get;
 use http::StatusCode;
+use tower_jwt_session::CookieTransport;
+use tower_jwt_session::Transport;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{RejectionKind, Sessions};
 
@@ -62,7 +64,8 @@ async fn a_renewal_makes_a_login_no_younger() {
 #[tokio::test]
 async fn without_bearer_tokens_the_challenge_names_the_cookie() {
     let clock = ManualClock::default();
-    let sessions = builder(&clock).cookie_only(Default::default()).build().unwrap();
+    let sessions =
+        builder(&clock).transports([Transport::cookie(CookieTransport::new())]).build().unwrap();
     let app = app(&sessions);
     let token = token(&sessions);
     clock.advance(MAX_AGE + CLOCK_SKEW + SECOND);

@@ -6,6 +6,7 @@ use axum::Router;
 use axum::routing::{get as on_get, post as on_post};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use tower_jwt_session::Transport;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{CookieTransport, Login, Logout, Session, Sessions};
 
@@ -22,7 +23,10 @@ const OLD: Duration = Duration::from_secs(1801);
 /// Sessions of administrators, in a cookie of their own.
 fn admins(sessions: &Sessions<User>) -> Sessions<Admin> {
     Sessions::builder(sessions.keys().clone(), "https://app.example", "admin")
-        .cookie(CookieTransport::new().name("__Host-admin"))
+        .transports([
+            Transport::cookie(CookieTransport::new().name("__Host-admin")),
+            Transport::bearer(),
+        ])
         .build()
         .unwrap()
 }
@@ -149,7 +153,7 @@ async fn logins_of_two_kinds_stand_before_one_answer() {
     let app = Router::new().route("/", on_post(both)).layer(users.layer()).layer(admins.layer());
     let answer = send(&app, post("/")).await;
     let [user, admin] = answer.all("set-cookie")[..] else { panic!("{:?}", answer.headers) };
-    assert!(user.starts_with("__Host-session=ey") && admin.starts_with("__Host-admin=ey"));
+    assert!(user.starts_with("__Host-fixed=ey") && admin.starts_with("__Host-admin=ey"));
 }
 
 #[tokio::test]
@@ -165,7 +169,7 @@ async fn each_kind_of_sessions_renews_its_own() {
     clock.advance(OLD);
     let answer = send(&app, get("/").cookie(&user).header("cookie", &admin)).await;
     let [user, admin] = answer.all("set-cookie")[..] else { panic!("{:?}", answer.headers) };
-    assert!(user.starts_with("__Host-session=ey") && admin.starts_with("__Host-admin=ey"));
+    assert!(user.starts_with("__Host-fixed=ey") && admin.starts_with("__Host-admin=ey"));
 }
 
 #[tokio::test]
@@ -173,7 +177,10 @@ async fn of_two_sessions_with_the_same_claims_the_inner_one_is_extracted() {
     let clock = ManualClock::default();
     let outer = sessions(&clock);
     let inner = Sessions::<User>::builder(outer.keys().clone(), "https://app.example", "inner")
-        .cookie(CookieTransport::new().name("__Host-inner"))
+        .transports([
+            Transport::cookie(CookieTransport::new().name("__Host-inner")),
+            Transport::bearer(),
+        ])
         .build()
         .unwrap();
     let app = routes().layer(inner.layer()).layer(outer.layer());

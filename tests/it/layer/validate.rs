@@ -10,6 +10,8 @@ use axum::middleware::{self, Next};
 use axum::routing::{get as on_get, post as on_post};
 use http::StatusCode;
 use serde_json::{Value, json};
+use tower_jwt_session::CookieTransport;
+use tower_jwt_session::Transport;
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{Algorithm, RejectionKind, Session, Sessions, ValidateLayer};
 
@@ -151,7 +153,8 @@ async fn a_session_expires_with_the_leeway_and_not_before() {
 #[tokio::test]
 async fn where_only_cookies_are_taken_the_challenge_says_so() {
     let clock = ManualClock::default();
-    let sessions = builder(&clock).cookie_only(Default::default()).build().unwrap();
+    let sessions =
+        builder(&clock).transports([Transport::cookie(CookieTransport::new())]).build().unwrap();
     let (app, _) = behind(sessions.validate_layer());
     for request in [get("/"), get("/").cookie("garbage")] {
         assert_eq!(send(&app, request).await.all("www-authenticate"), ["Cookie"]);

@@ -7,6 +7,7 @@ use axum::response::Redirect;
 use axum::routing::{get as on_get, post as on_post};
 use http::{Request, StatusCode};
 use serde::{Deserialize, Serialize};
+use tower_jwt_session::Transport;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{CookieTransport, Login, Logout, Session, Sessions};
 
@@ -19,7 +20,10 @@ struct Admin {
 
 fn admins(sessions: &Sessions<User>) -> Sessions<Admin> {
     Sessions::builder(sessions.keys().clone(), "https://app.example", "admin")
-        .cookie(CookieTransport::new().name("__Host-admin"))
+        .transports([
+            Transport::cookie(CookieTransport::new().name("__Host-admin")),
+            Transport::bearer(),
+        ])
         .build()
         .unwrap()
 }
@@ -39,7 +43,10 @@ async fn an_issue_layer_renews_only_its_own_sessions() {
     let clock = ManualClock::default();
     let low = sessions(&clock);
     let high = Sessions::<User>::builder(low.keys().clone(), "https://app.example", "high")
-        .cookie(CookieTransport::new().name("__Host-high"))
+        .transports([
+            Transport::cookie(CookieTransport::new().name("__Host-high")),
+            Transport::bearer(),
+        ])
         .build()
         .unwrap();
     let app = Router::new()
@@ -131,9 +138,15 @@ async fn one_answer_sets_one_session_cookie() {
 
 #[test]
 fn a_host_prefix_without_secure_is_refused() {
-    for name in ["__Host-session", "__Secure-session", "__hOST-x"] {
+    for name in ["__Host-fixed", "__Secure-session", "__hOST-x"] {
         let cookie = CookieTransport::new().dangerous_without_secure(name);
-        assert!(builder(&ManualClock::default()).cookie(cookie).build().is_err(), "{name}");
+        assert!(
+            builder(&ManualClock::default())
+                .transports([Transport::cookie(cookie), Transport::bearer()])
+                .build()
+                .is_err(),
+            "{name}"
+        );
     }
 }
 

@@ -120,7 +120,7 @@ async fn a_handler_that_sets_the_cookie_itself_is_left_alone() {
     let sessions = sessions(&clock);
     let token = token(&sessions);
     clock.advance(HALF + SECOND);
-    let own = "__Host-session=mine; Secure; Path=/";
+    let own = "__Host-fixed=mine; Secure; Path=/";
     let app = |field: &'static str| {
         let handler = async move || ([("set-cookie", field)], "hello");
         Router::new().route("/", on_get(handler)).layer(sessions.layer())
@@ -129,7 +129,7 @@ async fn a_handler_that_sets_the_cookie_itself_is_left_alone() {
     // Nor is it taken away where the request's was no good.
     assert_eq!(send(&app(own), get("/").cookie("garbage")).await.all("set-cookie"), [own]);
     // Another cookie is another matter.
-    let other = "__Host-session-2=theirs; Secure; Path=/";
+    let other = "__Host-fixed-2=theirs; Secure; Path=/";
     let answer = send(&app(other), get("/").cookie(&token)).await;
     assert_eq!(answer.all("set-cookie").len(), 2);
     assert_eq!(answer.all("set-cookie")[0], other);

@@ -11,6 +11,7 @@ use axum::routing::{any, get as on_get};
 use http::{HeaderMap, HeaderValue};
 use tower_jwt_session::store::FileStore;
 use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{CookieTransport, Transport};
 use tower_jwt_session::{KeyRing, Login, Logout, RefreshTokens, Revocations, Session};
 
 use crate::support::recorder::{Event, Events};
@@ -208,7 +209,14 @@ async fn a_refusal_by_the_guard_or_for_two_credentials_says_what_was_found_and_n
     const SITE: &str = "a request comes from another site";
     const TWO: &str = "a request has more than one credential";
     let sessions = crate::support::web::builder(&ManualClock::default());
-    let sessions = sessions.web_socket_protocol("session").build().expect("sessions");
+    let sessions = sessions
+        .transports([
+            Transport::cookie(CookieTransport::new()),
+            Transport::bearer(),
+            Transport::web_socket_protocol("session"),
+        ])
+        .build()
+        .expect("sessions");
     let app = Router::new().route("/", any(async |_: Option<Session<User>>| "in"));
     let app = app.layer(sessions.layer());
     let token = crate::support::web::token(&sessions);
@@ -252,8 +260,8 @@ async fn a_refusal_by_the_guard_or_for_two_credentials_says_what_was_found_and_n
     assert_eq!(
         fields(TWO),
         [
-            "places=Authorization; cookie __Host-session",
-            "places=cookie __Host-session, more than once",
+            "places=Authorization; cookie __Host-fixed",
+            "places=cookie __Host-fixed, more than once",
             "places=Authorization, 2 times",
             "places=Authorization; Sec-WebSocket-Protocol",
         ]

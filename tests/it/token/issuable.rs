@@ -17,7 +17,7 @@ use crate::support::web::{Credentials as _, get, send};
 /// for the same reason.
 #[track_caller]
 fn issue<C: SessionClaims + Clone>(claims: C) -> Result<(), String> {
-    let refresh = RefreshTokens::new();
+    let refresh = RefreshTokens::new().dangerous_without_reuse_detection();
     let sessions =
         Sessions::<C>::builder(fixed_ring(ManualClock::default()), "https://issuer.test", "app")
             .refresh_tokens(refresh)
@@ -256,7 +256,7 @@ fn claims_that_their_type_writes_and_does_not_read_are_refused_when_issued() {
 #[test]
 fn clock_that_no_token_can_carry_is_an_issuing_error() {
     let clock = ManualClock::default();
-    let refresh = RefreshTokens::new();
+    let refresh = RefreshTokens::new().dangerous_without_reuse_detection();
     let sessions = Sessions::<()>::builder(fixed_ring(clock.clone()), "https://issuer.test", "app")
         .refresh_tokens(refresh)
         .build()

@@ -9,7 +9,8 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{
-    Algorithm, Clock, KeyRing, RejectionKind, Revocations, Session, Sessions, store::MemoryStore,
+    Algorithm, Clock, CookieTransport, KeyRing, Logout, RejectionKind, Revocations, Session,
+    Sessions, Transport, store::MemoryStore,
 };
 
 use crate::support::web::*;
@@ -120,4 +121,100 @@ async fn two_services_on_one_host_keep_each_others_cookie() {
     let answer = send(&routes().layer(other.layer()), get("/any").cookie(&token)).await;
     assert_eq!((&*answer.body, answer.all("set-cookie")), ("false", vec![]));
     assert_eq!(send(&routes().layer(one.layer()), get("/any").cookie(&token)).await.body, "true");
+}
+
+/// A browser's jar of one host, whatever the port: cookies by name.
+#[derive(Default)]
+struct Jar(std::collections::BTreeMap<String, String>);
+
+impl Jar {
+    async fn send(&mut self, app: &axum::Router, request: http::request::Builder) -> Answer {
+        let pairs: Vec<_> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = match pairs.is_empty() {
+            true => request,
+            false => request.header("cookie", pairs.join("; ")),
+        };
+        let answer = send(app, request).await;
+        for field in answer.all("set-cookie") {
+            let (name, value) = field.split(';').next().unwrap().split_once('=').unwrap();
+            match field.contains("Max-Age=0") {
+                true => drop(self.0.remove(name)),
+                false => drop(self.0.insert(name.to_owned(), value.to_owned())),
+            }
+        }
+        answer
+    }
+}
+
+#[tokio::test]
+async fn two_services_on_one_host_leave_each_others_cookie_alone() {
+    let app = async |ring: &str| {
+        let keys = KeyRing::builder(ring).store(MemoryStore::new()).open().await.unwrap();
+        let issuer = format!("https://{ring}.example");
+        let sessions = Sessions::<User>::builder(keys, issuer, ring).build().unwrap();
+        axum::Router::new()
+            .route("/in", axum::routing::post(async || login()))
+            .route("/out", axum::routing::post(async || Logout::new()))
+            .route("/", axum::routing::get(async |s: Session<User>| s.subject().to_owned()))
+            .layer(sessions.layer())
+    };
+    // localhost:3000 and localhost:3001 share a jar.
+    let (orders, billing) = (app("orders").await, app("billing").await);
+    let mut jar = Jar::default();
+    for service in [&orders, &billing] {
+        assert_eq!(jar.send(service, post("/in")).await.status, 204);
+    }
+    assert_eq!(jar.0.keys().collect::<Vec<_>>(), ["__Host-billing", "__Host-orders"]);
+    for service in [&orders, &billing, &orders] {
+        assert_eq!(jar.send(service, get("/")).await.body, "alice");
+    }
+    let answer = jar.send(&orders, post("/out").header("sec-fetch-site", "same-origin")).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(jar.send(&orders, get("/")).await.status, 401);
+    assert_eq!(jar.send(&billing, get("/")).await.body, "alice");
+}
+
+#[tokio::test]
+async fn cookie_of_a_ring_whose_name_no_cookie_can_have_is_named_alike() {
+    let sessions = sessions(&ManualClock::default());
+    let field = sessions.set_cookie(&sessions.issue(&login()).unwrap()).unwrap();
+    assert!(field.to_str().unwrap().starts_with("__Host-fixed="));
+    let named = Transport::cookie(CookieTransport::new().name("__Host-Http-app"));
+    let sessions = builder(&ManualClock::default()).transports([named]).build().unwrap();
+    let field = sessions.set_cookie(&sessions.issue(&login()).unwrap()).unwrap();
+    assert!(field.to_str().unwrap().starts_with("__Host-Http-app="));
+}
+
+#[tokio::test]
+async fn header_transport_takes_the_whole_value_once() {
+    let clock = ManualClock::default();
+    let list = [Transport::header("X-Access-Assertion"), Transport::bearer()];
+    let sessions = builder(&clock).transports(list).build().unwrap();
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(async |s: Session<User>| s.subject().to_owned()))
+        .layer(sessions.layer());
+    let token = token(&sessions);
+    assert_eq!(send(&app, get("/").header("x-access-assertion", &token)).await.body, "alice");
+    let answer = send(&app, get("/").header("x-access-assertion", "garbage")).await;
+    assert_eq!((answer.status.as_u16(), answer.all("www-authenticate").len()), (401, 1));
+    let twice = get("/").header("x-access-assertion", &token).header("x-access-assertion", &token);
+    assert_eq!(send(&app, twice).await.status, 400);
+    let both = get("/").header("x-access-assertion", &token).bearer(&token);
+    assert_eq!(send(&app, both).await.status, 400);
+    assert_eq!(send(&app, get("/").cookie(&token)).await.status, 401);
+}
+
+#[test]
+fn transports_that_cannot_be_are_build_errors() {
+    let lists: [Vec<Transport>; 5] = [
+        vec![],
+        vec![Transport::bearer(), Transport::bearer()],
+        vec![Transport::header("authorization")],
+        vec![Transport::header("no header")],
+        vec![Transport::web_socket_protocol("a b")],
+    ];
+    for list in lists {
+        let error = builder(&ManualClock::default()).transports(list).build().unwrap_err();
+        assert!(error.setting().is_some(), "{error}");
+    }
 }

@@ -4,6 +4,7 @@ use axum::Router;
 use axum::routing::{get as on_get, post as on_post};
 use http::HeaderValue;
 use http::request::Builder;
+use tower_jwt_session::Transport;
 use tower_jwt_session::testing::{ManualClock, fixed_key, fixed_ring};
 use tower_jwt_session::{
     Algorithm, BuildError, CookieTransport, KeyRing, Login, RefreshTokens, RejectionKind, Session,
@@ -82,7 +83,7 @@ async fn an_authorization_header_is_read_as_its_rfc_writes_it() {
 #[tokio::test]
 async fn other_schemes_are_not_ours_and_leave_the_cookie_to_speak() {
     let sessions = sessions(&ManualClock::default());
-    let cookie = format!("__Host-session={}", token(&sessions));
+    let cookie = format!("__Host-fixed={}", token(&sessions));
     for scheme in ["Basic YTpi", "Digest username=\"a\"", "DPoP x.y.z", "Bearers x", ""] {
         let alone: [(&str, &[u8]); 1] = [("authorization", scheme.as_bytes())];
         assert_eq!(seen(&sessions, &alone).await, Seen::Anyone, "{scheme}");
@@ -97,7 +98,7 @@ async fn no_bytes_in_either_place_are_more_than_a_bad_token() {
     for bytes in [&b"\xff\xfe\xfd"[..], b"\x80.\x81.\x82", "tökén".as_bytes(), b"%00", b"a\tb"] {
         let bearer = [b"Bearer ", bytes].concat();
         assert_eq!(seen(&sessions, &[("authorization", &bearer)]).await, BAD_BEARER);
-        let cookie = [b"__Host-session=", bytes].concat();
+        let cookie = [b"__Host-fixed=", bytes].concat();
         assert_eq!(seen(&sessions, &[("cookie", &cookie)]).await, Seen::Cleared);
         assert_eq!(seen(&sessions, &[("authorization", bytes)]).await, Seen::Anyone);
         assert_eq!(seen(&sessions, &[("cookie", bytes)]).await, Seen::Anyone);
@@ -120,37 +121,37 @@ async fn the_cookie_is_found_by_its_exact_name_and_nothing_like_it() {
     let sessions = sessions(&ManualClock::default());
     let token = token(&sessions);
     let cases: [(String, Seen); 28] = [
-        (format!("__Host-session={token}"), Seen::Alice),
-        (format!("a=1; __Host-session={token}; b=2"), Seen::Alice),
-        (format!("a=1;__Host-session={token};b=2"), Seen::Alice),
-        (format!(";; __Host-session={token};"), Seen::Alice),
-        (format!(" \t__Host-session={token}\t "), Seen::Alice),
-        (format!("\t;\t__Host-session={token} ;"), Seen::Alice),
-        (format!("$Version=1; __Host-session={token}; $Path=/"), Seen::Alice),
-        (format!("theme; __Host-session={token}"), Seen::Alice),
-        (format!("a=\"; __Host-session={token}"), Seen::Alice),
+        (format!("__Host-fixed={token}"), Seen::Alice),
+        (format!("a=1; __Host-fixed={token}; b=2"), Seen::Alice),
+        (format!("a=1;__Host-fixed={token};b=2"), Seen::Alice),
+        (format!(";; __Host-fixed={token};"), Seen::Alice),
+        (format!(" \t__Host-fixed={token}\t "), Seen::Alice),
+        (format!("\t;\t__Host-fixed={token} ;"), Seen::Alice),
+        (format!("$Version=1; __Host-fixed={token}; $Path=/"), Seen::Alice),
+        (format!("theme; __Host-fixed={token}"), Seen::Alice),
+        (format!("a=\"; __Host-fixed={token}"), Seen::Alice),
         // Names are compared byte by byte, and never decoded.
         (format!("__host-session={token}"), Seen::Anyone),
         (format!("__HOST-SESSION={token}"), Seen::Anyone),
         (format!("__Host%2Dsession={token}"), Seen::Anyone),
         (format!("%5F_Host-session={token}"), Seen::Anyone),
-        (format!("x__Host-session={token}"), Seen::Anyone),
-        (format!("__Host-session2={token}"), Seen::Anyone),
-        (format!("__Host-session ={token}"), Seen::Anyone),
-        (format!("=__Host-session={token}"), Seen::Anyone),
-        (format!("a=__Host-session={token}"), Seen::Anyone),
+        (format!("x__Host-fixed={token}"), Seen::Anyone),
+        (format!("__Host-fixed2={token}"), Seen::Anyone),
+        (format!("__Host-fixed ={token}"), Seen::Anyone),
+        (format!("=__Host-fixed={token}"), Seen::Anyone),
+        (format!("a=__Host-fixed={token}"), Seen::Anyone),
         (format!("={token}"), Seen::Anyone),
         // White space is spaces and tabs, and nothing else that Unicode calls so.
-        (format!("\u{a0}__Host-session={token}"), Seen::Anyone),
-        (format!("a=1;\u{2003}__Host-session={token}"), Seen::Anyone),
-        (format!("\u{feff}__Host-session={token}"), Seen::Anyone),
-        (format!("__Host-session\u{3000}={token}"), Seen::Anyone),
-        ("__Host-session".into(), Seen::Anyone),
+        (format!("\u{a0}__Host-fixed={token}"), Seen::Anyone),
+        (format!("a=1;\u{2003}__Host-fixed={token}"), Seen::Anyone),
+        (format!("\u{feff}__Host-fixed={token}"), Seen::Anyone),
+        (format!("__Host-fixed\u{3000}={token}"), Seen::Anyone),
+        ("__Host-fixed".into(), Seen::Anyone),
         // Values are taken as they are.
-        ("__Host-session=".into(), Seen::Cleared),
-        (format!("__Host-session=\"{token}\""), Seen::Cleared),
-        (format!("__Host-session= {token}"), Seen::Cleared),
-        (format!("__Host-session={}", token.replace('.', "%2E")), Seen::Cleared),
+        ("__Host-fixed=".into(), Seen::Cleared),
+        (format!("__Host-fixed=\"{token}\""), Seen::Cleared),
+        (format!("__Host-fixed= {token}"), Seen::Cleared),
+        (format!("__Host-fixed={}", token.replace('.', "%2E")), Seen::Cleared),
     ];
     for (value, expected) in cases {
         assert_eq!(seen(&sessions, &[("cookie", value.as_bytes())]).await, expected, "{value:?}");
@@ -160,7 +161,7 @@ async fn the_cookie_is_found_by_its_exact_name_and_nothing_like_it() {
 #[tokio::test]
 async fn cookies_may_stand_in_several_header_fields() {
     let sessions = sessions(&ManualClock::default());
-    let ours = format!("__Host-session={}", token(&sessions));
+    let ours = format!("__Host-fixed={}", token(&sessions));
     let (ours, theirs) = (("cookie", ours.as_bytes()), ("cookie", &b"a=1; b=2"[..]));
     for fields in [[theirs, ours, theirs], [ours, theirs, theirs], [theirs, theirs, ours]] {
         assert_eq!(seen(&sessions, &fields).await, Seen::Alice);
@@ -170,8 +171,8 @@ async fn cookies_may_stand_in_several_header_fields() {
 #[tokio::test]
 async fn a_cookie_that_comes_twice_is_ambiguous_equal_or_not() {
     let sessions = sessions(&ManualClock::default());
-    let ours = format!("__Host-session={}", token(&sessions));
-    for other in [&*ours, "__Host-session=", "__Host-session=x"] {
+    let ours = format!("__Host-fixed={}", token(&sessions));
+    for other in [&*ours, "__Host-fixed=", "__Host-fixed=x"] {
         let one_field = format!("{ours}; a=1; {other}");
         assert_eq!(seen(&sessions, &[("cookie", one_field.as_bytes())]).await, AMBIGUOUS);
         let fields = [("cookie", other.as_bytes()), ("cookie", ours.as_bytes())];
@@ -184,7 +185,7 @@ async fn a_bearer_token_and_a_cookie_together_are_ambiguous() {
     let sessions = sessions(&ManualClock::default());
     let token = token(&sessions);
     for (bearer, cookie) in [(&*token, &*token), (&token, "x"), ("x", &token), ("", "")] {
-        let (bearer, cookie) = (format!("Bearer {bearer}"), format!("__Host-session={cookie}"));
+        let (bearer, cookie) = (format!("Bearer {bearer}"), format!("__Host-fixed={cookie}"));
         let fields = [("authorization", bearer.as_bytes()), ("cookie", cookie.as_bytes())];
         assert_eq!(seen(&sessions, &fields).await, AMBIGUOUS);
     }
@@ -195,7 +196,7 @@ async fn many_other_cookies_do_not_hide_ours() {
     let sessions = sessions(&ManualClock::default());
     let others: String = (0..2000).map(|n| format!("cookie-{n}=value; ")).collect();
     assert!(others.len() > 30 * 1024);
-    let cookie = format!("{others}__Host-session={}; {others}", token(&sessions));
+    let cookie = format!("{others}__Host-fixed={}; {others}", token(&sessions));
     assert_eq!(seen(&sessions, &[("cookie", cookie.as_bytes())]).await, Seen::Alice);
     assert_eq!(seen(&sessions, &[("cookie", others.as_bytes())]).await, Seen::Anyone);
 }
@@ -209,10 +210,10 @@ async fn a_token_in_the_query_or_in_another_header_is_nothing() {
         .layer(sessions.layer());
     for request in [
         get(&format!("/?access_token={token}")),
-        get(&format!("/?__Host-session={token}")),
+        get(&format!("/?__Host-fixed={token}")),
         get("/").header("proxy-authorization", format!("Bearer {token}")),
         get("/").header("x-access-token", &token),
-        get("/").header("cookie2", format!("__Host-session={token}")),
+        get("/").header("cookie2", format!("__Host-fixed={token}")),
     ] {
         assert_eq!(send(&app, request).await.body, "false");
     }
@@ -256,10 +257,11 @@ async fn what_a_proxy_may_say_of_user_and_path_is_nothing() {
 
 #[tokio::test]
 async fn where_only_cookies_are_taken_the_authorization_header_is_ignored() {
-    let cookies = builder(&ManualClock::default()).cookie_only(CookieTransport::new());
+    let cookies =
+        builder(&ManualClock::default()).transports([Transport::cookie(CookieTransport::new())]);
     let sessions = cookies.build().unwrap();
     let (bearer, cookie) =
-        (format!("Bearer {}", token(&sessions)), format!("__Host-session={}", token(&sessions)));
+        (format!("Bearer {}", token(&sessions)), format!("__Host-fixed={}", token(&sessions)));
     let bearer = ("authorization", bearer.as_bytes());
     assert_eq!(seen(&sessions, &[bearer]).await, Seen::Anyone);
     assert_eq!(seen(&sessions, &[bearer, bearer]).await, Seen::Anyone);
@@ -268,12 +270,13 @@ async fn where_only_cookies_are_taken_the_authorization_header_is_ignored() {
 
 #[tokio::test]
 async fn where_only_bearer_tokens_are_taken_cookies_are_ignored_and_no_guard_stands() {
-    let sessions = builder(&ManualClock::default()).bearer_only().build().unwrap();
+    let sessions =
+        builder(&ManualClock::default()).transports([Transport::bearer()]).build().unwrap();
     let token = token(&sessions);
-    let cookie = format!("__Host-session={token}");
+    let cookie = format!("__Host-fixed={token}");
     let bearer = format!("Bearer {token}");
     assert_eq!(seen(&sessions, &[("cookie", cookie.as_bytes())]).await, Seen::Anyone);
-    assert_eq!(seen(&sessions, &[("cookie", b"__Host-session=x")]).await, Seen::Anyone);
+    assert_eq!(seen(&sessions, &[("cookie", b"__Host-fixed=x")]).await, Seen::Anyone);
     let both = [("cookie", cookie.as_bytes()), ("authorization", bearer.as_bytes())];
     assert_eq!(seen(&sessions, &both).await, Seen::Alice);
 
@@ -284,7 +287,10 @@ async fn where_only_bearer_tokens_are_taken_cookies_are_ignored_and_no_guard_sta
 
 /// What the cookie is set by, and the sessions that set it.
 async fn set_by(cookie: CookieTransport) -> (String, Sessions<User>) {
-    let sessions = builder(&ManualClock::default()).cookie(cookie).build().unwrap();
+    let sessions = builder(&ManualClock::default())
+        .transports([Transport::cookie(cookie), Transport::bearer()])
+        .build()
+        .unwrap();
     let app = Router::new().route("/", on_post(async || login())).layer(sessions.layer());
     (send(&app, post("/")).await.all("set-cookie")[0].to_owned(), sessions)
 }
@@ -295,7 +301,7 @@ async fn a_cookie_of_another_name_is_set_and_read_under_that_name() {
     assert!(field.starts_with("__Host-app=ey"), "{field}");
     let pair = field.split(';').next().unwrap();
     assert_eq!(seen(&sessions, &[("cookie", pair.as_bytes())]).await, Seen::Alice);
-    let old = format!("__Host-session={}", token(&sessions));
+    let old = format!("__Host-fixed={}", token(&sessions));
     assert_eq!(seen(&sessions, &[("cookie", old.as_bytes())]).await, Seen::Anyone);
 }
 
@@ -312,7 +318,11 @@ async fn the_attributes_of_the_cookie_follow_its_settings() {
 
 #[test]
 fn a_cookie_name_that_cannot_be_used_is_refused_and_named() {
-    let build = |cookie| builder(&ManualClock::default()).cookie(cookie).build();
+    let build = |cookie| {
+        builder(&ManualClock::default())
+            .transports([Transport::cookie(cookie), Transport::bearer()])
+            .build()
+    };
     for name in ["session", "__Secure-session", "__host-session", "", "__Host-a b", "__Host-é"] {
         let error = build(CookieTransport::new().name(name)).unwrap_err();
         assert_eq!(error.setting(), Some("cookie name"), "{error}");
@@ -361,7 +371,10 @@ fn a_trusted_origin_that_no_browser_sends_is_refused_with_the_fix() {
     ] {
         let cookie = CookieTransport::new().trusted_origin("https://fine.example");
         let cookie = cookie.trusted_origin(origin);
-        let error = builder(&ManualClock::default()).cookie(cookie).build().unwrap_err();
+        let error = builder(&ManualClock::default())
+            .transports([Transport::cookie(cookie), Transport::bearer()])
+            .build()
+            .unwrap_err();
         assert_eq!(error.setting(), Some("trusted_origin"), "{error}");
         assert_eq!(error.value(), Some(&*format!("{origin:?}")));
         assert!(error.help().is_some_and(|help| help.contains(fix)), "{error}");
@@ -376,8 +389,8 @@ fn a_cookie_name_issuer_or_audience_without_room_for_any_token_is_refused_with_t
         let ring = fixed_ring(ManualClock::default());
         let sessions = Sessions::<()>::builder(ring, issuer, audience);
         match cookie {
-            Some(cookie) => sessions.cookie(cookie),
-            None => sessions.bearer_only(),
+            Some(cookie) => sessions.transports([Transport::cookie(cookie), Transport::bearer()]),
+            None => sessions.transports([Transport::bearer()]),
         }
     };
     let refused = |built: Result<_, BuildError>| {
@@ -429,11 +442,14 @@ fn a_cookie_name_issuer_or_audience_without_room_for_any_token_is_refused_with_t
 fn a_refresh_token_without_room_is_refused_too() {
     let sessions = || {
         let ring = fixed_ring(ManualClock::default());
-        Sessions::<()>::builder(ring, "i".repeat(100), "a".repeat(100)).bearer_only()
+        Sessions::<()>::builder(ring, "i".repeat(100), "a".repeat(100))
+            .transports([Transport::bearer()])
     };
     let shortest = sessions().build().unwrap().issue(&Login::new("a", ())).unwrap();
     let limit = shortest.as_str().len();
     assert!(limit >= 512 && sessions().max_token_bytes(limit).build().is_ok());
-    let refreshing = sessions().max_token_bytes(limit).refresh_tokens(RefreshTokens::new());
+    let refreshing = sessions()
+        .max_token_bytes(limit)
+        .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection());
     assert!(refreshing.build().unwrap_err().to_string().contains("max_token_bytes"));
 }

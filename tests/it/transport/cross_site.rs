@@ -5,6 +5,7 @@ use axum::routing::{any, get as on_get, post as on_post};
 use http::request::Builder;
 use http::{Method, Request, StatusCode};
 use tower_http::cors::{Any, CorsLayer};
+use tower_jwt_session::Transport;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{CookieTransport, RejectionKind, Sessions};
 
@@ -12,7 +13,10 @@ use crate::support::web::*;
 
 fn guarded() -> Sessions<User> {
     let cookie = CookieTransport::new().trusted_origin("https://admin.example");
-    builder(&ManualClock::default()).cookie(cookie).build().unwrap()
+    builder(&ManualClock::default())
+        .transports([Transport::cookie(cookie), Transport::bearer()])
+        .build()
+        .unwrap()
 }
 
 fn app(sessions: &Sessions<User>) -> Router {
@@ -203,16 +207,22 @@ async fn a_secure_cookie_from_a_page_of_plain_http_is_from_another_site() {
         (request.header("cookie", cookie), app(sessions))
     };
     let secure = guarded();
-    let (request, app) = from(&secure, "__Host-session", "http://app.example");
+    let (request, app) = from(&secure, "__Host-fixed", "http://app.example");
     assert_eq!(send(&app, request).await.kind(), Some(RejectionKind::CrossSite));
     // Trusted by name, it passes; so does a request whose scheme nobody knows.
     let cookie = CookieTransport::new().trusted_origin("http://app.example");
-    let trusting = builder(&ManualClock::default()).cookie(cookie).build().unwrap();
-    let (request, app) = from(&trusting, "__Host-session", "http://app.example");
+    let trusting = builder(&ManualClock::default())
+        .transports([Transport::cookie(cookie), Transport::bearer()])
+        .build()
+        .unwrap();
+    let (request, app) = from(&trusting, "__Host-fixed", "http://app.example");
     assert_eq!(send(&app, request).await.status, StatusCode::OK);
     assert!(passes(self::from("app.example", "http://app.example")).await);
     let cookie = CookieTransport::new().dangerous_without_secure("dev");
-    let plain = builder(&ManualClock::default()).cookie(cookie).build().unwrap();
+    let plain = builder(&ManualClock::default())
+        .transports([Transport::cookie(cookie), Transport::bearer()])
+        .build()
+        .unwrap();
     let (request, app) = from(&plain, "dev", "http://app.example");
     assert_eq!(send(&app, request).await.status, StatusCode::OK);
 }
@@ -232,7 +242,10 @@ async fn a_trusted_origin_may_be_written_in_any_case_and_with_its_default_port()
         ("http://127.0.0.1:3000", "http://127.0.0.1:3000"),
     ] {
         let cookie = CookieTransport::new().trusted_origin(written);
-        let sessions = builder(&ManualClock::default()).cookie(cookie).build().unwrap();
+        let sessions = builder(&ManualClock::default())
+            .transports([Transport::cookie(cookie), Transport::bearer()])
+            .build()
+            .unwrap();
         for site in [None, Some("cross-site")] {
             let request = from("app.example", sent).cookie(&token(&sessions));
             let request =
@@ -269,7 +282,8 @@ async fn a_bearer_token_beside_the_cookie_does_not_take_the_guard_away() {
 
 #[tokio::test]
 async fn where_only_cookies_are_taken_an_authorization_header_changes_nothing() {
-    let cookie = builder(&ManualClock::default()).cookie_only(CookieTransport::new());
+    let cookie =
+        builder(&ManualClock::default()).transports([Transport::cookie(CookieTransport::new())]);
     let sessions = cookie.build().unwrap();
     let foreign = post("/").header("origin", "https://else.example").bearer("x");
     let answer = send(&app(&sessions), foreign.cookie(&token(&sessions))).await;

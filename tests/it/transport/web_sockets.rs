@@ -6,12 +6,20 @@ use axum::routing::get as on_get;
 use http::StatusCode;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::{CookieTransport, Transport};
 use tower_jwt_session::{RejectionKind, Session, Sessions};
 
 use crate::support::web::*;
 
 fn accepting(name: &str) -> Sessions<User> {
-    builder(&ManualClock::default()).web_socket_protocol(name).build().unwrap()
+    builder(&ManualClock::default())
+        .transports([
+            Transport::cookie(CookieTransport::new()),
+            Transport::bearer(),
+            Transport::web_socket_protocol(name),
+        ])
+        .build()
+        .unwrap()
 }
 
 /// Answers who it is, and which protocols are offered.
@@ -98,7 +106,13 @@ async fn it_is_accepted_only_where_it_is_asked_for() {
 #[test]
 fn its_name_has_to_be_one_of_a_protocol() {
     for name in ["", "my session", "a,b", "sess\"ion", "s\u{e9}ssion"] {
-        let built = builder(&ManualClock::default()).web_socket_protocol(name).build();
+        let built = builder(&ManualClock::default())
+            .transports([
+                Transport::cookie(CookieTransport::new()),
+                Transport::bearer(),
+                Transport::web_socket_protocol(name),
+            ])
+            .build();
         let error = built.unwrap_err();
         assert_eq!(error.setting(), Some("web_socket_protocol"), "{error}");
         assert_eq!(error.value(), Some(&*format!("{name:?}")));

@@ -62,9 +62,9 @@ impl Target {
         let builder = || -> Result<_, Failed> {
             let ring = KeyRing::fixed(keys.clone()).clock(ManualClock::default()).build()?;
             let sessions = Sessions::builder(ring, "https://issuer.test", "app");
-            Ok(sessions.refresh_tokens(RefreshTokens::new()))
+            Ok(sessions.refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection()))
         };
-        let service = Service::new(builder, "__Host-session").expect("good settings");
+        let service = Service::new(builder, "__Host-fixed").expect("good settings");
         let target = Self { kind, key, service, other };
         let issued = builder().and_then(|sessions| Ok(sessions.build()?));
         let issued = issued.expect("good settings").issue(&Login::new("alice", ()));

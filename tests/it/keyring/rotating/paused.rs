@@ -141,7 +141,10 @@ async fn pause_is_logged_once_with_its_reason_and_end() {
 async fn login_and_refresh_while_paused_answer_503_with_the_time_to_try_again() {
     let replica = Replica::open(TestStore::new(), START).await;
     let sessions = Sessions::<()>::builder(replica.ring.clone(), "https://app.example", "app");
-    let sessions = sessions.refresh_tokens(RefreshTokens::new()).build().expect("sessions");
+    let sessions = sessions
+        .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection())
+        .build()
+        .expect("sessions");
     let app = Router::new()
         .route("/in", on_get(async || Login::new("alice", ())))
         .layer(sessions.layer())

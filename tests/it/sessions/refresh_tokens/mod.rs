@@ -21,7 +21,10 @@ const SKEW: Duration = Duration::from_secs(60);
 
 /// Sessions with the defaults, and no store.
 fn sessions(clock: &ManualClock) -> Sessions<User> {
-    web::builder(clock).refresh_tokens(RefreshTokens::new()).build().unwrap()
+    web::builder(clock)
+        .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection())
+        .build()
+        .unwrap()
 }
 
 fn login(sessions: &Sessions<User>) -> IssuedTokens {

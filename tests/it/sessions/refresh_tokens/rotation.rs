@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use tokio::sync::Barrier;
-use tower_jwt_session::store::{EntryName, MemoryStore, Redemption, Store};
+use tower_jwt_session::store::{EntryName, Redemption, Store};
 use tower_jwt_session::testing::fixed_ring;
 use tower_jwt_session::{Clock, KeyRing, Revocations, Root, Timestamp};
 
 use super::*;
-use crate::support::delegate::delegate;
 use crate::support::stores::{Operation, TestStore};
 use crate::support::web::{claims, header, signed};
 
@@ -419,27 +418,6 @@ async fn a_session_whose_id_no_store_can_hold_is_refused() {
         assert_eq!(refused, RejectionKind::InvalidClaim("sid"));
     }
     assert_eq!(replica.store.calls(Operation::Redeem), [""; 0]);
-}
-
-#[tokio::test]
-async fn a_store_that_keeps_no_refresh_tokens_refuses_none_wrongly() {
-    #[derive(Clone, Debug)]
-    struct Simple(MemoryStore);
-
-    impl Store for Simple {
-        delegate!(0: load insert remove);
-    }
-
-    let clock = ManualClock::default();
-    let revocations = Revocations::builder("app").store(Simple(MemoryStore::new()));
-    let revocations = revocations.clock(clock.clone()).found_now().open().await.unwrap();
-    let sessions = web::builder(&clock).refresh_tokens(RefreshTokens::new());
-    let sessions = sessions.revocations(revocations).build().unwrap();
-    let tokens = login(&sessions);
-    let refreshed = sessions.refresh(tokens.refresh_token().as_str()).await;
-    let error = refreshed.unwrap_err();
-    assert!(error.is_store_unavailable());
-    assert!(error.to_string().contains("`redeem`"), "{error}");
 }
 
 /// Its successor's times would follow from that, and someone who can write the store choose them.

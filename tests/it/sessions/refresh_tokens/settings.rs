@@ -1,9 +1,14 @@
 //! Settings that can't be, and what becomes of sessions without refresh tokens.
 
+use tower_jwt_session::Transport;
 use tower_jwt_session::testing::fixed_ring;
 use tower_jwt_session::{CookieTransport, KeyRing, OperationErrorKind};
 
+use tower_jwt_session::Revocations;
+use tower_jwt_session::store::{MemoryStore, Store};
+
 use super::*;
+use crate::support::delegate::delegate;
 
 #[test]
 fn a_setting_that_can_not_be_is_named_with_its_fix() {
@@ -33,7 +38,10 @@ fn a_setting_that_can_not_be_is_named_with_its_fix() {
             "at most half of the access_token_lifetime (50s)",
         ),
     ] {
-        let error = web::builder(&clock).refresh_tokens(tokens).build().unwrap_err();
+        let error = web::builder(&clock)
+            .refresh_tokens(tokens.dangerous_without_reuse_detection())
+            .build()
+            .unwrap_err();
         let text = error.to_string();
         assert_eq!(error.setting(), Some(field), "{text}");
         assert!(text.contains(value) && text.contains(help), "{text}");
@@ -44,20 +52,32 @@ fn a_setting_that_can_not_be_is_named_with_its_fix() {
         RefreshTokens::new().access_token_lifetime(10 * second).grace(5 * second),
         RefreshTokens::default().access_token_lifetime(day),
     ] {
-        web::builder(&clock).refresh_tokens(tokens).build().unwrap();
+        web::builder(&clock)
+            .refresh_tokens(tokens.dangerous_without_reuse_detection())
+            .build()
+            .unwrap();
     }
 }
 
 #[test]
 fn only_an_issuer_for_bearer_clients_has_them() {
     let clock = ManualClock::default();
-    let sessions = web::builder(&clock).refresh_tokens(RefreshTokens::new());
-    let error = sessions.cookie_only(CookieTransport::new()).build().unwrap_err().to_string();
-    assert!(error.contains("refresh_tokens") && error.contains("`.cookie(..)`"), "{error}");
+    let sessions = web::builder(&clock)
+        .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection());
+    let error = sessions
+        .transports([Transport::cookie(CookieTransport::new())])
+        .build()
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("refresh_tokens") && error.contains("Transport::bearer()"), "{error}");
 
     let keys = KeyRing::fixed([public_key()]).clock(clock.clone()).build().unwrap();
     let sessions = Sessions::<User>::builder(keys, "https://app.example", "app");
-    let error = sessions.refresh_tokens(RefreshTokens::new()).build().unwrap_err().to_string();
+    let error = sessions
+        .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection())
+        .build()
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("refresh_tokens") && error.contains("leave it out"), "{error}");
 }
 
@@ -84,4 +104,31 @@ async fn sessions_without_refresh_tokens_say_so() {
     let error = refreshed.unwrap_err();
     assert_eq!(error.kind(), OperationErrorKind::NoRefreshTokens);
     assert!(error.to_string().contains("`.refresh_tokens(..)`"), "{error}");
+}
+
+/// A store that does not record redeemed refresh tokens.
+#[derive(Clone, Debug)]
+struct Simple(MemoryStore);
+
+impl Store for Simple {
+    delegate!(0: load insert remove);
+}
+
+#[tokio::test]
+async fn refresh_tokens_whose_reuse_nobody_notices_are_a_build_error() {
+    let clock = ManualClock::default();
+    let sessions = || web::builder(&clock).refresh_tokens(RefreshTokens::new());
+    let error = sessions().build().unwrap_err();
+    assert_eq!(error.setting(), Some("refresh_tokens"), "{error}");
+    assert!(error.to_string().contains("without `revocations`"), "{error}");
+
+    let revocations = Revocations::builder("app").store(Simple(MemoryStore::new()));
+    let revocations = revocations.clock(clock.clone()).found_now().open().await.unwrap();
+    let error = sessions().revocations(revocations).build().unwrap_err();
+    assert_eq!(error.setting(), Some("refresh_tokens"), "{error}");
+    assert!(error.to_string().contains("`Store::redeems`"), "{error}");
+
+    let revocations = Revocations::builder("app").store(MemoryStore::new());
+    let revocations = revocations.clock(clock.clone()).open().await.unwrap();
+    sessions().revocations(revocations).build().unwrap();
 }
