@@ -65,6 +65,6 @@ async fn status_router_of_a_replica_that_is_not_ready_is_503() {
     revocations.refresh().await.unwrap_err();
     let (status, ready) = document(&sessions.status_router(), "/health/ready").await;
     assert_eq!((status, &ready["ready"]), (StatusCode::SERVICE_UNAVAILABLE, &false.into()));
-    assert!(ready["reasons"][0].as_str().unwrap().contains("stale_limit"), "{ready}");
+    assert!(ready["reasons"][0].as_str().unwrap().contains("max_staleness"), "{ready}");
     assert_eq!(ready["revocations"]["reads_ok"], false);
 }

@@ -83,7 +83,10 @@ async fn a_session_that_has_ended_meanwhile_is_not_reissued() {
 #[tokio::test]
 async fn a_bearer_client_keeps_its_refresh_token() {
     let clock = ManualClock::default();
-    let sessions = builder(&clock).refresh_tokens(RefreshTokens::new()).build().unwrap();
+    let sessions = builder(&clock)
+        .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection())
+        .build()
+        .unwrap();
     let tokens = sessions.issue_with_refresh_token(&login()).unwrap();
     let old = tokens.access_token().as_str();
     let answer = send(&app(&sessions), post("/promote-bearer").bearer(old)).await;

@@ -90,10 +90,11 @@ async fn a_revoked_session_is_anonymous_and_its_cookie_cleared() {
     let revocations = Revocations::builder("app").store(store).open().await.unwrap();
     let sessions = Sessions::<User>::builder(keys, "https://app.example", "app")
         .revocations(revocations)
+        .transports([Transport::cookie(CookieTransport::new().name("__Host-fixed"))])
         .build()
         .unwrap();
     let token = token(&sessions);
-    let _ = sessions.logout(&sessions.validate(&token).unwrap()).await.unwrap();
+    sessions.logout(&sessions.validate(&token).unwrap()).await.unwrap();
     let answer = send(&routes().layer(sessions.layer()), get("/any").cookie(&token)).await;
     assert_eq!((&*answer.body, answer.all("set-cookie")), ("false", vec![CLEARED]));
 }
@@ -111,10 +112,13 @@ async fn a_replica_whose_clock_is_behind_keeps_the_cookies_of_the_others() {
 }
 
 #[tokio::test]
-async fn two_services_on_one_host_keep_each_others_cookie() {
+async fn two_services_with_one_cookie_name_clear_no_cookie_of_the_other() {
     let [one, other] = ["one", "other"].map(async |ring| {
         let keys = KeyRing::builder(ring).store(MemoryStore::new()).open().await.unwrap();
-        Sessions::<User>::builder(keys, "https://app.example", ring).build().unwrap()
+        // The same name, by mistake.
+        let cookie = [Transport::cookie(CookieTransport::new().name("__Host-fixed"))];
+        let sessions = Sessions::<User>::builder(keys, "https://app.example", ring);
+        sessions.transports(cookie).build().unwrap()
     });
     let (one, other) = (one.await, other.await);
     let token = token(&one);

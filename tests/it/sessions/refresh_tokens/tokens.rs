@@ -99,7 +99,7 @@ fn access_tokens_are_short_and_end_at_different_times() {
 async fn a_session_ends_with_its_absolute_lifetime_however_often_it_is_renewed() {
     let clock = ManualClock::default();
     let began = clock.now();
-    let tokens = RefreshTokens::new().lifetime(2 * HOUR);
+    let tokens = RefreshTokens::new().dangerous_without_reuse_detection().lifetime(2 * HOUR);
     let sessions = web::builder(&clock).refresh_tokens(tokens).absolute_lifetime(5 * HOUR);
     let sessions = sessions.build().unwrap();
     let mut tokens = login(&sessions);
@@ -123,7 +123,7 @@ async fn a_session_ends_with_its_absolute_lifetime_however_often_it_is_renewed()
 #[tokio::test]
 async fn a_client_that_stays_away_for_long_logs_in_again() {
     let clock = ManualClock::default();
-    let tokens = RefreshTokens::new().lifetime(HOUR);
+    let tokens = RefreshTokens::new().dangerous_without_reuse_detection().lifetime(HOUR);
     let sessions = web::builder(&clock).refresh_tokens(tokens).build().unwrap();
     let tokens = login(&sessions);
     clock.advance(HOUR + SKEW - Duration::from_secs(1));
@@ -180,7 +180,10 @@ async fn forged_and_broken_tokens_are_refused() {
     }
     let other = KeyRing::fixed([fixed_key(Algorithm::ES256)]).clock(clock).build();
     let other = Sessions::<User>::builder(other.unwrap(), "https://app.example", "app");
-    let other = other.refresh_tokens(RefreshTokens::new()).build().unwrap();
+    let other = other
+        .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection())
+        .build()
+        .unwrap();
     let token = login(&other).refresh_token().as_str().to_owned();
     assert_eq!(super::refused(&sessions, &token).await, RejectionKind::UnknownKey);
 }
