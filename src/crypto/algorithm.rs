@@ -1,4 +1,4 @@
-//! [`Algorithm`]: the signature algorithms and what each is made of.
+//! [`Algorithm`]: the signature algorithms, and the operation behind each.
 
 use std::fmt;
 use std::str::FromStr;
@@ -88,7 +88,7 @@ impl Algorithm {
         }
     }
 
-    /// Returns the same algorithm under one name, where it has two.
+    /// Returns the first name of an algorithm that has two.
     pub(crate) fn canonical(self) -> Self {
         match self {
             Self::Ed25519 => Self::EdDSA,
@@ -96,7 +96,7 @@ impl Algorithm {
         }
     }
 
-    /// Returns what the algorithm is made of.
+    /// Returns the operation behind the algorithm.
     pub(crate) fn primitive(self) -> Primitive {
         use Primitive::{Ecdsa, Ed25519, Hmac, Pkcs1, Pss};
         match self {
@@ -131,7 +131,7 @@ impl FromStr for Algorithm {
     }
 }
 
-/// The properties of an [`Algorithm`].
+/// The operation behind an [`Algorithm`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Primitive {
     Hmac(Hash),

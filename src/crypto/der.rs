@@ -1,5 +1,5 @@
-//! The little of DER that names a key: which algorithm a PKCS#8 document (RFC 5208) or a
-//! SubjectPublicKeyInfo (RFC 5280, section 4.1) is for, and the numbers of an RSA key.
+//! Reads the type of key from DER: of a PKCS#8 document (RFC 5208) or a SubjectPublicKeyInfo (RFC
+//! 5280, section 4.1); and the numbers of an RSA key.
 
 use crate::crypto::numbers::RsaPublic;
 
@@ -10,7 +10,7 @@ pub(crate) enum KeyType {
     P256,
     P384,
     Rsa,
-    /// One that is refused, by its usual name.
+    /// A type that is not supported, by its usual name.
     Other(&'static str),
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn rsa_private_key(der: &[u8]) -> Option<RsaPublic> {
 }
 
 fn components(modulus: &[u8], exponent: &[u8]) -> RsaPublic {
-    // A leading zero only says that the number is positive.
+    // A leading zero marks a positive number.
     let number = |bytes: &[u8]| bytes.strip_prefix(&[0]).unwrap_or(bytes).to_vec();
     RsaPublic { n: number(modulus), e: number(exponent) }
 }
@@ -98,7 +98,7 @@ fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match *first {
         short @ 0..=0x7f => (usize::from(short), rest),
-        // A long form of one or two bytes holds every key that is taken here.
+        // A length of one or two bytes is enough for every supported key.
         long @ 0x81..=0x82 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
             (bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)

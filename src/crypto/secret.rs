@@ -1,5 +1,5 @@
-//! Secrets that an application brings: random bytes, or the text in which they are written. Text
-//! where bytes are expected is refused, since its bytes are fewer or other than they seem.
+//! Secrets of the application: random bytes, or their encoding as text. Text where bytes are expected
+//! is refused: it has fewer or other bytes than intended.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::error::KeyError;
 
-/// The constructors that an error refers to.
+/// The constructors that an error recommends.
 pub(crate) struct Advice {
     pub(crate) from_base64: &'static str,
     pub(crate) from_hex: &'static str,
@@ -42,7 +42,7 @@ const HEX: &str = "text that looks like hex";
 const BASE64: &str = "text that looks like base64";
 const TEXT: &str = "text";
 
-/// Refuses a secret that is too short, is text however it ends, or repeats itself.
+/// Refuses a secret that is too short, is text, or has only a few different byte values.
 pub(crate) fn check_random(secret: &[u8], least: usize, advice: &Advice) -> Result<(), KeyError> {
     if secret.len() < least {
         return Err(KeyError::ShortSecret { least, bytes: secret.len() });
@@ -50,7 +50,7 @@ pub(crate) fn check_random(secret: &[u8], least: usize, advice: &Advice) -> Resu
     if let Some(found) = text(secret) {
         return Err(advice.refuses(found));
     }
-    // 32 random bytes hold no more than 8 different values far less than once in 10^13 times.
+    // The probability that 32 random bytes have at most 8 different values is far below 10^-13.
     let values = secret.iter().collect::<HashSet<_>>().len();
     if values <= 8 {
         return Err(KeyError::NotRandom { values });
@@ -58,7 +58,7 @@ pub(crate) fn check_random(secret: &[u8], least: usize, advice: &Advice) -> Resu
     Ok(())
 }
 
-/// Reads base64 as tools print it: either alphabet, padded or not, in one line or several.
+/// Reads base64 in either alphabet, padded or not, on one line or several.
 pub(crate) fn from_base64(
     text: &str,
     least: usize,
@@ -74,7 +74,7 @@ pub(crate) fn from_base64(
     Ok(secret)
 }
 
-/// Reads hex as tools print it, in either case, in one line or several.
+/// Reads hex in either case, on one line or several.
 pub(crate) fn from_hex(
     text: &str,
     least: usize,
@@ -88,7 +88,7 @@ pub(crate) fn from_hex(
     if !text.len().is_multiple_of(2) {
         return Err(refused("it has an odd number of digits"));
     }
-    // Each pair is two hex digits, so nothing falls away.
+    // Each pair is two hex digits, so `filter_map` drops none.
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut secret = Zeroizing::new(Vec::with_capacity(text.len() / 2));
     let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
@@ -130,12 +130,13 @@ fn is_hex(text: &[u8]) -> bool {
     text.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Whether a secret is text, and of which kind. Of 32 random bytes this holds once in 10^12 times.
+/// Returns the kind of text that a secret is, if it is text. 32 random bytes are text with a
+/// probability of 10^-12.
 fn text(secret: &[u8]) -> Option<&'static str> {
     let narrow = narrow(secret);
     let secret = narrow.as_ref().map_or(secret, |narrow| narrow.as_slice());
     let secret = secret.strip_prefix(b"\xef\xbb\xbf").unwrap_or(secret);
-    // Files and C strings end with more than the text.
+    // Files may end with line breaks, C strings with a zero byte.
     let end = secret.iter().rposition(|byte| !byte.is_ascii_whitespace() && *byte != 0);
     let secret = secret.get(..=end?).unwrap_or_default();
     let text = std::str::from_utf8(secret).ok()?;
@@ -152,7 +153,7 @@ fn text(secret: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The ASCII of a UTF-16 text, as some shells write files.
+/// Returns the ASCII text of UTF-16, as some shells write files.
 fn narrow(secret: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let secret = secret.strip_prefix(b"\xff\xfe").unwrap_or(secret);
     let secret = secret.strip_prefix(b"\xfe\xff").unwrap_or(secret);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Waker};
 
-use crate::crypto::algorithm::Algorithm;
 use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::clock::SystemClock;
+use crate::crypto::algorithm::Algorithm;
 use crate::keyring::ring::KeyRing;
 use crate::keys::key::Key;
 use crate::store::memory::MemoryStore;

@@ -1,23 +1,22 @@
-//! Keys of the application's own, as they are usually written: PEM, JWK, and the text of a secret.
-
-use crate::crypto::algorithm::Algorithm;
+//! Reads the application's own keys from PEM and JWK.
 
 use super::jwk::Jwk;
 use super::key::Key;
 use super::pem;
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::error::KeyError;
 use crate::crypto::material::key_type;
 
 impl Key {
-    /// A private or public key as PEM (RFC 7468): `PRIVATE KEY` (PKCS#8), `PUBLIC KEY`, and for RSA
-    /// also `RSA PRIVATE KEY` and `RSA PUBLIC KEY`; not encrypted.
+    /// Reads an unencrypted private or public key from PEM (RFC 7468): `PRIVATE KEY` (PKCS#8),
+    /// `PUBLIC KEY`, and for RSA also `RSA PRIVATE KEY` and `RSA PUBLIC KEY`.
     ///
-    /// Line breaks may be written `\n`, as environment variables often have them.
+    /// Line breaks may be written as `\n`, as is common in environment variables.
     ///
     /// # Errors
     ///
-    /// If the text holds no such key, several, or one that is not for `algorithm`; for a kind that
-    /// is not read here the error says how to convert it.
+    /// Fails if the text holds no such key, several keys, or a key that is not for `algorithm`. For
+    /// other kinds of PEM the error says how to convert them.
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         let expected = key_type(algorithm).ok_or(KeyError::UnsupportedAlgorithm)?;
         let mut keys = pem::keys(pem.as_ref(), |found| match *found == expected {
@@ -32,25 +31,24 @@ impl Key {
         }
     }
 
-    /// A public key as the JSON text of a JWK (RFC 7517), with its own `kid` if it has one. It
-    /// verifies.
+    /// Reads a public key from the JSON text of a JWK (RFC 7517), with its `kid` if it has one.
     ///
     /// # Errors
     ///
-    /// If it holds any private member, is not for verifying signatures (`use`, `key_ops`), names no
-    /// algorithm though its type allows several (RSA), or its numbers are not a key.
+    /// Fails if it holds a private member, is not for verifying signatures (`use`, `key_ops`), has no
+    /// `alg` though its type allows several algorithms (RSA), or its numbers are not a key.
     pub fn from_jwk(json: impl AsRef<str>) -> Result<Self, KeyError> {
         Jwk::parse(json.as_ref())?.public(None)
     }
 
-    /// A private or shared key as the JSON text of a JWK (RFC 7517), with its own `kid` if it has
-    /// one. It signs and verifies. With `alg` `Ed25519` (RFC 9864), so do the headers of its tokens.
+    /// Reads a private or shared key from the JSON text of a JWK (RFC 7517), with its `kid` if it has
+    /// one. The key signs and verifies. If `alg` is `Ed25519` (RFC 9864), so is that of its tokens.
     ///
     /// # Errors
     ///
-    /// If a private member is missing or damaged, it is not for signing (`use`, `key_ops`), its
-    /// private and public members do not match, it names no algorithm though its type allows
-    /// several (RSA, `oct`), or a shared secret is not random.
+    /// Fails if a private member is missing or damaged, the key is not for signing (`use`,
+    /// `key_ops`), its private and public members do not match, it has no `alg` though its type
+    /// allows several algorithms (RSA, `oct`), or a shared secret is not random.
     pub fn from_private_jwk(json: impl AsRef<str>) -> Result<Self, KeyError> {
         Jwk::parse(json.as_ref())?.private(None)
     }

@@ -1,7 +1,7 @@
-//! One JWK (RFC 7517), read by every entrance: an issuer's set, the application's own, and files.
+//! Reads one JWK (RFC 7517), for every source of JWKs: an issuer's set, the application, and files.
 //!
-//! Members that decide nothing are ignored, whatever they are. A private member that is there in
-//! any form makes a key private: no entrance reads such a key as a public one.
+//! Members without a meaning here are ignored, whatever their values. A private member in any form
+//! makes a key private: no source reads such a key as a public one.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::crypto::backend::Signer;
 use crate::crypto::error::KeyError;
 use crate::crypto::numbers::{PublicKey, RsaPrivate, RsaPublic};
 
-/// The members of a JWK as they came.
+/// The members of a JWK, not yet checked.
 pub(crate) struct Jwk(Json);
 
 impl Jwk {
@@ -25,7 +25,7 @@ impl Jwk {
     ///
     /// If it is not JSON.
     pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
-        // Windows editors begin a file so.
+        // A byte order mark, as Windows editors write it.
         let text = text.trim_start_matches('\u{feff}');
         // Without the parser's own words: they may quote a member, and that may be a secret.
         serde_json::from_str(text)
@@ -86,8 +86,8 @@ impl Jwk {
         public.with_signer(signer)
     }
 
-    /// Reads a key that may be private or public: private if any private member is there, in
-    /// whatever form, so that a damaged private key is not read as a public one.
+    /// Reads a private key if any private member is present, in whatever form, so that a damaged
+    /// private key is not read as a public one; else a public key.
     ///
     /// # Errors
     ///
@@ -144,7 +144,7 @@ impl Jwk {
         }
     }
 
-    /// The algorithm: the one that `alg` names, of those that the key's type allows.
+    /// Returns the algorithm in `alg`, if the key's type allows it.
     fn algorithm(
         &self,
         allowed: &[Algorithm],
@@ -257,7 +257,7 @@ impl Jwk {
         Ok(decoded.into())
     }
 
-    /// Bytes of one length, which are not a number.
+    /// Returns bytes of one length that are not a number.
     fn fixed(
         &self,
         member: &'static str,
@@ -313,7 +313,7 @@ fn wrong_length(member: &'static str, found: usize, size: usize, curve: &str) ->
     KeyError::member(member, format!("{found} bytes long"), format!("{size} bytes for {curve}"))
 }
 
-/// How a text is written that is not canonical base64url.
+/// Describes the encoding of a text that is not canonical base64url.
 fn spelling(text: &str) -> &'static str {
     let has = |any: &[char]| text.contains(any);
     if has(&['+', '/']) {
@@ -340,13 +340,13 @@ const RSA_ALGORITHMS: [Algorithm; 6] = [
 /// 2), whatever the key's own.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// The members that are looked at; any other is ignored.
+/// The members that are read; others are ignored.
 const KNOWN: [&str; 19] = [
     "kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "p", "q", "dp", "dq",
     "qi", "oth", "k", "keys",
 ];
 
-/// A value of JSON, as far as a JWK has a use for it.
+/// The parts of a JSON value that a JWK needs.
 enum Json {
     Missing,
     Null,

@@ -14,8 +14,8 @@ use crate::crypto::numbers::{PublicKey, RsaPublic};
 use crate::crypto::secret;
 use crate::crypto::secret::Advice;
 
-/// A key with its algorithm and key ID. It can verify; whether it can sign depends on what it was
-/// made from. `Debug` shows no secret; clones share the material.
+/// A key with its algorithm and key ID. It verifies; it also signs if it was made from private or
+/// shared material. `Debug` shows no secret; clones share the material.
 ///
 /// ```
 /// use tower_jwt_session::{Algorithm, Key};
@@ -38,32 +38,33 @@ struct Material {
     verifier: Verifier,
     /// `None` for a shared secret.
     public: Option<PublicKey>,
-    /// Which secret it is, without the secret; `None` where there is a public key.
+    /// Identifies a shared secret without revealing it; `None` for other keys.
     commitment: Option<[u8; 32]>,
 }
 
 impl Key {
-    /// A shared secret of random bytes, for one of the HMAC algorithms. It signs and verifies.
+    /// Makes a key that signs and verifies from a shared secret of random bytes, for an HMAC
+    /// algorithm.
     ///
-    /// A secret that is written as text is read with
-    /// [`hmac_from_base64`](Self::hmac_from_base64) or [`hmac_from_hex`](Self::hmac_from_hex); one
-    /// that another issuer defines as text, with [`hmac_from_text`](Self::hmac_from_text).
+    /// Read a secret that is encoded as text with [`hmac_from_base64`](Self::hmac_from_base64) or
+    /// [`hmac_from_hex`](Self::hmac_from_hex), and a text that another issuer uses as its secret with
+    /// [`hmac_from_text`](Self::hmac_from_text).
     ///
     /// # Errors
     ///
-    /// If the secret is shorter than the hash (RFC 7518, section 3.2: 32, 48 or 64 bytes), is text
-    /// or repeats itself, or the algorithm is not HMAC.
+    /// Fails if the secret is shorter than the hash (RFC 7518, section 3.2: 32, 48 or 64 bytes), is
+    /// text, has only a few different byte values, or the algorithm is not HMAC.
     pub fn hmac(algorithm: Algorithm, secret: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         secret::check_random(secret.as_ref(), secret_length(algorithm)?, &ADVICE)?;
         Self::from_material(algorithm, secret.as_ref())
     }
 
-    /// A shared secret as base64, as `openssl rand -base64 32` prints it: a line break at the end is
-    /// ignored, either alphabet is read, padded or not.
+    /// Reads a shared secret in base64, as `openssl rand -base64 32` prints it: line breaks are
+    /// ignored, either alphabet is accepted, padded or not.
     ///
     /// # Errors
     ///
-    /// If the text is not base64, or its bytes are refused by [`hmac`](Self::hmac).
+    /// Fails if the text is not base64, or [`hmac`](Self::hmac) refuses its bytes.
     pub fn hmac_from_base64(
         algorithm: Algorithm,
         secret: impl AsRef<str>,
@@ -72,26 +73,25 @@ impl Key {
         Self::from_material(algorithm, &secret)
     }
 
-    /// A shared secret as hex, as `openssl rand -hex 32` prints it: a line break at the end is
-    /// ignored.
+    /// Reads a shared secret in hex, as `openssl rand -hex 32` prints it: line breaks are ignored.
     ///
     /// # Errors
     ///
-    /// If the text is not hex, or its bytes are refused by [`hmac`](Self::hmac).
+    /// Fails if the text is not hex, or [`hmac`](Self::hmac) refuses its bytes.
     pub fn hmac_from_hex(algorithm: Algorithm, secret: impl AsRef<str>) -> Result<Self, KeyError> {
         let secret = secret::from_hex(secret.as_ref(), secret_length(algorithm)?, &ADVICE)?;
         Self::from_material(algorithm, &secret)
     }
 
-    /// A shared secret exactly as it is, for another issuer that uses a text as its secret (Supabase
-    /// and others): the bytes of the text are the secret, a line break at the end included.
+    /// Makes a key from a text that another issuer uses as its secret (Supabase and others): the
+    /// bytes of the text are the secret, including a line break at its end.
     ///
-    /// For a secret of your own use random bytes: anyone with a token can test guesses offline.
+    /// Use random bytes for your own secrets: anyone with a token can test guesses of a text offline.
     ///
     /// # Errors
     ///
-    /// If the secret is shorter than the hash (RFC 7518, section 3.2: 32, 48 or 64 bytes), or the
-    /// algorithm is not HMAC.
+    /// Fails if the secret is shorter than the hash (RFC 7518, section 3.2: 32, 48 or 64 bytes), or
+    /// the algorithm is not HMAC.
     #[doc(alias = "supabase")]
     #[doc(alias = "passphrase")]
     pub fn hmac_from_text(
@@ -102,12 +102,12 @@ impl Key {
         Self::from_material(algorithm, secret.as_ref())
     }
 
-    /// A private key as an unencrypted PKCS#8 document (DER), for Ed25519, ECDSA or RSA. It signs
-    /// and verifies.
+    /// Makes a key that signs and verifies from an unencrypted PKCS#8 document (DER), for Ed25519,
+    /// ECDSA or RSA.
     ///
     /// # Errors
     ///
-    /// If the document is not a key for `algorithm`; for RSA, if it has less than 2048 bits.
+    /// Fails if the document is not a key for `algorithm`, or an RSA key has fewer than 2048 bits.
     pub fn from_pkcs8_der(algorithm: Algorithm, document: &[u8]) -> Result<Self, KeyError> {
         match key_type(algorithm) {
             None => Err(KeyError::UnsupportedAlgorithm),
@@ -115,7 +115,7 @@ impl Key {
         }
     }
 
-    /// From a public key's numbers, by default under their thumbprint.
+    /// Makes a key from public numbers; the default key ID is their thumbprint.
     pub(crate) fn from_public(
         algorithm: Algorithm,
         public: PublicKey,
@@ -134,7 +134,7 @@ impl Key {
         ))
     }
 
-    /// The same key with its private part.
+    /// Returns the same key with its private part.
     pub(crate) fn with_signer(self, signer: Signer) -> Result<Self, KeyError> {
         let public = signer.public();
         let verifier = signer.verifier(self.algorithm)?;
@@ -146,14 +146,14 @@ impl Key {
         self.material.public.as_ref()
     }
 
-    /// The same key under another key ID.
+    /// Sets another key ID.
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
         self.key_id = key_id.into();
         self
     }
 
-    /// The same key under another name of its algorithm, if `algorithm` is one.
+    /// Sets another name of the key's algorithm; does nothing if `algorithm` is another one.
     pub(crate) fn named(mut self, algorithm: Algorithm) -> Self {
         if self.algorithm.canonical() == algorithm.canonical() {
             self.algorithm = algorithm;
@@ -166,7 +166,7 @@ impl Key {
         Self { key_id, algorithm, material }
     }
 
-    /// From what a record holds: a shared secret or a PKCS#8 document.
+    /// Makes a key from the material of a record: a shared secret or a PKCS#8 document.
     pub(crate) fn from_material(algorithm: Algorithm, material: &[u8]) -> Result<Self, KeyError> {
         let signer = Signer::new(algorithm, material)?;
         let verifier = signer.verifier(algorithm)?;
@@ -182,7 +182,7 @@ impl Key {
         Ok(Self::new(key_id.into(), algorithm, material))
     }
 
-    /// Whether both are of one pair, or one secret, for one algorithm.
+    /// Returns whether both are of one key pair, or one secret, for one algorithm.
     pub(crate) fn is_pair_of(&self, other: &Self) -> bool {
         self.algorithm.canonical() == other.algorithm.canonical()
             && self.identity() == other.identity()
@@ -192,7 +192,7 @@ impl Key {
         (self.material.public.as_ref().map(PublicKey::all), self.material.commitment)
     }
 
-    /// Whether both are the same key for all that is done with them: ID, algorithm and material.
+    /// Returns whether both have the same ID, name of the algorithm, material and abilities.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.key_id == other.key_id
             && self.algorithm == other.algorithm
@@ -200,18 +200,18 @@ impl Key {
             && self.is_pair_of(other)
     }
 
-    /// The algorithm that this key signs or verifies with, whatever a token says.
+    /// Returns the algorithm of this key. A token's header cannot change it.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The key ID, a token's `kid`: by default the RFC 7638 thumbprint, and for a shared secret a
-    /// hash that reveals nothing of it.
+    /// Returns the key ID, the `kid` of a token. Default: the RFC 7638 thumbprint; for a shared secret
+    /// a keyed hash that does not reveal it.
     pub fn key_id(&self) -> &str {
         &self.key_id
     }
 
-    /// Whether this key can sign.
+    /// Returns whether this key can sign.
     pub fn can_sign(&self) -> bool {
         self.material.signer.is_some()
     }
@@ -228,8 +228,8 @@ impl Key {
         &self.material.verifier
     }
 
-    /// The encoded headers that a token of this key and type may begin with, as this crate writes
-    /// them; the first is the one it writes.
+    /// Returns the encoded headers of tokens with this key and type, as this crate writes them: first
+    /// the current one, then that with another name of the algorithm.
     pub(crate) fn encoded_headers(&self, token_type: &str) -> Vec<String> {
         let same = |other: &Algorithm| {
             *other != self.algorithm && other.canonical() == self.algorithm.canonical()

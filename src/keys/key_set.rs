@@ -6,12 +6,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::crypto::algorithm::Algorithm;
 use smallvec::SmallVec;
 
 use crate::base64url;
 use crate::claims::names::SESSION_TOKEN_TYPE;
 use crate::clock::Timestamp;
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::backend;
 use crate::error::build::BuildError;
 use crate::keys::key::Key;

@@ -1,21 +1,21 @@
-//! Keys as PEM (RFC 7468), and why a text is not such a key.
+//! Reads keys from PEM (RFC 7468), with an error that says how to convert other documents.
 
-use crate::crypto::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
 use super::key::Key;
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::der;
 use crate::crypto::der::KeyType;
 use crate::crypto::error::KeyError;
 use crate::crypto::numbers::PublicKey;
 
-/// Reads every key of a text. `choose` gives a key's algorithm by its type.
+/// Reads every key of a text. `choose` returns the algorithm for a type of key.
 ///
 /// The two halves of one pair are one key.
 ///
 /// # Errors
 ///
-/// If there is none, or one of the blocks is not a key that can be used.
+/// Fails if there is no key, or one of the blocks is not a usable key.
 pub(crate) fn keys(
     text: &[u8],
     choose: impl Fn(&KeyType) -> Result<Algorithm, KeyError>,
@@ -132,8 +132,8 @@ fn blocks(text: &[u8]) -> Result<Vec<Block>, KeyError> {
     parsed.into_iter().map(block).collect()
 }
 
-/// The text with line breaks for `\n`, as environment variables often have them: a backslash is
-/// nowhere else in PEM.
+/// Replaces `\n` by line breaks, as is common in environment variables; PEM has no other
+/// backslashes.
 fn unescape(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     if !text.contains(&b'\\') {
         return None;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::crypto::secret_bytes::SecretBytes;
 use tokio::time::Instant;
 
 use super::record::{self, Parsed};
 use crate::clock::Timestamp;
+use crate::crypto::secret_bytes::SecretBytes;
 use crate::revocation::set::{Revocation, RevocationSet};
 use crate::store::contract::{Entry, EntryName, Skipped};
 use crate::store::founding::note::Notes;

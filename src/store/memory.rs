@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::crypto::secret_bytes::SecretBytes;
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
+use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreFuture,
 };

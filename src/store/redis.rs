@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::crypto::secret_bytes::SecretBytes;
 use futures_util::StreamExt;
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
 use redis::{
@@ -14,6 +13,7 @@ use redis::{
 use super::listener::{Listener, Source};
 use super::proof::{Moves, PROVEN_FOR, Proof};
 use crate::clock::Timestamp;
+use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
     StoreFuture,

@@ -3,10 +3,9 @@
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use crate::crypto::algorithm::Algorithm;
-
 use super::cache::Held;
 use crate::clock::Timestamp;
+use crate::crypto::algorithm::Algorithm;
 use crate::revocation::set::Candidate;
 
 /// A token that was verified. Only [`verify`](super::verify) makes one.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::crypto::algorithm::Algorithm;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
+use crate::crypto::algorithm::Algorithm;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
 use crate::keyring::directory::files::Files;

@@ -4,10 +4,10 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::crypto::algorithm::Algorithm;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::der::KeyType;
 use crate::crypto::error::KeyError;
 use crate::keyring::error::RingError;

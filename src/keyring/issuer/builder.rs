@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::crypto::algorithm::Algorithm;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::cooldown::Cooldown;
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::der::KeyType;
 use crate::crypto::material::key_type;
 use crate::error::build::BuildError;

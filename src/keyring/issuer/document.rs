@@ -1,9 +1,9 @@
 //! From an issuer's JWKS (RFC 7517, section 5) to keys: one JWK at a time, so that a bad one hurts
 //! no other.
 
-use crate::crypto::algorithm::Algorithm;
 use serde::Deserialize;
 
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::error::KeyError;
 use crate::keyring::issuer::found::{Answer, Expected, cut};
 use crate::keys::jwk::Jwk;

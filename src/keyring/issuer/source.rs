@@ -11,12 +11,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::crypto::algorithm::Algorithm;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::cooldown::Cooldown;
+use crate::crypto::algorithm::Algorithm;
 use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
 use crate::keyring::issuer::document::{self, Parsed};

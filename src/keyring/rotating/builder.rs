@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::crypto::algorithm::Algorithm;
-
 use crate::clock::{Clock, SystemClock};
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::generate;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use crate::crypto::algorithm::Algorithm;
-use crate::crypto::secret_bytes::SecretBytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -13,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::crypto::backend;
 use crate::crypto::error::KeyError;
 use crate::crypto::generate;
+use crate::crypto::secret_bytes::SecretBytes;
 use crate::keyring::rotating::seal::{AtRest, OpenError, Sealing};
 use crate::keys::key::Key;
 use crate::keys::schedule::KeyTimes;

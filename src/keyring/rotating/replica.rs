@@ -5,10 +5,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::crypto::algorithm::Algorithm;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
+use crate::crypto::algorithm::Algorithm;
 use crate::keyring::error::RingError;
 use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::report::Report;

@@ -5,11 +5,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::crypto::secret_bytes::SecretBytes;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use sqlx::{Connection, Executor, PgExecutor, PgPool, Row};
 
 use crate::clock::Timestamp;
+use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Store, StoreError, StoreFuture,
 };

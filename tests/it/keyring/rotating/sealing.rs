@@ -87,7 +87,7 @@ async fn a_key_that_is_moved_to_another_ring_is_refused() {
     }
     let elsewhere = KeyRing::builder("elsewhere").store(store).seal_with([sealing_key(1)]);
     let error = elsewhere.open().await.unwrap_err().to_string();
-    assert!(error.contains("it is a key of another ring, \"app\""), "{error}");
+    assert!(error.contains("a key of another ring, \"app\""), "{error}");
 }
 
 #[tokio::test]
