@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::crypto::algorithm::Algorithm;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::base64url;
 use crate::clock::Timestamp;
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::backend;
 use crate::crypto::error::KeyError;
 use crate::crypto::generate;
