@@ -1,6 +1,6 @@
-//! The Tower layers. [`SessionLayer`] is all of them, in the one right order.
+//! The Tower layers. [`SessionLayer`] combines them in the right order.
 //!
-//! A request goes inwards through
+//! A request passes
 //!
 //! 1. the [`ValidateLayer`], which turns the credential into a [`Session`](crate::Session) or a reason why there is
 //!    none, and, where sessions travel in a cookie, is the guard against cross-site requests,
@@ -13,16 +13,16 @@
 //!   the one called; its error type is unchanged.
 //! - An invalid *cookie* reads as anonymous where a session is optional. An invalid *bearer token*
 //!   is a 401 there too, and an ambiguous credential a 400, or a 403 if it comes from another site.
-//!   Where neither a strict layer nor an extractor asks for a session, both are let through without.
-//! - The answer to an invalid cookie clears it only if no replica of this service can accept it any
-//!   more, whatever its clock, its keys and its release:
+//!   If neither a strict layer nor an extractor requires a session, both pass without one.
+//! - An invalid cookie is cleared only if no replica of this service can accept it any more, with any
+//!   clock, keys and release:
 //!
 //!   | [reason](crate::RejectionKind) | cookie |
 //!   |---|---|
 //!   | `Expired`, `Revoked` | cleared: the session has ended |
 //!   | `Malformed`, `BadSignature`, `WrongAlgorithm` | cleared: no token of these keys |
 //!   | `UnknownKey`, `IssuedInFuture`, `NotYetValid` | kept: another replica may know the key, or have the right time |
-//!   | `WrongIssuer`, `WrongAudience`, `WrongType` | kept: it is another service's |
+//!   | `WrongIssuer`, `WrongAudience`, `WrongType` | kept: it belongs to another service |
 //!   | `InvalidApplicationClaims`, `MissingClaim`, `InvalidClaim`, `LifetimeTooLong`, `TooLong` | kept: a replica of another release or other settings may accept it |
 //!   | `StaleRevocations` | kept: it is answered 503, and may be valid |
 //!

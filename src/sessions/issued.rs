@@ -1,4 +1,4 @@
-//! An [`IssuedToken`]: what goes to the client.
+//! [`IssuedToken`]: a token for the client.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,27 +6,27 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::token::encode::Compact;
 
-/// A token that was issued. `Debug` does not show it; it is wiped when dropped.
+/// An issued token. `Debug` does not show it; it is wiped when dropped.
 pub struct IssuedToken {
     pub(crate) token: Compact,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
-    /// How many characters later tokens of the session may have more.
+    /// The number of characters by which later tokens of the session may be longer.
     pub(crate) room: usize,
 }
 
 impl IssuedToken {
-    /// The compact token.
+    /// Returns the compact token.
     pub fn as_str(&self) -> &str {
         &self.token
     }
 
-    /// When it expires.
+    /// Returns when it expires.
     pub fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
 
-    /// How long it lives, in whole seconds.
+    /// Returns its lifetime, in whole seconds.
     pub fn lifetime(&self) -> Duration {
         self.expires_at - self.issued_at
     }

@@ -7,7 +7,7 @@ use crate::token::verified::{Shared, Verified};
 
 /// A verified session, with the application's claims `C`. Cheap to clone; `C` need not be.
 ///
-/// As an axum extractor (feature `axum`) it answers 401 where there is no valid session;
+/// As an axum extractor (feature `axum`) it answers 401 without a valid session;
 /// `Option<Session<C>>` reads a request without a credential as anonymous. See
 /// [the layers](crate::layer).
 pub struct Session<C>(Shared<C>);
@@ -17,51 +17,50 @@ impl<C> Session<C> {
         Self(verified)
     }
 
-    /// Whom the session is of: the `sub` claim.
+    /// Returns the subject, usually the user's ID: the `sub` claim.
     pub fn subject(&self) -> &str {
         self.0.texts.subject()
     }
 
-    /// The application's own claims.
+    /// Returns the application's claims.
     pub fn claims(&self) -> &C {
         &self.0.claims
     }
 
-    /// The session's ID, the `sid` claim: the same from login to logout, through every renewal.
+    /// Returns the session's ID, the `sid` claim: the same from login to logout, through every renewal.
     pub fn session_id(&self) -> &str {
         self.0.texts.session_id()
     }
 
-    /// The token's ID, the `jti` claim: another for every token.
+    /// Returns the token's ID, the `jti` claim: different for every token.
     pub fn token_id(&self) -> &str {
         self.0.texts.token_id()
     }
 
-    /// The ID of the key that signed the token.
+    /// Returns the ID of the key that signed the token.
     pub fn key_id(&self) -> &str {
         self.0.texts.key_id()
     }
 
-    /// When the token was issued: the `iat` claim.
+    /// Returns when the token was issued: the `iat` claim.
     pub fn issued_at(&self) -> Timestamp {
         self.0.issued_at
     }
 
-    /// When the token expires, leeway not counted: the `exp` claim.
+    /// Returns when the token expires, without leeway: the `exp` claim.
     pub fn expires_at(&self) -> Timestamp {
         self.0.expires_at
     }
 
-    /// When the user logged in: the `auth_time` claim, which every token has that is issued here.
+    /// Returns when the user logged in: the `auth_time` claim. Every token that this crate issues has it.
     ///
-    /// `None` if another issuer's token lacks it: `iat` is no substitute, as it is later in every
-    /// token that the issuer gives the same session. See
-    /// [`require_auth_time`](crate::SessionsBuilder::require_auth_time).
+    /// `None` if another issuer's token lacks it: `iat` is no substitute, since it is later in every new
+    /// token of the same session. See [`require_auth_time`](crate::SessionsBuilder::require_auth_time).
     pub fn authenticated_at(&self) -> Option<Timestamp> {
         self.0.authenticated_at
     }
 
-    /// The scopes of the session: the `scope` claim (RFC 8693, section 4.2).
+    /// Returns the scopes of the session: the `scope` claim (RFC 8693, section 4.2).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scope().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
     }
@@ -81,7 +80,7 @@ impl<C> Clone for Session<C> {
     }
 }
 
-/// Shows who and which, not the application's claims.
+/// Shows subject and IDs, not the application's claims.
 impl<C> fmt::Debug for Session<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session")
