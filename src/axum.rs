@@ -209,7 +209,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// |---|---|
     /// | `GET /health/live` | 200: the process runs |
     /// | `GET /health/ready` | 200 if the replica should get requests, else 503: `ready`, `reasons`; of `ring` the `name`, `fingerprint`, `generation`, `clock_offset`, `reads_ok`, `writes_ok`; of `revocations`, or `null`, the `name`, `version`, `reads_ok`, `writes_ok` |
-    /// | `GET /health/status` | 200: `ready`, `reasons`; `ring` is the [`RingStatus`](crate::RingStatus), `revocations` the [`RevocationsStatus`](crate::RevocationsStatus) or `null` |
+    /// | `GET /health/status` | 200: `ready`, `reasons`; `ring` is the [`KeyRingStatus`](crate::KeyRingStatus), `revocations` the [`RevocationsStatus`](crate::RevocationsStatus) or `null` |
     ///
     /// # Security
     ///

@@ -47,7 +47,7 @@ use crate::store::contract::{
 /// # Operation
 ///
 /// * Everyone who can read the database can read the entries, so
-///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
+///   [`sealing_need`](Store::sealing_need) is [`Required`](crate::store::SealingNeed::Required).
 /// * Set `maxmemory-policy` to `noeviction`. If the server loses entries, by eviction, a restart
 ///   without persistence or a failover to a server that was behind, live replicas restore them. Redeemed
 ///   refresh tokens are not restored: for each of those sessions, one reuse goes unnoticed.

@@ -44,7 +44,7 @@ use crate::store::proof::{Moves, PROVEN_FOR};
 ///
 /// * This feature needs Rust 1.94, as sqlx 0.9 does; the rest of the crate needs less.
 /// * Everyone who can read the tables can read the entries, so
-///   [`sealing_need`](Store::sealing_need) is [`Required`](super::SealingNeed::Required).
+///   [`sealing_need`](Store::sealing_need) is [`Required`](crate::store::SealingNeed::Required).
 /// * The role needs `SELECT`, `INSERT` and `DELETE` on the tables, `UPDATE` on that of redemptions,
 ///   and `CREATE` on the schema only while they are missing.
 /// * The pool must lead to one server that accepts writes. After a failover its address has to lead to
