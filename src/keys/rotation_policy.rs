@@ -51,57 +51,57 @@ impl Default for RotationPolicy {
 }
 
 impl RotationPolicy {
-    /// The defaults, to be changed by the methods below.
+    /// Returns the defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long a key signs before its successor takes over (P). Default: 24 hours.
+    /// Sets how long a key signs before its successor takes over (P). Default: 24 hours.
     #[must_use]
     pub fn signing_period(mut self, period: Duration) -> Self {
         self.signing_period = period;
         self
     }
 
-    /// The longest life of any token of the ring, refresh tokens included (L): a key verifies that
-    /// long after it stopped signing. Default: 24 hours.
+    /// Sets the longest life of any token of the ring, refresh tokens included (L). A key verifies
+    /// for this long after it stopped signing. Default: 24 hours.
     #[must_use]
     pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_token_lifetime = lifetime;
         self
     }
 
-    /// The largest difference between any two replicas' clocks (d), which is also the leeway with
-    /// which a token's times are checked. Default: 60 seconds.
+    /// Sets the largest difference between any two replicas' clocks (d). Also the leeway for a
+    /// token's times. Default: 60 seconds.
     #[must_use]
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.clock_skew = skew;
         self
     }
 
-    /// How often a replica reads the store; up to a tenth is added at random, so that replicas
-    /// don't read in step. Default: 15 seconds.
+    /// Sets the interval between two reads of the store. Up to a tenth is added at random, to
+    /// spread the replicas. Default: 15 seconds.
     #[must_use]
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
         self.refresh_interval = interval;
         self
     }
 
-    /// How long one read of the store may take. Default: 5 seconds.
+    /// Sets the timeout of one read of the store. Default: 5 seconds.
     #[must_use]
     pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
         self.refresh_timeout = timeout;
         self
     }
 
-    /// How long one write to the store may take (W). Default: 10 seconds.
+    /// Sets the timeout of one write to the store (W). Default: 10 seconds.
     #[must_use]
     pub fn insert_timeout(mut self, timeout: Duration) -> Self {
         self.insert_timeout = timeout;
         self
     }
 
-    /// How long a client or proxy may cache the JWKS (C), served as `max-age`. Default: 10
+    /// Sets how long clients and proxies may cache the JWKS (C), served as `max-age`. Default: 10
     /// minutes.
     #[must_use]
     pub fn jwks_max_age(mut self, age: Duration) -> Self {
@@ -109,17 +109,16 @@ impl RotationPolicy {
         self
     }
 
-    /// How long a key may sign past its time when no successor could be made, the store being down
-    /// (G). After that issuing fails closed. Default: 24 hours.
+    /// Sets how long a key may sign past its time if no successor could be made, for example while
+    /// the store is down (G). After that, issuing fails closed. Default: 24 hours.
     #[must_use]
     pub fn max_overdue_signing(mut self, max_overdue_signing: Duration) -> Self {
         self.max_overdue_signing = max_overdue_signing;
         self
     }
 
-    /// The longest time until a replica sees a change in the store (R): from one read to the next,
-    /// which is the interval with its jitter, or one that writes with all its might; then the read
-    /// itself, and what the store may be behind.
+    /// Returns the longest time until a replica sees a change in the store (R): max(interval +
+    /// jitter, read timeout + write timeout) + read timeout + store staleness.
     pub fn refresh_bound(&self) -> Duration {
         self.polling().bound()
     }
@@ -133,19 +132,19 @@ impl RotationPolicy {
         }
     }
 
-    /// How long before it may sign a key is published to the replicas: W + R + 2d.
+    /// Returns how long before it signs a key is published to the replicas: W + R + 2d.
     pub fn replica_lead(&self) -> Duration {
         sum([self.insert_timeout, self.refresh_bound(), self.clock_skew, self.clock_skew])
     }
 
-    /// How long before it signs a key is published to everyone, caches of the JWKS included:
-    /// W + R + 2d + C.
+    /// Returns how long before it signs a key is published to replicas and caches of the JWKS: W +
+    /// R + 2d + C.
     pub fn full_lead(&self) -> Duration {
         sum([self.replica_lead(), self.jwks_max_age])
     }
 
-    /// How early the next key is made: one refresh before its lead begins, so that a poll that
-    /// comes late makes no key late.
+    /// How early the next key is made: one refresh before its lead begins, so that a late poll
+    /// makes no key late.
     pub(crate) fn publication(&self) -> Duration {
         sum([self.full_lead(), self.refresh_bound()])
     }
@@ -233,18 +232,18 @@ impl RotationPolicy {
         Ok(())
     }
 
-    /// How long after a key's times nothing of it can be about, on whatever clock.
+    /// The margin after a key's times beyond which none of its tokens is valid on any clock.
     pub(crate) fn margin(&self) -> Duration {
         2 * self.clock_skew
     }
 
-    /// The longest time to a store's change that keys of this lead allow for.
+    /// The largest refresh bound that keys with this lead allow.
     pub(crate) fn allowed_bound(&self, lead: Duration) -> Duration {
         lead.saturating_sub(sum([self.insert_timeout, self.clock_skew, self.clock_skew]))
     }
 }
 
-/// How many periods' keys a derived ring holds, at most.
+/// The most keys that a derived ring holds per root.
 const MOST_DERIVED_KEYS: u32 = 100;
 
 fn sum<const N: usize>(durations: [Duration; N]) -> Duration {

@@ -9,8 +9,9 @@ use crate::keys::rotation_policy::RotationPolicy;
 impl RotationPolicy {
     /// The life of a key that is made now and follows `keys`.
     ///
-    /// Where no key is left whose tokens could still be about, no replica serves, so that the new
-    /// one has nobody to wait for and signs at once: the birth of a ring, or its waking.
+    /// If no key is left whose tokens may still be valid, no replica serves: the new key need not
+    /// wait for others and signs at once. That is so when a ring is founded, or resumes after a
+    /// long stop.
     pub(crate) fn next_times(&self, keys: &[ScheduledKey], now: Timestamp) -> KeyTimes {
         if keys.is_empty() {
             return self.times(now, now, now);
@@ -74,15 +75,15 @@ impl RotationPolicy {
         !self.are_two_ahead(keys, now, self.publication())
     }
 
-    /// Whether rotation is late: a key that should be published by now is not there, one refresh
-    /// after it was due, or the key that signs is past its time.
+    /// Whether rotation is late: a due key is not published one refresh after it was due, or the
+    /// signing key is past its time.
     pub(crate) fn is_overdue(&self, keys: &[ScheduledKey], now: Timestamp) -> bool {
         let signer = signer(keys, |key| key, now);
         !self.are_two_ahead(keys, now, self.full_lead())
             || signer.is_some_and(|signer| signer.times.signs_until <= now)
     }
 
-    /// Why no key signs now, and from when on one will if nothing else happens; `None` while one signs.
+    /// Why no key signs now, and when the next known key will; `None` while one signs.
     pub(crate) fn pause(&self, keys: &[ScheduledKey], now: Timestamp) -> Option<IssuingPaused> {
         if signer(keys, |key| key, now).is_some() {
             return None;
@@ -118,12 +119,12 @@ impl RotationPolicy {
     }
 }
 
-/// That no key of a ring signs: logins, renewals and refreshes answer 503, and validation is not
-/// affected.
+/// Issuing is paused because no key signs: logins, renewals and refreshes answer 503. Validation is
+/// not affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct IssuingPaused {
-    /// Why.
+    /// The reason.
     pub reason: PauseReason,
     /// When a key signs again, by this replica's clock; `None` if none has been made yet.
     pub until: Option<Timestamp>,
@@ -163,9 +164,9 @@ impl PauseReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct KeyTimes {
-    /// When it was made and could first be seen.
+    /// When it was made and published.
     pub published: Timestamp,
-    /// From when on every replica has seen it.
+    /// When every replica has read it.
     pub propagated: Timestamp,
     /// When its time to sign begins.
     pub signs_from: Timestamp,
@@ -173,7 +174,7 @@ pub struct KeyTimes {
     pub signs_until: Timestamp,
     /// When it stops signing even without a successor.
     pub signs_latest: Timestamp,
-    /// When the last of its tokens has expired, and it is gone.
+    /// When the last of its tokens has expired, and it no longer verifies.
     pub verifies_until: Timestamp,
 }
 
@@ -192,7 +193,8 @@ impl KeyTimes {
         }
     }
 
-    /// Whether it was born with nobody to wait for, so that a slow clock need not wait either.
+    /// Whether it was made without a lead, when no other replica served: a slow clock need not wait
+    /// either.
     pub(crate) fn has_no_lead(&self) -> bool {
         self.propagated == self.published
     }
@@ -218,9 +220,9 @@ impl KeyTimes {
 pub(crate) struct ScheduledKey {
     pub(crate) generation: u64,
     pub(crate) times: KeyTimes,
-    /// From then on it signs no more.
+    /// When it stops signing ahead of its time.
     pub(crate) retire_at: Option<Timestamp>,
-    /// It neither signs nor verifies any more.
+    /// Whether it neither signs nor verifies any more.
     pub(crate) revoked: bool,
 }
 

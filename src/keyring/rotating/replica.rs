@@ -97,7 +97,7 @@ impl Replica {
         let mut bad_notes = Vec::new();
         for entry in loaded.entries.into_iter().filter(|entry| !entry.name.is_probe()) {
             let skipped = |reason| Skipped { name: entry.name.to_string(), reason };
-            if let Some(note) = notes.take(&entry).or_else(|| leases.take(&entry)) {
+            if let Some(note) = notes.take(&entry).or_else(|| leases.observe(&entry)) {
                 bad_notes.extend(note.err().map(skipped));
                 continue;
             }
@@ -247,7 +247,7 @@ impl Replica {
         let kid = record.key.key_id().to_owned();
         let kept_until = record.times.verifies_until;
         let mark = KeyMark { kid: kid.clone(), at, kept_until };
-        self.state(log, Statement::Retire(mark)).await?;
+        self.write_statement(log, Statement::Retire(mark)).await?;
         self.create_due_keys(log).await?;
         // Another replica's mark may have been there first.
         Ok(log.retire_at(&kid).unwrap_or(at))
@@ -261,7 +261,7 @@ impl Replica {
     ) -> Result<(), RingError> {
         let at = self.clock.now();
         for mark in key_ids.iter().filter_map(|kid| log.mark(kid, at)).collect::<Vec<_>>() {
-            self.state(log, Statement::Revoke(mark)).await?;
+            self.write_statement(log, Statement::Revoke(mark)).await?;
         }
         self.create_due_keys(log).await
     }
@@ -304,24 +304,18 @@ impl Replica {
     }
 
     async fn restore(&self, log: &mut KeyLog, statement: Statement) -> Result<bool, RingError> {
-        let outcome = self.insert(statement.to_entry()).await?;
-        match (&statement, outcome) {
+        let InsertOutcome::Conflict(other) = self.insert(statement.to_entry()).await? else {
+            return Ok(true);
+        };
+        let beside = match &statement {
             // Another key has this generation now: both have to be known.
-            (Statement::Key(record), InsertOutcome::Conflict(other)) => {
-                let beside = self.insert(record.entry_beside()).await?;
-                if let Some(other) = other {
-                    self.take(log, other);
-                }
-                Ok(matches!(beside, InsertOutcome::Written))
-            }
-            (_, InsertOutcome::Conflict(other)) => {
-                if let Some(other) = other {
-                    self.take(log, other);
-                }
-                Ok(false)
-            }
-            (_, InsertOutcome::Written) => Ok(true),
+            Statement::Key(record) => self.insert(record.entry_beside()).await?,
+            _ => InsertOutcome::Conflict(None),
+        };
+        if let Some(other) = other {
+            self.merge(log, other);
         }
+        Ok(matches!(beside, InsertOutcome::Written))
     }
 
     /// Makes keys until enough are ahead.
@@ -349,7 +343,7 @@ impl Replica {
             let record =
                 KeyRecord::generate(&identity, generation, algorithm, times, &self.context)?;
             let kid = record.key.key_id().to_owned();
-            self.state(log, Statement::Key(Box::new(record))).await?;
+            self.write_statement(log, Statement::Key(Box::new(record))).await?;
             if log.record(&kid).is_some() {
                 let (ring, signs_from) = (&*self.context.ring, times.signs_from);
                 tracing::info!(ring, generation, kid, %signs_from, "published a key");
@@ -367,7 +361,7 @@ impl Replica {
         now: Timestamp,
     ) -> Result<Option<RingIdentity>, RingError> {
         let own = RingIdentity::new(now)?;
-        self.state(log, Statement::Identity(own.clone())).await?;
+        self.write_statement(log, Statement::Identity(own.clone())).await?;
         match log.identity() {
             Some(identity) => Ok((*identity == own).then_some(own)),
             None => Err(StoreError::new(
@@ -388,10 +382,10 @@ impl Replica {
 
     /// Writes a statement, and merges the one that the store then holds: this one or an earlier
     /// one.
-    async fn state(&self, log: &mut KeyLog, statement: Statement) -> Result<(), RingError> {
+    async fn write_statement(&self, log: &mut KeyLog, statement: Statement) -> Result<(), RingError> {
         match (self.insert(statement.to_entry()).await?, &statement) {
-            (InsertOutcome::Written, _) => self.take(log, statement),
-            (InsertOutcome::Conflict(Some(other)), _) => self.take(log, other),
+            (InsertOutcome::Written, _) => self.merge(log, statement),
+            (InsertOutcome::Conflict(Some(other)), _) => self.merge(log, other),
             (InsertOutcome::Conflict(None), Statement::Retire(mark) | Statement::Revoke(mark)) => {
                 let text =
                     format!("found an unreadable mark of key {}: remove the entry", mark.kid);
@@ -424,7 +418,7 @@ impl Replica {
         })
     }
 
-    fn take(&self, log: &mut KeyLog, statement: Statement) {
+    fn merge(&self, log: &mut KeyLog, statement: Statement) {
         if let Err(reason) = log.merge(statement) {
             let ring = &*self.context.ring;
             tracing::warn!(ring, reason, "ignored an entry that contradicts a known one");

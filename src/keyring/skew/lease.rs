@@ -56,11 +56,11 @@ pub(crate) struct Leases {
 impl Leases {
     /// Takes in an entry if it is a lease, by its name; an error if it can't be read: then nobody
     /// holds it.
-    pub(crate) fn take(&mut self, entry: &Entry) -> Option<Result<(), String>> {
-        entry.name.as_str().starts_with(PREFIX).then(|| self.take_lease(entry))
+    pub(crate) fn observe(&mut self, entry: &Entry) -> Option<Result<(), String>> {
+        entry.name.as_str().starts_with(PREFIX).then(|| self.observe_lease(entry))
     }
 
-    fn take_lease(&mut self, entry: &Entry) -> Result<(), String> {
+    fn observe_lease(&mut self, entry: &Entry) -> Result<(), String> {
         let number = number(&entry.name).ok_or("unknown name: remove the entry")?;
         let wire: Result<Versioned<WireLease>, _> = serde_json::from_slice(&entry.value);
         let (is_good, holder, until) = match wire {

@@ -109,7 +109,7 @@ impl ClockWatch {
         let leaves = state.beyond >= READS_RUNNING;
         let left = leases.latest().map_or(Duration::ZERO, |latest| latest.left(store_time));
         if left.is_zero() {
-            return if leaves { self.take(state, leases, store_time, self.term) } else { None };
+            return if leaves { self.next_lease(state, leases, store_time, self.term) } else { None };
         }
         let is_mine = leases.latest().map(Lease::holder) == state.holder.as_deref();
         if !is_mine {
@@ -119,14 +119,14 @@ impl ClockWatch {
         state.held = Some(Held { from_at: trip.began_at, from: trip.began, term: left });
         if reading.is_within(self.limit) {
             // The clock is right again: the next replica need not wait for the lease to end.
-            return self.take(state, leases, store_time, Duration::ZERO);
+            return self.next_lease(state, leases, store_time, Duration::ZERO);
         }
         // In time for the next read, and not so soon that a store that pushes wakes all for nothing.
         let renews = leaves && left <= self.term / 4 * 3;
-        if renews { self.take(state, leases, store_time, self.term) } else { None }
+        if renews { self.next_lease(state, leases, store_time, self.term) } else { None }
     }
 
-    fn take(
+    fn next_lease(
         &self,
         state: &mut State,
         leases: Leases,
