@@ -1,5 +1,6 @@
 //! The outcome of a refresh of a ring, beside the keys.
 
+use crate::error::operation::OperationError;
 use crate::keyring::error::RingError;
 use crate::keyring::not_ready::KeyRingNotReady;
 use crate::store::contract::Skipped;
@@ -23,7 +24,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn outcome(result: &Result<Self, RingError>) -> Outcome<Option<KeyRingNotReady>> {
+    pub(crate) fn outcome(result: &Result<Self, OperationError>) -> Outcome<Option<KeyRingNotReady>> {
         match result {
             Ok(Self { skipped, blocked, failure, .. }) => Outcome::Read {
                 skipped: skipped.clone(),

@@ -109,7 +109,7 @@ impl KeyRing {
     pub async fn refresh(&self) -> Result<(), OperationError> {
         let refreshed = self.0.source.refresh(&self.0.core).await;
         self.observe_refresh();
-        Ok(refreshed?)
+        refreshed
     }
 
     /// Rotates ahead of time. The signing key stops once its successor has reached every replica
@@ -123,7 +123,7 @@ impl KeyRing {
     pub async fn rotate_now(&self) -> Result<Timestamp, OperationError> {
         let rotated = self.rotating()?.rotate_now(&self.0.core).await;
         self.observe_refresh();
-        Ok(rotated?)
+        rotated
     }
 
     /// Revokes a leaked key: it neither signs nor verifies any more, here at once and on other
@@ -142,7 +142,7 @@ impl KeyRing {
     pub async fn revoke(&self, key_id: &str) -> Result<(), OperationError> {
         let revoked = self.rotating()?.revoke(&self.0.core, Some(key_id)).await;
         self.log_pause(self.now());
-        Ok(revoked?)
+        revoked
     }
 
     /// Revokes every key of a leaked store, and makes new ones. Until every replica has the first
@@ -156,7 +156,7 @@ impl KeyRing {
     pub async fn replace_all(&self) -> Result<(), OperationError> {
         let replaced = self.rotating()?.revoke(&self.0.core, None).await;
         self.log_pause(self.now());
-        Ok(replaced?)
+        replaced
     }
 
     fn rotating(&self) -> Result<&dyn Rotating, OperationError> {

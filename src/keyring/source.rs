@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::keyring::core::RingCore;
-use crate::keyring::error::RingError;
+use crate::error::operation::OperationError;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::key_set::KeySet;
 use crate::store::writes::Writes;
@@ -44,7 +44,7 @@ pub(crate) trait KeySource: Send + Sync + 'static {
     /// # Errors
     ///
     /// If the keys can't be read. The last known ones stay.
-    fn refresh<'a>(&'a self, _ring: &'a RingCore) -> SourceFuture<'a, Result<(), RingError>> {
+    fn refresh<'a>(&'a self, _ring: &'a RingCore) -> SourceFuture<'a, Result<(), OperationError>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -87,14 +87,14 @@ pub(crate) trait Rotating: Send + Sync {
     fn rotate_now<'a>(
         &'a self,
         ring: &'a RingCore,
-    ) -> SourceFuture<'a, Result<Timestamp, RingError>>;
+    ) -> SourceFuture<'a, Result<Timestamp, OperationError>>;
 
     /// Revokes a key, or all.
     fn revoke<'a>(
         &'a self,
         ring: &'a RingCore,
         key_id: Option<&'a str>,
-    ) -> SourceFuture<'a, Result<(), RingError>>;
+    ) -> SourceFuture<'a, Result<(), OperationError>>;
 
     fn writes(&self) -> &Writes;
 

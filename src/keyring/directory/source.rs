@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
+use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::directory::files::{Files, Found};
 use crate::keyring::directory::worker::Worker;
@@ -27,10 +28,11 @@ impl KeySource for DirectorySource {
         Issues::WithPrivateKey
     }
 
-    fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), RingError>> {
+    fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), OperationError>> {
         Box::pin(async {
             let mut directory = self.0.lock().await;
-            let result = directory.load(ring.now()).await.map(|keys| {
+            let loaded = directory.load(ring.now()).await.map_err(OperationError::from);
+            let result = loaded.map(|keys| {
                 ring.publish(keys);
                 Report::default()
             });

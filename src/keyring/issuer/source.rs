@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::cooldown::Cooldown;
 use crate::crypto::algorithm::Algorithm;
+use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
 use crate::keyring::issuer::document::{self, Parsed};
@@ -197,7 +198,7 @@ impl KeySource for IssuerSource {
         Issues::Never
     }
 
-    fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), RingError>> {
+    fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), OperationError>> {
         Box::pin(async {
             let mut pace = self.pace.lock().await;
             let before = ring.keys().clone();
@@ -219,7 +220,7 @@ impl KeySource for IssuerSource {
                         let keys = before.keys().iter().map(|key| key.key.clone()).collect();
                         ring.publish(KeySet::followed(keys, Timestamp::from_unix_millis(0)));
                     }
-                    Err(error.into())
+                    Err(RingError::from(error).into())
                 }
             };
             ring.refreshes.record(Report::outcome(&result));

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
+use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
 use crate::keyring::report::Report;
@@ -51,8 +52,8 @@ impl RotatingSource {
         &self,
         ring: &RingCore,
         log: &mut KeyLog,
-    ) -> Result<Option<RingError>, RingError> {
-        let result = self.read(ring, log).await;
+    ) -> Result<Option<RingError>, OperationError> {
+        let result = self.read(ring, log).await.map_err(OperationError::from);
         ring.refreshes.record(Report::outcome(&result));
         result.map(|report| report.failure)
     }
@@ -118,10 +119,10 @@ impl KeySource for RotatingSource {
         Issues::Always
     }
 
-    fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), RingError>> {
+    fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), OperationError>> {
         Box::pin(async {
             let mut log = self.log.lock().await;
-            self.read_and_record(ring, &mut log).await?.map_or(Ok(()), Err)
+            self.read_and_record(ring, &mut log).await?.map_or(Ok(()), |failure| Err(failure.into()))
         })
     }
 
@@ -146,13 +147,13 @@ impl Rotating for RotatingSource {
     fn rotate_now<'a>(
         &'a self,
         ring: &'a RingCore,
-    ) -> SourceFuture<'a, Result<Timestamp, RingError>> {
+    ) -> SourceFuture<'a, Result<Timestamp, OperationError>> {
         Box::pin(async {
             let mut log = self.log.lock().await;
             self.read_and_record(ring, &mut log).await?;
             let retired = self.replica.in_time(self.replica.retire_signer(&mut log)).await;
             self.publish(ring, &log);
-            retired
+            Ok(retired?)
         })
     }
 
@@ -162,7 +163,7 @@ impl Rotating for RotatingSource {
         &'a self,
         ring: &'a RingCore,
         key_id: Option<&'a str>,
-    ) -> SourceFuture<'a, Result<(), RingError>> {
+    ) -> SourceFuture<'a, Result<(), OperationError>> {
         let is_chosen = move |held: &str| key_id.is_none_or(|key_id| key_id == held);
         Box::pin(async move {
             let known: Arc<KeySet> = ring.keys().clone();
@@ -177,12 +178,12 @@ impl Rotating for RotatingSource {
             self.merge_revocations(&mut log, ring.now());
             self.publish(ring, &log);
             if let Some(key_id) = key_id.filter(|_| chosen.is_empty()) {
-                return Err(RingError::UnknownKey(key_id.to_owned()));
+                return Err(RingError::UnknownKey(key_id.to_owned()).into());
             }
             let writing = self.replica.persist_revocations(&mut log, chosen);
             let written = self.replica.in_time(writing).await;
             self.publish(ring, &log);
-            read.map(|_| ()).and(written)
+            Ok(read.map(|_| ()).and(written)?)
         })
     }
 

@@ -334,7 +334,7 @@ async fn file_that_is_not_regular_is_an_error_and_blocks_nothing() {
     let pipe = directory.path().join("2.pem");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
-    let not_regular = "2.pem: it is not a regular file";
+    let not_regular = "2.pem: found no regular file";
     let refuse = async || {
         let limit = Duration::from_secs(10);
         let refreshed = tokio::time::timeout(limit, keys.refresh()).await.expect("ends in time");

@@ -56,7 +56,7 @@ async fn only_https_is_taken_or_http_on_loopback_where_allowed() {
     {
         let error = open(url, loopback).await.unwrap_err();
         assert!(error.setting() == Some("url"), "{url}: {error}");
-        let help = "for a test, `allow_http_on_loopback` takes this one too";
+        let help = "for a test, set `allow_http_on_loopback`";
         assert_eq!(error.to_string().contains(help), !loopback, "{url}: {error}");
     }
     assert_eq!(client.count(), 0, "nothing was asked");

@@ -200,7 +200,7 @@ async fn an_entry_of_a_newer_version_makes_a_replica_unready_and_idle() {
     // It serves all the same, if it is asked.
     assert_eq!(replica.judge(&replica.issue()), Ok(()));
     let error = replica.ring.ready().expect_err("is not ready").to_string();
-    assert!(error.contains("update this replica"), "{error}");
+    assert!(error.contains("upgrade this replica"), "{error}");
 
     store.delete(&newer).await;
     replica.refresh().await;
