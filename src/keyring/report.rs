@@ -24,7 +24,9 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) fn outcome(result: &Result<Self, OperationError>) -> Outcome<Option<KeyRingNotReady>> {
+    pub(crate) fn outcome(
+        result: &Result<Self, OperationError>,
+    ) -> Outcome<Option<KeyRingNotReady>> {
         match result {
             Ok(Self { skipped, blocked, failure, .. }) => Outcome::Read {
                 skipped: skipped.clone(),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::keyring::core::RingCore;
 use crate::error::operation::OperationError;
+use crate::keyring::core::RingCore;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::key_set::KeySet;
 use crate::store::writes::Writes;

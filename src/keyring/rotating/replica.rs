@@ -382,7 +382,11 @@ impl Replica {
 
     /// Writes a statement, and merges the one that the store then holds: this one or an earlier
     /// one.
-    async fn write_statement(&self, log: &mut KeyLog, statement: Statement) -> Result<(), RingError> {
+    async fn write_statement(
+        &self,
+        log: &mut KeyLog,
+        statement: Statement,
+    ) -> Result<(), RingError> {
         match (self.insert(statement.to_entry()).await?, &statement) {
             (InsertOutcome::Written, _) => self.merge(log, statement),
             (InsertOutcome::Conflict(Some(other)), _) => self.merge(log, other),

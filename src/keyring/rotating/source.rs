@@ -122,7 +122,9 @@ impl KeySource for RotatingSource {
     fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), OperationError>> {
         Box::pin(async {
             let mut log = self.log.lock().await;
-            self.read_and_record(ring, &mut log).await?.map_or(Ok(()), |failure| Err(failure.into()))
+            self.read_and_record(ring, &mut log)
+                .await?
+                .map_or(Ok(()), |failure| Err(failure.into()))
         })
     }
 

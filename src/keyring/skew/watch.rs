@@ -109,7 +109,11 @@ impl ClockWatch {
         let leaves = state.beyond >= READS_RUNNING;
         let left = leases.latest().map_or(Duration::ZERO, |latest| latest.left(store_time));
         if left.is_zero() {
-            return if leaves { self.next_lease(state, leases, store_time, self.term) } else { None };
+            return if leaves {
+                self.next_lease(state, leases, store_time, self.term)
+            } else {
+                None
+            };
         }
         let is_mine = leases.latest().map(Lease::holder) == state.holder.as_deref();
         if !is_mine {
