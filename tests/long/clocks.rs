@@ -11,7 +11,7 @@ use crate::support::stores::Operation;
 
 /// Replicas that read, write late, are cut off, die and join, at whatever times.
 #[tokio::test(start_paused = true)]
-async fn at_most_one_replica_is_unready_for_its_clock_in_random_histories() {
+async fn random_histories_make_at_most_one_replica_unready() {
     let mut unready = 0;
     for seed in 0..12 {
         unready += random_history(seed).await;

@@ -22,7 +22,7 @@ impl Random {
 /// Whatever is ordered at whatever time, with slow inserts: at each moment each replica issues, or
 /// says until when it does not and keeps that promise. Rotations alone never end in a pause.
 #[tokio::test]
-async fn whatever_is_ordered_a_key_signs_or_the_status_says_when() {
+async fn random_commands_leave_a_signer_or_a_known_pause() {
     for seed in 0..12 {
         let mut random = Random(seed * 7919 + 1);
         let clock = ManualClock::new(START);

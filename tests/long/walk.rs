@@ -197,12 +197,12 @@ async fn walk(seed: u64, algorithm: Algorithm, rotations: usize) {
 }
 
 #[tokio::test]
-async fn every_token_is_accepted_everywhere_through_hundreds_of_rotations() {
+async fn tokens_are_accepted_through_hundreds_of_rotations() {
     walk(1, Algorithm::HS256, 200).await;
 }
 
 #[tokio::test]
-async fn every_token_is_accepted_everywhere_whatever_the_order() {
+async fn tokens_are_accepted_in_any_order_of_events() {
     for seed in 2..6 {
         walk(seed, Algorithm::EdDSA, 10).await;
     }

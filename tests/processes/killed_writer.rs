@@ -47,7 +47,7 @@ fn leftovers(ring: &Path) -> Vec<u64> {
 
 /// The operating system kills whoever writes beyond a limit, which is each byte of the file once.
 #[tokio::test]
-async fn a_writer_killed_at_every_byte_of_a_key_leaves_the_old_or_the_new() {
+async fn writer_killed_at_any_byte_leaves_old_or_new() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let keys = place.path().join("keys");
     let store = FileStore::open(&keys).expect("opens");
@@ -84,7 +84,7 @@ async fn a_writer_killed_at_every_byte_of_a_key_leaves_the_old_or_the_new() {
 }
 
 #[tokio::test]
-#[ignore = "run by `a_writer_killed_at_every_byte_of_a_key_leaves_the_old_or_the_new`, as a process of its own"]
+#[ignore = "run by `writer_killed_at_any_byte_leaves_old_or_new`, as a process of its own"]
 async fn one_entry() {
     let Some(place) = std::env::var_os(DIRECTORY) else { return };
     let store = FileStore::open(Path::new(&place).join("keys")).expect("opens");
@@ -93,7 +93,7 @@ async fn one_entry() {
 }
 
 #[tokio::test]
-async fn a_writer_killed_at_any_moment_leaves_whole_entries() {
+async fn writer_killed_at_any_moment_leaves_whole_entries() {
     const KILLS: u64 = 60;
     let place = tempfile::tempdir().expect("a temporary directory");
     let store = FileStore::open(place.path().join("keys")).expect("opens");
@@ -135,7 +135,7 @@ async fn assert_whole(store: &FileStore) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[tokio::test]
-#[ignore = "run by `a_writer_killed_at_any_moment_leaves_whole_entries`, as a process of its own"]
+#[ignore = "run by `writer_killed_at_any_moment_leaves_whole_entries`, as a process of its own"]
 async fn ever_more_entries() {
     let Some(place) = std::env::var_os(DIRECTORY) else { return };
     let store = FileStore::open(Path::new(&place).join("keys")).expect("opens");

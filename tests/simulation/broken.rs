@@ -26,12 +26,12 @@ fn finds_without_the_wait(property: &'static str) -> bool {
 }
 
 #[test]
-fn without_the_wait_of_a_newcomer_an_emptied_store_gets_a_second_ring() {
+fn emptied_store_without_founding_wait_gets_second_ring() {
     assert!(finds_without_the_wait(ONE_RING));
 }
 
 #[test]
-fn without_the_wait_of_a_newcomer_a_ready_replica_refuses_good_tokens() {
+fn ready_replica_without_founding_wait_refuses_good_tokens() {
     assert!(finds_without_the_wait(FOUNDED));
 }
 
@@ -47,13 +47,13 @@ fn with_a_store_slower_than_its_policy_a_good_token_is_refused() {
 }
 
 #[test]
-fn with_a_store_slower_than_its_policy_a_revoked_key_is_accepted_for_too_long() {
+fn store_slower_than_policy_accepts_revoked_key_too_long() {
     let faults = Faults { revoke: 1, ..Faults::default() };
     assert!(finds(REVOKED, faults, |it| Broken::Reads(it.bound())));
 }
 
 #[test]
-fn with_clocks_further_apart_than_the_policy_says_a_good_token_is_refused() {
+fn clocks_beyond_the_policy_refuse_a_good_token() {
     assert!(finds(REFUSED, Faults::default(), |_| Broken::Clocks));
 }
 
@@ -63,7 +63,7 @@ fn with_inserts_that_are_not_linearizable_two_rings_are_born() {
 }
 
 #[test]
-fn with_inserts_that_are_not_linearizable_a_generation_has_two_keys() {
+fn inserts_not_linearizable_give_a_generation_two_keys() {
     assert!(finds(ONE_KEY, Faults::default(), |_| Broken::Inserts));
 }
 

@@ -64,7 +64,7 @@ fn different<T: Ord>(world: &World, one: impl Fn(&Up) -> T) -> usize {
 const READS_PER_SECOND: f64 = REPLICAS as f64 / (15.0 * 1.05);
 
 #[test]
-fn ten_thousand_replicas_agree_and_read_their_store_635_times_a_second() {
+fn ten_thousand_replicas_agree_with_635_reads_a_second() {
     in_virtual_time(async {
         let world = World::new(scenario(REPLICAS, Algorithm::HS256));
         open(&world).await;

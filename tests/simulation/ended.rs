@@ -247,7 +247,7 @@ fn run(seed: u64, at_once: bool) -> Outcome {
 }
 
 #[test]
-fn store_emptied_and_a_replica_restarted_no_ended_session_comes_back() {
+fn store_emptied_and_replica_restarted_revives_no_session() {
     let seeds = environment("SIMULATION_SEEDS").unwrap_or(60);
     let mut emptied = 0;
     for seed in 0..seeds {

@@ -181,7 +181,7 @@ fn whatever_goes_wrong_every_property_holds() {
 
 /// With `SIMULATION_EMPTIED_SEED` one of these is run again.
 #[test]
-fn store_emptied_and_a_replica_restarted_keeps_one_ring_and_every_session() {
+fn store_emptied_and_replica_restarted_keeps_ring_and_sessions() {
     if let Some(seed) = environment("SIMULATION_EMPTIED_SEED") {
         let outcome = run(Scenario::emptied(seed));
         println!("{}\n{:?}", outcome.story, outcome.counted);

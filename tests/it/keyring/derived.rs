@@ -188,7 +188,7 @@ fn a_period_covers_the_caches_and_a_token_a_hundred_periods() {
 /// The clocks' difference before it is the next one's turn, so that a fast replica's key is in every
 /// JWKS for a whole period.
 #[test]
-fn the_next_key_is_held_a_period_and_the_clocks_difference_ahead() {
+fn next_key_is_held_a_period_and_the_skew_ahead() {
     let clock = ManualClock::new(NOW);
     let ring = ring(&clock);
     let newest = || ring.status().keys.last().unwrap().times.signs_from;

@@ -125,7 +125,7 @@ async fn removal_of_every_older_key_makes_the_new_one_sign() {
 }
 
 #[tokio::test]
-async fn replica_that_starts_within_the_lead_does_not_sign_with_the_new_key() {
+async fn replica_started_within_lead_does_not_sign_with_new_key() {
     let directory = directory(&[("1.pem", ED25519), ("2.pem", P256)]);
     let clock = ManualClock::default();
     let lead = RotationPolicy::new().full_lead();
@@ -238,7 +238,7 @@ async fn every_unreadable_file_is_named() {
 }
 
 #[tokio::test]
-async fn directory_without_a_key_says_what_it_looks_for_and_what_it_saw() {
+async fn directory_without_key_names_expected_and_found() {
     let empty = directory(&[]);
     let error = reason(ring(&empty, &ManualClock::default()).open().await);
     assert!(error.contains("it is empty, expected files `*.pem` or `*.jwk`"), "{error}");

@@ -82,7 +82,7 @@ async fn the_signer_and_the_next_key_are_published() {
 }
 
 #[tokio::test]
-async fn a_key_is_published_a_full_lead_before_it_signs_and_until_it_has_ended() {
+async fn key_is_published_from_full_lead_before_signing_to_its_end() {
     let replica = Replica::open(MemoryStore::new(), START).await;
     let third = replica.times(1).signs_until;
     pass_until(&[&replica], third - FULL_LEAD).await;
@@ -97,7 +97,7 @@ async fn a_key_is_published_a_full_lead_before_it_signs_and_until_it_has_ended()
 }
 
 #[tokio::test]
-async fn a_key_that_signs_no_more_is_published_and_a_revoked_one_is_not() {
+async fn retired_key_is_published_and_revoked_key_is_not() {
     let replica = Replica::open(MemoryStore::new(), START).await;
     let retired = replica.ring.rotate_now().await.expect("rotates");
     pass_until(&[&replica], retired).await;

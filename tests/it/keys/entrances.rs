@@ -238,7 +238,7 @@ async fn key_ops_are_for_verifying_a_public_and_signing_a_private_key() {
 }
 
 #[tokio::test]
-async fn number_with_a_sign_byte_or_without_leading_zeros_is_normalized() {
+async fn number_with_sign_byte_or_short_is_normalized() {
     let signed = |algorithm: Algorithm, member: &str| {
         let number = decode(&jwk(algorithm)[member]);
         with(jwk(algorithm), member, encode(&[&[0], &*number].concat()))

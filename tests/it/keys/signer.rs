@@ -63,7 +63,7 @@ async fn a_successor_signs_only_when_its_lead_is_complete() {
 }
 
 #[tokio::test]
-async fn a_revoked_signer_gives_way_to_its_successor_in_the_same_instant() {
+async fn revoked_signer_is_succeeded_in_the_same_instant() {
     let replica = Replica::open(MemoryStore::new(), START).await;
     replica.refresh_at(START + LEAD).await;
     replica.revoke(0).await;
@@ -113,7 +113,7 @@ async fn a_retired_key_signs_until_it_is_retired_and_verifies_on() {
 }
 
 #[tokio::test]
-async fn without_a_successor_a_key_signs_on_to_its_overrun_and_no_longer() {
+async fn key_without_successor_signs_to_its_overrun() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     store.down();

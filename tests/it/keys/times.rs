@@ -74,7 +74,7 @@ async fn the_first_key_needs_no_lead_and_the_second_has_one() {
 }
 
 #[tokio::test]
-async fn the_third_key_is_made_one_refresh_before_its_lead_begins_and_not_earlier() {
+async fn third_key_is_made_one_refresh_before_its_lead() {
     let replica = Replica::open(MemoryStore::new(), START).await;
     let due = replica.times(1).signs_from - (FULL_LEAD + REFRESH);
     replica.refresh_at(due - MILLI).await;
@@ -86,7 +86,7 @@ async fn the_third_key_is_made_one_refresh_before_its_lead_begins_and_not_earlie
 }
 
 #[tokio::test]
-async fn a_key_that_comes_late_signs_a_full_lead_after_it_was_published() {
+async fn late_key_signs_a_full_lead_after_publication() {
     let replica = Replica::open(MemoryStore::new(), START).await;
     let late = replica.times(1).signs_until - seconds(60);
     replica.refresh_at(late).await;

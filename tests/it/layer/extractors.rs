@@ -37,7 +37,7 @@ async fn a_session_is_extracted_from_cookie_and_bearer_token() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_credential_is_anonymous_where_the_session_is_optional() {
+async fn optional_session_without_credential_is_anonymous() {
     let app = routes().layer(sessions(&ManualClock::default()).layer());
     let answer = send(&app, get("/")).await;
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "anyone"));

@@ -203,7 +203,7 @@ async fn a_logout_clears_the_cookie_with_the_attributes_that_set_it() {
 }
 
 #[tokio::test]
-async fn logout_of_a_bearer_session_without_revocations_is_a_500_that_names_them() {
+async fn bearer_logout_without_revocations_is_a_500() {
     let clock = ManualClock::default();
     for sessions in
         [sessions(&clock), builder(&clock).transports([Transport::bearer()]).build().unwrap()]
@@ -219,7 +219,7 @@ async fn logout_of_a_bearer_session_without_revocations_is_a_500_that_names_them
 }
 
 #[tokio::test]
-async fn logout_everywhere_without_revocations_is_a_500_that_names_them() {
+async fn logout_everywhere_without_revocations_is_a_500() {
     let sessions = sessions(&ManualClock::default());
     let app = route(|| Logout::new().everywhere()).layer(sessions.layer());
     let answer = send(&app, post("/").cookie(&token(&sessions))).await;

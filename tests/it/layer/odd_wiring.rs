@@ -173,7 +173,7 @@ async fn each_kind_of_sessions_renews_its_own() {
 }
 
 #[tokio::test]
-async fn of_two_sessions_with_the_same_claims_the_inner_one_is_extracted() {
+async fn extractor_of_two_layers_takes_the_inner_session() {
     let clock = ManualClock::default();
     let outer = sessions(&clock);
     let inner = Sessions::<User>::builder(outer.keys().clone(), "https://app.example", "inner")

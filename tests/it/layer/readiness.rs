@@ -138,7 +138,7 @@ async fn a_refused_request_does_not_reach_the_service_inside() {
 }
 
 #[tokio::test]
-async fn the_inner_service_is_called_at_once_and_not_when_the_future_is_polled() {
+async fn inner_service_is_called_before_the_future_is_polled() {
     let alice = alice();
     let (mut service, mut handle) = spawn_layer::<_, Response<Body>, _>(alice.0.layer());
     assert!(service.poll_ready::<Request<Body>>().is_ready());
@@ -148,7 +148,7 @@ async fn the_inner_service_is_called_at_once_and_not_when_the_future_is_polled()
 }
 
 #[test]
-fn the_services_are_shared_by_threads_and_cloned_as_the_service_inside_is() {
+fn services_are_send_sync_and_clone_as_the_inner_one() {
     fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
     fn sent<T: Send + 'static>(_: &T) {}
     fn debug<T: std::fmt::Debug>(_: &T) {}

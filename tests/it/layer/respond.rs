@@ -52,7 +52,7 @@ async fn an_applications_own_answers_replace_the_layers() {
 }
 
 #[tokio::test]
-async fn own_answers_replace_those_that_began_in_an_extractor_or_the_guard() {
+async fn own_answers_replace_those_of_extractor_and_guard() {
     let sessions = sessions(&ManualClock::default());
     let app = Router::new()
         .route("/", on_get(async |session: Session<User>| session.subject().to_owned()))
@@ -118,7 +118,7 @@ async fn plain(request: Request<Word>) -> Result<Response<Opaque>, Broken> {
 }
 
 #[tokio::test]
-async fn a_body_that_is_only_default_is_answered_with_status_and_headers() {
+async fn body_that_is_only_default_gets_status_and_headers() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let strict = sessions.validate_layer().respond_with(HeadersOnly).layer(service_fn(plain));

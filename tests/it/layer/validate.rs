@@ -176,7 +176,7 @@ async fn two_credentials_are_400_invalid_request() {
 }
 
 #[tokio::test]
-async fn an_optional_layer_lets_requests_without_a_good_session_through() {
+async fn optional_layer_passes_requests_without_session() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let (app, reached) = behind(sessions.validate_layer().optional());

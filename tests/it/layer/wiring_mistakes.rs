@@ -97,7 +97,7 @@ async fn a_login_of_another_kind_beside_a_whole_one_is_kept() {
 }
 
 #[tokio::test]
-async fn a_logout_as_a_part_without_the_issue_layer_still_clears_the_cookie() {
+async fn logout_part_without_issue_layer_clears_the_cookie() {
     let sessions = sessions(&ManualClock::default());
     let end = async |_: Session<User>| (Logout::new(), Redirect::to("/"));
     let app = Router::new().route("/", on_post(end)).layer(sessions.validate_layer());

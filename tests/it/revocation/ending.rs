@@ -9,7 +9,7 @@ use crate::support::stores::{Operation, TestStore};
 use crate::support::web::{claims_of, header, signed};
 
 #[tokio::test]
-async fn a_session_that_is_ended_is_refused_here_at_once_and_elsewhere_after_a_read() {
+async fn ended_session_is_refused_here_at_once_elsewhere_after_read() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let two = Replica::open(store.sibling()).await;
@@ -122,7 +122,7 @@ async fn a_login_after_all_were_ended_stands_whatever_the_clocks() {
 }
 
 #[tokio::test]
-async fn a_login_where_nothing_was_heard_stands_if_it_is_clearly_later() {
+async fn login_on_uninformed_replica_is_valid_if_clearly_later() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let two = Replica::open(store.sibling()).await;
@@ -240,7 +240,7 @@ async fn tokens_carry_the_version_that_their_issuer_knew() {
 }
 
 #[tokio::test]
-async fn a_logout_that_could_not_be_recorded_is_an_error_and_the_session_goes_on() {
+async fn logout_not_recorded_is_an_error_and_session_stays() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let token = one.login("alice");
@@ -314,7 +314,7 @@ async fn without_revocations_a_session_is_ended_at_its_client_alone() {
 
 /// It does not say that the login was later.
 #[tokio::test]
-async fn token_without_login_time_is_refused_once_its_subject_is_ended() {
+async fn token_without_login_time_is_refused_once_subject_revoked() {
     let one = Replica::open(TestStore::new()).await;
     let token = one.login("alice");
     let issued_again = |subject: &str| {

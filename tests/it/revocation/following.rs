@@ -55,7 +55,7 @@ async fn a_token_whose_issuer_knew_more_makes_a_replica_read_at_once() {
 }
 
 #[tokio::test]
-async fn of_many_such_tokens_one_causes_a_read_and_no_other_in_the_cooldown() {
+async fn many_unknown_versions_cause_one_read_per_cooldown() {
     let (_one, two, reading, _, gossip) = ahead().await;
     reading.fail(&[Operation::Load, Operation::Read]);
     for round in 1..4 {

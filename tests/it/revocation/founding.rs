@@ -77,7 +77,7 @@ async fn emptied_store_and_restarted_replica_accept_no_ended_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn store_without_revocations_is_relied_on_after_the_wait_and_then_at_once() {
+async fn store_without_revocations_is_trusted_after_the_wait() {
     for reach in [Reach::Notifying, Reach::Polled] {
         let store = TestStore::shared(reach);
         let first = newcomer(&store).await;

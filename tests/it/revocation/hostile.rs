@@ -136,17 +136,17 @@ async fn assert_no_false_success_at(places: [u64; 3]) {
 }
 
 #[tokio::test]
-async fn hostile_entries_in_the_first_places_never_make_a_logout_a_false_success() {
+async fn hostile_entries_in_first_places_make_no_logout_a_false_success() {
     assert_no_false_success_at([0, 1, 2]).await;
 }
 
 #[tokio::test]
-async fn hostile_entries_further_on_never_make_a_logout_a_false_success() {
+async fn hostile_entries_further_on_make_no_logout_a_false_success() {
     assert_no_false_success_at([64, 66, (1 << 53) - 2]).await;
 }
 
 #[tokio::test]
-async fn hostile_entries_in_the_last_places_never_make_a_logout_a_false_success() {
+async fn hostile_entries_in_last_places_make_no_logout_a_false_success() {
     assert_no_false_success_at([(1 << 53) - 1, (1 << 63) - 1, u64::MAX]).await;
 }
 

@@ -52,7 +52,7 @@ async fn what_a_purged_store_has_lost_is_put_back() {
 }
 
 #[tokio::test]
-async fn a_newcomer_on_a_purged_store_and_those_who_knew_it_before_become_one() {
+async fn newcomer_on_purged_store_converges_with_the_others() {
     let store = TestStore::new();
     let (one, tokens) = knowing(&store).await;
     store.restore_of(PLACE, &BTreeMap::new()).await;
@@ -71,7 +71,7 @@ async fn a_newcomer_on_a_purged_store_and_those_who_knew_it_before_become_one() 
 }
 
 #[tokio::test]
-async fn what_was_recorded_since_a_backup_is_put_back_after_its_restoration() {
+async fn revocations_since_a_backup_are_restored() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let tokens = ["alice", "bob", "carol"].map(|subject| one.login(subject));
@@ -89,7 +89,7 @@ async fn what_was_recorded_since_a_backup_is_put_back_after_its_restoration() {
 
 /// The writer has not noticed the loss yet, and finds its next place free.
 #[tokio::test]
-async fn a_logout_on_a_store_that_has_just_forgotten_all_is_found_by_everyone() {
+async fn logout_on_a_purged_store_is_found_by_everyone() {
     for others in [0, 1, 2, 3] {
         let store = TestStore::new();
         let (one, tokens) = knowing(&store).await;
@@ -136,7 +136,7 @@ async fn a_logout_by_one_who_was_away_for_long_is_found_by_everyone() {
 
 /// It accepted the session, not knowing better, and its renewal claims to know more than the mark.
 #[tokio::test]
-async fn what_a_newcomer_renewed_before_a_mark_was_put_back_is_refused() {
+async fn session_renewed_before_restored_revocation_is_refused() {
     let store = TestStore::new();
     let (one, [_, bob, carol]) = knowing(&store).await;
     store.restore_of(PLACE, &BTreeMap::new()).await;
@@ -179,7 +179,7 @@ async fn a_mark_whose_version_is_behind_is_restated() {
 }
 
 #[tokio::test]
-async fn a_store_that_could_not_be_written_is_written_at_the_next_read() {
+async fn store_not_writable_is_written_at_the_next_read() {
     let store = TestStore::new();
     let (one, tokens) = knowing(&store).await;
     store.restore_of(PLACE, &BTreeMap::new()).await;
@@ -237,7 +237,7 @@ async fn what_can_not_be_read_is_skipped_and_told_and_hides_nothing() {
 const NEWER: &str = r#"{"version":7,"until":"2027-01-17T08:00:00Z","what":"else"}"#;
 
 #[tokio::test]
-async fn what_a_newer_version_has_ended_is_kept_and_makes_a_replica_unready() {
+async fn revocation_of_newer_version_is_kept_and_makes_unready() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     one.logout(&one.login("alice")).await;

@@ -70,7 +70,7 @@ async fn open() -> (Panicking, Replica) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn panic_of_the_writing_task_fails_its_callers_and_no_later_ones() {
+async fn panic_of_writing_task_fails_only_its_callers() {
     for panics in 1..5 {
         let (store, one) = open().await;
         store.inserts.store(panics, Ordering::SeqCst);

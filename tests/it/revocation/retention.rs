@@ -32,7 +32,7 @@ fn kind(sessions: &Sessions<()>, token: &str) -> Option<RejectionKind> {
 }
 
 #[tokio::test]
-async fn revocation_by_a_service_of_short_sessions_holds_for_long_ones() {
+async fn revocation_by_short_session_service_holds_for_long_ones() {
     for kind_of in KINDS {
         let clock = ManualClock::new(START);
         let ring = fixed_ring(clock.clone());
@@ -55,7 +55,7 @@ async fn revocation_by_a_service_of_short_sessions_holds_for_long_ones() {
 }
 
 #[tokio::test]
-async fn logout_after_a_deploy_that_shortens_sessions_holds_for_both_versions() {
+async fn logout_after_shortening_deploy_holds_for_both_versions() {
     for kind_of in KINDS {
         let clock = ManualClock::new(START);
         let ring = fixed_ring(clock.clone());

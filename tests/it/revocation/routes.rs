@@ -72,7 +72,7 @@ fn assert_unavailable(answer: &Answer, retry_after: &str) {
 }
 
 #[tokio::test]
-async fn a_cookie_that_is_replayed_after_a_logout_is_refused_like_any_other() {
+async fn cookie_replayed_after_logout_is_refused_like_any_other() {
     let store = TestStore::new();
     let (app, one) = app(&store).await;
     for path in ["/logout", "/logout-everywhere"] {
@@ -122,7 +122,7 @@ async fn a_logout_that_could_not_be_recorded_says_so() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_while_its_request_is_answered_is_not_renewed() {
+async fn session_revoked_during_its_request_is_not_renewed() {
     let store = TestStore::new();
     let (app, one) = app(&store).await;
     let [alice, bob] = [one.login("alice"), one.login("bob")];
@@ -164,7 +164,7 @@ async fn a_route_that_asks_for_it_fails_closed_while_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_route_that_asks_for_it_fails_closed_where_there_is_what_only_others_understand() {
+async fn route_requiring_fresh_revocations_fails_closed_on_newer_format() {
     let store = TestStore::new();
     let (app, one) = app(&store).await;
     let token = one.login("alice");

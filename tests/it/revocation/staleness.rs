@@ -96,7 +96,7 @@ async fn clock_set_forward_still_counts_as_time_that_passed() {
 }
 
 #[tokio::test]
-async fn monotonic_clock_of_tests_moves_with_the_time_that_passes_alone() {
+async fn monotonic_test_clock_moves_only_with_passed_time() {
     let clock = ManualClock::new(START);
     clock.advance(seconds(5));
     clock.set(START);

@@ -14,7 +14,7 @@ async fn ring(store: &TestStore, clock: &ManualClock) -> KeyRing {
 }
 
 #[tokio::test]
-async fn failed_logout_is_shown_until_a_write_succeeds_however_well_reads_go() {
+async fn failed_logout_is_shown_until_a_write_succeeds() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let token = one.login("alice");

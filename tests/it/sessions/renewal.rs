@@ -171,7 +171,7 @@ async fn a_renewal_that_fails_leaves_the_session_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_while_the_handler_works_is_renewed_on_the_way_out() {
+async fn session_expiring_during_the_handler_is_renewed() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let token = token(&sessions);

@@ -55,7 +55,7 @@ fn remake(directory: &Path) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn file_hint_entries_that_come_and_go_wake_replicas_within_a_second() {
+async fn file_hint_of_changed_entries_wakes_replicas_in_a_second() {
     let (_place, keys, one, two) = two();
     assert_wakes(&two, "the first call").await;
     settle(&two).await;

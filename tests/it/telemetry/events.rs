@@ -208,7 +208,7 @@ async fn a_key_that_found_no_place_is_not_told_to_be_published() {
 }
 
 #[tokio::test]
-async fn a_refusal_by_the_guard_or_for_two_credentials_says_what_was_found_and_no_token() {
+async fn refusal_event_shows_what_was_found_and_no_token() {
     const SITE: &str = "a request comes from another site";
     const TWO: &str = "a request has more than one credential";
     let sessions = crate::support::web::builder(&ManualClock::default());

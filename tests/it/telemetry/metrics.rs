@@ -174,7 +174,7 @@ async fn rejected_requests_are_counted_by_outcome() {
 }
 
 #[tokio::test]
-async fn issuing_is_counted_by_outcome_and_a_renewal_that_gains_nothing_is_not() {
+async fn issuing_is_counted_by_outcome_without_useless_renewals() {
     let recorder = Metrics::default();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let clock = ManualClock::default();

@@ -50,17 +50,17 @@ fn assert_signature_over_the_whole_token(algorithm: Algorithm) {
 }
 
 #[test]
-fn hs256_signature_is_over_the_whole_token_however_long_its_key_id() {
+fn hs256_signature_covers_token_with_any_key_id() {
     assert_signature_over_the_whole_token(Algorithm::HS256);
 }
 
 #[test]
-fn hs384_signature_is_over_the_whole_token_however_long_its_key_id() {
+fn hs384_signature_covers_token_with_any_key_id() {
     assert_signature_over_the_whole_token(Algorithm::HS384);
 }
 
 #[test]
-fn hs512_signature_is_over_the_whole_token_however_long_its_key_id() {
+fn hs512_signature_covers_token_with_any_key_id() {
     assert_signature_over_the_whole_token(Algorithm::HS512);
 }
 
@@ -87,7 +87,7 @@ fn every_public_key_validates_and_can_not_sign() {
 }
 
 #[test]
-fn ed25519_is_read_by_both_of_its_names_in_every_spelling_of_the_header() {
+fn ed25519_is_read_by_both_names_in_every_header_spelling() {
     let sessions = sessions::<()>();
     let kid = ed25519().key_id().to_owned();
     for alg in ["EdDSA", "Ed25519"] {

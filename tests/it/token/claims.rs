@@ -278,7 +278,7 @@ fn newtypes_survive() {
 }
 
 #[test]
-fn types_that_refuse_unknown_fields_do_not_see_the_registered_claims() {
+fn claims_denying_unknown_fields_see_no_registered_claims() {
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Strict {

@@ -25,7 +25,7 @@ fn every_algorithm_but_the_keys_is_refused() {
 }
 
 #[test]
-fn the_keys_algorithm_over_another_algorithms_signature_is_refused() {
+fn signature_of_another_algorithm_is_refused() {
     for algorithm in ALGORITHMS {
         let key = fixed_key(algorithm);
         let sessions = sessions_of::<()>(ring([key.clone()]));

@@ -222,7 +222,7 @@ fn names_that_are_no_text_are_refused_or_read_back() {
 }
 
 #[test]
-fn claims_that_their_type_writes_and_does_not_read_are_refused_when_issued() {
+fn claims_written_but_not_readable_are_refused_when_issued() {
     #[derive(Clone, Serialize, Deserialize)]
     struct Skipped {
         #[serde(skip_serializing)]
@@ -342,7 +342,7 @@ async fn session_that_fits_at_login_fits_at_every_later_refresh() {
 }
 
 #[tokio::test]
-async fn session_that_fits_into_its_cookie_at_login_fits_at_every_renewal() {
+async fn session_fitting_its_cookie_at_login_fits_at_renewals() {
     let clock = ManualClock::default();
     let (mut began, mut refused) = (0, 0);
     for length in 2660..2740 {

@@ -78,7 +78,7 @@ fn a_payload_cut_anywhere_reads_the_same_in_both_ways() {
 }
 
 #[test]
-fn a_member_left_out_moved_or_doubled_reads_the_same_in_both_ways() {
+fn member_moved_or_doubled_reads_the_same_both_ways() {
     let (key, sessions) = key_and_sessions();
     let payload = payload_as_written();
     // The first keeps its quotation mark, and its place.

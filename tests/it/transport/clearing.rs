@@ -62,7 +62,7 @@ fn invalid(clock: &ManualClock) -> Vec<(String, RejectionKind, bool)> {
 }
 
 #[tokio::test]
-async fn an_invalid_cookie_is_anonymous_and_cleared_only_for_a_final_reason() {
+async fn invalid_cookie_is_anonymous_and_cleared_if_final() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let strict = routes().layer(sessions.validate_layer());
@@ -100,7 +100,7 @@ async fn a_revoked_session_is_anonymous_and_its_cookie_cleared() {
 }
 
 #[tokio::test]
-async fn a_replica_whose_clock_is_behind_keeps_the_cookies_of_the_others() {
+async fn replica_with_slow_clock_keeps_others_cookies() {
     let (right, behind) = (ManualClock::default(), ManualClock::default());
     right.advance(Duration::from_secs(90));
     let [right, behind] = [sessions(&right), sessions(&behind)];

@@ -256,7 +256,7 @@ async fn what_a_proxy_may_say_of_user_and_path_is_nothing() {
 }
 
 #[tokio::test]
-async fn where_only_cookies_are_taken_the_authorization_header_is_ignored() {
+async fn cookie_only_ignores_authorization_header() {
     let cookies =
         builder(&ManualClock::default()).transports([Transport::cookie(CookieTransport::new())]);
     let sessions = cookies.build().unwrap();
@@ -269,7 +269,7 @@ async fn where_only_cookies_are_taken_the_authorization_header_is_ignored() {
 }
 
 #[tokio::test]
-async fn where_only_bearer_tokens_are_taken_cookies_are_ignored_and_no_guard_stands() {
+async fn bearer_only_ignores_cookies_and_has_no_guard() {
     let sessions =
         builder(&ManualClock::default()).transports([Transport::bearer()]).build().unwrap();
     let token = token(&sessions);
@@ -334,7 +334,7 @@ fn a_cookie_name_that_cannot_be_used_is_refused_and_named() {
 }
 
 #[test]
-fn a_trusted_origin_that_no_browser_sends_is_refused_with_the_fix() {
+fn trusted_origin_no_browser_sends_is_refused_with_fix() {
     for (origin, fix) in [
         ("app.example", "`https://host`"),
         ("//app.example", "`https://host`"),
@@ -382,7 +382,7 @@ fn a_trusted_origin_that_no_browser_sends_is_refused_with_the_fix() {
 }
 
 #[test]
-fn a_cookie_name_issuer_or_audience_without_room_for_any_token_is_refused_with_the_fix() {
+fn cookie_without_room_for_a_token_is_a_build_error() {
     let long = "n".repeat(4000);
     let cookie = |name: String| CookieTransport::new().name(name);
     let build = |issuer: &str, audience: &str, cookie: Option<CookieTransport>| {

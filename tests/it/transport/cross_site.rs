@@ -46,7 +46,7 @@ fn websocket(origin: &str) -> Builder {
 }
 
 #[tokio::test]
-async fn a_request_from_another_site_is_refused_with_and_without_the_cookie() {
+async fn cross_site_request_is_refused_with_and_without_cookie() {
     let sessions = guarded();
     for cookie in [None, Some(token(&sessions)), Some("garbage".into())] {
         for fields in [
@@ -200,7 +200,7 @@ async fn the_own_origin_is_compared_without_case_and_default_ports() {
 }
 
 #[tokio::test]
-async fn a_secure_cookie_from_a_page_of_plain_http_is_from_another_site() {
+async fn secure_cookie_from_plain_http_page_is_cross_site() {
     let from = |sessions: &Sessions<User>, cookie: &str, origin: &str| {
         let request = from("app.example", origin);
         let cookie = format!("{cookie}={}", token(sessions));
@@ -228,7 +228,7 @@ async fn a_secure_cookie_from_a_page_of_plain_http_is_from_another_site() {
 }
 
 #[tokio::test]
-async fn a_trusted_origin_may_be_written_in_any_case_and_with_its_default_port() {
+async fn trusted_origin_in_any_case_or_with_default_port_matches() {
     for (written, sent) in [
         ("https://Admin.example", "https://admin.example"),
         ("HTTPS://admin.example", "https://admin.example"),
@@ -266,7 +266,7 @@ async fn a_bearer_request_never_meets_the_guard() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_beside_the_cookie_does_not_take_the_guard_away() {
+async fn bearer_beside_cookie_keeps_the_guard() {
     let token = token(&guarded());
     let from_elsewhere = || post("/").header("origin", "https://else.example");
     for request in [
@@ -281,7 +281,7 @@ async fn a_bearer_token_beside_the_cookie_does_not_take_the_guard_away() {
 }
 
 #[tokio::test]
-async fn where_only_cookies_are_taken_an_authorization_header_changes_nothing() {
+async fn cookie_only_guard_ignores_authorization_header() {
     let cookie =
         builder(&ManualClock::default()).transports([Transport::cookie(CookieTransport::new())]);
     let sessions = cookie.build().unwrap();
@@ -291,7 +291,7 @@ async fn where_only_cookies_are_taken_an_authorization_header_changes_nothing() 
 }
 
 #[tokio::test]
-async fn a_websocket_with_the_cookie_opens_from_the_own_and_trusted_origins_only() {
+async fn websocket_with_cookie_opens_from_trusted_origins_only() {
     let token = token(&guarded());
     assert!(passes(websocket("https://app.example").cookie(&token)).await);
     assert!(passes(websocket("https://admin.example").cookie(&token)).await);
@@ -356,7 +356,7 @@ async fn a_refused_request_reaches_no_handler() {
 }
 
 #[tokio::test]
-async fn a_validate_layer_alone_asks_where_cookies_come_from_and_takes_nothing_from_the_guard() {
+async fn validate_layer_alone_guards_cookies_as_the_whole_layer_does() {
     let sessions = guarded();
     let routes = || {
         Router::new().route("/", on_post(async || "in")).route("/login", on_post(async || login()))

@@ -74,7 +74,7 @@ fn assert_stored_by_none(answer: &Answer, how: &str) {
 }
 
 #[tokio::test]
-async fn a_response_with_the_cookie_or_a_token_is_stored_by_no_cache_however_it_was_made() {
+async fn response_with_cookie_or_token_is_never_cached() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let expired = token(&sessions);

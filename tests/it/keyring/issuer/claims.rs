@@ -163,7 +163,7 @@ async fn time_that_is_not_finite_or_negative_is_refused() {
 }
 
 #[tokio::test]
-async fn revocation_version_of_another_issuer_is_read_where_it_is_trusted() {
+async fn revocation_version_of_trusted_issuer_is_read() {
     let clock = ManualClock::default();
     for keys in rings(&clock).await {
         let revocations = Revocations::builder("app").store(MemoryStore::new());

@@ -164,7 +164,7 @@ async fn keys_with_one_kid_and_different_algs_all_verify() {
 
 /// A token of the one key must not pass for one of the other.
 #[tokio::test]
-async fn a_key_with_the_same_kid_verifies_no_token_of_the_other_algorithm() {
+async fn key_of_same_kid_verifies_no_other_algorithm() {
     use Algorithm::*;
     let (keys, clock) = open(set([jwk(RS256, "a"), jwk(ES256, "a")])).await;
     for (signs, says) in [(ES256, RS256), (RS256, ES256)] {
@@ -237,7 +237,7 @@ async fn a_set_of_too_many_keys_is_refused() {
 }
 
 #[tokio::test]
-async fn replicas_see_in_the_fingerprint_whether_they_hold_the_same_keys() {
+async fn fingerprint_shows_whether_replicas_hold_same_keys() {
     let [a, b] = [jwk(Algorithm::EdDSA, "a"), jwk(Algorithm::ES256, "b")];
     let fingerprint = async |document| open(document).await.0.status().fingerprint;
     let ab = fingerprint(set([a.clone(), b.clone()])).await;

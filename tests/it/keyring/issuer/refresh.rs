@@ -203,7 +203,7 @@ impl Cached {
 }
 
 #[tokio::test]
-async fn a_fetch_that_changed_nothing_keeps_verified_tokens_in_the_cache() {
+async fn fetch_without_change_keeps_the_cache() {
     let [a, b] = [jwk(Algorithm::EdDSA, "a"), jwk(Algorithm::ES256, "b")];
     let same = [set([a.clone(), b.clone()]), set([b.clone(), a.clone()]), set([a.clone(), b, a])];
     let (keys, client, clock) = open(same[0].clone()).await;

@@ -101,7 +101,7 @@ async fn issuer_of_this_crate_shares_its_revocations_on_request() {
 }
 
 #[tokio::test]
-async fn revocations_without_a_login_time_are_a_build_error_that_names_both_ways_out() {
+async fn revocations_without_login_time_are_a_build_error() {
     let (keys, clock) = open().await;
     let revocations = revocations(&clock).await;
     let with = || builder(&keys).revocations(revocations.clone());

@@ -21,7 +21,7 @@ fn miss(keys: &KeyRing, clock: &ManualClock, key_id: &str) {
 }
 
 #[tokio::test]
-async fn a_key_that_the_issuer_has_added_verifies_after_the_first_token_that_names_it() {
+async fn issuer_key_added_verifies_after_first_token_naming_it() {
     let (keys, client, clock) = open().await;
     client.says(set([jwk(Algorithm::EdDSA, "a"), jwk(Algorithm::ES256, "b")]));
     miss(&keys, &clock, "b");

@@ -58,7 +58,7 @@ async fn a_ring_makes_keys_of_every_other_algorithm() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_down_at_the_start_is_told_with_its_ring_and_cause() {
+async fn store_down_at_start_is_an_error_with_ring_and_cause() {
     for operation in [Operation::Load, Operation::Insert] {
         let store = TestStore::new();
         store.fail(&[operation]);
@@ -81,7 +81,7 @@ async fn a_store_that_hangs_at_the_start_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_replica_that_polls_more_slowly_than_keys_are_published_is_not_ready() {
+async fn replica_polling_slower_than_keys_publish_is_not_ready() {
     let store = MemoryStore::new();
     let usual = Replica::open(store.clone(), START).await;
     let slow = policy().refresh_interval(seconds(300));

@@ -31,7 +31,7 @@ async fn clock_offset_is_shown_positive_for_a_replica_that_is_ahead() {
 }
 
 #[tokio::test]
-async fn clock_off_beyond_the_skew_in_two_reads_makes_one_replica_unready() {
+async fn clock_off_in_two_reads_makes_one_replica_unready() {
     for offset in [OFF, -OFF, HOUR, -HOUR] {
         let mut fleet = Fleet::new([0, offset, 0]).await;
         assert_eq!(fleet.unready(), NOBODY, "after one read");
@@ -69,7 +69,7 @@ async fn clock_within_the_skew_never_makes_a_replica_unready() {
 }
 
 #[tokio::test]
-async fn clock_that_is_stepped_while_running_makes_its_replica_unready_and_ready_again() {
+async fn clock_stepped_while_running_makes_replica_unready_until_right() {
     let mut fleet = Fleet::new([0, 0]).await;
     for offset in [OFF, 0, -OFF, 0, HOUR, 0] {
         fleet.step(1, offset);
@@ -108,7 +108,7 @@ async fn store_clock_that_is_wrong_for_all_leaves_all_but_one_ready() {
 }
 
 #[tokio::test]
-async fn lease_of_a_replica_that_died_is_free_after_two_refresh_bounds() {
+async fn lease_of_dead_replica_is_free_after_two_refreshes() {
     let mut fleet = Fleet::new([OFF, OFF]).await;
     for _ in 0..3 {
         fleet.poll().await;
@@ -128,7 +128,7 @@ async fn lease_of_a_replica_that_died_is_free_after_two_refresh_bounds() {
 }
 
 #[tokio::test]
-async fn replica_whose_clock_is_right_again_gives_the_lease_back_at_once() {
+async fn replica_with_clock_right_again_returns_its_lease() {
     let mut fleet = Fleet::new([OFF, -OFF]).await;
     for _ in 0..3 {
         fleet.poll().await;
@@ -144,7 +144,7 @@ async fn replica_whose_clock_is_right_again_gives_the_lease_back_at_once() {
 }
 
 #[tokio::test]
-async fn replica_that_can_not_reach_the_store_is_ready_when_its_lease_is_over() {
+async fn replica_cut_off_is_ready_when_its_lease_is_over() {
     let mut fleet = Fleet::new([OFF]).await;
     for _ in 0..3 {
         fleet.poll().await;
@@ -252,7 +252,7 @@ async fn lease_that_can_not_be_read_is_reported_and_replaced() {
 }
 
 #[tokio::test]
-async fn token_from_the_future_is_warned_of_once_in_a_while_and_never_makes_unready() {
+async fn future_token_warns_rarely_and_never_makes_unready() {
     const WARNING: &str =
         "a token of this ring was issued in the future: a replica's clock is wrong";
     let scenario = async || {
@@ -275,7 +275,7 @@ async fn token_from_the_future_is_warned_of_once_in_a_while_and_never_makes_unre
 }
 
 #[tokio::test]
-async fn token_from_the_future_without_a_valid_signature_warns_of_nothing() {
+async fn future_token_without_valid_signature_warns_of_nothing() {
     let store = MemoryStore::new();
     let slow = Replica::open(store, START).await;
     let key_id = slow.ring.status().signing_key_id.unwrap();

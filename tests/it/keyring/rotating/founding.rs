@@ -380,7 +380,7 @@ async fn notes_of_dead_newcomers_are_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn never_found_refuses_an_empty_store_and_opens_a_ring_that_is_there() {
+async fn never_found_refuses_empty_store_and_opens_existing_ring() {
     for reach in [Reach::Private, Reach::Notifying, Reach::Polled] {
         let store = TestStore::shared(reach);
         let open = async || builder(store.sibling()).0.never_found().open().await;

@@ -56,7 +56,7 @@ async fn a_store_that_hangs_is_a_store_that_is_down() {
 }
 
 #[tokio::test]
-async fn a_replica_cut_off_for_less_than_two_periods_serves_what_the_others_issue() {
+async fn replica_cut_off_under_two_periods_serves_others_tokens() {
     let store = TestStore::new();
     let one = Replica::open(store.clone(), START).await;
     let cut_off = Replica::open(store.sibling(), START).await;

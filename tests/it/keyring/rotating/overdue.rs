@@ -107,7 +107,7 @@ async fn a_store_that_is_down_for_long_is_told_before_issuing_ends() {
 }
 
 #[tokio::test]
-async fn a_key_that_signs_past_its_time_is_overdue_until_its_successor_signs() {
+async fn key_signing_past_its_time_is_overdue_until_succeeded() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     let second = replica.times(1);
@@ -157,7 +157,7 @@ async fn it_is_told_once_and_once_when_it_is_over() {
 }
 
 #[tokio::test]
-async fn keys_that_come_with_the_time_or_are_rotated_elsewhere_are_never_overdue() {
+async fn keys_of_time_or_of_another_service_are_never_overdue() {
     let clock = ManualClock::new(START);
     let secret: Vec<u8> = (100..132).collect();
     let root = Root::new(secret).expect("random bytes");

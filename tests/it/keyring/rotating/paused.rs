@@ -52,7 +52,7 @@ async fn replicas() -> (TestStore, [Replica; 2]) {
 }
 
 #[tokio::test]
-async fn key_revoked_in_the_first_minutes_of_a_ring_leaves_every_replica_ready() {
+async fn key_revoked_in_first_minutes_leaves_replicas_ready() {
     let (store, [one, two]) = replicas().await;
     one.revoke(0).await;
     two.refresh().await;
@@ -91,7 +91,7 @@ async fn all_keys_replaced_leaves_every_replica_ready() {
 
 /// Another replica that has no way to make a key, and has never been ready.
 #[tokio::test]
-async fn replica_never_ready_stays_unready_while_nobody_knows_when_a_key_signs() {
+async fn replica_never_ready_stays_unready_without_a_signing_time() {
     let (store, [one, _]) = replicas().await;
     let overrun = one.times(1).signs_latest;
     store.down();
@@ -138,7 +138,7 @@ async fn pause_is_logged_once_with_its_reason_and_end() {
 }
 
 #[tokio::test]
-async fn login_and_refresh_while_paused_answer_503_with_the_time_to_try_again() {
+async fn login_and_refresh_while_paused_are_503_with_retry_after() {
     let replica = Replica::open(TestStore::new(), START).await;
     let sessions = Sessions::<()>::builder(replica.ring.clone(), "https://app.example", "app");
     let sessions = sessions

@@ -172,7 +172,7 @@ async fn a_key_is_due_by_the_start_of_the_last_generation() {
 }
 
 #[tokio::test]
-async fn a_purge_between_a_revocation_and_its_news_loses_no_revocation() {
+async fn purge_before_news_of_revocation_loses_nothing() {
     let store = TestStore::new();
     let [one, two] = replicas(&store).await;
     let stolen = one.issue();
@@ -202,7 +202,7 @@ async fn nothing_is_written_where_nothing_is_missing() {
 }
 
 #[tokio::test]
-async fn converged_replicas_have_one_fingerprint_and_every_change_another() {
+async fn fingerprint_is_shared_and_differs_after_any_change() {
     let store = TestStore::new();
     let one = Replica::open(store.clone(), START).await;
     let two = Replica::open(store.sibling(), START).await;

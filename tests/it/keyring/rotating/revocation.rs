@@ -17,7 +17,7 @@ async fn replicas(store: &TestStore) -> [Replica; 2] {
 }
 
 #[tokio::test]
-async fn a_revoked_signer_ends_with_its_tokens_and_its_successor_signs() {
+async fn revoked_signer_ends_its_tokens_and_successor_signs() {
     let [one, two] = replicas(&TestStore::new()).await;
     let stolen = one.issue();
     one.revoke(0).await;
@@ -85,7 +85,7 @@ async fn a_key_that_another_replica_has_just_made_can_be_revoked() {
 }
 
 #[tokio::test]
-async fn a_key_revoked_while_the_store_is_down_is_revoked_here_and_told_later() {
+async fn key_revoked_with_store_down_is_revoked_here_then_everywhere() {
     let store = TestStore::new();
     let [one, two] = replicas(&store).await;
     let stolen = one.issue();
@@ -118,7 +118,7 @@ async fn a_store_that_can_only_be_read_does_not_save_a_leaked_key() {
 }
 
 #[tokio::test]
-async fn replacing_all_ends_every_token_and_begins_anew_after_the_lead() {
+async fn replace_all_ends_every_token_and_signs_after_the_lead() {
     let store = TestStore::new();
     let [one, two] = replicas(&store).await;
     let old = one.issue();
@@ -144,7 +144,7 @@ async fn replacing_all_ends_every_token_and_begins_anew_after_the_lead() {
 }
 
 #[tokio::test]
-async fn replacing_all_while_the_store_is_down_works_here_and_later_everywhere() {
+async fn replace_all_with_store_down_works_here_then_everywhere() {
     let store = TestStore::new();
     let [one, two] = replicas(&store).await;
     let old = one.issue();

@@ -12,7 +12,7 @@ use crate::support::replicas::{
 use crate::support::stores::{Operation, TestStore, pack, unpack};
 
 #[tokio::test]
-async fn an_ancient_ring_restored_beside_a_live_one_signs_nothing_at_once() {
+async fn ancient_ring_restored_beside_live_one_signs_nothing() {
     let ancient = TestStore::new();
     let gone = Replica::open(ancient.clone(), START).await;
     drop(gone);
@@ -34,7 +34,7 @@ async fn an_ancient_ring_restored_beside_a_live_one_signs_nothing_at_once() {
 
 /// The keys are lost, the birth is not: a newcomer makes a second first key.
 #[tokio::test]
-async fn a_second_first_key_does_not_sign_before_all_live_replicas_know_it() {
+async fn second_first_key_signs_only_once_all_replicas_know_it() {
     let store = TestStore::new();
     let one = Replica::open(store.clone(), START).await;
     let two = Replica::open(store.sibling(), START).await;
@@ -72,7 +72,7 @@ async fn a_replica_that_polls_too_slowly_by_the_skews_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_replica_that_polls_more_slowly_is_ready_when_the_keys_in_use_allow_for_it() {
+async fn slower_polling_is_ready_once_keys_in_use_allow_it() {
     let store = MemoryStore::new();
     let usual = Replica::open(store.clone(), START).await;
     drop(usual);
@@ -129,7 +129,7 @@ ring_goes_on! {
 
 /// Where the store pushes, each of the two would wake the other at once, and all others with it.
 #[tokio::test]
-async fn a_clock_that_is_behind_does_not_put_back_again_and_again_what_another_removes() {
+async fn slow_clock_does_not_restore_removed_keys_forever() {
     let store = TestStore::new();
     let one = Replica::open(store.sibling(), START).await;
     let behind = Replica::open(store.clone(), START).await;
@@ -168,7 +168,7 @@ async fn a_record_with_the_highest_number_of_all_does_no_harm() {
 
 /// Twice the clocks' difference: a clock that is ahead made it, and one that is behind reads it.
 #[tokio::test]
-async fn keys_of_the_latest_clock_that_may_be_count_and_those_of_a_later_one_do_not() {
+async fn keys_of_a_clock_beyond_the_skew_do_not_count() {
     for (ahead, counts) in [(2 * SKEW, true), (2 * SKEW + MILLI, false)] {
         let store = TestStore::new();
         drop(Replica::open(store.clone(), START + ahead).await);

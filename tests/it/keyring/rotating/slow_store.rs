@@ -138,7 +138,7 @@ async fn a_key_already_in_the_store_is_not_put_beside() {
 }
 
 #[tokio::test]
-async fn an_operation_that_fails_after_its_read_publishes_what_it_read() {
+async fn operation_failing_after_its_read_publishes_what_it_read() {
     let content = TestStore::new();
     let other = Replica::open(content.clone(), START).await;
     let store = content.sibling();

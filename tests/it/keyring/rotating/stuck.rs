@@ -97,7 +97,7 @@ async fn a_store_that_can_only_be_read_stops_no_restart() {
 }
 
 #[tokio::test]
-async fn beside_entries_of_a_newer_version_no_key_is_made_by_hand_either() {
+async fn rotate_now_beside_newer_version_makes_no_key() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     let names = store.names().await;
@@ -112,7 +112,7 @@ async fn beside_entries_of_a_newer_version_no_key_is_made_by_hand_either() {
 
 /// A newer version may have kinds of entries that this one has no name for.
 #[tokio::test]
-async fn an_entry_of_an_unknown_kind_and_a_newer_version_makes_a_replica_unready() {
+async fn unknown_entry_of_newer_version_makes_replica_unready() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     store.put("policy", json!({"version": 3, "entry": {}}).to_string().as_bytes()).await;

@@ -166,7 +166,7 @@ async fn sealed_record_with_any_change_is_refused() {
 }
 
 #[tokio::test]
-async fn sealed_record_brought_back_with_later_times_days_after_is_refused() {
+async fn sealed_record_replayed_with_later_times_is_refused() {
     let store = TestStore::new();
     let running = sealed_at(&store, START).await;
     pass(&[&running], LEAD).await;
@@ -203,7 +203,7 @@ async fn sealed_record_brought_back_with_later_times_days_after_is_refused() {
 
 /// The other replicas of the ring are configured otherwise: their own keys live for less long.
 #[tokio::test]
-async fn revoked_key_brought_back_without_a_replica_that_knew_it_is_still_revoked() {
+async fn revoked_key_restored_by_attacker_is_still_revoked() {
     let store = TestStore::new();
     let long = policy().max_token_lifetime(seconds(30 * 24 * 3600));
     let maker = sealed_with(&store, RING, long, START).await;

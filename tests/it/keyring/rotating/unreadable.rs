@@ -147,7 +147,7 @@ async fn a_generation_whose_place_is_taken_by_damage_is_left_out() {
 }
 
 #[tokio::test]
-async fn a_store_with_unreadable_entries_alone_is_refused_and_left_alone() {
+async fn store_of_unreadable_entries_is_refused_and_untouched() {
     let of_a_newer_version = json!({"version": 3, "entry": {}}).to_string();
     for (name, value) in [
         ("birth", "damaged"),
@@ -211,7 +211,7 @@ async fn an_entry_of_a_newer_version_makes_a_replica_unready_and_idle() {
 /// Two rings while a service is updated: one replica is of a newer version and has written a key, the other
 /// two cannot read it.
 #[tokio::test]
-async fn replicas_beside_a_newer_version_warn_and_serve_the_last_good_keys() {
+async fn replicas_beside_newer_version_serve_last_good_keys() {
     let store = TestStore::new();
     let one = Replica::open(store.clone(), START).await;
     let two = Replica::open(store.sibling(), START).await;

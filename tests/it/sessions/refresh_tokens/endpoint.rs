@@ -42,7 +42,7 @@ fn json_of(answer: &Answer) -> Value {
 }
 
 #[tokio::test]
-async fn a_bearer_login_is_answered_with_both_and_renewed_at_the_endpoint() {
+async fn bearer_login_gets_both_tokens_and_renews_at_endpoint() {
     let clock = ManualClock::default();
     let app = app(&sessions(&clock));
     let mut answer = send(&app, web::post("/login")).await;
@@ -216,7 +216,7 @@ async fn where_no_key_may_sign_it_is_503() {
 }
 
 #[tokio::test]
-async fn without_refresh_tokens_the_endpoint_is_the_application_s_mistake() {
+async fn token_endpoint_without_refresh_tokens_is_a_mistake() {
     let clock = ManualClock::default();
     let sessions = web::sessions(&clock);
     let answer = redeem(&app(&sessions), "a.b.c").await;

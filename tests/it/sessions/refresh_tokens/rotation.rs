@@ -156,7 +156,7 @@ async fn clocks_that_differ_end_no_session() {
 }
 
 #[tokio::test]
-async fn an_ancestor_ends_the_session_everywhere_even_within_the_grace() {
+async fn ancestor_reused_within_grace_ends_session_everywhere() {
     let replicas = replicas::<2>().await;
     let [one, two] = &replicas;
     let (tokens, other) = (one.login(), one.login());
@@ -178,7 +178,7 @@ async fn an_ancestor_ends_the_session_everywhere_even_within_the_grace() {
 }
 
 #[tokio::test]
-async fn a_redeemed_token_that_comes_late_ends_the_session_though_it_was_the_last() {
+async fn refresh_reused_after_grace_ends_session_even_if_last() {
     let replicas = replicas::<2>().await;
     let [one, two] = &replicas;
     let tokens = one.login();

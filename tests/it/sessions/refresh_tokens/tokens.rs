@@ -96,7 +96,7 @@ fn access_tokens_are_short_and_end_at_different_times() {
 }
 
 #[tokio::test]
-async fn a_session_ends_with_its_absolute_lifetime_however_often_it_is_renewed() {
+async fn session_renewed_often_ends_with_absolute_lifetime() {
     let clock = ManualClock::default();
     let began = clock.now();
     let tokens = RefreshTokens::new().dangerous_without_reuse_detection().lifetime(2 * HOUR);
