@@ -99,7 +99,9 @@ async fn writer_killed_at_any_moment_leaves_whole_entries() {
     let store = FileStore::open(place.path().join("keys")).expect("opens");
     insert(&store, RING, "first", b"1").await;
     let (mut entries, mut torn) = (BTreeMap::from([held("first", b"1")]), 0);
-    for round in 0..KILLS {
+    let mut round = 0;
+    // When a kill meets a write is chance: so many rounds, and more until it has once.
+    while round < KILLS || (torn == 0 && round < 50 * KILLS) {
         let mut writer = writer("ever_more_entries", place.path(), &[]);
         let output = writer.stdout.take().expect("an output");
         let mut lines = BufReader::new(output).lines();
@@ -117,6 +119,7 @@ async fn writer_killed_at_any_moment_leaves_whole_entries() {
         }
         entries = now;
         torn += leftovers(&place.path().join("keys").join(RING)).len();
+        round += 1;
     }
     assert!(entries.len() > 10, "the writers wrote {} entries", entries.len());
     assert!(torn > 0, "no writer was ever killed in the middle of a write");

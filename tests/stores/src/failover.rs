@@ -103,8 +103,8 @@ async fn revocations_at_the_new_server_are_seen_within_the_bound<B: Backend>() {
     admin.revoke_subject("alice").await.expect("is recorded");
     eventually("the reader refuses the session", async || is_refused(&reader, token)).await;
     let bound = reader.revocations().expect("has some").refresh_bound();
-    // Where machines are busy, servers start slowly.
-    assert!(began.elapsed() < bound + Duration::from_secs(2), "{:?}", began.elapsed());
+    // The bound itself is checked in virtual time; this machine may be busy.
+    assert!(began.elapsed() < bound + PROMPT, "{:?}", began.elapsed());
 }
 
 async fn an_address_that_leads_to_a_replica_is_an_error<B: Backend>() {

@@ -8,7 +8,7 @@ use tower_jwt_session::{
     KeyRing, Login, RejectionKind, Revocations, RotationPolicy, SealingKey, Sessions,
 };
 
-use crate::scenarios::eventually;
+use crate::scenarios::{PROMPT, eventually};
 use crate::{Backend, Test, block_on};
 
 pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
@@ -16,8 +16,8 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         ("an_emptied_server_and_a_restarted_replica_lose_nothing", |server| {
             block_on(an_emptied_server_and_a_restarted_replica_lose_nothing(&*server));
         }),
-        ("an_empty_server_serves_the_first_login_within_4_seconds", |server| {
-            block_on(an_empty_server_serves_the_first_login_within_4_seconds(&*server));
+        ("an_empty_server_serves_the_first_login_after_3_seconds", |server| {
+            block_on(an_empty_server_serves_the_first_login_after_3_seconds(&*server));
         }),
     ]
 }
@@ -80,7 +80,7 @@ async fn an_emptied_server_and_a_restarted_replica_lose_nothing<B: Backend>(serv
     let began = Instant::now();
     while !is_ready(&restarted) {
         assert!(judge(&restarted, &ended).is_err(), "an ended session");
-        assert!(began.elapsed() < Duration::from_secs(10), "not in time");
+        assert!(began.elapsed() < PROMPT, "not in time");
         sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(judge(&restarted, &ended), Err(RejectionKind::Revoked));
@@ -91,7 +91,7 @@ async fn an_emptied_server_and_a_restarted_replica_lose_nothing<B: Backend>(serv
     }
 }
 
-async fn an_empty_server_serves_the_first_login_within_4_seconds<B: Backend>(server: &B) {
+async fn an_empty_server_serves_the_first_login_after_3_seconds<B: Backend>(server: &B) {
     let database = server.database().await;
     let (keys, revocations) = (server.open(&database).await, server.open(&database).await);
     let began = Instant::now();
@@ -99,5 +99,6 @@ async fn an_empty_server_serves_the_first_login_within_4_seconds<B: Backend>(ser
     eventually("it is ready", async || is_ready(&sessions)).await;
     let took = began.elapsed();
     assert_eq!(judge(&sessions, &login(&sessions)), Ok(()));
-    assert!((3_000..4_000).contains(&took.as_millis()), "{took:?}");
+    // How soon after the wait is a matter of the machine; in virtual time it is at once.
+    assert!((Duration::from_secs(3)..PROMPT).contains(&took), "{took:?}");
 }

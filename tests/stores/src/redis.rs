@@ -16,7 +16,7 @@ use tower_jwt_session::store::{Entry, Insertion, RedisStore, Store};
 use crate::failover::RELIED_ON;
 use crate::forwarder::Forwarder;
 use crate::revocations::unwritable_is_noticed;
-use crate::scenarios::{assert_hidden, eventually};
+use crate::scenarios::{PROMPT, assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind, free_port};
 use crate::support::contract::{content, entry, held, insert, last, redeem, redemption};
 use crate::{Backend, Test, block_on};
@@ -199,7 +199,7 @@ async fn another_protocol_does_as_well(server: &Redis) {
     two.changed("ring").await.expect("listens");
     assert_eq!(insert(&one, "ring", "a", b"1").await, Insertion::Inserted);
     assert_eq!(insert(&two, "ring", "a", b"2").await, Insertion::Exists(b"1".to_vec().into()));
-    let told = tokio::time::timeout(Duration::from_secs(5), two.changed("ring")).await;
+    let told = tokio::time::timeout(PROMPT, two.changed("ring")).await;
     told.expect("is told").expect("listens");
     assert_eq!(content(&two, "ring").await, BTreeMap::from([held("a", b"1")]));
     let planted = server.plant(url_database(&url), "ring").await;
@@ -351,7 +351,7 @@ async fn the_smallest_rights_suffice(server: &Redis) {
     assert_eq!(insert(&store, "small", "a", b"1").await, Insertion::Inserted);
     let lost = insert(&store, "small", "a", b"2").await;
     assert_eq!(lost, Insertion::Exists(b"1".to_vec().into()));
-    let told = tokio::time::timeout(Duration::from_secs(5), store.changed("small")).await;
+    let told = tokio::time::timeout(PROMPT, store.changed("small")).await;
     told.expect("is told").expect("listens");
     store.remove("small", &entry("a", b"").name).await.expect("removes");
     assert_eq!(content(&store, "small").await, BTreeMap::new());
@@ -421,7 +421,7 @@ async fn a_silent_connection_is_given_up(server: &Redis) {
     silence.notify_waiters();
     let began = Instant::now();
     store.load("ring").await.expect_err("nothing comes");
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
     assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
 }
 

@@ -19,8 +19,8 @@ use crate::support::contract::{
 use crate::support::counted::Counted;
 use crate::{Backend, Test, block_on};
 
-/// Far sooner than any poll of these tests, also on a machine that is busy.
-pub(crate) const PROMPT: Duration = Duration::from_secs(5);
+/// Far sooner than any poll of these tests, which is an hour, and enough on a machine that is busy.
+pub(crate) const PROMPT: Duration = Duration::from_secs(60);
 
 pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
     macro_rules! contract {
@@ -88,7 +88,8 @@ async fn every_read_returns_the_time_of_the_server<B: Backend>(server: &B) {
         let read = store.read("ring", &names).await.expect("reads").store_time.expect("a time");
         let loaded = store.load("ring").await.expect("loads").store_time.expect("a time");
         let after = SystemClock.now();
-        // It is the clock of this machine, which two processes may read with some difference.
+        // It is the clock of this machine, which two processes may read with some difference. How busy the
+        // machine is does not matter: both ends are read around it.
         let near = before.as_unix_millis() - 50..=after.as_unix_millis() + 50;
         for time in [read, loaded] {
             assert!(near.contains(&time.as_unix_millis()), "{time} is not in {before}..{after}");
@@ -179,7 +180,7 @@ async fn a_killed_server_is_an_error_until_it_is_back<B: Backend>(_: &B) {
         let started = Instant::now();
         assert!(store.load("ring").await.expect("loads").entries.len() < 3);
         assert_eq!(insert(&store, "ring", round, b"2").await, Insertion::Inserted);
-        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+        assert!(started.elapsed() < PROMPT, "{:?}", started.elapsed());
     }
     let expected = BTreeMap::from([held("a", b"1"), held("b", b"2"), held("c", b"2")]);
     assert_eq!(content(&store, "ring").await, expected);
@@ -247,7 +248,7 @@ async fn what_is_no_entry_is_told_and_hides_nothing<B: Backend>(server: &B) {
 /// Waits for a change, and says how long that took.
 async fn told(store: &dyn Store) -> Duration {
     let began = Instant::now();
-    let changed = timeout(Duration::from_secs(20), store.changed("ring")).await;
+    let changed = timeout(PROMPT, store.changed("ring")).await;
     changed.expect("is told").expect("listens");
     began.elapsed()
 }
@@ -260,7 +261,7 @@ async fn assert_not_told(store: &dyn Store) {
 async fn a_change_is_told_at_once<B: Backend>(server: &B) {
     let (_, one, two) = two(server).await;
     // The first time as soon as it listens.
-    assert!(told(&two).await < Duration::from_secs(2));
+    assert!(told(&two).await < PROMPT);
     assert_not_told(&two).await;
     for round in 0..20 {
         let waiting = tokio::spawn({
@@ -311,7 +312,7 @@ async fn a_lost_connection_is_followed_by_a_wake_up<B: Backend>(server: &B) {
     told(&two).await;
     for round in 0..3 {
         server.disconnect(&database).await;
-        assert!(told(&two).await < Duration::from_secs(5), "round {round}");
+        assert!(told(&two).await < PROMPT, "round {round}");
         assert_not_told(&two).await;
         insert(&one, "ring", &format!("a-{round}"), b"1").await;
         assert!(told(&two).await < PROMPT, "round {round}");
@@ -331,7 +332,7 @@ async fn a_server_that_came_back_is_followed_by_a_wake_up<B: Backend>(_: &B) {
     sleep(Duration::from_millis(500)).await;
     assert!(!waiting.is_finished(), "told of a change by a dead server");
     server.restart().await;
-    let woken = timeout(Duration::from_secs(5), waiting).await;
+    let woken = timeout(PROMPT, waiting).await;
     let two = woken.expect("is woken").expect("ends");
     insert(&one, "ring", "a", b"1").await;
     assert!(told(&two).await < PROMPT);
@@ -453,11 +454,11 @@ async fn a_rotation_and_a_revocation_are_pushed<B: Backend>(server: &B) {
         .await;
 }
 
-/// Waits until something holds, for at most 10 seconds.
+/// Waits until something holds, for a minute at most.
 pub(crate) async fn eventually(what: &str, holds: impl AsyncFn() -> bool) {
     let began = Instant::now();
     while !holds().await {
-        assert!(began.elapsed() < Duration::from_secs(10), "{what}: not in time");
+        assert!(began.elapsed() < PROMPT, "{what}: not in time");
         sleep(Duration::from_millis(5)).await;
     }
 }
