@@ -18,7 +18,7 @@ pub enum KeyError {
     WrongKind {
         /// The kind found.
         found: String,
-        /// What was expected.
+        /// The value expected.
         expected: String,
     },
     /// A member of a JWK is missing or cannot be used.
@@ -28,7 +28,7 @@ pub enum KeyError {
         member: &'static str,
         /// The value found; never that of a private member.
         found: String,
-        /// What was expected.
+        /// The value expected.
         expected: String,
     },
     /// A private JWK lacks private members (RFC 7518, section 6.3.2).
@@ -104,7 +104,7 @@ pub enum KeyError {
     RsaExponent {
         /// The exponent, or why it is none.
         found: String,
-        /// What was expected.
+        /// The value expected.
         expected: &'static str,
     },
     /// The public key's numbers are not a key of its algorithm.

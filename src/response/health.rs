@@ -20,7 +20,7 @@ struct Document<R, V> {
     revocations: Option<V>,
 }
 
-/// What a balancer compares between replicas.
+/// The values that a balancer compares between replicas.
 #[derive(Serialize)]
 struct Ring {
     name: String,

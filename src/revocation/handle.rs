@@ -424,7 +424,7 @@ impl Followed for Revocations {
 /// Writes what is to be recorded: all that has come while the last was written at once, so that
 /// many need not wait for each other, and whether or not they still wait.
 ///
-/// What was being written at a panic is answered as failed; what has come since waits for the restart.
+/// A write that was interrupted by a panic is answered as failed; later ones wait for the restart.
 pub(crate) async fn write(
     revocations: WeakRevocations,
     recordings: Arc<Mutex<mpsc::Receiver<Recording>>>,

@@ -1,4 +1,4 @@
-//! What an application builds and hands around: sessions, logins, logouts, refresh tokens.
+//! The objects of an application: sessions, logins, logouts, refresh tokens.
 
 pub(crate) mod builder;
 pub(crate) mod builder_external;

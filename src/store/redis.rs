@@ -179,9 +179,9 @@ impl Store for RedisStore {
             let mut script = redis::cmd("EVAL");
             script.arg(INSERT).arg(1).arg(key(ring)).arg(entry.name.as_str());
             // A probe wakes nobody.
-            let told = if entry.name.is_probe() { "" } else { ring };
+            let notified = if entry.name.is_probe() { "" } else { ring };
             script.arg(&*entry.value).arg(CHANNEL);
-            script.arg(format!("{}/{told}", self.server.database()));
+            script.arg(format!("{}/{notified}", self.server.database()));
             let found: Option<Vec<u8>> = self
                 .server
                 .query(&script)
@@ -389,7 +389,7 @@ impl Source for Channel {
     }
 }
 
-/// What `TIME` returns: seconds since 1970, and microseconds.
+/// The answer of `TIME`: seconds since 1970, and microseconds.
 fn store_time((seconds, micros): (i64, i64)) -> Timestamp {
     Timestamp::from_unix_millis(seconds.saturating_mul(1000).saturating_add(micros / 1000))
 }
