@@ -303,3 +303,19 @@ async fn a_strict_layer_around_a_whole_router_covers_its_fallback() {
     assert_eq!(send(&app, get("/nowhere")).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(send(&app, get("/nowhere").bearer(&token(&sessions))).await.body, "fallback");
 }
+
+#[tokio::test]
+async fn claims_that_are_only_validated_need_no_serialize() {
+    #[derive(serde::Deserialize)]
+    struct ReadOnly {
+        role: String,
+    }
+    let issuer = sessions(&ManualClock::default());
+    let keys = issuer.keys().clone();
+    let validating = Sessions::<ReadOnly>::builder(keys, "https://app.example", "app");
+    let validating = validating.build().unwrap();
+    let app = Router::new()
+        .route("/", on_get(async |session: Session<ReadOnly>| session.claims().role.clone()))
+        .layer(validating.validate_layer());
+    assert_eq!(send(&app, get("/").bearer(&token(&issuer))).await.body, "reader");
+}
