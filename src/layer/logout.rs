@@ -19,12 +19,12 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
     sessions: &Sessions<C>,
     presented: &Presented<C>,
     logout: Logout,
-) -> Result<Option<Work>, Response<Bytes>> {
+) -> Result<Option<Work>, Box<Response<Bytes>>> {
     let has_revocations = sessions.revocations().is_some();
     let is_cookies_alone = presented.by_cookie() && !has_revocations && !logout.everywhere;
     match &presented.session {
         _ if is_cookies_alone => Ok(None),
-        Ok(_) if !has_revocations => Err(no_revocations(logout)),
+        Ok(_) if !has_revocations => Err(no_revocations(logout).into()),
         Ok(session) => {
             let (sessions, session) = (sessions.clone(), session.clone());
             Ok(Some(Box::pin(async move {
@@ -38,10 +38,10 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
             RejectionKind::Missing => Ok(None),
             kind if is_final(kind) || is_of_another(kind) => Ok(None),
             RejectionKind::Ambiguous | RejectionKind::StaleRevocations { .. } => {
-                Err(respond::rejection(rejection.clone(), sessions))
+                Err(respond::rejection(rejection.clone(), sessions).into())
             }
             // Another replica may accept the token, and this one cannot read whose session it is.
-            kind => Err(unavailable(&kind)),
+            kind => Err(unavailable(&kind).into()),
         },
     }
 }

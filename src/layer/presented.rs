@@ -79,7 +79,6 @@ pub(crate) fn is_final(kind: RejectionKind) -> bool {
 impl<C: Send + Sync + 'static> Session<C> {
     /// The session that a layer has found for the request with these extensions: for services without
     /// axum's extractors, such as those of tonic and hyper.
-    #[doc(alias = "of_request")]
     pub fn from_extensions(extensions: &Extensions) -> Option<&Self> {
         extensions.get::<Presented<C>>()?.session.as_ref().ok()
     }

@@ -11,6 +11,7 @@ use crate::sessions::session::Session;
 impl<C, T> ValidateLayer<C, T> {
     /// Requires `check` of a session; otherwise 403.
     #[must_use]
+    #[doc(alias = "role")]
     pub fn authorize(self, check: impl Fn(&Session<C>) -> bool + Send + Sync + 'static) -> Self {
         self.check(check, RejectionKind::Forbidden)
     }

@@ -16,6 +16,7 @@ use crate::sessions::pending::Pending;
 
 /// All layers at once, with validation optional: the handler's extractor decides. See
 /// [`Sessions::layer`].
+#[doc(alias = "middleware")]
 pub struct SessionLayer<C, T = WithBody> {
     validate: ValidateLayer<C, T>,
     issue: IssueLayer<C, T>,

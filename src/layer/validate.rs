@@ -202,7 +202,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
         let pending = response.extensions().get::<Pending<Logout>>().filter(|_| kept.is_first)?;
         let logout = pending.take().intent;
         logout::begin(&self.sessions, &kept.presented, logout).unwrap_or_else(|answer| {
-            *response = self.respond.respond(answer, None);
+            *response = self.respond.respond(*answer, None);
             None
         })
     }

@@ -16,7 +16,7 @@ use crate::sessions::handle::Sessions;
 use crate::transport::caching::remove_targeted;
 use crate::transport::transports::Transports;
 
-/// Turns an answer of the layers into a response of the service they stand around. Requests share
+/// Turns an answer of the layers into a response of the inner service's type. Requests share
 /// it: where they are answered by several threads, it has to be `Send` and `Sync`.
 ///
 /// Implemented by [`WithBody`], the default, by [`HeadersOnly`], and by any

@@ -67,6 +67,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> SessionsBuilder<C> {
     /// Sets the lifetime of a token, and so how long a session lives without a request. A cookie session
     /// past half of it is renewed by the next request. At least one second, at most the ring's
     /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
+    #[doc(alias = "expiry")]
+    #[doc(alias = "remember me")]
     pub fn idle_lifetime(mut self, lifetime: Duration) -> Self {
         self.idle_lifetime = lifetime;
         self

@@ -8,6 +8,7 @@ impl<C> SessionsBuilder<C> {
     ///
     /// The type is compared as a media type: without the prefix `application/`, and ignoring case (RFC
     /// 9068, section 4; RFC 7515, section 4.1.9). The default, `session+jwt`, is compared exactly.
+    #[doc(alias = "sso")]
     pub fn accept_token_type(mut self, token_type: impl Into<String>) -> Self {
         self.external.token_type = Some(token_type.into());
         self

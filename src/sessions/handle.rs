@@ -68,6 +68,7 @@ impl<C: Serialize + DeserializeOwned + Send + Sync + 'static> SessionClaims for 
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias = "jwt")]
 pub struct Sessions<C>(pub(crate) Arc<Inner<C>>);
 
 /// The identity of sessions; clones share it. A request carries it instead of a clone, whose reference
@@ -121,6 +122,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// Fails if no key may sign, the claims can't be written, or the token is too long.
+    #[doc(alias = "login")]
     pub fn issue(&self, login: &Login<C>) -> Result<IssuedToken, OperationError> {
         let issued = self.sign_login(login);
         self.0.counters.issued(&issued);
@@ -132,6 +134,7 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// The old token stays valid until it expires. To remove a role, revoke the session, so that the user
     /// logs in again. A bearer client's refresh token keeps the claims of the login; this issues none.
+    #[doc(alias = "role")]
     pub fn reissue(&self, session: &Session<C>, claims: C) -> Login<C> {
         let mut issue = Login::new(session.subject(), claims);
         issue.scope = session.scope().map(str::to_owned);

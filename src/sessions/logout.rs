@@ -31,7 +31,7 @@ use crate::sessions::pending::{Intent, Pending};
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[must_use = "the session goes on unless the handler returns this"]
+#[must_use = "the session stays valid unless the handler returns this"]
 #[doc(alias = "sign out")]
 pub struct Logout {
     pub(crate) everywhere: bool,

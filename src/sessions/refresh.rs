@@ -30,7 +30,7 @@ impl<C: SessionClaims> Sessions<C> {
         login: &Login<C>,
     ) -> Result<IssuedTokens, OperationError> {
         if login.continues.is_some() {
-            // It has one already, whose sequence goes on.
+            // Its client has one already.
             return Err(OperationErrorKind::NoRefreshTokens.into());
         }
         let now = self.now();
@@ -53,15 +53,14 @@ impl<C: SessionClaims> Sessions<C> {
         match &refreshed {
             Ok(_) => self.0.counters.issued(&Ok(())),
             // Tokens that could not be issued are counted where they are signed.
-            Err(error) => match error.rejection().map(Rejection::kind) {
-                Some(kind) => {
+            Err(error) => {
+                if let Some(kind) = error.rejection().map(Rejection::kind) {
                     self.0.counters.rejected(kind);
                     if kind == RejectionKind::IssuedInFuture {
                         self.0.keys.warn_of_future_token(self.now());
                     }
                 }
-                None => {}
-            },
+            }
         }
         refreshed
     }
@@ -140,7 +139,7 @@ impl<C: SessionClaims> Sessions<C> {
         if pair.is_err() {
             self.0.counters.issued(&pair);
         }
-        Ok(pair?)
+        pair
     }
 
     fn redemption(

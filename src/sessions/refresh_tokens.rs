@@ -61,7 +61,7 @@ impl RefreshTokens {
     /// How long after it was redeemed a refresh token is answered with the same successor, rather
     /// than taken for stolen. At most half of the access token's lifetime. Default: 30 seconds.
     ///
-    /// The time is told by the clock of the replica that redeemed it; so that clocks which differ
+    /// The time is that of the replica that redeemed it; so that clocks which differ
     /// end no session, the ring's [`clock_skew`](crate::RotationPolicy::clock_skew) is added.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;

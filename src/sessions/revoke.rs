@@ -21,7 +21,6 @@ impl<C> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the store did not record it. The session then stays
     /// valid: keep its cookie, and let the user try again.
-    #[doc(alias = "end")]
     pub async fn logout(&self, session: &Session<C>) -> Result<(), OperationError> {
         self.revoke_session(session.session_id()).await
     }

@@ -48,6 +48,7 @@ impl<C> Session<C> {
     }
 
     /// Returns when the token expires, without leeway: the `exp` claim.
+    #[doc(alias = "expiry")]
     pub fn expires_at(&self) -> Timestamp {
         self.0.expires_at
     }

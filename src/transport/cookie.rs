@@ -140,7 +140,7 @@ impl CookieTransport {
         self.name.as_deref().unwrap_or_default()
     }
 
-    /// Finds the cookie's value. Names are compared byte by byte; cookies may stand in several
+    /// Finds the cookie's value. Names are compared byte by byte; cookies may come in several
     /// header fields (RFC 9113, section 8.2.3).
     pub(crate) fn read<'r>(
         &self,
@@ -217,7 +217,7 @@ fn field(cookie: &Cookie<'_>) -> HeaderValue {
     field
 }
 
-/// Without the white space that may stand around a pair (RFC 6265, section 5.2).
+/// Without the white space that may surround a pair (RFC 6265, section 5.2).
 fn trim(pair: &[u8]) -> &[u8] {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
     let start = pair.iter().position(|byte| !is_space(byte)).unwrap_or(pair.len());

@@ -26,7 +26,7 @@ impl CrossSiteCheck {
         let mut layer = CsrfLayer::new();
         for origin in trusted_origins {
             let invalid =
-                |mend| BuildError::invalid("trusted_origin", format_args!("{origin:?}"), mend);
+                |help| BuildError::invalid("trusted_origin", format_args!("{origin:?}"), help);
             let origin = origin::canonical(origin).map_err(invalid)?;
             layer = layer.add_trusted_origin(origin).map_err(|error| invalid(error.to_string()))?;
         }

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, Request};
 
 use crate::error::build::BuildError;
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
 
 #[derive(Clone, Debug)]

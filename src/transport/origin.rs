@@ -116,7 +116,7 @@ pub(crate) fn kinship<B>(request: &Request<B>, is_secure: bool) -> Kinship {
     compare().unwrap_or(Kinship::Other)
 }
 
-/// A field that stands once.
+/// A field that comes once.
 fn one(headers: &HeaderMap, name: header::HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
     values.next().filter(|_| values.next().is_none())

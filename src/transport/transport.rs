@@ -39,7 +39,6 @@ impl Transport {
     /// A cookie, with its guard against cross-site requests.
     #[cfg(feature = "cookie")]
     #[doc(alias = "csrf")]
-    #[doc(alias = "remember me")]
     pub fn cookie(cookie: CookieTransport) -> Self {
         Self(Kind::Cookie(cookie))
     }
