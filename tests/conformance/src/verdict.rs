@@ -52,9 +52,10 @@ impl Service {
         builder: impl Fn() -> Result<SessionsBuilder<()>, Failed>,
         cookie: impl Into<String>,
     ) -> Result<Self, Failed> {
+        let cookie = cookie.into();
         let builder = || {
             Ok::<_, Failed>(builder()?.transports([
-                Transport::cookie(CookieTransport::new()),
+                Transport::cookie(CookieTransport::new().name(cookie.clone())),
                 Transport::bearer(),
                 Transport::web_socket_protocol(PROTOCOL),
             ]))
@@ -70,7 +71,7 @@ impl Service {
             replica("without a cache", builder()?.token_cache_bytes(0).build()?),
         ];
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        Ok(Self { replicas, cookie: cookie.into(), runtime })
+        Ok(Self { replicas, cookie, runtime })
     }
 
     /// Asks in every way and checks each answer to the last header: `expected` has to come out.
@@ -157,10 +158,10 @@ impl Service {
         let body = body.map_err(|error| error.to_string())?;
         let (status, text): (_, &[u8]) = match (expected, is_form) {
             (Verdict::Accepted, _) => (StatusCode::OK, &body),
-            (_, true) => (StatusCode::UNAUTHORIZED, br#"{"error":"invalid_grant"}"#),
-            (_, false) => (StatusCode::BAD_REQUEST, br#"{"error":"invalid_request"}"#),
+            (_, true) => (StatusCode::BAD_REQUEST, br#"{"error":"invalid_grant","error_desc"#),
+            (_, false) => (StatusCode::BAD_REQUEST, br#"{"error":"invalid_request","error_desc"#),
         };
-        if (parts.status, &*body) != (status, text) {
+        if parts.status != status || !body.starts_with(text) {
             let body = String::from_utf8_lossy(&body);
             return Err(format!("{} {body} {how}", parts.status));
         }
