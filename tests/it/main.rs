@@ -8,6 +8,7 @@ mod keyring;
 mod keys;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod layer;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod response;
 mod revocation;
 mod sessions;
