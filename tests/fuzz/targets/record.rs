@@ -65,7 +65,7 @@ fuzz_target!(|input: &[u8]| {
             let mut lines = rest.splitn(2, |byte| *byte == b'\n');
             let name = lines.next().and_then(|name| std::str::from_utf8(name).ok());
             let Some(name) = name.and_then(EntryName::parse) else { return };
-            entries.push(Entry { name, value: lines.next().unwrap_or_default().to_vec().into() });
+            entries.push(Entry::new(name, lines.next().unwrap_or_default().to_vec()));
         }
     }
     runtime().block_on(async {
