@@ -58,7 +58,9 @@ fuzz_target!(|input: &[u8]| {
         1 => {
             let at = usize::from(*at) * 4 % entry.value.len();
             let end = (at + rest.len()).min(entry.value.len());
-            entry.value[at..end].copy_from_slice(&rest[..end - at]);
+            let mut value = entry.value.to_vec();
+            value[at..end].copy_from_slice(&rest[..end - at]);
+            entry.value = value.into();
         }
         // A further entry, by the name before a line feed.
         _ => {
