@@ -73,7 +73,7 @@
 //! |---|---|---|
 //! | `axum` | yes | extractors, responses, the JWKS route |
 //! | `cookie` | yes | the cookie transport and its guard against cross-site requests |
-//! | `postgres` | | a store in PostgreSQL (`store::PostgresStore`); needs Rust 1.94 |
+//! | `postgres` | | a store in PostgreSQL (`store::PostgresStore`) |
 //! | `redis` | | a store in Redis or Valkey (`store::RedisStore`) |
 //! | `jwks-client` | | the bundled HTTP client for services that only validate; the application installs a rustls crypto provider |
 //! | `test-util` | | a manual clock, fixed keys, token minting and seeded jitter, for tests |

@@ -1,5 +1,6 @@
 //! The swap of snapshots under thousands of schedules: from a key that is gone or revoked, no
 //! request is answered that begins afterwards, whatever else is published meanwhile.
+#![allow(clippy::unwrap_used, reason = "a model is a test")]
 
 use std::future::Future;
 use std::pin::pin;

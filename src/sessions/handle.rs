@@ -24,10 +24,11 @@ use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::session::Session;
 use crate::token;
 use crate::token::cache::TokenCache;
+use crate::token::cache::entry::Shared;
 use crate::token::checks::Nobody;
 use crate::token::id::Ids;
 use crate::token::policy::Policy;
-use crate::token::verified::{Shared, Verified};
+use crate::token::verified::Verified;
 use crate::transport::transports::Transports;
 
 /// The bounds of an application's claims: serializable, deserializable, and shared by threads.
@@ -335,7 +336,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         };
         let verified = match &self.0.cache {
             Some(cache) => cache.get_or_verify(token, &keys, now, verify),
-            None => verify().map(Shared::Alone),
+            None => verify().map(Shared::Owned),
         };
         let checked = verified.and_then(|verified| {
             self.check_revocation(&verified, now)?;

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::clock::Timestamp;
-use crate::token::verified::{Shared, Verified};
+use crate::token::cache::entry::Shared;
+use crate::token::verified::Verified;
 
 /// A verified session, with the application's claims `C`. Cheap to clone; `C` need not be.
 ///

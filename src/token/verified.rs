@@ -1,9 +1,7 @@
 //! The content of a verified token.
 
-use std::ops::{Deref, Range};
-use std::sync::Arc;
+use std::ops::Range;
 
-use super::cache::Held;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
 use crate::revocation::set::Candidate;
@@ -25,32 +23,6 @@ pub(crate) struct Verified<C> {
     /// The `seq` claim of a refresh token.
     pub(crate) sequence: Option<u32>,
     pub(crate) claims: C,
-}
-
-/// A verified token that is shared: by itself, or as the cache holds it.
-pub(crate) enum Shared<C> {
-    Alone(Arc<Verified<C>>),
-    Held(Arc<Held<C>>),
-}
-
-impl<C> Deref for Shared<C> {
-    type Target = Verified<C>;
-
-    fn deref(&self) -> &Verified<C> {
-        match self {
-            Self::Alone(verified) => verified,
-            Self::Held(held) => &held.verified,
-        }
-    }
-}
-
-impl<C> Clone for Shared<C> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Alone(verified) => Self::Alone(verified.clone()),
-            Self::Held(held) => Self::Held(held.clone()),
-        }
-    }
 }
 
 impl<C> Verified<C> {

@@ -42,7 +42,6 @@ use crate::store::proof::{Moves, PROVEN_FOR};
 ///
 /// # Operation
 ///
-/// * This feature needs Rust 1.94, as sqlx 0.9 does; the rest of the crate needs less.
 /// * Everyone who can read the tables can read the entries, so
 ///   [`sealing_need`](Store::sealing_need) is [`Required`](crate::store::SealingNeed::Required).
 /// * The role needs `SELECT`, `INSERT` and `DELETE` on the tables, `UPDATE` on that of redemptions,

@@ -15,20 +15,19 @@
 //! 5. The code of a miss is out of line: between two requests the kernel evicts most of the code from
 //!    the processor's first-level cache.
 
+pub(crate) mod entry;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Weak};
 
-use smallvec::SmallVec;
-use zeroize::Zeroize as _;
-
-use super::verified::{Shared, Verified};
 use crate::clock::Timestamp;
 use crate::keys::key_set::KeySet;
-use crate::sync::{ArcSwapOption, AtomicU8, AtomicU32, AtomicU64, Mutex};
+use crate::sync::{ArcSwapOption, AtomicU32, AtomicU64, Mutex};
+use crate::token::cache::entry::{CacheEntry, Shared};
+use crate::token::verified::Verified;
 
 /// Verified tokens, at most so many bytes of them.
 pub(crate) struct TokenCache<C> {
@@ -49,30 +48,13 @@ pub(crate) struct TokenCache<C> {
 #[repr(align(64))]
 struct Bucket<C>([Place<C>; PLACES]);
 
-type Place<C> = ArcSwapOption<Held<C>>;
-type Guard<C> = arc_swap::Guard<Option<Arc<Held<C>>>>;
+type Place<C> = ArcSwapOption<CacheEntry<C>>;
+type Guard<C> = arc_swap::Guard<Option<Arc<CacheEntry<C>>>>;
 
 /// Halves of the hashes of tokens that came once; when they come again, they may enter.
 #[derive(Default)]
 #[repr(align(64))]
 struct Seen([AtomicU32; SEEN]);
-
-/// A verified token, with all else that a hit looks at. They are one allocation: where many are held,
-/// each further one would be waited for.
-pub(crate) struct Held<C> {
-    pub(crate) verified: Verified<C>,
-    /// SECURITY: bytes are compared only where this is equal, and so the signature's end: how long
-    /// that takes reveals nothing of another's token to a sender.
-    hash: u64,
-    token: SmallVec<[u8; INLINE]>,
-    /// No other snapshot ever has its address while this is held.
-    keys: Weak<KeySet>,
-    /// How often the hand that looks for room spares it.
-    turns: AtomicU8,
-}
-
-/// As long as most tokens are, in bytes.
-const INLINE: usize = 512;
 
 /// The state of insertions, behind their lock.
 #[derive(Default)]
@@ -90,12 +72,6 @@ const SEEN: usize = 16;
 /// How many bytes there is a place for: little more than half of an entry's, so that most of the room
 /// is taken before buckets are full.
 const BYTES_PER_PLACE: usize = 768;
-
-/// The allocator's overhead for each allocation.
-const ALLOCATION: usize = 16;
-
-/// How often the hand comes by a token that was used and is not used again, before it goes.
-const MOST_TURNS: u8 = 3;
 
 /// How many the hand spares at one go: a request does not look for room for long.
 const PATIENCE: usize = 32;
@@ -135,20 +111,20 @@ impl<C> TokenCache<C> {
         let found = self.find(number, hash, token);
         let is_known = found.is_some();
         if let Some(held) = found.and_then(|(_, held)| held.as_ref()?.get(keys, now)) {
-            return Ok(Shared::Held(held));
+            return Ok(Shared::Cached(held));
         }
         let verified = verify()?;
         if is_known || self.seen[number].take(hash) {
             return Ok(self.insert(number, hash, token, keys, verified));
         }
-        Ok(Shared::Alone(verified))
+        Ok(Shared::Owned(verified))
     }
 
     /// The place of `token` in its bucket, and what is held there.
     fn find(&self, number: usize, hash: u64, token: &[u8]) -> Option<(usize, Guard<C>)> {
         places_of(hash, self.tags[number].load(Relaxed)).find_map(|place| {
             let held = self.buckets[number].0[place].load();
-            let is_it = |held: &Arc<Held<C>>| held.hash == hash && *held.token == *token;
+            let is_it = |held: &Arc<CacheEntry<C>>| held.hash == hash && *held.token == *token;
             held.as_ref().is_some_and(is_it).then_some((place, held))
         })
     }
@@ -173,16 +149,16 @@ impl<C> TokenCache<C> {
         keys: &Arc<KeySet>,
         verified: Arc<Verified<C>>,
     ) -> Shared<C> {
-        let bytes = Held::bytes_of(token, &verified);
+        let bytes = CacheEntry::bytes_of(token, &verified);
         if bytes > self.room {
-            return Shared::Alone(verified);
+            return Shared::Owned(verified);
         }
         // Dropped after the lock: with it go claims of the application's.
         let mut evicted = Vec::new();
-        let Ok(mut filling) = self.filling.try_lock() else { return Shared::Alone(verified) };
-        let held = match Held::new(verified, hash, token, keys) {
+        let Ok(mut filling) = self.filling.try_lock() else { return Shared::Owned(verified) };
+        let held = match CacheEntry::new(verified, hash, token, keys) {
             Ok(held) => held,
-            Err(verified) => return Shared::Alone(verified),
+            Err(verified) => return Shared::Owned(verified),
         };
         let bucket = &self.buckets[number];
         let place = self.find(number, hash, token).map(|(place, _)| place);
@@ -204,7 +180,7 @@ impl<C> TokenCache<C> {
         filling.taken += bytes;
         filling.tag(&self.tags[number], place, hash);
         bucket.0[place].store(Some(held.clone()));
-        Shared::Held(held)
+        Shared::Cached(held)
     }
 }
 
@@ -229,9 +205,9 @@ impl Filling {
         tags.store(u64::from_le_bytes(bytes), Relaxed);
     }
 
-    fn take_out<C>(&mut self, place: &Place<C>, evicted: &mut Vec<Arc<Held<C>>>) {
+    fn take_out<C>(&mut self, place: &Place<C>, evicted: &mut Vec<Arc<CacheEntry<C>>>) {
         let Some(held) = place.swap(None) else { return };
-        self.taken -= Held::bytes_of(&held.token, &held.verified);
+        self.taken -= CacheEntry::bytes_of(&held.token, &held.verified);
         evicted.push(held);
     }
 }
@@ -262,55 +238,6 @@ impl Seen {
 impl<C> Default for Bucket<C> {
     fn default() -> Self {
         Self(Default::default())
-    }
-}
-
-impl<C> Held<C> {
-    /// Holds what nobody else has yet.
-    fn new(
-        verified: Arc<Verified<C>>,
-        hash: u64,
-        token: &[u8],
-        keys: &Arc<KeySet>,
-    ) -> Result<Arc<Self>, Arc<Verified<C>>> {
-        let mut held = Arc::new(Self {
-            verified: Arc::try_unwrap(verified)?,
-            hash,
-            token: SmallVec::new(),
-            keys: Arc::downgrade(keys),
-            turns: AtomicU8::new(1),
-        });
-        // Written where it stays, so that no copy of it is left elsewhere, and into no more room than
-        // is counted.
-        if let Some(held) = Arc::get_mut(&mut held) {
-            held.token.reserve_exact(token.len());
-            held.token.extend_from_slice(token);
-        }
-        Ok(held)
-    }
-
-    /// Itself, where it is what `keys` would verify now.
-    fn get(self: &Arc<Self>, keys: &Arc<KeySet>, now: Timestamp) -> Option<Arc<Self>> {
-        let is_good = std::ptr::eq(self.keys.as_ptr(), Arc::as_ptr(keys))
-            && self.verified.valid.contains(&now);
-        // Written seldom, so that threads need not tell each other.
-        if is_good && self.turns.load(Relaxed) < MOST_TURNS {
-            self.turns.store(MOST_TURNS, Relaxed);
-        }
-        is_good.then(|| self.clone())
-    }
-
-    /// The size of an entry. The heap size of the application's claims is unknown: they count as much as
-    /// their JSON.
-    fn bytes_of(token: &[u8], verified: &Verified<C>) -> usize {
-        let outside = if token.len() > INLINE { token.len() } else { 0 };
-        size_of::<Self>() + outside + token.len() + verified.texts.len() + 5 * ALLOCATION
-    }
-}
-
-impl<C> Drop for Held<C> {
-    fn drop(&mut self) {
-        self.token.as_mut_slice().zeroize();
     }
 }
 

@@ -1,5 +1,6 @@
 //! The cache under thousands of schedules: whatever comes between what, no answer is another token's
 //! or another snapshot's, and what is held is what was counted, and never past the bound.
+#![allow(clippy::unwrap_used, reason = "a model is a test")]
 
 use std::time::Duration;
 
@@ -67,7 +68,7 @@ impl TokenCache<Origin> {
         for (number, bucket) in self.buckets.iter().enumerate() {
             for (place, here) in bucket.0.iter().enumerate() {
                 let Some(here) = here.load_full() else { continue };
-                held += Held::bytes_of(&here.token, &here.verified);
+                held += CacheEntry::bytes_of(&here.token, &here.verified);
                 let found = self.find(number, here.hash, &here.token);
                 assert_eq!(found.map(|(place, _)| place), Some(place));
             }
@@ -80,7 +81,7 @@ impl TokenCache<Origin> {
 /// One bucket, and room for two tokens.
 fn cache() -> TokenCache<Origin> {
     let origin = Origin { number: 0, swaps: 0 };
-    let entry = Held::bytes_of(&token(0), &verified(origin));
+    let entry = CacheEntry::bytes_of(&token(0), &verified(origin));
     let cache = TokenCache::new(TokenCache::<Origin>::BUCKET_BYTES + 2 * entry + entry / 2);
     assert!(cache.buckets.len() == 1 && cache.room >= 2 * entry);
     cache
