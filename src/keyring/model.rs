@@ -109,7 +109,7 @@ fn replicas() -> [KeyRing; 2] {
 /// Keys under one ID, whose snapshots are the same but for the secret.
 fn key(factor: u8) -> Key {
     let secret: [u8; 32] = std::array::from_fn(|place| factor * place as u8 + 1);
-    Key::hmac(Algorithm::HS256, &secret).unwrap().with_key_id("a")
+    Key::hmac(Algorithm::HS256, secret).unwrap().with_key_id("a")
 }
 
 /// Whether a request that begins now would verify with this very key.
