@@ -8,9 +8,7 @@ use fuzz::NOW;
 use libfuzzer_sys::fuzz_target;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store as _};
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{
-    BuildError, Login, KeyRing, KeyStatus, SealingKey, Sessions, Timestamp,
-};
+use tower_jwt_session::{BuildError, KeyRing, KeyStatus, Login, SealingKey, Sessions, Timestamp};
 
 /// A ring: the entries of its birth and its first keys, and those keys.
 struct Ring {
