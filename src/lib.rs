@@ -113,7 +113,7 @@ mod transport;
 pub use crate::axum::SessionRejection;
 pub use crate::clock::{Clock, SystemClock, Timestamp};
 pub use crate::crypto::algorithm::Algorithm;
-pub use crate::crypto::error::KeyError;
+pub use crate::crypto::error::{KeyError, KeyErrorKind};
 pub use crate::error::build::BuildError;
 pub use crate::error::operation::{OperationError, OperationErrorKind};
 pub use crate::error::rejection::{Rejection, RejectionKind};

@@ -127,7 +127,7 @@ impl FromStr for Algorithm {
 
     fn from_str(name: &str) -> Result<Self, KeyError> {
         let mut known = Self::ALL.into_iter();
-        known.find(|known| known.as_str() == name).ok_or(KeyError::UnsupportedAlgorithm)
+        known.find(|known| known.as_str() == name).ok_or_else(KeyError::unsupported_algorithm)
     }
 }
 

@@ -1,156 +1,203 @@
 //! Why key material is refused: the member or input, the value found, the value expected, the fix.
 
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
+
 use crate::error::macros::debug_as_display;
 use crate::error::operation::{OperationError, OperationErrorKind};
 
-/// Why key material was refused. Never holds or shows a secret; `Debug` shows the same text as
-/// `Display`, so that a `main` that returns the error prints the reason.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+/// Why key material was refused: the input, the value found, the value expected, the fix. Never holds or
+/// shows a secret; `Debug` shows the same text as `Display`, so that a `main` that returns the error
+/// prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeyError {
+    kind: KeyErrorKind,
+    text: Cow<'static, str>,
+}
+
+/// The kinds of [`KeyError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum KeyError {
+pub enum KeyErrorKind {
     /// The algorithm is unknown, or not for this kind of key.
-    #[error(
-        "the algorithm is unknown, or not for this kind of key: use the algorithm that the key was made for"
-    )]
     UnsupportedAlgorithm,
-    /// The document holds another kind of key than expected.
-    #[error("found {found}, expected {expected}")]
-    WrongKind {
-        /// The kind found.
-        found: String,
-        /// The value expected.
-        expected: String,
-    },
-    /// A member of a JWK is missing or cannot be used.
-    #[error("JWK member `{member}` is {found}, expected {expected}")]
-    Member {
-        /// The member's name.
-        member: &'static str,
-        /// The value found; never that of a private member.
-        found: String,
-        /// The value expected.
-        expected: String,
-    },
-    /// A private JWK lacks private members (RFC 7518, section 6.3.2).
-    #[error(
-        "JWK members {members:?} are missing, expected all of p, q, dp, dq and qi beside d: export the key with them, or as PKCS#8 PEM"
-    )]
-    MissingMembers {
-        /// The missing members.
-        members: Vec<&'static str>,
-    },
-    /// A private member where only a public key belongs.
-    #[error(
-        "JWK member `{member}` is private, expected a public key: a private key that was published must be replaced; read your own with `Key::from_private_jwk`"
-    )]
-    PrivateMember {
-        /// The first private member found.
-        member: &'static str,
-    },
     /// The JWK has no `alg`, and its type leaves several to choose from.
-    #[error("JWK member `alg` is missing, expected because the key's type allows several")]
     AmbiguousAlgorithm,
+    /// The document holds another kind of key than expected, such as a private one for a public one.
+    UnexpectedKey,
     /// A shared secret where only a public key belongs.
-    #[error(
-        "JWK member `kty` is \"oct\", a shared secret, expected a public key: read your own with `Key::from_private_jwk`"
-    )]
-    Symmetric,
-    /// A secret is too short; for HMAC shorter than the hash (RFC 7518, section 3.2).
-    #[error("the secret has {bytes} bytes, expected at least {least} random bytes")]
-    ShortSecret {
-        /// The least length, in bytes.
-        least: usize,
-        /// The length that was given, in bytes.
-        bytes: usize,
-    },
-    /// A secret is text where random bytes are expected.
-    #[error("the secret is {found}, expected random bytes: {fix}")]
-    SecretIsText {
-        /// The kind of text.
-        found: &'static str,
-        /// The constructor to use.
-        fix: String,
-    },
-    /// A secret repeats itself.
-    #[error(
-        "the secret has only {values} different byte values, expected random bytes: make one with `openssl rand -base64 32`"
-    )]
-    NotRandom {
-        /// How many different byte values it has.
-        values: usize,
-    },
-    /// A secret is not the text that its constructor reads.
-    #[error("the secret is not {encoding}: {reason}")]
-    SecretEncoding {
-        /// The encoding expected.
-        encoding: &'static str,
-        /// The fault, without the text.
-        reason: &'static str,
-    },
-    /// A sealing key does not have 32 bytes.
-    #[error("the sealing key has {bytes} bytes, expected exactly 32")]
-    SealingKeyLength {
-        /// The length that was given, in bytes.
-        bytes: usize,
-    },
-    /// An RSA modulus outside 2048 to 8192 bits (RFC 7518, section 3.3).
-    #[error("the RSA key has {bits} bits, expected 2048 to 8192")]
-    RsaModulus {
-        /// The modulus' length, in bits.
-        bits: usize,
-    },
-    /// An RSA public exponent that is refused.
-    #[error("the RSA public exponent is {found}, expected {expected}")]
-    RsaExponent {
-        /// The exponent, or why it is none.
-        found: String,
-        /// The value expected.
-        expected: &'static str,
-    },
-    /// The public key's numbers are not a key of its algorithm.
-    #[error("invalid {algorithm} public key: {reason}")]
-    InvalidPublicKey {
-        /// The algorithm, as JOSE writes it.
-        algorithm: &'static str,
-        /// Why.
-        reason: &'static str,
-    },
-    /// The private key cannot be read or used.
-    #[error("invalid {algorithm} private key: {reason}")]
-    InvalidPrivateKey {
-        /// The algorithm, as JOSE writes it.
-        algorithm: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// The text is not one usable PEM key.
-    #[error("cannot read the PEM text: {0}")]
-    Pem(String),
-    /// The text is not JSON.
-    #[error("the text is not a JWK: no JSON object at line {line}, column {column}")]
-    NoJson {
-        /// The line of the first fault.
-        line: usize,
-        /// The column of the first fault.
-        column: usize,
-    },
+    SharedSecret,
+    /// A member of a JWK is missing or cannot be used.
+    InvalidMember,
+    /// The text is not PEM, JSON, base64 or hex, as its constructor reads it.
+    InvalidEncoding,
+    /// A secret or sealing key of the wrong length, or that is not random (RFC 7518, section 3.2).
+    WeakSecret,
+    /// The numbers of the key are none of its algorithm, or less than this crate accepts (RFC 7518,
+    /// section 3.3).
+    InvalidKey,
     /// RSA keys are not generated here.
-    #[error("a ring generates no RSA keys: give your own, or use EdDSA, ES256, ES384 or HMAC")]
-    RsaNotGenerated,
+    NotGenerated,
     /// The operating system's random generator failed.
-    #[error("the operating system's random generator failed")]
     RandomGenerator,
 }
 
 impl KeyError {
+    /// Returns the kind.
+    pub fn kind(&self) -> KeyErrorKind {
+        self.kind
+    }
+
+    fn new(kind: KeyErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, text: text.into() }
+    }
+
+    pub(crate) fn unsupported_algorithm() -> Self {
+        Self::new(
+            KeyErrorKind::UnsupportedAlgorithm,
+            "the algorithm is unknown, or not for this kind of key: use the algorithm that the key was made for",
+        )
+    }
+
+    pub(crate) fn ambiguous_algorithm() -> Self {
+        Self::new(
+            KeyErrorKind::AmbiguousAlgorithm,
+            "JWK member `alg` is missing, expected because the key's type allows several",
+        )
+    }
+
+    pub(crate) fn wrong_kind(found: impl fmt::Display, expected: impl fmt::Display) -> Self {
+        Self::new(KeyErrorKind::UnexpectedKey, format!("found {found}, expected {expected}"))
+    }
+
+    pub(crate) fn private_member(member: &str) -> Self {
+        Self::new(
+            KeyErrorKind::UnexpectedKey,
+            format!(
+                "JWK member `{member}` is private, expected a public key: a private key that was \
+                 published must be replaced; read your own with `Key::from_private_jwk`"
+            ),
+        )
+    }
+
+    pub(crate) fn shared_secret() -> Self {
+        Self::new(
+            KeyErrorKind::SharedSecret,
+            "JWK member `kty` is \"oct\", a shared secret, expected a public key: read your own with `Key::from_private_jwk`",
+        )
+    }
+
+    /// `found` never shows the value of a private member.
     pub(crate) fn member(
-        member: &'static str,
-        found: impl Into<String>,
-        expected: impl Into<String>,
+        member: &str,
+        found: impl fmt::Display,
+        expected: impl fmt::Display,
     ) -> Self {
-        Self::Member { member, found: found.into(), expected: expected.into() }
+        Self::new(
+            KeyErrorKind::InvalidMember,
+            format!("JWK member `{member}` is {found}, expected {expected}"),
+        )
+    }
+
+    /// RFC 7518, section 6.3.2.
+    pub(crate) fn missing_members(members: &[&str]) -> Self {
+        Self::new(
+            KeyErrorKind::InvalidMember,
+            format!(
+                "JWK members {members:?} are missing, expected all of p, q, dp, dq and qi beside d: \
+                 export the key with them, or as PKCS#8 PEM"
+            ),
+        )
+    }
+
+    pub(crate) fn short_secret(least: usize, bytes: usize) -> Self {
+        Self::new(
+            KeyErrorKind::WeakSecret,
+            format!("the secret has {bytes} bytes, expected at least {least} random bytes"),
+        )
+    }
+
+    pub(crate) fn secret_is_text(found: &str, fix: impl fmt::Display) -> Self {
+        Self::new(
+            KeyErrorKind::WeakSecret,
+            format!("the secret is {found}, expected random bytes: {fix}"),
+        )
+    }
+
+    pub(crate) fn not_random(values: usize) -> Self {
+        Self::new(
+            KeyErrorKind::WeakSecret,
+            format!(
+                "the secret has only {values} different byte values, expected random bytes: make \
+                 one with `openssl rand -base64 32`"
+            ),
+        )
+    }
+
+    pub(crate) fn sealing_key_length(bytes: usize) -> Self {
+        Self::new(
+            KeyErrorKind::WeakSecret,
+            format!("the sealing key has {bytes} bytes, expected exactly 32"),
+        )
+    }
+
+    pub(crate) fn secret_encoding(encoding: &str, reason: &str) -> Self {
+        Self::new(KeyErrorKind::InvalidEncoding, format!("the secret is not {encoding}: {reason}"))
+    }
+
+    pub(crate) fn pem(reason: impl fmt::Display) -> Self {
+        Self::new(KeyErrorKind::InvalidEncoding, format!("cannot read the PEM text: {reason}"))
+    }
+
+    pub(crate) fn no_json(line: usize, column: usize) -> Self {
+        Self::new(
+            KeyErrorKind::InvalidEncoding,
+            format!("the text is not a JWK: no JSON object at line {line}, column {column}"),
+        )
+    }
+
+    pub(crate) fn rsa_modulus(bits: usize) -> Self {
+        Self::new(
+            KeyErrorKind::InvalidKey,
+            format!("the RSA key has {bits} bits, expected 2048 to 8192"),
+        )
+    }
+
+    pub(crate) fn rsa_exponent(found: impl fmt::Display, expected: &str) -> Self {
+        Self::new(
+            KeyErrorKind::InvalidKey,
+            format!("the RSA public exponent is {found}, expected {expected}"),
+        )
+    }
+
+    pub(crate) fn invalid_public_key(algorithm: &str, reason: impl fmt::Display) -> Self {
+        Self::new(KeyErrorKind::InvalidKey, format!("invalid {algorithm} public key: {reason}"))
+    }
+
+    pub(crate) fn invalid_private_key(algorithm: &str, reason: impl fmt::Display) -> Self {
+        Self::new(KeyErrorKind::InvalidKey, format!("invalid {algorithm} private key: {reason}"))
+    }
+
+    pub(crate) fn rsa_not_generated() -> Self {
+        Self::new(
+            KeyErrorKind::NotGenerated,
+            "a ring generates no RSA keys: give your own, or use EdDSA, ES256, ES384 or HMAC",
+        )
+    }
+
+    pub(crate) fn random_generator() -> Self {
+        Self::new(KeyErrorKind::RandomGenerator, "the operating system's random generator failed")
     }
 }
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for KeyError {}
 
 impl From<KeyError> for OperationError {
     fn from(error: KeyError) -> Self {

@@ -29,10 +29,10 @@ pub(crate) fn derive(
     let length = match algorithm.primitive() {
         Primitive::Hmac(hash) => hash.length(),
         Primitive::Ed25519 => ED25519_SEED_BYTES,
-        _ => return Err(KeyError::UnsupportedAlgorithm),
+        _ => return Err(KeyError::unsupported_algorithm()),
     };
     let secret = backend::hkdf_sha256(b"tower-jwt-session derived ring 1", root, info, length)
-        .ok_or(KeyError::UnsupportedAlgorithm)?;
+        .ok_or_else(KeyError::unsupported_algorithm)?;
     Ok(match algorithm.primitive() {
         Primitive::Ed25519 => ed25519_pkcs8(&secret),
         _ => secret,

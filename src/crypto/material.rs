@@ -22,14 +22,14 @@ pub(crate) fn check_private(algorithm: Algorithm, material: &[u8]) -> Result<(),
     let Some(expected) = key_type(algorithm) else {
         let least = secret_length(algorithm)?;
         let bytes = material.len();
-        return if bytes < least { Err(KeyError::ShortSecret { least, bytes }) } else { Ok(()) };
+        return if bytes < least { Err(KeyError::short_secret(least, bytes)) } else { Ok(()) };
     };
     let info = der::private_key_info(material);
     if let Some((found, _)) = &info
         && *found != expected
     {
         let expected = format!("{} for {algorithm}", expected.name());
-        return Err(KeyError::WrongKind { found: found.name().to_owned(), expected });
+        return Err(KeyError::wrong_kind(found.name().to_owned(), expected));
     }
     if expected == KeyType::Rsa
         && let Some(public) = der::rsa_private_key(info.map_or(material, |(_, key)| key))
@@ -44,7 +44,7 @@ pub(crate) fn check_private(algorithm: Algorithm, material: &[u8]) -> Result<(),
 pub(crate) fn secret_length(algorithm: Algorithm) -> Result<usize, KeyError> {
     match algorithm.primitive() {
         Primitive::Hmac(hash) => Ok(hash.length()),
-        _ => Err(KeyError::UnsupportedAlgorithm),
+        _ => Err(KeyError::unsupported_algorithm()),
     }
 }
 
@@ -54,17 +54,16 @@ pub(crate) fn check_public(algorithm: Algorithm, public: &PublicKey) -> Result<(
         (Some(KeyType::Rsa), PublicKey::Rsa(numbers)) => check_rsa(algorithm, numbers),
         (Some(KeyType::Ed25519), PublicKey::Bytes(point)) => check_ed25519(algorithm, point),
         (Some(KeyType::P256 | KeyType::P384), PublicKey::Bytes(_)) => Ok(()),
-        _ => Err(KeyError::UnsupportedAlgorithm),
+        _ => Err(KeyError::unsupported_algorithm()),
     }
 }
 
 /// The backend signs only with exponents from 65537.
 pub(crate) fn check_private_exponent(exponent: &[u8]) -> Result<(), KeyError> {
     match number(exponent) {
-        Some(small) if small < 65537 => Err(KeyError::RsaExponent {
-            found: small.to_string(),
-            expected: "at least 65537 for a key that signs",
-        }),
+        Some(small) if small < 65537 => {
+            Err(KeyError::rsa_exponent(small.to_string(), "at least 65537 for a key that signs"))
+        }
         _ => Ok(()),
     }
 }
@@ -72,7 +71,7 @@ pub(crate) fn check_private_exponent(exponent: &[u8]) -> Result<(), KeyError> {
 /// Refuses the points of small order, under which anyone can make a signature (RFC 8032, section
 /// 5.1.7 leaves them to the application).
 fn check_ed25519(algorithm: Algorithm, point: &[u8]) -> Result<(), KeyError> {
-    let invalid = |reason| KeyError::InvalidPublicKey { algorithm: algorithm.as_str(), reason };
+    let invalid = |reason| KeyError::invalid_public_key(algorithm.as_str(), reason);
     let mut point: [u8; 32] = point.try_into().map_err(|_| invalid("it is not 32 bytes long"))?;
     point[31] &= 0x7f;
     if SMALL_ORDER.contains(&point) {
@@ -84,7 +83,7 @@ fn check_ed25519(algorithm: Algorithm, point: &[u8]) -> Result<(), KeyError> {
 /// Refuses moduli outside 2048 to 8192 bits and exponents that are even, below 3 or past 33 bits:
 /// the limits of the backend for a verification.
 fn check_rsa(algorithm: Algorithm, components: &RsaPublic) -> Result<(), KeyError> {
-    let invalid = |reason| KeyError::InvalidPublicKey { algorithm: algorithm.as_str(), reason };
+    let invalid = |reason| KeyError::invalid_public_key(algorithm.as_str(), reason);
     // RFC 7518, section 6.3.1: the least number of octets.
     if components.n.first() == Some(&0) || components.e.first() == Some(&0) {
         return Err(invalid("a number begins with zeros"));
@@ -95,7 +94,7 @@ fn check_rsa(algorithm: Algorithm, components: &RsaPublic) -> Result<(), KeyErro
     };
     let modulus = bits(&components.n);
     if !(2048..=8192).contains(&modulus) {
-        return Err(KeyError::RsaModulus { bits: modulus });
+        return Err(KeyError::rsa_modulus(modulus));
     }
     let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     if !odd(&components.n) {
@@ -107,7 +106,7 @@ fn check_rsa(algorithm: Algorithm, components: &RsaPublic) -> Result<(), KeyErro
             None => format!("a number of {} bits", bits(&components.e)),
         };
         let expected = "an odd number from 3 to 33 bits, usually 65537";
-        return Err(KeyError::RsaExponent { found, expected });
+        return Err(KeyError::rsa_exponent(found, expected));
     }
     Ok(())
 }

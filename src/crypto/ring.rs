@@ -71,7 +71,7 @@ impl Signer {
                 )
                 .map_err(rejected)?,
             )),
-            _ => return Err(KeyError::UnsupportedAlgorithm),
+            _ => return Err(KeyError::unsupported_algorithm()),
         }))
     }
 
@@ -123,7 +123,7 @@ impl Signer {
         with: impl FnOnce(&[u8]) -> T,
     ) -> Result<T, KeyError> {
         let random = SystemRandom::new();
-        let failed = |_| KeyError::RandomGenerator;
+        let failed = |_| KeyError::random_generator();
         Ok(match &self.0 {
             Signing::Hmac(key) => with(hmac::sign(key, message).as_ref()),
             Signing::Ed25519(pair) => with(pair.sign(message).as_ref()),
@@ -142,7 +142,7 @@ impl Signer {
         match (&self.0, self.public()) {
             (Signing::Hmac(key), _) => Ok(Verifier(Verifying::Hmac(key.clone()))),
             (_, Some(public)) => Verifier::new(algorithm, public),
-            (_, None) => Err(KeyError::UnsupportedAlgorithm),
+            (_, None) => Err(KeyError::unsupported_algorithm()),
         }
     }
 }
@@ -171,7 +171,7 @@ impl Verifier {
                     let components = rsa::PublicKeyComponents { n, e };
                     return Ok(Self(Verifying::Rsa(components, rsa_of(primitive)?.0)));
                 }
-                _ => return Err(KeyError::UnsupportedAlgorithm),
+                _ => return Err(KeyError::unsupported_algorithm()),
             };
         Ok(Self(Verifying::Public(UnparsedPublicKey::new(verification, point))))
     }
@@ -197,7 +197,7 @@ impl SealingCipher {
 
     pub(crate) fn new(secret: &[u8]) -> Result<Self, KeyError> {
         let key = UnboundKey::new(&AES_256_GCM, secret)
-            .map_err(|_| KeyError::SealingKeyLength { bytes: secret.len() })?;
+            .map_err(|_| KeyError::sealing_key_length(secret.len()))?;
         Ok(Self(LessSafeKey::new(key)))
     }
 
@@ -213,7 +213,7 @@ impl SealingCipher {
         let unique = Nonce::assume_unique_for_key(nonce);
         self.0
             .seal_in_place_append_tag(unique, Aad::from(associated), &mut material)
-            .map_err(|_| KeyError::RandomGenerator)?;
+            .map_err(|_| KeyError::random_generator())?;
         Ok((nonce, material))
     }
 
@@ -238,10 +238,10 @@ pub(crate) fn generate_pkcs8(primitive: Primitive) -> Result<Zeroizing<Vec<u8>>,
     let document = match primitive {
         Primitive::Ed25519 => Ed25519KeyPair::generate_pkcs8(&random),
         Primitive::Ecdsa(curve) => EcdsaKeyPair::generate_pkcs8(signing_of(curve), &random),
-        Primitive::Pkcs1(_) | Primitive::Pss(_) => return Err(KeyError::RsaNotGenerated),
-        Primitive::Hmac(_) => return Err(KeyError::UnsupportedAlgorithm),
+        Primitive::Pkcs1(_) | Primitive::Pss(_) => return Err(KeyError::rsa_not_generated()),
+        Primitive::Hmac(_) => return Err(KeyError::unsupported_algorithm()),
     };
-    let document = document.map_err(|_| KeyError::RandomGenerator)?;
+    let document = document.map_err(|_| KeyError::random_generator())?;
     Ok(Zeroizing::new(document.as_ref().to_vec()))
 }
 
@@ -282,7 +282,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Fills `bytes` from the operating system's random generator.
 pub(crate) fn fill_random(bytes: &mut [u8]) -> Result<(), KeyError> {
-    SystemRandom::new().fill(bytes).map_err(|_| KeyError::RandomGenerator)
+    SystemRandom::new().fill(bytes).map_err(|_| KeyError::random_generator())
 }
 
 /// Refuses bytes that are not a point of the curve. Verifying a signature would refuse them too, but
@@ -293,14 +293,14 @@ fn check_curve_point(algorithm: Algorithm, curve: Curve, point: &[u8]) -> Result
         Curve::P384 => &agreement::ECDH_P384,
     };
     let ephemeral = agreement::EphemeralPrivateKey::generate(agreement, &SystemRandom::new())
-        .map_err(|_| KeyError::RandomGenerator)?;
+        .map_err(|_| KeyError::random_generator())?;
     let public = agreement::UnparsedPublicKey::new(agreement, point);
     agreement::agree_ephemeral(ephemeral, &public, |_| ()).map_err(|_| {
         let reason = match point.first() {
             Some(2 | 3) => "its point is compressed, expected x and y",
             _ => "it is not a point on its curve",
         };
-        KeyError::InvalidPublicKey { algorithm: algorithm.as_str(), reason }
+        KeyError::invalid_public_key(algorithm.as_str(), reason)
     })
 }
 
@@ -314,7 +314,7 @@ fn rejected(algorithm: Algorithm, error: ring::error::KeyRejected) -> KeyError {
         }
         other => format!("{other}; expected an unencrypted PKCS#8 document"),
     };
-    KeyError::InvalidPrivateKey { algorithm: algorithm.as_str(), reason }
+    KeyError::invalid_private_key(algorithm.as_str(), reason)
 }
 
 fn hmac_of(hash: Hash) -> hmac::Algorithm {
@@ -350,6 +350,6 @@ fn rsa_of(
         Primitive::Pss(Hash::Sha256) => (&RSA_PSS_2048_8192_SHA256, &RSA_PSS_SHA256),
         Primitive::Pss(Hash::Sha384) => (&RSA_PSS_2048_8192_SHA384, &RSA_PSS_SHA384),
         Primitive::Pss(Hash::Sha512) => (&RSA_PSS_2048_8192_SHA512, &RSA_PSS_SHA512),
-        _ => return Err(KeyError::UnsupportedAlgorithm),
+        _ => return Err(KeyError::unsupported_algorithm()),
     })
 }

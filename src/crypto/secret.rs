@@ -19,7 +19,7 @@ pub(crate) struct Advice {
 
 impl Advice {
     fn refuses(&self, found: &'static str) -> KeyError {
-        KeyError::SecretIsText { found, fix: self.fix(found) }
+        KeyError::secret_is_text(found, self.fix(found))
     }
 
     fn fix(&self, found: &str) -> String {
@@ -45,7 +45,7 @@ const TEXT: &str = "text";
 /// Refuses a secret that is too short, is text, or has only a few different byte values.
 pub(crate) fn check_random(secret: &[u8], least: usize, advice: &Advice) -> Result<(), KeyError> {
     if secret.len() < least {
-        return Err(KeyError::ShortSecret { least, bytes: secret.len() });
+        return Err(KeyError::short_secret(least, secret.len()));
     }
     if let Some(found) = text(secret) {
         return Err(advice.refuses(found));
@@ -53,7 +53,7 @@ pub(crate) fn check_random(secret: &[u8], least: usize, advice: &Advice) -> Resu
     // The probability that 32 random bytes have at most 8 different values is far below 10^-13.
     let values = secret.iter().collect::<HashSet<_>>().len();
     if values <= 8 {
-        return Err(KeyError::NotRandom { values });
+        return Err(KeyError::not_random(values));
     }
     Ok(())
 }
@@ -64,7 +64,7 @@ pub(crate) fn from_base64(
     least: usize,
     advice: &Advice,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let refused = |reason| KeyError::SecretEncoding { encoding: "base64", reason };
+    let refused = |reason| KeyError::secret_encoding("base64", reason);
     let text = lines(text);
     if text.len() >= 32 && is_hex(&text) {
         return Err(advice.refuses(HEX));
@@ -80,7 +80,7 @@ pub(crate) fn from_hex(
     least: usize,
     advice: &Advice,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let refused = |reason| KeyError::SecretEncoding { encoding: "hex", reason };
+    let refused = |reason| KeyError::secret_encoding("hex", reason);
     let text = lines(text);
     if !text.iter().all(u8::is_ascii_hexdigit) {
         return Err(refused("a character is not a hex digit"));

@@ -18,7 +18,7 @@ impl Key {
     /// Fails if the text holds no such key, several keys, or a key that is not for `algorithm`. For
     /// other kinds of PEM the error says how to convert them.
     pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
-        let expected = key_type(algorithm).ok_or(KeyError::UnsupportedAlgorithm)?;
+        let expected = key_type(algorithm).ok_or_else(KeyError::unsupported_algorithm)?;
         let mut keys = pem::keys(pem.as_ref(), |found| match *found == expected {
             true => Ok(algorithm),
             false => Err(pem::wrong_type(found, format!("{} for {algorithm}", expected.name()))),
@@ -26,7 +26,7 @@ impl Key {
         match (keys.len(), keys.pop()) {
             (1, Some(key)) => Ok(key),
             (several, _) => {
-                Err(KeyError::Pem(format!("it holds {several} keys, expected 1: split it")))
+                Err(KeyError::pem(format!("it holds {several} keys, expected 1: split it")))
             }
         }
     }

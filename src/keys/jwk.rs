@@ -28,8 +28,7 @@ impl Jwk {
         // A byte order mark, as Windows editors write it.
         let text = text.trim_start_matches('\u{feff}');
         // Without the parser's own words: they may quote a member, and that may be a secret.
-        serde_json::from_str(text)
-            .map_err(|error| KeyError::NoJson { line: error.line(), column: error.column() })
+        serde_json::from_str(text).map_err(|error| KeyError::no_json(error.line(), error.column()))
     }
 
     /// The key ID, if there is one.
@@ -56,10 +55,10 @@ impl Jwk {
         let is_given = |member: &&&str| !matches!(self.member(member), Json::Missing | Json::Null);
         let private = PRIVATE.iter().find(is_given);
         if self.kty() == Some("oct") {
-            return Err(KeyError::Symmetric);
+            return Err(KeyError::shared_secret());
         }
         if let Some(member) = private {
-            return Err(KeyError::PrivateMember { member });
+            return Err(KeyError::private_member(member));
         }
         self.check_usage(&["verify"])?;
         self.public_part(rsa_algorithm)
@@ -115,11 +114,11 @@ impl Jwk {
     fn check_object(&self) -> Result<(), KeyError> {
         let expected = "one JWK, a JSON object".to_owned();
         if !matches!(self.0, Json::Object(_)) {
-            return Err(KeyError::WrongKind { found: self.0.kind(), expected });
+            return Err(KeyError::wrong_kind(self.0.kind(), expected));
         }
         match (self.member("kty"), self.member("keys")) {
             (Json::Missing, Json::Missing) | (_, Json::Missing) => Ok(()),
-            _ => Err(KeyError::WrongKind { found: "a JWK Set".to_owned(), expected }),
+            _ => Err(KeyError::wrong_kind("a JWK Set".to_owned(), expected)),
         }
     }
 
@@ -155,7 +154,7 @@ impl Jwk {
                 [only] => Ok(*only),
                 _ => default
                     .filter(|default| allowed.contains(default))
-                    .ok_or(KeyError::AmbiguousAlgorithm),
+                    .ok_or_else(KeyError::ambiguous_algorithm),
             },
             json => {
                 let named = json.text().and_then(|name| name.parse().ok());
@@ -226,7 +225,7 @@ impl Jwk {
                 let missing: Vec<_> =
                     ["d", "p", "q", "dp", "dq", "qi"].iter().filter(is_missing).copied().collect();
                 if !missing.is_empty() {
-                    return Err(KeyError::MissingMembers { members: missing });
+                    return Err(KeyError::missing_members(&missing));
                 }
                 if !matches!(self.member("oth"), Json::Missing | Json::Null) {
                     let expected = "none: a key of two primes";
@@ -238,7 +237,7 @@ impl Jwk {
                 let private = RsaPrivate { d: &d, p: &p, q: &q, dp: &dp, dq: &dq, qi: &qi };
                 Signer::of_rsa(algorithm, public, &private)
             }
-            _ => Err(KeyError::UnsupportedAlgorithm),
+            _ => Err(KeyError::unsupported_algorithm()),
         }
     }
 

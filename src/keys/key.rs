@@ -110,7 +110,7 @@ impl Key {
     /// Fails if the document is not a key for `algorithm`, or an RSA key has fewer than 2048 bits.
     pub fn from_pkcs8_der(algorithm: Algorithm, document: &[u8]) -> Result<Self, KeyError> {
         match key_type(algorithm) {
-            None => Err(KeyError::UnsupportedAlgorithm),
+            None => Err(KeyError::unsupported_algorithm()),
             Some(_) => Self::from_material(algorithm, document),
         }
     }

@@ -34,7 +34,7 @@ pub(crate) fn keys(
 
 /// The error for a key of another type than `expected`.
 pub(crate) fn wrong_type(found: &KeyType, expected: impl Into<String>) -> KeyError {
-    KeyError::WrongKind { found: found.name().to_owned(), expected: expected.into() }
+    KeyError::wrong_kind(found.name().to_owned(), expected.into())
 }
 
 struct Block {
@@ -157,7 +157,7 @@ fn unescape(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 fn refused(reason: impl Into<String>) -> KeyError {
-    KeyError::Pem(reason.into())
+    KeyError::pem(reason.into())
 }
 
 const BEGIN: &[u8] = b"-----BEGIN ";

@@ -74,7 +74,7 @@ mod tests {
             let _ = wait.recv();
             "early"
         });
-        assert!(hangs.await.expect_err("hangs").contains("longer than 20ms"));
+        assert!(hangs.await.expect_err("hangs").contains("refresh_timeout (20ms)"));
         for _ in 0..3 {
             let begun = begun.clone();
             let work = move || {

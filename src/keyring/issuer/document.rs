@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use crate::crypto::algorithm::Algorithm;
-use crate::crypto::error::KeyError;
+use crate::crypto::error::KeyErrorKind;
 use crate::keyring::issuer::found::{Answer, Expected, cut};
 use crate::keys::jwk::Jwk;
 use crate::keys::key::Key;
@@ -85,12 +85,12 @@ fn refuse_doubled(parsed: &mut Parsed) {
 
 /// One JWK as a key, or why it can't verify anything here.
 fn key(jwk: &Jwk, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> {
-    let key = jwk.public(rsa_algorithm).map_err(|error| match error {
-        KeyError::Symmetric => {
+    let key = jwk.public(rsa_algorithm).map_err(|error| match error.kind() {
+        KeyErrorKind::SharedSecret => {
             "JWK member `kty` is \"oct\", a shared secret, which cannot be published".to_owned()
         }
-        KeyError::AmbiguousAlgorithm => format!("{error}: set `rsa_algorithm`"),
-        other => other.to_string(),
+        KeyErrorKind::AmbiguousAlgorithm => format!("{error}: set `rsa_algorithm`"),
+        _ => error.to_string(),
     })?;
     match jwk.key_id() {
         Ok(Some(_)) => Ok(key),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use tower_jwt_session::testing::fixed_key;
-use tower_jwt_session::{Algorithm, Key, KeyError, KeyRing};
+use tower_jwt_session::{Algorithm, Key, KeyError, KeyErrorKind, KeyRing};
 
 use crate::token::*;
 
@@ -21,8 +21,8 @@ fn from_jwk(jwk: Value) -> Result<Key, KeyError> {
 }
 
 #[track_caller]
-fn refused(jwk: Value, expected: KeyError) {
-    assert_eq!(from_jwk(jwk.clone()).unwrap_err(), expected, "{jwk}");
+fn refused(jwk: Value, expected: KeyErrorKind) {
+    assert_eq!(from_jwk(jwk.clone()).unwrap_err().kind(), expected, "{jwk}");
 }
 
 /// Refused for this reason, among the words of the error.
@@ -54,7 +54,9 @@ fn a_shared_secret_is_as_long_as_the_hash() {
     {
         for bytes in [0, 1, 16, least - 1] {
             let error = Key::hmac(algorithm, secret(bytes)).unwrap_err();
-            assert_eq!(error, KeyError::ShortSecret { least, bytes });
+            assert_eq!(error.kind(), KeyErrorKind::WeakSecret);
+            let numbers = format!("{bytes} bytes, expected at least {least}");
+            assert!(error.to_string().contains(&numbers), "{error}");
         }
         for bytes in [least, least + 1, 1000] {
             let key = Key::hmac(algorithm, secret(bytes)).unwrap();
@@ -77,9 +79,9 @@ fn material_of_another_algorithm_is_refused() {
             let key = Key::from_pkcs8_der(algorithm, document);
             assert_eq!(key.is_ok(), fits, "{algorithm:?} from {family}: {key:?}");
             if is_hmac {
-                assert_eq!(key.unwrap_err(), KeyError::UnsupportedAlgorithm);
+                assert_eq!(key.unwrap_err().kind(), KeyErrorKind::UnsupportedAlgorithm);
             } else if !fits {
-                assert!(matches!(key, Err(KeyError::WrongKind { .. })), "{key:?}");
+                assert_eq!(key.unwrap_err().kind(), KeyErrorKind::UnexpectedKey);
             }
         }
     }
@@ -97,10 +99,7 @@ fn a_damaged_document_is_refused() {
         let longer = [document, &[0]].concat();
         for damaged in [&[], cut, &longer, b"-----BEGIN PRIVATE KEY-----"] {
             let key = Key::from_pkcs8_der(algorithm, damaged);
-            assert!(
-                matches!(key, Err(KeyError::InvalidPrivateKey { .. })),
-                "{algorithm:?}: {key:?}"
-            );
+            assert_eq!(key.unwrap_err().kind(), KeyErrorKind::InvalidKey, "{algorithm:?}");
         }
         // The last byte is the public key's, or of a number that has to fit the others. Any 32
         // bytes are a private key of Ed25519.
@@ -160,7 +159,7 @@ fn a_jwk_is_for_verifying_signatures() {
 #[test]
 fn a_jwk_of_a_shared_secret_is_refused() {
     let oct = json!({ "kty": "oct", "k": encode(&[1; 32]), "alg": "HS256", "kid": "a" });
-    refused(oct, KeyError::Symmetric);
+    refused(oct, KeyErrorKind::SharedSecret);
 }
 
 #[test]
@@ -178,7 +177,7 @@ fn a_jwks_algorithm_fits_its_type() {
     for other in ["HS256", "ES256", "EdDSA", "RSA-OAEP", "RSA1_5", "none", ""] {
         refused_as(with(jwk(Algorithm::RS256), "alg", other), &format!("`alg` is {other:?}"));
     }
-    refused(without(jwk(Algorithm::RS256), "alg"), KeyError::AmbiguousAlgorithm);
+    refused(without(jwk(Algorithm::RS256), "alg"), KeyErrorKind::AmbiguousAlgorithm);
     for algorithm in [Algorithm::EdDSA, Algorithm::ES256, Algorithm::ES384] {
         let key = from_jwk(without(jwk(algorithm), "alg")).unwrap();
         assert_eq!(key.algorithm(), algorithm);
@@ -287,7 +286,8 @@ fn an_rsa_modulus_has_2048_to_8192_bits() {
         with(jwk(Algorithm::RS256), "n", encode(&n))
     };
     for bits in [8, 512, 1023, 1024, 2047, 8193, 8200, 16_384] {
-        refused(of_bits(bits), KeyError::RsaModulus { bits });
+        refused(of_bits(bits), KeyErrorKind::InvalidKey);
+        refused_as(of_bits(bits), &format!("{bits} bits"));
     }
     for bits in [2048, 2049, 4096, 8192] {
         from_jwk(of_bits(bits)).unwrap();

@@ -7,7 +7,7 @@ use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 use serde_json::Value;
 use tower_jwt_session::testing::{ManualClock, fixed_ring, open, sign, verify};
-use tower_jwt_session::{Key, KeyError};
+use tower_jwt_session::{Key, KeyErrorKind};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -49,7 +49,8 @@ impl Vector {
         if self.id == "rfc7515-A4-ES512" {
             // P-521, which the `ring` crate does not have: an algorithm that is not offered.
             let jwk = self.public_part().to_string();
-            let refused = matches!(Key::from_jwk(jwk), Err(KeyError::Member { member: "crv", .. }));
+            let refused =
+                Key::from_jwk(jwk).is_err_and(|error| error.kind() == KeyErrorKind::InvalidMember);
             return if refused { Ok(()) } else { Err("a key of P-521 was taken".into()) };
         }
         let (signed, signature) = text.rsplit_once('.').ok_or("no signature")?;

@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_jwt_session::testing::{ManualClock, open};
-use tower_jwt_session::{Algorithm, Key, KeyError, KeyRing};
+use tower_jwt_session::{Algorithm, Key, KeyErrorKind, KeyRing};
 
 use super::{Suite, Vector, expect};
 
@@ -82,7 +82,7 @@ fn set(group: &Value, vector: &Vector) -> Result<(), String> {
 /// for secrets that another issuer has chosen.
 fn shared(jwk: &Value) -> Result<Key, String> {
     let key = match (Key::from_private_jwk(jwk.to_string()), jwk["k"].as_str()) {
-        (Err(KeyError::NotRandom { .. }), Some(secret)) => {
+        (Err(error), Some(secret)) if error.kind() == KeyErrorKind::WeakSecret => {
             let secret = URL_SAFE_NO_PAD.decode(secret).map_err(|error| error.to_string())?;
             let key = Key::hmac_from_text(Algorithm::HS256, secret);
             key.map(|key| key.with_key_id(jwk["kid"].as_str().unwrap_or_default()))
