@@ -341,6 +341,7 @@ async fn session_that_fits_at_login_fits_at_every_later_refresh() {
     assert!(began > 10 && refused > 10, "{began} {refused}");
 }
 
+#[cfg(feature = "cookie")]
 #[tokio::test]
 async fn session_fitting_its_cookie_at_login_fits_at_renewals() {
     let clock = ManualClock::default();
