@@ -45,18 +45,20 @@ const ANSWERS: &[(Answer, &[&str])] = &[
         ],
     ),
     (
-        Test("it::remote::documents::an_rsa_key_without_an_algorithm_takes_the_one_that_is_set"),
+        Test(
+            "it::keyring::issuer::documents::an_rsa_key_without_an_algorithm_takes_the_one_that_is_set",
+        ),
         &["CVE-2026-22817", "CVE-2026-44699"],
     ),
     (Test("attacks::header_keys"), &["CVE-2018-0114"]),
     (Test("attacks::key_id_injection"), &["CVE-2025-65945"]),
     (
-        Test("it::remote::open::only_https_is_taken_or_http_on_loopback_where_allowed"),
+        Test("it::keyring::issuer::open::only_https_is_taken_or_http_on_loopback_where_allowed"),
         &["CVE-2026-48522"],
     ),
-    (Test("it::remote::http::no_redirect_is_followed"), &["CVE-2026-102267"]),
+    (Test("it::keyring::issuer::http::no_redirect_is_followed"), &["CVE-2026-102267"]),
     (
-        Test("it::codec::keys::a_shared_secret_is_as_long_as_the_hash"),
+        Test("it::keys::material::a_shared_secret_is_as_long_as_the_hash"),
         &[
             "CVE-2019-20933",
             "CVE-2020-28637",
@@ -67,12 +69,12 @@ const ANSWERS: &[(Answer, &[&str])] = &[
             "CVE-2026-107720",
         ],
     ),
-    (Test("it::static_keys::a_shared_secret_as_a_jwk_needs_its_algorithm"), &["CVE-2026-102266"]),
+    (Test("it::keys::fixed::a_shared_secret_as_a_jwk_needs_its_algorithm"), &["CVE-2026-102266"]),
     (
-        Test("it::static_keys::a_private_jwk_signs_what_its_public_part_verifies"),
+        Test("it::keys::fixed::a_private_jwk_signs_what_its_public_part_verifies"),
         &["CVE-2026-102275"],
     ),
-    (Test("it::codec::keys::a_point_that_is_not_on_its_curve_is_refused"), &["CVE-2016-9121"]),
+    (Test("it::keys::material::a_point_that_is_not_on_its_curve_is_refused"), &["CVE-2016-9121"]),
     (
         Never("a key is given as its bytes, and never as the path of a file to read"),
         &["CVE-2021-41106"],
@@ -153,25 +155,33 @@ const ANSWERS: &[(Answer, &[&str])] = &[
         &["CVE-2026-35040", "CVE-2026-35041", "GHSA-vj5m-rch8-5r2p"],
     ),
     // What is kept of tokens and keys.
-    (Test("it::token_cache::every_byte_counts"), &["CVE-2026-35039"]),
-    (Test("it::token_cache::no_time_passes_unseen"), &["CVE-2026-107719"]),
+    (Test("it::token::cache::every_byte_counts"), &["CVE-2026-35039"]),
+    (Test("it::token::cache::no_time_passes_unseen"), &["CVE-2026-107719"]),
     (
-        Test("it::remote::refresh::a_withdrawn_key_is_gone_with_the_next_answer"),
+        Test("it::keyring::issuer::refresh::a_withdrawn_key_is_gone_with_the_next_answer"),
         &["CVE-2025-22149"],
     ),
     (
-        Test("it::remote::refresh::another_key_under_the_same_id_is_the_one_and_is_told"),
+        Test("it::keyring::issuer::refresh::another_key_under_the_same_id_is_the_one_and_is_told"),
         &["CVE-2026-50202"],
     ),
-    (Test("it::remote::documents::one_bad_key_hurts_no_other_and_is_told"), &["CVE-2026-102274"]),
+    (
+        Test("it::keyring::issuer::documents::one_bad_key_hurts_no_other_and_is_told"),
+        &["CVE-2026-102274"],
+    ),
     // The service around it.
     (
-        Test("it::transports::two_authorization_headers_are_ambiguous_in_either_order"),
+        Test("it::transport::credentials::two_authorization_headers_are_ambiguous_in_either_order"),
         &["CVE-2025-64527"],
     ),
-    (Test("it::transports::what_a_proxy_may_say_of_user_and_path_is_nothing"), &["CVE-2023-27487"]),
     (
-        Test("it::transports::the_cookie_is_found_by_its_exact_name_and_nothing_like_it"),
+        Test("it::transport::credentials::what_a_proxy_may_say_of_user_and_path_is_nothing"),
+        &["CVE-2023-27487"],
+    ),
+    (
+        Test(
+            "it::transport::credentials::the_cookie_is_found_by_its_exact_name_and_nothing_like_it",
+        ),
         &["CVE-2020-8184"],
     ),
     (
@@ -190,7 +200,7 @@ const ANSWERS: &[(Answer, &[&str])] = &[
 
 /// Flaws that the file does not list.
 const UNLISTED: &[(Answer, &[&str])] = &[(
-    Test("it::remote::claims::time_that_is_not_finite_or_negative_is_refused"),
+    Test("it::keyring::issuer::claims::time_that_is_not_finite_or_negative_is_refused"),
     &["CVE-2026-44459"],
 )];
 
