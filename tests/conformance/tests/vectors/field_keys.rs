@@ -51,7 +51,7 @@ impl Given {
             }
             "public JWK, alg Ed25519" => {
                 let key = Key::from_jwk(&self.content)?;
-                if key.can_sign() || key.algorithm() != Algorithm::EdDSA {
+                if key.can_sign() || key.algorithm() != Algorithm::Ed25519 {
                     return Err("read as another key".into());
                 }
                 self.opens(&runtime, &[KeyState::Verifying])
