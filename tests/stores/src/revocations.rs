@@ -53,7 +53,8 @@ pub(crate) async fn unwritable_is_noticed(
     sessions.revoke_session("before").await.expect("is recorded");
     stop().await;
     clock.advance(HOUR * 40);
-    revocations.refresh().await.expect_err("takes no writes");
+    // The background task may have noticed it first, when the server pushed the revocation.
+    let _ = revocations.refresh().await;
     let status = revocations.status();
     assert!(status.write_failure.is_some() && status.failure.is_none(), "{status:?}");
     assert_eq!(status.refreshed_at, clock.now(), "it is read");
