@@ -99,7 +99,9 @@ fn a_damaged_document_is_refused() {
         let longer = [document, &[0]].concat();
         for damaged in [&[], cut, &longer, b"-----BEGIN PRIVATE KEY-----"] {
             let key = Key::from_pkcs8_der(algorithm, damaged);
-            assert_eq!(key.unwrap_err().kind(), KeyErrorKind::InvalidKey, "{algorithm:?}");
+            let error = key.unwrap_err();
+            assert_eq!(error.kind(), KeyErrorKind::InvalidKey, "{algorithm:?}");
+            assert!(error.to_string().contains("private key"), "{algorithm:?}: {error}");
         }
         // The last byte is the public key's, or of a number that has to fit the others. Any 32
         // bytes are a private key of Ed25519.

@@ -82,7 +82,10 @@ fn set(group: &Value, vector: &Vector) -> Result<(), String> {
 /// for secrets that another issuer has chosen.
 fn shared(jwk: &Value) -> Result<Key, String> {
     let key = match (Key::from_private_jwk(jwk.to_string()), jwk["k"].as_str()) {
-        (Err(error), Some(secret)) if error.kind() == KeyErrorKind::WeakSecret => {
+        (Err(error), Some(secret))
+            if error.kind() == KeyErrorKind::WeakSecret
+                && error.to_string().contains("different byte values") =>
+        {
             let secret = URL_SAFE_NO_PAD.decode(secret).map_err(|error| error.to_string())?;
             let key = Key::hmac_from_text(Algorithm::HS256, secret);
             key.map(|key| key.with_key_id(jwk["kid"].as_str().unwrap_or_default()))
