@@ -32,7 +32,7 @@ pub(crate) async fn unrecorded(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     let answer = visitor.post("/logout", Credentials::Cookie(&kept), UNAVAILABLE).await;
     let refused_in = asked.elapsed();
     let detail = answer.map(|it| it.json["detail"].to_string()).unwrap_or_default();
-    if !detail.contains("could not be recorded") {
+    if !detail.contains("was not recorded") {
         visitor.surprise("a logout does not say that it was not recorded");
     }
     let stays = Credentials::CopyOf(&kept);

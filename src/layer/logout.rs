@@ -1,10 +1,10 @@
 //! A logout on its way out: what it has to do in a store, and its answers.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use std::fmt::Display;
 
 use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
 use crate::layer::presented::{Presented, is_final};
 use crate::layer::service::Work;
@@ -41,7 +41,7 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
                 Err(respond::rejection(rejection.clone(), sessions).into())
             }
             // Another replica may accept the token, and this one cannot read whose session it is.
-            kind => Err(unavailable(&kind).into()),
+            kind => Err(not_recorded(&kind).into()),
         },
     }
 }
@@ -82,11 +82,7 @@ pub(crate) fn complete<B, C>(
 
 /// The answer to a logout that is not recorded.
 #[cold]
-pub(crate) fn not_recorded(error: &OperationError) -> Response<Bytes> {
-    unavailable(error)
-}
-
-fn unavailable(error: &dyn std::fmt::Display) -> Response<Bytes> {
+pub(crate) fn not_recorded(error: &dyn Display) -> Response<Bytes> {
     tracing::error!(%error, "a logout was not recorded");
     let detail = "The logout was not recorded, and the session is still valid. Try again.";
     let mut answer = problem_because(StatusCode::SERVICE_UNAVAILABLE, detail);
