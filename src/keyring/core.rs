@@ -7,7 +7,9 @@ use arc_swap::Guard;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, Timestamp};
-use crate::keyring::report::RingRefreshes;
+use crate::error::operation::OperationError;
+use crate::keyring::error::RingError;
+use crate::keyring::report::{Report, RingRefreshes};
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::sync::ArcSwap;
@@ -66,6 +68,13 @@ impl RingCore {
         let keys = Arc::new(keys);
         self.keys.store(keys.clone());
         Some(keys)
+    }
+
+    /// Records how a refresh went.
+    pub(crate) fn record(&self, read: Result<Report, RingError>) -> Result<Report, OperationError> {
+        let read = read.map_err(OperationError::from);
+        self.refreshes.record(Report::outcome(&read));
+        read
     }
 
     pub(crate) fn has_held_signer(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::ring::KeyRing;
 use crate::keyring::skew::watch::ClockWatch;
-use crate::keyring::source::{FollowedIssuer, Issues};
+use crate::keyring::source::Issues;
 use crate::keyring::status::KeyRingStatus;
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::IssuingPaused;
@@ -64,13 +64,13 @@ impl KeyRing {
         }
         let keys = self.keys(now);
         let refreshed = self.0.core.refreshes.state();
-        if let Some(FollowedIssuer { issuer, max_staleness }) = self.0.source.followed_issuer() {
+        if let Some(limit) = self.0.source.max_staleness() {
             if keys.keys().iter().any(|key| keys.verifies(key, now)) {
                 return Ok(());
             }
             return Err(KeyRingNotReady::Stale {
-                issuer: issuer.to_owned(),
-                limit: max_staleness,
+                issuer: self.name().to_string(),
+                limit,
                 failure: refreshed.failure.as_deref().unwrap_or("none was tried").to_owned(),
             });
         }

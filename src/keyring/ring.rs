@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::cooldown::Cooldown;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keyring::core::RingCore;
+use crate::keyring::report::Report;
 use crate::keyring::source::{Issues, KeySource, Rotating};
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
@@ -86,9 +87,25 @@ impl KeyRing {
         }))
     }
 
+    /// A ring whose first keys are published, as that report says, and its background task.
+    pub(crate) fn opened(
+        core: RingCore,
+        source: impl KeySource,
+        report: Report,
+        jitter: Jitter,
+        began: Instant,
+        store: Option<Arc<dyn Store>>,
+    ) -> Self {
+        core.refreshes.record(Report::outcome(&Ok(report)));
+        let ring = Self::new(core, source);
+        ring.observe_refresh();
+        ring.follow(jitter, began, store);
+        ring
+    }
+
     /// Starts the background task, which refreshes the ring until its last handle is dropped: when a
     /// refresh is due after the last, which `began` then, or when the store reports a change.
-    pub(crate) fn follow(&self, jitter: Jitter, began: Instant, store: Option<Arc<dyn Store>>) {
+    fn follow(&self, jitter: Jitter, began: Instant, store: Option<Arc<dyn Store>>) {
         let name = self.name().clone();
         let store = store.map(|store| (store, name.clone()));
         let wakes = Wakes { store, wake: self.0.core.wake.clone() };
@@ -196,7 +213,7 @@ impl KeyRing {
 
     /// The issuer that this ring follows: its keys verify the tokens of this issuer only.
     pub(crate) fn followed_issuer(&self) -> Option<&str> {
-        self.0.source.followed_issuer().map(|followed| followed.issuer)
+        self.0.source.max_staleness().map(|_| &**self.name())
     }
 
     /// Whether tokens are ever issued with this ring.

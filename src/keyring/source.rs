@@ -27,14 +27,6 @@ pub(crate) enum Issues {
     Never,
 }
 
-/// An issuer whose keys are followed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FollowedIssuer<'a> {
-    pub(crate) issuer: &'a str,
-    /// How long keys verify after their fetch.
-    pub(crate) max_staleness: Duration,
-}
-
 /// Where a ring's keys come from. It publishes them to the ring's [`RingCore`].
 pub(crate) trait KeySource: Send + Sync + 'static {
     fn issues(&self) -> Issues;
@@ -71,7 +63,9 @@ pub(crate) trait KeySource: Send + Sync + 'static {
     /// Asks for a refresh because a request named an unknown key. It never waits.
     fn request_refetch(&self, _ring: &RingCore, _now: Timestamp) {}
 
-    fn followed_issuer(&self) -> Option<FollowedIssuer<'_>> {
+    /// How long keys verify after they were fetched from an issuer, whose name is the ring's; `None`
+    /// unless the source follows one.
+    fn max_staleness(&self) -> Option<Duration> {
         None
     }
 

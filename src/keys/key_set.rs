@@ -131,15 +131,14 @@ impl KeySet {
         self.times.contains(&now)
     }
 
+    /// No keys, as before the first are read.
+    pub(crate) fn empty() -> Self {
+        Self::scheduled([], [])
+    }
+
     /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
     pub(crate) fn followed(keys: Vec<Key>, until: Timestamp) -> Self {
-        let times = KeyTimes::fixed(false);
-        let keys = keys.into_iter().enumerate().map(|(place, key)| {
-            let generation = place as u64;
-            let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
-            RingKey::new(key, scheduled)
-        });
-        Self { limit: Limit::new(until), ..Self::new(keys.collect(), 0) }
+        Self { limit: Limit::new(until), ..Self::scheduled([], keys) }
     }
 
     /// Lets the keys of this set verify to `until`, if that is no earlier than before. The set stays

@@ -9,10 +9,10 @@ use crate::clock::{Clock, SystemClock};
 use crate::crypto::algorithm::Algorithm;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
-use crate::keyring::directory::files::Files;
-use crate::keyring::directory::source::{Choice, DirectorySource, KeyDirectory};
-use crate::keyring::report::Report;
+use crate::keyring::directory::files::{Choice, Files};
+use crate::keyring::directory::source::DirectorySource;
 use crate::keyring::ring::KeyRing;
+use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::store::polling::Jitter;
 
@@ -43,10 +43,9 @@ impl KeyRing {
     /// A ring that holds only public keys validates and is ready. One that has lost its private keys
     /// says so in [`issuing_paused`](crate::KeyRingStatus::issuing_paused).
     pub fn directory(path: impl Into<PathBuf>) -> DirectoryRingBuilder {
+        let (path, rsa_algorithm) = (path.into(), Algorithm::RS256);
         DirectoryRingBuilder {
-            path: path.into(),
-            rsa_algorithm: Algorithm::RS256,
-            choice: Choice::Newest,
+            files: Files { path, rsa_algorithm, choice: Choice::Newest },
             policy: RotationPolicy::default(),
             clock: Arc::new(SystemClock),
         }
@@ -57,9 +56,7 @@ impl KeyRing {
 #[derive(Debug)]
 #[must_use]
 pub struct DirectoryRingBuilder {
-    path: PathBuf,
-    rsa_algorithm: Algorithm,
-    choice: Choice,
+    files: Files,
     policy: RotationPolicy,
     clock: Arc<dyn Clock>,
 }
@@ -67,14 +64,14 @@ pub struct DirectoryRingBuilder {
 impl DirectoryRingBuilder {
     /// Sets the algorithm of the RSA keys that name none, as PEM never does. Default: RS256.
     pub fn rsa_algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.rsa_algorithm = algorithm;
+        self.files.rsa_algorithm = algorithm;
         self
     }
 
     /// Signs with the key of this ID, the [thumbprint](crate::Key::key_id) unless a JWK has its own
     /// `kid`. Let every replica hold the key before any signs with it.
     pub fn signing_key_id(mut self, key_id: impl Into<String>) -> Self {
-        self.choice = Choice::KeyId(key_id.into());
+        self.files.choice = Choice::KeyId(key_id.into());
         self
     }
 
@@ -82,7 +79,7 @@ impl DirectoryRingBuilder {
     /// example `current`. Let every replica hold the key before the link is moved to it, and move
     /// the link by a rename.
     pub fn signing_link(mut self, name: impl Into<String>) -> Self {
-        self.choice = Choice::Link(name.into());
+        self.files.choice = Choice::Link(name.into());
         self
     }
 
@@ -110,20 +107,11 @@ impl DirectoryRingBuilder {
     /// is the chosen one.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
         self.policy.validate_each()?;
-        let name: Arc<str> = self.path.display().to_string().into();
-        let link = match &self.choice {
-            Choice::Link(name) => Some(name.clone()),
-            _ => None,
-        };
-        let files = Files { path: self.path, rsa_algorithm: self.rsa_algorithm, link };
-        let mut directory = KeyDirectory::new(files, self.choice, &self.policy);
+        let name = self.files.path.display().to_string().into();
+        let core = RingCore::new(name, self.clock, self.policy, KeySet::empty());
+        let source = DirectorySource::new(self.files);
         let began = Instant::now();
-        let keys = directory.load(self.clock.now()).await.map_err(|error| error.at_start(&name))?;
-        let core = RingCore::new(name, self.clock, self.policy, keys);
-        core.refreshes.record(Report::outcome(&Ok(Report::default())));
-        let ring = KeyRing::new(core, DirectorySource(directory.into()));
-        ring.observe_refresh();
-        ring.follow(Jitter::Random, began, None);
-        Ok(ring)
+        let report = source.update(&core).await.map_err(|error| error.at_start(&core.name))?;
+        Ok(KeyRing::opened(core, source, report, Jitter::Random, began, None))
     }
 }

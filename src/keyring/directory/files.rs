@@ -1,6 +1,6 @@
 //! The files of a key directory, read whole.
 
-use std::fs::{self, File};
+use std::fs::{self, DirEntry, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -20,8 +20,17 @@ use crate::keys::pem;
 pub(crate) struct Files {
     pub(crate) path: PathBuf,
     pub(crate) rsa_algorithm: Algorithm,
-    /// A link to the file whose key signs.
-    pub(crate) link: Option<String>,
+    pub(crate) choice: Choice,
+}
+
+/// Which key signs.
+#[derive(Clone, Debug)]
+pub(crate) enum Choice {
+    /// The last by name, once its lead is complete.
+    Newest,
+    KeyId(String),
+    /// The key in the file that this link points to.
+    Link(String),
 }
 
 /// A key of the directory.
@@ -52,21 +61,22 @@ impl Files {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (self.path.clone(), false),
             Err(error) => return Err(failed(&data, error)),
         };
-        let mut names = Vec::new();
-        for file in fs::read_dir(&directory).map_err(|error| failed(&directory, error))? {
-            names.push(file.map_err(|error| failed(&directory, error))?.file_name());
-        }
+        let files: io::Result<Vec<_>> = fs::read_dir(&directory).and_then(Iterator::collect);
+        let files = files.map_err(|error| failed(&directory, error))?;
+        let mut names: Vec<_> = files.iter().map(DirEntry::file_name).collect();
         names.sort_unstable();
         let linked = self.linked(&directory)?;
         let (mut found, mut faults, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for name in names {
             let path = directory.join(&name);
             let name = name.to_string_lossy().into_owned();
-            let Some(kind) = Kind::of(&path) else {
+            let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+            let is_pem = extension == "pem";
+            if !is_pem && extension != "jwk" {
                 others.push(name);
                 continue;
-            };
-            match self.read_file(&path, kind) {
+            }
+            match self.read_file(&path, is_pem) {
                 Ok((keys, modified)) => found.extend(keys.into_iter().map(|key| Found {
                     key,
                     name: name.clone(),
@@ -87,7 +97,7 @@ impl Files {
 
     /// The name of the file that the link points to.
     fn linked(&self, directory: &Path) -> Result<Option<String>, RingError> {
-        let Some(link) = &self.link else { return Ok(None) };
+        let Choice::Link(link) = &self.choice else { return Ok(None) };
         let path = directory.join(link);
         let target = fs::read_link(&path).map_err(|error| {
             self.error(format!("signing_link is {link:?}, which is not a symbolic link: {error}"))
@@ -95,14 +105,17 @@ impl Files {
         Ok(target.file_name().map(|name| name.to_string_lossy().into_owned()))
     }
 
-    fn read_file(&self, path: &Path, kind: Kind) -> Result<(Vec<Key>, Option<Timestamp>), String> {
+    fn read_file(
+        &self,
+        path: &Path,
+        is_pem: bool,
+    ) -> Result<(Vec<Key>, Option<Timestamp>), String> {
         let (text, modified) = read_text(path)?;
-        let keys = match kind {
-            Kind::Pem => pem::keys(text.as_bytes(), |found| self.algorithm(found)),
-            Kind::Jwk => {
-                let key = Jwk::parse(&text).and_then(|jwk| jwk.either(Some(self.rsa_algorithm)));
-                key.map(|key| vec![key])
-            }
+        let keys = if is_pem {
+            pem::keys(text.as_bytes(), |found| self.algorithm(found))
+        } else {
+            let key = Jwk::parse(&text).and_then(|jwk| jwk.either(Some(self.rsa_algorithm)));
+            key.map(|key| vec![key])
         };
         Ok((keys.map_err(|error| error.to_string())?, modified))
     }
@@ -120,25 +133,6 @@ impl Files {
 
     pub(crate) fn error(&self, reason: impl Into<String>) -> RingError {
         RingError::Directory { path: self.path.display().to_string(), reason: reason.into() }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Pem,
-    Jwk,
-}
-
-impl Kind {
-    fn of(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_str()?;
-        if extension.eq_ignore_ascii_case("pem") {
-            Some(Self::Pem)
-        } else if extension.eq_ignore_ascii_case("jwk") {
-            Some(Self::Jwk)
-        } else {
-            None
-        }
     }
 }
 

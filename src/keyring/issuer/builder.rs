@@ -1,6 +1,7 @@
 //! Opening a ring that follows an issuer: its settings, its first keys, and the task that fetches
 //! them again.
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,7 @@ use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
 use crate::keyring::issuer::fetch::Endpoint;
 use crate::keyring::issuer::http_client::HttpClient;
-use crate::keyring::issuer::source::{Fetched, IssuerSource, JwksLocation, Limits};
-use crate::keyring::report::Report;
+use crate::keyring::issuer::source::{IssuerSource, Limits};
 use crate::keyring::ring::KeyRing;
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
@@ -34,8 +34,7 @@ pub struct IssuerRingBuilder {
     client: Option<Arc<dyn HttpClient>>,
     clock: Arc<dyn Clock>,
     limits: Limits,
-    max_token_lifetime: Duration,
-    clock_skew: Duration,
+    policy: RotationPolicy,
 }
 
 /// For services that only validate: the keys of an issuer that is another service.
@@ -80,15 +79,14 @@ impl KeyRing {
 
 impl Default for Limits {
     fn default() -> Self {
-        const MINUTE: u64 = 60;
         Self {
             timeout: Duration::from_secs(5),
             document_bytes: 256 * 1024,
-            least_refresh: Duration::from_secs(MINUTE),
-            most_refresh: Duration::from_secs(60 * MINUTE),
-            default_max_age: Duration::from_secs(10 * MINUTE),
+            least_refresh: MINUTE,
+            most_refresh: 60 * MINUTE,
+            default_max_age: 10 * MINUTE,
             cooldown: Duration::from_secs(30),
-            max_staleness: Duration::from_secs(24 * 60 * MINUTE),
+            max_staleness: DAY,
             rsa_algorithm: None,
             http_on_loopback: false,
         }
@@ -97,16 +95,10 @@ impl Default for Limits {
 
 impl IssuerRingBuilder {
     fn new(issuer: String, url: Option<String>) -> Self {
-        let defaults = RotationPolicy::default();
-        Self {
-            issuer,
-            url,
-            client: None,
-            clock: Arc::new(SystemClock),
-            limits: Limits::default(),
-            max_token_lifetime: defaults.max_token_lifetime,
-            clock_skew: defaults.clock_skew,
-        }
+        // The issuer publishes its keys itself.
+        let policy = RotationPolicy { jwks_max_age: Duration::ZERO, ..RotationPolicy::default() };
+        let (clock, limits) = (Arc::new(SystemClock), Limits::default());
+        Self { issuer, url, client: None, clock, limits, policy }
     }
 
     /// Sets the HTTP client. Default: the bundled `JwksClient` with feature `jwks-client`; required
@@ -174,14 +166,14 @@ impl IssuerRingBuilder {
     /// Sets the longest lifetime of the issuer's tokens; tokens with a longer one are refused. At
     /// least 1 second. Default: 24 hours.
     pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
-        self.max_token_lifetime = lifetime;
+        self.policy.max_token_lifetime = lifetime;
         self
     }
 
     /// Sets the largest difference between the issuer's clock and this one: the leeway for a
     /// token's times. At most 10 minutes. Default: 60 seconds.
     pub fn clock_skew(mut self, skew: Duration) -> Self {
-        self.clock_skew = skew;
+        self.policy.clock_skew = skew;
         self
     }
 
@@ -206,93 +198,63 @@ impl IssuerRingBuilder {
     /// If a setting is invalid, there is no client, or the keys cannot be fetched. The error names
     /// the URL and the cause.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
-        let location = self.location()?;
+        let endpoint = self.endpoint()?;
         self.check()?;
         let client = match self.client {
             Some(client) => client,
             None => default_client()?,
         };
-        let policy = RotationPolicy {
-            max_token_lifetime: self.max_token_lifetime,
-            clock_skew: self.clock_skew,
-            // The issuer publishes its keys itself.
-            jwks_max_age: Duration::ZERO,
-            ..RotationPolicy::default()
-        };
-        let issuer: Arc<str> = self.issuer.into();
         let source = IssuerSource {
-            issuer: issuer.clone(),
-            location,
+            endpoint,
+            discovers: self.url.is_none(),
             client,
-            clock: self.clock.clone(),
             cooldown: Cooldown::new(self.limits.cooldown),
             limits: self.limits,
             pace: Mutex::default(),
         };
-        let fetched = source.fetch(&mut *source.pace.lock().await, None).await;
-        let (Fetched { keys, until }, report) =
-            fetched.map_err(|source| BuildError::fetch(&issuer, source))?;
-        let keys = KeySet::followed(keys, until);
-        let core = RingCore::new(issuer, self.clock, policy, keys);
-        core.refreshes.record(Report::outcome(&Ok(report)));
-        let ring = KeyRing::new(core, source);
-        ring.observe_refresh();
-        ring.follow(Jitter::Random, Instant::now(), None);
-        Ok(ring)
+        let core = RingCore::new(self.issuer.into(), self.clock, self.policy, KeySet::empty());
+        let report = source.update(&core).await.map_err(|error| error.at_start(&core.name))?;
+        Ok(KeyRing::opened(core, source, report, Jitter::Random, Instant::now(), None))
     }
 
-    fn location(&self) -> Result<JwksLocation, BuildError> {
+    fn endpoint(&self) -> Result<Endpoint, BuildError> {
         let loopback = self.limits.http_on_loopback;
         if self.issuer.is_empty() {
             let fix = "give the `iss` of the tokens to be validated";
             return Err(BuildError::invalid("issuer", "empty", fix));
         }
-        match &self.url {
-            Some(url) => Endpoint::parse(url, loopback)
-                .map(JwksLocation::Jwks)
-                .map_err(|fix| BuildError::invalid("url", format_args!("{url:?}"), fix)),
-            None => {
-                Endpoint::discovery(&self.issuer, loopback).map(JwksLocation::Discovered).map_err(
-                    |fix| BuildError::invalid("issuer", format_args!("{:?}", self.issuer), fix),
-                )
-            }
-        }
+        let (setting, value, endpoint) = match &self.url {
+            Some(url) => ("url", url, Endpoint::parse(url, loopback)),
+            None => ("issuer", &self.issuer, Endpoint::discovery(&self.issuer, loopback)),
+        };
+        endpoint.map_err(|fix| BuildError::invalid(setting, format_args!("{value:?}"), fix))
     }
 
     fn check(&self) -> Result<(), BuildError> {
         let Limits { least_refresh, most_refresh, timeout, cooldown, max_staleness, .. } =
             self.limits;
-        let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 60 * 60));
-        let minute = 60 * second;
-        let require = |holds: bool, field, value: Duration, fix: String| match holds {
-            true => Ok(()),
-            false => Err(BuildError::invalid(field, format_args!("{value:?}"), fix)),
-        };
-        let sensible = Duration::from_millis(10)..=minute;
-        require(
-            sensible.contains(&timeout),
-            "timeout",
-            timeout,
-            "make it 10ms to 1 minute".into(),
-        )?;
-        let ordered = second <= least_refresh && least_refresh <= most_refresh;
-        let fix = format!("make it at least 1s, and at most the longer bound ({most_refresh:?})");
-        require(ordered, "refresh_bounds", least_refresh, fix)?;
+        let RotationPolicy { max_token_lifetime, clock_skew, .. } = self.policy;
+        let is_sensible = (Duration::from_millis(10)..=MINUTE).contains(&timeout);
+        require(is_sensible, "timeout", timeout, "make it 10ms to 1 minute")?;
+        let is_ordered = SECOND <= least_refresh && least_refresh <= most_refresh;
+        let fix =
+            format_args!("make it at least 1s, and at most the longer bound ({most_refresh:?})");
+        require(is_ordered, "refresh_bounds", least_refresh, fix)?;
         let fix = "make the longer bound at most 24 hours";
-        require(most_refresh <= day, "refresh_bounds", most_refresh, fix.into())?;
-        let fix = format!("make it at least the timeout ({timeout:?})");
+        require(most_refresh <= DAY, "refresh_bounds", most_refresh, fix)?;
+        let fix = format_args!("make it at least the timeout ({timeout:?})");
         require(cooldown >= timeout, "unknown_key_cooldown", cooldown, fix)?;
         // The wait for the next fetch, its jitter, and the fetch itself.
         let least = most_refresh + most_refresh / 8 + timeout;
-        let fix = format!(
+        let fix = format_args!(
             "make it more than {least:?}, the time of the next fetch, or keys would expire \
              between two"
         );
         require(max_staleness > least, "max_staleness", max_staleness, fix)?;
-        let lifetime = self.max_token_lifetime;
-        require(lifetime >= second, "max_token_lifetime", lifetime, "make it at least 1s".into())?;
+        let is_long = max_token_lifetime >= SECOND;
+        require(is_long, "max_token_lifetime", max_token_lifetime, "make it at least 1s")?;
         let fix = "make it at most 10 minutes: it extends the life of every token";
-        require(self.clock_skew <= 10 * minute, "clock_skew", self.clock_skew, fix.into())?;
+        require(clock_skew <= 10 * MINUTE, "clock_skew", clock_skew, fix)?;
         let bytes = self.limits.document_bytes;
         if !(1024..=16 * 1024 * 1024).contains(&bytes) {
             let fix = "make it 1 KiB to 16 MiB";
@@ -307,6 +269,19 @@ impl IssuerRingBuilder {
         Ok(())
     }
 }
+
+fn require(
+    holds: bool,
+    setting: &'static str,
+    value: Duration,
+    fix: impl Display,
+) -> Result<(), BuildError> {
+    if holds { Ok(()) } else { Err(BuildError::invalid(setting, format_args!("{value:?}"), fix)) }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(feature = "jwks-client")]
 fn default_client() -> Result<Arc<dyn HttpClient>, BuildError> {

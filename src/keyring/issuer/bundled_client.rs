@@ -7,6 +7,7 @@ use http::header::USER_AGENT;
 use http::{HeaderValue, Request};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use rustls::crypto::CryptoProvider;
@@ -72,23 +73,19 @@ impl JwksClient {
     ///
     /// If the operating system has no roots of trust, as in an image without `ca-certificates`.
     pub fn with_provider(provider: impl Into<Arc<CryptoProvider>>) -> Result<Self, BuildError> {
-        Self::build(provider.into()).map_err(|error| {
-            let fix = "install the system's root certificates, or give another client";
-            BuildError::invalid("client", error, fix)
-        })
-    }
-
-    fn build(provider: Arc<CryptoProvider>) -> Result<Self, ClientError> {
-        let tls = ClientConfig::builder_with_provider(provider)
+        let tls = ClientConfig::builder_with_provider(provider.into())
             .with_safe_default_protocol_versions()
             .and_then(BuilderVerifierExt::with_platform_verifier)
-            .map_err(ClientError::new)?
+            .map_err(|error| {
+                let fix = "install the system's root certificates, or give another client";
+                BuildError::invalid("client", ClientError::new(error), fix)
+            })?
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls.clone())
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Connect::new(tls));
+            .wrap_connector(Connect::new(Matcher::from_env(), tls));
         let client = Client::builder(TokioExecutor::new())
             // Fetches are minutes apart: a kept connection would mostly be one that was closed.
             .pool_max_idle_per_host(0)

@@ -30,12 +30,7 @@ pub(crate) struct Connect {
 }
 
 impl Connect {
-    /// With the proxies that the environment names.
-    pub(crate) fn new(tls: ClientConfig) -> Self {
-        Self::through(Matcher::from_env(), tls)
-    }
-
-    fn through(proxies: Matcher, tls: ClientConfig) -> Self {
+    pub(crate) fn new(proxies: Matcher, tls: ClientConfig) -> Self {
         let mut direct = HttpConnector::new();
         direct.enforce_http(false);
         let to_proxy = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
@@ -86,7 +81,7 @@ mod tests {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ClientConfig::builder_with_provider(provider);
         let tls = tls.with_safe_default_protocol_versions().unwrap();
-        Connect::through(proxies, tls.with_platform_verifier().unwrap().with_no_client_auth())
+        Connect::new(proxies, tls.with_platform_verifier().unwrap().with_no_client_auth())
     }
 
     /// Accepts one connection, and answers it: what was asked.

@@ -29,7 +29,7 @@ struct Document {
 ///
 /// # Errors
 ///
-/// If it is none as a whole, or holds too many keys.
+/// If it is none as a whole, or holds too many keys, or none that can be used.
 pub(crate) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result<Parsed, String> {
     let document: Document =
         serde_json::from_slice(&answer.body).map_err(|_| answer.is_not(Expected::Jwks))?;
@@ -39,7 +39,10 @@ pub(crate) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result
     }
     let mut parsed = Parsed::default();
     for (place, jwk) in document.keys.into_iter().enumerate() {
-        let name = name(place, &jwk);
+        let name = match jwk.key_id() {
+            Ok(Some(key_id)) => quoted(key_id),
+            _ => format!("key {} of the set", place + 1),
+        };
         match key(&jwk, rsa_algorithm) {
             Ok(key) => parsed.keys.push(key),
             Err(reason) => parsed.skipped.push(Skipped { name, reason }),
@@ -47,12 +50,12 @@ pub(crate) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result
     }
     parsed.keys.sort_by(|one, other| names(one).cmp(&names(other)));
     refuse_doubled(&mut parsed);
+    if parsed.keys.is_empty() {
+        let first = parsed.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
+        let found = first.unwrap_or_else(|| "`keys` is empty".to_owned());
+        return Err(format!("the JWKS holds no key that can be used: {found}"));
+    }
     Ok(parsed)
-}
-
-/// Whether both are the same public key for the same algorithm.
-pub(crate) fn is_same(one: &Key, other: &Key) -> bool {
-    one.key_id() == other.key_id() && one.is_pair_of(other)
 }
 
 /// The `kid` and the `alg`, by which a token names its key.
@@ -66,8 +69,7 @@ fn refuse_doubled(parsed: &mut Parsed) {
     let mut keys = Vec::new();
     for alike in parsed.keys.chunk_by(|one, other| names(one) == names(other)) {
         let (first, others) = (&alike[0], &alike[1..]);
-        let different = others.iter().filter(|other| !is_same(first, other)).count();
-        if different == 0 {
+        if others.iter().all(|other| first.is_pair_of(other)) {
             keys.push(first.clone());
             continue;
         }
@@ -99,13 +101,6 @@ fn key(jwk: &Jwk, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> {
 }
 
 /// The name of a JWK in logs and in the ring's status.
-fn name(place: usize, jwk: &Jwk) -> String {
-    match jwk.key_id() {
-        Ok(Some(key_id)) => quoted(key_id),
-        _ => format!("key {} of the set", place + 1),
-    }
-}
-
 fn quoted(key_id: &str) -> String {
     format!("kid {}", cut(key_id))
 }

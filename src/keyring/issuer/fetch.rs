@@ -1,18 +1,17 @@
 //! Getting an issuer's documents: which URLs are taken, and the limits under which they are read.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::net::IpAddr;
-use std::pin::Pin;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::response::Parts;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use serde::Deserialize;
 
 use crate::keyring::issuer::found;
-use crate::keyring::issuer::found::{Answer, Expected};
+use crate::keyring::issuer::found::Answer;
 use crate::keyring::issuer::http_client::{ClientBody, ClientError, HttpClient};
 
 /// A URL that a ring takes keys from: https, or http on loopback where that is allowed.
@@ -100,7 +99,7 @@ async fn read(mut body: ClientBody, limit: usize) -> Result<Vec<u8>, Cause> {
         return Err(Cause::TooLong { limit });
     }
     let mut bytes = Vec::new();
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+    while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
         if data.len() > limit - bytes.len() {
             return Err(Cause::TooLong { limit });
@@ -115,13 +114,6 @@ async fn read(mut body: ClientBody, limit: usize) -> Result<Vec<u8>, Cause> {
 pub(crate) struct Description {
     pub(crate) issuer: String,
     pub(crate) jwks_uri: String,
-}
-
-impl Description {
-    pub(crate) fn parse(answer: &Answer) -> Result<Self, Cause> {
-        serde_json::from_slice(&answer.body)
-            .map_err(|_| Cause::Document(answer.is_not(Expected::Description)))
-    }
 }
 
 /// Why an issuer's keys could not be fetched.

@@ -22,7 +22,7 @@ pub(crate) enum Expected {
 impl Answer {
     /// Describes this answer, which is not the `expected` document.
     pub(crate) fn is_not(&self, expected: Expected) -> String {
-        let Found { what, fix } = found(&self.body, expected);
+        let (what, fix) = found(&self.body, expected);
         let head = head(StatusCode::OK, &self.headers);
         let expected = match expected {
             Expected::Jwks => "a JWKS: a JSON object with a list `keys` (RFC 7517, section 5)",
@@ -48,102 +48,83 @@ pub(crate) fn head(status: StatusCode, headers: &HeaderMap) -> String {
     format!("status {status}{of_type}{}", field(CONTENT_ENCODING, "Content-Encoding"))
 }
 
-struct Found {
-    what: String,
-    /// How to fix it, if that is known.
-    fix: &'static str,
-}
-
-fn found(body: &[u8], expected: Expected) -> Found {
-    let found = |what: &str, fix| Found { what: what.to_owned(), fix };
-    for (magic, what, fix) in MAGIC {
-        if body.starts_with(magic) {
-            return found(what, fix);
-        }
+/// What a body is, and how to fix it, if that is known.
+fn found(body: &[u8], expected: Expected) -> (String, &'static str) {
+    if let Some((_, what, fix)) = MAGIC.iter().find(|(magic, ..)| body.starts_with(magic)) {
+        return ((*what).to_owned(), fix);
     }
     let text = body.trim_ascii_start();
-    if text.is_empty() {
-        return found("an empty body", "");
-    }
-    if text[0] == b'<' {
+    if text.starts_with(b"<") {
         let start = text[..text.len().min(1024)].to_ascii_lowercase();
         let is_html = [&b"<!doctype html"[..], b"<html", b"<head", b"<body"]
             .iter()
             .any(|tag| start.windows(tag.len()).any(|window| window == *tag));
         let what = if is_html { "an HTML page" } else { "an XML document" };
-        return found(what, "check the URL: login and error pages are often sent with status 200");
+        let fix = "check the URL: login and error pages are often sent with status 200";
+        return (what.to_owned(), fix);
     }
-    if str::from_utf8(body).is_err() {
-        return found("bytes that are not UTF-8 text", "");
-    }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(members)) => object(&members, expected),
-        Ok(Value::Array(values)) => Found {
-            what: format!("a bare JSON array of {} values", values.len()),
-            fix: match expected {
-                Expected::Jwks => r#"the issuer has to send it as the member `keys` of an object"#,
+    let what = match serde_json::from_slice(body) {
+        _ if text.is_empty() => "an empty body".to_owned(),
+        _ if str::from_utf8(body).is_err() => "bytes that are not UTF-8 text".to_owned(),
+        Ok(Value::Object(members)) => return object(&members, expected),
+        Ok(Value::Array(values)) => {
+            let fix = match expected {
+                Expected::Jwks => "the issuer has to send it as the member `keys` of an object",
                 Expected::Description => "",
-            },
-        },
-        Ok(value) => found(&format!("JSON that is {}", kind(&value)), ""),
-        Err(error) if error.is_eof() => found("JSON that ends early", ""),
+            };
+            return (format!("a bare JSON array of {} values", values.len()), fix);
+        }
+        Ok(value) => format!("JSON that is {}", kind(&value)),
+        Err(error) if error.is_eof() => "JSON that ends early".to_owned(),
         Err(error) => {
             let (line, column) = (error.line(), error.column());
-            found(&format!("text that is not JSON (line {line}, column {column})"), "")
+            format!("text that is not JSON (line {line}, column {column})")
         }
-    }
+    };
+    (what, "")
 }
 
 /// A JSON object: which one it is, by the members that it has.
-fn object(members: &Map<String, Value>, expected: Expected) -> Found {
-    let found = |what: &str, fix| Found { what: what.to_owned(), fix };
+fn object(members: &Map<String, Value>, expected: Expected) -> (String, &'static str) {
     let has = |name| members.contains_key(name);
-    match expected {
-        Expected::Jwks => match members.get("keys") {
-            Some(Value::Array(_)) => found("a JSON object with two members `keys`", ""),
-            Some(keys) => found(&format!("a JSON object whose `keys` is {}", kind(keys)), ""),
-            None if has("jwks_uri") => found(
-                "an issuer's discovery document",
-                "give `KeyRing::jwks_url` the document's `jwks_uri`, or use `KeyRing::discover`",
-            ),
-            None if has("kty") => {
-                found("a single JWK", "the issuer has to send it in the list `keys` of an object")
+    let is_jwks = expected == Expected::Jwks;
+    if is_jwks && !has("keys") && has("jwks_uri") {
+        let fix = "give `KeyRing::jwks_url` the document's `jwks_uri`, or use `KeyRing::discover`";
+        return ("an issuer's discovery document".to_owned(), fix);
+    }
+    if is_jwks && !has("keys") && has("kty") {
+        let fix = "the issuer has to send it in the list `keys` of an object";
+        return ("a single JWK".to_owned(), fix);
+    }
+    if !is_jwks && has("keys") && !has("jwks_uri") {
+        return ("a JWKS".to_owned(), "use `KeyRing::jwks_url` with the URL of the JWKS");
+    }
+    let required = if is_jwks { &["keys"][..] } else { &["issuer", "jwks_uri"] };
+    for name in required {
+        match members.get(*name) {
+            Some(Value::Array(_)) if is_jwks => {}
+            Some(Value::String(_)) if !is_jwks => {}
+            Some(other) => {
+                return (format!("a JSON object whose `{name}` is {}", kind(other)), "");
             }
-            None => others(members, "without `keys`"),
-        },
-        Expected::Description => {
-            if has("keys") && !has("jwks_uri") {
-                return found("a JWKS", "use `KeyRing::jwks_url` with the URL of the JWKS");
-            }
-            for name in ["issuer", "jwks_uri"] {
-                match members.get(name) {
-                    Some(Value::String(_)) => {}
-                    Some(other) => {
-                        return found(
-                            &format!("a JSON object whose `{name}` is {}", kind(other)),
-                            "",
-                        );
-                    }
-                    None => return others(members, &format!("without `{name}`")),
-                }
-            }
-            found("a JSON object with two members of one name", "")
+            None => return (without(name, members), ""),
         }
     }
+    ("a JSON object with two members of one name".to_owned(), "")
 }
 
-/// An object of which only its members' names can be said.
-fn others(members: &Map<String, Value>, lacks: &str) -> Found {
+/// An object that lacks `name`: only its members' names are shown.
+fn without(name: &str, members: &Map<String, Value>) -> String {
     let names: Vec<_> = members.keys().take(8).map(|name| cut(name)).collect();
     let names = match names.is_empty() {
         true => "it is empty".to_owned(),
         false => format!("it begins with {}", names.join(", ")),
     };
-    Found { what: format!("a JSON object {lacks}: {names}"), fix: "" }
+    format!("a JSON object without `{name}`: {names}")
 }
 
 /// A value's type, as JSON calls it.
-pub(crate) fn kind(value: &Value) -> &'static str {
+fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

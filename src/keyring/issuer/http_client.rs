@@ -10,6 +10,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
 
 /// The future that an [`HttpClient`] returns.
 pub type ClientFuture<'a> =
@@ -51,7 +53,7 @@ pub trait HttpClient: fmt::Debug + Send + Sync + 'static {
 }
 
 /// The streamed body of an answer.
-pub struct ClientBody(Pin<Box<dyn Body<Data = Bytes, Error = ClientError> + Send>>);
+pub struct ClientBody(UnsyncBoxBody<Bytes, ClientError>);
 
 impl ClientBody {
     /// Wraps a body: a client's own, or a `String`.
@@ -60,7 +62,7 @@ impl ClientBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn Error + Send + Sync>>,
     {
-        Self(Box::pin(WithClientError(Box::pin(body))))
+        Self(body.map_err(ClientError::new).boxed_unsync())
     }
 }
 
@@ -72,7 +74,7 @@ impl Body for ClientBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
-        self.0.as_mut().poll_frame(context)
+        Pin::new(&mut self.0).poll_frame(context)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -83,29 +85,6 @@ impl Body for ClientBody {
 impl fmt::Debug for ClientBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ClientBody(..)")
-    }
-}
-
-struct WithClientError<B>(Pin<Box<B>>);
-
-impl<B> Body for WithClientError<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
-    type Data = Bytes;
-    type Error = ClientError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ClientError>>> {
-        let frame = self.0.as_mut().poll_frame(context);
-        frame.map(|frame| frame.map(|frame| frame.map_err(ClientError::new)))
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Moment, Timestamp};
+use crate::clock::{Moment, Timestamp};
 use crate::cooldown::Cooldown;
 use crate::crypto::algorithm::Algorithm;
 use crate::error::operation::OperationError;
@@ -22,34 +22,25 @@ use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
 use crate::keyring::issuer::document::{self, Parsed};
 use crate::keyring::issuer::fetch::{Cause, Description, Endpoint, FetchError};
-use crate::keyring::issuer::found::{Answer, cut};
+use crate::keyring::issuer::found::{Answer, Expected, cut};
 use crate::keyring::issuer::freshness;
 use crate::keyring::issuer::http_client::{ClientError, HttpClient};
 use crate::keyring::report::Report;
-use crate::keyring::source::{FollowedIssuer, Issues, KeySource, SourceFuture};
+use crate::keyring::source::{Issues, KeySource, SourceFuture};
 use crate::keys::key::Key;
-use crate::keys::key_set::KeySet;
+use crate::keys::key_set::{KeySet, RingKey};
 
-/// The source of a ring that follows an issuer.
+/// The source of a ring that follows an issuer, whose name is the ring's.
 pub(crate) struct IssuerSource {
-    pub(crate) issuer: Arc<str>,
-    pub(crate) location: JwksLocation,
+    /// Where the JWKS is, or the discovery document that names its URL.
+    pub(crate) endpoint: Endpoint,
+    pub(crate) discovers: bool,
     pub(crate) client: Arc<dyn HttpClient>,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     /// When a fetch was last begun or requested. Requests touch only this.
     pub(crate) cooldown: Cooldown,
     /// Held for a whole fetch, so that fetches follow each other.
     pub(crate) pace: Mutex<Pace>,
-}
-
-/// Where an issuer publishes its keys.
-#[derive(Clone, Debug)]
-pub(crate) enum JwksLocation {
-    /// There.
-    Jwks(Endpoint),
-    /// At the `jwks_uri` of this discovery document.
-    Discovered(Endpoint),
 }
 
 /// The limits that an issuer is followed within.
@@ -66,12 +57,6 @@ pub(crate) struct Limits {
     pub(crate) http_on_loopback: bool,
 }
 
-/// The keys of an answer, and how long they verify.
-pub(crate) struct Fetched {
-    pub(crate) keys: Vec<Key>,
-    pub(crate) until: Timestamp,
-}
-
 /// The outcome of the last fetches, for the time of the next one.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
@@ -84,91 +69,93 @@ pub(crate) struct Pace {
 }
 
 impl IssuerSource {
-    /// Fetches the keys. Returns them and how long they verify.
-    pub(crate) async fn fetch(
-        &self,
-        pace: &mut Pace,
-        before: Option<&KeySet>,
-    ) -> Result<(Fetched, Report), FetchError> {
-        let began = Moment::now(&*self.clock);
-        let now = began.time;
-        self.cooldown.begin(now);
-        let (JwksLocation::Jwks(first) | JwksLocation::Discovered(first)) = &self.location;
-        let timeout = self.limits.timeout;
-        let fetched = tokio::time::timeout(timeout, self.documents()).await.unwrap_or_else(|_| {
+    /// Fetches the keys and publishes them.
+    pub(crate) async fn update(&self, ring: &RingCore) -> Result<Report, RingError> {
+        let mut pace = self.pace.lock().await;
+        let Limits { timeout, max_staleness, .. } = self.limits;
+        let began = Moment::now(&*ring.clock);
+        self.cooldown.begin(began.time);
+        let fetching = tokio::time::timeout(timeout, self.fetch(&ring.name));
+        let fetched = fetching.await.unwrap_or_else(|_| {
             let text = format!("no whole answer within {timeout:?}");
-            Err(first.error(ClientError::new(text)))
+            Err(self.endpoint.error(ClientError::new(text)))
         });
-        let (Parsed { keys, skipped }, fresh_for) = fetched.inspect_err(|_| {
-            pace.failures = pace.failures.saturating_add(1);
-        })?;
-        *pace = Pace { failures: 0, fresh_for, fetched: Some(began) };
-        if let Some(before) = before {
-            self.warn_of_replaced(before, &keys);
-        }
-        // From before the fetch: an answer may be as old as that.
-        let until = now + self.limits.max_staleness;
-        Ok((Fetched { keys, until }, Report { skipped, ..Report::default() }))
-    }
-
-    /// Warns of each key ID whose key was replaced by another.
-    fn warn_of_replaced(&self, before: &KeySet, keys: &[Key]) {
-        for of_one_id in keys.chunk_by(|one, other| one.key_id() == other.key_id()) {
-            let key_id = of_one_id[0].key_id();
-            let held: Vec<_> = before.of_key_id(key_id).map(|held| &held.key).collect();
-            let is_new = |key: &Key| !held.iter().any(|held| document::is_same(held, key));
-            let is_gone = |held: &&Key| !of_one_id.iter().any(|key| document::is_same(held, key));
-            if of_one_id.iter().any(is_new) && held.iter().any(is_gone) {
-                let (ring, kid) = (&*self.issuer, cut(key_id));
-                tracing::warn!(ring, kid, "the issuer replaced the key of a key ID");
+        let before = ring.keys().clone();
+        match fetched {
+            Ok((Parsed { keys, skipped }, fresh_for)) => {
+                *pace = Pace { failures: 0, fresh_for, fetched: Some(began) };
+                warn_of_replaced(&ring.name, &before, &keys);
+                // From before the fetch: an answer may be as old as that.
+                let until = began.time + max_staleness;
+                // The same snapshot if nothing has changed: cached tokens are bound to it.
+                let same = |(held, key): (&RingKey, &Key)| held.key.is_same(key);
+                let is_same =
+                    before.keys().len() == keys.len() && before.keys().iter().zip(&keys).all(same);
+                if !is_same || !before.extend(until) {
+                    ring.publish(KeySet::followed(keys, until));
+                }
+                Ok(Report { skipped, ..Report::default() })
+            }
+            Err(error) => {
+                pace.failures = pace.failures.saturating_add(1);
+                // By the time of day, which may have been set back, they may still verify.
+                if pace.fetched.is_some_and(|fetched| fetched.age(&*ring.clock) >= max_staleness) {
+                    let keys = before.keys().iter().map(|key| key.key.clone()).collect();
+                    ring.publish(KeySet::followed(keys, Timestamp::from_unix_millis(0)));
+                }
+                Err(error.into())
             }
         }
     }
 
-    async fn documents(&self) -> Result<(Parsed, Option<Duration>), FetchError> {
-        let discovered;
-        let endpoint = match &self.location {
-            JwksLocation::Jwks(endpoint) => endpoint,
-            JwksLocation::Discovered(endpoint) => {
-                discovered = self.discover(endpoint).await?;
-                &discovered
-            }
+    async fn fetch(&self, issuer: &str) -> Result<(Parsed, Option<Duration>), FetchError> {
+        let endpoint = match self.discovers {
+            true => &self.discover(issuer).await?,
+            false => &self.endpoint,
         };
         let answer = self.get(endpoint).await?;
         let parsed = document::parse(&answer, self.limits.rsa_algorithm)
             .map_err(|reason| endpoint.error(Cause::Document(reason)))?;
-        if parsed.keys.is_empty() {
-            let first =
-                parsed.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
-            let found = first.unwrap_or_else(|| "`keys` is empty".to_owned());
-            let reason = format!("the JWKS holds no key that can be used: {found}");
-            return Err(endpoint.error(Cause::Document(reason)));
-        }
         Ok((parsed, freshness::remaining(&answer.headers)))
     }
 
     /// Asks the issuer's description where the keys are. OpenID Connect Discovery 1.0, section 4.3:
     /// it must name the very issuer that was asked.
-    async fn discover(&self, endpoint: &Endpoint) -> Result<Endpoint, FetchError> {
+    async fn discover(&self, issuer: &str) -> Result<Endpoint, FetchError> {
+        let endpoint = &self.endpoint;
         let answer = self.get(endpoint).await?;
-        let description = Description::parse(&answer).map_err(|cause| endpoint.error(cause))?;
-        if description.issuer != *self.issuer {
+        let document = |reason| endpoint.error(Cause::Document(reason));
+        let description: Description = serde_json::from_slice(&answer.body)
+            .map_err(|_| document(answer.is_not(Expected::Description)))?;
+        if description.issuer != issuer {
             let found = cut(&description.issuer);
-            let expected = cut(&self.issuer);
+            let expected = cut(issuer);
             let reason =
                 format!("it describes another issuer: found `issuer` {found}; expected {expected}");
-            return Err(endpoint.error(Cause::Document(reason)));
+            return Err(document(reason));
         }
         Endpoint::parse(&description.jwks_uri, self.limits.http_on_loopback).map_err(|_| {
             let url = cut(&description.jwks_uri);
-            let reason = format!("found `jwks_uri` {url}; expected an https URL");
-            endpoint.error(Cause::Document(reason))
+            document(format!("found `jwks_uri` {url}; expected an https URL"))
         })
     }
 
     async fn get(&self, endpoint: &Endpoint) -> Result<Answer, FetchError> {
         let got = endpoint.get(&*self.client, self.limits.document_bytes).await;
         got.map_err(|cause| endpoint.error(cause))
+    }
+}
+
+/// Warns of each key ID whose key was replaced by another.
+fn warn_of_replaced(ring: &str, before: &KeySet, keys: &[Key]) {
+    for of_one_id in keys.chunk_by(|one, other| one.key_id() == other.key_id()) {
+        let key_id = of_one_id[0].key_id();
+        let held: Vec<_> = before.of_key_id(key_id).map(|held| &held.key).collect();
+        let is_new = |key: &Key| !held.iter().any(|held| held.is_pair_of(key));
+        let is_gone = |held: &&Key| !of_one_id.iter().any(|key| held.is_pair_of(key));
+        if of_one_id.iter().any(is_new) && held.iter().any(is_gone) {
+            tracing::warn!(ring, kid = cut(key_id), "the issuer replaced the key of a key ID");
+        }
     }
 }
 
@@ -199,33 +186,7 @@ impl KeySource for IssuerSource {
     }
 
     fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), OperationError>> {
-        Box::pin(async {
-            let mut pace = self.pace.lock().await;
-            let before = ring.keys().clone();
-            let result = match self.fetch(&mut pace, Some(&before)).await {
-                Ok((Fetched { keys, until }, report)) => {
-                    // The same snapshot if nothing has changed: cached tokens are bound to it.
-                    let held = before.keys().iter().map(|held| &held.key);
-                    let is_same = held.len() == keys.len()
-                        && held.zip(&keys).all(|(held, key)| document::is_same(held, key));
-                    if !is_same || !before.extend(until) {
-                        ring.publish(KeySet::followed(keys, until));
-                    }
-                    Ok(report)
-                }
-                Err(error) => {
-                    // By the time of day, which may have been set back, they may still verify.
-                    let limit = self.limits.max_staleness;
-                    if pace.fetched.is_some_and(|fetched| fetched.age(&*self.clock) >= limit) {
-                        let keys = before.keys().iter().map(|key| key.key.clone()).collect();
-                        ring.publish(KeySet::followed(keys, Timestamp::from_unix_millis(0)));
-                    }
-                    Err(RingError::from(error).into())
-                }
-            };
-            ring.refreshes.record(Report::outcome(&result));
-            result.map(drop)
-        })
+        Box::pin(async { ring.record(self.update(ring).await).map(drop) })
     }
 
     fn due<'a>(&'a self, _: &'a RingCore, _: Instant, random: u16) -> SourceFuture<'a, Instant> {
@@ -242,9 +203,8 @@ impl KeySource for IssuerSource {
         }
     }
 
-    fn followed_issuer(&self) -> Option<FollowedIssuer<'_>> {
-        let max_staleness = self.limits.max_staleness;
-        Some(FollowedIssuer { issuer: &self.issuer, max_staleness })
+    fn max_staleness(&self) -> Option<Duration> {
+        Some(self.limits.max_staleness)
     }
 }
 

@@ -8,7 +8,6 @@ use crate::crypto::generate;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
 use crate::keyring::not_ready::KeyRingNotReady;
-use crate::keyring::report::Report;
 use crate::keyring::ring::KeyRing;
 use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::RecordContext;
@@ -203,10 +202,7 @@ impl KeyRingBuilder {
         }
         let keys = replica.snapshot(&log);
         let core = RingCore::new(name, self.clock, policy, keys);
-        core.refreshes.record(Report::outcome(&Ok(report)));
-        let ring = KeyRing::new(core, RotatingSource::new(replica, log));
-        ring.observe_refresh();
-        ring.follow(self.jitter, began, Some(store));
-        Ok(ring)
+        let source = RotatingSource::new(replica, log);
+        Ok(KeyRing::opened(core, source, report, self.jitter, began, Some(store)))
     }
 }

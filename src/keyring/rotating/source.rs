@@ -53,9 +53,7 @@ impl RotatingSource {
         ring: &RingCore,
         log: &mut KeyLog,
     ) -> Result<Option<RingError>, OperationError> {
-        let result = self.read(ring, log).await.map_err(OperationError::from);
-        ring.refreshes.record(Report::outcome(&result));
-        result.map(|report| report.failure)
+        Ok(ring.record(self.read(ring, log).await)?.failure)
     }
 
     /// Marks the keys in the log that were revoked here, so that they are written until the store
