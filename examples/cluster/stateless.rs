@@ -111,7 +111,9 @@ async fn revoke_key(
             everywhere_within_ms: shared.keys.policy().refresh_bound().as_millis(),
         })),
         // No single key of a derived ring can be revoked, only the root of all.
-        Err(error) if error.kind() == OperationErrorKind::NotRotated => Err(StatusCode::CONFLICT),
+        Err(error) if error.kind() == OperationErrorKind::NotConfigured => {
+            Err(StatusCode::CONFLICT)
+        }
         // Revoked on this replica; it records that as soon as the store is back.
         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
     }

@@ -5,7 +5,6 @@ use std::error::Error;
 use std::fmt;
 
 use crate::error::macros::debug_as_display;
-use crate::error::operation::{OperationError, OperationErrorKind};
 
 /// Why key material was refused: the input, the value found, the value expected, the fix. Never holds or
 /// shows a secret; `Debug` shows the same text as `Display`, so that a `main` that returns the error
@@ -198,11 +197,5 @@ impl fmt::Display for KeyError {
 }
 
 impl Error for KeyError {}
-
-impl From<KeyError> for OperationError {
-    fn from(error: KeyError) -> Self {
-        OperationErrorKind::InvalidKey.with(error)
-    }
-}
 
 debug_as_display!(KeyError);

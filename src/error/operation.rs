@@ -1,5 +1,6 @@
 //! [`OperationError`]: why an operation on sessions, keys or revocations failed.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::error::macros::debug_as_display;
-use crate::error::rejection::{Rejection, RejectionKind};
+use crate::error::rejection::Rejection;
 
 /// Why an operation on [`Sessions`](crate::Sessions), a [`KeyRing`](crate::KeyRing) or
 /// [`Revocations`](crate::Revocations) failed.
@@ -16,51 +17,34 @@ use crate::error::rejection::{Rejection, RejectionKind};
 #[derive(Clone)]
 pub struct OperationError {
     kind: OperationErrorKind,
-    source: Option<Arc<dyn Error + Send + Sync>>,
+    text: Cow<'static, str>,
+    source: Option<Source>,
 }
 
-/// The kinds of [`OperationError`].
+type Source = Arc<dyn Error + Send + Sync>;
+
+/// The kinds of [`OperationError`]. The error's text adds the values found and expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperationErrorKind {
-    /// No key of the ring may sign now, or the ring holds only public keys.
+    /// No key of the ring may sign now, or the ring holds only public keys. Validation is not
+    /// affected.
     NoSigningKey,
-    /// The application's claims cannot be written as members of the token's payload.
+    /// The application's claims cannot be written as members of the token's payload, the subject is
+    /// empty (RFC 7519, section 4.1.2), or a session of another issuer has no `auth_time`.
     InvalidClaims,
-    /// The subject is empty (RFC 7519, section 4.1.2).
-    EmptySubject,
     /// The session has reached its absolute lifetime.
     LifetimeReached,
-    /// The session's token has no `auth_time`, from which its absolute lifetime is counted.
-    NoLoginTime,
     /// The session or the refresh token was refused; the source is a [`Rejection`].
     Rejected,
     /// The clock shows a time that no token can carry: before 1970 or after 9999.
-    ClockOutOfRange {
-        /// The clock's time in seconds since 1970-01-01T00:00:00Z.
-        seconds: i64,
-    },
-    /// The token is longer than validation accepts, or a later token of its session may be.
-    TokenTooLong {
-        /// The longest that a token of this session may become, in bytes.
-        bytes: usize,
-        /// The setting `max_token_bytes`.
-        limit: usize,
-    },
-    /// The cookie's name and value are longer than browsers must accept (RFC 6265, section 6.1), or
-    /// those of a later token of the session may be.
-    CookieTooLong {
-        /// The longest that name and value may become, in bytes.
-        bytes: usize,
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// The sessions have no transport of this name.
-    NoTransport(&'static str),
-    /// The sessions have no refresh tokens.
-    NoRefreshTokens,
-    /// The sessions have no revocations.
-    NoRevocations,
+    ClockOutOfRange,
+    /// The token is longer than `max_token_bytes`, or its cookie than browsers must accept (RFC
+    /// 6265, section 6.1); or those of a later token of the session may be.
+    TooLong,
+    /// The sessions or the ring lack what the operation needs: a transport, refresh tokens,
+    /// revocations, or keys that are rotated in a store.
+    NotConfigured,
     /// The operating system's random generator failed.
     RandomGenerator,
     /// The store could not be read or written; the source is a
@@ -72,33 +56,73 @@ pub enum OperationErrorKind {
     InvalidKey,
     /// The ring holds no key of this ID.
     UnknownKey,
-    /// The ring is not ready for this operation.
+    /// The ring is not ready for this operation, or could not make a successor of the signing key.
     KeyRingNotReady,
-    /// No successor of the signing key could be made, so that nothing was retired.
-    NoSuccessor,
-    /// The keys of this ring are not rotated in a store.
-    NotRotated,
 }
 
 impl OperationError {
+    pub(crate) fn new(kind: OperationErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, text: text.into(), source: None }
+    }
+
+    pub(crate) fn with_source(
+        kind: OperationErrorKind,
+        text: &'static str,
+        source: Source,
+    ) -> Self {
+        Self { kind, text: text.into(), source: Some(source) }
+    }
+
+    pub(crate) fn no_signing_key() -> Self {
+        Self::new(OperationErrorKind::NoSigningKey, "no key of the ring may sign now")
+    }
+
+    pub(crate) fn lifetime_reached() -> Self {
+        let text = "the session has reached its absolute lifetime";
+        Self::new(OperationErrorKind::LifetimeReached, text)
+    }
+
+    pub(crate) fn rejected(rejection: Rejection) -> Self {
+        let text = "the session or the refresh token is refused";
+        Self::with_source(OperationErrorKind::Rejected, text, Arc::new(rejection))
+    }
+
+    /// `what` is a token or a cookie.
+    pub(crate) fn too_long(what: &str, bytes: usize, limit: impl fmt::Display) -> Self {
+        let text = format!(
+            "a {what} of {bytes} bytes, the room for later tokens of its session included, is \
+             longer than {limit}: put less into the claims"
+        );
+        Self::new(OperationErrorKind::TooLong, text)
+    }
+
+    pub(crate) fn no_transport(name: &str) -> Self {
+        Self::not_configured(format!(
+            "the sessions have no {name} transport: add it to their builder"
+        ))
+    }
+
+    pub(crate) fn not_configured(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(OperationErrorKind::NotConfigured, text)
+    }
+
+    pub(crate) fn random_generator() -> Self {
+        let text = "the operating system's random generator failed";
+        Self::new(OperationErrorKind::RandomGenerator, text)
+    }
+
+    pub(crate) fn store(source: Source) -> Self {
+        Self::with_source(OperationErrorKind::Store, "the store failed", source)
+    }
+
+    pub(crate) fn key_source(source: Source) -> Self {
+        let text = "the keys could not be read from their source";
+        Self::with_source(OperationErrorKind::KeySource, text, source)
+    }
+
     /// Returns the kind.
     pub fn kind(&self) -> OperationErrorKind {
         self.kind
-    }
-
-    /// Returns whether no key may sign now. Validation is not affected.
-    pub fn is_no_signing_key(&self) -> bool {
-        self.kind == OperationErrorKind::NoSigningKey
-    }
-
-    /// Returns whether the store could not be read or written.
-    pub fn is_store_unavailable(&self) -> bool {
-        self.kind == OperationErrorKind::Store
-    }
-
-    /// Returns whether the session was revoked.
-    pub fn is_revoked(&self) -> bool {
-        self.rejection().is_some_and(|rejection| rejection.kind() == RejectionKind::Revoked)
     }
 
     /// Returns why the session or the refresh token was refused, if it was.
@@ -113,11 +137,10 @@ impl OperationError {
             OperationErrorKind::NoSigningKey
             | OperationErrorKind::RandomGenerator
             // Another replica's clock may be right.
-            | OperationErrorKind::ClockOutOfRange { .. }
+            | OperationErrorKind::ClockOutOfRange
             | OperationErrorKind::Store
             | OperationErrorKind::KeySource
-            | OperationErrorKind::KeyRingNotReady
-            | OperationErrorKind::NoSuccessor => true,
+            | OperationErrorKind::KeyRingNotReady => true,
             OperationErrorKind::Rejected => self.rejection().is_some_and(Rejection::is_temporary),
             _ => false,
         }
@@ -135,120 +158,35 @@ impl OperationError {
 }
 
 impl OperationErrorKind {
-    /// Returns the kind as a short, stable text without the kind's values. It is the `outcome` in
+    /// Returns the kind as a short, stable text. It is the `outcome` in
     /// [metrics](crate::telemetry).
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::NoSigningKey => "no_signing_key",
             Self::InvalidClaims => "invalid_claims",
-            Self::EmptySubject => "empty_subject",
             Self::LifetimeReached => "lifetime_reached",
-            Self::NoLoginTime => "no_login_time",
             Self::Rejected => "rejected",
-            Self::ClockOutOfRange { .. } => "clock_out_of_range",
-            Self::TokenTooLong { .. } => "token_too_long",
-            Self::CookieTooLong { .. } => "cookie_too_long",
-            Self::NoTransport(_) => "no_transport",
-            Self::NoRefreshTokens => "no_refresh_tokens",
-            Self::NoRevocations => "no_revocations",
+            Self::ClockOutOfRange => "clock_out_of_range",
+            Self::TooLong => "too_long",
+            Self::NotConfigured => "not_configured",
             Self::RandomGenerator => "random_generator",
             Self::Store => "store",
             Self::KeySource => "key_source",
             Self::InvalidKey => "invalid_key",
             Self::UnknownKey => "unknown_key",
             Self::KeyRingNotReady => "not_ready",
-            Self::NoSuccessor => "no_successor",
-            Self::NotRotated => "not_rotated",
         }
-    }
-
-    /// Makes an error of this kind with a source that others share.
-    pub(crate) fn with_shared(self, source: Arc<dyn Error + Send + Sync>) -> OperationError {
-        OperationError { kind: self, source: Some(source) }
-    }
-
-    /// Makes an error of this kind with its source.
-    pub(crate) fn with(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> OperationError {
-        OperationError { kind: self, source: Some(source.into().into()) }
-    }
-}
-
-impl From<OperationErrorKind> for OperationError {
-    fn from(kind: OperationErrorKind) -> Self {
-        Self { kind, source: None }
-    }
-}
-
-impl From<Rejection> for OperationError {
-    fn from(rejection: Rejection) -> Self {
-        OperationErrorKind::Rejected.with(rejection)
     }
 }
 
 /// With the source: the text goes to logs, where nobody asks for the source.
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)?;
+        f.write_str(&self.text)?;
         match &self.source {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),
         }
-    }
-}
-
-impl fmt::Display for OperationErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let later = "the room for later tokens of its session included";
-        f.write_str(match self {
-            Self::NoSigningKey => "no key of the ring may sign now",
-            Self::InvalidClaims => "the claims cannot be written",
-            Self::EmptySubject => "the subject is empty",
-            Self::LifetimeReached => "the session has reached its absolute lifetime",
-            Self::NoLoginTime => {
-                "the session's token has no `auth_time`, so it cannot be issued again: log in anew"
-            }
-            Self::Rejected => "the session or the refresh token is refused",
-            Self::ClockOutOfRange { seconds } => {
-                return write!(
-                    f,
-                    "the clock shows {seconds} seconds since 1970, expected 0 to 253402300799 (the \
-                     end of the year 9999): set the clock of this machine"
-                );
-            }
-            Self::TokenTooLong { bytes, limit } => {
-                return write!(
-                    f,
-                    "a token of {bytes} bytes, {later}, is longer than max_token_bytes ({limit}): \
-                     put less into the claims"
-                );
-            }
-            Self::CookieTooLong { bytes, limit } => {
-                return write!(
-                    f,
-                    "a cookie of {bytes} bytes, {later}, is longer than {limit}: put less into the \
-                     claims"
-                );
-            }
-            Self::NoTransport(name) => {
-                return write!(f, "the sessions have no {name} transport: add it to their builder");
-            }
-            Self::NoRefreshTokens => {
-                "the sessions have no refresh tokens: add `.refresh_tokens(..)` to their builder"
-            }
-            Self::NoRevocations => {
-                "the sessions have no revocations: add `.revocations(..)` to their builder"
-            }
-            Self::RandomGenerator => "the operating system's random generator failed",
-            Self::Store => "the store failed",
-            Self::KeySource => "the keys could not be read from their source",
-            Self::InvalidKey => "a key could not be made or used",
-            Self::UnknownKey => "the ring holds no key of this ID",
-            Self::KeyRingNotReady => "the ring is not ready for this",
-            Self::NoSuccessor => {
-                "no successor of the signing key could be made; nothing was retired: try again"
-            }
-            Self::NotRotated => "the keys of this ring are not rotated in a store",
-        })
     }
 }
 

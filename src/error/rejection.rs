@@ -130,6 +130,11 @@ texts!(RejectionKind {
 });
 
 impl Rejection {
+    /// A rejection whose kind says it all.
+    pub(crate) fn new(kind: RejectionKind) -> Self {
+        Self { kind, detail: None }
+    }
+
     /// The kind.
     pub fn kind(&self) -> RejectionKind {
         self.kind
@@ -192,12 +197,6 @@ impl RejectionKind {
     ) -> Rejection {
         let detail = Detail { about, found: shown(found), expected: shown(expected) };
         Rejection { kind: self, detail: Some(Arc::new(detail)) }
-    }
-}
-
-impl From<RejectionKind> for Rejection {
-    fn from(kind: RejectionKind) -> Self {
-        Self { kind, detail: None }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why a ring could not be refreshed or changed, before it becomes an [`OperationError`].
 
+use std::sync::Arc;
+
 use crate::crypto::error::KeyError;
 use crate::error::build::BuildError;
 use crate::error::operation::{OperationError, OperationErrorKind};
@@ -43,14 +45,25 @@ impl RingError {
 impl From<RingError> for OperationError {
     fn from(error: RingError) -> Self {
         match error {
-            RingError::Store(source) => OperationErrorKind::Store.with(source),
-            RingError::Fetch(source) => OperationErrorKind::KeySource.with(source),
-            RingError::Directory { .. } => OperationErrorKind::KeySource.with(error),
-            RingError::Key(source) => OperationErrorKind::InvalidKey.with(source),
-            RingError::UnknownKey(_) => OperationErrorKind::UnknownKey.with(error),
-            RingError::Blocked(source) => OperationErrorKind::KeyRingNotReady.with(source),
-            RingError::NoSuccessor => OperationErrorKind::NoSuccessor.into(),
-            RingError::NoSigningKey => OperationErrorKind::NoSigningKey.into(),
+            RingError::Store(source) => Self::store(Arc::new(source)),
+            RingError::Fetch(source) => Self::key_source(Arc::new(source)),
+            RingError::Directory { .. } => Self::key_source(Arc::new(error)),
+            RingError::Key(source) => {
+                let text = "a key could not be made or used";
+                Self::with_source(OperationErrorKind::InvalidKey, text, Arc::new(source))
+            }
+            RingError::UnknownKey(_) => {
+                let text = "the ring holds no key of this ID";
+                Self::with_source(OperationErrorKind::UnknownKey, text, Arc::new(error))
+            }
+            RingError::Blocked(source) => {
+                let text = "the ring is not ready for this";
+                Self::with_source(OperationErrorKind::KeyRingNotReady, text, Arc::new(source))
+            }
+            RingError::NoSuccessor => {
+                Self::new(OperationErrorKind::KeyRingNotReady, error.to_string())
+            }
+            RingError::NoSigningKey => Self::no_signing_key(),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::cooldown::Cooldown;
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::report::Report;
 use crate::keyring::source::{Issues, KeySource, Rotating};
@@ -177,7 +177,9 @@ impl KeyRing {
     }
 
     fn rotating(&self) -> Result<&dyn Rotating, OperationError> {
-        self.0.source.rotating().ok_or_else(|| OperationErrorKind::NotRotated.into())
+        self.0.source.rotating().ok_or_else(|| {
+            OperationError::not_configured("the keys of this ring are not rotated in a store")
+        })
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {

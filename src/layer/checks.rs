@@ -35,7 +35,7 @@ impl<C> Check<C> {
                 let found = session.scope().unwrap_or("none");
                 self.otherwise.about("scope", found, scope)
             }
-            None => self.otherwise.into(),
+            None => Rejection::new(self.otherwise),
         })
     }
 }

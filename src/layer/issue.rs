@@ -50,11 +50,11 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         let transports = self.sessions.transports();
         if login.bearer || transports.cookie.is_none() {
             if !transports.bearer {
-                return Err(OperationErrorKind::NoTransport("bearer").into());
+                return Err(OperationError::no_transport("bearer"));
             }
             // A bearer token needs a body of its own.
             if !is_whole || !T::CARRIES_BODY {
-                return Err(OperationErrorKind::NoTransport("cookie").into());
+                return Err(OperationError::no_transport("cookie"));
             }
             let answer = if self.sessions.refreshes() && login.continues.is_none() {
                 token_endpoint::granted(&self.sessions.issue_with_refresh_token(login)?)

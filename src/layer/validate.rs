@@ -99,10 +99,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
             Ok(Some(Credential { token, place })) => {
                 (self.sessions.validate_bytes(token, now), Some(place))
             }
-            Ok(None) => (Err(RejectionKind::Missing.into()), None),
+            Ok(None) => (Err(Rejection::new(RejectionKind::Missing)), None),
             Err(kind) => {
                 self.sessions.transports().log_ambiguous(headers);
-                (Err(kind.into()), None)
+                (Err(Rejection::new(kind)), None)
             }
         };
         Presented { session, place, now, sessions: self.sessions.id() }
@@ -139,7 +139,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
             Some(found) => {
                 let has_cookie = found.may_have_cookie();
                 if self.guards_all && !self.passes(request, found.place, has_cookie) {
-                    return Err(self.reject_request(RejectionKind::CrossSite.into(), request));
+                    return Err(
+                        self.reject_request(Rejection::new(RejectionKind::CrossSite), request)
+                    );
                 }
                 found
             }
@@ -148,7 +150,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
                 let place = credential.ok().flatten().map(|credential| credential.place);
                 let has_cookie = place == Some(Place::Cookie) || credential.is_err();
                 if !self.passes(request, place, has_cookie) {
-                    return Err(self.reject_request(RejectionKind::CrossSite.into(), request));
+                    return Err(
+                        self.reject_request(Rejection::new(RejectionKind::CrossSite), request)
+                    );
                 }
                 self.presented(credential, request.headers())
             }

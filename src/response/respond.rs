@@ -10,7 +10,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::error::operation::OperationError;
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::sessions::handle::Sessions;
 use crate::transport::caching::remove_targeted;
@@ -99,7 +99,7 @@ pub(crate) fn retry_issuing<C>(
     error: &OperationError,
     sessions: &Sessions<C>,
 ) {
-    let is_paused = error.is_no_signing_key();
+    let is_paused = error.kind() == OperationErrorKind::NoSigningKey;
     if let Some(wait) = is_paused.then(|| sessions.keys().issues_again_in()).flatten() {
         let seconds = wait.as_millis().div_ceil(1000).clamp(1, u64::MAX.into());
         answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds as u64));

@@ -134,15 +134,13 @@ const OF_REQUESTS: [RejectionKind; 7] = [
 ];
 
 /// The kinds of errors of issuing a token.
-const OF_ISSUING: [OperationErrorKind; 10] = [
+const OF_ISSUING: [OperationErrorKind; 8] = [
     OperationErrorKind::NoSigningKey,
     OperationErrorKind::InvalidClaims,
-    OperationErrorKind::EmptySubject,
     OperationErrorKind::LifetimeReached,
-    OperationErrorKind::NoLoginTime,
     OperationErrorKind::Rejected,
-    OperationErrorKind::ClockOutOfRange { seconds: 0 },
-    OperationErrorKind::TokenTooLong { bytes: 0, limit: 0 },
-    OperationErrorKind::NoRefreshTokens,
+    OperationErrorKind::ClockOutOfRange,
+    OperationErrorKind::TooLong,
+    OperationErrorKind::NotConfigured,
     OperationErrorKind::RandomGenerator,
 ];

@@ -38,7 +38,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// Outside of a tokio runtime, as its timers do.
     pub fn ended(&self, session: &Session<C>) -> impl Future<Output = Rejection> + Send + use<C> {
         let (sessions, session) = (self.clone(), session.clone());
-        async move { sessions.until_refused(session.verified()).await.into() }
+        async move { Rejection::new(sessions.until_refused(session.verified()).await) }
     }
 
     async fn until_refused(&self, verified: &Verified<C>) -> RejectionKind {

@@ -55,7 +55,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
         let mut passed = Passed(Vec::new());
         let verified = token::verify::verify::<C>(token, &keys, &self.0.policy, now, &mut passed);
         let checked = verified.and_then(|verified| {
-            self.check_revocation(&verified, now)?;
+            self.check_revocation(&verified, now).map_err(Rejection::new)?;
             passed.passed(Check::Revocation, || match self.revocations() {
                 Some(_) => "not revoked".to_owned(),
                 None => "no revocations are configured".to_owned(),

@@ -98,7 +98,13 @@ fn in_range(time: Timestamp) -> Result<(), OperationError> {
     let seconds = time.as_unix_seconds();
     match u64::try_from(seconds) {
         Ok(since) if since <= LAST_SECOND => Ok(()),
-        _ => Err(OperationErrorKind::ClockOutOfRange { seconds }.into()),
+        _ => {
+            let text = format!(
+                "the clock shows {seconds} seconds since 1970, expected 0 to {LAST_SECOND} (the end \
+                 of the year 9999): set the clock of this machine"
+            );
+            Err(OperationError::new(OperationErrorKind::ClockOutOfRange, text))
+        }
     }
 }
 
@@ -189,10 +195,10 @@ impl<C: SessionClaims> Sessions<C> {
     fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
         let now = self.now();
         // Without a login time there is no end to count from.
-        let begun = session.authenticated_at().ok_or(OperationErrorKind::LifetimeReached)?;
+        let begun = session.authenticated_at().ok_or_else(OperationError::lifetime_reached)?;
         let latest = begun + self.0.absolute_lifetime;
         if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
-            return Err(OperationErrorKind::LifetimeReached.into());
+            return Err(OperationError::lifetime_reached());
         }
         let token = self.sign_again(
             session,
@@ -202,7 +208,7 @@ impl<C: SessionClaims> Sessions<C> {
             now,
         )?;
         if token.expires_at <= session.expires_at() {
-            return Err(OperationErrorKind::LifetimeReached.into());
+            return Err(OperationError::lifetime_reached());
         }
         Ok(token)
     }
@@ -219,8 +225,12 @@ impl<C: SessionClaims> Sessions<C> {
         let verified = session.verified();
         // The version is the one in which it was looked up, lest what was recorded between is missed.
         let rv = self.check_revocation(verified, now);
-        let rv = rv.map_err(Rejection::from)?;
-        let auth_time = session.authenticated_at().ok_or(OperationErrorKind::NoLoginTime)?;
+        let rv = rv.map_err(|kind| OperationError::rejected(Rejection::new(kind)))?;
+        let auth_time = session.authenticated_at().ok_or_else(|| {
+            let text =
+                "the session's token has no `auth_time`, so it cannot be issued again: log in anew";
+            OperationError::new(OperationErrorKind::InvalidClaims, text)
+        })?;
         let mut ids = Ids::default();
         let [jti] = ids.draw()?;
         let claims = TokenClaims {
@@ -287,12 +297,13 @@ impl<C: SessionClaims> Sessions<C> {
         claims: TokenClaims<'_, C>,
     ) -> Result<IssuedToken, OperationError> {
         if claims.sub.is_empty() {
-            return Err(OperationErrorKind::EmptySubject.into());
+            let text = "the subject is empty";
+            return Err(OperationError::new(OperationErrorKind::InvalidClaims, text));
         }
         in_range(now)?;
         let inner = &*self.0;
         let keys = inner.keys.keys(now);
-        let key = keys.signer(now).ok_or(OperationErrorKind::NoSigningKey)?;
+        let key = keys.signer(now).ok_or_else(OperationError::no_signing_key)?;
         // Tokens hold whole seconds.
         let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
         let issued_at = whole(now);
@@ -303,7 +314,7 @@ impl<C: SessionClaims> Sessions<C> {
             .min(times.verifies_until - inner.policy.leeway);
         let expires_at = whole(expires_at);
         if expires_at <= issued_at {
-            return Err(OperationErrorKind::LifetimeReached.into());
+            return Err(OperationError::lifetime_reached());
         }
         in_range(expires_at)?;
         // A login is never later than its token, though a clock was set back.
@@ -316,7 +327,8 @@ impl<C: SessionClaims> Sessions<C> {
         };
         let (bytes, limit) = (token.len() + room, inner.policy.max_token_bytes);
         if bytes > limit {
-            return Err(OperationErrorKind::TokenTooLong { bytes, limit }.into());
+            let limit = format_args!("max_token_bytes ({limit})");
+            return Err(OperationError::too_long("token", bytes, limit));
         }
         Ok(IssuedToken { token, issued_at, expires_at, room })
     }
@@ -339,7 +351,7 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
             None => verify().map(Shared::Owned),
         };
         let checked = verified.and_then(|verified| {
-            self.check_revocation(&verified, now)?;
+            self.check_revocation(&verified, now).map_err(Rejection::new)?;
             Ok(verified)
         });
         match checked {

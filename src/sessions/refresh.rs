@@ -31,7 +31,7 @@ impl<C: SessionClaims> Sessions<C> {
     ) -> Result<IssuedTokens, OperationError> {
         if login.continues.is_some() {
             // Its client has one already.
-            return Err(OperationErrorKind::NoRefreshTokens.into());
+            return Err(no_refresh_tokens());
         }
         let now = self.now();
         let mut ids = Ids::default();
@@ -68,13 +68,16 @@ impl<C: SessionClaims> Sessions<C> {
     async fn redeem(&self, refresh_token: &str) -> Result<IssuedTokens, OperationError> {
         let now = self.now();
         let refreshing = self.refreshing()?;
-        let (verified, sequence) = self.verify_refresh_token(refresh_token, refreshing, now)?;
+        let (verified, sequence) = self
+            .verify_refresh_token(refresh_token, refreshing, now)
+            .map_err(OperationError::rejected)?;
         // Before anything is recorded: what can't be issued shall not cost the token.
         let tokens = self.successor(&verified, sequence, now)?;
         let Some(revocations) = self.revocations() else { return Ok(tokens) };
-        let redemption = self.redemption(&verified, sequence, now)?;
+        let redemption = self.redemption(&verified, sequence, now);
+        let redemption = redemption.map_err(OperationError::rejected)?;
         let last = revocations.redeem(&redemption).await;
-        let last = last.map_err(|error| OperationErrorKind::Store.with(error))?;
+        let last = last.map_err(|error| OperationError::store(Arc::new(error)))?;
         if (last.sequence, last.at) == (sequence, now) {
             return Ok(tokens);
         }
@@ -87,7 +90,7 @@ impl<C: SessionClaims> Sessions<C> {
                 "the store says that a refresh token was redeemed at {at}, which is more than \
                  clock_skew ({leeway:?}) ahead of this replica's clock: check the clocks"
             ));
-            return Err(OperationErrorKind::Store.with(error));
+            return Err(OperationError::store(Arc::new(error)));
         }
         if last.sequence == sequence && now - last.at <= refreshing.grace + leeway {
             let mut tokens = self.successor(&verified, sequence, last.at)?;
@@ -99,7 +102,7 @@ impl<C: SessionClaims> Sessions<C> {
         let session_id = verified.texts.session_id();
         tracing::warn!(session_id, "a refresh token was used again: its session is ended");
         self.revoke_session(session_id).await?;
-        Err(Rejection::from(RejectionKind::Reused).into())
+        Err(rejected(RejectionKind::Reused))
     }
 
     fn verify_refresh_token(
@@ -116,8 +119,9 @@ impl<C: SessionClaims> Sessions<C> {
             now,
             &mut Nobody,
         )?;
-        self.check_revocation(&verified, now)?;
-        let sequence = verified.sequence.ok_or(RejectionKind::MissingClaim("seq"))?;
+        self.check_revocation(&verified, now).map_err(Rejection::new)?;
+        let missing = || Rejection::new(RejectionKind::MissingClaim("seq"));
+        let sequence = verified.sequence.ok_or_else(missing)?;
         Ok((verified, sequence))
     }
 
@@ -128,13 +132,13 @@ impl<C: SessionClaims> Sessions<C> {
         sequence: u32,
         at: Timestamp,
     ) -> Result<IssuedTokens, OperationError> {
-        let invalid = || Rejection::from(RejectionKind::InvalidClaim("seq"));
+        let invalid = || rejected(RejectionKind::InvalidClaim("seq"));
         let next = sequence.checked_add(1).ok_or_else(invalid)?;
-        let missing = || Rejection::from(RejectionKind::MissingClaim("auth_time"));
+        let missing = || rejected(RejectionKind::MissingClaim("auth_time"));
         let begun = verified.authenticated_at.ok_or_else(missing)?;
         let pair = self.sign_pair(next, at, Later::AsThis, &self.claims_of(verified, begun));
         if matches!(&pair, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
-            return Err(Rejection::from(RejectionKind::Expired).into());
+            return Err(rejected(RejectionKind::Expired));
         }
         if pair.is_err() {
             self.0.counters.issued(&pair);
@@ -148,7 +152,7 @@ impl<C: SessionClaims> Sessions<C> {
         sequence: u32,
         at: Timestamp,
     ) -> Result<Redemption, Rejection> {
-        let invalid = || Rejection::from(RejectionKind::InvalidClaim("sid"));
+        let invalid = || Rejection::new(RejectionKind::InvalidClaim("sid"));
         let family = EntryName::parse(verified.texts.session_id()).ok_or_else(invalid)?;
         let policy = &self.0.policy;
         // As long as one of its tokens can be accepted that was issued until now, by any clock.
@@ -163,7 +167,7 @@ impl<C: SessionClaims> Sessions<C> {
     }
 
     fn refreshing(&self) -> Result<&Refreshing, OperationError> {
-        self.0.refreshing.as_ref().ok_or(OperationErrorKind::NoRefreshTokens.into())
+        self.0.refreshing.as_ref().ok_or_else(no_refresh_tokens)
     }
 
     /// Signs the pair of that sequence, which began at `at`.
@@ -197,3 +201,13 @@ impl<C: SessionClaims> Sessions<C> {
 
 /// An access token ends by up to this part of its lifetime early.
 const JITTER_PART: u32 = 20;
+
+fn rejected(kind: RejectionKind) -> OperationError {
+    OperationError::rejected(Rejection::new(kind))
+}
+
+fn no_refresh_tokens() -> OperationError {
+    OperationError::not_configured(
+        "the sessions have no refresh tokens: add `.refresh_tokens(..)` to their builder",
+    )
+}

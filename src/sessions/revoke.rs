@@ -4,7 +4,7 @@
 use http::HeaderValue;
 
 use crate::clock::Timestamp;
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::operation::OperationError;
 use crate::revocation::set::Revocation;
 use crate::sessions::handle::Sessions;
 use crate::sessions::session::Session;
@@ -87,9 +87,13 @@ impl<C> Sessions<C> {
     /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
     /// of keys that were made under another one and still verify.
     async fn record(&self, revocation: Revocation) -> Result<(), OperationError> {
-        let revocations = self.revocations().ok_or(OperationErrorKind::NoRevocations)?;
+        let revocations = self.revocations().ok_or_else(|| {
+            OperationError::not_configured(
+                "the sessions have no revocations: add `.revocations(..)` to their builder",
+            )
+        })?;
         revocations.keep_for(self.keys().longest_token_lifetime(), self.keys().policy().clock_skew);
         let recorded = revocations.record(revocation).await;
-        recorded.map_err(|error| OperationErrorKind::Store.with_shared(error))
+        recorded.map_err(|error| OperationError::store(error))
     }
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::clock::Timestamp;
 use crate::crypto::secret_bytes::SecretBytes;
 use crate::error::macros::debug_as_display;
-use crate::error::operation::{OperationError, OperationErrorKind};
 
 /// The future that a [`Store`]'s methods return.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -352,12 +351,6 @@ impl StoreError {
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self { context: context.into(), source: Some(source.into()) }
-    }
-}
-
-impl From<StoreError> for OperationError {
-    fn from(error: StoreError) -> Self {
-        OperationErrorKind::Store.with(error)
     }
 }
 

@@ -176,7 +176,8 @@ pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
         now,
         &mut token::checks::Nobody,
     )?;
-    let payload = buffer.decode(segments.payload).ok_or(RejectionKind::Malformed)?;
+    let payload = buffer.decode(segments.payload);
+    let payload = payload.ok_or_else(|| Rejection::new(RejectionKind::Malformed))?;
     Ok(payload.to_vec())
 }
 

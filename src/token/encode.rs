@@ -4,6 +4,7 @@ use crate::claims::names::ID_LENGTH;
 use std::borrow::Cow;
 use std::mem;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -23,10 +24,12 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     payload: &Payload<'_, C>,
     ring_key: &RingKey,
 ) -> Result<Compact, OperationError> {
-    let signer = ring_key.key.signer().ok_or(OperationErrorKind::NoSigningKey)?;
+    let signer = ring_key.key.signer().ok_or_else(OperationError::no_signing_key)?;
     let mut json = Vec::new();
-    claims::write::write(payload, &mut json)
-        .map_err(|error| OperationErrorKind::InvalidClaims.with(error))?;
+    claims::write::write(payload, &mut json).map_err(|error| {
+        let text = "the claims cannot be written";
+        OperationError::with_source(OperationErrorKind::InvalidClaims, text, Arc::new(error))
+    })?;
     let header = match payload.seq {
         None => Cow::Borrowed(&*ring_key.header),
         Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(),
@@ -38,7 +41,7 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     token.push_str(&header);
     append(&mut token, &json);
     let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
-    append(&mut token, &signature.map_err(|_| OperationErrorKind::RandomGenerator)?);
+    append(&mut token, &signature.map_err(|_| OperationError::random_generator())?);
     Ok(Compact(token))
 }
 

@@ -3,7 +3,7 @@
 use crate::base64url;
 use crate::claims::names::ID_LENGTH;
 use crate::crypto::backend;
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::operation::OperationError;
 
 /// New IDs in base64url, one behind the other.
 #[derive(Default)]
@@ -18,7 +18,7 @@ impl<const N: usize> Ids<N> {
     pub(crate) fn draw(&mut self) -> Result<[&str; N], OperationError> {
         let mut bytes = [[0; BYTES]; N];
         let bytes = bytes.as_flattened_mut();
-        backend::fill_random(bytes).map_err(|_| OperationErrorKind::RandomGenerator)?;
+        backend::fill_random(bytes).map_err(|_| OperationError::random_generator())?;
         self.0 = base64url::encode(bytes);
         let id = |place: usize| self.0.get(place * CHARACTERS..)?.get(..ID_LENGTH);
         Ok(std::array::from_fn(|place| id(place).unwrap_or_default()))

@@ -110,7 +110,7 @@ pub(crate) fn authenticate<'t, 'k>(
         .decode(segments.signature)
         .ok_or_else(|| not_decoded("signature", segments.signature))?;
     if !ring_key.key.verifier().verify(segments.signed, signature) {
-        return Err(RejectionKind::BadSignature.into());
+        return Err(Rejection::new(RejectionKind::BadSignature));
     }
     observer.passed(Check::Signature, || "the signature of the key".to_owned());
     Ok((segments, ring_key))

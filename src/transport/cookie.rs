@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Request};
 
 use super::cross_site::{CrossSiteCheck, may_change};
 use crate::error::build::BuildError;
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
 use crate::transport::grammar::{is_token, is_token_byte};
 
@@ -166,7 +166,7 @@ impl CookieTransport {
     pub(crate) fn set(&self, token: &str, room: usize) -> Result<HeaderValue, OperationError> {
         let bytes = self.own_name().len() + token.len() + room;
         if bytes > Self::MOST_BYTES {
-            return Err(OperationErrorKind::CookieTooLong { bytes, limit: Self::MOST_BYTES }.into());
+            return Err(OperationError::too_long("cookie", bytes, Self::MOST_BYTES));
         }
         Ok(field(&self.cookie(token)))
     }

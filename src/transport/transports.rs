@@ -6,7 +6,7 @@ use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 
 use crate::error::build::BuildError;
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
 use crate::transport::bearer;
 use crate::transport::caching::forbid_storing;
@@ -159,7 +159,7 @@ impl Transports {
         token: &str,
         room: usize,
     ) -> Result<HeaderValue, OperationError> {
-        self.cookie.as_ref().ok_or(OperationErrorKind::NoTransport("cookie"))?.set(token, room)
+        self.cookie.as_ref().ok_or_else(|| OperationError::no_transport("cookie"))?.set(token, room)
     }
 
     /// The field that takes the cookie away, if there is one.

@@ -92,7 +92,7 @@ proptest! {
         let sessions = sessions::<Claims>();
         let login = Login::new(&*subject, claims.clone()).scope(&*scope);
         let token = sessions.issue(&login);
-        prop_assume!(!matches!(&token, Err(error) if matches!(error.kind(), tower_jwt_session::OperationErrorKind::TokenTooLong { .. })));
+        prop_assume!(!matches!(&token, Err(error) if error.kind() == tower_jwt_session::OperationErrorKind::TooLong));
         let session = sessions.validate(token.expect("it can be issued").as_str());
         let session = session.map_err(|rejection| TestCaseError::fail(rejection.to_string()))?;
         prop_assert_eq!(session.subject(), subject);

@@ -147,7 +147,8 @@ async fn a_token_too_long_for_validation_is_not_issued() {
     let sessions = builder(&ManualClock::default()).max_token_bytes(512).build().unwrap();
     let large = || Login::new("alice", User { role: "x".repeat(400) }).bearer();
     let error = sessions.issue(&large()).unwrap_err();
-    assert!(matches!(error.kind(), OperationErrorKind::TokenTooLong { limit: 512, .. }), "{error}");
+    assert_eq!(error.kind(), OperationErrorKind::TooLong);
+    assert!(error.to_string().contains("max_token_bytes (512)"), "{error}");
     let answer = send(&route(large).layer(sessions.layer()), post("/")).await;
     assert_eq!((answer.status.as_u16(), &*answer.body), (500, SERVER_ERROR));
 }

@@ -284,9 +284,7 @@ fn clock_that_no_token_can_carry_is_an_issuing_error() {
                     assert!(in_range, "{seconds}");
                     accepted(&sessions, &token);
                 }
-                Err(error)
-                    if matches!(error.kind(), OperationErrorKind::ClockOutOfRange { .. }) =>
-                {
+                Err(error) if matches!(error.kind(), OperationErrorKind::ClockOutOfRange) => {
                     assert!(!in_range, "{seconds}: {error}");
                     assert!(error.to_string().contains("set the clock"), "{error}");
                     assert!(error.is_temporary());
@@ -320,9 +318,8 @@ async fn session_that_fits_at_login_fits_at_every_later_refresh() {
         let login = Login::new("alice", json!({ "a": "x".repeat(length) }));
         let mut tokens = match sessions.issue_with_refresh_token(&login) {
             Ok(tokens) => tokens,
-            Err(error)
-                if matches!(error.kind(), OperationErrorKind::TokenTooLong { limit: 2048, .. }) =>
-            {
+            Err(error) if error.kind() == OperationErrorKind::TooLong => {
+                assert!(error.to_string().contains("max_token_bytes (2048)"), "{error}");
                 refused += 1;
                 continue;
             }
@@ -357,7 +354,8 @@ async fn session_fitting_its_cookie_at_login_fits_at_renewals() {
         let token = sessions.issue(&login).unwrap();
         match sessions.set_cookie(&token) {
             Ok(_) => began += 1,
-            Err(error) if matches!(error.kind(), OperationErrorKind::CookieTooLong { .. }) => {
+            Err(error) if error.kind() == OperationErrorKind::TooLong => {
+                assert!(error.to_string().starts_with("a cookie of "), "{error}");
                 refused += 1;
                 continue;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Barrier;
 use tower_jwt_session::store::{EntryName, Redemption, Store};
 use tower_jwt_session::testing::fixed_ring;
-use tower_jwt_session::{Clock, KeyRing, Revocations, Root, Timestamp};
+use tower_jwt_session::{Clock, KeyRing, OperationErrorKind, Revocations, Root, Timestamp};
 
 use super::*;
 use crate::support::stores::{Operation, TestStore};
@@ -56,7 +56,7 @@ impl Replica {
     async fn not_recorded(&self, tokens: &IssuedTokens) {
         let refreshed = self.sessions.refresh(tokens.refresh_token().as_str()).await;
         let error = refreshed.unwrap_err();
-        assert!(error.is_store_unavailable(), "{error}");
+        assert_eq!(error.kind(), OperationErrorKind::Store, "{error}");
         assert_eq!(error.status(), 503);
     }
 
@@ -337,7 +337,7 @@ async fn what_can_not_be_issued_is_not_redeemed() {
     let keys = replica.sessions.keys();
     keys.replace([public_key()]).unwrap();
     let refreshed = replica.sessions.refresh(tokens.refresh_token().as_str()).await;
-    assert!(refreshed.unwrap_err().is_no_signing_key());
+    assert_eq!(refreshed.unwrap_err().kind(), OperationErrorKind::NoSigningKey);
     assert_eq!(replica.store.calls(Operation::Redeem), [""; 0]);
     keys.replace([fixed_key(Algorithm::EdDSA)]).unwrap();
     pass(&replicas, 10 * MINUTE);
