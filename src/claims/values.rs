@@ -79,31 +79,34 @@ impl Audience<'_> {
 
 impl<'de> Deserialize<'de> for Audience<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AudienceVisitor;
-        impl<'de> Visitor<'de> for AudienceVisitor {
-            type Value = Audience<'de>;
+        deserializer.deserialize_any(OneOrSeveral("a string or an array of strings"))
+    }
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or an array of strings")
-            }
+/// Reads a string or an array of strings; with the description of what is expected.
+struct OneOrSeveral(&'static str);
 
-            fn visit_borrowed_str<E: Error>(self, one: &'de str) -> Result<Self::Value, E> {
-                Ok(Audience::One(Cow::Borrowed(one)))
-            }
+impl<'de> Visitor<'de> for OneOrSeveral {
+    type Value = Audience<'de>;
 
-            fn visit_str<E: Error>(self, one: &str) -> Result<Self::Value, E> {
-                Ok(Audience::One(Cow::Owned(one.to_owned())))
-            }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut several = Vec::new();
-                while let Some(Text(one)) = access.next_element()? {
-                    several.push(one);
-                }
-                Ok(Audience::Several(several))
-            }
+    fn visit_borrowed_str<E: Error>(self, one: &'de str) -> Result<Self::Value, E> {
+        Ok(Audience::One(Cow::Borrowed(one)))
+    }
+
+    fn visit_str<E: Error>(self, one: &str) -> Result<Self::Value, E> {
+        Ok(Audience::One(Cow::Owned(one.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+        let mut several = Vec::new();
+        while let Some(Text(one)) = access.next_element()? {
+            several.push(one);
         }
-        deserializer.deserialize_any(AudienceVisitor)
+        Ok(Audience::Several(several))
     }
 }
 
@@ -114,37 +117,22 @@ pub(crate) struct Scope<'de>(pub(super) Text<'de>);
 
 impl<'de> Deserialize<'de> for Scope<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScopeVisitor;
-        impl<'de> Visitor<'de> for ScopeVisitor {
-            type Value = Scope<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string, an array of strings without spaces, or null")
+        let expected = "a string, an array of strings without spaces, or null";
+        let several = match deserializer.deserialize_any(OneOrSeveral(expected))? {
+            Audience::One(scope) => return Ok(Self(Text(scope))),
+            Audience::Several(several) => several,
+        };
+        let mut scope = String::new();
+        for one in several {
+            // SECURITY: joined it would be two scopes (RFC 6749, section 3.3).
+            if one.contains(' ') {
+                return Err(D::Error::invalid_value(Unexpected::Str(&one), &expected));
             }
-
-            fn visit_borrowed_str<E: Error>(self, scope: &'de str) -> Result<Self::Value, E> {
-                Ok(Scope(Text(Cow::Borrowed(scope))))
+            if !scope.is_empty() {
+                scope.push(' ');
             }
-
-            fn visit_str<E: Error>(self, scope: &str) -> Result<Self::Value, E> {
-                Ok(Scope(Text(Cow::Owned(scope.to_owned()))))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut scope = String::new();
-                while let Some(Text(one)) = access.next_element()? {
-                    // SECURITY: joined it would be two scopes (RFC 6749, section 3.3).
-                    if one.contains(' ') {
-                        return Err(A::Error::invalid_value(Unexpected::Str(&one), &self));
-                    }
-                    if !scope.is_empty() {
-                        scope.push(' ');
-                    }
-                    scope.push_str(&one);
-                }
-                Ok(Scope(Text(Cow::Owned(scope))))
-            }
+            scope.push_str(&one);
         }
-        deserializer.deserialize_any(ScopeVisitor)
+        Ok(Self(Text(Cow::Owned(scope))))
     }
 }

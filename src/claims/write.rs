@@ -153,6 +153,7 @@ impl<M: SerializeMap> Serializer for Beside<'_, M> {
         serialize_char(value: char) -> ();
         serialize_str(value: &str) -> ();
         serialize_bytes(value: &[u8]) -> ();
+        serialize_none() -> ();
         serialize_unit_variant(name: &'static str, index: u32, variant: &'static str) -> ();
         serialize_seq(length: Option<usize>) -> Self::SerializeSeq;
         serialize_tuple(length: usize) -> Self::SerializeTuple;
@@ -163,10 +164,6 @@ impl<M: SerializeMap> Serializer for Beside<'_, M> {
         serialize_struct_variant(
             name: &'static str, index: u32, variant: &'static str, length: usize
         ) -> Self::SerializeStructVariant;
-    }
-
-    fn serialize_none(self) -> Result<(), M::Error> {
-        no_object()
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), M::Error> {
