@@ -9,20 +9,34 @@ use crate::error::macros::debug_as_display;
 /// fix it.
 ///
 /// `Debug` shows the same text as `Display`, so that a `main` that returns the error prints it.
+#[derive(thiserror::Error)]
+#[error(transparent)]
 pub struct BuildError(Box<Kind>);
 
+/// With the source: the text goes to logs, where nobody asks for the source.
+#[derive(thiserror::Error)]
 enum Kind {
     /// A setting's value cannot be used.
+    #[error("{setting} is {value}: {help}")]
     Setting { setting: &'static str, value: String, help: String },
     /// Key material was refused.
+    #[error("{setting}: {source}")]
     Key { setting: &'static str, source: Source },
     /// The store could not be opened, read or written.
+    #[error("the store of ring {ring:?} failed: {source}")]
     Store { ring: String, source: Source },
     /// The store holds keys, none of which can be used.
+    #[error("the store of ring {ring:?} holds entries, but no usable key: {reason}")]
     Unreadable { ring: String, reason: String },
     /// The store holds no key of the ring, which may not be founded.
+    #[error(
+        "the store holds no key of ring {ring:?}, and `never_found` is set: check that it is the \
+         right store and the right name; or start one replica without `never_found`, which founds \
+         the ring"
+    )]
     NoRing { ring: String },
     /// The first keys of a followed issuer could not be fetched.
+    #[error("the keys of {issuer} could not be fetched: {source}")]
     Fetch { issuer: String, source: Source },
 }
 
@@ -116,40 +130,4 @@ impl From<Kind> for BuildError {
     }
 }
 
-/// With the source: the text goes to logs, where nobody asks for the source.
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Kind::Setting { setting, value, help } => write!(f, "{setting} is {value}: {help}"),
-            Kind::Key { setting, source } => write!(f, "{setting}: {source}"),
-            Kind::Store { ring, source } => {
-                write!(f, "the store of ring {ring:?} failed: {source}")
-            }
-            Kind::Unreadable { ring, reason } => {
-                write!(f, "the store of ring {ring:?} holds entries, but no usable key: {reason}")
-            }
-            Kind::NoRing { ring } => write!(
-                f,
-                "the store holds no key of ring {ring:?}, and `never_found` is set: check that it \
-                 is the right store and the right name; or start one replica without \
-                 `never_found`, which founds the ring"
-            ),
-            Kind::Fetch { issuer, source } => {
-                write!(f, "the keys of {issuer} could not be fetched: {source}")
-            }
-        }
-    }
-}
-
-impl Error for BuildError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &*self.0 {
-            Kind::Key { source, .. } | Kind::Store { source, .. } | Kind::Fetch { source, .. } => {
-                Some(&**source)
-            }
-            _ => None,
-        }
-    }
-}
-
-debug_as_display!(BuildError);
+debug_as_display!(Kind, BuildError);

@@ -84,16 +84,22 @@ pub enum RejectionKind {
     CrossSite,
 }
 
-/// Gives an enum the stable text of each of its kinds, and the list of them.
+/// Gives each kind its stable name, which metrics use, and its text for people.
 macro_rules! texts {
-    ($type:ident { $($kind:pat => $text:literal,)+ }) => {
-        impl $type {
-            /// Each kind's text, once.
-            pub(crate) const TEXTS: &[&str] = &[$($text),+];
+    ($($kind:pat => $name:literal, $text:literal;)+) => {
+        impl RejectionKind {
+            /// Each kind's stable name, once.
+            pub(crate) const NAMES: &[&str] = &[$($name),+];
 
             /// Returns the kind as a short, stable text without the kind's values. It is the
             /// `outcome` in [metrics](crate::telemetry).
             pub fn as_str(&self) -> &'static str {
+                match self {
+                    $($kind => $name,)+
+                }
+            }
+
+            fn text(&self) -> &'static str {
                 match self {
                     $($kind => $text,)+
                 }
@@ -102,32 +108,33 @@ macro_rules! texts {
     };
 }
 
-texts!(RejectionKind {
-    RejectionKind::Missing => "missing",
-    RejectionKind::Ambiguous => "ambiguous",
-    RejectionKind::Malformed => "malformed",
-    RejectionKind::TooLong => "too_long",
-    RejectionKind::UnknownKey => "unknown_key",
-    RejectionKind::WrongAlgorithm => "wrong_algorithm",
-    RejectionKind::WrongType => "wrong_type",
-    RejectionKind::BadSignature => "bad_signature",
-    RejectionKind::MissingClaim(_) => "missing_claim",
-    RejectionKind::InvalidClaim(_) => "invalid_claim",
-    RejectionKind::InvalidApplicationClaims => "invalid_application_claims",
-    RejectionKind::WrongIssuer => "wrong_issuer",
-    RejectionKind::WrongAudience => "wrong_audience",
-    RejectionKind::Expired => "expired",
-    RejectionKind::NotYetValid => "not_yet_valid",
-    RejectionKind::IssuedInFuture => "issued_in_future",
-    RejectionKind::LifetimeTooLong => "lifetime_too_long",
-    RejectionKind::Revoked => "revoked",
-    RejectionKind::StaleRevocations { .. } => "stale_revocations",
-    RejectionKind::Forbidden => "forbidden",
-    RejectionKind::InsufficientScope => "insufficient_scope",
-    RejectionKind::InsufficientUserAuthentication { .. } => "insufficient_user_authentication",
-    RejectionKind::Reused => "reused",
-    RejectionKind::CrossSite => "cross_site",
-});
+texts! {
+    Self::Missing => "missing", "no credential";
+    Self::Ambiguous => "ambiguous", "more than one credential";
+    Self::Malformed => "malformed", "malformed token";
+    Self::TooLong => "too_long", "token too long";
+    Self::UnknownKey => "unknown_key", "unknown key";
+    Self::WrongAlgorithm => "wrong_algorithm", "wrong algorithm";
+    Self::WrongType => "wrong_type", "not a session token";
+    Self::BadSignature => "bad_signature", "bad signature";
+    Self::MissingClaim(_) => "missing_claim", "claim is missing";
+    Self::InvalidClaim(_) => "invalid_claim", "claim is invalid";
+    Self::InvalidApplicationClaims => "invalid_application_claims", "invalid application claims";
+    Self::WrongIssuer => "wrong_issuer", "wrong issuer";
+    Self::WrongAudience => "wrong_audience", "wrong audience";
+    Self::Expired => "expired", "expired";
+    Self::NotYetValid => "not_yet_valid", "not yet valid";
+    Self::IssuedInFuture => "issued_in_future", "issued in the future";
+    Self::LifetimeTooLong => "lifetime_too_long", "lifetime too long";
+    Self::Revoked => "revoked", "session revoked";
+    Self::StaleRevocations { .. } => "stale_revocations", "revocation state is stale";
+    Self::Forbidden => "forbidden", "forbidden";
+    Self::InsufficientScope => "insufficient_scope", "insufficient scope";
+    Self::InsufficientUserAuthentication { .. } =>
+        "insufficient_user_authentication", "the login was too long ago";
+    Self::Reused => "reused", "refresh token reused";
+    Self::CrossSite => "cross_site", "cross-site request";
+}
 
 impl Rejection {
     /// A rejection whose kind says it all.
@@ -216,32 +223,11 @@ impl fmt::Display for Rejection {
 
 impl fmt::Display for RejectionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            RejectionKind::Missing => "no credential",
-            RejectionKind::Ambiguous => "more than one credential",
-            RejectionKind::Malformed => "malformed token",
-            RejectionKind::TooLong => "token too long",
-            RejectionKind::UnknownKey => "unknown key",
-            RejectionKind::WrongAlgorithm => "wrong algorithm",
-            RejectionKind::WrongType => "not a session token",
-            RejectionKind::BadSignature => "bad signature",
-            RejectionKind::MissingClaim(name) => return write!(f, "claim {name} is missing"),
-            RejectionKind::InvalidClaim(name) => return write!(f, "claim {name} is invalid"),
-            RejectionKind::InvalidApplicationClaims => "invalid application claims",
-            RejectionKind::WrongIssuer => "wrong issuer",
-            RejectionKind::WrongAudience => "wrong audience",
-            RejectionKind::Expired => "expired",
-            RejectionKind::NotYetValid => "not yet valid",
-            RejectionKind::IssuedInFuture => "issued in the future",
-            RejectionKind::LifetimeTooLong => "lifetime too long",
-            RejectionKind::Forbidden => "forbidden",
-            RejectionKind::InsufficientScope => "insufficient scope",
-            RejectionKind::InsufficientUserAuthentication { .. } => "the login was too long ago",
-            RejectionKind::Revoked => "session revoked",
-            RejectionKind::StaleRevocations { .. } => "revocation state is stale",
-            RejectionKind::Reused => "refresh token reused",
-            RejectionKind::CrossSite => "cross-site request",
-        })
+        match self {
+            Self::MissingClaim(name) => write!(f, "claim {name} is missing"),
+            Self::InvalidClaim(name) => write!(f, "claim {name} is invalid"),
+            _ => f.write_str(self.text()),
+        }
     }
 }
 

@@ -78,14 +78,14 @@ impl Handles {
     #[cold]
     fn new(ring: &Arc<str>) -> Self {
         let of_requests = OF_REQUESTS.map(|kind| kind.as_str());
-        let of_tokens = RejectionKind::TEXTS.iter().filter(|text| !of_requests.contains(text));
+        let of_tokens = RejectionKind::NAMES.iter().filter(|text| !of_requests.contains(text));
         let of_issuing = OF_ISSUING.map(|kind| kind.as_str());
         Self {
             valid: handle(VALIDATIONS, ring, "valid"),
             invalid: Outcomes::new(VALIDATIONS, ring, of_tokens),
             hit: handle(CACHE_LOOKUPS, ring, "hit"),
             miss: handle(CACHE_LOOKUPS, ring, "miss"),
-            rejected: Outcomes::new(REJECTIONS, ring, RejectionKind::TEXTS),
+            rejected: Outcomes::new(REJECTIONS, ring, RejectionKind::NAMES),
             issued: handle(ISSUED, ring, "issued"),
             not_issued: Outcomes::new(ISSUED, ring, &of_issuing),
         }
