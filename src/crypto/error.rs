@@ -19,7 +19,8 @@ pub struct KeyError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyErrorKind {
-    /// The algorithm is unknown, or not for this kind of key.
+    /// The algorithm is unknown, not for this kind of key, or one whose keys are not generated here
+    /// (RSA).
     UnsupportedAlgorithm,
     /// The JWK has no `alg`, and its type leaves several to choose from.
     AmbiguousAlgorithm,
@@ -36,8 +37,6 @@ pub enum KeyErrorKind {
     /// The numbers of the key are none of its algorithm, or less than this crate accepts (RFC 7518,
     /// section 3.3).
     InvalidKey,
-    /// RSA keys are not generated here.
-    NotGenerated,
     /// The operating system's random generator failed.
     RandomGenerator,
 }
@@ -48,7 +47,7 @@ impl KeyError {
         self.kind
     }
 
-    fn new(kind: KeyErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(kind: KeyErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, text: text.into() }
     }
 
@@ -59,32 +58,8 @@ impl KeyError {
         )
     }
 
-    pub(crate) fn ambiguous_algorithm() -> Self {
-        Self::new(
-            KeyErrorKind::AmbiguousAlgorithm,
-            "JWK member `alg` is missing, expected because the key's type allows several",
-        )
-    }
-
     pub(crate) fn wrong_kind(found: impl fmt::Display, expected: impl fmt::Display) -> Self {
         Self::new(KeyErrorKind::UnexpectedKey, format!("found {found}, expected {expected}"))
-    }
-
-    pub(crate) fn private_member(member: &str) -> Self {
-        Self::new(
-            KeyErrorKind::UnexpectedKey,
-            format!(
-                "JWK member `{member}` is private, expected a public key: a private key that was \
-                 published must be replaced; read your own with `Key::from_private_jwk`"
-            ),
-        )
-    }
-
-    pub(crate) fn shared_secret() -> Self {
-        Self::new(
-            KeyErrorKind::SharedSecret,
-            "JWK member `kty` is \"oct\", a shared secret, expected a public key: read your own with `Key::from_private_jwk`",
-        )
     }
 
     /// `found` never shows the value of a private member.
@@ -99,17 +74,6 @@ impl KeyError {
         )
     }
 
-    /// RFC 7518, section 6.3.2.
-    pub(crate) fn missing_members(members: &[&str]) -> Self {
-        Self::new(
-            KeyErrorKind::InvalidMember,
-            format!(
-                "JWK members {members:?} are missing, expected all of p, q, dp, dq and qi beside d: \
-                 export the key with them, or as PKCS#8 PEM"
-            ),
-        )
-    }
-
     pub(crate) fn short_secret(least: usize, bytes: usize) -> Self {
         Self::new(
             KeyErrorKind::WeakSecret,
@@ -117,42 +81,10 @@ impl KeyError {
         )
     }
 
-    pub(crate) fn secret_is_text(found: &str, fix: impl fmt::Display) -> Self {
-        Self::new(
-            KeyErrorKind::WeakSecret,
-            format!("the secret is {found}, expected random bytes: {fix}"),
-        )
-    }
-
-    pub(crate) fn not_random(values: usize) -> Self {
-        Self::new(
-            KeyErrorKind::WeakSecret,
-            format!(
-                "the secret has only {values} different byte values, expected random bytes: make \
-                 one with `openssl rand -base64 32`"
-            ),
-        )
-    }
-
     pub(crate) fn sealing_key_length(bytes: usize) -> Self {
         Self::new(
             KeyErrorKind::WeakSecret,
             format!("the sealing key has {bytes} bytes, expected exactly 32"),
-        )
-    }
-
-    pub(crate) fn secret_encoding(encoding: &str, reason: &str) -> Self {
-        Self::new(KeyErrorKind::InvalidEncoding, format!("the secret is not {encoding}: {reason}"))
-    }
-
-    pub(crate) fn pem(reason: impl fmt::Display) -> Self {
-        Self::new(KeyErrorKind::InvalidEncoding, format!("cannot read the PEM text: {reason}"))
-    }
-
-    pub(crate) fn no_json(line: usize, column: usize) -> Self {
-        Self::new(
-            KeyErrorKind::InvalidEncoding,
-            format!("the text is not a JWK: no JSON object at line {line}, column {column}"),
         )
     }
 
@@ -180,7 +112,7 @@ impl KeyError {
 
     pub(crate) fn rsa_not_generated() -> Self {
         Self::new(
-            KeyErrorKind::NotGenerated,
+            KeyErrorKind::UnsupportedAlgorithm,
             "a ring generates no RSA keys: give your own, or use EdDSA, ES256, ES384 or HMAC",
         )
     }

@@ -8,16 +8,6 @@ pub(crate) enum PublicKey {
     Rsa(RsaPublic),
 }
 
-impl PublicKey {
-    /// All its numbers.
-    pub(crate) fn all(&self) -> [&[u8]; 2] {
-        match self {
-            Self::Bytes(bytes) => [bytes, &[]],
-            Self::Rsa(RsaPublic { n, e }) => [n, e],
-        }
-    }
-}
-
 /// An RSA key's modulus and public exponent, big-endian.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RsaPublic {

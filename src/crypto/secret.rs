@@ -7,34 +7,31 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
-use crate::crypto::error::KeyError;
+use crate::crypto::error::{KeyError, KeyErrorKind};
 
 /// The constructors that an error recommends.
 pub(crate) struct Advice {
-    pub(crate) from_base64: &'static str,
-    pub(crate) from_hex: &'static str,
-    /// For text that is itself the secret, where that exists.
-    pub(crate) from_text: Option<&'static str>,
+    /// The beginning of the names of `from_base64` and its like.
+    pub(crate) constructors: &'static str,
+    /// Whether there is a `from_text`, for text that is itself the secret.
+    pub(crate) has_text: bool,
 }
 
 impl Advice {
     fn refuses(&self, found: &'static str) -> KeyError {
-        KeyError::secret_is_text(found, self.fix(found))
-    }
-
-    fn fix(&self, found: &str) -> String {
-        let Self { from_base64, from_hex, from_text } = self;
-        let mut fix = match found {
-            HEX => format!("decode it with `{from_hex}`"),
-            BASE64 => format!("decode it with `{from_base64}`"),
+        let from = format!("{}from", self.constructors);
+        let fix = match found {
+            HEX => format!("decode it with `{from}_hex`"),
+            BASE64 => format!("decode it with `{from}_base64`"),
             _ => {
-                format!("make one with `openssl rand -base64 32` and read it with `{from_base64}`")
+                format!("make one with `openssl rand -base64 32` and read it with `{from}_base64`")
             }
         };
-        if let Some(from_text) = from_text {
-            fix += &format!("; a text that another issuer uses as its secret: `{from_text}`");
+        let mut text = format!("the secret is {found}, expected random bytes: {fix}");
+        if self.has_text {
+            text += &format!("; a text that another issuer uses as its secret: `{from}_text`");
         }
-        fix
+        KeyError::new(KeyErrorKind::WeakSecret, text)
     }
 }
 
@@ -53,7 +50,11 @@ pub(crate) fn check_random(secret: &[u8], least: usize, advice: &Advice) -> Resu
     // The probability that 32 random bytes have at most 8 different values is far below 10^-13.
     let values = secret.iter().collect::<HashSet<_>>().len();
     if values <= 8 {
-        return Err(KeyError::not_random(values));
+        let text = format!(
+            "the secret has only {values} different byte values, expected random bytes: make one \
+             with `openssl rand -base64 32`"
+        );
+        return Err(KeyError::new(KeyErrorKind::WeakSecret, text));
     }
     Ok(())
 }
@@ -64,12 +65,12 @@ pub(crate) fn from_base64(
     least: usize,
     advice: &Advice,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let refused = |reason| KeyError::secret_encoding("base64", reason);
     let text = lines(text);
     if text.len() >= 32 && is_hex(&text) {
         return Err(advice.refuses(HEX));
     }
-    let secret = decode_base64(&text).ok_or_else(|| refused(base64_fault(&text)))?;
+    let secret =
+        decode_base64(&text).ok_or_else(|| wrong_encoding("base64", base64_fault(&text)))?;
     check_random(&secret, least, advice)?;
     Ok(secret)
 }
@@ -80,21 +81,24 @@ pub(crate) fn from_hex(
     least: usize,
     advice: &Advice,
 ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let refused = |reason| KeyError::secret_encoding("hex", reason);
     let text = lines(text);
-    if !text.iter().all(u8::is_ascii_hexdigit) {
-        return Err(refused("a character is not a hex digit"));
+    if !is_hex(&text) {
+        return Err(wrong_encoding("hex", "a character is not a hex digit"));
     }
     if !text.len().is_multiple_of(2) {
-        return Err(refused("it has an odd number of digits"));
+        return Err(wrong_encoding("hex", "it has an odd number of digits"));
     }
     // Each pair is two hex digits, so `filter_map` drops none.
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();
     let mut secret = Zeroizing::new(Vec::with_capacity(text.len() / 2));
-    let pair = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(pair[1])?);
-    secret.extend(text.chunks_exact(2).filter_map(pair));
+    secret.extend(text.chunks_exact(2).filter_map(byte));
     check_random(&secret, least, advice)?;
     Ok(secret)
+}
+
+fn wrong_encoding(encoding: &str, reason: &str) -> KeyError {
+    let text = format!("the secret is not {encoding}: {reason}");
+    KeyError::new(KeyErrorKind::InvalidEncoding, text)
 }
 
 /// The text without its line breaks, and without space around it: `openssl rand` ends its output

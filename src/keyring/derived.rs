@@ -89,8 +89,7 @@ impl Root {
     }
 }
 
-const ADVICE: Advice =
-    Advice { from_base64: "Root::from_base64", from_hex: "Root::from_hex", from_text: None };
+const ADVICE: Advice = Advice { constructors: "Root::", has_text: false };
 
 impl fmt::Debug for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -26,7 +26,7 @@ impl Key {
         match (keys.len(), keys.pop()) {
             (1, Some(key)) => Ok(key),
             (several, _) => {
-                Err(KeyError::pem(format!("it holds {several} keys, expected 1: split it")))
+                Err(pem::refused(format_args!("it holds {several} keys, expected 1: split it")))
             }
         }
     }

@@ -5,37 +5,34 @@
 
 use std::fmt;
 
-use crate::crypto::algorithm::{Algorithm, Curve, Primitive};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use zeroize::Zeroizing;
 
 use super::key::Key;
 use crate::base64url;
+use crate::crypto::algorithm::{Algorithm, Curve, Primitive};
 use crate::crypto::backend::Signer;
-use crate::crypto::error::KeyError;
+use crate::crypto::error::{KeyError, KeyErrorKind};
 use crate::crypto::numbers::{PublicKey, RsaPrivate, RsaPublic};
 
 /// The members of a JWK, not yet checked.
 pub(crate) struct Jwk(Json);
 
 impl Jwk {
-    /// Reads the text of a JWK.
-    ///
-    /// # Errors
-    ///
-    /// If it is not JSON.
+    /// Reads the text of a JWK; fails if it is not JSON.
     pub(crate) fn parse(text: &str) -> Result<Self, KeyError> {
         // A byte order mark, as Windows editors write it.
         let text = text.trim_start_matches('\u{feff}');
         // Without the parser's own words: they may quote a member, and that may be a secret.
-        serde_json::from_str(text).map_err(|error| KeyError::no_json(error.line(), error.column()))
+        serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let text =
+                format!("the text is not a JWK: no JSON object at line {line}, column {column}");
+            KeyError::new(KeyErrorKind::InvalidEncoding, text)
+        })
     }
 
-    /// The key ID, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// If it is not a string, or an empty one.
+    /// The key ID, if there is one; fails if it is not a string, or an empty one.
     pub(crate) fn key_id(&self) -> Result<Option<&str>, KeyError> {
         let expected = "a string of at least one character";
         match self.member("kid") {
@@ -45,30 +42,28 @@ impl Jwk {
         }
     }
 
-    /// Reads a public key. `rsa_algorithm` is that of an RSA key that names none.
-    ///
-    /// # Errors
-    ///
-    /// If it holds a private member, is not for verifying signatures, or its numbers are not a key.
+    /// Reads a public key. `rsa_algorithm` is that of an RSA key that names none. Fails if it holds
+    /// a private member, is not for verifying signatures, or its numbers are not a key.
     pub(crate) fn public(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
         self.check_object()?;
         let is_given = |member: &&&str| !matches!(self.member(member), Json::Missing | Json::Null);
         let private = PRIVATE.iter().find(is_given);
         if self.kty() == Some("oct") {
-            return Err(KeyError::shared_secret());
+            return Err(KeyError::new(KeyErrorKind::SharedSecret, SHARED));
         }
         if let Some(member) = private {
-            return Err(KeyError::private_member(member));
+            let text = format!(
+                "JWK member `{member}` is private, expected a public key: a private key that was \
+                 published must be replaced; read your own with `Key::from_private_jwk`"
+            );
+            return Err(KeyError::new(KeyErrorKind::UnexpectedKey, text));
         }
         self.check_usage(&["verify"])?;
         self.public_part(rsa_algorithm)
     }
 
-    /// Reads a private or shared key.
-    ///
-    /// # Errors
-    ///
-    /// If a private member is missing or damaged, its parts do not match, or it is not for signing.
+    /// Reads a private or shared key. Fails if a private member is missing or damaged, its parts do
+    /// not match, or it is not for signing.
     pub(crate) fn private(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
         self.check_object()?;
         if self.kty() == Some("oct") {
@@ -87,10 +82,6 @@ impl Jwk {
 
     /// Reads a private key if any private member is present, in whatever form, so that a damaged
     /// private key is not read as a public one; else a public key.
-    ///
-    /// # Errors
-    ///
-    /// As for [`private`](Self::private) or [`public`](Self::public).
     pub(crate) fn either(&self, rsa_algorithm: Option<Algorithm>) -> Result<Key, KeyError> {
         match self.is_private() || self.kty() == Some("oct") {
             true => self.private(rsa_algorithm),
@@ -112,13 +103,13 @@ impl Jwk {
     }
 
     fn check_object(&self) -> Result<(), KeyError> {
-        let expected = "one JWK, a JSON object".to_owned();
+        let expected = "one JWK, a JSON object";
         if !matches!(self.0, Json::Object(_)) {
             return Err(KeyError::wrong_kind(self.0.kind(), expected));
         }
-        match (self.member("kty"), self.member("keys")) {
-            (Json::Missing, Json::Missing) | (_, Json::Missing) => Ok(()),
-            _ => Err(KeyError::wrong_kind("a JWK Set".to_owned(), expected)),
+        match self.member("keys") {
+            Json::Missing => Ok(()),
+            _ => Err(KeyError::wrong_kind("a JWK Set", expected)),
         }
     }
 
@@ -154,7 +145,7 @@ impl Jwk {
                 [only] => Ok(*only),
                 _ => default
                     .filter(|default| allowed.contains(default))
-                    .ok_or_else(KeyError::ambiguous_algorithm),
+                    .ok_or_else(|| KeyError::new(KeyErrorKind::AmbiguousAlgorithm, NO_ALG)),
             },
             json => {
                 let named = json.text().and_then(|name| name.parse().ok());
@@ -221,18 +212,21 @@ impl Jwk {
                 Signer::of_scalar(algorithm, &scalar, point)
             }
             (Primitive::Pkcs1(_) | Primitive::Pss(_), Some(PublicKey::Rsa(public))) => {
-                let is_missing = |member: &&&str| matches!(self.member(member), Json::Missing);
-                let missing: Vec<_> =
-                    ["d", "p", "q", "dp", "dq", "qi"].iter().filter(is_missing).copied().collect();
+                let members = ["d", "p", "q", "dp", "dq", "qi"];
+                let is_missing = |member: &&str| matches!(self.member(member), Json::Missing);
+                let missing: Vec<_> = members.into_iter().filter(is_missing).collect();
                 if !missing.is_empty() {
-                    return Err(KeyError::missing_members(&missing));
+                    let text = format!(
+                        "JWK members {missing:?} are missing, expected all of p, q, dp, dq and qi \
+                         beside d: export the key with them, or as PKCS#8 PEM"
+                    );
+                    return Err(KeyError::new(KeyErrorKind::InvalidMember, text));
                 }
                 if !matches!(self.member("oth"), Json::Missing | Json::Null) {
                     let expected = "none: a key of two primes";
                     return Err(KeyError::member("oth", "given (more than two primes)", expected));
                 }
-                let [d, p, q, dp, dq, qi] =
-                    ["d", "p", "q", "dp", "dq", "qi"].map(|member| self.number(member));
+                let [d, p, q, dp, dq, qi] = members.map(|member| self.number(member));
                 let (d, p, q, dp, dq, qi) = (d?, p?, q?, dp?, dq?, qi?);
                 let private = RsaPrivate { d: &d, p: &p, q: &q, dp: &dp, dq: &dq, qi: &qi };
                 Signer::of_rsa(algorithm, public, &private)
@@ -326,6 +320,11 @@ fn spelling(text: &str) -> &'static str {
     }
 }
 
+const NO_ALG: &str = "JWK member `alg` is missing, expected because the key's type allows several";
+
+const SHARED: &str = "JWK member `kty` is \"oct\", a shared secret, expected a public key: read your \
+                      own with `Key::from_private_jwk`";
+
 const RSA_ALGORITHMS: [Algorithm; 6] = [
     Algorithm::RS256,
     Algorithm::RS384,
@@ -349,8 +348,8 @@ const KNOWN: [&str; 19] = [
 enum Json {
     Missing,
     Null,
-    Bool,
-    Number,
+    /// A boolean or a number, by its type.
+    Other(&'static str),
     Text(Zeroizing<String>),
     /// Of strings alone, or of other things.
     List(Option<Vec<String>>),
@@ -368,19 +367,17 @@ impl Json {
     }
 
     /// Its type, without its value.
-    fn kind(&self) -> String {
-        let kind = match self {
+    fn kind(&self) -> &'static str {
+        match self {
             Self::Missing => "missing",
             Self::Null => "null",
-            Self::Bool => "a boolean",
-            Self::Number => "a number",
+            Self::Other(kind) => kind,
             Self::Text(text) if text.is_empty() => "an empty string",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
             Self::Repeated => "given more than once",
-        };
-        kind.to_owned()
+        }
     }
 
     /// Its value, for a member that is public in every key: escaped, and cut.
@@ -391,7 +388,7 @@ impl Json {
             Self::List(Some(texts)) => {
                 format!("{:?}", texts.iter().take(8).map(|text| cut(text)).collect::<Vec<_>>())
             }
-            other => other.kind(),
+            other => other.kind().to_owned(),
         }
     }
 }
@@ -428,27 +425,23 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Bool)
+        Ok(Json::Other("a boolean"))
     }
 
     fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Number)
+        Ok(Json::Other("a number"))
     }
 
     fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-        Ok(Json::Number)
+        Ok(Json::Other("a number"))
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Number)
+        Ok(Json::Other("a number"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Json, E> {
         Ok(Json::Text(text.to_owned().into()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Json, E> {
-        Ok(Json::Text(text.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {

@@ -36,10 +36,15 @@ pub struct Key {
 struct Material {
     signer: Option<Signer>,
     verifier: Verifier,
-    /// `None` for a shared secret.
-    public: Option<PublicKey>,
-    /// Identifies a shared secret without revealing it; `None` for other keys.
-    commitment: Option<[u8; 32]>,
+    identity: Identity,
+}
+
+/// What distinguishes a key pair or a shared secret from others.
+#[derive(Clone, PartialEq, Eq)]
+enum Identity {
+    Public(PublicKey),
+    /// Identifies a shared secret without revealing it.
+    Commitment([u8; 32]),
 }
 
 impl Key {
@@ -126,24 +131,23 @@ impl Key {
             Some(key_id) => key_id.into(),
             None => thumbprint(algorithm, &public).into(),
         };
-        let public = Some(public);
-        Ok(Self::new(
-            key_id,
-            algorithm,
-            Material { signer: None, verifier, public, commitment: None },
-        ))
+        let material = Material { signer: None, verifier, identity: Identity::Public(public) };
+        Ok(Self::new(key_id, algorithm, material))
     }
 
     /// Returns the same key with its private part.
     pub(crate) fn with_signer(self, signer: Signer) -> Result<Self, KeyError> {
-        let public = signer.public();
         let verifier = signer.verifier(self.algorithm)?;
-        let material = Material { signer: Some(signer), verifier, public, commitment: None };
+        let identity = self.material.identity.clone();
+        let material = Material { signer: Some(signer), verifier, identity };
         Ok(Self::new(self.key_id, self.algorithm, material))
     }
 
     pub(crate) fn public(&self) -> Option<&PublicKey> {
-        self.material.public.as_ref()
+        match &self.material.identity {
+            Identity::Public(public) => Some(public),
+            Identity::Commitment(_) => None,
+        }
     }
 
     /// Sets another key ID.
@@ -170,26 +174,21 @@ impl Key {
     pub(crate) fn from_material(algorithm: Algorithm, material: &[u8]) -> Result<Self, KeyError> {
         let signer = Signer::new(algorithm, material)?;
         let verifier = signer.verifier(algorithm)?;
-        let public = signer.public();
-        let (key_id, commitment) = match &public {
-            Some(public) => (thumbprint(algorithm, public), None),
+        let (key_id, identity) = match signer.public() {
+            Some(public) => (thumbprint(algorithm, &public), Identity::Public(public)),
             None => {
                 let commitment = generate::commitment(material);
-                (base64url::encode(commitment), Some(commitment))
+                (base64url::encode(commitment), Identity::Commitment(commitment))
             }
         };
-        let material = Material { signer: Some(signer), verifier, public, commitment };
+        let material = Material { signer: Some(signer), verifier, identity };
         Ok(Self::new(key_id.into(), algorithm, material))
     }
 
     /// Returns whether both are of one key pair, or one secret, for one algorithm.
     pub(crate) fn is_pair_of(&self, other: &Self) -> bool {
         self.algorithm.canonical() == other.algorithm.canonical()
-            && self.identity() == other.identity()
-    }
-
-    fn identity(&self) -> (Option<[&[u8]; 2]>, Option<[u8; 32]>) {
-        (self.material.public.as_ref().map(PublicKey::all), self.material.commitment)
+            && self.material.identity == other.material.identity
     }
 
     /// Returns whether both have the same ID, name of the algorithm, material and abilities.
@@ -264,11 +263,7 @@ struct HeaderMembers<'a> {
 }
 
 /// The constructors for secrets that are text.
-const ADVICE: Advice = Advice {
-    from_base64: "Key::hmac_from_base64",
-    from_hex: "Key::hmac_from_hex",
-    from_text: Some("Key::hmac_from_text"),
-};
+const ADVICE: Advice = Advice { constructors: "Key::hmac_", has_text: true };
 
 /// The RFC 7638 thumbprint: the SHA-256 of the required members, in order, without white space.
 fn thumbprint(algorithm: Algorithm, public: &PublicKey) -> String {

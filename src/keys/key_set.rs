@@ -19,7 +19,7 @@ use crate::keys::schedule;
 use crate::keys::schedule::{KeyTimes, ScheduledKey};
 
 /// An immutable snapshot of a ring's keys.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct KeySet {
     /// First those that may sign, by generation; then those that only verify.
     keys: Vec<RingKey>,
@@ -29,31 +29,10 @@ pub(crate) struct KeySet {
     /// section 4.5).
     by_key_id: HashMap<Arc<str>, SmallVec<[usize; 2]>>,
     fingerprint: String,
-    limit: Limit,
+    /// From when on no key of the set verifies, whatever its own times are, in milliseconds. It moves
+    /// while the set stays the same, so that what is bound to the set stays bound to it.
+    limit: AtomicI64,
     times: Range<Timestamp>,
-}
-
-/// From when on no key of the set verifies, whatever its own times are, in milliseconds. It moves
-/// while the set stays the same, so that what is bound to the set stays bound to it.
-#[derive(Debug)]
-struct Limit(AtomicI64);
-
-impl Limit {
-    const NONE: Timestamp = Timestamp::MAX;
-
-    fn new(limit: Timestamp) -> Self {
-        Self(AtomicI64::new(limit.as_unix_millis()))
-    }
-
-    fn get(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.0.load(Ordering::Relaxed))
-    }
-}
-
-impl Clone for Limit {
-    fn clone(&self) -> Self {
-        Self::new(self.get())
-    }
 }
 
 /// A key in its ring.
@@ -103,21 +82,9 @@ impl KeySet {
         keys.extend(verifying.into_iter().map(|key| (key, KeyTimes::fixed(false))));
         let keys = keys.into_iter().enumerate().map(|(place, (key, times))| {
             let generation = place as u64;
-            let scheduled = ScheduledKey { generation, times, retire_at: None, revoked: false };
-            RingKey::new(key, scheduled)
+            (key, ScheduledKey { generation, times, retire_at: None, revoked: false })
         });
-        Self::new(keys.collect(), signing)
-    }
-
-    /// Keys with their schedule, of which the first `signing` may sign, each at its time.
-    pub(crate) fn of_schedule(
-        keys: impl IntoIterator<Item = (Key, ScheduledKey)>,
-        signing: usize,
-    ) -> Self {
-        Self::new(
-            keys.into_iter().map(|(key, scheduled)| RingKey::new(key, scheduled)).collect(),
-            signing,
-        )
+        Self::of_schedule(keys, signing)
     }
 
     /// The same keys, for these times only: at others the source is asked for other keys.
@@ -138,20 +105,27 @@ impl KeySet {
 
     /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
     pub(crate) fn followed(keys: Vec<Key>, until: Timestamp) -> Self {
-        Self { limit: Limit::new(until), ..Self::scheduled([], keys) }
+        Self { limit: until.as_unix_millis().into(), ..Self::scheduled([], keys) }
     }
 
     /// Lets the keys of this set verify to `until`, if that is no earlier than before. The set stays
     /// the same, and with it the tokens that were verified by it.
     pub(crate) fn extend(&self, until: Timestamp) -> bool {
-        let extends = self.limit.get() <= until;
+        let extends = self.limit() <= until;
         if extends {
-            self.limit.0.store(until.as_unix_millis(), Ordering::Relaxed);
+            self.limit.store(until.as_unix_millis(), Ordering::Relaxed);
         }
         extends
     }
 
-    fn new(keys: Vec<RingKey>, signing: usize) -> Self {
+    /// Keys with their schedule, of which the first `signing` may sign, each at its time.
+    pub(crate) fn of_schedule(
+        keys: impl IntoIterator<Item = (Key, ScheduledKey)>,
+        signing: usize,
+    ) -> Self {
+        let ring_key = |(key, scheduled)| RingKey::new(key, scheduled);
+        let keys: Vec<_> = keys.into_iter().map(ring_key).collect();
+        let signing = signing.min(keys.len());
         let mut by_header = HashMap::new();
         let mut by_key_id = HashMap::new();
         for (place, RingKey { key, .. }) in keys.iter().enumerate() {
@@ -163,23 +137,22 @@ impl KeySet {
             }
         }
         let fingerprint = fingerprint(&keys);
-        let (limit, times) =
-            (Limit::new(Limit::NONE), Timestamp::from_unix_millis(i64::MIN)..Timestamp::MAX);
+        let limit = Timestamp::MAX.as_unix_millis().into();
+        let times = Timestamp::from_unix_millis(i64::MIN)..Timestamp::MAX;
         Self { keys, signing, by_header, by_key_id, fingerprint, limit, times }
     }
 
     /// The same keys, of which these are revoked.
-    pub(crate) fn with_revoked(mut self, key_ids: &BTreeSet<String>) -> Self {
-        let mut changed = false;
-        for RingKey { key, scheduled, .. } in &mut self.keys {
-            if !scheduled.revoked && key_ids.contains(key.key_id()) {
-                (scheduled.revoked, changed) = (true, true);
-            }
+    pub(crate) fn with_revoked(&self, key_ids: &BTreeSet<String>) -> Self {
+        let keys = self.keys.iter().map(|RingKey { key, scheduled, .. }| {
+            let revoked = scheduled.revoked || key_ids.contains(key.key_id());
+            (key.clone(), ScheduledKey { revoked, ..scheduled.clone() })
+        });
+        Self {
+            limit: self.limit().as_unix_millis().into(),
+            times: self.times.clone(),
+            ..Self::of_schedule(keys, self.signing)
         }
-        if changed {
-            self.fingerprint = fingerprint(&self.keys);
-        }
-        self
     }
 
     /// The keys that may sign, as the schedule sees them.
@@ -189,13 +162,13 @@ impl KeySet {
 
     /// The key that signs at `now`; never one that cannot.
     pub(crate) fn signer(&self, now: Timestamp) -> Option<&RingKey> {
-        let signing = &self.keys[..self.signing.min(self.keys.len())];
-        schedule::signer(signing, |key| &key.scheduled, now).filter(|key| key.key.can_sign())
+        schedule::signer(&self.keys[..self.signing], |key| &key.scheduled, now)
+            .filter(|key| key.key.can_sign())
     }
 
     /// Whether any key could sign at some time.
     pub(crate) fn can_sign(&self) -> bool {
-        self.keys[..self.signing.min(self.keys.len())].iter().any(|key| key.key.can_sign())
+        self.keys[..self.signing].iter().any(|key| key.key.can_sign())
     }
 
     /// Whether both hold the same keys with the same times and marks: what is bound to the one is
@@ -205,7 +178,7 @@ impl KeySet {
             one.scheduled == other.scheduled && one.key.is_same(&other.key)
         };
         self.signing == other.signing
-            && self.limit.get() == other.limit.get()
+            && self.limit() == other.limit()
             && self.times == other.times
             && self.keys.len() == other.keys.len()
             && self.keys.iter().zip(&other.keys).all(same)
@@ -241,12 +214,12 @@ impl KeySet {
 
     /// Whether a key of this set verifies at `now`.
     pub(crate) fn verifies(&self, key: &RingKey, now: Timestamp) -> bool {
-        key.scheduled.verifies(now) && now < self.limit.get()
+        key.scheduled.verifies(now) && now < self.limit()
     }
 
     /// From when on no key of the set verifies, whatever its own times are.
     pub(crate) fn limit(&self) -> Timestamp {
-        self.limit.get()
+        Timestamp::from_unix_millis(self.limit.load(Ordering::Relaxed))
     }
 
     pub(crate) fn keys(&self) -> &[RingKey] {

@@ -1,21 +1,19 @@
 //! Reads keys from PEM (RFC 7468), with an error that says how to convert other documents.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 use super::key::Key;
 use crate::crypto::algorithm::Algorithm;
 use crate::crypto::der;
 use crate::crypto::der::KeyType;
-use crate::crypto::error::KeyError;
+use crate::crypto::error::{KeyError, KeyErrorKind};
 use crate::crypto::numbers::PublicKey;
 
 /// Reads every key of a text. `choose` returns the algorithm for a type of key.
 ///
 /// The two halves of one pair are one key.
-///
-/// # Errors
-///
-/// Fails if there is no key, or one of the blocks is not a usable key.
 pub(crate) fn keys(
     text: &[u8],
     choose: impl Fn(&KeyType) -> Result<Algorithm, KeyError>,
@@ -33,8 +31,8 @@ pub(crate) fn keys(
 }
 
 /// The error for a key of another type than `expected`.
-pub(crate) fn wrong_type(found: &KeyType, expected: impl Into<String>) -> KeyError {
-    KeyError::wrong_kind(found.name().to_owned(), expected.into())
+pub(crate) fn wrong_type(found: &KeyType, expected: impl fmt::Display) -> KeyError {
+    KeyError::wrong_kind(found.name(), expected)
 }
 
 struct Block {
@@ -156,8 +154,9 @@ fn unescape(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(unescaped)
 }
 
-fn refused(reason: impl Into<String>) -> KeyError {
-    KeyError::pem(reason.into())
+pub(crate) fn refused(reason: impl fmt::Display) -> KeyError {
+    let text = format!("cannot read the PEM text: {reason}");
+    KeyError::new(KeyErrorKind::InvalidEncoding, text)
 }
 
 const BEGIN: &[u8] = b"-----BEGIN ";

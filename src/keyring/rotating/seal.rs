@@ -75,11 +75,7 @@ impl SealingKey {
     }
 }
 
-const ADVICE: Advice = Advice {
-    from_base64: "SealingKey::from_base64",
-    from_hex: "SealingKey::from_hex",
-    from_text: None,
-};
+const ADVICE: Advice = Advice { constructors: "SealingKey::", has_text: false };
 
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

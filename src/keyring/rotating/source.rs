@@ -69,15 +69,14 @@ impl RotatingSource {
     }
 
     fn publish(&self, ring: &RingCore, log: &KeyLog) {
-        publish_without(ring, self.replica.snapshot(log), &self.revoked_here());
+        publish_without(ring, &self.replica.snapshot(log), &self.revoked_here());
     }
 
     /// Revokes keys in the snapshot at once.
     fn revoke_here(&self, ring: &RingCore, key_ids: impl IntoIterator<Item = String>) {
         let mut revoked = self.revoked_here();
         revoked.extend(key_ids);
-        let keys = (**ring.keys()).clone();
-        publish_without(ring, keys, &revoked);
+        publish_without(ring, &ring.keys(), &revoked);
     }
 
     /// No request takes this lock, and no panic leaves the set half changed.
@@ -88,10 +87,9 @@ impl RotatingSource {
 
 /// Publishes keys less those revoked here. That set is locked meanwhile: of two callers the later
 /// one knows what the earlier one did.
-fn publish_without(ring: &RingCore, keys: KeySet, revoked: &BTreeSet<String>) {
-    let keys = keys.with_revoked(revoked);
+fn publish_without(ring: &RingCore, keys: &KeySet, revoked: &BTreeSet<String>) {
     let before = ring.keys();
-    if let Some(after) = ring.publish(keys) {
+    if let Some(after) = ring.publish(keys.with_revoked(revoked)) {
         log_marks(&ring.name, &before, &after);
     }
 }
