@@ -49,8 +49,6 @@ fn is_zero(number: &u64) -> bool {
 
 /// Appends the payload as JSON.
 ///
-/// # Errors
-///
 /// Fails if the application's claims are not a struct, map or unit, use a registered claim's name, or
 /// cannot be read back: they have a duplicate name at any depth, NaN, an infinity, a number as a name,
 /// more levels than are read, or their type cannot read what it writes.
@@ -66,20 +64,17 @@ pub(crate) fn write<C: Serialize + DeserializeOwned>(
     json.pop();
     let start = json.len();
     serde_json::to_writer(&mut *json, &Application(payload.claims))?;
-    check::<C>(&json[start..]).map_err(Error::custom)?;
+    // As validation does.
+    let read = read::<C>(&json[start..], Dialect::Own, &mut Registered::default());
+    read.map_err(|ReadError { message, .. }| {
+        let refused = "a token with these claims would be refused at validation";
+        Error::custom(format_args!("{refused}: {message}"))
+    })?;
     match json[start + 1] {
         b'}' => drop(json.remove(start)),
         _ => json[start] = b',',
     }
     Ok(())
-}
-
-/// Reads an application's claims back; returns why they would be refused.
-fn check<C: DeserializeOwned>(json: &[u8]) -> Result<(), String> {
-    let read = read::<C>(json, Dialect::Own, &mut Registered::default());
-    read.map(drop).map_err(|ReadError { message, .. }| {
-        format!("a token with these claims would be refused at validation: {message}")
-    })
 }
 
 /// The application's claims, as an object.

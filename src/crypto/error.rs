@@ -1,7 +1,6 @@
 //! Why key material is refused: the member or input, the value found, the value expected, the fix.
 
 use std::borrow::Cow;
-use std::error::Error;
 use std::fmt;
 
 use crate::error::macros::debug_as_display;
@@ -9,7 +8,8 @@ use crate::error::macros::debug_as_display;
 /// Why key material was refused: the input, the value found, the value expected, the fix. Never holds or
 /// shows a secret; `Debug` shows the same text as `Display`, so that a `main` that returns the error
 /// prints it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
 pub struct KeyError {
     kind: KeyErrorKind,
     text: Cow<'static, str>,
@@ -121,13 +121,5 @@ impl KeyError {
         Self::new(KeyErrorKind::RandomGenerator, "the operating system's random generator failed")
     }
 }
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl Error for KeyError {}
 
 debug_as_display!(KeyError);

@@ -2,7 +2,7 @@
 //!
 //! It never holds a token, a signature or a secret. Text that a sender chose is bounded and escaped.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// The detail of a rejection, made where the token is refused.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,34 +20,24 @@ pub(crate) fn shown(value: impl fmt::Display) -> Box<str> {
 
 /// The same, with at most so many characters.
 pub(crate) fn bounded(value: impl fmt::Display, longest: usize) -> Box<str> {
-    let mut text = Bounded { text: String::new(), left: longest };
-    if write!(text, "{value}").is_err() {
-        text.text.push('\u{2026}');
+    let whole = value.to_string();
+    let mut characters = whole.chars();
+    let mut text = String::new();
+    for character in characters.by_ref().take(longest) {
+        match character {
+            // Printed as they are; `escape_debug` would escape them.
+            '"' | '\'' | '\\' => text.push(character),
+            _ => text.extend(character.escape_debug()),
+        }
     }
-    text.text.into()
+    if characters.next().is_some() {
+        text.push('\u{2026}');
+    }
+    text.into()
 }
 
 /// The longest text that is found or expected, in characters.
 const LONGEST: usize = 200;
-
-struct Bounded {
-    text: String,
-    left: usize,
-}
-
-impl fmt::Write for Bounded {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            self.left = self.left.checked_sub(1).ok_or(fmt::Error)?;
-            match character {
-                // Printed as they are; `escape_debug` would escape them.
-                '"' | '\'' | '\\' => self.text.push(character),
-                _ => self.text.extend(character.escape_debug()),
-            }
-        }
-        Ok(())
-    }
-}
 
 /// A list of texts as it is found in a claim.
 pub(crate) struct List<'a, T>(pub(crate) &'a [T]);

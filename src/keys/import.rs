@@ -21,7 +21,10 @@ impl Key {
         let expected = key_type(algorithm).ok_or_else(KeyError::unsupported_algorithm)?;
         let mut keys = pem::keys(pem.as_ref(), |found| match *found == expected {
             true => Ok(algorithm),
-            false => Err(pem::wrong_type(found, format!("{} for {algorithm}", expected.name()))),
+            false => {
+                let expected = format_args!("{} for {algorithm}", expected.name());
+                Err(KeyError::wrong_kind(found.name(), expected))
+            }
         })?;
         match (keys.len(), keys.pop()) {
             (1, Some(key)) => Ok(key),

@@ -215,10 +215,6 @@ impl Key {
         self.material.signer.is_some()
     }
 
-    pub(crate) fn shared_key_id(&self) -> &Arc<str> {
-        &self.key_id
-    }
-
     pub(crate) fn signer(&self) -> Option<&Signer> {
         self.material.signer.as_ref()
     }

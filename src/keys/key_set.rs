@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use smallvec::SmallVec;
@@ -27,7 +26,7 @@ pub(crate) struct KeySet {
     by_header: HashMap<Box<[u8]>, usize>,
     /// Several only where a followed issuer lists keys of several algorithms under one ID (RFC 7517,
     /// section 4.5).
-    by_key_id: HashMap<Arc<str>, SmallVec<[usize; 2]>>,
+    by_key_id: HashMap<Box<str>, SmallVec<[usize; 2]>>,
     fingerprint: String,
     /// From when on no key of the set verifies, whatever its own times are, in milliseconds. It moves
     /// while the set stays the same, so that what is bound to the set stays bound to it.
@@ -52,11 +51,8 @@ impl RingKey {
 }
 
 impl KeySet {
-    /// Keys that are not rotated here: the first that can sign does, all verify.
-    ///
-    /// # Errors
-    ///
-    /// If there is none, or two have the same key ID.
+    /// Keys that are not rotated here: the first that can sign does, all verify. Fails if there is
+    /// none, or two have the same key ID.
     pub(crate) fn fixed(keys: impl IntoIterator<Item = Key>) -> Result<Self, BuildError> {
         let mut keys: Vec<_> = keys.into_iter().collect();
         if keys.is_empty() {
@@ -129,8 +125,7 @@ impl KeySet {
         let mut by_header = HashMap::new();
         let mut by_key_id = HashMap::new();
         for (place, RingKey { key, .. }) in keys.iter().enumerate() {
-            let places: &mut SmallVec<_> =
-                by_key_id.entry(key.shared_key_id().clone()).or_default();
+            let places: &mut SmallVec<_> = by_key_id.entry(key.key_id().into()).or_default();
             places.push(place);
             for header in key.encoded_headers(SESSION_TOKEN_TYPE) {
                 by_header.insert(header.into_bytes().into(), place);

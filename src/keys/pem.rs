@@ -30,11 +30,6 @@ pub(crate) fn keys(
     Ok(keys)
 }
 
-/// The error for a key of another type than `expected`.
-pub(crate) fn wrong_type(found: &KeyType, expected: impl fmt::Display) -> KeyError {
-    KeyError::wrong_kind(found.name(), expected)
-}
-
 struct Block {
     label: String,
     document: Zeroizing<Vec<u8>>,

@@ -127,7 +127,9 @@ impl Files {
             KeyType::P256 => Ok(Algorithm::ES256),
             KeyType::P384 => Ok(Algorithm::ES384),
             KeyType::Rsa => Ok(self.rsa_algorithm),
-            KeyType::Other(_) => Err(pem::wrong_type(found, "an Ed25519, P-256, P-384 or RSA key")),
+            KeyType::Other(found) => {
+                Err(KeyError::wrong_kind(found, "an Ed25519, P-256, P-384 or RSA key"))
+            }
         }
     }
 
