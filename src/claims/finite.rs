@@ -16,12 +16,12 @@ impl<T: Serialize + ?Sized> Serialize for Finite<&T> {
 }
 
 fn check<E: Error>(number: f64) -> Result<(), E> {
-    if number.is_finite() { Ok(()) } else { Err(not_finite(number)) }
-}
-
-#[cold]
-fn not_finite<E: Error>(number: f64) -> E {
-    E::custom(format_args!("{number} is not a number in JSON; use `Option` and `None` instead"))
+    if number.is_finite() {
+        return Ok(());
+    }
+    Err(E::custom(format_args!(
+        "{number} is not a number in JSON; use `Option` and `None` instead"
+    )))
 }
 
 macro_rules! forward {
@@ -116,10 +116,6 @@ impl<S: Serializer> Serializer for Finite<S> {
         value: &T,
     ) -> Result<S::Ok, S::Error> {
         self.0.serialize_newtype_variant(name, index, variant, &Finite(value))
-    }
-
-    fn is_human_readable(&self) -> bool {
-        self.0.is_human_readable()
     }
 }
 

@@ -15,6 +15,30 @@ use crate::crypto::backend::Signer;
 use crate::crypto::error::{KeyError, KeyErrorKind};
 use crate::crypto::numbers::{PublicKey, RsaPrivate, RsaPublic};
 
+impl Key {
+    /// Reads a public key from the JSON text of a JWK (RFC 7517), with its `kid` if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it holds a private member, is not for verifying signatures (`use`, `key_ops`), has no
+    /// `alg` though its type allows several algorithms (RSA), or its numbers are not a key.
+    pub fn from_jwk(json: impl AsRef<str>) -> Result<Self, KeyError> {
+        Jwk::parse(json.as_ref())?.public(None)
+    }
+
+    /// Reads a private or shared key from the JSON text of a JWK (RFC 7517), with its `kid` if it has
+    /// one. The key signs and verifies. If `alg` is `Ed25519` (RFC 9864), so is that of its tokens.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a private member is missing or damaged, the key is not for signing (`use`,
+    /// `key_ops`), its private and public members do not match, it has no `alg` though its type
+    /// allows several algorithms (RSA, `oct`), or a shared secret is not random.
+    pub fn from_private_jwk(json: impl AsRef<str>) -> Result<Self, KeyError> {
+        Jwk::parse(json.as_ref())?.private(None)
+    }
+}
+
 /// The members of a JWK, not yet checked.
 pub(crate) struct Jwk(Json);
 

@@ -9,7 +9,36 @@ use crate::crypto::algorithm::Algorithm;
 use crate::crypto::der;
 use crate::crypto::der::KeyType;
 use crate::crypto::error::{KeyError, KeyErrorKind};
+use crate::crypto::material::key_type;
 use crate::crypto::numbers::PublicKey;
+
+impl Key {
+    /// Reads an unencrypted private or public key from PEM (RFC 7468): `PRIVATE KEY` (PKCS#8),
+    /// `PUBLIC KEY`, and for RSA also `RSA PRIVATE KEY` and `RSA PUBLIC KEY`.
+    ///
+    /// Line breaks may be written as `\n`, as is common in environment variables.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the text holds no such key, several keys, or a key that is not for `algorithm`. For
+    /// other kinds of PEM the error says how to convert them.
+    pub fn from_pem(algorithm: Algorithm, pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
+        let expected = key_type(algorithm).ok_or_else(KeyError::unsupported_algorithm)?;
+        let mut keys = keys(pem.as_ref(), |found| match *found == expected {
+            true => Ok(algorithm),
+            false => {
+                let expected = format_args!("{} for {algorithm}", expected.name());
+                Err(KeyError::wrong_kind(found.name(), expected))
+            }
+        })?;
+        match (keys.len(), keys.pop()) {
+            (1, Some(key)) => Ok(key),
+            (several, _) => {
+                Err(refused(format_args!("it holds {several} keys, expected 1: split it")))
+            }
+        }
+    }
+}
 
 /// Reads every key of a text. `choose` returns the algorithm for a type of key.
 ///
@@ -149,7 +178,7 @@ fn unescape(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(unescaped)
 }
 
-pub(crate) fn refused(reason: impl fmt::Display) -> KeyError {
+fn refused(reason: impl fmt::Display) -> KeyError {
     let text = format!("cannot read the PEM text: {reason}");
     KeyError::new(KeyErrorKind::InvalidEncoding, text)
 }
