@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 /// Bytes that may be secret: zeroized on drop, compared in constant time, and not shown by `Debug`.
 #[derive(Clone, Default)]
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
+pub struct SecretBytes(pub(crate) Zeroizing<Vec<u8>>);
 
 impl Deref for SecretBytes {
     type Target = [u8];
@@ -21,12 +21,6 @@ impl Deref for SecretBytes {
 impl From<Vec<u8>> for SecretBytes {
     fn from(bytes: Vec<u8>) -> Self {
         Self(bytes.into())
-    }
-}
-
-impl From<Zeroizing<Vec<u8>>> for SecretBytes {
-    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
-        Self(bytes)
     }
 }
 

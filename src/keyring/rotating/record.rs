@@ -268,7 +268,7 @@ fn write(wire: &impl Serialize) -> SecretBytes {
     let mut value = Zeroizing::new(Vec::with_capacity(4096));
     // The same.
     let _ = serde_json::to_writer_pretty(&mut *value, wire);
-    value.into()
+    SecretBytes(value)
 }
 
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, Unreadable> {

@@ -320,7 +320,7 @@ impl Directory {
         let mut value = Zeroizing::new(vec![0; length]);
         file.read_exact(&mut value)?;
         let is_whole = file.read(&mut [0])? == 0;
-        Ok(is_whole.then_some(Found::Value(value.into())))
+        Ok(is_whole.then_some(Found::Value(SecretBytes(value))))
     }
 
     /// The reason why the mode gives too many users access, if it does.
