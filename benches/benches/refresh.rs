@@ -12,7 +12,7 @@ use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use tokio::runtime::{Builder, Runtime};
 use tower_jwt_session::Algorithm;
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, SealingNeed, Store, StoreFuture,
+    Entry, EntryName, Insertion, Loaded, MemoryStore, Store, StoreFuture, StoreProperties,
 };
 use tower_jwt_session::{KeyRing, Login, RotationPolicy, Sessions};
 
@@ -141,12 +141,8 @@ impl Store for DelayedStore {
         self.content.remove(ring, name)
     }
 
-    fn is_private(&self) -> bool {
-        true
-    }
-
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
+    fn properties(&self) -> StoreProperties {
+        self.content.properties()
     }
 }
 

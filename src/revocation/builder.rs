@@ -16,7 +16,7 @@ use crate::revocation::handle::{
     Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, write,
 };
 use crate::revocation::log_writer::{LogWriter, WHOLE_EVERY};
-use crate::store::contract::Store;
+use crate::store::contract::{Store, StoreProperties};
 use crate::store::founding::{Founding, When};
 use crate::store::polling::{Jitter, Polling, Wakes, check_durations, follow};
 use crate::store::ring_name::RingName;
@@ -134,11 +134,12 @@ impl RevocationsBuilder {
             ("insert_timeout", self.insert_timeout, false),
             ("max_staleness", self.max_staleness, false),
         ])?;
+        let StoreProperties { is_private, staleness, .. } = store.properties();
         let polling = Polling {
             interval: self.interval,
             timeout: self.timeout,
             insert_timeout: self.insert_timeout,
-            staleness: store.staleness(),
+            staleness,
         };
         let bound = polling.bound();
         if self.max_staleness < bound {
@@ -158,13 +159,13 @@ impl RevocationsBuilder {
         writer.need(self.max_staleness);
         let keep = self.interval.saturating_mul(WHOLE_EVERY);
         let (mut log, now) = (Log::new(keep), Moment::now(&*writer.clock));
-        if !store.is_private() {
+        if !is_private {
             log.founding = Some(Founding::new(&*store, ring.clone(), &polling, self.when));
         }
         let began = Instant::now();
         let read = writer.read(&mut log).await;
         read.map_err(|source| BuildError::store(&ring, source))?;
-        if !log.marked && !store.is_private() {
+        if !log.marked && !is_private {
             // Remembered by the writes' status; the next refresh tries again.
             let _ = writer.write(&mut log).await;
         }

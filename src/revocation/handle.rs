@@ -208,7 +208,7 @@ impl Revocations {
 
     /// Whether the store can record redeemed refresh tokens.
     pub(crate) fn redeems(&self) -> bool {
-        self.0.writer.store.redeems()
+        self.0.writer.store.properties().redeems
     }
 
     /// Records that a refresh token was redeemed, unless it or a later one was. Returns the latest. Only

@@ -94,7 +94,7 @@ impl RefreshTokens {
             Some(revocations) if !revocations.redeems() => (
                 "set over a store that cannot redeem",
                 "use another store for the revocations, or implement `Store::redeem` and \
-                 `Store::redeems`",
+                 set `StoreProperties::redeems`",
             ),
             Some(_) => return Ok(()),
         };

@@ -78,12 +78,6 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::ready(Err(StoreError::new(context))))
     }
 
-    /// Returns whether the store implements [`redeem`](Self::redeem). Sessions with refresh tokens are not
-    /// built over one that does not. Default: no.
-    fn redeems(&self) -> bool {
-        false
-    }
-
     /// Completes when something may have changed in `ring` since the last such call returned.
     ///
     /// The default implementation never completes. A missed change costs at most one refresh
@@ -97,41 +91,46 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         Box::pin(std::future::pending())
     }
 
-    /// Returns whether [`changed`](Self::changed) reports the inserts of other replicas within about
-    /// a second, as long as the store can be reached. Default: no.
+    /// Returns what the store can do, and who has access to it.
+    fn properties(&self) -> StoreProperties {
+        StoreProperties::default()
+    }
+}
+
+/// What a [`Store`] can do, and who has access to it; see [`Store::properties`].
+///
+/// A store sets those that differ from the defaults: `false`, a sealing need of
+/// [`Required`](SealingNeed::Required), and no staleness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreProperties {
+    /// Whether no other process can reach the contents. A new ring is founded there at once, since
+    /// there is no replica to wait for.
+    pub is_private: bool,
+    /// Whether [`changed`](Store::changed) reports the inserts of other replicas within about a second,
+    /// as long as the store can be reached.
     ///
     /// If so, replicas that hold a ring notice within that time that a new replica found the store
     /// empty, and restore the ring. The new replica then waits 3 seconds before it founds a new ring;
     /// otherwise it waits until every replica has polled.
-    fn notifies(&self) -> bool {
-        false
-    }
-
-    /// Returns whether no other process can reach its contents. Default: no.
-    ///
-    /// A new ring is founded there at once, since there is no replica to wait for.
-    fn is_private(&self) -> bool {
-        false
-    }
-
-    /// Returns whether private keys have to be sealed in this store. Default: required.
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Required
-    }
-
-    /// Returns the longest time for which a successful [`load`](Self::load) may miss an entry that was
-    /// inserted before it. Default: zero. A store behind a cache returns more.
-    fn staleness(&self) -> Duration {
-        Duration::ZERO
-    }
+    pub notifies: bool,
+    /// Whether the store implements [`redeem`](Store::redeem). Sessions with refresh tokens are not
+    /// built over one that does not.
+    pub redeems: bool,
+    /// Whether private keys have to be sealed in the store.
+    pub sealing_need: SealingNeed,
+    /// The longest time for which a successful [`load`](Store::load) may miss an entry that was
+    /// inserted before it. It is more than zero for a store behind a cache.
+    pub staleness: Duration,
 }
 
 /// Whether private keys have to be sealed in a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SealingNeed {
     /// More people can read the store than those who run the service. Keys must be sealed, unless the
     /// application calls [`dangerous_unsealed`](crate::KeyRingBuilder::dangerous_unsealed).
+    #[default]
     Required,
     /// Others have no access to the store. Sealing is advised; a ring opened without it logs a warning.
     Advised,
@@ -203,7 +202,7 @@ pub enum Insertion {
 }
 
 /// A named value in a store. The value may hold secrets: it is zeroized and never printed.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
     /// The name, unique in its ring.
@@ -232,12 +231,6 @@ impl Entry {
             )));
         }
         Ok(())
-    }
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entry").field("name", &self.name).finish_non_exhaustive()
     }
 }
 

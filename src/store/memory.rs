@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -11,6 +12,7 @@ use crate::clock::Timestamp;
 use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreFuture,
+    StoreProperties,
 };
 
 type Rings = HashMap<String, BTreeMap<EntryName, SecretBytes>>;
@@ -164,10 +166,6 @@ impl Store for MemoryStore {
         })
     }
 
-    fn redeems(&self) -> bool {
-        true
-    }
-
     fn redeem<'a>(
         &'a self,
         ring: &'a str,
@@ -191,15 +189,13 @@ impl Store for MemoryStore {
         })
     }
 
-    fn notifies(&self) -> bool {
-        true
-    }
-
-    fn is_private(&self) -> bool {
-        true
-    }
-
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
+    fn properties(&self) -> StoreProperties {
+        StoreProperties {
+            is_private: true,
+            notifies: true,
+            redeems: true,
+            sealing_need: SealingNeed::NotApplicable,
+            staleness: Duration::ZERO,
+        }
     }
 }

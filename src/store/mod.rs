@@ -6,7 +6,7 @@
 //!    [`Insertion::Inserted`]; every other gets the winner's value. A writer of that same value may
 //!    get `Inserted` too.
 //! 2. **A read that follows an insert sees it**, on any replica; behind a cache, such as a network
-//!    file system, within [`Store::staleness`].
+//!    file system, within the store's [`staleness`](StoreProperties::staleness).
 //! 3. **Values are whole.** A reader sees all of a value or none of it, even if a writer dies.
 //!
 //! A store may also record which refresh token of a session was redeemed last, and when:
@@ -45,7 +45,7 @@
 //! it over several refreshes. After another R, every replica knows what was restored.
 //!
 //! A replica that starts on the emptied store announces itself there and waits before it founds a new
-//! ring: 3 seconds if the store [reports changes](Store::notifies), otherwise R + W. Live replicas
+//! ring: 3 seconds if the store [reports changes](StoreProperties::notifies), otherwise R + W. Live replicas
 //! answer at once and restore the ring. A second ring arises only if none of them reaches the store
 //! within the wait, or if a replica [founds at once](crate::KeyRingBuilder::found_now). Then each side
 //! may refuse the other's tokens for up to 2R + W: 53 seconds with the default policy, less with a
@@ -73,7 +73,7 @@ pub use crate::crypto::secret_bytes::SecretBytes;
 
 pub use self::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Skipped, Store,
-    StoreError, StoreFuture,
+    StoreError, StoreFuture, StoreProperties,
 };
 pub use self::file::store::{FileStore, FileStoreBuilder};
 pub use self::memory::MemoryStore;

@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
-    StoreFuture,
+    StoreFuture, StoreProperties,
 };
 
 /// A [`Store`] in Redis 6 or newer, or Valkey (feature `redis`).
@@ -36,7 +36,7 @@ use crate::store::contract::{
 ///    old server may claim for ever to be the master, and accept writes that are lost. A server that
 ///    is a replica is an error. This costs an idle replica one connection per poll, a busy one at most
 ///    one per second; the read that connects takes three more round trips (TCP, login, `INFO`), and
-///    those of TLS. [`staleness`](Store::staleness) returns that second.
+///    those of TLS. The store's [`staleness`](StoreProperties::staleness) is that second.
 /// 6. A command whose connection was dead, or led to a server that accepts no writes, is sent once more
 ///    over a new connection. That is safe: a repeated insert finds its own value.
 ///
@@ -46,8 +46,8 @@ use crate::store::contract::{
 ///
 /// # Operation
 ///
-/// * Everyone who can read the database can read the entries, so
-///   [`sealing_need`](Store::sealing_need) is [`Required`](crate::store::SealingNeed::Required).
+/// * Everyone who can read the database can read the entries, so keys
+///   [have to be sealed](crate::store::SealingNeed::Required).
 /// * Set `maxmemory-policy` to `noeviction`. If the server loses entries, by eviction, a restart
 ///   without persistence or a failover to a server that was behind, live replicas restore them. Redeemed
 ///   refresh tokens are not restored: for each of those sessions, one reuse goes unnoticed.
@@ -203,10 +203,6 @@ impl Store for RedisStore {
         })
     }
 
-    fn redeems(&self) -> bool {
-        true
-    }
-
     fn redeem<'a>(
         &'a self,
         ring: &'a str,
@@ -235,13 +231,14 @@ impl Store for RedisStore {
         })
     }
 
-    fn notifies(&self) -> bool {
-        true
-    }
-
-    /// Writes to another server since the connection was proven are missed for as long.
-    fn staleness(&self) -> Duration {
-        PROVEN_FOR
+    fn properties(&self) -> StoreProperties {
+        StoreProperties {
+            notifies: true,
+            redeems: true,
+            // Writes to another server since the connection was proven are missed for as long.
+            staleness: PROVEN_FOR,
+            ..StoreProperties::default()
+        }
     }
 }
 

@@ -4,11 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::Barrier;
-use tower_jwt_session::store::{FileStore, Loaded, MemoryStore, SealingNeed, Store, StoreFuture};
+use tower_jwt_session::store::{
+    FileStore, Loaded, MemoryStore, Store, StoreFuture, StoreProperties,
+};
 
 use crate::support::counted::Counted;
 use crate::support::delegate::delegate;
 use crate::support::replicas::{Replica, START, assert_converged, policy, seconds};
+use crate::support::stores::nothing_at_rest;
 
 const TRIALS: u64 = 1000;
 
@@ -88,7 +91,7 @@ impl<S: Store> Store for Racing<S> {
         })
     }
 
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
+    fn properties(&self) -> StoreProperties {
+        nothing_at_rest()
     }
 }

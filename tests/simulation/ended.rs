@@ -7,9 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreFuture,
-};
+use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, Store, StoreFuture};
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{Login, Revocations, Sessions};
 
@@ -36,7 +34,7 @@ impl Slow {
 }
 
 impl Store for Slow {
-    delegate!(store: changed);
+    delegate!(store: changed properties);
 
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
@@ -68,18 +66,6 @@ impl Store for Slow {
             self.delay().await;
             self.store.remove(ring, name).await
         })
-    }
-
-    fn notifies(&self) -> bool {
-        self.store.notifies()
-    }
-
-    fn is_private(&self) -> bool {
-        self.store.is_private()
-    }
-
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
     }
 }
 
@@ -224,7 +210,7 @@ impl Fleet {
             let ready = replica.revocations.ready();
             let what = || {
                 let restarted = if place == restarted { "restarted " } else { "" };
-                let reach = if self.store.notifies() { "notified" } else { "polled" };
+                let reach = if self.store.properties().notifies { "notified" } else { "polled" };
                 format!("the {restarted}replica {place} ({reach}, {ready:?})")
             };
             for token in ended {

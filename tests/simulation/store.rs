@@ -9,12 +9,12 @@ use serde_json::Value;
 use tokio::sync::{Notify, oneshot};
 use tower_jwt_session::Timestamp;
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreError, StoreFuture,
+    Entry, EntryName, Insertion, Loaded, Store, StoreError, StoreFuture, StoreProperties,
 };
 
 use super::scenario::{Broken, Founding, Millis};
 use super::world::{World, lock};
-use crate::support::stores::{pack, unpack};
+use crate::support::stores::{nothing_at_rest, pack, unpack};
 
 /// What the store holds, and since when.
 #[derive(Debug, Default)]
@@ -178,8 +178,10 @@ impl Link {
 }
 
 impl Store for Link {
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
+    fn properties(&self) -> StoreProperties {
+        let mut properties = nothing_at_rest();
+        properties.notifies = lock(&self.world).scenario.founding == Some(Founding::Notified);
+        properties
     }
 
     fn load<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, Loaded> {
@@ -216,10 +218,6 @@ impl Store for Link {
             let what = format!("removal of {name}");
             self.change(what, move |world| world.remove(&name, by)).await
         })
-    }
-
-    fn notifies(&self) -> bool {
-        lock(&self.world).scenario.founding == Some(Founding::Notified)
     }
 
     fn changed<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, ()> {

@@ -14,7 +14,7 @@ pub(crate) struct Counted<S> {
 }
 
 impl<S: Store> Store for Counted<S> {
-    delegate!(store: load remove changed sealing_need staleness);
+    delegate!(store: load remove changed properties);
 
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
         Box::pin(async move {

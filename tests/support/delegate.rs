@@ -41,14 +41,9 @@ macro_rules! delegate {
             self.$inner.changed(ring)
         }
     };
-    (@sealing_need $inner:tt) => {
-        fn sealing_need(&self) -> ::tower_jwt_session::store::SealingNeed {
-            self.$inner.sealing_need()
-        }
-    };
-    (@staleness $inner:tt) => {
-        fn staleness(&self) -> ::std::time::Duration {
-            self.$inner.staleness()
+    (@properties $inner:tt) => {
+        fn properties(&self) -> ::tower_jwt_session::store::StoreProperties {
+            self.$inner.properties()
         }
     };
 }

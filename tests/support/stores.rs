@@ -9,7 +9,7 @@ use tokio::sync::{Barrier, Notify};
 use tower_jwt_session::Timestamp;
 use tower_jwt_session::store::{
     Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, SealingNeed, Store,
-    StoreError, StoreFuture,
+    StoreError, StoreFuture, StoreProperties,
 };
 use tower_jwt_session::testing::ManualClock;
 
@@ -231,16 +231,11 @@ impl Store for TestStore {
         }
     }
 
-    fn notifies(&self) -> bool {
-        self.reach == Reach::Notifying
-    }
-
-    fn is_private(&self) -> bool {
-        self.reach == Reach::Private
-    }
-
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
+    fn properties(&self) -> StoreProperties {
+        let mut properties = self.content.properties();
+        properties.notifies = self.reach == Reach::Notifying;
+        properties.is_private = self.reach == Reach::Private;
+        properties
     }
 
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
@@ -281,10 +276,6 @@ impl Store for TestStore {
         })
     }
 
-    fn redeems(&self) -> bool {
-        self.content.redeems()
-    }
-
     fn redeem<'a>(
         &'a self,
         ring: &'a str,
@@ -299,6 +290,13 @@ impl Store for TestStore {
             redeemed
         })
     }
+}
+
+/// The properties of a store that other processes reach, and that keeps nothing at rest.
+pub(crate) fn nothing_at_rest() -> StoreProperties {
+    let mut properties = StoreProperties::default();
+    properties.sealing_need = SealingNeed::NotApplicable;
+    properties
 }
 
 /// An entry as JSON, with a key's record as an object where it is a string of JSON.
@@ -334,7 +332,7 @@ impl Store for SlowInserts {
         self.store.insert(ring, entry)
     }
 
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
+    fn properties(&self) -> StoreProperties {
+        nothing_at_rest()
     }
 }

@@ -16,7 +16,7 @@ use crate::keyring::rotating::seal::{Sealing, SealingKey};
 use crate::keyring::rotating::source::RotatingSource;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::rotation_policy::RotationPolicy;
-use crate::store::contract::{SealingNeed, Store};
+use crate::store::contract::{SealingNeed, Store, StoreProperties};
 use crate::store::founding::{Founding, When};
 use crate::store::polling::Jitter;
 use crate::store::ring_name::RingName;
@@ -154,11 +154,12 @@ impl KeyRingBuilder {
             let fix = "give the store that the replicas share, for example `.store(FileStore::open(\"keys\")?)`";
             return Err(BuildError::invalid("store", "missing", fix));
         };
-        let policy = RotationPolicy { store_staleness: store.staleness(), ..self.policy };
+        let StoreProperties { sealing_need, staleness, .. } = store.properties();
+        let policy = RotationPolicy { store_staleness: staleness, ..self.policy };
         policy.validate()?;
         let mut sealing = self.sealing;
         if sealing.keys.is_empty() && !sealing.allows_unsealed {
-            match store.sealing_need() {
+            match sealing_need {
                 SealingNeed::Required => {
                     let fix = "other users can read this store: give `.seal_with([..])`, or \
                                 say `.dangerous_unsealed()`";

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreError,
-    StoreFuture,
+    StoreFuture, StoreProperties,
 };
 use crate::store::file::directory::Directory;
 use crate::store::file::hint::Seen;
@@ -132,7 +132,7 @@ impl FileStoreBuilder {
     }
 
     /// Sets how long the file system may hide another machine's writes: the
-    /// [`staleness`](Store::staleness) of the store. Default: zero.
+    /// [`staleness`](StoreProperties::staleness) of the store. Default: zero.
     pub fn attribute_cache(mut self, longest: Duration) -> Self {
         self.attribute_cache = longest;
         self
@@ -180,10 +180,6 @@ impl Store for FileStore {
         self.run(move |directory| directory.remove(&ring, &name))
     }
 
-    fn redeems(&self) -> bool {
-        true
-    }
-
     fn redeem<'a>(
         &'a self,
         ring: &'a str,
@@ -208,17 +204,15 @@ impl Store for FileStore {
         })
     }
 
-    fn notifies(&self) -> bool {
-        true
-    }
-
-    fn staleness(&self) -> Duration {
-        self.directory.attribute_cache
-    }
-
-    /// The file system keeps others out.
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::Advised
+    fn properties(&self) -> StoreProperties {
+        StoreProperties {
+            is_private: false,
+            notifies: true,
+            redeems: true,
+            // The file system keeps others out.
+            sealing_need: SealingNeed::Advised,
+            staleness: self.directory.attribute_cache,
+        }
     }
 }
 

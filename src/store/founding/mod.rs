@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::store::contract::{Entry, EntryName, Store, StoreError};
+use crate::store::contract::{Entry, EntryName, Store, StoreError, StoreProperties};
 use crate::store::founding::note::Kind;
 use crate::store::polling::{Polling, within};
 
@@ -102,9 +102,10 @@ struct Newcomer {
 impl Founding {
     /// The part of a replica that polls a place of `store` so.
     pub(crate) fn new(store: &dyn Store, place: Arc<str>, polling: &Polling, when: When) -> Self {
-        let Polling { insert_timeout, staleness, .. } = *polling;
+        let StoreProperties { is_private, notifies, staleness, .. } = store.properties();
+        let insert_timeout = polling.insert_timeout;
         let restoration = polling.bound().saturating_add(insert_timeout).saturating_add(staleness);
-        let wait = match store.notifies() {
+        let wait = match notifies {
             true => {
                 // The note, and its answer, may both be seen so late.
                 let late = staleness.saturating_mul(2).saturating_add(NOTICE);
@@ -115,7 +116,7 @@ impl Founding {
         Self {
             place,
             at_once: match when {
-                When::AfterWait => store.is_private(),
+                When::AfterWait => is_private,
                 When::AtOnce => true,
                 When::Never => false,
             },
@@ -352,7 +353,7 @@ async fn insert(
 /// How long a newcomer waits for an answer where the store reports changes: a second until live
 /// replicas notice, one for them to answer, and one to spare.
 const NOTIFIED: Duration = Duration::from_secs(3);
-/// The time within which such a store reports a change, as [`Store::notifies`] promises.
+/// The time within which such a store reports a change, as [`StoreProperties::notifies`] promises.
 const NOTICE: Duration = Duration::from_secs(1);
 /// How often a newcomer reads while it waits.
 const POLL: Duration = Duration::from_secs(1);

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
 use sqlx::{Connection, Executor, PgExecutor, PgPool, Row};
@@ -12,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Store, StoreError, StoreFuture,
+    StoreProperties,
 };
 use crate::store::listener::{Listener, Source};
 use crate::store::postgres::current::{Cause, Current, Failure, is};
@@ -37,13 +37,13 @@ use crate::store::proof::{Moves, PROVEN_FOR};
 ///    asked for its server's start before it is used, which costs one round trip; one that leads to
 ///    another server is closed. This costs an idle replica one connection per poll, a busy one at most
 ///    one per second, for which a read or write waits (5 round trips, and those of TLS).
-///    [`staleness`](Store::staleness) returns that second.
+///    The store's [`staleness`](StoreProperties::staleness) is that second.
 /// 6. A write that fails with "read-only transaction" is repeated once, over a new connection.
 ///
 /// # Operation
 ///
-/// * Everyone who can read the tables can read the entries, so
-///   [`sealing_need`](Store::sealing_need) is [`Required`](crate::store::SealingNeed::Required).
+/// * Everyone who can read the tables can read the entries, so keys
+///   [have to be sealed](crate::store::SealingNeed::Required).
 /// * The role needs `SELECT`, `INSERT` and `DELETE` on the tables, `UPDATE` on that of redemptions,
 ///   and `CREATE` on the schema only while they are missing.
 /// * The pool must lead to one server that accepts writes. After a failover its address has to lead to
@@ -268,10 +268,6 @@ impl Store for PostgresStore {
         })
     }
 
-    fn redeems(&self) -> bool {
-        true
-    }
-
     fn redeem<'a>(
         &'a self,
         ring: &'a str,
@@ -314,13 +310,14 @@ impl Store for PostgresStore {
         })
     }
 
-    fn notifies(&self) -> bool {
-        true
-    }
-
-    /// Writes to another server since this one was proven are missed for as long.
-    fn staleness(&self) -> Duration {
-        PROVEN_FOR
+    fn properties(&self) -> StoreProperties {
+        StoreProperties {
+            notifies: true,
+            redeems: true,
+            // Writes to another server since the connection was proven are missed for as long.
+            staleness: PROVEN_FOR,
+            ..StoreProperties::default()
+        }
     }
 }
 

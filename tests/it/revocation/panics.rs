@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, SealingNeed, StoreFuture};
+use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, StoreFuture, StoreProperties};
 use tower_jwt_session::{KeyRing, KeyRingNotReady, RevocationsNotReady, RotationPolicy};
 
 use super::*;
 use crate::support::delegate::delegate;
-use crate::support::stores::TestStore;
+use crate::support::stores::{TestStore, nothing_at_rest};
 
 /// A store whose next calls panic.
 #[derive(Clone, Debug, Default)]
@@ -57,8 +57,8 @@ impl Store for Panicking {
         })
     }
 
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
+    fn properties(&self) -> StoreProperties {
+        nothing_at_rest()
     }
 }
 

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get as on_get;
 use tower_jwt_session::RevocationsNotReady;
-use tower_jwt_session::store::{EntryName, Loaded, StoreFuture};
+use tower_jwt_session::store::{EntryName, Loaded, StoreFuture, StoreProperties};
 
 use super::*;
 use crate::support::delegate::delegate;
@@ -23,12 +23,10 @@ impl Store for Behind {
         self.0.read(ring, names)
     }
 
-    fn staleness(&self) -> Duration {
-        self.1
-    }
-
-    fn is_private(&self) -> bool {
-        self.0.is_private()
+    fn properties(&self) -> StoreProperties {
+        let mut properties = self.0.properties();
+        properties.staleness = self.1;
+        properties
     }
 }
 

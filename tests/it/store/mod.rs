@@ -506,7 +506,7 @@ mod file_store_only {
             .attribute_cache(Duration::from_secs(60))
             .open()
             .expect("opens again");
-        assert_eq!(store.staleness(), Duration::from_secs(60));
+        assert_eq!(store.properties().staleness, Duration::from_secs(60));
         let expected = BTreeMap::from([held("a", b"1")]);
         assert_eq!(content(&store, "ring").await, expected);
     }

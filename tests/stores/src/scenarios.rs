@@ -74,9 +74,10 @@ async fn two<B: Backend>(server: &B) -> (String, B::Store, B::Store) {
 
 async fn it_asks_for_sealing<B: Backend>(server: &B) {
     let (_, store, _) = two(server).await;
-    assert_eq!(store.sealing_need(), SealingNeed::Required);
+    let properties = store.properties();
+    assert_eq!(properties.sealing_need, SealingNeed::Required);
     // For how long a connection is relied on, whose server may not be current any more.
-    assert_eq!(store.staleness(), Duration::from_secs(1));
+    assert_eq!(properties.staleness, Duration::from_secs(1));
 }
 
 /// Also of a ring that is empty: a replica that starts there wants to know.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tower_jwt_session::store::{MemoryStore, SealingNeed, Store};
+use tower_jwt_session::store::{MemoryStore, Store, StoreProperties};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{KeyRing, RotationPolicy};
 
 use crate::support::delegate::delegate;
 use crate::support::replicas::{RING, START, policy};
-use crate::support::stores::{Operation, TestStore};
+use crate::support::stores::{Operation, TestStore, nothing_at_rest};
 
 async fn hasty(store: &TestStore) -> KeyRing {
     let policy = policy().refresh_interval(Duration::from_millis(1));
@@ -76,8 +76,8 @@ struct Connected {
 impl Store for Connected {
     delegate!(content: load insert remove);
 
-    fn sealing_need(&self) -> SealingNeed {
-        SealingNeed::NotApplicable
+    fn properties(&self) -> StoreProperties {
+        nothing_at_rest()
     }
 }
 

@@ -62,8 +62,8 @@ impl Place {
 
     fn notifies(&self) -> bool {
         match self.open() {
-            Opened::Test(store) => store.notifies(),
-            Opened::File(store) => store.notifies(),
+            Opened::Test(store) => store.properties().notifies,
+            Opened::File(store) => store.properties().notifies,
         }
     }
 

@@ -127,7 +127,7 @@ async fn refresh_tokens_whose_reuse_nobody_notices_are_a_build_error() {
     let revocations = revocations.clock(clock.clone()).found_now().open().await.unwrap();
     let error = sessions().revocations(revocations).build().unwrap_err();
     assert_eq!(error.setting(), Some("refresh_tokens"), "{error}");
-    assert!(error.to_string().contains("`Store::redeems`"), "{error}");
+    assert!(error.to_string().contains("`StoreProperties::redeems`"), "{error}");
 
     let revocations = Revocations::builder("app").store(MemoryStore::new());
     let revocations = revocations.clock(clock.clone()).open().await.unwrap();
