@@ -27,7 +27,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::store::contract::{Entry, EntryName, Store, StoreError, StoreProperties};
+use crate::store::contract::{Entry, Store, StoreError, StoreProperties};
 use crate::store::founding::note::Kind;
 use crate::store::polling::{Polling, within};
 
@@ -152,7 +152,7 @@ impl Founding {
 
     /// Whether a newcomer waits for content that this replica may hold.
     pub(crate) fn is_awaited(&self, now: Timestamp) -> bool {
-        self.notes.newcomers.iter().any(|it| self.awaits(it, now))
+        self.awaiting(now).next().is_some()
     }
 
     /// Takes in that a read failed: a wait begins anew with the next one.
@@ -180,9 +180,8 @@ impl Founding {
             Content::Part => self.settled || self.at_once,
             Content::Empty => self.at_once,
             Content::Unreadable => {
+                self.restart_wait();
                 self.look_again = Some(began + POLL);
-                let announced = self.newcomer.as_mut().map(|newcomer| &mut newcomer.announced);
-                announced.map(Option::take);
                 let since = self.newcomer.as_ref().map_or(now, |newcomer| newcomer.since);
                 return Some(Wait { since, until: None, is_restored: false });
             }
@@ -213,33 +212,27 @@ impl Founding {
             (None, announced) => announced.map(|announced| announced + self.wait),
         };
         let is_over = deadline.is_some_and(|deadline| began >= deadline);
-        match (content, newcomer.answered) {
-            (Content::Part, _) if is_over => {
-                self.newcomer = Some(newcomer);
-                self.look_again = None;
+        if is_over && (content == Content::Part || newcomer.answered.is_none()) {
+            // It remains a newcomer until its founding is written: a write may fail.
+            self.newcomer = Some(newcomer);
+            self.look_again = None;
+            if content == Content::Part {
                 self.settle(true);
-                return None;
             }
-            (Content::Empty, None) if is_over => {
-                // It remains a newcomer until its founding is written: a write may fail.
-                self.newcomer = Some(newcomer);
-                self.look_again = None;
-                return None;
+            return None;
+        }
+        if is_over {
+            let ring = &*self.place;
+            tracing::warn!(
+                ring,
+                "a replica announced a restoration and restored nothing; asking again"
+            );
+            self.past.push(newcomer.id);
+            let since = newcomer.since;
+            match Newcomer::new(now) {
+                Some(next) => newcomer = Newcomer { since, ..next },
+                None => return Some(Wait { since, until: None, is_restored: false }),
             }
-            (Content::Empty, Some(_)) if is_over => {
-                let ring = &*self.place;
-                tracing::warn!(
-                    ring,
-                    "a replica announced a restoration and restored nothing; asking again"
-                );
-                self.past.push(newcomer.id);
-                let since = newcomer.since;
-                match Newcomer::new(now) {
-                    Some(next) => newcomer = Newcomer { since, ..next },
-                    None => return Some(Wait { since, until: None, is_restored: false }),
-                }
-            }
-            _ => {}
         }
         let deadline = deadline.filter(|_| !is_over);
         let wait = Wait {
@@ -276,10 +269,8 @@ impl Founding {
         if !holds {
             return Ok(());
         }
-        let awaiting = |it: &&(String, Timestamp)| {
-            self.awaits(it, now) && !self.notes.has(Kind::Holder, &it.0)
-        };
-        for (id, _) in self.notes.newcomers.iter().filter(awaiting).take(MOST_AT_ONCE) {
+        let unanswered = self.awaiting(now).filter(|id| !self.notes.has(Kind::Holder, id));
+        for id in unanswered.take(MOST_AT_ONCE) {
             insert(store, &self.place, limit, Kind::Holder.entry(id, now)).await?;
         }
         Ok(())
@@ -295,27 +286,24 @@ impl Founding {
         (store, limit): (&dyn Store, Duration),
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        for name in self.served(now) {
+        let settled = self.newcomer.is_none();
+        let served =
+            self.notes.0.iter().filter(|((_, id), at)| {
+                self.past.contains(id) || (settled && self.is_old(**at, now))
+            });
+        let names = served.filter_map(|((kind, id), _)| kind.name(id));
+        for name in names.take(MOST_AT_ONCE) {
             within(limit, "removing an entry", store.remove(&self.place, &name)).await?;
         }
         Ok(())
     }
 
-    /// The notes that are no longer needed.
-    fn served(&self, now: Timestamp) -> Vec<EntryName> {
-        let settled = self.newcomer.is_none();
-        let served = |(id, at): &&(String, Timestamp)| {
-            self.past.contains(id) || (settled && self.is_old(*at, now))
-        };
-        let Notes { newcomers, holders } = &self.notes;
-        let newcomers = newcomers.iter().filter(served).map(|(id, _)| Kind::Newcomer.name(id));
-        let holders = holders.iter().filter(served).map(|(id, _)| Kind::Holder.name(id));
-        newcomers.chain(holders).flatten().take(MOST_AT_ONCE).collect()
-    }
-
-    /// Whether the note is another newcomer's, and in use.
-    fn awaits(&self, (id, at): &(String, Timestamp), now: Timestamp) -> bool {
-        !self.past.contains(id) && !self.is_old(*at, now)
+    /// The IDs of other newcomers whose notes are in use.
+    fn awaiting(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let newcomers = self.notes.0.iter().filter(|((kind, _), _)| *kind == Kind::Newcomer);
+        let others = newcomers
+            .filter(move |((_, id), at)| !self.past.contains(id) && !self.is_old(**at, now));
+        others.map(|((_, id), _)| &**id)
     }
 
     fn settle(&mut self, settled: bool) {

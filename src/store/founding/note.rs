@@ -1,5 +1,7 @@
 //! The notes of founding in a store: small entries, one per newcomer and one per answer.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base64url;
@@ -8,7 +10,7 @@ use crate::crypto::backend;
 use crate::store::contract::{Entry, EntryName};
 
 /// The kind of a note about the newcomer whose ID is in its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// A replica found the place empty, and waits.
     Newcomer,
@@ -25,8 +27,6 @@ struct Wire {
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Newcomer, Self::Holder];
-
     fn prefix(self) -> &'static str {
         match self {
             Self::Newcomer => "newcomer-",
@@ -45,14 +45,9 @@ impl Kind {
     }
 }
 
-/// The notes that one read of a place found.
+/// The notes that one read of a place found: about which newcomer, and when each was written.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Notes {
-    /// The newcomers' IDs, and when each wrote its note.
-    pub(crate) newcomers: Vec<(String, Timestamp)>,
-    /// The IDs of the newcomers that were answered, and when.
-    pub(crate) holders: Vec<(String, Timestamp)>,
-}
+pub(crate) struct Notes(pub(crate) BTreeMap<(Kind, String), Timestamp>);
 
 impl Notes {
     /// Adds an entry if its name is that of a note; `None` if it is another entry.
@@ -62,16 +57,12 @@ impl Notes {
     /// The reason for skipping it, if this version does not understand the note.
     pub(crate) fn take(&mut self, entry: &Entry) -> Option<Result<(), String>> {
         let name = entry.name.as_str();
-        let (kind, id) = Kind::ALL
+        let (kind, id) = [Kind::Newcomer, Kind::Holder]
             .into_iter()
-            .find_map(|kind| name.strip_prefix(kind.prefix()).map(|id| (kind, id)))?;
+            .find_map(|kind| Some((kind, name.strip_prefix(kind.prefix())?)))?;
         Some(match parse(id, &entry.value) {
             Ok(at) => {
-                let list = match kind {
-                    Kind::Newcomer => &mut self.newcomers,
-                    Kind::Holder => &mut self.holders,
-                };
-                list.push((id.to_owned(), at));
+                self.0.insert((kind, id.to_owned()), at);
                 Ok(())
             }
             Err(reason) => Err(format!("invalid note of a new replica: {reason}; remove it")),
@@ -79,11 +70,7 @@ impl Notes {
     }
 
     pub(crate) fn has(&self, kind: Kind, id: &str) -> bool {
-        let list = match kind {
-            Kind::Newcomer => &self.newcomers,
-            Kind::Holder => &self.holders,
-        };
-        list.iter().any(|(held, _)| held == id)
+        self.0.contains_key(&(kind, id.to_owned()))
     }
 }
 
