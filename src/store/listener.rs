@@ -1,10 +1,8 @@
 //! Listens for changes that other replicas publish, and wakes the followers of a ring.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::proof::Moves;
 use crate::store::contract::StoreError;
+use crate::store::polling::{Jitter, within};
 use crate::tasks::Tasks;
 
 /// The channel for changes of all rings of a store. Clones share it.
@@ -21,7 +19,7 @@ pub(crate) trait Source: Clone + Send + Sync + 'static {
     type Connection: Send;
 
     /// The moves of the store from one server to another.
-    fn moves(&self) -> Moves;
+    fn moves(&self) -> watch::Receiver<u64>;
 
     /// Connects, and listens from then on.
     fn connect(&self) -> impl Future<Output = Result<Self::Connection, StoreError>> + Send;
@@ -69,7 +67,7 @@ impl<S: Source> Listener<S> {
     }
 
     /// Waits until something may have changed in `ring` since this last returned to this handle.
-    pub(crate) async fn changed(&self, ring: &str) {
+    pub(crate) async fn changed(&self, ring: &str) -> Result<(), StoreError> {
         let mut versions = lock(&self.shared.board).follow(ring);
         self.shared.start();
         let seen = lock(&self.seen).get(ring).copied().unwrap_or_default();
@@ -77,6 +75,7 @@ impl<S: Source> Listener<S> {
         if let Ok(version) = versions.wait_for(|version| *version != seen).await {
             lock(&self.seen).insert(ring.into(), *version);
         }
+        Ok(())
     }
 }
 
@@ -144,14 +143,14 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
     lock(&board).listening = false;
     loop {
         let mut begun = None;
-        moves.mark_seen();
-        let failure = match within(source.connect(), "connecting").await {
+        moves.mark_unchanged();
+        let failure = match within(LIMIT, "connecting", source.connect()).await {
             Ok(mut connection) => {
                 begun = Some(Instant::now());
                 lock(&board).listen();
                 let failure = tokio::select! {
                     failure = hear::<S>(&mut connection, &board) => Some(failure),
-                    () = moves.next() => None,
+                    _ = moves.changed() => None,
                 };
                 let Some(failure) = failure else { continue };
                 failure
@@ -171,7 +170,7 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
             was_logged = true;
         }
         // Up to twice as long, so that replicas don't reconnect at the same time.
-        sleep(pause + pause.mul_f64(random())).await;
+        sleep(pause + pause * u32::from(Jitter::Random.draw()) / 0x1_0000).await;
         pause = LONGEST_PAUSE.min(pause * 2);
     }
 }
@@ -185,27 +184,12 @@ async fn hear<S: Source>(connection: &mut S::Connection, board: &Mutex<Board>) -
                 Ok(())
             }
             Ok(Err(failure)) => Err(failure),
-            Err(_) => within(S::ping(connection), "a ping").await,
+            Err(_) => within(LIMIT, "a ping", S::ping(connection)).await,
         };
         if let Err(failure) = heard {
             return failure;
         }
     }
-}
-
-async fn within<T>(
-    future: impl Future<Output = Result<T, StoreError>>,
-    attempt: &str,
-) -> Result<T, StoreError> {
-    timeout(LIMIT, future)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::new(format!("{attempt} took longer than {LIMIT:?}"))))
-}
-
-/// A number in 0..1, of no use to secrecy.
-fn random() -> f64 {
-    let bits = RandomState::new().build_hasher().finish() >> 32;
-    bits as f64 / f64::from(u32::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

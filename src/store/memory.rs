@@ -41,7 +41,7 @@ type Rings = HashMap<String, BTreeMap<EntryName, SecretBytes>>;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct MemoryStore {
     shared: Arc<Shared>,
     /// The version at which [`changed`](Store::changed) last returned to this handle.
@@ -53,6 +53,13 @@ struct Shared {
     rings: Mutex<Rings>,
     families: Mutex<Families>,
     version: watch::Sender<u64>,
+}
+
+/// Without the content.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
 }
 
 /// The latest redemption of each family of each ring.
@@ -104,12 +111,6 @@ impl MemoryStore {
     fn rings(&self) -> MutexGuard<'_, Rings> {
         // No method can panic halfway through a change, so a poisoned map is a whole one.
         self.shared.rings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for MemoryStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").finish_non_exhaustive()
     }
 }
 

@@ -97,7 +97,7 @@ pub(crate) enum Jitter {
 }
 
 impl Jitter {
-    fn draw(&mut self) -> u16 {
+    pub(crate) fn draw(&mut self) -> u16 {
         match self {
             Self::Random => {
                 let mut random = [0; 2];

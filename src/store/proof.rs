@@ -29,36 +29,12 @@ struct State<T> {
     incarnation: Option<String>,
 }
 
-/// Follows the moves from one server to another.
-pub(crate) struct Moves(watch::Receiver<u64>);
-
-impl Moves {
-    /// Waits for the next move after the last one returned.
-    pub(crate) async fn next(&mut self) {
-        // The sender ends with the store, and then nothing waits for long.
-        if self.0.changed().await.is_err() {
-            std::future::pending().await
-        }
-    }
-
-    /// Forgets the moves until now.
-    pub(crate) fn mark_seen(&mut self) {
-        self.0.mark_unchanged();
-    }
-}
-
 impl<T> Proof<T> {
-    #[cfg(feature = "postgres")]
-    pub(crate) fn new() -> Self {
-        let state = State { proven: None, failed: None, incarnation: None };
-        Self { state: Mutex::new(state), moves: watch::Sender::new(0) }
-    }
-
-    /// One that has just been proven.
-    #[cfg(feature = "redis")]
-    pub(crate) fn of((proven, incarnation): (T, Option<String>)) -> Self {
-        let proven = Some((Instant::now(), Arc::new(proven)));
-        let state = State { proven, failed: None, incarnation };
+    /// Starts with what has just been proven, if anything was.
+    pub(crate) fn new(proven: Option<(T, Option<String>)>) -> Self {
+        let (proven, incarnation) = proven.unzip();
+        let proven = proven.map(|proven| (Instant::now(), Arc::new(proven)));
+        let state = State { proven, failed: None, incarnation: incarnation.flatten() };
         Self { state: Mutex::new(state), moves: watch::Sender::new(0) }
     }
 
@@ -118,8 +94,9 @@ impl<T> Proof<T> {
         }
     }
 
-    pub(crate) fn moves(&self) -> Moves {
-        Moves(self.moves.subscribe())
+    /// Follows the moves from one server to another, as long as the store lives.
+    pub(crate) fn moves(&self) -> watch::Receiver<u64> {
+        self.moves.subscribe()
     }
 }
 

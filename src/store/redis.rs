@@ -9,11 +9,11 @@ use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, InfoDict, RedisError, RedisResult,
 };
+use tokio::sync::watch;
 
 use super::listener::{Listener, Source};
-use super::proof::{Moves, PROVEN_FOR, Proof};
+use super::proof::{PROVEN_FOR, Proof};
 use crate::clock::Timestamp;
-use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
     StoreFuture, StoreProperties,
@@ -75,7 +75,7 @@ use crate::store::contract::{
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RedisStore {
     server: Arc<Server>,
     listener: Listener<Channel>,
@@ -88,12 +88,14 @@ struct Server {
     proof: Proof<MultiplexedConnection>,
 }
 
-/// The reason why a command failed.
-enum Failure {
-    /// The address leads to no current server.
-    Unproven(Arc<StoreError>),
-    Command(RedisError),
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
 }
+
+/// The reason why a command failed: a [`RedisError`], or that the address leads to no current server.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 impl RedisStore {
     /// Connects to the server at `url`: `redis://[user][:password@]host[:port][/database]`, or
@@ -125,16 +127,10 @@ impl RedisStore {
     /// Fails if the server can't be reached, refuses the user or is a replica.
     pub async fn with_client(client: Client) -> Result<Self, StoreError> {
         let address = client.get_connection_info().addr().to_string();
-        let proof = Proof::of(connect(&client, &address).await?);
+        let proof = Proof::new(Some(connect(&client, &address).await?));
         let server = Arc::new(Server { client, address, proof });
         let listener = Listener::new(Channel(Arc::clone(&server)));
         Ok(Self { server, listener })
-    }
-}
-
-impl fmt::Debug for RedisStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore").field("address", &self.server.address).finish_non_exhaustive()
     }
 }
 
@@ -182,24 +178,15 @@ impl Store for RedisStore {
             let notified = if entry.name.is_probe() { "" } else { ring };
             script.arg(&*entry.value).arg(CHANNEL);
             script.arg(format!("{}/{notified}", self.server.database()));
-            let found: Option<Vec<u8>> = self
-                .server
-                .query(&script)
-                .await
-                .map_err(|error| self.server.failed("insert into", ring, error))?;
-            Ok(match found {
-                Some(value) => Insertion::Exists(SecretBytes::from(value)),
-                None => Insertion::Inserted,
-            })
+            let found: Option<Vec<u8>> = self.server.run("insert into", ring, &script).await?;
+            Ok(found.map_or(Insertion::Inserted, |value| Insertion::Exists(value.into())))
         })
     }
 
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.server
-                .query(redis::cmd("HDEL").arg(key(ring)).arg(name.as_str()))
-                .await
-                .map_err(|error| self.server.failed("remove from", ring, error))
+            let command = redis::cmd("HDEL").arg(key(ring)).arg(name.as_str()).take();
+            self.server.run("remove from", ring, &command).await
         })
     }
 
@@ -217,18 +204,13 @@ impl Store for RedisStore {
                 u64::try_from(keep_for.as_millis()).unwrap_or(u64::MAX).clamp(1, LONGEST);
             script.arg(at.as_unix_millis()).arg(keep_for);
             let (sequence, at): (u32, i64) =
-                self.server.query(&script).await.map_err(|error| {
-                    self.server.failed("redeem a refresh token of", ring, error)
-                })?;
+                self.server.run("redeem a refresh token of", ring, &script).await?;
             Ok(Redeemed { sequence, at: Timestamp::from_unix_millis(at) })
         })
     }
 
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            self.listener.changed(ring).await;
-            Ok(())
-        })
+        Box::pin(self.listener.changed(ring))
     }
 
     fn properties(&self) -> StoreProperties {
@@ -254,24 +236,37 @@ impl Server {
         // Both are sent before the first is answered: one round trip.
         let time = redis::cmd("TIME");
         let (time, fields) = tokio::join!(self.query(&time), self.query(command));
-        let time = time.map_err(|error| self.failed("read", ring, error))?;
-        loaded.store_time = Some(store_time(time));
+        // Seconds since 1970, and microseconds.
+        let (seconds, micros): (i64, i64) = time.map_err(self.failed("read", ring))?;
+        let millis = seconds.saturating_mul(1000).saturating_add(micros / 1000);
+        loaded.store_time = Some(Timestamp::from_unix_millis(millis));
+        let is_of_another_type =
+            |cause: &Cause| cause.downcast_ref().and_then(RedisError::code) == Some("WRONGTYPE");
         match fields {
-            Err(Failure::Command(error)) if error.code() == Some("WRONGTYPE") => {
-                let reason = "is not a hash: remove it".to_owned();
-                loaded.skipped.push(Skipped { name: key.to_owned(), reason });
+            Err(cause) if is_of_another_type(&cause) => {
+                loaded.skipped.push(Skipped::new(key, "is not a hash: remove it"));
                 Ok(None)
             }
-            fields => fields.map(Some).map_err(|error| self.failed("read", ring, error)),
+            fields => fields.map(Some).map_err(self.failed("read", ring)),
         }
+    }
+
+    /// Sends the command of an operation on a ring.
+    async fn run<T: FromRedisValue>(
+        &self,
+        verb: &str,
+        ring: &str,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        self.query(command).await.map_err(self.failed(verb, ring))
     }
 
     /// Sends a command, and once more if its connection was dead or led to a server that accepts no
     /// writes.
-    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+    async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Cause> {
         let mut is_first = true;
         loop {
-            let proven = self.connection().await.map_err(Failure::Unproven)?;
+            let proven = self.connection().await?;
             let mut connection = MultiplexedConnection::clone(&proven);
             let error = match command.query_async(&mut connection).await {
                 Ok(value) => return Ok(value),
@@ -283,7 +278,7 @@ impl Server {
                 self.proof.forget(&proven).await;
             }
             if !(is_repeated && std::mem::take(&mut is_first)) {
-                return Err(Failure::Command(error));
+                return Err(error.into());
             }
         }
     }
@@ -297,12 +292,9 @@ impl Server {
         self.proof.current(&self.address, || connect(&self.client, &self.address)).await
     }
 
-    fn failed(&self, verb: &str, ring: &str, failure: Failure) -> StoreError {
+    fn failed(&self, verb: &str, ring: &str) -> impl FnOnce(Cause) -> StoreError {
         let context = format!("could not {verb} the ring {ring} in Redis at {}", self.address);
-        match failure {
-            Failure::Unproven(error) => StoreError::with_source(context, error),
-            Failure::Command(error) => StoreError::with_source(context, error),
-        }
+        move |cause| StoreError::with_source(context, cause)
     }
 }
 
@@ -312,16 +304,17 @@ async fn connect(
     client: &Client,
     address: &str,
 ) -> Result<(MultiplexedConnection, Option<String>), StoreError> {
+    let context = format!("could not connect to Redis at {address}");
     let asked = async {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(TIMEOUT))
             .set_response_timeout(Some(TIMEOUT));
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
         let info = redis::cmd("INFO").arg("replication").query_async(&mut connection).await?;
-        Ok((connection, info))
+        Ok::<(_, InfoDict), RedisError>((connection, info))
     };
-    let (connection, info): (_, InfoDict) =
-        asked.await.map_err(failed(format_args!("connect to Redis at {address}")))?;
+    let failed = |error| StoreError::with_source(&*context, error);
+    let (connection, info) = asked.await.map_err(failed)?;
     let text = |field| info.get::<String>(field);
     match text("role").as_deref() {
         Some("master") => Ok((connection, text("master_replid"))),
@@ -329,9 +322,8 @@ async fn connect(
             let role = role.unwrap_or("unknown");
             let master = text("master_host").unwrap_or_default();
             Err(StoreError::new(format!(
-                "could not connect to Redis at {address}: its role is {role} (of \
-                 {master:?}), expected master; let the address lead to the server that takes \
-                 writes"
+                "{context}: its role is {role} (of {master:?}), expected master; let the address \
+                 lead to the server that takes writes"
             )))
         }
     }
@@ -351,22 +343,23 @@ impl Source for Channel {
     /// With what begins the messages from the store's own database.
     type Connection = (PubSubSink, PubSubStream, String);
 
-    fn moves(&self) -> Moves {
+    fn moves(&self) -> watch::Receiver<u64> {
         self.0.proof.moves()
     }
 
     async fn connect(&self) -> Result<Self::Connection, StoreError> {
         let Server { client, address, .. } = &*self.0;
-        // Never to a server from before a failover.
-        let context = format!("could not listen to Redis at {address}");
-        let proven = self.0.connection().await;
-        proven.map_err(|error| StoreError::with_source(context, error))?;
         let subscribe = async {
+            // Never to a server from before a failover.
+            self.0.connection().await?;
             let (mut sink, stream) = client.get_async_pubsub().await?.split();
             sink.subscribe(CHANNEL).await?;
-            Ok((sink, stream, format!("{}/", self.0.database())))
+            Ok::<_, Cause>((sink, stream, format!("{}/", self.0.database())))
         };
-        subscribe.await.map_err(failed(format_args!("listen to Redis at {address}")))
+        let failed = |cause| {
+            StoreError::with_source(format!("could not listen to Redis at {address}"), cause)
+        };
+        subscribe.await.map_err(failed)
     }
 
     async fn next((_, stream, own): &mut Self::Connection) -> Result<String, StoreError> {
@@ -382,13 +375,9 @@ impl Source for Channel {
 
     async fn ping((sink, ..): &mut Self::Connection) -> Result<(), StoreError> {
         let pong: RedisResult<redis::Value> = sink.ping().await;
-        pong.map(drop).map_err(failed(format_args!("keep listening to Redis")))
+        let failed = |error| StoreError::with_source("could not keep listening to Redis", error);
+        pong.map(drop).map_err(failed)
     }
-}
-
-/// The answer of `TIME`: seconds since 1970, and microseconds.
-fn store_time((seconds, micros): (i64, i64)) -> Timestamp {
-    Timestamp::from_unix_millis(seconds.saturating_mul(1000).saturating_add(micros / 1000))
 }
 
 fn key(ring: &str) -> String {
@@ -397,11 +386,6 @@ fn key(ring: &str) -> String {
 
 fn family_key(ring: &str, family: &EntryName) -> String {
     format!("{{tower-jwt-session:{ring}}}:family:{family}")
-}
-
-fn failed(attempt: fmt::Arguments<'_>) -> impl FnOnce(RedisError) -> StoreError {
-    let context = format!("could not {attempt}");
-    move |source| StoreError::with_source(context, source)
 }
 
 const CHANNEL: &str = "tower-jwt-session:changed";

@@ -1,12 +1,12 @@
 //! The connections of the application's pool that lead to the current server.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{Connection, PgConnection, PgPool, Postgres, Row};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::{Connection, FromRow, PgConnection, PgPool, Postgres, Row};
 
 use crate::store::contract::StoreError;
 use crate::store::proof::Proof;
@@ -23,42 +23,19 @@ pub(crate) struct Current {
 /// When the server was started, in microseconds: no two servers share it.
 type Started = i64;
 
-/// A connection of the pool, to the server that the proof has found.
-pub(crate) struct Lease {
-    pub(crate) connection: PoolConnection<Postgres>,
-    proven: Arc<Started>,
-}
-
 /// The reason why a statement failed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The address leads to no current server, or to none that can be reached.
+    #[error(transparent)]
     Unproven(Arc<StoreError>),
-    Sql(sqlx::Error),
-}
-
-impl From<sqlx::Error> for Failure {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Sql(error)
-    }
-}
-
-impl Failure {
-    pub(crate) fn has_code(&self, code: &str) -> bool {
-        matches!(self, Self::Sql(error) if is(error, code))
-    }
-
-    pub(crate) fn into_error(self, context: String) -> StoreError {
-        match self {
-            Self::Unproven(error) => StoreError::with_source(context, error),
-            Self::Sql(error) => StoreError::with_source(context, Cause(error)),
-        }
-    }
+    #[error("{}", text(.0))]
+    Sql(#[from] sqlx::Error),
 }
 
 impl Current {
     pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, proof: Proof::new(), newest: Mutex::default() }
+        Self { pool, proof: Proof::new(None), newest: Mutex::default() }
     }
 
     /// Returns a connection of the pool that leads to the current server. Connections that lead
@@ -67,7 +44,9 @@ impl Current {
     /// # Errors
     ///
     /// Fails if the server is not current, or there is no connection to it.
-    pub(crate) async fn acquire(&self) -> Result<Lease, Failure> {
+    pub(crate) async fn acquire(
+        &self,
+    ) -> Result<(PoolConnection<Postgres>, Arc<Started>), Failure> {
         let mut attempts = self.pool.options().get_max_connections().saturating_add(1);
         loop {
             let proven = self.prove().await?;
@@ -83,7 +62,7 @@ impl Current {
             };
             let started: Started = sqlx::query_scalar(STARTED).fetch_one(&mut *connection).await?;
             if started == *proven {
-                return Ok(Lease { connection, proven });
+                return Ok((connection, proven));
             }
             connection.close_on_drop();
             attempts -= 1;
@@ -97,26 +76,38 @@ impl Current {
         }
     }
 
-    /// Handles a failed write: if the server accepts no writes, it is repeated once over another
-    /// connection.
+    /// Runs a statement that writes, and returns its row if it has one. It is repeated if concurrent
+    /// statements made it fail, and once over another connection if the server accepts no writes.
     ///
     /// # Errors
     ///
-    /// The same error, if it is not to be repeated.
-    pub(crate) async fn leave(
+    /// Fails as [`acquire`](Self::acquire) does, or with the error of the last attempt.
+    pub(crate) async fn write<'q, T>(
         &self,
-        mut lease: Lease,
-        error: sqlx::Error,
-        is_first: &mut bool,
-    ) -> Result<(), Failure> {
-        if !is(&error, READ_ONLY) {
+        statement: impl Fn() -> QueryAs<'q, Postgres, T, PgArguments>,
+    ) -> Result<Option<T>, Failure>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
+        let (mut attempts, mut is_first) = (ATTEMPTS, true);
+        loop {
+            let (mut connection, proven) = self.acquire().await?;
+            let error = match statement().fetch_optional(&mut *connection).await {
+                Ok(row) => return Ok(row),
+                Err(error) => error,
+            };
+            attempts -= 1;
+            if is(&error, SERIALIZATION_FAILURE) && attempts > 0 {
+                continue;
+            }
+            if is(&error, READ_ONLY) {
+                connection.close_on_drop();
+                self.proof.forget(&proven).await;
+                if std::mem::take(&mut is_first) {
+                    continue;
+                }
+            }
             return Err(error.into());
-        }
-        lease.connection.close_on_drop();
-        self.proof.forget(&lease.proven).await;
-        match std::mem::take(is_first) {
-            true => Ok(()),
-            false => Err(error.into()),
         }
     }
 
@@ -130,7 +121,7 @@ impl Current {
             let server = match asking.await {
                 Ok(Ok(Ok(server))) => server,
                 Ok(Ok(Err(error))) | Err(error) => {
-                    return Err(StoreError::with_source(context, Cause(error)));
+                    return Err(StoreError::with_source(context, Failure::Sql(error)));
                 }
                 Ok(Err(_)) => {
                     return Err(StoreError::new(format!("{context}: no answer in {LIMIT:?}")));
@@ -216,28 +207,16 @@ fn address(options: &PgConnectOptions) -> String {
     }
 }
 
-/// An error of sqlx, without the line of PostgreSQL's own source, and with the error's code.
-#[derive(Debug)]
-pub(crate) struct Cause(pub(super) sqlx::Error);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.0, self.0.as_database_error()) {
-            (_, Some(error)) => {
-                let code = error.code().unwrap_or_default();
-                write!(f, "{} (SQLSTATE {code})", error.message())
-            }
-            (sqlx::Error::PoolTimedOut, _) => f.write_str(
-                "all connections of the pool are in use; set a higher `max_connections` of the pool",
-            ),
-            (error, None) => write!(f, "{error}"),
+/// The text of an error, without the line of PostgreSQL's own source, and with the error's code.
+fn text(error: &sqlx::Error) -> String {
+    match (error, error.as_database_error()) {
+        (_, Some(answer)) => {
+            format!("{} (SQLSTATE {})", answer.message(), answer.code().unwrap_or_default())
         }
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
+        (sqlx::Error::PoolTimedOut, _) => "all connections of the pool are in use; set a higher \
+                                           `max_connections` of the pool"
+            .to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -249,9 +228,14 @@ pub(crate) fn is(error: &sqlx::Error, code: &str) -> bool {
 /// How long connecting and asking may take: less than what a replica waits for a read by default.
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// PostgreSQL's error codes (appendix A of its manual): a write in a transaction that only reads;
-/// and a function that is not supported, missing or not allowed.
+/// How often a statement is tried if concurrent ones make it fail, and an insert if other writers remove
+/// the entry each time.
+pub(crate) const ATTEMPTS: usize = 5;
+
+/// PostgreSQL's error codes (appendix A of its manual): a write in a transaction that only reads; a
+/// conflict of transactions; and a function that is not supported, missing or not allowed.
 const READ_ONLY: &str = "25006";
+const SERIALIZATION_FAILURE: &str = "40001";
 const UNSHOWN: [&str; 3] = ["0A000", "42883", "42501"];
 
 const STARTED: &str = "SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint";

@@ -1,21 +1,20 @@
 //! A store in PostgreSQL: a row per entry.
 
-use std::fmt;
-use std::future::Future;
+use std::slice;
 use std::sync::Arc;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgRow};
-use sqlx::{Connection, Executor, PgExecutor, PgPool, Row};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::{Connection, Executor, PgExecutor, PgPool};
+use tokio::sync::watch;
 
 use crate::clock::Timestamp;
-use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Store, StoreError, StoreFuture,
-    StoreProperties,
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
+    StoreFuture, StoreProperties,
 };
 use crate::store::listener::{Listener, Source};
-use crate::store::postgres::current::{Cause, Current, Failure, is};
-use crate::store::proof::{Moves, PROVEN_FOR};
+use crate::store::postgres::current::{ATTEMPTS, Current, Failure, is};
+use crate::store::proof::PROVEN_FOR;
 
 /// A [`Store`] in PostgreSQL, over the application's own pool (feature `postgres`).
 ///
@@ -80,7 +79,7 @@ use crate::store::proof::{Moves, PROVEN_FOR};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct PostgresStore {
     current: Arc<Current>,
     listener: Listener<Channel>,
@@ -128,12 +127,9 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
     /// version of this crate.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let migrated = async {
-            let mut lease = self.current.acquire().await?;
-            let connection = &mut *lease.connection;
+            let (mut connection, _) = self.current.acquire().await?;
             // If the tables exist, neither rights nor locks are needed.
-            if let Some(version) = version(&mut *connection).await?
-                && has_redemptions(&mut *connection).await?
-            {
+            if let (Some(version), true) = tables(&mut *connection).await? {
                 return Ok(Some(version));
             }
             let mut transaction = connection.begin().await?;
@@ -145,13 +141,13 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
                 .execute(&mut *transaction)
                 .await?;
             sqlx::raw_sql(Self::MIGRATION).execute(&mut *transaction).await?;
-            let version = version(&mut *transaction).await?;
+            let (version, _) = tables(&mut *transaction).await?;
             transaction.commit().await?;
             Ok(version)
         };
         let failed = |failure: Failure| {
-            failure
-                .into_error("could not create the tables of tower-jwt-session in PostgreSQL".into())
+            let context = "could not create the tables of tower-jwt-session in PostgreSQL";
+            StoreError::with_source(context, failure)
         };
         check(migrated.await.map_err(failed)?.as_deref())
     }
@@ -160,36 +156,26 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
     async fn select(&self, ring: &str, names: Option<&[EntryName]>) -> Result<Loaded, StoreError> {
         let names: Option<Vec<&str>> =
             names.map(|names| names.iter().map(EntryName::as_str).collect());
-        let failed = |failure: Failure| failed(&format!("read the ring {ring}"), failure);
-        let mut lease = self.current.acquire().await.map_err(failed)?;
-        let rows = sqlx::query(if names.is_some() { READ } else { LOAD })
-            .bind(ring)
-            .bind(Entry::MAX_BYTES as i32)
-            .bind(names)
-            .fetch_all(&mut *lease.connection)
-            .await
-            .map_err(|error| failed(error.into()))?;
+        let read = async {
+            let (mut connection, _) = self.current.acquire().await?;
+            let select =
+                sqlx::query_as(SELECT).bind(ring).bind(Entry::MAX_BYTES as i32).bind(names);
+            Ok(select.fetch_all(&mut *connection).await?)
+        };
+        let rows: Vec<Row> = read.await.map_err(failed("read", ring))?;
         let place = format!("tower_jwt_session_entries {ring:?}");
-        let (mut loaded, mut version) = (Loaded::default(), None);
-        for row in rows {
-            let Found { server, name, length, value } =
-                Found::of(&row).map_err(|error| failed(error.into()))?;
-            version = server.0;
-            loaded.store_time = Some(Timestamp::from_unix_millis(server.1));
+        let (mut loaded, mut stated) = (Loaded::default(), None);
+        for (version, store_millis, name, length, value) in rows {
+            stated = version;
+            loaded.store_time = Some(Timestamp::from_unix_millis(store_millis));
             // A ring without entries is one row without a name.
             if let Some(name) = name {
                 let length = length.unwrap_or_default().try_into().unwrap_or_default();
-                loaded.take(&place, name, length, value.unwrap_or_default());
+                loaded.take(&place, &name, length, value.unwrap_or_default());
             }
         }
-        check(version.as_deref())?;
+        check(stated.as_deref())?;
         Ok(loaded)
-    }
-}
-
-impl fmt::Debug for PostgresStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore").finish_non_exhaustive()
     }
 }
 
@@ -205,66 +191,39 @@ impl Store for PostgresStore {
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
         Box::pin(async move {
             entry.check_length()?;
-            let failed =
-                |failure: Failure| failed(&format!("insert into the ring {ring}"), failure);
-            let mut is_first = true;
+            let name = &entry.name;
             // A probe wakes nobody.
-            let notified = if entry.name.is_probe() { "" } else { ring };
+            let notified = if name.is_probe() { "" } else { ring };
+            let insert = || {
+                let insert = sqlx::query_as(INSERT).bind(ring).bind(name.as_str());
+                insert.bind(&*entry.value).bind(CHANNEL).bind(notified)
+            };
             for _ in 0..ATTEMPTS {
-                let mut lease = self.current.acquire().await.map_err(failed)?;
-                let inserted = sqlx::query(INSERT)
-                    .bind(ring)
-                    .bind(entry.name.as_str())
-                    .bind(&*entry.value)
-                    .bind(CHANNEL)
-                    .bind(notified)
-                    .fetch_optional(&mut *lease.connection)
-                    .await;
-                match inserted {
-                    Ok(Some(_)) => return Ok(Insertion::Inserted),
-                    Ok(None) => {}
-                    // The row exists, if REPEATABLE READ is the role's default.
-                    Err(error) if is(&error, SERIALIZATION_FAILURE) => {}
-                    Err(error) => {
-                        let left = self.current.leave(lease, error, &mut is_first).await;
-                        left.map_err(failed)?;
-                        continue;
-                    }
+                let inserted = self.current.write(insert).await;
+                if let Some(()) = inserted.map_err(failed("insert into", ring))? {
+                    return Ok(Insertion::Inserted);
                 }
-                let found: Option<(Vec<u8>,)> = sqlx::query_as(FIND)
-                    .bind(ring)
-                    .bind(entry.name.as_str())
-                    .fetch_optional(&mut *lease.connection)
-                    .await
-                    .map_err(|error| failed(error.into()))?;
-                if let Some((value,)) = found {
-                    return Ok(Insertion::Exists(SecretBytes::from(value)));
+                let found = self.select(ring, Some(slice::from_ref(name))).await?;
+                if let Some(entry) = found.entries.into_iter().next() {
+                    return Ok(Insertion::Exists(entry.value));
+                }
+                if let Some(Skipped { name, reason }) = found.skipped.into_iter().next() {
+                    return Ok(Insertion::Unreadable(format!("{name} {reason}")));
                 }
             }
             Err(StoreError::new(format!(
-                "could not insert into the ring {ring} in PostgreSQL: {} was repeatedly inserted \
-                 and removed by other writers; gave up after {ATTEMPTS} attempts",
-                entry.name
+                "could not insert into the ring {ring} in PostgreSQL: {name} was repeatedly inserted \
+                 and removed by other writers; gave up after {ATTEMPTS} attempts"
             )))
         })
     }
 
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let failed =
-                |failure: Failure| failed(&format!("remove from the ring {ring}"), failure);
-            let mut is_first = true;
-            loop {
-                let mut lease = self.current.acquire().await.map_err(failed)?;
-                let remove = sqlx::query(REMOVE).bind(ring).bind(name.as_str());
-                match remove.execute(&mut *lease.connection).await {
-                    Ok(_) => return Ok(()),
-                    Err(error) => {
-                        let left = self.current.leave(lease, error, &mut is_first).await;
-                        left.map_err(failed)?;
-                    }
-                }
-            }
+            let remove = || sqlx::query_as(REMOVE).bind(ring).bind(name.as_str());
+            let removed: Option<()> =
+                self.current.write(remove).await.map_err(failed("remove from", ring))?;
+            Ok(removed.unwrap_or_default())
         })
     }
 
@@ -275,39 +234,32 @@ impl Store for PostgresStore {
     ) -> StoreFuture<'a, Redeemed> {
         Box::pin(async move {
             let Redemption { family, sequence, at, keep_for } = redemption;
-            let failed = |failure: Failure| {
-                failed(&format!("redeem a refresh token of the ring {ring}"), failure)
-            };
-            let (mut attempts, mut is_first) = (ATTEMPTS, true);
-            loop {
-                let mut lease = self.current.acquire().await.map_err(failed)?;
-                let redeemed = sqlx::query_as(REDEEM)
+            let redeem = || {
+                sqlx::query_as(REDEEM)
                     .bind(ring)
                     .bind(family.as_str())
                     .bind(i64::from(*sequence))
                     .bind(at.as_unix_millis())
                     .bind((*at + *keep_for).as_unix_millis())
                     .bind(PURGED_AT_ONCE)
-                    .fetch_one(&mut *lease.connection)
-                    .await;
-                attempts -= 1;
-                match redeemed {
-                    Ok((sequence, at)) => return redeemed_of(sequence, at),
-                    Err(error) if is(&error, SERIALIZATION_FAILURE) && attempts > 0 => {}
-                    Err(error) => {
-                        let left = self.current.leave(lease, error, &mut is_first).await;
-                        left.map_err(failed)?;
-                    }
-                }
-            }
+            };
+            let redeemed = self.current.write(redeem).await;
+            let redeemed: Option<(i64, i64)> =
+                redeemed.map_err(failed("redeem a refresh token of", ring))?;
+            let valid = redeemed.and_then(|(sequence, at)| {
+                let at = Timestamp::from_unix_millis(at);
+                Some(Redeemed { sequence: sequence.try_into().ok()?, at })
+            });
+            valid.ok_or_else(|| {
+                StoreError::new(
+                    "could not read a redemption in PostgreSQL: its sequence is out of range",
+                )
+            })
         })
     }
 
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            self.listener.changed(ring).await;
-            Ok(())
-        })
+        Box::pin(self.listener.changed(ring))
     }
 
     fn properties(&self) -> StoreProperties {
@@ -322,27 +274,24 @@ impl Store for PostgresStore {
 }
 
 /// The channel of all rings, over a connection of its own.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Channel(Arc<Current>);
 
 impl Source for Channel {
     type Connection = (PgListener, PgPool);
 
-    fn moves(&self) -> Moves {
+    fn moves(&self) -> watch::Receiver<u64> {
         self.0.proof.moves()
     }
 
     async fn connect(&self) -> Result<Self::Connection, StoreError> {
         let pool = &self.0.pool;
-        // This fails with the reason if there is no server, or an old one after a failover.
-        self.0
-            .prove()
-            .await
-            .map_err(|failure| failure.into_error(format!("could not {LISTEN}")))?;
         let listen = async {
+            // This fails with the reason if there is no server, or an old one after a failover.
+            self.0.prove().await?;
             // The application closed the pool: it is done with the store.
             if pool.is_closed() {
-                return Err(sqlx::Error::PoolClosed);
+                return Err(sqlx::Error::PoolClosed.into());
             }
             let options = PgConnectOptions::clone(&pool.connect_options());
             let single = PgPoolOptions::new()
@@ -353,10 +302,9 @@ impl Source for Channel {
             let mut listener = PgListener::connect_with(&single).await?;
             listener.eager_reconnect(false);
             listener.listen(CHANNEL).await?;
-            Ok(listener)
+            Ok((listener, pool.clone()))
         };
-        let listener = listen.await.map_err(unheard)?;
-        Ok((listener, pool.clone()))
+        listen.await.map_err(unheard::<Failure>)
     }
 
     async fn next((listener, pool): &mut Self::Connection) -> Result<String, StoreError> {
@@ -372,15 +320,12 @@ impl Source for Channel {
     }
 }
 
-/// The comment of the table of entries, if there is one.
-fn version<'c>(
+/// Reads the comment of the table of entries, if there is one, and whether the table of redemptions
+/// exists.
+async fn tables<'c>(
     connection: impl PgExecutor<'c> + 'c,
-) -> impl Future<Output = Result<Option<String>, sqlx::Error>> {
-    sqlx::query_scalar(VERSION).fetch_one(connection)
-}
-
-async fn has_redemptions<'c>(connection: impl PgExecutor<'c> + 'c) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(HAS_REDEMPTIONS).fetch_one(connection).await
+) -> Result<(Option<String>, bool), sqlx::Error> {
+    sqlx::query_as(TABLES).fetch_one(connection).await
 }
 
 /// Checks the version that the comment of the table of entries states.
@@ -403,91 +348,58 @@ fn check(comment: Option<&str>) -> Result<(), StoreError> {
     }
 }
 
-/// A row that a read found.
-struct Found<'a> {
-    /// The schema's version, and the time in milliseconds.
-    server: (Option<String>, i64),
-    name: Option<&'a str>,
-    length: Option<i32>,
-    value: Option<Vec<u8>>,
-}
+/// A row that a read finds: the comment of the table and the server's time in milliseconds; and an
+/// entry's name, length and value.
+type Row = (Option<String>, i64, Option<String>, Option<i32>, Option<Vec<u8>>);
 
-impl<'a> Found<'a> {
-    fn of(row: &'a PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self {
-            server: (row.try_get("version")?, row.try_get("store_millis")?),
-            name: row.try_get("name")?,
-            length: row.try_get("length")?,
-            value: row.try_get("value")?,
-        })
+/// The error of an operation on a ring.
+fn failed(verb: &str, ring: &str) -> impl FnOnce(Failure) -> StoreError {
+    move |failure| {
+        let fix = match &failure {
+            Failure::Sql(error) if is(error, UNDEFINED_TABLE) => {
+                ": its table is missing; call `PostgresStore::migrate` or run \
+                 `PostgresStore::MIGRATION`, and live replicas restore what they hold (the store does \
+                 not create it, since this may be the wrong database or a restore in progress)"
+            }
+            _ => "",
+        };
+        let context = format!("could not {verb} the ring {ring} in PostgreSQL{fix}");
+        StoreError::with_source(context, failure)
     }
 }
 
-fn redeemed_of(sequence: i64, at: i64) -> Result<Redeemed, StoreError> {
-    let sequence = u32::try_from(sequence).map_err(|source| {
-        let context = "could not read a redemption in PostgreSQL: its sequence is out of range";
-        StoreError::with_source(context, source)
-    })?;
-    Ok(Redeemed { sequence, at: Timestamp::from_unix_millis(at) })
-}
-
-fn failed(attempt: &str, failure: Failure) -> StoreError {
-    let fix = match failure.has_code(UNDEFINED_TABLE) {
-        true => {
-            ": its table is missing; call `PostgresStore::migrate` or run \
-             `PostgresStore::MIGRATION`, and live replicas restore what they hold (the store does \
-             not create it, since this may be the wrong database or a restore in progress)"
-        }
-        false => "",
-    };
-    failure.into_error(format!("could not {attempt} in PostgreSQL{fix}"))
-}
-
-fn unheard(error: sqlx::Error) -> StoreError {
-    StoreError::with_source(format!("could not {LISTEN}"), Cause(error))
+fn unheard<E: Into<Failure>>(error: E) -> StoreError {
+    StoreError::with_source("could not listen to PostgreSQL", error.into())
 }
 
 const SCHEMA: u32 = 1;
 /// The prefix of the version in the comment.
 const STATED: &str = "tower-jwt-session schema version ";
 const CHANNEL: &str = "tower_jwt_session";
-const LISTEN: &str = "listen to PostgreSQL";
 
 /// A random number for the advisory lock.
 const MIGRATION_LOCK: i64 = 0x2c1f_9a53_7be4_06d8;
 
-/// How often an insert is tried if other writers remove the entry each time; and a redemption, if the
-/// isolation level makes concurrent ones fail.
-const ATTEMPTS: usize = 5;
-
 /// How many expired redemptions a redemption deletes: more than it adds, and few.
 const PURGED_AT_ONCE: i64 = 8;
 
-/// PostgreSQL's error codes (appendix A of its manual).
+/// PostgreSQL's error code for a missing table (appendix A of its manual).
 const UNDEFINED_TABLE: &str = "42P01";
-const SERIALIZATION_FAILURE: &str = "40001";
 
-/// Null also where there is no such table.
-const VERSION: &str =
-    "SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class')";
-const HAS_REDEMPTIONS: &str = "SELECT to_regclass('tower_jwt_session_redemptions') IS NOT NULL";
+/// The comment is null also where there is no such table.
+const TABLES: &str = "\
+SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class'),
+    to_regclass('tower_jwt_session_redemptions') IS NOT NULL";
 
-/// Values that are too long are not sent.
-const LOAD: &str = "\
+/// All entries, or those of the names given. Values that are too long are not sent.
+const SELECT: &str = "\
 SELECT server.version, server.store_millis, entry.name, entry.length, entry.value
 FROM (SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class') AS version,
     (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS store_millis) AS server
 LEFT JOIN (SELECT name, octet_length(value) AS length,
         CASE WHEN octet_length(value) <= $2 THEN value END AS value
-    FROM tower_jwt_session_entries WHERE ring = $1 AND $3::text[] IS NULL) AS entry ON true";
-
-const READ: &str = "\
-SELECT server.version, server.store_millis, entry.name, entry.length, entry.value
-FROM (SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class') AS version,
-    (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS store_millis) AS server
-LEFT JOIN (SELECT name, octet_length(value) AS length,
-        CASE WHEN octet_length(value) <= $2 THEN value END AS value
-    FROM tower_jwt_session_entries WHERE ring = $1 AND name = ANY ($3::text[])) AS entry ON true";
+    FROM tower_jwt_session_entries
+    WHERE ring = $1 AND ($3::text[] IS NULL OR name = ANY ($3::text[]))) AS entry ON true";
 
 /// Returns a row if it has inserted.
 const INSERT: &str = "\
@@ -497,7 +409,6 @@ WITH inserted AS (
 )
 SELECT pg_notify($4, $5) FROM inserted";
 
-const FIND: &str = "SELECT value FROM tower_jwt_session_entries WHERE ring = $1 AND name = $2";
 const REMOVE: &str = "DELETE FROM tower_jwt_session_entries WHERE ring = $1 AND name = $2";
 
 /// Returns the latest redemption. If the stored row is later, it is locked and rewritten unchanged, so
