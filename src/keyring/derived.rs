@@ -20,7 +20,7 @@ use crate::keys::key::Key;
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::keys::schedule::{KeyTimes, ScheduledKey};
-use crate::store::ring_name::RingName;
+use crate::store::ring_name;
 
 /// A root secret, from which a [derived ring](KeyRing::derived) derives its keys.
 ///
@@ -175,7 +175,7 @@ impl DerivedRingBuilder {
     ///
     /// If a setting is invalid. The error names the setting, its value and the fix.
     pub fn build(self) -> Result<KeyRing, BuildError> {
-        let name = RingName::parse(&self.name)?.into_shared();
+        let name = ring_name::parse(&self.name, "")?;
         let mut roots = self.roots;
         roots.sort_by_key(|root| root.generation);
         for pair in roots.windows(2) {

@@ -19,7 +19,7 @@ use crate::revocation::log_writer::{LogWriter, WHOLE_EVERY};
 use crate::store::contract::{Store, StoreProperties};
 use crate::store::founding::{Founding, When};
 use crate::store::polling::{Jitter, Polling, Wakes, check_durations, follow};
-use crate::store::ring_name::RingName;
+use crate::store::ring_name;
 use crate::store::writes::Writes;
 
 /// Builds [`Revocations`].
@@ -122,7 +122,7 @@ impl RevocationsBuilder {
     ///
     /// Fails if a setting is missing or invalid, or the store can't be read.
     pub async fn open(self) -> Result<Revocations, BuildError> {
-        let ring = RingName::with_suffix(&self.name, PLACE)?.into_shared();
+        let ring = ring_name::parse(&self.name, PLACE)?;
         let Some(store) = self.store else {
             let help = "set the store that records revocations, for example that of the keys: \
                        `.store(store.clone())`";

@@ -286,10 +286,6 @@ impl Redemption {
     pub fn new(family: EntryName, sequence: u32, at: Timestamp, keep_for: Duration) -> Self {
         Self { family, sequence, at, keep_for }
     }
-
-    pub(crate) fn redeemed(&self) -> Redeemed {
-        Redeemed { sequence: self.sequence, at: self.at }
-    }
 }
 
 /// The latest redemption in a family of refresh tokens; see [`Store::redeem`].
@@ -310,6 +306,7 @@ impl Redeemed {
 }
 
 /// An operation on a store that failed, and its cause.
+#[derive(thiserror::Error)]
 pub struct StoreError {
     context: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -323,12 +320,6 @@ impl fmt::Display for StoreError {
             Some(source) => write!(f, ": {source}"),
             None => Ok(()),
         }
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as _)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Listens for changes that other replicas publish, and wakes the followers of a ring.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -148,12 +149,10 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
             Ok(mut connection) => {
                 begun = Some(Instant::now());
                 lock(&board).listen();
-                let failure = tokio::select! {
-                    failure = hear::<S>(&mut connection, &board) => Some(failure),
-                    _ = moves.changed() => None,
-                };
-                let Some(failure) = failure else { continue };
-                failure
+                tokio::select! {
+                    Err(failure) = hear::<S>(&mut connection, &board) => failure,
+                    _ = moves.changed() => continue,
+                }
             }
             Err(failure) => failure,
         };
@@ -176,18 +175,14 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
 }
 
 /// Wakes the followers of each ring that changes, until the connection fails.
-async fn hear<S: Source>(connection: &mut S::Connection, board: &Mutex<Board>) -> StoreError {
+async fn hear<S: Source>(
+    connection: &mut S::Connection,
+    board: &Mutex<Board>,
+) -> Result<Infallible, StoreError> {
     loop {
-        let heard = match timeout(QUIET, S::next(connection)).await {
-            Ok(Ok(ring)) => {
-                lock(board).wake(&ring);
-                Ok(())
-            }
-            Ok(Err(failure)) => Err(failure),
-            Err(_) => within(LIMIT, "a ping", S::ping(connection)).await,
-        };
-        if let Err(failure) = heard {
-            return failure;
+        match timeout(QUIET, S::next(connection)).await {
+            Ok(ring) => lock(board).wake(&ring?),
+            Err(_) => within(LIMIT, "a ping", S::ping(connection)).await?,
         }
     }
 }

@@ -65,33 +65,29 @@ impl fmt::Debug for Shared {
 /// The latest redemption of each family of each ring.
 #[derive(Default)]
 struct Families {
-    last: HashMap<(String, EntryName), Remembered>,
+    /// Each with the time until which it is kept.
+    last: HashMap<(String, EntryName), (Redeemed, Timestamp)>,
     /// The number of records at which expired ones are dropped next.
     purge_at: usize,
-}
-
-struct Remembered {
-    redeemed: Redeemed,
-    until: Timestamp,
 }
 
 impl Families {
     fn redeem(&mut self, ring: &str, redemption: &Redemption) -> Redeemed {
         if self.last.len() >= self.purge_at {
-            self.last.retain(|_, remembered| remembered.until > redemption.at);
+            self.last.retain(|_, (_, until)| *until > redemption.at);
             // Not before as many again have come, so that each costs the same.
             self.purge_at = (2 * self.last.len()).max(64);
         }
-        let mine = redemption.redeemed();
-        let until = redemption.at + redemption.keep_for;
+        let mine = Redeemed::new(redemption.sequence, redemption.at);
+        let kept = redemption.at + redemption.keep_for;
         let family = (ring.to_owned(), redemption.family.clone());
-        let last = self.last.entry(family).or_insert(Remembered { redeemed: mine, until });
-        if last.redeemed.sequence < mine.sequence {
-            last.redeemed = mine;
+        let (last, until) = self.last.entry(family).or_insert((mine, kept));
+        if last.sequence < mine.sequence {
+            *last = mine;
         }
         // A later token that is kept for less must not shorten how long its family is kept.
-        last.until = last.until.max(until);
-        last.redeemed
+        *until = kept.max(*until);
+        *last
     }
 }
 

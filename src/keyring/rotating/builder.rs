@@ -19,7 +19,7 @@ use crate::keys::rotation_policy::RotationPolicy;
 use crate::store::contract::{SealingNeed, Store, StoreProperties};
 use crate::store::founding::{Founding, When};
 use crate::store::polling::Jitter;
-use crate::store::ring_name::RingName;
+use crate::store::ring_name;
 use crate::store::writes::Writes;
 
 /// Builds a [`KeyRing`] that rotates by itself.
@@ -149,7 +149,7 @@ impl KeyRingBuilder {
     /// If a setting is missing or invalid, the store cannot be read, none of its keys can be read,
     /// or it holds no ring and none [may](Self::never_found) or can be founded.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
-        let name = RingName::parse(&self.name)?.into_shared();
+        let name = ring_name::parse(&self.name, "")?;
         let Some(store) = self.store else {
             let fix = "give the store that the replicas share, for example `.store(FileStore::open(\"keys\")?)`";
             return Err(BuildError::invalid("store", "missing", fix));

@@ -1,28 +1,25 @@
 //! The file store's blocking work: reads, writes and checks of its directory.
 
 use std::ffi::OsStr;
-use std::fs::{self, DirBuilder, File, Metadata};
-use std::io::{self, ErrorKind, Read};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
 #[cfg(unix)]
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
 use crate::store::file::temporary::{TEMPORARIES, Temporary, failed, sweep};
-use crate::store::ring_name::RingName;
+use crate::store::ring_name;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Directory {
     pub(crate) path: PathBuf,
     pub(crate) group: bool,
     pub(crate) attribute_cache: Duration,
-    pub(crate) slots: Arc<Semaphore>,
 }
 
 impl Directory {
@@ -79,17 +76,9 @@ impl Directory {
     }
 
     pub(crate) fn insert(&self, ring: &str, entry: &Entry) -> Result<Insertion, StoreError> {
+        entry.check_length()?;
         let directory = self.ring_made(ring)?;
         let path = entry_path(&directory, &entry.name);
-        let refused = |reason| {
-            let path = path.display();
-            Err(StoreError::new(format!("could not insert {path}: {reason}")))
-        };
-        let length = entry.value.len();
-        if length > Entry::MAX_BYTES {
-            let most = Entry::MAX_BYTES;
-            return refused(format!("its value has {length} bytes, the maximum is {most}"));
-        }
         for _ in 0..ATTEMPTS {
             match self.read(&path)? {
                 Found::Missing => {}
@@ -121,9 +110,11 @@ impl Directory {
                 Err(error) => return Err(failed("insert", &path)(error)),
             }
         }
-        refused(format!(
-            "it was repeatedly inserted and removed by other writers; gave up after {ATTEMPTS} attempts"
-        ))
+        Err(StoreError::new(format!(
+            "could not insert {}: it was repeatedly inserted and removed by other writers; gave up \
+             after {ATTEMPTS} attempts",
+            path.display()
+        )))
     }
 
     pub(crate) fn remove(&self, ring: &str, name: &EntryName) -> Result<(), StoreError> {
@@ -140,7 +131,7 @@ impl Directory {
 
     /// The directory of `ring`, if there is one. A store that is gone is an error: it is not empty.
     pub(crate) fn ring(&self, ring: &str) -> Result<Option<PathBuf>, StoreError> {
-        if !RingName::is_valid(ring) {
+        if !ring_name::is_valid(ring) {
             return Err(StoreError::new(format!("{ring:?} is not a ring's name")));
         }
         self.check(&self.path)?;
@@ -161,7 +152,27 @@ impl Directory {
 
     /// A private directory, made unless it is there.
     pub(crate) fn made(&self, path: PathBuf) -> Result<PathBuf, StoreError> {
-        self.create(&path)?;
+        let mut builder = DirBuilder::new();
+        builder.recursive(false);
+        #[cfg(unix)]
+        builder.mode(0o700);
+        match builder.create(&path) {
+            Ok(()) => {
+                #[cfg(unix)]
+                if self.group {
+                    // Not by the mode above, which the umask cuts. New files inherit the group.
+                    let mode = fs::Permissions::from_mode(0o2770);
+                    fs::set_permissions(&path, mode).map_err(failed("set the mode of", &path))?;
+                }
+                path.parent().map_or(Ok(()), sync_directory)?;
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let what = "create, as its parent is missing, the directory";
+                return Err(failed(what, &path)(error));
+            }
+            Err(error) => return Err(failed("create the directory", &path)(error)),
+        }
         self.check(&path)?;
         Ok(path)
     }
@@ -196,30 +207,6 @@ impl Directory {
         )
     }
 
-    /// Makes the directory unless it is there.
-    pub(crate) fn create(&self, path: &Path) -> Result<(), StoreError> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(false);
-        #[cfg(unix)]
-        builder.mode(0o700);
-        match builder.create(path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let what = "create, as its parent is missing, the directory";
-                return Err(failed(what, path)(error));
-            }
-            Err(error) => return Err(failed("create the directory", path)(error)),
-        }
-        #[cfg(unix)]
-        if self.group {
-            // Not by the mode above, which the umask cuts. New files inherit the group.
-            let mode = fs::Permissions::from_mode(0o2770);
-            fs::set_permissions(path, mode).map_err(failed("set the mode of", path))?;
-        }
-        path.parent().map_or(Ok(()), sync_directory)
-    }
-
     /// Writes a new file, whole and synced, into the ring's directory of temporary files.
     ///
     /// They have a directory of their own, so that a ring's directory changes with its entries
@@ -237,8 +224,26 @@ impl Directory {
         directory: &Path,
         value: &[u8],
     ) -> Result<(Temporary, SystemTime), StoreError> {
-        let (temporary, metadata, now) = Temporary::write(directory, value, self.group)?;
+        let temporary = Temporary::new(directory);
         let path = &temporary.0;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        options.mode(0o600);
+        let mut file = options.open(path).map_err(failed("create", path))?;
+        let mut write = || {
+            file.write_all(value)?;
+            #[cfg(unix)]
+            file.set_permissions(fs::Permissions::from_mode(if self.group {
+                0o640
+            } else {
+                0o600
+            }))?;
+            file.sync_all()?;
+            let metadata = file.metadata()?;
+            Ok((metadata.modified()?, metadata))
+        };
+        let (now, metadata) = write().map_err(failed("write", path))?;
         if let Some(reason) = self.exposed(&metadata, path) {
             return Err(StoreError::new(format!(
                 "the file system does not keep permissions: {} {reason}",
@@ -268,7 +273,7 @@ impl Directory {
         }
         sweep(&self.path, now);
         for item in fs::read_dir(&self.path).into_iter().flatten().flatten() {
-            let ring = item.file_name().to_str().is_some_and(RingName::is_valid);
+            let ring = item.file_name().to_str().is_some_and(ring_name::is_valid);
             if ring && item.file_type().is_ok_and(|kind| kind.is_dir()) {
                 sweep(&item.path().join(TEMPORARIES), now);
             }
@@ -379,21 +384,14 @@ fn is_same_file(_one: &Metadata, other: &Metadata) -> bool {
 
 /// Makes the names in the directory outlive a crash of the machine, where that can be asked for.
 pub(crate) fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    #[cfg(unix)]
+    let cannot_be_asked = |error: &io::Error| {
+        use ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+        matches!(error.kind(), InvalidInput | Unsupported | PermissionDenied)
+    };
     match File::open(path).and_then(|directory| directory.sync_all()) {
-        Err(error)
-            if !matches!(
-                error.kind(),
-                ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied
-            ) =>
-        {
-            return Err(failed("sync", path)(error));
-        }
-        _ => {}
+        Err(error) if cfg!(unix) && !cannot_be_asked(&error) => Err(failed("sync", path)(error)),
+        _ => Ok(()),
     }
-    #[cfg(not(unix))]
-    let _ = path;
-    Ok(())
 }
 
 /// How often an operation is tried while other writers insert and remove the same entry.

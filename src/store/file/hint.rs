@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -88,17 +89,16 @@ impl Directory {
     ///
     /// If it can't be looked at. That there is none is no error.
     pub(crate) fn look(&self, ring: &str) -> Result<Look, StoreError> {
-        let path = self.path.join(ring);
-        match fs::symlink_metadata(&path) {
-            Ok(metadata) => return Ok(Look::Ring(stamp(&metadata))),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(failed("look at", &path)(error)),
+        let look_at = |path: &Path| match fs::symlink_metadata(path) {
+            Ok(metadata) => Ok(Some(stamp(&metadata))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("look at", path)(error)),
+        };
+        if let Some(ring) = look_at(&self.path.join(ring))? {
+            return Ok(Look::Ring(ring));
         }
-        match fs::symlink_metadata(&self.path) {
-            Ok(metadata) => Ok(Look::NoRing(stamp(&metadata).identity)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Look::NoStore),
-            Err(error) => Err(failed("look at", &self.path)(error)),
-        }
+        let store = look_at(&self.path)?;
+        Ok(store.map_or(Look::NoStore, |store| Look::NoRing(store.identity)))
     }
 }
 

@@ -72,6 +72,8 @@ use crate::store::file::temporary::failed;
 #[derive(Clone, Debug)]
 pub struct FileStore {
     directory: Arc<Directory>,
+    /// Each is taken by one blocking thread.
+    slots: Arc<Semaphore>,
     seen: Seen,
 }
 
@@ -79,9 +81,7 @@ pub struct FileStore {
 #[derive(Clone, Debug)]
 #[must_use = "nothing is done before `open`"]
 pub struct FileStoreBuilder {
-    path: PathBuf,
-    group: bool,
-    attribute_cache: Duration,
+    directory: Directory,
 }
 
 impl FileStore {
@@ -100,7 +100,8 @@ impl FileStore {
 
     /// Returns a builder, for settings before the store is opened.
     pub fn builder(directory: impl Into<PathBuf>) -> FileStoreBuilder {
-        FileStoreBuilder { path: directory.into(), group: false, attribute_cache: Duration::ZERO }
+        let (path, attribute_cache) = (directory.into(), Duration::ZERO);
+        FileStoreBuilder { directory: Directory { path, group: false, attribute_cache } }
     }
 
     /// Runs `work` on a blocking thread. It runs to its end even if the future is dropped.
@@ -108,10 +109,10 @@ impl FileStore {
         &self,
         work: impl FnOnce(&Directory) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'static, T> {
-        let directory = Arc::clone(&self.directory);
+        let (directory, slots) = (Arc::clone(&self.directory), Arc::clone(&self.slots));
         Box::pin(async move {
             // The slot belongs to the thread: one that hangs keeps it, though nothing waits for it.
-            let slot = Arc::clone(&directory.slots).acquire_owned().await;
+            let slot = slots.acquire_owned().await;
             let task = tokio::task::spawn_blocking(move || {
                 let _slot = slot;
                 work(&directory)
@@ -127,14 +128,14 @@ impl FileStore {
 impl FileStoreBuilder {
     /// Shares the store with the directory's group: its members may read files and add new ones.
     pub fn allow_group(mut self) -> Self {
-        self.group = true;
+        self.directory.group = true;
         self
     }
 
     /// Sets how long the file system may hide another machine's writes: the
     /// [`staleness`](StoreProperties::staleness) of the store. Default: zero.
     pub fn attribute_cache(mut self, longest: Duration) -> Self {
-        self.attribute_cache = longest;
+        self.directory.attribute_cache = longest;
         self
     }
 
@@ -144,18 +145,14 @@ impl FileStoreBuilder {
     ///
     /// As [`FileStore::open`].
     pub fn open(self) -> Result<FileStore, StoreError> {
-        let path = std::path::absolute(&self.path).map_err(failed("use", &self.path))?;
-        let directory = Directory {
-            // Without the slash at its end, by which a symbolic link would be followed.
-            path: path.components().collect(),
-            group: self.group,
-            attribute_cache: self.attribute_cache,
-            slots: Arc::new(Semaphore::new(SLOTS)),
-        };
-        directory.create(&directory.path)?;
-        directory.check(&directory.path)?;
+        let mut directory = self.directory;
+        let path = std::path::absolute(&directory.path).map_err(failed("use", &directory.path))?;
+        // Without the slash at its end, by which a symbolic link would be followed.
+        directory.path = path.components().collect();
+        directory.made(directory.path.clone())?;
         directory.probe()?;
-        Ok(FileStore { directory: Arc::new(directory), seen: Seen::default() })
+        let slots = Arc::new(Semaphore::new(SLOTS));
+        Ok(FileStore { directory: Arc::new(directory), slots, seen: Seen::default() })
     }
 }
 

@@ -1,9 +1,7 @@
-//! Temporary files: how the file store writes values whole, and sweeps what dead writers left.
+//! Temporary files: their names, and how the file store sweeps what dead writers left.
 
-use std::fs::{self, Metadata, OpenOptions};
-use std::io::{self, Write};
-#[cfg(unix)]
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs::{self, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,33 +27,6 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         // What stays is swept after an hour.
         let _ = fs::remove_file(&self.0);
-    }
-}
-
-impl Temporary {
-    /// Writes a new file, whole and synced. Returns it with its metadata and the file system's time.
-    pub(crate) fn write(
-        directory: &Path,
-        value: &[u8],
-        #[cfg_attr(not(unix), expect(unused, reason = "there are no modes"))] group: bool,
-    ) -> Result<(Self, Metadata, SystemTime), StoreError> {
-        let temporary = Self::new(directory);
-        let path = &temporary.0;
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        options.mode(0o600);
-        let mut file = options.open(path).map_err(failed("create", path))?;
-        let mut write = || {
-            file.write_all(value)?;
-            #[cfg(unix)]
-            file.set_permissions(fs::Permissions::from_mode(if group { 0o640 } else { 0o600 }))?;
-            file.sync_all()?;
-            let metadata = file.metadata()?;
-            Ok((metadata.modified()?, metadata))
-        };
-        let (now, metadata) = write().map_err(failed("write", path))?;
-        Ok((temporary, metadata, now))
     }
 }
 

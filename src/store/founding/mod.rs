@@ -291,8 +291,8 @@ impl Founding {
             self.notes.0.iter().filter(|((_, id), at)| {
                 self.past.contains(id) || (settled && self.is_old(**at, now))
             });
-        let names = served.filter_map(|((kind, id), _)| kind.name(id));
-        for name in names.take(MOST_AT_ONCE) {
+        for ((kind, id), _) in served.take(MOST_AT_ONCE) {
+            let name = kind.name(id);
             within(limit, "removing an entry", store.remove(&self.place, &name)).await?;
         }
         Ok(())
@@ -330,11 +330,8 @@ async fn insert(
     store: &dyn Store,
     place: &str,
     limit: Duration,
-    entry: Option<Entry>,
+    entry: Entry,
 ) -> Result<(), StoreError> {
-    let entry = entry.ok_or_else(|| {
-        StoreError::new("could not write the note of a new replica: no randomness")
-    })?;
     within(limit, "writing an entry", store.insert(place, &entry)).await.map(drop)
 }
 

@@ -34,14 +34,16 @@ impl Kind {
         }
     }
 
-    pub(crate) fn name(self, id: &str) -> Option<EntryName> {
-        EntryName::parse(format!("{}{id}", self.prefix()))
+    /// The name of this kind of note about the newcomer of that ID.
+    pub(crate) fn name(self, id: &str) -> EntryName {
+        let name = EntryName::parse(format!("{}{id}", self.prefix()));
+        name.expect("a prefix, and an ID in base64url")
     }
 
     /// The note of this kind, written now.
-    pub(crate) fn entry(self, id: &str, now: Timestamp) -> Option<Entry> {
-        let value = serde_json::to_vec(&Wire { version: VERSION, at: now }).ok()?;
-        Some(Entry { name: self.name(id)?, value: value.into() })
+    pub(crate) fn entry(self, id: &str, now: Timestamp) -> Entry {
+        let value = serde_json::to_vec(&Wire { version: VERSION, at: now }).unwrap_or_default();
+        Entry::new(self.name(id), value)
     }
 }
 

@@ -1,5 +1,4 @@
 //! A store in PostgreSQL.
 
 pub(crate) mod current;
-#[cfg(feature = "postgres")]
 pub(crate) mod store;
