@@ -1,6 +1,8 @@
 //! The synchronization types of the ring and the cache. In the shuttle models, which `.ci/run` runs,
 //! each use is a step before which any other thread may run.
 
+use std::sync::PoisonError;
+
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use arc_swap::{ArcSwap, ArcSwapOption};
 #[cfg(not(all(test, shuttle)))]
@@ -11,6 +13,11 @@ pub(crate) use std::sync::{
 
 #[cfg(all(test, shuttle))]
 pub(crate) use modelled::*;
+
+/// Locks a mutex under which nothing panics halfway through a change: a poisoned value is whole.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The same types for a scheduler that sees each use (`--cfg shuttle`).
 ///

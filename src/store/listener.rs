@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::store::contract::StoreError;
 use crate::store::polling::{Jitter, within};
+use crate::sync::lock;
 use crate::tasks::Tasks;
 
 /// The channel for changes of all rings of a store. Clones share it.
@@ -185,11 +186,6 @@ async fn hear<S: Source>(
             Err(_) => within(LIMIT, "a ping", S::ping(connection)).await?,
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that is done under these locks panics halfway.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,6 +14,7 @@ use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreFuture,
     StoreProperties,
 };
+use crate::sync::lock;
 
 type Rings = HashMap<String, BTreeMap<EntryName, SecretBytes>>;
 
@@ -103,18 +104,13 @@ impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
     }
-
-    fn rings(&self) -> MutexGuard<'_, Rings> {
-        // No method can panic halfway through a change, so a poisoned map is a whole one.
-        self.shared.rings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 // Each future does its work when it is polled, not when it is made, as those of other stores do.
 impl Store for MemoryStore {
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
-            let rings = self.rings();
+            let rings = lock(&self.shared.rings);
             let entries = rings.get(ring).into_iter().flatten();
             Ok(Loaded {
                 entries: entries
@@ -127,7 +123,7 @@ impl Store for MemoryStore {
 
     fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
-            let rings = self.rings();
+            let rings = lock(&self.shared.rings);
             let held = rings.get(ring);
             let entry = |name: &EntryName| {
                 let value = held?.get(name)?.clone();
@@ -141,7 +137,7 @@ impl Store for MemoryStore {
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
         Box::pin(async move {
             entry.check_length()?;
-            let mut rings = self.rings();
+            let mut rings = lock(&self.shared.rings);
             let ring = rings.entry(ring.to_owned()).or_default();
             if let Some(value) = ring.get(&entry.name) {
                 return Ok(Insertion::Exists(value.clone()));
@@ -156,7 +152,7 @@ impl Store for MemoryStore {
 
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            if let Some(ring) = self.rings().get_mut(ring) {
+            if let Some(ring) = lock(&self.shared.rings).get_mut(ring) {
                 ring.remove(name);
             }
             Ok(())
@@ -168,10 +164,7 @@ impl Store for MemoryStore {
         ring: &'a str,
         redemption: &'a Redemption,
     ) -> StoreFuture<'a, Redeemed> {
-        Box::pin(async move {
-            let mut families = self.shared.families.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(families.redeem(ring, redemption))
-        })
+        Box::pin(async move { Ok(lock(&self.shared.families).redeem(ring, redemption)) })
     }
 
     fn changed<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, ()> {

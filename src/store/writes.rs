@@ -1,7 +1,7 @@
 //! Whether a store accepts writes: recorded separately from reads, and tested while nothing is due to
 //! be written.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -9,6 +9,7 @@ use metrics::{counter, gauge};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::crypto::backend;
 use crate::store::contract::{Entry, EntryName, Insertion, Store, StoreError};
+use crate::sync::lock;
 
 /// The state of one replica's writes to its place in a store.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Writes {
 #[derive(Debug)]
 struct State {
     /// The error of the last write, until one succeeds.
-    pub(crate) failure: Option<String>,
+    failure: Option<String>,
     written: Option<Moment>,
     /// When a write was last tried.
     tried: Moment,
@@ -50,18 +51,18 @@ impl Writes {
 
     /// Returns the error of the last write; `None` once another has succeeded.
     pub(crate) fn failure(&self) -> Option<String> {
-        self.state().failure.clone()
+        lock(&self.state).failure.clone()
     }
 
     /// When a write last succeeded.
     pub(crate) fn written_at(&self) -> Option<Timestamp> {
-        self.state().written.map(|written| written.time)
+        lock(&self.state).written.map(|written| written.time)
     }
 
     pub(crate) fn set_metrics(&self) {
         // There from the first on.
         counter!(WRITE_FAILURES, "ring" => self.ring.clone()).increment(0);
-        let written = self.state().written;
+        let written = lock(&self.state).written;
         if let Some(written) = written {
             let lag = written.age(&*self.clock).as_secs_f64();
             gauge!(WRITE_LAG, "ring" => self.ring.clone()).set(lag);
@@ -71,7 +72,7 @@ impl Writes {
     /// A write succeeded.
     pub(crate) fn succeeded(&self) {
         let now = Moment::now(&*self.clock);
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         (state.tried, state.written) = (now, Some(now));
         if state.failure.take().is_some() {
             tracing::info!(ring = &*self.ring, "writes to the store succeed again");
@@ -82,7 +83,7 @@ impl Writes {
     pub(crate) fn failed(&self, error: &StoreError) {
         counter!(WRITE_FAILURES, "ring" => self.ring.clone()).increment(1);
         let (now, error) = (Moment::now(&*self.clock), error.to_string());
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.tried = now;
         if state.failure.as_ref() != Some(&error) {
             let ring = &*self.ring;
@@ -100,7 +101,7 @@ impl Writes {
     /// If the entry can't be written.
     pub(crate) async fn probe(&self, store: &dyn Store) -> Result<(), StoreError> {
         let (tried, is_failing) = {
-            let state = self.state();
+            let state = lock(&self.state);
             (state.tried, state.failure.is_some())
         };
         let pause = self.interval.saturating_mul(if is_failing { 1 } else { HEALTHY_EVERY });
@@ -116,11 +117,6 @@ impl Writes {
         store.remove(&self.ring, &entry.name).await?;
         self.succeeded();
         Ok(())
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // No panic leaves it half changed, and no request looks at it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

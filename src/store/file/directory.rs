@@ -231,14 +231,12 @@ impl Directory {
         #[cfg(unix)]
         options.mode(0o600);
         let mut file = options.open(path).map_err(failed("create", path))?;
+        #[cfg(unix)]
+        let mode = if self.group { 0o640 } else { 0o600 };
         let mut write = || {
             file.write_all(value)?;
             #[cfg(unix)]
-            file.set_permissions(fs::Permissions::from_mode(if self.group {
-                0o640
-            } else {
-                0o600
-            }))?;
+            file.set_permissions(fs::Permissions::from_mode(mode))?;
             file.sync_all()?;
             let metadata = file.metadata()?;
             Ok((metadata.modified()?, metadata))

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::directory::Directory;
 use crate::store::contract::StoreError;
 use crate::store::file::temporary::failed;
+use crate::sync::lock;
 
 /// How a ring's directory looked when [`changed`](crate::store::Store::changed) last returned.
 #[derive(Debug, Default)]
@@ -32,7 +33,7 @@ struct Sight {
 impl Seen {
     /// When the ring is to be looked at next; `None` is at once.
     pub(crate) fn next_look(&self, ring: &str) -> Option<Instant> {
-        self.lock().get(ring).map(|sight| sight.at + PAUSE)
+        lock(&self.0).get(ring).map(|sight| sight.at + PAUSE)
     }
 
     /// Records a check, and returns whether the ring may have changed since the last change.
@@ -40,16 +41,11 @@ impl Seen {
     /// A change is reported twice. File systems keep times in steps of some milliseconds, so that a
     /// second change may hide behind a first one within the same step.
     pub(crate) fn note(&self, ring: &str, look: Look) -> bool {
-        let mut seen = self.lock();
+        let mut seen = lock(&self.0);
         let before = seen.get(ring).filter(|before| before.look == look);
         let (is_same, was_settled) = (before.is_some(), before.is_some_and(|b| b.is_settled));
         seen.insert(ring.into(), Sight { look, at: Instant::now(), is_settled: is_same });
         !was_settled
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Sight>> {
-        // Nothing that is done under this lock panics halfway.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

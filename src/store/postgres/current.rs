@@ -1,6 +1,6 @@
 //! The connections of the application's pool that lead to the current server.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
@@ -10,6 +10,7 @@ use sqlx::{Connection, FromRow, PgConnection, PgPool, Postgres, Row};
 
 use crate::store::contract::StoreError;
 use crate::store::proof::Proof;
+use crate::sync::lock;
 
 /// A pool, and the state of the server to which its address leads.
 #[derive(Debug)]
@@ -142,7 +143,7 @@ impl Current {
             )));
         }
         let Some((system, timeline)) = server.timeline else { return Ok(()) };
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut newest = lock(&self.newest);
         match *newest {
             Some((same, newest)) if same == system && newest > timeline => {
                 Err(StoreError::new(format!(
