@@ -44,35 +44,18 @@ use crate::store::contract::{
 /// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +pttl +time +info +publish +subscribe +ping`;
 /// revocations of that name have the keys `~{tower-jwt-session:app.ended}:*`.
 ///
-/// # Operation
-///
-/// * Everyone who can read the database can read the entries, so keys
-///   [have to be sealed](crate::store::SealingNeed::Required).
-/// * Set `maxmemory-policy` to `noeviction`. If the server loses entries, by eviction, a restart
-///   without persistence or a failover to a server that was behind, live replicas restore them. Redeemed
-///   refresh tokens are not restored: for each of those sessions, one reuse goes unnoticed.
-/// * Connect to the server that accepts writes. After a failover the name in the URL has to lead to the
-///   new one; replicas follow it within a second of the next read or write. For Redis Cluster use a
-///   proxy or an endpoint that follows the slots; Sentinel is not queried.
-/// * The application enables TLS in its own `Cargo.toml`, for example with
-///   `redis = { version = "1", features = ["tokio-rustls-comp"] }`; then `rediss://` works.
+/// Everyone who can read the database can read the entries, so keys
+/// [have to be sealed](crate::store::SealingNeed::Required). How to operate the server is in the
+/// [guide](crate::guide::stores#redis).
 ///
 /// ```no_run
-/// use tower_jwt_session::store::{Entry, EntryName, Insertion, RedisStore, Store};
+/// use tower_jwt_session::store::RedisStore;
+/// use tower_jwt_session::{KeyRing, SealingKey};
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let replica = RedisStore::connect("redis://:password@redis.example:6379/0").await?;
-/// let other_replica = replica.clone();
-///
-/// let name = EntryName::parse("generation-0").ok_or("not a name")?;
-/// let entry = |value: &str| Entry::new(name.clone(), value.as_bytes().to_vec());
-/// let first = replica.insert("main", &entry("first")).await?;
-/// assert_eq!(first, Insertion::Inserted);
-///
-/// let second = other_replica.insert("main", &entry("second")).await?;
-/// assert_eq!(second, Insertion::Exists(entry("first").value));
-/// # Ok(())
+/// # async fn open(sealing: SealingKey) -> Result<KeyRing, Box<dyn std::error::Error>> {
+/// let store = RedisStore::connect("redis://:password@redis.example:6379/0").await?;
+/// let keys = KeyRing::builder("app").store(store).seal_with([sealing]).open().await?;
+/// # Ok(keys)
 /// # }
 /// ```
 #[derive(Clone, Debug)]

@@ -37,17 +37,8 @@ use crate::store::file::temporary::failed;
 ///    with one `stat`, and reads the ring when names in it were added or removed. If that fails, or the
 ///    file system hides it, replicas see a change when they poll.
 ///
-/// # Network volumes
-///
-/// * NFS keeps the promises; its attribute cache delays when a replica sees the others' entries
-///   (60 seconds unless mounted with `acdirmax` or `noac`). Set
-///   [`attribute_cache`](FileStoreBuilder::attribute_cache) to that time: keys are then published
-///   earlier.
-/// * A soft mount may return errors while the server is down; operations then fail with that error.
-/// * Kubernetes' `fsGroup` gives a group access to all of a volume's files: use `allow_group` too.
-///
-/// On systems other than Unix, modes are neither set nor checked: the application has to set the
-/// directory's access list.
+/// Network volumes, groups and systems other than Unix are in the
+/// [guide](crate::guide::stores#a-directory).
 ///
 /// ```
 /// use tower_jwt_session::store::{Entry, EntryName, FileStore, Insertion, Store};

@@ -193,14 +193,11 @@ impl Founding {
         // From now on it is a newcomer, even if it held the lost content.
         self.settled &= content != Content::Empty;
         self.look_again = Some(began + POLL.min(self.wait));
-        let newcomer = self.newcomer.take().or_else(|| {
+        let mut newcomer = self.newcomer.take().unwrap_or_else(|| {
             let (ring, wait) = (&*self.place, self.wait);
             tracing::info!(ring, ?wait, "waiting for live replicas before founding");
             Newcomer::new(now)
         });
-        let Some(mut newcomer) = newcomer else {
-            return Some(Wait { since: now, until: None, is_restored: false });
-        };
         if !self.notes.has(Kind::Newcomer, &newcomer.id) {
             newcomer.announced = None;
         }
@@ -228,11 +225,7 @@ impl Founding {
                 "a replica announced a restoration and restored nothing; asking again"
             );
             self.past.push(newcomer.id);
-            let since = newcomer.since;
-            match Newcomer::new(now) {
-                Some(next) => newcomer = Newcomer { since, ..next },
-                None => return Some(Wait { since, until: None, is_restored: false }),
-            }
+            newcomer = Newcomer { since: newcomer.since, ..Newcomer::new(now) };
         }
         let deadline = deadline.filter(|_| !is_over);
         let wait = Wait {
@@ -320,9 +313,8 @@ impl Founding {
 }
 
 impl Newcomer {
-    /// `None` if the random generator fails: then the next read tries again.
-    fn new(now: Timestamp) -> Option<Self> {
-        Some(Self { id: note::id()?, since: now, announced: None, answered: None })
+    fn new(now: Timestamp) -> Self {
+        Self { id: note::id(), since: now, announced: None, answered: None }
     }
 }
 

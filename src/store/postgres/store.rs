@@ -39,44 +39,21 @@ use crate::store::proof::PROVEN_FOR;
 ///    The store's [`staleness`](StoreProperties::staleness) is that second.
 /// 6. A write that fails with "read-only transaction" is repeated once, over a new connection.
 ///
-/// # Operation
-///
-/// * Everyone who can read the tables can read the entries, so keys
-///   [have to be sealed](crate::store::SealingNeed::Required).
-/// * The role needs `SELECT`, `INSERT` and `DELETE` on the tables, `UPDATE` on that of redemptions,
-///   and `CREATE` on the schema only while they are missing.
-/// * The pool must lead to one server that accepts writes. After a failover its address has to lead to
-///   the new primary; replicas follow it within a second of the next read or write. Leave room in the
-///   server's `max_connections` for two more connections per replica.
-/// * After `TRUNCATE` or `DELETE` live replicas restore what they hold. After `DROP TABLE` every
-///   operation fails until [`migrate`](Self::migrate) is called or [`MIGRATION`](Self::MIGRATION) is
-///   run; then they restore it. The store does not create the tables by itself: a missing table can
-///   also mean a wrong database, another `search_path`, or a backup that is being restored.
-/// * Behind a proxy that pools transactions (PgBouncer's `pool_mode = transaction`) `LISTEN` receives
-///   nothing: replicas then see changes when they poll. Such a proxy also has to support prepared
-///   statements, as PgBouncer 1.21 does with `max_prepared_statements`.
-/// * The application enables TLS in its own `Cargo.toml`, for example with sqlx's feature
-///   `tls-rustls`.
+/// Everyone who can read the tables can read the entries, so keys
+/// [have to be sealed](crate::store::SealingNeed::Required). How to operate the server is in the
+/// [guide](crate::guide::stores#postgresql).
 ///
 /// ```no_run
 /// use sqlx::PgPool;
-/// use tower_jwt_session::store::{Entry, EntryName, Insertion, PostgresStore, Store};
+/// use tower_jwt_session::store::PostgresStore;
+/// use tower_jwt_session::{KeyRing, SealingKey};
 ///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn open(sealing: SealingKey) -> Result<KeyRing, Box<dyn std::error::Error>> {
 /// let pool = PgPool::connect("postgres://app:password@postgres.example/app").await?;
-/// let replica = PostgresStore::new(pool);
-/// replica.migrate().await?;
-/// let other_replica = replica.clone();
-///
-/// let name = EntryName::parse("generation-0").ok_or("not a name")?;
-/// let entry = |value: &str| Entry::new(name.clone(), value.as_bytes().to_vec());
-/// let first = replica.insert("main", &entry("first")).await?;
-/// assert_eq!(first, Insertion::Inserted);
-///
-/// let second = other_replica.insert("main", &entry("second")).await?;
-/// assert_eq!(second, Insertion::Exists(entry("first").value));
-/// # Ok(())
+/// let store = PostgresStore::new(pool);
+/// store.migrate().await?;
+/// let keys = KeyRing::builder("app").store(store).seal_with([sealing]).open().await?;
+/// # Ok(keys)
 /// # }
 /// ```
 #[derive(Clone, Debug)]
