@@ -129,10 +129,6 @@ pub use crate::keyring::status::{ClockOffset, KeyRingStatus, KeyState, KeyStatus
 pub use crate::keys::key::Key;
 pub use crate::keys::rotation_policy::RotationPolicy;
 pub use crate::keys::schedule::{IssuingPaused, KeyTimes, PauseReason};
-pub use crate::layer::issue::IssueLayer;
-pub use crate::layer::session::SessionLayer;
-pub use crate::layer::validate::ValidateLayer;
-pub use crate::response::respond::Respond;
 pub use crate::revocation::builder::RevocationsBuilder;
 pub use crate::revocation::handle::Revocations;
 pub use crate::revocation::status::{RevocationsNotReady, RevocationsStatus};

@@ -170,8 +170,7 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
     type Kept = Option<Presented<C>>;
 
     fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>> {
-        let presented = request.extensions().get::<Presented<C>>();
-        Ok(presented.filter(|presented| presented.is_of(&self.sessions)).cloned())
+        Ok(Presented::of(&self.sessions, request.extensions()))
     }
 
     fn after(&self, response: &mut Response<B>, presented: &Self::Kept) -> Option<Work> {

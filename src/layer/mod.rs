@@ -39,13 +39,12 @@
 //! Caveat: a CORS layer belongs *around* these, so that it answers preflight requests, and the
 //! guard's and the layers' own answers carry its headers.
 
-pub(crate) mod checks;
 pub(crate) mod issue;
 pub(crate) mod logout;
 pub(crate) mod presented;
 pub(crate) mod require;
 pub(crate) mod service;
-pub mod session;
+pub(crate) mod session;
 pub(crate) mod validate;
 
 pub use self::issue::IssueLayer;

@@ -21,6 +21,14 @@ pub struct Presented<C> {
     pub(crate) sessions: SessionsId,
 }
 
+impl<C: Send + Sync + 'static> Presented<C> {
+    /// What a layer of these sessions has found for the request with these extensions.
+    pub(crate) fn of(sessions: &Sessions<C>, extensions: &Extensions) -> Option<Self> {
+        let presented = extensions.get::<Self>();
+        presented.filter(|presented| presented.sessions == sessions.0.id).cloned()
+    }
+}
+
 impl<C> Presented<C> {
     /// The session, if more than half of its life is over.
     pub(crate) fn past_half(&self) -> Option<&Session<C>> {
@@ -39,11 +47,6 @@ impl<C> Presented<C> {
             Err(rejection) if self.by_cookie() && !rejection.is_temporary() => Ok(None),
             Err(rejection) => Err(rejection.clone()),
         }
-    }
-
-    /// Whether these sessions have validated it.
-    pub(crate) fn is_of(&self, sessions: &Sessions<C>) -> bool {
-        self.sessions == sessions.id()
     }
 
     /// Whether the credential is an invalid cookie that no replica will accept, so that it is cleared.

@@ -1,10 +1,10 @@
 //! The requirements of a [`ValidateLayer`] for a valid session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::build::BuildError;
-use crate::error::rejection::RejectionKind;
-use crate::layer::checks::Check;
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::validate::ValidateLayer;
 use crate::sessions::session::Session;
 
@@ -13,14 +13,21 @@ impl<C, T> ValidateLayer<C, T> {
     #[must_use]
     #[doc(alias = "role")]
     pub fn authorize(self, check: impl Fn(&Session<C>) -> bool + Send + Sync + 'static) -> Self {
-        self.check(check, RejectionKind::Forbidden)
+        self.refuse(move |session| {
+            (!check(session)).then(|| Rejection::new(RejectionKind::Forbidden))
+        })
     }
 
     /// Requires a scope of a session; otherwise 403 with `insufficient_scope` and the
     /// `scope` (RFC 6750, section 3.1).
     #[must_use]
     pub fn require_scope(self, scope: impl Into<String>) -> Self {
-        self.add(Check::scope(scope.into().into()))
+        let required = scope.into();
+        self.refuse(move |session| {
+            let has_scope = session.scopes().any(|scope| scope == required);
+            let found = session.scope().unwrap_or("none");
+            (!has_scope).then(|| RejectionKind::InsufficientScope.about("scope", found, &required))
+        })
     }
 
     /// Requires that the user has logged in no longer than `max_age` ago, the ring's clock skew
@@ -35,11 +42,13 @@ impl<C, T> ValidateLayer<C, T> {
         C: Send + Sync + 'static,
     {
         let sessions = self.sessions.clone();
-        let is_recent = move |session: &Session<C>| {
+        let refusal = RejectionKind::InsufficientUserAuthentication { max_age };
+        self.refuse(move |session| {
             let allowed = max_age.saturating_add(sessions.keys().policy().clock_skew);
-            session.authenticated_at().is_some_and(|at| sessions.now() - at <= allowed)
-        };
-        self.check(is_recent, RejectionKind::InsufficientUserAuthentication { max_age })
+            let logged_in = session.authenticated_at();
+            let is_recent = logged_in.is_some_and(|at| sessions.now() - at <= allowed);
+            (!is_recent).then(|| Rejection::new(refusal))
+        })
     }
 
     /// Requires revocations that are at most `max_age` old; otherwise 503 with `Retry-After`. The store's
@@ -71,21 +80,16 @@ impl<C, T> ValidateLayer<C, T> {
             );
             return invalid(&help);
         }
-        let otherwise = revocations.stale();
-        let is_fresh = move |_: &Session<C>| revocations.is_fresh(max_age);
-        Ok(self.check(is_fresh, otherwise))
+        let refusal = revocations.stale();
+        Ok(self.refuse(move |_| (!revocations.is_fresh(max_age)).then(|| Rejection::new(refusal))))
     }
 
-    fn check(
-        self,
-        passes: impl Fn(&Session<C>) -> bool + Send + Sync + 'static,
-        otherwise: RejectionKind,
+    /// Adds a requirement: the rejection of a session that fails it.
+    fn refuse(
+        mut self,
+        refusal: impl Fn(&Session<C>) -> Option<Rejection> + Send + Sync + 'static,
     ) -> Self {
-        self.add(Check::new(passes, otherwise))
-    }
-
-    fn add(mut self, check: Check<C>) -> Self {
-        self.checks = self.checks.iter().cloned().chain([check]).collect();
+        self.checks.push(Arc::new(refusal));
         self
     }
 }

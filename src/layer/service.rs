@@ -1,6 +1,5 @@
 //! The one service of all layers: what it does around the inner one is the layer's.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,6 +35,7 @@ pub(crate) type Worked = Result<(), OperationError>;
 
 /// The service of a [`SessionLayer`](super::SessionLayer), [`ValidateLayer`](super::ValidateLayer) or
 /// [`IssueLayer`](super::IssueLayer).
+#[derive(Clone, Debug)]
 pub struct SessionService<S, L> {
     inner: S,
     /// Shared, as axum clones the service for each request.
@@ -135,20 +135,5 @@ where
         let Some((mut response, kept)) = rest.take() else { return Poll::Pending };
         layer.finish(&mut response, kept, Some(worked));
         Poll::Ready(Ok(response))
-    }
-}
-
-impl<S: Clone, L> Clone for SessionService<S, L> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), layer: self.layer.clone() }
-    }
-}
-
-impl<S: fmt::Debug, L: fmt::Debug> fmt::Debug for SessionService<S, L> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionService")
-            .field("inner", &self.inner)
-            .field("layer", &self.layer)
-            .finish()
     }
 }

@@ -6,12 +6,11 @@ use std::mem;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
 use crate::error::rejection::{Rejection, RejectionKind};
-use crate::layer::checks::Check;
 use crate::layer::logout;
 use crate::layer::presented::{Presented, Refused};
 use crate::layer::service::{Around, SessionService, Work, Worked};
@@ -20,6 +19,7 @@ use crate::response::respond::{Respond, WithBody};
 use crate::sessions::handle::Sessions;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
+use crate::sessions::session::Session;
 use crate::transport::transports::{Credential, Place};
 
 /// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
@@ -43,19 +43,16 @@ pub struct ValidateLayer<C, T = WithBody> {
     /// Whether requests without a credential have to come from the own site, too: what they are
     /// answered may set a cookie.
     guards_all: bool,
-    pub(crate) checks: Arc<[Check<C>]>,
+    pub(crate) checks: Vec<Check<C>>,
     respond: T,
 }
 
+/// A requirement on a valid session: the rejection of one that fails it.
+type Check<C> = Arc<dyn Fn(&Session<C>) -> Option<Rejection> + Send + Sync>;
+
 impl<C> ValidateLayer<C> {
     pub(crate) fn new(sessions: Sessions<C>) -> Self {
-        Self {
-            sessions,
-            optional: false,
-            guards_all: false,
-            checks: Arc::new([]),
-            respond: WithBody,
-        }
+        Self { sessions, optional: false, guards_all: false, checks: Vec::new(), respond: WithBody }
     }
 }
 
@@ -82,12 +79,6 @@ impl<C, T> ValidateLayer<C, T> {
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
-    /// The outcome of an outer layer of the same sessions.
-    fn found(&self, extensions: &Extensions) -> Option<Presented<C>> {
-        let presented = extensions.get::<Presented<C>>();
-        presented.filter(|presented| presented.is_of(&self.sessions)).cloned()
-    }
-
     /// Validates a request's credential.
     fn presented(
         &self,
@@ -105,7 +96,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
                 (Err(Rejection::new(kind)), None)
             }
         };
-        Presented { session, place, now, sessions: self.sessions.id() }
+        Presented { session, place, now, sessions: self.sessions.0.id }
     }
 
     /// Whether the request does not come from another site, as far as it matters: no browser sends a
@@ -122,7 +113,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
     /// Why the layer itself refuses what was presented, if it does.
     fn refusal(&self, presented: &Presented<C>) -> Option<Rejection> {
         match &presented.session {
-            Ok(session) => self.checks.iter().find_map(|check| check.refusal(session)),
+            Ok(session) => self.checks.iter().find_map(|check| check(session)),
             Err(rejection) => (!self.optional).then(|| rejection.clone()),
         }
     }
@@ -132,7 +123,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
     where
         T: Respond<B>,
     {
-        let found = self.found(request.extensions());
+        let found = Presented::of(&self.sessions, request.extensions());
         let is_first = found.is_none();
         let presented = match found {
             // The layer that has found it has asked, as far as it concerns a request with a session.

@@ -33,7 +33,7 @@ use crate::transport::transports::Transports;
 ///     Some(rejection) if rejection.is_expired() => answer.map(|_| "please log in again".into()),
 ///     _ => answer,
 /// };
-/// # fn is_respond<B>(_: impl tower_jwt_session::Respond<B>) {}
+/// # fn is_respond<B>(_: impl tower_jwt_session::layer::Respond<B>) {}
 /// # is_respond::<Bytes>(own);
 /// ```
 pub trait Respond<B>: Clone {

@@ -41,7 +41,7 @@ use crate::telemetry::RECORDED;
 ///    is lost while a replica lives: live replicas restore what a store has lost.
 /// 3. While the store is down, replicas use the last known revocations for
 ///    [`max_staleness`](crate::RevocationsBuilder::max_staleness); routes can
-///    [require fresher ones](crate::ValidateLayer::require_fresh_revocations). A logout fails, and says
+///    [require fresher ones](crate::layer::ValidateLayer::require_fresh_revocations). A logout fails, and says
 ///    so.
 /// 4. Tokens carry the version of the revocations that their issuer knew (the claim `rv`). A
 ///    replica that sees a higher version than its own reads the store at once.

@@ -416,10 +416,6 @@ impl<C> Sessions<C> {
     pub(crate) fn now(&self) -> Timestamp {
         self.0.keys.now()
     }
-
-    pub(crate) fn id(&self) -> SessionsId {
-        self.0.id
-    }
 }
 
 impl<C> Clone for Sessions<C> {

@@ -12,8 +12,9 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tower_jwt_session::CookieTransport;
 use tower_jwt_session::Transport;
+use tower_jwt_session::layer::ValidateLayer;
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
-use tower_jwt_session::{Algorithm, RejectionKind, Session, Sessions, ValidateLayer};
+use tower_jwt_session::{Algorithm, RejectionKind, Session, Sessions};
 
 use crate::support::web::*;
 
