@@ -191,7 +191,8 @@ impl<C: SessionClaims> Sessions<C> {
     /// [`validate_layer`](Self::validate_layer).
     pub fn token_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         let sessions = self.clone();
-        let limit = DefaultBodyLimit::max(self.max_form_bytes());
+        // Each byte of a token may be escaped as three, and other parameters may come with it.
+        let limit = DefaultBodyLimit::max(3 * self.0.policy.max_token_bytes + 4096);
         let refresh = async move |headers: HeaderMap, body: Result<Bytes, BytesRejection>| {
             // What is cut short or too long is no request of this kind.
             let body = body.unwrap_or_default();

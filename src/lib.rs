@@ -135,10 +135,10 @@ pub use crate::revocation::status::{RevocationsNotReady, RevocationsStatus};
 pub use crate::sessions::builder::SessionsBuilder;
 pub use crate::sessions::explain::{CheckOutcome, ExplainedCheck, Explanation};
 pub use crate::sessions::handle::{SessionClaims, Sessions};
-pub use crate::sessions::issued::IssuedToken;
+pub use crate::sessions::issued::{IssuedToken, IssuedTokens};
 pub use crate::sessions::login::Login;
 pub use crate::sessions::logout::Logout;
-pub use crate::sessions::refresh_tokens::{IssuedTokens, RefreshTokens};
+pub use crate::sessions::refresh_tokens::RefreshTokens;
 pub use crate::sessions::session::Session;
 #[cfg(feature = "cookie")]
 pub use crate::transport::cookie::CookieTransport;

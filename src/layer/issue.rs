@@ -56,11 +56,14 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             if !is_whole || !T::CARRIES_BODY {
                 return Err(OperationError::no_transport("cookie"));
             }
-            let answer = if self.sessions.refreshes() && login.continues.is_none() {
-                token_endpoint::granted(&self.sessions.issue_with_refresh_token(login)?)
+            let scope = login.scope.as_deref();
+            let has_refresh_token =
+                self.sessions.0.refreshing.is_some() && login.continues.is_none();
+            let answer = if has_refresh_token {
+                let tokens = self.sessions.issue_with_refresh_token(login)?;
+                token_endpoint::granted(&tokens.access_token, Some(&tokens.refresh_token), scope)
             } else {
-                let token = self.sessions.issue(login)?;
-                token_endpoint::access_token(&token, login.scope.as_deref())
+                token_endpoint::granted(&self.sessions.issue(login)?, None, scope)
             };
             respond::answer_whole(response, answer, &self.respond);
             return Ok(());

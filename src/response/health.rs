@@ -1,11 +1,11 @@
 //! The health and status documents of a service's sessions: JSON, format version 1.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use serde::Serialize;
 
 use crate::keyring::status::ClockOffset;
+use crate::response::respond::json;
 use crate::sessions::handle::Sessions;
 
 /// Members are only added within one version.
@@ -46,7 +46,7 @@ pub(crate) fn live() -> Response<Bytes> {
         version: u32,
         live: bool,
     }
-    answer(StatusCode::OK, &Live { version: VERSION, live: true })
+    json(StatusCode::OK, &Live { version: VERSION, live: true })
 }
 
 /// 200 if the replica should get requests, else 503.
@@ -71,13 +71,13 @@ pub(crate) fn ready<C>(sessions: &Sessions<C>) -> Response<Bytes> {
     });
     let document = document(sessions, ring, revocations);
     let status = if document.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer(status, &document)
+    json(status, &document)
 }
 
 /// Everything, always 200.
 pub(crate) fn status<C>(sessions: &Sessions<C>) -> Response<Bytes> {
     let revocations = sessions.revocations().map(|revocations| revocations.status());
-    answer(StatusCode::OK, &document(sessions, sessions.keys().status(), revocations))
+    json(StatusCode::OK, &document(sessions, sessions.keys().status(), revocations))
 }
 
 fn document<C, R, V>(sessions: &Sessions<C>, ring: R, revocations: Option<V>) -> Document<R, V> {
@@ -86,15 +86,4 @@ fn document<C, R, V>(sessions: &Sessions<C>, ring: R, revocations: Option<V>) ->
     let of_revocations = of_revocations.map(|reason| reason.to_string());
     let reasons: Vec<_> = of_keys.into_iter().chain(of_revocations).collect();
     Document { version: VERSION, ready: reasons.is_empty(), reasons, ring, revocations }
-}
-
-fn answer(status: StatusCode, document: &impl Serialize) -> Response<Bytes> {
-    // Strings, numbers and times always serialize.
-    let body = serde_json::to_vec(document).unwrap_or_default();
-    let mut answer = Response::new(Bytes::from(body));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
 }

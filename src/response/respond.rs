@@ -9,6 +9,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
 
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
@@ -155,25 +156,38 @@ pub(crate) fn no_content() -> Response<Bytes> {
 
 /// An RFC 9457 problem that says no more than its status.
 pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
-    let title = status.canonical_reason().unwrap_or_default();
-    let members = format!(r#""type":"about:blank","title":"{title}","status":{}"#, status.as_u16());
-    problem_of(status, &members)
+    problem_of(status, None)
 }
 
-/// An RFC 9457 problem that says what happened; `detail` has nothing that JSON would escape.
-pub(crate) fn problem_because(status: StatusCode, detail: &str) -> Response<Bytes> {
-    let title = status.canonical_reason().unwrap_or_default();
-    let code = status.as_u16();
-    let members =
-        format!(r#""type":"about:blank","title":"{title}","status":{code},"detail":"{detail}""#);
-    problem_of(status, &members)
+/// An RFC 9457 problem that says what happened.
+pub(crate) fn problem_because(status: StatusCode, detail: &'static str) -> Response<Bytes> {
+    problem_of(status, Some(detail))
 }
 
-fn problem_of(status: StatusCode, members: &str) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::from(format!("{{{members}}}")));
+fn problem_of(status: StatusCode, detail: Option<&'static str>) -> Response<Bytes> {
+    #[derive(Serialize)]
+    struct Problem {
+        r#type: &'static str,
+        title: &'static str,
+        status: u16,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        detail: Option<&'static str>,
+    }
+    let title = status.canonical_reason().unwrap_or_default();
+    let mut answer =
+        json(status, &Problem { r#type: "about:blank", title, status: status.as_u16(), detail });
+    let problem = HeaderValue::from_static("application/problem+json");
+    answer.headers_mut().insert(CONTENT_TYPE, problem);
+    answer
+}
+
+/// An answer with a JSON body, which no cache stores.
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    // A struct of strings, numbers and times always serializes.
+    let mut answer = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

@@ -4,15 +4,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Response, StatusCode};
 use serde::Serialize;
 
 use crate::error::operation::OperationError;
 use crate::response::respond;
 use crate::sessions::handle::{SessionClaims, Sessions};
-use crate::sessions::issued::IssuedToken;
-use crate::sessions::refresh_tokens::IssuedTokens;
+use crate::sessions::issued::{IssuedToken, IssuedTokens};
 
 impl<C: SessionClaims> Sessions<C> {
     /// Answers a request to the token endpoint (RFC 6749, section 6), in any framework: a form with
@@ -33,20 +32,16 @@ impl<C: SessionClaims> Sessions<C> {
             Ok(refresh_token) => refresh_token,
             Err(code) => return refused(StatusCode::BAD_REQUEST, code),
         };
-        let tokens = self.refresh(&refresh_token).await;
-        let answer = tokens.map(|tokens| granted(&tokens));
-        answer.unwrap_or_else(|error| {
-            let mut answer = failed(&error);
-            respond::retry_issuing(&mut answer, &error, self);
-            answer
-        })
-    }
-
-    /// More than any form takes that is good.
-    #[cfg(feature = "axum")]
-    pub(crate) fn max_form_bytes(&self) -> usize {
-        // Each byte may be escaped as three, and other parameters may come with it.
-        3 * self.max_token_bytes() + 4096
+        match self.refresh(&refresh_token).await {
+            Ok(IssuedTokens { access_token, refresh_token, scope }) => {
+                granted(&access_token, Some(&refresh_token), scope.as_deref())
+            }
+            Err(error) => {
+                let mut answer = failed(&error);
+                respond::retry_issuing(&mut answer, &error, self);
+                answer
+            }
+        }
     }
 }
 
@@ -86,36 +81,30 @@ fn is_form(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// RFC 6749, section 5.1.
-#[derive(Serialize)]
-struct Granted<'a> {
-    access_token: &'a str,
-    token_type: &'static str,
-    expires_in: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refresh_token: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<&'a str>,
-}
-
-impl<'a> Granted<'a> {
-    fn new(token: &'a IssuedToken, scope: Option<&'a str>) -> Self {
-        let expires_in = token.lifetime().as_secs();
-        let access_token = token.as_str();
-        Self { access_token, token_type: "Bearer", expires_in, refresh_token: None, scope }
+/// The answer with tokens: RFC 6749, section 5.1.
+pub(crate) fn granted(
+    access_token: &IssuedToken,
+    refresh_token: Option<&IssuedToken>,
+    scope: Option<&str>,
+) -> Response<Bytes> {
+    #[derive(Serialize)]
+    struct Granted<'a> {
+        access_token: &'a str,
+        token_type: &'static str,
+        expires_in: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        refresh_token: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scope: Option<&'a str>,
     }
-}
-
-/// The answer with an access token alone.
-pub(crate) fn access_token(token: &IssuedToken, scope: Option<&str>) -> Response<Bytes> {
-    json(StatusCode::OK, &Granted::new(token, scope))
-}
-
-/// The answer with both tokens.
-pub(crate) fn granted(tokens: &IssuedTokens) -> Response<Bytes> {
-    let refresh_token = Some(tokens.refresh_token().as_str());
-    let granted = Granted::new(tokens.access_token(), tokens.scope());
-    json(StatusCode::OK, &Granted { refresh_token, ..granted })
+    let granted = Granted {
+        access_token: access_token.as_str(),
+        token_type: "Bearer",
+        expires_in: access_token.lifetime().as_secs(),
+        refresh_token: refresh_token.map(IssuedToken::as_str),
+        scope,
+    };
+    respond::json(StatusCode::OK, &granted)
 }
 
 /// RFC 6749, section 5.2: a code and its fixed text, without the reason.
@@ -134,7 +123,7 @@ fn refused(status: StatusCode, error: &'static str) -> Response<Bytes> {
         UNAVAILABLE => "try again later with the same refresh token",
         _ => "the service is misconfigured",
     };
-    json(status, &Refused { error, error_description })
+    respond::json(status, &Refused { error, error_description })
 }
 
 fn failed(error: &OperationError) -> Response<Bytes> {
@@ -157,16 +146,6 @@ fn failed(error: &OperationError) -> Response<Bytes> {
     let (found, expected) = (rejection.found(), rejection.expected());
     tracing::debug!(%reason, about, found, expected, "refused a refresh token");
     answer.extensions_mut().insert(rejection.clone());
-    answer
-}
-
-fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
-    // A struct of strings and numbers always serializes.
-    let mut answer = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }
 

@@ -1,6 +1,5 @@
 //! Why a token is accepted or refused, check by check: for a developer's log, and for tools.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::DeserializeOwned;
@@ -10,7 +9,7 @@ use serde_json::Value;
 use crate::claims::values::LAST_SECOND;
 use crate::clock::Timestamp;
 use crate::error::detail::{bounded, shown};
-use crate::error::rejection::{Rejection, RejectionKind};
+use crate::error::rejection::Rejection;
 use crate::sessions::handle::Sessions;
 use crate::token;
 use crate::token::checks::{Check, Observer};
@@ -32,9 +31,9 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
     ///
     /// let explanation = orders.explain(token.as_str());
     /// let failed = explanation.failed().expect("another audience");
-    /// assert_eq!(failed.name(), "audience");
-    /// assert_eq!(failed.found(), Some(r#""billing""#));
-    /// assert_eq!(failed.expected(), Some(r#""orders""#));
+    /// assert_eq!(failed.name, "audience");
+    /// assert_eq!(failed.found.as_deref(), Some(r#""billing""#));
+    /// assert_eq!(failed.expected.as_deref(), Some(r#""orders""#));
     /// println!("{explanation}");
     /// # Ok(())
     /// # }
@@ -70,48 +69,58 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
             }),
             false => [None, None],
         };
-        let signature_verified = passed.0.iter().any(|(check, _)| *check == Check::Signature);
+        let signature = Check::Signature.name();
+        let signature_verified = passed.0.iter().any(|check| check.name == signature);
+        let times = claims.as_ref().map(times).unwrap_or_default();
         let checks = passed.explained(rejection.as_ref());
-        Explanation { at: now, rejection, signature_verified, header, claims, checks }
+        Explanation { at: now, rejection, signature_verified, header, claims, times, checks }
     }
 }
 
-/// The checks that a token has passed, with what was found.
-struct Passed(Vec<(Check, Box<str>)>);
+/// The times among the claims.
+fn times(claims: &Value) -> Vec<(&'static str, Timestamp)> {
+    let times = ["iat", "nbf", "exp", "auth_time"].into_iter().filter_map(|name| {
+        let seconds = claims.get(name)?.as_f64()?;
+        let is_time = (0.0..=LAST_SECOND as f64).contains(&seconds);
+        is_time.then(|| (name, Timestamp::from_unix_millis((seconds * 1000.0) as i64)))
+    });
+    times.collect()
+}
+
+/// The checks that a token has passed.
+struct Passed(Vec<ExplainedCheck>);
 
 impl Observer for Passed {
     fn passed(&mut self, check: Check, found: impl FnOnce() -> String) {
         debug_assert_eq!(Check::ALL.get(self.0.len()), Some(&check), "in their order");
-        self.0.push((check, shown(found())));
+        self.0.push(ExplainedCheck {
+            name: check.name(),
+            outcome: CheckOutcome::Passed,
+            found: Some(shown(found())),
+            expected: None,
+        });
     }
 }
 
 impl Passed {
     /// All checks: those that were passed, the one that has failed, and those that were not reached.
-    fn explained(self, rejection: Option<&Rejection>) -> Vec<ExplainedCheck> {
-        let reached = self.0.len();
-        let passed = self.0.into_iter().map(|(check, found)| ExplainedCheck {
-            name: check.name(),
-            outcome: CheckOutcome::Passed,
-            found: Some(found),
-            expected: None,
-        });
-        let others = Check::ALL.into_iter().skip(reached).enumerate();
-        let others = others.map(|(place, check)| match rejection.filter(|_| place == 0) {
-            Some(rejection) => ExplainedCheck {
+    fn explained(mut self, rejection: Option<&Rejection>) -> Vec<ExplainedCheck> {
+        let mut others = Check::ALL.into_iter().skip(self.0.len());
+        if let (Some(rejection), Some(check)) = (rejection, others.next()) {
+            self.0.push(ExplainedCheck {
                 name: check.name(),
                 outcome: CheckOutcome::Failed,
                 found: Some(rejection.found().map_or_else(|| shown(rejection), Box::from)),
                 expected: rejection.expected().or_else(|| expected(check)).map(Box::from),
-            },
-            None => ExplainedCheck {
-                name: check.name(),
-                outcome: CheckOutcome::NotReached,
-                found: None,
-                expected: None,
-            },
-        });
-        passed.chain(others).collect()
+            });
+        }
+        self.0.extend(others.map(|check| ExplainedCheck {
+            name: check.name(),
+            outcome: CheckOutcome::NotReached,
+            found: None,
+            expected: None,
+        }));
+        self.0
     }
 }
 
@@ -130,101 +139,67 @@ fn expected(check: Check) -> Option<&'static str> {
 /// # Security
 ///
 /// It shows claims: for developers and operators, not for clients.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Explanation {
-    at: Timestamp,
-    rejection: Option<Rejection>,
-    signature_verified: bool,
-    header: Option<Value>,
-    claims: Option<Value>,
-    checks: Vec<ExplainedCheck>,
+    /// The time for which it was checked.
+    pub at: Timestamp,
+    /// Why the token is refused; `None` if it is valid. The same as [`Sessions::validate`] answers.
+    #[serde(rename = "outcome", serialize_with = "write_outcome")]
+    pub rejection: Option<Rejection>,
+    /// Whether the signature is the key's. If not, anyone may have written header and claims.
+    pub signature_verified: bool,
+    /// The header, if it can be read.
+    pub header: Option<Value>,
+    /// The claims, if they can be read.
+    pub claims: Option<Value>,
+    /// The times among the claims, with their names: `iat`, `nbf`, `exp` and `auth_time`.
+    #[serde(serialize_with = "write_times")]
+    pub times: Vec<(&'static str, Timestamp)>,
+    /// Every check, in the order in which it is made.
+    pub checks: Vec<ExplainedCheck>,
 }
 
 impl Explanation {
-    /// The time for which it was checked.
-    pub fn at(&self) -> Timestamp {
-        self.at
-    }
-
-    /// Why the token is refused; `None` if it is valid. The same as [`Sessions::validate`] answers.
-    pub fn rejection(&self) -> Option<&Rejection> {
-        self.rejection.as_ref()
-    }
-
-    /// Whether the signature is the key's. If not, anyone may have written header and claims.
-    pub fn signature_verified(&self) -> bool {
-        self.signature_verified
-    }
-
-    /// The header, if it can be read.
-    pub fn header(&self) -> Option<&Value> {
-        self.header.as_ref()
-    }
-
-    /// The claims, if they can be read.
-    pub fn claims(&self) -> Option<&Value> {
-        self.claims.as_ref()
-    }
-
-    /// The times among the claims, with their names: `iat`, `nbf`, `exp` and `auth_time`.
-    pub fn times(&self) -> impl Iterator<Item = (&'static str, Timestamp)> {
-        ["iat", "nbf", "exp", "auth_time"].into_iter().filter_map(|name| {
-            let seconds = self.claims.as_ref()?.get(name)?.as_f64()?;
-            let is_time = (0.0..=LAST_SECOND as f64).contains(&seconds);
-            is_time.then(|| (name, Timestamp::from_unix_millis((seconds * 1000.0) as i64)))
-        })
-    }
-
-    /// Every check, in the order in which it is made.
-    pub fn checks(&self) -> &[ExplainedCheck] {
-        &self.checks
-    }
-
     /// The check that has failed, if one has.
     pub fn failed(&self) -> Option<&ExplainedCheck> {
         self.checks.iter().find(|check| check.outcome == CheckOutcome::Failed)
     }
+}
 
-    fn outcome(&self) -> &'static str {
-        self.rejection.as_ref().map_or("valid", |rejection| {
-            let kind: RejectionKind = rejection.kind();
-            kind.as_str()
-        })
-    }
+fn outcome(rejection: &Option<Rejection>) -> &'static str {
+    rejection.as_ref().map_or("valid", |rejection| rejection.kind().as_str())
+}
+
+fn write_outcome<S: Serializer>(
+    rejection: &Option<Rejection>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(outcome(rejection))
+}
+
+/// Writes the times as an object.
+fn write_times<S: Serializer>(
+    times: &[(&'static str, Timestamp)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(times.iter().copied())
 }
 
 /// One check of an [`Explanation`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ExplainedCheck {
-    name: &'static str,
-    outcome: CheckOutcome,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    found: Option<Box<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expected: Option<Box<str>>,
-}
-
-impl ExplainedCheck {
     /// A short name that stays the same, such as `audience`.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// Returns the outcome.
-    pub fn outcome(&self) -> CheckOutcome {
-        self.outcome
-    }
-
-    /// Returns the value found, if the check was reached.
-    pub fn found(&self) -> Option<&str> {
-        self.found.as_deref()
-    }
-
-    /// Returns the value expected, if the check has failed.
-    pub fn expected(&self) -> Option<&str> {
-        self.expected.as_deref()
-    }
+    pub name: &'static str,
+    /// Its outcome.
+    pub outcome: CheckOutcome,
+    /// The value found, if the check was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Box<str>>,
+    /// The value expected, if the check has failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Box<str>>,
 }
 
 /// The outcome of a check.
@@ -240,37 +215,12 @@ pub enum CheckOutcome {
     NotReached,
 }
 
-impl Serialize for Explanation {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Object<'a> {
-            at: Timestamp,
-            outcome: &'static str,
-            signature_verified: bool,
-            header: Option<&'a Value>,
-            claims: Option<&'a Value>,
-            times: BTreeMap<&'static str, Timestamp>,
-            checks: &'a [ExplainedCheck],
-        }
-        let object = Object {
-            at: self.at,
-            outcome: self.outcome(),
-            signature_verified: self.signature_verified,
-            header: self.header.as_ref(),
-            claims: self.claims.as_ref(),
-            times: self.times().collect(),
-            checks: &self.checks,
-        };
-        object.serialize(serializer)
-    }
-}
-
 /// The longest header and the longest claims that are displayed, in characters.
 const LONGEST: usize = 4096;
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "outcome: {} at {}", self.outcome(), self.at)?;
+        writeln!(f, "outcome: {} at {}", outcome(&self.rejection), self.at)?;
         let verified = if self.signature_verified { "verified" } else { "not verified" };
         for (name, object) in [("header", &self.header), ("claims", &self.claims)] {
             match object {
@@ -278,7 +228,7 @@ impl fmt::Display for Explanation {
                 None => writeln!(f, "{name}: cannot be read")?,
             }
         }
-        for (name, time) in self.times() {
+        for &(name, time) in &self.times {
             match time <= self.at {
                 true => writeln!(f, "{name}: {time}, {:?} ago", self.at - time)?,
                 false => writeln!(f, "{name}: {time}, in {:?}", time - self.at)?,

@@ -154,8 +154,7 @@ impl<C: SessionClaims> Sessions<C> {
         if let Some(session) = &login.continues {
             let claims = self.claims_of_login(login, session.session_id(), now);
             let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
-            let lifetime =
-                refreshing.map_or(self.0.idle_lifetime, Refreshing::access_token_lifetime);
+            let lifetime = refreshing.map_or(self.0.idle_lifetime, |r| r.access_token_lifetime);
             return self.sign_again(session, claims, lifetime, Later::Longer, now);
         }
         let mut ids = Ids::default();
@@ -406,11 +405,6 @@ impl<C> Sessions<C> {
 
     pub(crate) fn transports(&self) -> &Transports {
         &self.0.transports
-    }
-
-    #[cfg(feature = "axum")]
-    pub(crate) fn max_token_bytes(&self) -> usize {
-        self.0.policy.max_token_bytes
     }
 
     pub(crate) fn now(&self) -> Timestamp {

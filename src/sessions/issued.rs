@@ -1,4 +1,4 @@
-//! [`IssuedToken`]: a token for the client.
+//! [`IssuedToken`] and [`IssuedTokens`]: what is issued to a client.
 
 use std::fmt;
 use std::time::Duration;
@@ -36,4 +36,16 @@ impl fmt::Debug for IssuedToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IssuedToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
     }
+}
+
+/// An access token, and the refresh token with which the next two are got. `Debug` shows neither.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct IssuedTokens {
+    /// The session token, for requests.
+    pub access_token: IssuedToken,
+    /// The refresh token, for the token endpoint alone.
+    pub refresh_token: IssuedToken,
+    /// The scopes of both, separated by spaces.
+    pub scope: Option<Box<str>>,
 }

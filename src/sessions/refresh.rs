@@ -9,8 +9,9 @@ use crate::crypto::backend;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::sessions::handle::{Later, SessionClaims, Sessions};
+use crate::sessions::issued::IssuedTokens;
 use crate::sessions::login::Login;
-use crate::sessions::refresh_tokens::{IssuedTokens, Refreshing};
+use crate::sessions::refresh_tokens::Refreshing;
 use crate::store::contract::{EntryName, Redemption, StoreError};
 use crate::token;
 use crate::token::checks::Nobody;
@@ -159,11 +160,6 @@ impl<C: SessionClaims> Sessions<C> {
         let lifetime = policy.max_lifetime.max(verified.expires_at - verified.issued_at);
         let keep_for = lifetime.saturating_add(policy.leeway.saturating_mul(3));
         Ok(Redemption { family, sequence, at, keep_for })
-    }
-
-    /// Whether bearer clients get refresh tokens.
-    pub(crate) fn refreshes(&self) -> bool {
-        self.0.refreshing.is_some()
     }
 
     fn refreshing(&self) -> Result<&Refreshing, OperationError> {

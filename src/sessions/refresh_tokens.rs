@@ -1,12 +1,10 @@
 //! [`RefreshTokens`]: their settings, and the pair of tokens that is issued.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::error::build::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
-use crate::sessions::issued::IssuedToken;
 use crate::token::policy::{Policy, TokenType};
 
 /// Refresh tokens for clients that are no browsers: a short access token, and a long refresh token
@@ -67,9 +65,7 @@ impl RefreshTokens {
         self.grace = grace;
         self
     }
-}
 
-impl RefreshTokens {
     /// Allows refresh tokens for sessions without
     /// [`revocations`](crate::SessionsBuilder::revocations).
     ///
@@ -105,41 +101,6 @@ impl RefreshTokens {
 impl Default for RefreshTokens {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// An access token, and the refresh token with which the next two are got.
-pub struct IssuedTokens {
-    pub(crate) access_token: IssuedToken,
-    pub(crate) refresh_token: IssuedToken,
-    pub(crate) scope: Option<Box<str>>,
-}
-
-impl IssuedTokens {
-    /// The session token, for requests.
-    pub fn access_token(&self) -> &IssuedToken {
-        &self.access_token
-    }
-
-    /// The refresh token, for the token endpoint alone.
-    pub fn refresh_token(&self) -> &IssuedToken {
-        &self.refresh_token
-    }
-
-    /// The scopes of both, separated by spaces.
-    pub fn scope(&self) -> Option<&str> {
-        self.scope.as_deref()
-    }
-}
-
-/// Shows no token.
-impl fmt::Debug for IssuedTokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("IssuedTokens")
-            .field("access_token", &self.access_token)
-            .field("refresh_token", &self.refresh_token)
-            .field("scope", &self.scope)
-            .finish()
     }
 }
 
@@ -206,10 +167,6 @@ impl Refreshing {
         }
         let policy = Policy { token_type: TokenType::Refresh, ..sessions.clone() };
         Ok(Self { policy, access_token_lifetime, lifetime, grace })
-    }
-
-    pub(crate) fn access_token_lifetime(&self) -> Duration {
-        self.access_token_lifetime
     }
 }
 

@@ -176,10 +176,10 @@ impl Service {
 fn agree(sessions: &Sessions<()>, token: &str) -> Result<(), String> {
     let validated = sessions.validate(token).err();
     let explanation = sessions.explain(token);
-    if explanation.rejection() != validated.as_ref() {
-        return Err(format!("explained as {:?}, not {validated:?}", explanation.rejection()));
+    if explanation.rejection != validated {
+        return Err(format!("explained as {:?}, not {validated:?}", explanation.rejection));
     }
-    let outcomes: Vec<_> = explanation.checks().iter().map(|check| check.outcome()).collect();
+    let outcomes: Vec<_> = explanation.checks.iter().map(|check| check.outcome).collect();
     let passed = outcomes.iter().take_while(|outcome| **outcome == CheckOutcome::Passed).count();
     let failed = outcomes[passed..].first() == Some(&CheckOutcome::Failed);
     let others = outcomes[passed..].iter().skip(1);
@@ -192,7 +192,7 @@ fn agree(sessions: &Sessions<()>, token: &str) -> Result<(), String> {
     let shows = |text: &str| signature.is_some_and(|signature| text.contains(signature));
     let text = [json, explanation.to_string(), format!("{validated:?}")];
     // What stands in the header is shown, be it the same bytes.
-    let is_in_header = explanation.header().is_some_and(|header| shows(&header.to_string()));
+    let is_in_header = explanation.header.as_ref().is_some_and(|header| shows(&header.to_string()));
     match text.iter().any(|text| shows(text)) && !is_in_header {
         true => Err("an explanation shows the signature".to_owned()),
         false => Ok(()),

@@ -124,7 +124,7 @@ impl Issuer {
         let sessions = self.sessions(settings, &runtime)?;
         let validated = sessions.validate(&token.token);
         let explained = sessions.explain(&token.token);
-        if explained.rejection() != validated.as_ref().err() {
+        if explained.rejection.as_ref() != validated.as_ref().err() {
             return Err(format!("explained otherwise: {explained}").into());
         }
         match token.expect.split_once("refused") {

@@ -171,15 +171,15 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     let mut tokens = Vec::new();
     tokens.push(sessions.issue_with_refresh_token(&Login::new("alice", ())).expect("issued"));
     for round in 0..2 {
-        let redeemed: &str = tokens[round].refresh_token().as_str();
+        let redeemed: &str = tokens[round].refresh_token.as_str();
         tokens.push(sessions.refresh(redeemed).await.expect("a successor"));
     }
     for pair in &tokens {
-        hidden.token(pair.access_token().as_str());
-        hidden.token(pair.refresh_token().as_str());
+        hidden.token(pair.access_token.as_str());
+        hidden.token(pair.refresh_token.as_str());
     }
     // One is used again, and one that is none.
-    for redeemed in [tokens[0].refresh_token(), tokens[0].access_token()] {
+    for redeemed in [&tokens[0].refresh_token, &tokens[0].access_token] {
         let form = format!("grant_type=refresh_token&refresh_token={}", redeemed.as_str());
         let mut headers = HeaderMap::new();
         let media_type = HeaderValue::from_static("application/x-www-form-urlencoded");

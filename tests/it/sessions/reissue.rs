@@ -88,7 +88,7 @@ async fn a_bearer_client_keeps_its_refresh_token() {
         .build()
         .unwrap();
     let tokens = sessions.issue_with_refresh_token(&login()).unwrap();
-    let old = tokens.access_token().as_str();
+    let old = tokens.access_token.as_str();
     let answer = send(&app(&sessions), post("/promote-bearer").bearer(old)).await;
     let body: Value = serde_json::from_str(&answer.body).unwrap();
     assert!(body["refresh_token"].is_null(), "{body}");

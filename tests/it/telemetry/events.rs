@@ -95,9 +95,9 @@ async fn tell_everything() {
     let sessions = crate::support::web::builder(&clock).revocations(revocations);
     let sessions = sessions.refresh_tokens(RefreshTokens::new()).build().expect("sessions");
     let issued = sessions.issue_with_refresh_token(&crate::support::web::login()).expect("a login");
-    let first = issued.refresh_token().as_str();
+    let first = issued.refresh_token.as_str();
     let next = sessions.refresh(first).await.expect("its successor");
-    sessions.refresh(next.refresh_token().as_str()).await.expect("the next");
+    sessions.refresh(next.refresh_token.as_str()).await.expect("the next");
     let mut headers = HeaderMap::new();
     let form = "application/x-www-form-urlencoded";
     headers.insert("content-type", HeaderValue::from_static(form));
@@ -105,7 +105,7 @@ async fn tell_everything() {
     sessions.token_response(&headers, redeem.as_bytes()).await;
     let issued = sessions.issue_with_refresh_token(&crate::support::web::login()).expect("a login");
     let redeem =
-        format!("grant_type=refresh_token&refresh_token={}", issued.refresh_token().as_str());
+        format!("grant_type=refresh_token&refresh_token={}", issued.refresh_token.as_str());
     store.down();
     sessions.token_response(&headers, redeem.as_bytes()).await;
 }

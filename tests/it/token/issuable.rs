@@ -26,7 +26,7 @@ fn issue<C: SessionClaims + Clone>(claims: C) -> Result<(), String> {
     let login = || Login::new("alice", claims.clone());
     let issued = sessions.issue(&login()).map(|token| token.as_str().to_owned());
     let pair = sessions.issue_with_refresh_token(&login());
-    let pair = pair.map(|pair| pair.access_token().as_str().to_owned());
+    let pair = pair.map(|pair| pair.access_token.as_str().to_owned());
     let outcomes = [issued, pair].map(|outcome| match outcome {
         Ok(token) => {
             accepted(&sessions, &token);
@@ -277,7 +277,7 @@ fn clock_that_no_token_can_carry_is_an_issuing_error() {
         let login = Login::new("alice", ());
         let issued = sessions.issue(&login).map(|token| token.as_str().to_owned());
         let pair = sessions.issue_with_refresh_token(&login);
-        let pair = pair.map(|pair| pair.access_token().as_str().to_owned());
+        let pair = pair.map(|pair| pair.access_token.as_str().to_owned());
         for outcome in [issued, pair] {
             match outcome {
                 Ok(token) => {
@@ -330,9 +330,9 @@ async fn session_that_fits_at_login_fits_at_every_later_refresh() {
             // The version of the revocations grows, and with it `rv`.
             sessions.revoke_subject("bob").await.unwrap();
             clock.advance(Duration::from_secs(60));
-            let refreshed = sessions.refresh(tokens.refresh_token().as_str()).await;
+            let refreshed = sessions.refresh(tokens.refresh_token.as_str()).await;
             tokens = refreshed.unwrap_or_else(|error| panic!("{length}, {time}: {error}"));
-            assert!(sessions.validate(tokens.access_token().as_str()).is_ok());
+            assert!(sessions.validate(tokens.access_token.as_str()).is_ok());
         }
     }
     assert!(began > 10 && refused > 10, "{began} {refused}");

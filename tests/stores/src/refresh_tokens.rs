@@ -38,11 +38,11 @@ fn login(sessions: &Sessions<()>) -> IssuedTokens {
 }
 
 fn texts(tokens: &IssuedTokens) -> [String; 2] {
-    [tokens.access_token(), tokens.refresh_token()].map(|token| token.as_str().to_owned())
+    [&tokens.access_token, &tokens.refresh_token].map(|token| token.as_str().to_owned())
 }
 
 async fn refresh(sessions: &Sessions<()>, tokens: &IssuedTokens) -> IssuedTokens {
-    sessions.refresh(tokens.refresh_token().as_str()).await.expect("a successor")
+    sessions.refresh(tokens.refresh_token.as_str()).await.expect("a successor")
 }
 
 async fn of_fifty_refreshes_at_once_all_get_one_successor<B: Backend>(server: &B) {
@@ -52,7 +52,7 @@ async fn of_fifty_refreshes_at_once_all_get_one_successor<B: Backend>(server: &B
         let start = Arc::new(Barrier::new(50));
         let clients = (0..50).map(|client| {
             let (sessions, start) = (replicas[client % 5].clone(), start.clone());
-            let token = tokens.refresh_token().as_str().to_owned();
+            let token = tokens.refresh_token.as_str().to_owned();
             tokio::spawn(async move {
                 start.wait().await;
                 sessions.refresh(&token).await.expect("a successor")
@@ -66,7 +66,7 @@ async fn of_fifty_refreshes_at_once_all_get_one_successor<B: Backend>(server: &B
         let is_same = |answer: &IssuedTokens| texts(answer) == texts(&first);
         assert!(answers.iter().all(is_same), "round {round}");
         for sessions in &replicas {
-            assert!(!is_refused(sessions, first.access_token().as_str()));
+            assert!(!is_refused(sessions, first.access_token.as_str()));
         }
         tokens = first;
     }
@@ -79,7 +79,7 @@ async fn a_copy_ends_its_session_everywhere_and_no_restart_hides_it<B: Backend>(
     let stolen = login(one);
     let next = refresh(two, &stolen).await;
     server.kill();
-    let refused = one.refresh(next.refresh_token().as_str()).await;
+    let refused = one.refresh(next.refresh_token.as_str()).await;
     let error = refused.expect_err("could not be recorded");
     assert_eq!(error.kind(), OperationErrorKind::Store, "{error}");
     assert_hidden::<B>(&error);
@@ -87,11 +87,11 @@ async fn a_copy_ends_its_session_everywhere_and_no_restart_hides_it<B: Backend>(
     // Nothing was redeemed falsely, and what was is remembered.
     assert_eq!(texts(&refresh(two, &stolen).await), texts(&next));
     let last = refresh(one, &next).await;
-    let reused = two.refresh(stolen.refresh_token().as_str()).await;
+    let reused = two.refresh(stolen.refresh_token.as_str()).await;
     let kind = |error: &OperationError| error.rejection().map(Rejection::kind);
     assert_eq!(reused.as_ref().err().and_then(kind), Some(RejectionKind::Reused));
     let began = Instant::now();
-    let access = last.access_token().as_str();
+    let access = last.access_token.as_str();
     eventually("all refuse it", async || {
         replicas.iter().all(|sessions| is_refused(sessions, access))
     })
@@ -99,7 +99,7 @@ async fn a_copy_ends_its_session_everywhere_and_no_restart_hides_it<B: Backend>(
     // Those that listen were connected anew meanwhile.
     assert!(began.elapsed() < 4 * PROMPT, "{:?}", began.elapsed());
     for sessions in &replicas {
-        let refused = sessions.refresh(last.refresh_token().as_str()).await;
+        let refused = sessions.refresh(last.refresh_token.as_str()).await;
         assert_eq!(refused.as_ref().err().and_then(kind), Some(RejectionKind::Revoked));
     }
 }

@@ -154,7 +154,7 @@ async fn login_and_refresh_while_paused_are_503_with_retry_after() {
     let tokens = sessions.issue_with_refresh_token(&login).expect("a key signs");
     let refreshing = async || {
         let form =
-            format!("grant_type=refresh_token&refresh_token={}", tokens.refresh_token().as_str());
+            format!("grant_type=refresh_token&refresh_token={}", tokens.refresh_token.as_str());
         let request = post("/token").header("content-type", "application/x-www-form-urlencoded");
         let request = request.body(Body::from(form)).expect("a request");
         Answer::of(app.clone().oneshot(request).await.expect("an answer")).await

@@ -104,11 +104,11 @@ async fn every_bad_token_gets_one_answer() {
     let sessions = sessions(&clock);
     let app = app(&sessions);
     let tokens = login(&sessions);
-    let expired = login(&sessions).refresh_token().as_str().to_owned();
-    let refresh = tokens.refresh_token().as_str();
+    let expired = login(&sessions).refresh_token.as_str().to_owned();
+    let refresh = tokens.refresh_token.as_str();
     let (cut, _) = refresh.rsplit_once('.').unwrap();
     clock.advance(13 * HOUR);
-    let access = login(&sessions).access_token().as_str().to_owned();
+    let access = login(&sessions).access_token.as_str().to_owned();
     for (token, kind) in [
         (&*access, RejectionKind::WrongType),
         (&*expired, RejectionKind::Expired),
@@ -135,7 +135,7 @@ async fn what_is_no_such_form_is_a_bad_request() {
     let sessions = sessions(&clock);
     let app = app(&sessions);
     let tokens = login(&sessions);
-    let token = tokens.refresh_token().as_str();
+    let token = tokens.refresh_token.as_str();
     let good = format!("grant_type=refresh_token&refresh_token={token}");
     for (content_type, body, code) in [
         ("application/json", good.clone(), "invalid_request"),
@@ -179,7 +179,7 @@ async fn only_post_is_answered() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let tokens = login(&sessions);
-    let token = tokens.refresh_token().as_str();
+    let token = tokens.refresh_token.as_str();
     for method in [Method::GET, Method::PUT, Method::DELETE] {
         let uri = format!("/token?grant_type=refresh_token&refresh_token={token}");
         let request = Request::builder().method(method).uri(uri).header("host", "app.example");
@@ -194,10 +194,9 @@ async fn a_stale_credential_beside_it_does_no_harm() {
     let sessions = sessions(&clock);
     let tokens = login(&sessions);
     clock.advance(10 * MINUTE);
-    let form =
-        format!("grant_type=refresh_token&refresh_token={}", tokens.refresh_token().as_str());
+    let form = format!("grant_type=refresh_token&refresh_token={}", tokens.refresh_token.as_str());
     let request = web::post("/token").header(CONTENT_TYPE, FORM);
-    let request = request.bearer(tokens.access_token().as_str()).body(Body::from(form)).unwrap();
+    let request = request.bearer(tokens.access_token.as_str()).body(Body::from(form)).unwrap();
     let answer = Answer::of(app(&sessions).oneshot(request).await.unwrap()).await;
     assert_eq!(answer.status, StatusCode::OK);
 }
@@ -209,7 +208,7 @@ async fn where_no_key_may_sign_it_is_503() {
     let issuer = sessions(&clock);
     let tokens = login(&issuer);
     issuer.keys().replace([public_key()]).unwrap();
-    let answer = redeem(&app(&issuer), tokens.refresh_token().as_str()).await;
+    let answer = redeem(&app(&issuer), tokens.refresh_token.as_str()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.headers[RETRY_AFTER], "5");
     assert_eq!(json_of(&answer)["error"], "temporarily_unavailable");

@@ -32,7 +32,7 @@ fn login(sessions: &Sessions<User>) -> IssuedTokens {
 }
 
 async fn refresh(sessions: &Sessions<User>, tokens: &IssuedTokens) -> IssuedTokens {
-    sessions.refresh(tokens.refresh_token().as_str()).await.unwrap()
+    sessions.refresh(tokens.refresh_token.as_str()).await.unwrap()
 }
 
 /// Why it is refused.
@@ -49,5 +49,5 @@ fn public_key() -> Key {
 
 /// Which of its session's it is.
 fn sequence(tokens: &IssuedTokens) -> u64 {
-    claims_of(tokens.refresh_token().as_str())["seq"].as_u64().unwrap()
+    claims_of(tokens.refresh_token.as_str())["seq"].as_u64().unwrap()
 }

@@ -49,19 +49,19 @@ impl Replica {
     }
 
     async fn refused(&self, tokens: &IssuedTokens) -> RejectionKind {
-        refused(&self.sessions, tokens.refresh_token().as_str()).await
+        refused(&self.sessions, tokens.refresh_token.as_str()).await
     }
 
     /// What is recorded of it could not be.
     async fn not_recorded(&self, tokens: &IssuedTokens) {
-        let refreshed = self.sessions.refresh(tokens.refresh_token().as_str()).await;
+        let refreshed = self.sessions.refresh(tokens.refresh_token.as_str()).await;
         let error = refreshed.unwrap_err();
         assert_eq!(error.kind(), OperationErrorKind::Store, "{error}");
         assert_eq!(error.status(), 503);
     }
 
     fn judge(&self, tokens: &IssuedTokens) -> Result<(), RejectionKind> {
-        let session = self.sessions.validate(tokens.access_token().as_str());
+        let session = self.sessions.validate(tokens.access_token.as_str());
         session.map(drop).map_err(|rejection| rejection.kind())
     }
 }
@@ -82,7 +82,7 @@ fn pass(replicas: &[Replica], duration: Duration) {
 }
 
 fn texts(tokens: &IssuedTokens) -> [&str; 2] {
-    [tokens.access_token().as_str(), tokens.refresh_token().as_str()]
+    [tokens.access_token.as_str(), tokens.refresh_token.as_str()]
 }
 
 #[tokio::test]
@@ -92,14 +92,14 @@ async fn within_the_grace_every_replica_answers_the_same_successor() {
     let tokens = one.login();
     pass(&replicas, 4 * MINUTE + Duration::from_millis(250));
     let next = one.refresh(&tokens).await;
-    let lifetime = next.access_token().lifetime();
+    let lifetime = next.access_token.lifetime();
     assert_eq!(sequence(&next), 1);
     for replica in [one, two, three] {
         pass(&replicas, GRACE / 3);
         let again = replica.refresh(&tokens).await;
         assert_eq!(texts(&again), texts(&next));
-        assert_eq!(again.access_token().expires_at(), next.access_token().expires_at());
-        let left = again.access_token().lifetime();
+        assert_eq!(again.access_token.expires_at(), next.access_token.expires_at());
+        let left = again.access_token.lifetime();
         assert!(
             left < lifetime - GRACE / 4,
             "it is told how long is left: {left:?} of {lifetime:?}"
@@ -217,8 +217,7 @@ async fn of_fifty_at_once_on_five_replicas_all_get_one_successor() {
     let mut tokens = replicas[0].login();
     for round in 1..=20 {
         pass(&*replicas, 4 * MINUTE);
-        let (start, token) =
-            (Arc::new(Barrier::new(50)), tokens.refresh_token().as_str().to_owned());
+        let (start, token) = (Arc::new(Barrier::new(50)), tokens.refresh_token.as_str().to_owned());
         let clients: Vec<_> = (0..50)
             .map(|client| {
                 let (replicas, start, token) = (replicas.clone(), start.clone(), token.clone());
@@ -319,7 +318,7 @@ async fn a_store_that_hangs_is_given_up_and_the_client_may_go_away() {
     one.not_recorded(&tokens).await;
     // One that is dropped while it waits.
     one.store.forget_calls();
-    let token = tokens.refresh_token().as_str().to_owned();
+    let token = tokens.refresh_token.as_str().to_owned();
     let sessions = one.sessions.clone();
     let request = tokio::spawn(async move { sessions.refresh(&token).await.map(drop) });
     one.store.called(Operation::Redeem).await;
@@ -336,7 +335,7 @@ async fn what_can_not_be_issued_is_not_redeemed() {
     let tokens = replica.login();
     let keys = replica.sessions.keys();
     keys.replace([public_key()]).unwrap();
-    let refreshed = replica.sessions.refresh(tokens.refresh_token().as_str()).await;
+    let refreshed = replica.sessions.refresh(tokens.refresh_token.as_str()).await;
     assert_eq!(refreshed.unwrap_err().kind(), OperationErrorKind::NoSigningKey);
     assert_eq!(replica.store.calls(Operation::Redeem), [""; 0]);
     keys.replace([fixed_key(Algorithm::EdDSA)]).unwrap();
@@ -366,7 +365,7 @@ async fn what_was_ended_is_not_renewed() {
     let replicas = replicas::<2>().await;
     let [one, two] = &replicas;
     let (tokens, other) = (one.login(), one.login());
-    let session = one.sessions.validate(tokens.access_token().as_str()).unwrap();
+    let session = one.sessions.validate(tokens.access_token.as_str()).unwrap();
     one.sessions.logout(&session).await.unwrap();
     assert_eq!(one.refused(&tokens).await, RejectionKind::Revoked);
     two.revocations.refresh().await.unwrap();
@@ -426,7 +425,7 @@ async fn refresh_redeemed_later_than_any_clock_shows_issues_nothing() {
     let (store, clock) = (TestStore::new(), ManualClock::default());
     let one = Replica::open(&store, clock.clone()).await;
     let redeemed_at = async |tokens: &IssuedTokens, at: Timestamp| {
-        let sid = claims_of(tokens.refresh_token().as_str())["sid"].as_str().unwrap().to_owned();
+        let sid = claims_of(tokens.refresh_token.as_str())["sid"].as_str().unwrap().to_owned();
         let family = EntryName::parse(sid).unwrap();
         let sequence = u32::try_from(sequence(tokens)).unwrap();
         let redemption = Redemption::new(family, sequence, at, 24 * HOUR);

@@ -15,7 +15,7 @@ async fn neither_is_ever_taken_for_the_other() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let tokens = login(&sessions);
-    let [access, refresh] = [tokens.access_token(), tokens.refresh_token()];
+    let [access, refresh] = [&tokens.access_token, &tokens.refresh_token];
     assert!(sessions.validate(access.as_str()).is_ok());
     let rejection = sessions.validate(refresh.as_str()).unwrap_err();
     assert_eq!(rejection.kind(), RejectionKind::WrongType);
@@ -59,19 +59,19 @@ async fn a_successor_is_of_the_same_session() {
     let sessions = sessions(&clock);
     let began = clock.now();
     let mut tokens = login(&sessions);
-    let first = sessions.validate(tokens.access_token().as_str()).unwrap();
+    let first = sessions.validate(tokens.access_token.as_str()).unwrap();
     let mut ids = BTreeSet::new();
     for round in 0..10 {
         assert_eq!(sequence(&tokens), round);
-        let session = sessions.validate(tokens.access_token().as_str()).unwrap();
+        let session = sessions.validate(tokens.access_token.as_str()).unwrap();
         assert_eq!(session.subject(), "alice");
         assert_eq!(session.claims(), first.claims());
         assert_eq!(session.session_id(), first.session_id());
         assert_eq!(session.authenticated_at(), Some(began));
         assert_eq!(session.issued_at(), clock.now());
         assert_eq!(session.scopes().collect::<Vec<_>>(), ["read", "write"]);
-        assert_eq!(tokens.scope(), Some("read write"));
-        let refresh = claims_of(tokens.refresh_token().as_str());
+        assert_eq!(tokens.scope.as_deref(), Some("read write"));
+        let refresh = claims_of(tokens.refresh_token.as_str());
         assert_eq!(refresh["sid"], session.session_id());
         assert_eq!(refresh["auth_time"], began.as_unix_seconds());
         ids.insert(session.token_id().to_owned());
@@ -86,13 +86,13 @@ async fn a_successor_is_of_the_same_session() {
 fn access_tokens_are_short_and_end_at_different_times() {
     let sessions = sessions(&ManualClock::default());
     let lifetimes: BTreeSet<_> =
-        (0..300).map(|_| login(&sessions).access_token().lifetime().as_secs()).collect();
+        (0..300).map(|_| login(&sessions).access_token.lifetime().as_secs()).collect();
     assert!(lifetimes.iter().all(|lifetime| (285..=300).contains(lifetime)), "{lifetimes:?}");
     assert!(lifetimes.len() > 10, "{lifetimes:?}");
     assert!(lifetimes.contains(&285) && lifetimes.contains(&299), "{lifetimes:?}");
     // A refresh token ends when it has to.
     let tokens = login(&sessions);
-    assert_eq!(tokens.refresh_token().lifetime(), 12 * HOUR);
+    assert_eq!(tokens.refresh_token.lifetime(), 12 * HOUR);
 }
 
 #[tokio::test]
@@ -107,14 +107,14 @@ async fn session_renewed_often_ends_with_absolute_lifetime() {
         clock.advance(HOUR);
         tokens = super::refresh(&sessions, &tokens).await;
         let expected = (clock.now() + 2 * HOUR).min(began + 5 * HOUR);
-        assert_eq!(tokens.refresh_token().expires_at(), expected, "{hour}");
+        assert_eq!(tokens.refresh_token.expires_at(), expected, "{hour}");
     }
     clock.advance(HOUR - 2 * MINUTE);
     tokens = super::refresh(&sessions, &tokens).await;
-    assert_eq!(tokens.access_token().expires_at(), began + 5 * HOUR);
+    assert_eq!(tokens.access_token.expires_at(), began + 5 * HOUR);
     // Within the leeway the token is still good, but nothing can follow it.
     clock.advance(2 * MINUTE);
-    let last = tokens.refresh_token().as_str();
+    let last = tokens.refresh_token.as_str();
     assert_eq!(super::refused(&sessions, last).await, RejectionKind::Expired);
     clock.advance(HOUR);
     assert_eq!(super::refused(&sessions, last).await, RejectionKind::Expired);
@@ -129,7 +129,7 @@ async fn a_client_that_stays_away_for_long_logs_in_again() {
     clock.advance(HOUR + SKEW - Duration::from_secs(1));
     super::refresh(&sessions, &tokens).await;
     clock.advance(Duration::from_secs(1));
-    let token = tokens.refresh_token().as_str();
+    let token = tokens.refresh_token.as_str();
     assert_eq!(super::refused(&sessions, token).await, RejectionKind::Expired);
 }
 
@@ -144,7 +144,7 @@ async fn without_a_store_a_token_is_good_until_it_expires() {
     clock.advance(HOUR);
     let again = super::refresh(&sessions, &tokens).await;
     assert_eq!(sequence(&again), 1);
-    assert_ne!(again.refresh_token().as_str(), next.refresh_token().as_str());
+    assert_ne!(again.refresh_token.as_str(), next.refresh_token.as_str());
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn forged_and_broken_tokens_are_refused() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let tokens = login(&sessions);
-    let good = tokens.refresh_token().as_str();
+    let good = tokens.refresh_token.as_str();
     for (token, expected) in [
         (String::new(), RejectionKind::Malformed),
         ("a.b".into(), RejectionKind::Malformed),
@@ -184,7 +184,7 @@ async fn forged_and_broken_tokens_are_refused() {
         .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection())
         .build()
         .unwrap();
-    let token = login(&other).refresh_token().as_str().to_owned();
+    let token = login(&other).refresh_token.as_str().to_owned();
     assert_eq!(super::refused(&sessions, &token).await, RejectionKind::UnknownKey);
 }
 
@@ -209,7 +209,7 @@ fn what_is_issued_shows_no_token() {
     let sessions = sessions(&ManualClock::default());
     let tokens = login(&sessions);
     let printed = format!("{tokens:?} {tokens:#?} {sessions:?}");
-    for token in [tokens.access_token(), tokens.refresh_token()] {
+    for token in [&tokens.access_token, &tokens.refresh_token] {
         for part in token.as_str().split('.') {
             assert!(!printed.contains(part), "{printed}");
         }
