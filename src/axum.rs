@@ -30,39 +30,35 @@ pub struct SessionRejection(Reason);
 
 enum Reason {
     /// The request has no valid session; the layer answers.
-    Rejected { rejection: Rejection, request: Arc<Parts> },
-    /// No layer of sessions with these claims is around the handler: the application's mistake.
-    MissingLayer(&'static str),
-    /// A bearer token is a part of another response, which has a body already: the application's
-    /// mistake.
-    BearerPart,
+    Rejected(Refused),
+    /// An application's mistake: it is shown at the first request, to the client too, so that it is
+    /// seen. The text holds nothing but types.
+    Mistake(String),
 }
 
 impl SessionRejection {
     #[cold]
     fn rejected(rejection: Rejection, parts: &Parts) -> Self {
         let request = Arc::new(parts.clone());
-        Self(Reason::Rejected { rejection, request })
+        Self(Reason::Rejected(Refused { rejection, request }))
     }
 
     /// Why the request was rejected; `None` for a mistake of the application's.
     pub fn rejection(&self) -> Option<&Rejection> {
         match &self.0 {
-            Reason::Rejected { rejection, .. } => Some(rejection),
-            _ => None,
+            Reason::Rejected(Refused { rejection, .. }) => Some(rejection),
+            Reason::Mistake(_) => None,
         }
     }
 }
 
 impl fmt::Debug for SessionRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(reason) = self;
-        match reason {
-            Reason::Rejected { rejection, .. } => {
-                f.debug_tuple("Rejected").field(rejection).finish()
+        match &self.0 {
+            Reason::Rejected(refused) => {
+                f.debug_tuple("Rejected").field(&refused.rejection).finish()
             }
-            Reason::MissingLayer(claims) => f.debug_tuple("MissingLayer").field(claims).finish(),
-            Reason::BearerPart => f.write_str("BearerPart"),
+            Reason::Mistake(mistake) => f.debug_tuple("Mistake").field(mistake).finish(),
         }
     }
 }
@@ -70,32 +66,27 @@ impl fmt::Debug for SessionRejection {
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
         match self.0 {
-            Reason::Rejected { rejection, request } => {
-                let mut response = problem(rejection.status()).map(Body::from);
-                response.extensions_mut().insert(Refused { rejection, request });
+            Reason::Rejected(refused) => {
+                let mut response = problem(refused.rejection.status()).map(Body::from);
+                response.extensions_mut().insert(refused);
                 response
             }
-            Reason::MissingLayer(claims) => misplaced(&format!(
-                "a handler asks for `Session<{claims}>`, but no `sessions.layer()` or \
-                 `sessions.validate_layer()` of `Sessions<{claims}>` is around it"
-            )),
-            Reason::BearerPart => {
-                misplaced("a bearer token is a whole response: return `Login::bearer` by itself")
+            Reason::Mistake(mistake) => {
+                tracing::error!(mistake, "no layer of these sessions");
+                (StatusCode::INTERNAL_SERVER_ERROR, mistake).into_response()
             }
         }
     }
 }
 
-/// An application's mistake: it is shown at the first request, to the client too, so that it is
-/// seen. The text holds nothing but types.
-fn misplaced(mistake: &str) -> Response {
-    tracing::error!(mistake, "no layer of these sessions");
-    (StatusCode::INTERNAL_SERVER_ERROR, mistake.to_owned()).into_response()
-}
-
 fn presented<C: Send + Sync + 'static>(parts: &Parts) -> Result<&Presented<C>, SessionRejection> {
-    let missing = || SessionRejection(Reason::MissingLayer(std::any::type_name::<C>()));
-    parts.extensions.get::<Presented<C>>().ok_or_else(missing)
+    parts.extensions.get::<Presented<C>>().ok_or_else(|| {
+        let claims = std::any::type_name::<C>();
+        SessionRejection(Reason::Mistake(format!(
+            "a handler asks for `Session<{claims}>`, but no `sessions.layer()` or \
+             `sessions.validate_layer()` of `Sessions<{claims}>` is around it"
+        )))
+    })
 }
 
 /// The session of the request; 401 if it has none.
@@ -140,7 +131,8 @@ impl<C: Send + Sync + 'static> IntoResponseParts for Login<C> {
         mut parts: ResponseParts,
     ) -> Result<ResponseParts, SessionRejection> {
         if self.bearer {
-            return Err(SessionRejection(Reason::BearerPart));
+            let mistake = "a bearer token is a whole response: return `Login::bearer` by itself";
+            return Err(SessionRejection(Reason::Mistake(mistake.into())));
         }
         self.insert_into(parts.extensions_mut());
         Ok(parts)
@@ -203,6 +195,14 @@ impl<C: SessionClaims> Sessions<C> {
 }
 
 impl<C: Send + Sync + 'static> Sessions<C> {
+    /// A route that serves the public keys at `/.well-known/jwks.json` (RFC 7517), with `ETag`, and
+    /// cached no longer than the ring publishes its keys ahead.
+    pub fn jwks_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let keys = self.keys().clone();
+        let serve = async move |headers: HeaderMap| keys.jwks_response(&headers).map(Body::from);
+        Router::new().route(KeyRing::JWKS_PATH, get(serve))
+    }
+
     /// Routes for balancers, orchestrators and dashboards. Each answer is a JSON object with the format's
     /// `version`, 1; within it, members are only added. Times are in milliseconds since 1970.
     ///
@@ -221,15 +221,5 @@ impl<C: Send + Sync + 'static> Sessions<C> {
             .route("/health/live", get(async || health::live().map(Body::from)))
             .route("/health/ready", get(async move || health::ready(&ready).map(Body::from)))
             .route("/health/status", get(async move || health::status(&status).map(Body::from)))
-    }
-}
-
-impl<C: 'static> Sessions<C> {
-    /// A route that serves the public keys at `/.well-known/jwks.json` (RFC 7517), with `ETag`, and
-    /// cached no longer than the ring publishes its keys ahead.
-    pub fn jwks_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        let keys = self.keys().clone();
-        let serve = async move |headers: HeaderMap| keys.jwks_response(&headers).map(Body::from);
-        Router::new().route(KeyRing::JWKS_PATH, get(serve))
     }
 }

@@ -84,8 +84,6 @@
 //! or text; or enable serde_json's `float_roundtrip`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(feature = "axum")]
-mod axum;
 mod base64url;
 mod claims;
 mod clock;
@@ -96,10 +94,7 @@ mod error;
 pub mod guide;
 mod keyring;
 mod keys;
-pub mod layer;
-mod response;
 mod revocation;
-mod sessions;
 pub mod store;
 mod sync;
 mod tasks;
@@ -108,6 +103,16 @@ pub mod telemetry;
 pub mod testing;
 mod token;
 mod transport;
+
+// The page of `Sessions` lists its methods in the order of these modules.
+mod sessions;
+
+pub mod layer;
+
+mod response;
+
+#[cfg(feature = "axum")]
+mod axum;
 
 #[cfg(feature = "axum")]
 pub use crate::axum::SessionRejection;

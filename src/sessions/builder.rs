@@ -13,9 +13,8 @@ use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ExternalTokens;
 use crate::sessions::handle::{Inner, Sessions, SessionsId};
 use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
-use crate::sessions::room::Room;
+use crate::sessions::room;
 use crate::token::cache::TokenCache;
-use crate::token::policy::Policy;
 use crate::transport::cookie::CookieTransport;
 use crate::transport::transport::Transport;
 use crate::transport::transports::Transports;
@@ -24,18 +23,18 @@ use crate::transport::transports::Transports;
 #[derive(Debug)]
 #[must_use]
 pub struct SessionsBuilder<C> {
-    pub(crate) keys: KeyRing,
-    pub(crate) issuer: String,
-    pub(crate) audience: String,
-    pub(crate) idle_lifetime: Duration,
-    pub(crate) absolute_lifetime: Duration,
-    pub(crate) max_token_bytes: usize,
-    pub(crate) token_cache_bytes: usize,
+    keys: KeyRing,
+    issuer: String,
+    audience: String,
+    idle_lifetime: Duration,
+    absolute_lifetime: Duration,
+    max_token_bytes: usize,
+    token_cache_bytes: usize,
     transports: Option<Vec<Transport>>,
-    pub(crate) revocations: Option<Revocations>,
-    pub(crate) refresh_tokens: Option<RefreshTokens>,
-    pub(crate) external: ExternalTokens,
-    pub(crate) claims: PhantomData<fn() -> C>,
+    revocations: Option<Revocations>,
+    refresh_tokens: Option<RefreshTokens>,
+    external: ExternalTokens,
+    claims: PhantomData<fn() -> C>,
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
@@ -123,6 +122,91 @@ impl<C: DeserializeOwned + Send + Sync + 'static> SessionsBuilder<C> {
         self
     }
 
+    /// Accepts another issuer's tokens of this type in place of `session+jwt`, for example `at+jwt` for
+    /// the access tokens of RFC 9068. Only for sessions that are validated and not issued.
+    ///
+    /// The type is compared as a media type: without the prefix `application/`, and ignoring case (RFC
+    /// 9068, section 4; RFC 7515, section 4.1.9). The default, `session+jwt`, is compared exactly.
+    #[doc(alias = "sso")]
+    pub fn accept_token_type(mut self, token_type: impl Into<String>) -> Self {
+        self.external.token_type = Some(token_type.into());
+        self
+    }
+
+    /// Accepts another issuer's tokens that have no type, or the type `JWT`, in place of
+    /// `session+jwt`. Only for sessions that are validated and not issued.
+    ///
+    /// # Security
+    ///
+    /// Then any other JWT of that issuer for the same audience is accepted as a session, such as an ID
+    /// token in place of an access token (RFC 8725, section 2.8). Configure the issuer to write a type,
+    /// or give each kind of token its own audience.
+    pub fn dangerous_accept_untyped(mut self) -> Self {
+        self.external.untyped = true;
+        self
+    }
+
+    /// Accepts another issuer's tokens without `jti`. Their [ID](crate::Session::token_id) is then a
+    /// hash of the signed bytes.
+    pub fn accept_without_token_id(mut self) -> Self {
+        self.external.without_token_id = true;
+        self
+    }
+
+    /// Accepts another issuer's tokens without `iat`. They count as issued at the earliest possible time:
+    /// the ring's longest lifetime before they expire.
+    ///
+    /// # Security
+    ///
+    /// The age of such a token is unknown: a token with a longer lifetime than the ring's is not refused
+    /// for good, but becomes valid when the ring's longest lifetime is left of it.
+    pub fn dangerous_accept_without_issued_at(mut self) -> Self {
+        self.external.without_issued_at = true;
+        self
+    }
+
+    /// Reads the claim `rv` of another issuer's tokens as the version of the revocations, as this
+    /// crate writes it: for a service that validates the tokens of one that uses this crate, and
+    /// shares its [`Revocations`](crate::Revocations). Its `sid` is taken, too. Without this, `rv` is the issuer's own claim,
+    /// left to the application's type, and a login right after its subject was ended is refused
+    /// until the clocks' difference is over.
+    pub fn trust_revocation_version(mut self) -> Self {
+        self.external.trusts_revocation_version = true;
+        self
+    }
+
+    /// Refuses tokens without `auth_time` (OpenID Connect Core, section 2). Every token that is
+    /// issued here has it; another issuer may have to be configured to write it.
+    ///
+    /// Without this, such a token is accepted, its
+    /// [`authenticated_at`](crate::Session::authenticated_at) is `None`, and
+    /// [`max_auth_age`](crate::layer::ValidateLayer::max_auth_age) refuses it.
+    pub fn require_auth_time(mut self) -> Self {
+        self.external.requires_auth_time = true;
+        self
+    }
+
+    /// Uses the `sid` of another issuer's tokens as the [session's ID](crate::Session::session_id),
+    /// as OpenID Connect Front-Channel and Back-Channel Logout define it. Default: it is ignored, and
+    /// each token is a session of its own, so that [`logout`](crate::Sessions::logout) refuses that token
+    /// alone.
+    pub fn accept_issuer_session_id(mut self) -> Self {
+        self.external.takes_session_id = true;
+        self
+    }
+
+    /// Revokes the sessions of a subject by `iat` where another issuer's tokens lack `auth_time`.
+    ///
+    /// # Security
+    ///
+    /// A revoked session comes back as soon as the issuer refreshes its token, which has a later
+    /// `iat`: [`revoke_subject`](crate::Sessions::revoke_subject) then holds only until the next refresh.
+    /// Prefer [`require_auth_time`](Self::require_auth_time), or have the issuer revoke its sessions.
+    pub fn dangerous_revoke_by_issued_at(mut self) -> Self {
+        self.external.revokes_by_issued_at = true;
+        self
+    }
+
     /// Checks the settings and makes the sessions.
     ///
     /// # Errors
@@ -138,9 +222,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static> SessionsBuilder<C> {
                 ));
             }
         }
-        let token_type = self.external.check(&self.keys, &self.issuer)?;
-        let ring = self.keys.policy();
-        let longest = ring.max_token_lifetime;
+        let external = &self.external;
+        let policy =
+            external.policy(&self.keys, &self.issuer, &self.audience, self.max_token_bytes)?;
+        let longest = policy.max_lifetime;
         // How long sessions live is the issuer's to say, where that is another service.
         let issues = self.keys.followed_issuer().is_none();
         if issues && (self.idle_lifetime < Duration::from_secs(1) || self.idle_lifetime > longest) {
@@ -178,37 +263,16 @@ impl<C: DeserializeOwned + Send + Sync + 'static> SessionsBuilder<C> {
         });
         let transports = Transports::build(transports, self.keys.name())?;
         let has_revocations = self.revocations.is_some();
-        Room {
-            keys: &self.keys,
-            issuer: &self.issuer,
-            audience: &self.audience,
-            max_token_bytes: self.max_token_bytes,
-            cookie: transports.cookie.as_ref().map(CookieTransport::own_name),
-            has_revocations,
-            has_refresh_tokens: self.refresh_tokens.is_some(),
-        }
-        .check()?;
+        let has_refresh_tokens = self.refresh_tokens.is_some();
+        let cookie = transports.cookie.as_ref();
+        room::check(&self.keys, &policy, cookie, has_revocations, has_refresh_tokens)?;
         if let Some(revocations) = &self.revocations {
-            self.external.check_revocations(&self.keys, &token_type)?;
-            revocations.keep_for(self.keys.longest_token_lifetime(), ring.clock_skew);
+            external.check_revocations(&self.keys, &policy.token_type)?;
+            revocations.keep_for(self.keys.longest_token_lifetime(), policy.leeway);
         }
-        let takes_session_id = self.external.takes_session_id(&self.keys, &token_type);
-        let policy = Policy {
-            issuer: self.issuer.into(),
-            audience: self.audience.into(),
-            dialect: self.external.dialect(&self.keys),
-            leeway: ring.clock_skew,
-            max_lifetime: longest,
-            max_token_bytes: self.max_token_bytes,
-            token_type,
-            without_token_id: self.external.without_token_id,
-            without_issued_at: self.external.without_issued_at,
-            takes_session_id,
-            requires_auth_time: self.external.requires_auth_time,
-        };
         let refreshing = self.refresh_tokens.map(|tokens| {
-            tokens.check_store(self.revocations.as_ref())?;
-            Refreshing::new(tokens, &self.keys, &policy, transports.bearer)
+            let revocations = self.revocations.as_ref();
+            Refreshing::new(tokens, &self.keys, &policy, transports.bearer, revocations)
         });
         Ok(Sessions(Arc::new(Inner {
             id: SessionsId::new(),
@@ -221,7 +285,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> SessionsBuilder<C> {
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
             refreshing: refreshing.transpose()?,
             revocations: self.revocations,
-            revokes_by_issued_at: self.external.revokes_by_issued_at,
+            revokes_by_issued_at: external.revokes_by_issued_at,
         })))
     }
 }

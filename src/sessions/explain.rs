@@ -14,7 +14,7 @@ use crate::sessions::handle::Sessions;
 use crate::token;
 use crate::token::checks::{Check, Observer};
 
-impl<C: DeserializeOwned + 'static> Sessions<C> {
+impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
     /// Explains the result of [`validate`](Self::validate) for a token: its header, claims and times, and
     /// each check in its order, with the value found and the value expected.
     ///

@@ -4,7 +4,7 @@ use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::claims::read::Dialect;
 use crate::error::build::BuildError;
 use crate::keyring::ring::KeyRing;
-use crate::token::policy::{TokenType, subtype};
+use crate::token::policy::{Policy, TokenType, subtype};
 
 /// The settings for another issuer's tokens.
 #[derive(Debug, Default)]
@@ -20,23 +20,38 @@ pub(crate) struct ExternalTokens {
 }
 
 impl ExternalTokens {
-    /// The dialect in which the claims of these keys' tokens are read.
-    pub(crate) fn dialect(&self, keys: &KeyRing) -> Dialect {
-        match keys.issues() {
-            true => Dialect::Own,
-            false => Dialect::Other { rv: self.trusts_revocation_version },
-        }
+    /// The rules for the tokens of these keys, for which the settings are checked.
+    pub(crate) fn policy(
+        &self,
+        keys: &KeyRing,
+        issuer: &str,
+        audience: &str,
+        max_token_bytes: usize,
+    ) -> Result<Policy, BuildError> {
+        let token_type = self.check(keys, issuer)?;
+        Ok(Policy {
+            issuer: issuer.into(),
+            audience: audience.into(),
+            dialect: match keys.issues() {
+                true => Dialect::Own,
+                false => Dialect::Other { rv: self.trusts_revocation_version },
+            },
+            leeway: keys.policy().clock_skew,
+            max_lifetime: keys.policy().max_token_lifetime,
+            max_token_bytes,
+            without_token_id: self.without_token_id,
+            without_issued_at: self.without_issued_at,
+            takes_session_id: self.takes_session_id
+                || self.trusts_revocation_version
+                || !Self::are_others(keys, &token_type),
+            requires_auth_time: self.requires_auth_time,
+            token_type,
+        })
     }
 
     /// Whether the tokens are of an issuer that need not know this crate.
     fn are_others(keys: &KeyRing, token_type: &TokenType) -> bool {
         keys.followed_issuer().is_some() || *token_type != TokenType::Session
-    }
-
-    /// Whether `sid` is the session's ID.
-    pub(crate) fn takes_session_id(&self, keys: &KeyRing, token_type: &TokenType) -> bool {
-        let is_asked_for = self.takes_session_id || self.trusts_revocation_version;
-        is_asked_for || !Self::are_others(keys, token_type)
     }
 
     /// Checks that a revocation holds: without a login time it would be undone by the issuer's next
@@ -60,7 +75,7 @@ impl ExternalTokens {
 
     /// Checks these settings, and that the issuer is the one whose keys these are; the type that
     /// tokens must have.
-    pub(crate) fn check(&self, keys: &KeyRing, issuer: &str) -> Result<TokenType, BuildError> {
+    fn check(&self, keys: &KeyRing, issuer: &str) -> Result<TokenType, BuildError> {
         if let Some(followed) = keys.followed_issuer().filter(|followed| *followed != issuer) {
             let help = format!("the key ring follows the issuer {followed:?}: use that one");
             return Err(BuildError::invalid("issuer", format_args!("{issuer:?}"), help));

@@ -1,8 +1,6 @@
 //! [`Sessions`]: the object that an application builds. It makes the layers, and also issues and
 //! validates directly.
 
-use crate::sessions::counters::Counters;
-use crate::sessions::issued::IssuedToken;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,13 +10,14 @@ use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::claims::values::LAST_SECOND;
-use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::operation::OperationError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
+use crate::revocation::set::Revocation;
+use crate::sessions::counters::Counters;
+use crate::sessions::issued::IssuedToken;
 use crate::sessions::login::Login;
 use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::session::Session;
@@ -26,7 +25,6 @@ use crate::token;
 use crate::token::cache::TokenCache;
 use crate::token::cache::entry::Shared;
 use crate::token::checks::Nobody;
-use crate::token::id::Ids;
 use crate::token::policy::Policy;
 use crate::token::verified::Verified;
 use crate::transport::transports::Transports;
@@ -84,30 +82,6 @@ impl SessionsId {
     }
 }
 
-/// How long the later tokens of a session may be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Later {
-    /// Longer than the one that is issued now: a session that can begin can be renewed.
-    Longer,
-    /// As this one: there was room for it when the session began.
-    AsThis,
-}
-
-/// Refuses a time that no token can carry.
-fn in_range(time: Timestamp) -> Result<(), OperationError> {
-    let seconds = time.as_unix_seconds();
-    match u64::try_from(seconds) {
-        Ok(since) if since <= LAST_SECOND => Ok(()),
-        _ => {
-            let text = format!(
-                "the clock shows {seconds} seconds since 1970, expected 0 to {LAST_SECOND} (the end \
-                 of the year 9999): set the clock of this machine"
-            );
-            Err(OperationError::new(OperationErrorKind::ClockOutOfRange, text))
-        }
-    }
-}
-
 pub(crate) struct Inner<C> {
     pub(crate) id: SessionsId,
     pub(crate) keys: KeyRing,
@@ -148,30 +122,9 @@ impl<C: SessionClaims> Sessions<C> {
         issue.continues = Some(session.clone());
         issue
     }
+}
 
-    fn sign_login(&self, login: &Login<C>) -> Result<IssuedToken, OperationError> {
-        let now = self.now();
-        if let Some(session) = &login.continues {
-            let claims = self.claims_of_login(login, session.session_id(), now);
-            let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
-            let lifetime = refreshing.map_or(self.0.idle_lifetime, |r| r.access_token_lifetime);
-            return self.sign_again(session, claims, lifetime, Later::Longer, now);
-        }
-        let mut ids = Ids::default();
-        let [session_id, jti] = ids.draw()?;
-        let claims = self.claims_of_login(login, session_id, now);
-        self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
-    }
-
-    /// Returns the `Set-Cookie` field for a token, if no layer sets it.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the sessions have no cookie transport, or name and value are too long for a cookie.
-    pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, OperationError> {
-        self.transports().cookie_of(token.as_str(), token.room)
-    }
-
+impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
     /// Validates a token from a client.
     ///
     /// # Errors
@@ -181,159 +134,6 @@ impl<C: SessionClaims> Sessions<C> {
         self.validate_bytes(token.as_bytes(), self.now())
     }
 
-    /// Issues the session anew, with its ID and its login's time, if it is past half of its
-    /// lifetime and that gains anything.
-    pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
-        let renewed = self.sign_renewed(session);
-        if !matches!(&renewed, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
-            self.0.counters.issued(&renewed);
-        }
-        renewed
-    }
-
-    fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
-        let now = self.now();
-        // Without a login time there is no end to count from.
-        let begun = session.authenticated_at().ok_or_else(OperationError::lifetime_reached)?;
-        let latest = begun + self.0.absolute_lifetime;
-        if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
-            return Err(OperationError::lifetime_reached());
-        }
-        let token = self.sign_again(
-            session,
-            self.claims_of(session.verified(), begun),
-            self.0.idle_lifetime,
-            Later::AsThis,
-            now,
-        )?;
-        if token.expires_at <= session.expires_at() {
-            return Err(OperationError::lifetime_reached());
-        }
-        Ok(token)
-    }
-
-    /// Signs the next token of a session, unless it is revoked.
-    fn sign_again(
-        &self,
-        session: &Session<C>,
-        claims: TokenClaims<'_, C>,
-        lifetime: Duration,
-        later: Later,
-        now: Timestamp,
-    ) -> Result<IssuedToken, OperationError> {
-        let verified = session.verified();
-        // The version is the one in which it was looked up, lest what was recorded between is missed.
-        let rv = self.check_revocation(verified, now);
-        let rv = rv.map_err(|kind| OperationError::rejected(Rejection::new(kind)))?;
-        let auth_time = session.authenticated_at().ok_or_else(|| {
-            let text =
-                "the session's token has no `auth_time`, so it cannot be issued again: log in anew";
-            OperationError::new(OperationErrorKind::InvalidClaims, text)
-        })?;
-        let mut ids = Ids::default();
-        let [jti] = ids.draw()?;
-        let claims = TokenClaims {
-            jti,
-            auth_time,
-            // Never less than that of the login: revocations before it do not concern it.
-            rv: rv.max(verified.revocations_version),
-            ..claims
-        };
-        self.sign(now, lifetime, later, claims)
-    }
-
-    /// The claims of a new session's tokens; their IDs and times are set when they are signed.
-    pub(crate) fn claims_of_login<'a>(
-        &'a self,
-        login: &'a Login<C>,
-        session_id: &'a str,
-        now: Timestamp,
-    ) -> TokenClaims<'a, C> {
-        TokenClaims {
-            iss: &self.0.policy.issuer,
-            sub: &login.subject,
-            aud: &self.0.policy.audience,
-            iat: now,
-            exp: now,
-            jti: "",
-            sid: session_id,
-            auth_time: now,
-            scope: login.scope.as_deref(),
-            rv: self.revocations().map_or(0, Revocations::version),
-            seq: None,
-            claims: &login.claims,
-        }
-    }
-
-    /// The claims of a session's next tokens; their IDs and times are set when they are signed.
-    pub(crate) fn claims_of<'a>(
-        &'a self,
-        verified: &'a Verified<C>,
-        auth_time: Timestamp,
-    ) -> TokenClaims<'a, C> {
-        TokenClaims {
-            iss: &self.0.policy.issuer,
-            sub: verified.texts.subject(),
-            aud: &self.0.policy.audience,
-            iat: verified.issued_at,
-            exp: verified.expires_at,
-            jti: "",
-            sid: verified.texts.session_id(),
-            auth_time,
-            scope: verified.texts.scope(),
-            rv: verified.revocations_version,
-            seq: None,
-            claims: &verified.claims,
-        }
-    }
-
-    /// Signs claims, for a lifetime or less; their times are set here.
-    pub(crate) fn sign(
-        &self,
-        now: Timestamp,
-        lifetime: Duration,
-        later: Later,
-        claims: TokenClaims<'_, C>,
-    ) -> Result<IssuedToken, OperationError> {
-        if claims.sub.is_empty() {
-            let text = "the subject is empty";
-            return Err(OperationError::new(OperationErrorKind::InvalidClaims, text));
-        }
-        in_range(now)?;
-        let inner = &*self.0;
-        let keys = inner.keys.keys(now);
-        let key = keys.signer(now).ok_or_else(OperationError::no_signing_key)?;
-        // Tokens hold whole seconds.
-        let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
-        let issued_at = whole(now);
-        let times = &key.scheduled.times;
-        let longest = inner.policy.issued_lifetime(times);
-        let expires_at = (issued_at + lifetime.min(longest))
-            .min(claims.auth_time + inner.absolute_lifetime)
-            .min(times.verifies_until - inner.policy.leeway);
-        let expires_at = whole(expires_at);
-        if expires_at <= issued_at {
-            return Err(OperationError::lifetime_reached());
-        }
-        in_range(expires_at)?;
-        // A login is never later than its token, though a clock was set back.
-        let auth_time = claims.auth_time.min(issued_at);
-        let claims = TokenClaims { iat: issued_at, exp: expires_at, auth_time, ..claims };
-        let token = token::encode::encode(&claims, key)?;
-        let room = match later {
-            Later::Longer => token::encode::room(&claims, self.revocations().is_some()),
-            Later::AsThis => 0,
-        };
-        let (bytes, limit) = (token.len() + room, inner.policy.max_token_bytes);
-        if bytes > limit {
-            let limit = format_args!("max_token_bytes ({limit})");
-            return Err(OperationError::too_long("token", bytes, limit));
-        }
-        Ok(IssuedToken { token, issued_at, expires_at, room })
-    }
-}
-
-impl<C: DeserializeOwned + 'static> Sessions<C> {
     pub(crate) fn validate_bytes(
         &self,
         token: &[u8],
@@ -378,6 +178,89 @@ impl<C: DeserializeOwned + 'static> Sessions<C> {
 }
 
 impl<C> Sessions<C> {
+    /// Revokes a session: a logout where no layer does it. A handler returns [`Logout`](crate::Logout)
+    /// instead.
+    ///
+    /// Afterwards no replica accepts a token of the session: this one as soon as this returns, the
+    /// others within the revocations' [`refresh_bound`](crate::Revocations::refresh_bound), usually in
+    /// milliseconds. [`clear_cookie`](Self::clear_cookie) is the field for the response.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no revocations, or the store did not record it. The session then stays
+    /// valid: keep its cookie, and let the user try again.
+    pub async fn logout(&self, session: &Session<C>) -> Result<(), OperationError> {
+        self.revoke_session(session.session_id()).await
+    }
+
+    /// Revokes all sessions of the same subject: a logout everywhere. Otherwise like
+    /// [`logout`](Self::logout).
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no revocations, or the store did not record it.
+    pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), OperationError> {
+        self.revoke_subject(session.subject()).await
+    }
+
+    /// Revokes the session of that ID.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no revocations, or the store did not record it.
+    pub async fn revoke_session(&self, session_id: &str) -> Result<(), OperationError> {
+        let made = self.now();
+        self.record(Revocation::Session { sid: session_id.into(), made }).await?;
+        tracing::debug!(session_id, "revoked a session");
+        Ok(())
+    }
+
+    /// Revokes all sessions of a subject that have begun by now: after a change of the password, or
+    /// when a user is removed.
+    ///
+    /// Later logins stay valid regardless of clock skew: on this replica at once, on others as soon as
+    /// they have read the revocation. Until then, a login there within the clock skew may be revoked,
+    /// too.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no revocations, or the store did not record it.
+    pub async fn revoke_subject(&self, subject: &str) -> Result<(), OperationError> {
+        let at = self.now();
+        self.record(Revocation::Subject { sub: subject.into(), at, made: at }).await
+    }
+
+    /// Revokes all sessions of all subjects whose login was before `time`, at the latest now: after an
+    /// incident. Renewals do not change the time of the login.
+    ///
+    /// It holds for all sessions with the same revocations.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no revocations, or the store did not record it.
+    pub async fn revoke_logins_before(&self, time: Timestamp) -> Result<(), OperationError> {
+        let made = self.now();
+        // No session began before 1970.
+        let earliest = Timestamp::from_unix_seconds(0);
+        let at = time.clamp(earliest, made.max(earliest));
+        self.record(Revocation::All { at, made }).await
+    }
+
+    /// The `Set-Cookie` field that clears the session's cookie, where no layer does it; `None` if the
+    /// sessions have no cookie.
+    pub fn clear_cookie(&self) -> Option<HeaderValue> {
+        self.transports().clearing_cookie()
+    }
+
+    /// Returns the `Set-Cookie` field for a token, if no layer sets it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the sessions have no cookie transport, or name and value are too long for a cookie.
+    pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, OperationError> {
+        self.transports().cookie_of(token.as_str(), token.room)
+    }
+
     /// Returns the ring that signs these sessions.
     pub fn keys(&self) -> &KeyRing {
         &self.0.keys
@@ -386,6 +269,19 @@ impl<C> Sessions<C> {
     /// Returns the revocations, if they are configured.
     pub fn revocations(&self) -> Option<&Revocations> {
         self.0.revocations.as_ref()
+    }
+
+    /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
+    /// of keys that were made under another one and still verify.
+    async fn record(&self, revocation: Revocation) -> Result<(), OperationError> {
+        let revocations = self.revocations().ok_or_else(|| {
+            OperationError::not_configured(
+                "the sessions have no revocations: add `.revocations(..)` to their builder",
+            )
+        })?;
+        revocations.keep_for(self.keys().longest_token_lifetime(), self.keys().policy().clock_skew);
+        let recorded = revocations.record(revocation).await;
+        recorded.map_err(|error| OperationError::store(error))
     }
 
     /// Refuses a session that is revoked. Returns the version of the revocations that it was checked

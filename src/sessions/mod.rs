@@ -1,18 +1,23 @@
 //! The objects of an application: sessions, logins, logouts, refresh tokens.
 
+// The page of `Sessions` lists its methods in the order of these modules.
 pub(crate) mod builder;
-pub(crate) mod builder_external;
-pub(crate) mod counters;
-pub(crate) mod ended;
-pub(crate) mod explain;
-pub(crate) mod external_tokens;
+
 pub(crate) mod handle;
+
+pub(crate) mod refresh;
+
+pub(crate) mod ended;
+
+pub(crate) mod explain;
+
+pub(crate) mod counters;
+pub(crate) mod external_tokens;
 pub(crate) mod issued;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod pending;
-pub(crate) mod refresh;
 pub(crate) mod refresh_tokens;
-pub(crate) mod revoke;
 pub(crate) mod room;
 pub(crate) mod session;
+pub(crate) mod sign;

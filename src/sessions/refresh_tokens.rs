@@ -77,25 +77,6 @@ impl RefreshTokens {
         self.without_reuse_detection = true;
         self
     }
-
-    /// Checks that reuse can be detected.
-    pub(crate) fn check_store(&self, revocations: Option<&Revocations>) -> Result<(), BuildError> {
-        let (value, help) = match revocations {
-            None if self.without_reuse_detection => return Ok(()),
-            None => (
-                "set without `revocations`",
-                "add `.revocations(..)`, or accept undetected reuse with \
-                 `RefreshTokens::dangerous_without_reuse_detection`",
-            ),
-            Some(revocations) if !revocations.redeems() => (
-                "set over a store that cannot redeem",
-                "use another store for the revocations, or implement `Store::redeem` and \
-                 set `StoreProperties::redeems`",
-            ),
-            Some(_) => return Ok(()),
-        };
-        Err(BuildError::invalid("refresh_tokens", value, help))
-    }
 }
 
 impl Default for RefreshTokens {
@@ -120,7 +101,24 @@ impl Refreshing {
         keys: &KeyRing,
         sessions: &Policy,
         bearer: bool,
+        revocations: Option<&Revocations>,
     ) -> Result<Self, BuildError> {
+        let cannot_redeem = match revocations {
+            None if !tokens.without_reuse_detection => Some((
+                "set without `revocations`",
+                "add `.revocations(..)`, or accept undetected reuse with \
+                 `RefreshTokens::dangerous_without_reuse_detection`",
+            )),
+            Some(revocations) if !revocations.redeems() => Some((
+                "set over a store that cannot redeem",
+                "use another store for the revocations, or implement `Store::redeem` and \
+                 set `StoreProperties::redeems`",
+            )),
+            _ => None,
+        };
+        if let Some((value, help)) = cannot_redeem {
+            return Err(BuildError::invalid("refresh_tokens", value, help));
+        }
         let RefreshTokens { access_token_lifetime, lifetime, grace, .. } = tokens;
         let longest = sessions.max_lifetime;
         let lifetime = lifetime.unwrap_or(longest);

@@ -1,0 +1,209 @@
+//! Signing the tokens of sessions: at a login, at a renewal, after a refresh.
+
+use std::time::Duration;
+
+use crate::claims::values::LAST_SECOND;
+use crate::claims::write::Payload as TokenClaims;
+use crate::clock::Timestamp;
+use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::rejection::Rejection;
+use crate::revocation::handle::Revocations;
+use crate::sessions::handle::{SessionClaims, Sessions};
+use crate::sessions::issued::IssuedToken;
+use crate::sessions::login::Login;
+use crate::sessions::session::Session;
+use crate::token;
+use crate::token::id::Ids;
+use crate::token::verified::Verified;
+
+/// How long the later tokens of a session may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Later {
+    /// Longer than the one that is issued now: a session that can begin can be renewed.
+    Longer,
+    /// As this one: there was room for it when the session began.
+    AsThis,
+}
+
+impl<C: SessionClaims> Sessions<C> {
+    /// Signs the token of a new session, or of one that continues with other claims.
+    pub(crate) fn sign_login(&self, login: &Login<C>) -> Result<IssuedToken, OperationError> {
+        let now = self.now();
+        if let Some(session) = &login.continues {
+            let claims = self.claims_of_login(login, session.session_id(), now);
+            let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
+            let lifetime = refreshing.map_or(self.0.idle_lifetime, |r| r.access_token_lifetime);
+            return self.sign_again(session, claims, lifetime, Later::Longer, now);
+        }
+        let mut ids = Ids::default();
+        let [session_id, jti] = ids.draw()?;
+        let claims = self.claims_of_login(login, session_id, now);
+        self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
+    }
+
+    /// Issues the session anew, with its ID and its login's time, if it is past half of its
+    /// lifetime and that gains anything.
+    pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
+        let renewed = self.sign_renewed(session);
+        if !matches!(&renewed, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
+            self.0.counters.issued(&renewed);
+        }
+        renewed
+    }
+
+    fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
+        let now = self.now();
+        // Without a login time there is no end to count from.
+        let begun = session.authenticated_at().ok_or_else(OperationError::lifetime_reached)?;
+        let latest = begun + self.0.absolute_lifetime;
+        if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
+            return Err(OperationError::lifetime_reached());
+        }
+        let token = self.sign_again(
+            session,
+            self.claims_of(session.verified(), begun),
+            self.0.idle_lifetime,
+            Later::AsThis,
+            now,
+        )?;
+        if token.expires_at <= session.expires_at() {
+            return Err(OperationError::lifetime_reached());
+        }
+        Ok(token)
+    }
+
+    /// Signs the next token of a session, unless it is revoked.
+    fn sign_again(
+        &self,
+        session: &Session<C>,
+        claims: TokenClaims<'_, C>,
+        lifetime: Duration,
+        later: Later,
+        now: Timestamp,
+    ) -> Result<IssuedToken, OperationError> {
+        let verified = session.verified();
+        // The version is the one in which it was looked up, lest what was recorded between is missed.
+        let rv = self.check_revocation(verified, now);
+        let rv = rv.map_err(|kind| OperationError::rejected(Rejection::new(kind)))?;
+        let auth_time = session.authenticated_at().ok_or_else(|| {
+            let text =
+                "the session's token has no `auth_time`, so it cannot be issued again: log in anew";
+            OperationError::new(OperationErrorKind::InvalidClaims, text)
+        })?;
+        let mut ids = Ids::default();
+        let [jti] = ids.draw()?;
+        let claims = TokenClaims {
+            jti,
+            auth_time,
+            // Never less than that of the login: revocations before it do not concern it.
+            rv: rv.max(verified.revocations_version),
+            ..claims
+        };
+        self.sign(now, lifetime, later, claims)
+    }
+
+    /// The claims of a new session's tokens; their IDs and times are set when they are signed.
+    pub(crate) fn claims_of_login<'a>(
+        &'a self,
+        login: &'a Login<C>,
+        session_id: &'a str,
+        now: Timestamp,
+    ) -> TokenClaims<'a, C> {
+        TokenClaims {
+            iss: &self.0.policy.issuer,
+            sub: &login.subject,
+            aud: &self.0.policy.audience,
+            iat: now,
+            exp: now,
+            jti: "",
+            sid: session_id,
+            auth_time: now,
+            scope: login.scope.as_deref(),
+            rv: self.revocations().map_or(0, Revocations::version),
+            seq: None,
+            claims: &login.claims,
+        }
+    }
+
+    /// The claims of a session's next tokens; their IDs and times are set when they are signed.
+    pub(crate) fn claims_of<'a>(
+        &'a self,
+        verified: &'a Verified<C>,
+        auth_time: Timestamp,
+    ) -> TokenClaims<'a, C> {
+        TokenClaims {
+            iss: &self.0.policy.issuer,
+            sub: verified.texts.subject(),
+            aud: &self.0.policy.audience,
+            iat: verified.issued_at,
+            exp: verified.expires_at,
+            jti: "",
+            sid: verified.texts.session_id(),
+            auth_time,
+            scope: verified.texts.scope(),
+            rv: verified.revocations_version,
+            seq: None,
+            claims: &verified.claims,
+        }
+    }
+
+    /// Signs claims, for a lifetime or less; their times are set here.
+    pub(crate) fn sign(
+        &self,
+        now: Timestamp,
+        lifetime: Duration,
+        later: Later,
+        claims: TokenClaims<'_, C>,
+    ) -> Result<IssuedToken, OperationError> {
+        if claims.sub.is_empty() {
+            let text = "the subject is empty";
+            return Err(OperationError::new(OperationErrorKind::InvalidClaims, text));
+        }
+        in_range(now)?;
+        let inner = &*self.0;
+        let keys = inner.keys.keys(now);
+        let key = keys.signer(now).ok_or_else(OperationError::no_signing_key)?;
+        // Tokens hold whole seconds.
+        let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
+        let issued_at = whole(now);
+        let times = &key.scheduled.times;
+        let longest = inner.policy.issued_lifetime(times);
+        let expires_at = (issued_at + lifetime.min(longest))
+            .min(claims.auth_time + inner.absolute_lifetime)
+            .min(times.verifies_until - inner.policy.leeway);
+        let expires_at = whole(expires_at);
+        if expires_at <= issued_at {
+            return Err(OperationError::lifetime_reached());
+        }
+        in_range(expires_at)?;
+        // A login is never later than its token, though a clock was set back.
+        let auth_time = claims.auth_time.min(issued_at);
+        let claims = TokenClaims { iat: issued_at, exp: expires_at, auth_time, ..claims };
+        let token = token::encode::encode(&claims, key)?;
+        let room = match later {
+            Later::Longer => token::encode::room(&claims, self.revocations().is_some()),
+            Later::AsThis => 0,
+        };
+        let (bytes, limit) = (token.len() + room, inner.policy.max_token_bytes);
+        if bytes > limit {
+            let limit = format_args!("max_token_bytes ({limit})");
+            return Err(OperationError::too_long("token", bytes, limit));
+        }
+        Ok(IssuedToken { token, issued_at, expires_at, room })
+    }
+}
+
+/// Refuses a time that no token can carry.
+fn in_range(time: Timestamp) -> Result<(), OperationError> {
+    let seconds = time.as_unix_seconds();
+    match u64::try_from(seconds) {
+        Ok(since) if since <= LAST_SECOND => Ok(()),
+        _ => {
+            let text = format!(
+                "the clock shows {seconds} seconds since 1970, expected 0 to {LAST_SECOND} (the end \
+                 of the year 9999): set the clock of this machine"
+            );
+            Err(OperationError::new(OperationErrorKind::ClockOutOfRange, text))
+        }
+    }
+}
