@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::crypto::error::KeyError;
 use crate::error::build::BuildError;
+use crate::error::not_ready::NotReady;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keyring::issuer::fetch::FetchError;
-use crate::keyring::not_ready::KeyRingNotReady;
 use crate::store::contract::StoreError;
 
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub(crate) enum RingError {
     UnknownKey(String),
     /// The store holds what this replica must not write beside.
     #[error(transparent)]
-    Blocked(KeyRingNotReady),
+    Blocked(NotReady),
     #[error("no successor of the signing key could be made; nothing was retired: try again")]
     NoSuccessor,
     #[error("no key of the ring signs now")]

@@ -8,7 +8,6 @@ pub(crate) mod fixed;
 pub(crate) mod issuer;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
-pub(crate) mod not_ready;
 pub(crate) mod observe;
 pub(crate) mod report;
 pub(crate) mod ring;

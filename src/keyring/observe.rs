@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use metrics::gauge;
 
 use crate::clock::Timestamp;
-use crate::keyring::not_ready::KeyRingNotReady;
+use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::keyring::ring::KeyRing;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keyring::source::Issues;
@@ -41,9 +41,9 @@ impl KeyRing {
     /// If no key signs, with the exceptions above and those of rings that never held a private key;
     /// if the background task has stopped; if the store holds entries of a newer version; if this
     /// replica polls more slowly than the ring's keys allow; or if its clock is [too
-    /// far](KeyRingNotReady::Clock) from the store's. A ring that follows an issuer need not sign;
+    /// far](NotReadyKind::Clock) from the store's. A ring that follows an issuer need not sign;
     /// it is not ready once its keys are too old to verify.
-    pub fn ready(&self) -> Result<(), KeyRingNotReady> {
+    pub fn ready(&self) -> Result<(), NotReady> {
         let now = self.now();
         let ready = self.check_ready(now);
         self.record_ready(ready.is_ok(), now);
@@ -58,9 +58,11 @@ impl KeyRing {
         self.set_gauges(is_ready, now);
     }
 
-    fn check_ready(&self, now: Timestamp) -> Result<(), KeyRingNotReady> {
+    fn check_ready(&self, now: Timestamp) -> Result<(), NotReady> {
         if self.0.tasks.is_stopped() {
-            return Err(KeyRingNotReady::TaskStopped);
+            let text = "the background task of the ring has stopped with its Tokio runtime: open \
+                        the ring on a runtime that lives as long as the service";
+            return Err(NotReady::new(NotReadyKind::TaskStopped, text));
         }
         let keys = self.keys(now);
         let refreshed = self.0.core.refreshes.state();
@@ -68,11 +70,13 @@ impl KeyRing {
             if keys.keys().iter().any(|key| keys.verifies(key, now)) {
                 return Ok(());
             }
-            return Err(KeyRingNotReady::Stale {
-                issuer: self.name().to_string(),
-                limit,
-                failure: refreshed.failure.as_deref().unwrap_or("none was tried").to_owned(),
-            });
+            let text = format!(
+                "the keys of {} are older than max_staleness ({limit:?}) and no longer verify; the \
+                 last fetch failed: {}",
+                self.name(),
+                refreshed.failure.as_deref().unwrap_or("none was tried"),
+            );
+            return Err(NotReady::new(NotReadyKind::Stale, text));
         }
         if let Some(blocked) = refreshed.found.clone() {
             return Err(blocked);
@@ -85,14 +89,17 @@ impl KeyRing {
     /// Whether a key signs. Where none does, all replicas are in the same state, and a load balancer
     /// must not remove them all at once: one that was ready stays ready while a key verifies, and one
     /// that never was becomes ready only if it is known when a key will sign.
-    fn check_signing(&self, keys: &KeySet, now: Timestamp) -> Result<(), KeyRingNotReady> {
+    fn check_signing(&self, keys: &KeySet, now: Timestamp) -> Result<(), NotReady> {
         if keys.signer(now).is_some() || self.only_validates() {
             return Ok(());
         }
         let verifies = keys.keys().iter().any(|key| key.scheduled.verifies(now));
         let was_ready = verifies && self.0.was_ready.load(Ordering::Relaxed);
         let resumes = self.pause(keys, now).is_some_and(|pause| pause.until.is_some());
-        if was_ready || resumes { Ok(()) } else { Err(KeyRingNotReady::NoSigningKey) }
+        if was_ready || resumes {
+            return Ok(());
+        }
+        Err(NotReady::new(NotReadyKind::NoSigningKey, "no key of the ring may sign now"))
     }
 
     /// Whether the application or a directory gives the keys, and never gave a private one.
@@ -101,7 +108,7 @@ impl KeyRing {
     }
 
     /// Whether this replica polls often enough for the keys that sign now and later.
-    fn check_refresh(&self, keys: &KeySet, now: Timestamp) -> Result<(), KeyRingNotReady> {
+    fn check_refresh(&self, keys: &KeySet, now: Timestamp) -> Result<(), NotReady> {
         let signer = keys.signer(now).map(|signer| signer.scheduled.generation);
         // Keys that are made from now on are published as early as the newest ones.
         let newer = keys.keys().iter().map(|key| &key.scheduled).filter(|key| {
@@ -115,7 +122,12 @@ impl KeyRing {
         let bound = self.policy().refresh_bound();
         match leads.map(|lead| (self.policy().allowed_bound(lead), lead)).min() {
             Some((allowed, lead)) if allowed < bound => {
-                Err(KeyRingNotReady::SlowRefresh { bound, lead })
+                let text = format!(
+                    "this replica refreshes within {bound:?}, but the ring's keys are published \
+                     only {lead:?} ahead: shorten refresh_interval, or wait until keys with a \
+                     longer lead are in use"
+                );
+                Err(NotReady::new(NotReadyKind::SlowRefresh, text))
             }
             _ => Ok(()),
         }

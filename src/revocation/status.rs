@@ -1,14 +1,12 @@
 //! The status of revocations, for operators, readiness checks and dashboards.
 
-use std::time::Duration;
-
 use metrics::{counter, gauge};
 use serde::Serialize;
 
 use crate::clock::Timestamp;
+use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::revocation::handle::Revocations;
 use crate::store::contract::Skipped;
-use crate::store::founding::Wait;
 use crate::store::refreshes::{REFRESH_LAG, REFRESHES};
 use crate::telemetry::{READY, RECORDED, REVOCATIONS};
 
@@ -46,66 +44,6 @@ pub struct RevocationsStatus {
     pub newer_format: Option<u64>,
 }
 
-crate::error::macros::debug_as_display!(RevocationsNotReady);
-
-/// The reason why a replica should get no requests.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RevocationsNotReady {
-    /// The store could not be read for longer than the limit: requests with a session get a 503.
-    #[error(
-        "revocations were last refreshed at {refreshed_at}, which exceeds max_staleness ({limit:?})"
-    )]
-    Stale {
-        /// When the store was last read.
-        refreshed_at: Timestamp,
-        /// The limit.
-        limit: Duration,
-    },
-    /// The store holds no revocations, or not all of them. This replica waits until live replicas have
-    /// had the time to restore what the store may have lost. Until then, requests with a session are
-    /// answered 503.
-    #[error("{}", founding(*since, *until, *is_restored))]
-    Founding {
-        /// The start of the wait, by this replica's clock.
-        since: Timestamp,
-        /// The latest end of the wait, by this replica's clock; `None` while the store can't be read and
-        /// written, so that the wait has not begun.
-        until: Option<Timestamp>,
-        /// Whether a live replica has announced that it restores them.
-        is_restored: bool,
-    },
-    /// A background task has ended with the Tokio runtime on which the revocations were opened.
-    #[error(
-        "a background task of the revocations has stopped with its Tokio runtime: open them on a runtime that lives as long as the service"
-    )]
-    TaskStopped,
-    /// The store holds revocations that this version does not understand, so that it may accept sessions
-    /// that others refuse.
-    #[error(
-        "the store holds revocations written by a newer version (format {format}); upgrade this replica"
-    )]
-    NewerFormat {
-        /// The format's version.
-        format: u64,
-    },
-}
-
-fn founding(since: Timestamp, until: Option<Timestamp>, is_restored: bool) -> String {
-    let until = until.map_or_else(|| "not yet known".to_owned(), |until| until.to_string());
-    match is_restored {
-        true => format!(
-            "the store lost its revocations, and a live replica restores them: waiting since \
-             {since}, at the latest until {until}"
-        ),
-        false => format!(
-            "the store holds no revocations: waiting since {since}, until {until}, for a live \
-             replica to restore what it may have lost. To skip this at the first start of a \
-             service, set `found_now`"
-        ),
-    }
-}
-
 impl Revocations {
     /// Returns the number and version of revocations held, the last read and write, and failures.
     pub fn status(&self) -> RevocationsStatus {
@@ -139,29 +77,38 @@ impl Revocations {
     /// lost, if a background task has stopped, if it could not read the store for longer than
     /// [`max_staleness`](crate::RevocationsBuilder::max_staleness), or if the store holds revocations written
     /// by a newer version.
-    pub fn ready(&self) -> Result<(), RevocationsNotReady> {
+    pub fn ready(&self) -> Result<(), NotReady> {
         let ready = self.check_ready();
         self.set_gauges(ready.is_ok());
         ready
     }
 
-    fn check_ready(&self) -> Result<(), RevocationsNotReady> {
+    fn check_ready(&self) -> Result<(), NotReady> {
+        let state = self.0.state.load();
         if self.0.tasks.is_stopped() {
-            return Err(RevocationsNotReady::TaskStopped);
+            let text = "a background task of the revocations has stopped with its Tokio runtime: \
+                        open them on a runtime that lives as long as the service";
+            return Err(NotReady::new(NotReadyKind::TaskStopped, text));
         }
-        if let Some(wait) = self.0.state.load().wait {
-            let Wait { since, until, is_restored } = wait;
-            return Err(RevocationsNotReady::Founding { since, until, is_restored });
+        if let Some(wait) = state.wait {
+            return Err(wait.not_ready("the revocations"));
         }
         if self.is_stale() {
-            let limit = self.0.max_staleness;
-            return Err(RevocationsNotReady::Stale { refreshed_at: self.read_at(), limit });
+            let (refreshed_at, limit) = (self.read_at(), self.0.max_staleness);
+            let text = format!(
+                "revocations were last refreshed at {refreshed_at}, which exceeds max_staleness \
+                 ({limit:?})"
+            );
+            return Err(NotReady::new(NotReadyKind::Stale, text));
         }
-        match self.0.state.load().newer {
-            Some(format) => Err(RevocationsNotReady::NewerFormat { format }),
-            None => Ok(()),
-        }
+        let Some(format) = state.newer else { return Ok(()) };
+        let text = format!(
+            "the store holds revocations written by a newer version (format {format}); upgrade this \
+             replica"
+        );
+        Err(NotReady::new(NotReadyKind::NewerFormat, text))
     }
+
     pub(crate) fn count_refresh(&self, outcome: &'static str) {
         let ring = self.0.writer.ring.clone();
         counter!(REFRESHES, "ring" => ring, "outcome" => outcome).increment(1);

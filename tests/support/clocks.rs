@@ -1,6 +1,6 @@
 //! Replicas whose clocks are wrong, on a store with a clock.
 
-use tower_jwt_session::{KeyRing, KeyRingNotReady, Timestamp};
+use tower_jwt_session::{KeyRing, NotReadyKind, Timestamp};
 
 use super::replicas::{REFRESH, Replica, START};
 use super::stores::TestStore;
@@ -72,8 +72,10 @@ impl Fleet {
     pub(crate) fn unready(&self) -> Vec<usize> {
         let unready = |replica: &usize| match self.ring(*replica).ready() {
             Ok(()) => false,
-            Err(KeyRingNotReady::Clock { .. }) => true,
-            Err(other) => panic!("{other}"),
+            Err(unready) => {
+                assert_eq!(unready.kind(), NotReadyKind::Clock, "{unready}");
+                true
+            }
         };
         (0..self.replicas.len()).filter(unready).collect()
     }

@@ -6,8 +6,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::crypto::algorithm::Algorithm;
 use crate::crypto::generate;
 use crate::error::build::BuildError;
+use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::keyring::core::RingCore;
-use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::ring::KeyRing;
 use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::RecordContext;
@@ -190,8 +190,9 @@ impl KeyRingBuilder {
         };
         let started = replica.start(&mut log).await;
         let (report, began) = started.map_err(|error| error.at_start(&name))?;
-        let is_waiting = matches!(report.blocked, Some(KeyRingNotReady::Founding { .. }));
-        let is_lost = report.unreadable || report.blocked == Some(KeyRingNotReady::Sealed);
+        let blocked = report.blocked.as_ref().map(NotReady::kind);
+        let is_waiting = blocked == Some(NotReadyKind::Founding);
+        let is_lost = report.unreadable || blocked == Some(NotReadyKind::Sealed);
         if is_lost || (log.is_empty() && !is_waiting) {
             let found =
                 report.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));

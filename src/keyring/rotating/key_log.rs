@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
-use crate::keyring::not_ready::KeyRingNotReady;
+use crate::error::not_ready::NotReady;
 use crate::keyring::rotating::record::{KeyMark, KeyRecord, RingIdentity, Statement};
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::ScheduledKey;
@@ -26,7 +26,7 @@ pub(crate) struct KeyLog {
     /// When lost entries were last restored.
     pub(crate) restored_at: Option<Timestamp>,
     /// Why this replica makes no keys, by the last read.
-    pub(crate) blocked: Option<KeyRingNotReady>,
+    pub(crate) blocked: Option<NotReady>,
     pub(crate) founding: Founding,
 }
 

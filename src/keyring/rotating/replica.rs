@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::algorithm::Algorithm;
+use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::keyring::error::RingError;
-use crate::keyring::not_ready::KeyRingNotReady;
 use crate::keyring::report::Report;
 use crate::keyring::rotating::key_log::{KeyLog, Seen};
 use crate::keyring::rotating::record::{
@@ -121,11 +121,17 @@ impl Replica {
                     skip(format!(
                         "written by a newer version (format {version}): upgrade this replica"
                     ));
-                    report.blocked = Some(KeyRingNotReady::NewerFormat { version });
+                    let text = format!(
+                        "found entries of format {version} in the store, newer than this version \
+                         of the crate reads: upgrade this replica"
+                    );
+                    report.blocked = Some(NotReady::new(NotReadyKind::NewerFormat, text));
                 }
                 Err(Unreadable::Sealed) => {
                     skip("none of the sealing keys can decrypt it: give `seal_with` every sealing key in use".to_owned());
-                    report.blocked = Some(KeyRingNotReady::Sealed);
+                    let text = "found keys in the store that none of the sealing keys can decrypt: \
+                                give `seal_with` every sealing key in use";
+                    report.blocked = Some(NotReady::new(NotReadyKind::Sealed, text));
                 }
             }
         }
@@ -141,7 +147,7 @@ impl Replica {
             (false, true) => Content::Whole,
         };
         let wait = log.founding.observe(began_at, content, notes, now);
-        report.blocked = report.blocked.or_else(|| wait.map(KeyRingNotReady::from));
+        report.blocked = report.blocked.or_else(|| Some(wait?.not_ready("the ring")));
         log.blocked = report.blocked.clone();
         let lease = self.clock_watch.observe(&self.context.ring, trip, loaded.store_time, leases);
         // A ring that is not there needs no lease.

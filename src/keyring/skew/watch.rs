@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::keyring::not_ready::KeyRingNotReady;
+use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::keyring::skew::lease::{self, Lease, LeaseDue, Leases};
 use crate::keyring::skew::reading::{Reading, RoundTrip};
 use crate::keyring::status::ClockOffset;
@@ -183,11 +183,18 @@ impl ClockWatch {
     }
 
     /// Whether this replica is to be left out because of its clock.
-    pub(crate) fn ready(&self, now: Timestamp) -> Result<(), KeyRingNotReady> {
+    pub(crate) fn ready(&self, now: Timestamp) -> Result<(), NotReady> {
         let state = self.state();
         match state.last {
             Some(Reading { offset, .. }) if state.leaves(now) => {
-                Err(KeyRingNotReady::Clock { offset_millis: offset, limit: self.limit })
+                let direction = if offset < 0 { "behind" } else { "ahead of" };
+                let text = format!(
+                    "this replica's clock is {} ms {direction} the store's clock, more than \
+                     clock_skew ({:?}): synchronize the clocks, for example by NTP",
+                    offset.unsigned_abs(),
+                    self.limit,
+                );
+                Err(NotReady::new(NotReadyKind::Clock, text))
             }
             _ => Ok(()),
         }

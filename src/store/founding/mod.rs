@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
+use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::store::contract::{Entry, Store, StoreError, StoreProperties};
 use crate::store::founding::note::Kind;
 use crate::store::polling::{Polling, within};
@@ -65,6 +66,27 @@ pub(crate) struct Wait {
     pub(crate) until: Option<Timestamp>,
     /// Whether a live replica has answered that it restores the content.
     pub(crate) is_restored: bool,
+}
+
+impl Wait {
+    /// As the reason why a replica without `content`, the place's, is not ready.
+    pub(crate) fn not_ready(&self, content: &str) -> NotReady {
+        let Self { since, until, is_restored } = self;
+        let until =
+            until.map_or_else(|| "a time not yet known".to_owned(), |until| until.to_string());
+        let text = match is_restored {
+            true => format!(
+                "the store lost {content}, and a live replica is restoring what it held: waiting \
+                 since {since}, at the latest until {until}"
+            ),
+            false => format!(
+                "the store does not hold {content}: waiting since {since} for a live replica to \
+                 restore what it may have lost; without one, this replica founds {content} anew at \
+                 {until}. To skip the wait at the first start of a service, set `found_now`"
+            ),
+        };
+        NotReady::new(NotReadyKind::Founding, text)
+    }
 }
 
 /// A replica's part in the founding of one place: as a newcomer, and later as one that answers

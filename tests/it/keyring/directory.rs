@@ -6,8 +6,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tower_jwt_session::testing::{ManualClock, fixed_key};
 use tower_jwt_session::{
-    Algorithm, BuildError, Clock as _, DirectoryRingBuilder, Key, KeyRing, KeyRingNotReady,
-    KeyState, Login, PauseReason, RotationPolicy, Sessions,
+    Algorithm, BuildError, Clock as _, DirectoryRingBuilder, Key, KeyRing, KeyState, Login,
+    NotReadyKind, PauseReason, RotationPolicy, Sessions,
 };
 
 use crate::support::recorder::Metrics;
@@ -413,7 +413,8 @@ async fn key_that_cannot_sign_is_never_the_signer() {
     }
     let keys = KeyRing::fixed([fixed_key(Algorithm::EdDSA)]).clock(clock).build().unwrap();
     keys.replace([public(Algorithm::ES256)]).unwrap();
-    assert_eq!(keys.ready(), Err(KeyRingNotReady::NoSigningKey), "it was never ready");
+    let unready = keys.ready().unwrap_err();
+    assert_eq!(unready.kind(), NotReadyKind::NoSigningKey, "it was never ready");
 }
 
 /// What is read again and has not changed keeps the verified tokens.

@@ -20,7 +20,8 @@ use std::time::Duration;
 use tower_jwt_session::store::Store;
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{
-    Clock as _, Login, RejectionKind, Revocations, RevocationsBuilder, Session, Sessions, Timestamp,
+    Clock as _, Login, NotReady, NotReadyKind, RejectionKind, Revocations, RevocationsBuilder,
+    Session, Sessions, Timestamp,
 };
 
 use crate::support::PLACE;
@@ -96,6 +97,14 @@ impl Replica {
     fn version(&self) -> u64 {
         self.revocations.status().version
     }
+}
+
+/// It is not ready, because it last read the store at that time.
+#[track_caller]
+fn assert_stale(unready: &NotReady, refreshed_at: Timestamp, limit: Duration) {
+    assert_eq!(unready.kind(), NotReadyKind::Stale);
+    let expected = [format!("refreshed at {refreshed_at}"), format!("max_staleness ({limit:?})")];
+    assert!(expected.iter().all(|it| unready.to_string().contains(it)), "{unready}");
 }
 
 /// Lets time pass for all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, StoreFuture, StoreProperties};
-use tower_jwt_session::{KeyRing, KeyRingNotReady, RevocationsNotReady, RotationPolicy};
+use tower_jwt_session::{KeyRing, NotReadyKind, RotationPolicy};
 
 use super::*;
 use crate::support::delegate::delegate;
@@ -148,8 +148,8 @@ fn handle_whose_runtime_is_gone_is_not_ready() {
     one.revocations.ready().unwrap();
     keys.ready().unwrap();
     drop(first);
-    assert_eq!(one.revocations.ready(), Err(RevocationsNotReady::TaskStopped));
-    assert_eq!(keys.ready(), Err(KeyRingNotReady::TaskStopped));
+    let unready = [one.revocations.ready(), keys.ready()].map(|ready| ready.unwrap_err().kind());
+    assert_eq!(unready, [NotReadyKind::TaskStopped; 2]);
     assert!(one.revocations.status().failure.unwrap().contains("stopped"));
     assert!(keys.status().failure.unwrap().contains("stopped"));
     let error = second.block_on(one.sessions.revoke_session("s")).unwrap_err().to_string();

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use tower_jwt_session::testing::fixed_key;
-use tower_jwt_session::{Algorithm, KeyRing, Logout, RevocationsNotReady};
+use tower_jwt_session::{Algorithm, KeyRing, Logout};
 
 use super::*;
 use crate::support::stores::TestStore;
@@ -189,7 +189,7 @@ async fn the_last_known_go_on_to_their_limit_and_no_further() {
 
     pass(&[&one], Duration::from_millis(1));
     let unready = one.revocations.ready().unwrap_err();
-    assert_eq!(unready, RevocationsNotReady::Stale { refreshed_at: START, limit: LIMIT });
+    assert_stale(&unready, START, LIMIT);
     for path in ["/me", "/maybe", "/pay"] {
         for credential in [request(path).cookie(&token), request(path).bearer(&token)] {
             assert_unavailable(&send(&app, credential).await, "60");

@@ -4,7 +4,6 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get as on_get;
-use tower_jwt_session::RevocationsNotReady;
 use tower_jwt_session::store::{EntryName, Loaded, StoreFuture, StoreProperties};
 
 use super::*;
@@ -77,8 +76,7 @@ async fn stale_limit_holds_with_a_clock_that_is_set_back() {
     one.clock.set(START);
     let token = one.login("alice");
     one.revocations.refresh().await.unwrap_err();
-    let stale = RevocationsNotReady::Stale { refreshed_at: START, limit: LIMIT };
-    assert_eq!(one.revocations.ready(), Err(stale));
+    assert_stale(&one.revocations.ready().unwrap_err(), START, LIMIT);
     assert!(matches!(one.judge(&token), Err(RejectionKind::StaleRevocations { .. })));
     store.up();
     one.refresh().await;

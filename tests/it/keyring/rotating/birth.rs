@@ -1,7 +1,7 @@
 //! How a ring begins, and begins again: one ring and one key per generation, whoever comes first.
 
 use tower_jwt_session::store::{FileStore, MemoryStore};
-use tower_jwt_session::{KeyRing, KeyRingNotReady};
+use tower_jwt_session::{KeyRing, NotReadyKind};
 
 use crate::support::replicas::{
     LEAD, LIFE, MILLI, OVERRUN, PERIOD, REFRESH, RING, Replica, SKEW, START, assert_converged,
@@ -65,7 +65,7 @@ async fn after_a_long_sleep_a_new_key_signs_at_once() {
     let old = asleep.issue();
     let woken = asleep.times(1).verifies_until + 2 * SKEW;
     asleep.clock.set(woken - MILLI);
-    assert_eq!(asleep.ring.ready(), Err(KeyRingNotReady::NoSigningKey));
+    assert_eq!(asleep.ring.ready().unwrap_err().kind(), NotReadyKind::NoSigningKey);
     asleep.refresh_at(woken).await;
     assert_eq!(asleep.signs(), Some(2));
     asleep.judge(&old).expect_err("has expired");

@@ -3,7 +3,7 @@
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{self, ManualClock};
 use tower_jwt_session::{
-    Algorithm, Key, KeyError, KeyErrorKind, KeyRing, KeyRingNotReady, OperationErrorKind,
+    Algorithm, Key, KeyError, KeyErrorKind, KeyRing, NotReadyKind, OperationErrorKind,
 };
 
 use crate::support::replicas::{REFRESH, Replica, SKEW, START, policy, seconds};
@@ -92,7 +92,11 @@ async fn replica_polling_slower_than_keys_publish_is_not_ready() {
     let slow = Replica::open_with(store, slow, START).await;
     let lead = policy().replica_lead();
     assert!(REFRESH < lead && lead < bound);
-    assert_eq!(slow.ring.ready(), Err(KeyRingNotReady::SlowRefresh { bound, lead }));
+    let unready = slow.ring.ready().unwrap_err();
+    assert_eq!(unready.kind(), NotReadyKind::SlowRefresh);
+    let expected =
+        format!("within {bound:?}, but the ring's keys are published only {lead:?} ahead");
+    assert!(unready.to_string().contains(&expected), "{unready}");
     assert_eq!(usual.ring.ready(), Ok(()));
     // It serves all the same, if it is asked.
     assert_eq!(usual.judge(&slow.issue()), Ok(()));

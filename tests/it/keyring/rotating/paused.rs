@@ -10,8 +10,8 @@ use http::StatusCode;
 use tower::ServiceExt as _;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    Clock as _, IssuingPaused, KeyRingNotReady, Login, OperationErrorKind, PauseReason,
-    RefreshTokens, Sessions,
+    Clock as _, IssuingPaused, Login, NotReadyKind, OperationErrorKind, PauseReason, RefreshTokens,
+    Sessions,
 };
 
 use crate::support::recorder::Events;
@@ -107,14 +107,14 @@ async fn replica_never_ready_stays_unready_without_a_signing_time() {
     blind.fail(&[Operation::Insert]);
     let newcomer = Replica::open(blind.clone(), overrun).await;
     unknown(&newcomer);
-    assert_eq!(newcomer.ring.ready(), Err(KeyRingNotReady::NoSigningKey));
+    assert_eq!(newcomer.ring.ready().unwrap_err().kind(), NotReadyKind::NoSigningKey);
     // As soon as it can make a key, it is known.
     blind.up();
     newcomer.refresh().await;
     newcomer.assert_paused(PauseReason::Overdue, overrun + LEAD);
     // Without a key that verifies it serves nobody.
     one.clock.set(overrun + LIFE + 2 * OVERRUN);
-    assert_eq!(one.ring.ready(), Err(KeyRingNotReady::NoSigningKey));
+    assert_eq!(one.ring.ready().unwrap_err().kind(), NotReadyKind::NoSigningKey);
 }
 
 #[tokio::test]

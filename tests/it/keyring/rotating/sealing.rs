@@ -4,7 +4,7 @@ use crate::support::delegate::delegate;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{
-    KeyErrorKind, KeyRing, KeyRingBuilder, KeyRingNotReady, Login, SealingKey, Sessions,
+    KeyErrorKind, KeyRing, KeyRingBuilder, Login, NotReadyKind, SealingKey, Sessions,
 };
 
 fn sealing_key(first: u8) -> SealingKey {
@@ -70,7 +70,7 @@ async fn sealing_keys_change_one_after_the_other() {
     second.rotate_now().await.unwrap();
     let fingerprint = first.status().fingerprint;
     first.refresh().await.unwrap();
-    assert_eq!(first.ready(), Err(KeyRingNotReady::Sealed));
+    assert_eq!(first.ready().unwrap_err().kind(), NotReadyKind::Sealed);
     assert!(sessions(first.clone()).issue(&Login::new("alice", ())).is_ok());
     assert_ne!(first.status().fingerprint, second.status().fingerprint);
     assert_ne!(first.status().fingerprint, fingerprint, "the mark was read all the same");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
-use tower_jwt_session::KeyRingNotReady;
+use tower_jwt_session::NotReadyKind;
 use tower_jwt_session::store::FileStore;
 
 use crate::support::recorder::Events;
@@ -191,7 +191,9 @@ async fn an_entry_of_a_newer_version_makes_a_replica_unready_and_idle() {
     store.forget_calls();
     let due = replica.times(1).signs_from;
     pass(&[&replica], due - START).await;
-    assert_eq!(replica.ring.ready(), Err(KeyRingNotReady::NewerFormat { version: 7 }));
+    let unready = replica.ring.ready().unwrap_err();
+    assert_eq!(unready.kind(), NotReadyKind::NewerFormat);
+    assert!(unready.to_string().contains("entries of format 7"), "{unready}");
     assert_eq!(replica.generations(), [0, 1]);
     assert_eq!(store.calls(Operation::Insert), [""; 0]);
     assert_eq!(store.calls(Operation::Remove), [""; 0]);
