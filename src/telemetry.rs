@@ -133,7 +133,6 @@
 
 use metrics::{Unit, describe_counter, describe_gauge};
 
-use crate::store::refreshes::{REFRESH_FAILURES, REFRESH_LAG, REFRESHES};
 use crate::store::writes::{WRITE_FAILURES, WRITE_LAG};
 use crate::tasks::TASK_PANICS;
 
@@ -144,6 +143,9 @@ pub(crate) const ISSUED: &str = "tower_jwt_session_issued_total";
 pub(crate) const RECORDED: &str = "tower_jwt_session_revocations_recorded_total";
 pub(crate) const KEYS: &str = "tower_jwt_session_keys";
 pub(crate) const REVOCATIONS: &str = "tower_jwt_session_revocations";
+pub(crate) const REFRESHES: &str = "tower_jwt_session_refreshes_total";
+pub(crate) const REFRESH_FAILURES: &str = "tower_jwt_session_refresh_failures";
+pub(crate) const REFRESH_LAG: &str = "tower_jwt_session_refresh_lag_seconds";
 pub(crate) const READY: &str = "tower_jwt_session_ready";
 pub(crate) const SIGNING_GENERATION: &str = "tower_jwt_session_signing_generation";
 pub(crate) const KEY_AGE: &str = "tower_jwt_session_key_age_seconds";

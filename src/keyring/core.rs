@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use crate::clock::{Clock, Timestamp};
 use crate::error::operation::OperationError;
 use crate::keyring::error::RingError;
-use crate::keyring::report::{Report, RingRefreshes};
+use crate::keyring::refreshes::{Refreshes, Report};
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::sync::ArcSwap;
@@ -22,7 +22,7 @@ pub(crate) struct RingCore {
     keys: ArcSwap<KeySet>,
     /// Whether the ring ever held a key that can sign.
     has_held_signer: AtomicBool,
-    pub(crate) refreshes: RingRefreshes,
+    pub(crate) refreshes: Refreshes,
     /// Starts a refresh; and ends the background task when the last handle is dropped.
     pub(crate) wake: Arc<Notify>,
 }
@@ -37,7 +37,7 @@ impl RingCore {
         Self {
             has_held_signer: AtomicBool::new(keys.can_sign()),
             keys: ArcSwap::from_pointee(keys),
-            refreshes: RingRefreshes::new(name.clone(), clock.clone()),
+            refreshes: Refreshes::new(name.clone(), clock.clone()),
             wake: Arc::default(),
             name,
             clock,
@@ -73,7 +73,7 @@ impl RingCore {
     /// Records how a refresh went.
     pub(crate) fn record(&self, read: Result<Report, RingError>) -> Result<Report, OperationError> {
         let read = read.map_err(OperationError::from);
-        self.refreshes.record(Report::outcome(&read));
+        self.refreshes.record(&read);
         read
     }
 

@@ -9,7 +9,7 @@ pub(crate) mod issuer;
 #[cfg(all(test, shuttle))]
 pub(crate) mod model;
 pub(crate) mod observe;
-pub(crate) mod report;
+pub(crate) mod refreshes;
 pub(crate) mod ring;
 pub(crate) mod rotating;
 pub(crate) mod skew;

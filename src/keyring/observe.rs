@@ -10,9 +10,10 @@ use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::keyring::ring::KeyRing;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keyring::source::Issues;
-use crate::keyring::status::KeyRingStatus;
+use crate::keyring::status::{KeyRingStatus, KeyStatus};
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::IssuingPaused;
+use crate::store::contract::Skipped;
 use crate::store::writes::Writes;
 use crate::telemetry::{CLOCK_OFFSET, KEY_AGE, KEYS, READY, ROTATION_OVERDUE, SIGNING_GENERATION};
 
@@ -20,13 +21,27 @@ impl KeyRing {
     /// Returns the keys that the ring holds, and its health.
     pub fn status(&self) -> KeyRingStatus {
         let now = self.now();
-        let refreshed = self.0.core.refreshes.state();
-        let keys = self.keys(now);
-        let overdue = self.is_overdue(&keys, now);
-        let paused = self.pause(&keys, now);
-        let offset = self.clock_watch().and_then(ClockWatch::offset);
-        let health = (self.writes(), &*self.0.tasks, offset);
-        KeyRingStatus::new(self.name(), &keys, &refreshed, health, overdue, paused, now)
+        let (keys, tasks) = (self.keys(now), &self.0.tasks);
+        let (writes, refreshed) = (self.writes(), self.0.core.refreshes.state());
+        let signer = keys.signer(now);
+        let skipped = refreshed.report.skipped.iter();
+        KeyRingStatus {
+            ring: self.name().to_string(),
+            fingerprint: keys.fingerprint().to_owned(),
+            generation: signer.map(|signer| signer.scheduled.generation),
+            signing_key_id: signer.map(|signer| signer.key.key_id().to_owned()),
+            keys: keys.keys().iter().map(|key| KeyStatus::new(&keys, key, signer, now)).collect(),
+            refreshed_at: refreshed.refreshed.map(|moment| moment.time),
+            failure: tasks.failure().map(str::to_owned).or_else(|| refreshed.failure.clone()),
+            failures: refreshed.failures,
+            write_failure: writes.and_then(Writes::failure),
+            written_at: writes.and_then(Writes::written_at),
+            task_panics: tasks.panics(),
+            rotation_overdue: self.is_overdue(&keys, now),
+            issuing_paused: self.pause(&keys, now),
+            clock_offset: self.clock_watch().and_then(ClockWatch::offset),
+            skipped: skipped.map(|Skipped { name, reason }| format!("{name}: {reason}")).collect(),
+        }
     }
 
     /// Checks whether this replica should receive requests.
@@ -78,7 +93,7 @@ impl KeyRing {
             );
             return Err(NotReady::new(NotReadyKind::Stale, text));
         }
-        if let Some(blocked) = refreshed.found.clone() {
+        if let Some(blocked) = refreshed.report.blocked.clone() {
             return Err(blocked);
         }
         self.check_signing(&keys, now)?;

@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::cooldown::Cooldown;
 use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
-use crate::keyring::report::Report;
+use crate::keyring::refreshes::Report;
 use crate::keyring::source::{Issues, KeySource, Rotating};
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
@@ -96,7 +96,7 @@ impl KeyRing {
         began: Instant,
         store: Option<Arc<dyn Store>>,
     ) -> Self {
-        core.refreshes.record(Report::outcome(&Ok(report)));
+        core.refreshes.record(&Ok(report));
         let ring = Self::new(core, source);
         ring.observe_refresh();
         ring.follow(jitter, began, store);

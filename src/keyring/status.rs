@@ -4,12 +4,8 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
-use crate::keyring::report::RingRefreshState;
 use crate::keys::key_set::{KeySet, RingKey};
 use crate::keys::schedule::{IssuingPaused, KeyTimes};
-use crate::store::contract::Skipped;
-use crate::store::writes::Writes;
-use crate::tasks::Tasks;
 
 /// The state of a ring at one time. Serialisable, without secrets.
 #[derive(Clone, Debug, Serialize)]
@@ -102,42 +98,13 @@ pub enum KeyState {
     Gone,
 }
 
-impl KeyRingStatus {
+impl KeyStatus {
     pub(crate) fn new(
-        ring: &str,
         keys: &KeySet,
-        refreshed: &RingRefreshState,
-        (writes, tasks, clock_offset): (Option<&Writes>, &Tasks, Option<ClockOffset>),
-        rotation_overdue: bool,
-        issuing_paused: Option<IssuingPaused>,
+        key: &RingKey,
+        signer: Option<&RingKey>,
         now: Timestamp,
     ) -> Self {
-        let signer = keys.signer(now);
-        let generation = signer.map(|signer| signer.scheduled.generation);
-        let signing_key_id = signer.map(|signer| signer.key.key_id().to_owned());
-        let skipped = refreshed.skipped.iter();
-        Self {
-            ring: ring.to_owned(),
-            fingerprint: keys.fingerprint().to_owned(),
-            generation,
-            keys: keys.keys().iter().map(|key| KeyStatus::new(keys, key, signer, now)).collect(),
-            signing_key_id,
-            refreshed_at: refreshed.refreshed.map(|moment| moment.time),
-            failure: tasks.failure().map(str::to_owned).or_else(|| refreshed.failure.clone()),
-            failures: refreshed.failures,
-            write_failure: writes.and_then(Writes::failure),
-            written_at: writes.and_then(Writes::written_at),
-            task_panics: tasks.panics(),
-            rotation_overdue,
-            issuing_paused,
-            clock_offset,
-            skipped: skipped.map(|Skipped { name, reason }| format!("{name}: {reason}")).collect(),
-        }
-    }
-}
-
-impl KeyStatus {
-    fn new(keys: &KeySet, key: &RingKey, signer: Option<&RingKey>, now: Timestamp) -> Self {
         let scheduled = &key.scheduled;
         let state = if scheduled.revoked {
             KeyState::Revoked

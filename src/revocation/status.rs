@@ -7,8 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::revocation::handle::Revocations;
 use crate::store::contract::Skipped;
-use crate::store::refreshes::{REFRESH_LAG, REFRESHES};
-use crate::telemetry::{READY, RECORDED, REVOCATIONS};
+use crate::telemetry::{READY, RECORDED, REFRESH_LAG, REFRESHES, REVOCATIONS};
 
 /// The revocations that a replica holds, as counts and times, at one time. Serializable; contains no
 /// IDs or subjects.

@@ -64,7 +64,6 @@ pub(crate) mod postgres;
 pub(crate) mod proof;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
-pub(crate) mod refreshes;
 pub(crate) mod ring_name;
 pub(crate) mod versioned;
 pub(crate) mod writes;

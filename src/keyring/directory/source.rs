@@ -12,7 +12,7 @@ use crate::keyring::core::RingCore;
 use crate::keyring::directory::files::{Choice, Files, Found};
 use crate::keyring::directory::worker::{self, Pending};
 use crate::keyring::error::RingError;
-use crate::keyring::report::Report;
+use crate::keyring::refreshes::Report;
 use crate::keyring::source::{Issues, KeySource, SourceFuture};
 use crate::keys::key::Key;
 use crate::keys::key_set::KeySet;

@@ -25,7 +25,7 @@ use crate::keyring::issuer::fetch::{Cause, Description, Endpoint, FetchError};
 use crate::keyring::issuer::found::{Answer, Expected, cut};
 use crate::keyring::issuer::freshness;
 use crate::keyring::issuer::http_client::{ClientError, HttpClient};
-use crate::keyring::report::Report;
+use crate::keyring::refreshes::Report;
 use crate::keyring::source::{Issues, KeySource, SourceFuture};
 use crate::keys::key::Key;
 use crate::keys::key_set::{KeySet, RingKey};

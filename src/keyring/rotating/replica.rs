@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::algorithm::Algorithm;
 use crate::error::not_ready::{NotReady, NotReadyKind};
+use crate::error::operation::OperationError;
 use crate::keyring::error::RingError;
-use crate::keyring::report::Report;
+use crate::keyring::refreshes::Report;
 use crate::keyring::rotating::key_log::{KeyLog, Seen};
 use crate::keyring::rotating::record::{
     KeyMark, KeyRecord, RecordContext, RingIdentity, Statement, Unreadable,
@@ -63,7 +64,7 @@ impl Replica {
         let (mut report, mut due) = self.read(log).await?;
         if log.is_empty() && report.blocked.is_none() {
             // Founding has no time limit. Afterwards the writes of other replicas are read.
-            let founded = self.write(log, &report, due).await;
+            let founded = self.write(log, due).await;
             if let Some(error) = founded.err().filter(|_| log.is_empty()) {
                 return Err(error);
             }
@@ -71,7 +72,8 @@ impl Replica {
             (report, due) = self.read(log).await?;
         }
         // A store that can be read and not written starts a replica, which says so.
-        report.failure = self.in_time(self.write(log, &report, due)).await.err();
+        let written = self.in_time(self.write(log, due)).await;
+        report.failure = written.err().map(OperationError::from);
         Ok((report, began))
     }
 
@@ -161,19 +163,11 @@ impl Replica {
     /// # Errors
     ///
     /// The first failure. What was written is in the log.
-    pub(crate) async fn write(
-        &self,
-        log: &mut KeyLog,
-        report: &Report,
-        due: Due,
-    ) -> Result<(), RingError> {
+    pub(crate) async fn write(&self, log: &mut KeyLog, due: Due) -> Result<(), RingError> {
         let (now, held) = (self.clock.now(), !log.is_empty());
         let announced = log.founding.announce(self.writing(), now, held).await;
         let restored = self.restore_missing(log, &due.seen).await;
-        let made = match report.unreadable {
-            true => Ok(()),
-            false => self.create_due_keys(log).await,
-        };
+        let made = self.create_due_keys(log).await;
         if !held && !log.is_empty() {
             // To see the writes of other replicas.
             log.founding.look_again_now();

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
-use crate::keyring::report::Report;
+use crate::keyring::refreshes::Report;
 use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::Statement;
 use crate::keyring::rotating::replica::Replica;
@@ -41,8 +41,8 @@ impl RotatingSource {
         self.merge_revocations(log, ring.now());
         self.publish(ring, log);
         let (mut report, due) = read?;
-        let writing = self.replica.write(log, &report, due);
-        report.failure = self.replica.in_time(writing).await.err();
+        let writing = self.replica.write(log, due);
+        report.failure = self.replica.in_time(writing).await.err().map(OperationError::from);
         self.publish(ring, log);
         Ok(report)
     }
@@ -52,8 +52,8 @@ impl RotatingSource {
         &self,
         ring: &RingCore,
         log: &mut KeyLog,
-    ) -> Result<Option<RingError>, OperationError> {
-        Ok(ring.record(self.read(ring, log).await)?.failure)
+    ) -> Result<Report, OperationError> {
+        ring.record(self.read(ring, log).await)
     }
 
     /// Marks the keys in the log that were revoked here, so that they are written until the store
@@ -118,9 +118,7 @@ impl KeySource for RotatingSource {
     fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), OperationError>> {
         Box::pin(async {
             let mut log = self.log.lock().await;
-            self.read_and_record(ring, &mut log)
-                .await?
-                .map_or(Ok(()), |failure| Err(failure.into()))
+            self.read_and_record(ring, &mut log).await?.failure.map_or(Ok(()), Err)
         })
     }
 

@@ -1,73 +1,80 @@
-//! How the refreshes of one handle went: remembered for its status, counted, and logged once per
-//! change.
+//! How the refreshes of a ring went: remembered for its status, counted, and logged once per change.
 
 use std::sync::Arc;
 
 use metrics::{counter, gauge};
 
 use crate::clock::{Clock, Moment};
+use crate::error::not_ready::NotReady;
+use crate::error::operation::OperationError;
 use crate::store::contract::Skipped;
 use crate::sync::ArcSwap;
+use crate::telemetry::{REFRESH_FAILURES, REFRESH_LAG, REFRESHES};
 
-/// Records the refreshes of one handle. `F` is what the last good read found, beside the data.
-pub(crate) struct Refreshes<F> {
+/// What a good read found beside the keys, and how the writes after it went.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) skipped: Vec<Skipped>,
+    /// Why this replica makes no keys, and is not ready: entries that it may not go past, or a wait
+    /// before it founds the ring.
+    pub(crate) blocked: Option<NotReady>,
+    /// Whether there was no readable key, and something that may be one.
+    pub(crate) unreadable: bool,
+    /// The error of the writes after the read.
+    pub(crate) failure: Option<OperationError>,
+}
+
+/// Records the refreshes of one ring.
+pub(crate) struct Refreshes {
     ring: Arc<str>,
     clock: Arc<dyn Clock>,
-    state: ArcSwap<RefreshState<F>>,
+    state: ArcSwap<RefreshState>,
 }
 
 /// How the last refreshes went.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RefreshState<F> {
+pub(crate) struct RefreshState {
     /// When the store was last read without a failure.
     pub(crate) refreshed: Option<Moment>,
+    /// The error of the last read.
     pub(crate) failure: Option<String>,
     /// How many refreshes failed in a row, to read or to write.
     pub(crate) failures: u32,
-    pub(crate) skipped: Vec<Skipped>,
-    pub(crate) found: F,
+    /// Of the last good read.
+    pub(crate) report: Report,
 }
 
-/// How one refresh went.
-pub(crate) enum Outcome<F> {
-    Read {
-        skipped: Vec<Skipped>,
-        found: F,
-        /// Whether the writes that were due after the read succeeded, too.
-        written: bool,
-    },
-    /// The last known state stays in use.
-    Failed(String),
-}
-
-impl<F: Clone + Default> Refreshes<F> {
+impl Refreshes {
     pub(crate) fn new(ring: Arc<str>, clock: Arc<dyn Clock>) -> Self {
         Self { ring, clock, state: ArcSwap::from_pointee(RefreshState::default()) }
     }
 
-    pub(crate) fn state(&self) -> Arc<RefreshState<F>> {
+    pub(crate) fn state(&self) -> Arc<RefreshState> {
         self.state.load_full()
     }
 
     /// Records a refresh. It logs each failure and each skipped entry once.
-    pub(crate) fn record(&self, outcome: Outcome<F>) {
+    pub(crate) fn record(&self, result: &Result<Report, OperationError>) {
         let (ring, before) = (&*self.ring, self.state());
         let failures = before.failures.saturating_add(1);
-        let (label, state) = match outcome {
-            Outcome::Read { skipped, found, written } => {
+        let (label, state) = match result {
+            Ok(report) => {
+                let (label, failures) = match report.failure {
+                    None => ("ok", 0),
+                    Some(_) => ("unwritten", failures),
+                };
                 let refreshed = Some(Moment::now(&*self.clock));
-                let failures = if written { 0 } else { failures };
-                let state = RefreshState { refreshed, failure: None, failures, skipped, found };
-                (if written { "ok" } else { "unwritten" }, state)
+                let report = report.clone();
+                (label, RefreshState { refreshed, failure: None, failures, report })
             }
-            Outcome::Failed(error) => {
-                let failure = Some(error);
+            Err(error) => {
+                let failure = Some(error.to_string());
                 ("failed", RefreshState { failure, failures, ..(*before).clone() })
             }
         };
         counter!(REFRESHES, "ring" => self.ring.clone(), "outcome" => label).increment(1);
-        if before.skipped != state.skipped {
-            for Skipped { name, reason } in &state.skipped {
+        if before.report.skipped != state.report.skipped {
+            for Skipped { name, reason } in &state.report.skipped {
                 tracing::warn!(ring, entry = name, reason, "skipped an entry");
             }
         }
@@ -89,7 +96,3 @@ impl<F: Clone + Default> Refreshes<F> {
         gauge!(REFRESH_LAG, "ring" => self.ring.clone()).set(lag);
     }
 }
-
-pub(crate) const REFRESHES: &str = "tower_jwt_session_refreshes_total";
-pub(crate) const REFRESH_FAILURES: &str = "tower_jwt_session_refresh_failures";
-pub(crate) const REFRESH_LAG: &str = "tower_jwt_session_refresh_lag_seconds";
