@@ -202,7 +202,7 @@ impl KeyRingBuilder {
         if log.is_empty() && self.when == When::Never {
             return Err(BuildError::no_ring(name));
         }
-        let keys = replica.snapshot(&log);
+        let keys = log.snapshot(self.algorithm);
         let core = RingCore::new(name, self.clock, policy, keys);
         let source = RotatingSource::new(replica, log);
         Ok(KeyRing::opened(core, source, report, self.jitter, began, Some(store)))

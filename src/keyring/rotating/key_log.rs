@@ -2,11 +2,12 @@
 //! a purged or older store removes nothing.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
 use crate::error::not_ready::NotReady;
-use crate::keyring::rotating::record::{KeyMark, KeyRecord, RingIdentity, Statement};
+use crate::keyring::rotating::record::{KeyMark, KeyRecord, MarkKind, RingIdentity, Statement};
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::ScheduledKey;
 use crate::store::founding::Founding;
@@ -16,9 +17,9 @@ use crate::store::founding::Founding;
 pub(crate) struct KeyLog {
     /// In the order in which keys sign: the earliest ring first, then by generation. Two keys of
     /// one generation exist only after a store was purged or restored.
-    records: BTreeMap<KeyOrder, KeyRecord>,
-    retired: BTreeMap<String, KeyMark>,
-    revoked: BTreeMap<String, KeyMark>,
+    records: BTreeMap<KeyOrder, Arc<KeyRecord>>,
+    /// By their kinds, and the IDs of their keys.
+    marks: BTreeMap<(MarkKind, String), KeyMark>,
     /// The identity that the store holds, perhaps without a key yet.
     identity: Option<RingIdentity>,
     /// The highest generation of each ring, by its ID, of the keys that were accepted.
@@ -37,8 +38,7 @@ impl KeyLog {
     pub(crate) fn new(founding: Founding) -> Self {
         Self {
             records: BTreeMap::new(),
-            retired: BTreeMap::new(),
-            revoked: BTreeMap::new(),
+            marks: BTreeMap::new(),
             identity: None,
             highest: BTreeMap::new(),
             restored_at: None,
@@ -66,10 +66,17 @@ impl KeyLog {
                 }
                 self.skip_generation(&record.identity.id, record.generation);
                 // The held record stays: records are immutable, and a change is ignored.
-                self.records.entry(place).or_insert(*record);
+                self.records.entry(place).or_insert(record);
             }
-            Statement::Retire(mark) => merge_mark(&mut self.retired, mark),
-            Statement::Revoke(mark) => merge_mark(&mut self.revoked, mark),
+            // Of several marks the store's counts, so that all replicas agree; none is kept for less
+            // long than known.
+            Statement::Mark(kind, mut mark) => {
+                let place = (kind, mark.kid.clone());
+                if let Some(held) = self.marks.get(&place) {
+                    mark.kept_until = mark.kept_until.max(held.kept_until);
+                }
+                self.marks.insert(place, mark);
+            }
         }
         Ok(())
     }
@@ -108,10 +115,10 @@ impl KeyLog {
             generation: record.generation,
             times: record.times,
             retire_at: self.retire_at(record.key.key_id()),
-            revoked: self.revoked.contains_key(record.key.key_id()),
+            revoked: self.is_revoked(record.key.key_id()),
         };
         let keys: Vec<_> =
-            self.records.values().map(|record| (record, scheduled(record))).collect();
+            self.records.values().map(|record| (&**record, scheduled(record))).collect();
         let first = keys.first().map(|(record, _)| &record.identity);
         let signing = keys.iter().take_while(|(record, _)| Some(&record.identity) == first).count();
         (keys, signing)
@@ -134,11 +141,11 @@ impl KeyLog {
 
     /// When a key was retired.
     pub(crate) fn retire_at(&self, key_id: &str) -> Option<Timestamp> {
-        self.retired.get(key_id).map(|mark| mark.at)
+        self.marks.get(&(MarkKind::Retire, key_id.to_owned())).map(|mark| mark.at)
     }
 
     pub(crate) fn is_revoked(&self, key_id: &str) -> bool {
-        self.revoked.contains_key(key_id)
+        self.marks.contains_key(&(MarkKind::Revoke, key_id.to_owned()))
     }
 
     /// The IDs of the keys that are held.
@@ -147,102 +154,47 @@ impl KeyLog {
     }
 
     pub(crate) fn record(&self, key_id: &str) -> Option<&KeyRecord> {
-        self.records.values().find(|record| record.key.key_id() == key_id)
+        self.records.values().map(|record| &**record).find(|it| it.key.key_id() == key_id)
     }
 
-    /// The statements that are held and were not among the store's `seen` ones, and so have to be
+    /// The statements that are held and whose topics were not `seen` in the store, and so have to be
     /// restored: marks before their keys, so that nobody finds a revoked key without its
     /// revocation; and the identity last, so that a newcomer that finds it has all.
-    pub(crate) fn missing(&self, seen: &Seen, margin: Timestamp) -> Vec<Statement> {
-        let held: Vec<_> =
-            self.records.values().filter(|it| margin < it.times.verifies_until).collect();
-        let marks = |marks: &BTreeMap<String, KeyMark>,
-                     seen: &HashSet<String>,
-                     of: fn(KeyMark) -> Statement| {
-            let missing = marks.values().filter(|mark| !seen.contains(&mark.kid));
+    pub(crate) fn missing(&self, seen: &HashSet<String>, margin: Timestamp) -> Vec<Statement> {
+        let marks = self.marks.iter().filter(|((_, kid), mark)| {
             // The key's own end is sealed; that in a mark is not.
-            let lasts = |mark: &&KeyMark| {
-                let key = self.record(&mark.kid).map(|record| record.times.verifies_until);
-                margin < key.unwrap_or(mark.kept_until)
-            };
-            missing.filter(lasts).cloned().map(of).collect::<Vec<_>>()
-        };
-        let records = held.iter().filter(|record| !seen.keys.contains(record.key.key_id()));
-        let records = records.map(|record| Statement::Key(Box::new((*record).clone())));
+            let key = self.record(kid).map(|record| record.times.verifies_until);
+            margin < key.unwrap_or(mark.kept_until)
+        });
+        let marks = marks.map(|((kind, _), mark)| Statement::Mark(*kind, mark.clone()));
+        let mut keys = self.records.values().cloned().collect::<Vec<_>>();
+        keys.retain(|record| margin < record.times.verifies_until);
         // A ring without a key has nothing to lose.
-        let identity = self.identity().filter(|_| !seen.identity && !held.is_empty()).cloned();
-        let mut missing = marks(&self.revoked, &seen.revoked, Statement::Revoke);
-        missing.extend(marks(&self.retired, &seen.retired, Statement::Retire));
-        missing.extend(records);
-        missing.extend(identity.map(Statement::Identity));
-        missing
+        let identity = self.identity().filter(|_| !keys.is_empty()).cloned();
+        marks
+            .chain(keys.into_iter().map(Statement::Key))
+            .chain(identity.map(Statement::Identity))
+            .filter(|statement| !seen.contains(&statement.topic()))
+            .collect()
     }
 
     /// Drops the keys that expired before `ended`, and the marks on them. Returns the entries to
     /// remove from the store: marks first, so that none outlives its key. A mark whose key is not
     /// held is kept until then, too, so that no replica restores the key without it.
     pub(crate) fn prune(&mut self, ended: Timestamp) -> Vec<Statement> {
-        let mut removed = Vec::new();
         // A ring whose keys have all ended keeps its identity, so that no second ring is founded.
         self.identity =
             self.identity.take().or_else(|| self.records.keys().next().map(|it| it.0.clone()));
-        self.records.retain(|_, record| {
-            let lives = ended < record.times.verifies_until;
-            if !lives {
-                removed.push(Statement::Key(Box::new(record.clone())));
-            }
-            lives
+        let gone = self.records.extract_if(.., |_, record| record.times.verifies_until <= ended);
+        let gone: Vec<_> = gone.map(|(_, record)| record).collect();
+        let is_of = |record: &Arc<KeyRecord>, kid: &str| record.key.key_id() == kid;
+        let marks = self.marks.extract_if(.., |(_, kid), mark| {
+            let is_held = self.records.values().any(|record| is_of(record, kid));
+            let is_gone = gone.iter().any(|record| is_of(record, kid));
+            !is_held && (is_gone || mark.kept_until <= ended)
         });
-        let gone: HashSet<String> = removed.iter().filter_map(Statement::key_id).collect();
-        let held: HashSet<&str> = self.records.keys().map(|place| &*place.3).collect();
-        let mut marks = Vec::new();
-        for (of, statement) in [
-            (&mut self.retired, Statement::Retire as fn(KeyMark) -> Statement),
-            (&mut self.revoked, Statement::Revoke),
-        ] {
-            of.retain(|kid, mark| {
-                let stays = held.contains(&**kid) || !gone.contains(kid) && ended < mark.kept_until;
-                if !stays {
-                    marks.push(statement(mark.clone()));
-                }
-                stays
-            });
-        }
-        marks.extend(removed);
-        marks
-    }
-}
-
-/// Merges a mark. Of several marks the store's counts, so that all replicas agree; none is kept for
-/// less long than known.
-fn merge_mark(marks: &mut BTreeMap<String, KeyMark>, mut mark: KeyMark) {
-    if let Some(held) = marks.get(&mark.kid) {
-        mark.kept_until = mark.kept_until.max(held.kept_until);
-    }
-    marks.insert(mark.kid.clone(), mark);
-}
-
-/// The statements that the last read of the store found.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    identity: bool,
-    keys: HashSet<String>,
-    retired: HashSet<String>,
-    revoked: HashSet<String>,
-}
-
-impl Seen {
-    /// Whether it found the ring's identity, which is restored last.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.identity
-    }
-
-    pub(crate) fn note(&mut self, statement: &Statement) {
-        match statement {
-            Statement::Identity(_) => self.identity = true,
-            Statement::Key(record) => _ = self.keys.insert(record.key.key_id().to_owned()),
-            Statement::Retire(mark) => _ = self.retired.insert(mark.kid.clone()),
-            Statement::Revoke(mark) => _ = self.revoked.insert(mark.kid.clone()),
-        }
+        let marks = marks.map(|((kind, _), mark)| Statement::Mark(kind, mark));
+        let marks: Vec<_> = marks.collect();
+        marks.into_iter().chain(gone.into_iter().map(Statement::Key)).collect()
     }
 }

@@ -62,11 +62,27 @@ pub(crate) enum Statement {
     /// This ring was founded in this store.
     Identity(RingIdentity),
     /// This key exists.
-    Key(Box<KeyRecord>),
-    /// This key stops signing at that time.
-    Retire(KeyMark),
-    /// This key neither signs nor verifies.
-    Revoke(KeyMark),
+    Key(Arc<KeyRecord>),
+    /// This key is revoked or retired.
+    Mark(MarkKind, KeyMark),
+}
+
+/// What a mark does to its key, in the order in which marks are restored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum MarkKind {
+    /// It neither signs nor verifies.
+    Revoke,
+    /// It stops signing at the mark's time.
+    Retire,
+}
+
+impl MarkKind {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Revoke => "revoke-",
+            Self::Retire => "retire-",
+        }
+    }
 }
 
 /// A mark on a key: which, and when it takes effect.
@@ -117,10 +133,8 @@ struct WireRecord {
 const VERSION: u64 = 2;
 /// As many digits as names have room for; at one key a second it lasts for three centuries.
 const MAX_GENERATION: u64 = 9_999_999_999;
-const IDENTITY: &str = "birth";
+pub(crate) const IDENTITY: &str = "birth";
 const KEY: &str = "key-";
-const RETIRE: &str = "retire-";
-const REVOKE: &str = "revoke-";
 
 impl KeyRecord {
     /// Makes a new key and its record.
@@ -133,14 +147,16 @@ impl KeyRecord {
     ) -> Result<Self, KeyError> {
         let material = generate::generate(algorithm)?;
         let key = Key::from_material(algorithm, &material)?;
-        let record = to_json(&WireRecord {
+        let record = WireRecord {
             ring: context.ring.to_string(),
             identity: identity.clone(),
             generation,
             kid: key.key_id().to_owned(),
             algorithm: algorithm.canonical(),
             times,
-        });
+        };
+        // A struct of strings and numbers always serialises.
+        let record = serde_json::to_string(&record).unwrap_or_default();
         let material = context.sealing.seal(&material, record.as_bytes())?;
         let value = write(&WireKey { version: VERSION, record, material });
         Ok(Self { identity: identity.clone(), generation, times, key, value })
@@ -208,16 +224,18 @@ impl Statement {
         if let Format::Newer(version) = format {
             return Err(Unreadable::Newer(version));
         }
-        let statement = match entry.name.as_str() {
-            IDENTITY => Self::Identity(read::<Versioned<_>>(&entry.value)?.entry),
-            name if name.starts_with(RETIRE) => {
-                Self::Retire(read::<Versioned<_>>(&entry.value)?.entry)
-            }
-            name if name.starts_with(REVOKE) => {
-                Self::Revoke(read::<Versioned<_>>(&entry.value)?.entry)
-            }
-            name if name.starts_with(KEY) => Self::Key(Box::new(KeyRecord::parse(entry, context)?)),
-            _ => return Err(corrupt("unknown name: remove the entry")),
+        let name = entry.name.as_str();
+        let mark = [MarkKind::Revoke, MarkKind::Retire]
+            .into_iter()
+            .find(|kind| name.starts_with(kind.prefix()));
+        let statement = if let Some(kind) = mark {
+            Self::Mark(kind, read::<Versioned<_>>(&entry.value)?.entry)
+        } else if name == IDENTITY {
+            Self::Identity(read::<Versioned<_>>(&entry.value)?.entry)
+        } else if name.starts_with(KEY) {
+            Self::Key(Arc::new(KeyRecord::parse(entry, context)?))
+        } else {
+            return Err(corrupt("unknown name: remove the entry"));
         };
         if statement.names().iter().flatten().any(|name| *name == entry.name) {
             Ok(statement)
@@ -232,35 +250,27 @@ impl Statement {
         let value = match self {
             Self::Identity(entry) => write(&Versioned { version: VERSION, entry }),
             Self::Key(record) => record.value.clone(),
-            Self::Retire(entry) | Self::Revoke(entry) => {
-                write(&Versioned { version: VERSION, entry })
-            }
+            Self::Mark(_, entry) => write(&Versioned { version: VERSION, entry }),
         };
         Some(Entry { name: name?, value })
     }
 
-    /// The ID of the key, if this is one.
-    pub(crate) fn key_id(&self) -> Option<String> {
+    /// The same text for statements about the same thing.
+    pub(crate) fn topic(&self) -> String {
         match self {
-            Self::Key(record) => Some(record.key.key_id().to_owned()),
-            _ => None,
+            Self::Identity(_) => IDENTITY.to_owned(),
+            Self::Key(record) => format!("{KEY}{}", record.key.key_id()),
+            Self::Mark(kind, mark) => format!("{}{}", kind.prefix(), mark.kid),
         }
     }
 
     /// The names that the entry may have.
     pub(crate) fn names(&self) -> [Option<EntryName>; 2] {
         match self {
-            Self::Identity(_) => [EntryName::parse(IDENTITY), None],
             Self::Key(record) => [record.name(), record.name_beside()],
-            Self::Retire(mark) => [EntryName::parse(format!("{RETIRE}{}", mark.kid)), None],
-            Self::Revoke(mark) => [EntryName::parse(format!("{REVOKE}{}", mark.kid)), None],
+            Self::Identity(_) | Self::Mark(..) => [EntryName::parse(self.topic()), None],
         }
     }
-}
-
-/// Structs of strings and numbers always serialise.
-fn to_json(record: &WireRecord) -> String {
-    serde_json::to_string(record).unwrap_or_default()
 }
 
 fn write(wire: &impl Serialize) -> SecretBytes {

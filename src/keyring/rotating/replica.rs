@@ -1,6 +1,7 @@
 //! One replica of a rotating ring: keeps its [`KeyLog`] and the store the same, and makes the next
 //! key when it is due. There is no leader.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +14,13 @@ use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::error::operation::OperationError;
 use crate::keyring::error::RingError;
 use crate::keyring::refreshes::Report;
-use crate::keyring::rotating::key_log::{KeyLog, Seen};
+use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::{
-    KeyMark, KeyRecord, RecordContext, RingIdentity, Statement, Unreadable,
+    IDENTITY, KeyRecord, MarkKind, RecordContext, RingIdentity, Statement, Unreadable,
 };
 use crate::keyring::skew::lease::{LeaseDue, Leases};
 use crate::keyring::skew::reading::RoundTrip;
 use crate::keyring::skew::watch::ClockWatch;
-use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::keys::schedule;
 use crate::keys::schedule::ScheduledKey;
@@ -47,7 +47,8 @@ pub(crate) struct Replica {
 /// The writes that are due after a read.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
-    seen: Seen,
+    /// The topics of the statements in the store.
+    seen: HashSet<String>,
     ended: Vec<Statement>,
     lease: Option<LeaseDue>,
 }
@@ -77,10 +78,6 @@ impl Replica {
         Ok((report, began))
     }
 
-    pub(crate) fn snapshot(&self, log: &KeyLog) -> KeySet {
-        log.snapshot(self.algorithm)
-    }
-
     /// Reads the store and merges its entries into the log.
     ///
     /// # Errors
@@ -95,7 +92,7 @@ impl Replica {
         let trip = RoundTrip { began, ended: now, began_at, took: began_at.elapsed() };
         let mut report = Report { skipped: loaded.skipped, ..Report::default() };
         let (mut seen, mut notes, mut leases) =
-            (Seen::default(), Notes::default(), Leases::default());
+            (HashSet::new(), Notes::default(), Leases::default());
         let mut bad_notes = Vec::new();
         for entry in loaded.entries.into_iter().filter(|entry| !entry.name.is_probe()) {
             let skipped = |reason| Skipped { name: entry.name.to_string(), reason };
@@ -115,7 +112,7 @@ impl Replica {
                                 .to_owned(),
                         );
                     }
-                    seen.note(&statement);
+                    seen.insert(statement.topic());
                     log.merge(statement).unwrap_or_else(skip);
                 }
                 Err(Unreadable::Corrupt(reason)) => skip(reason),
@@ -142,7 +139,7 @@ impl Replica {
         // No new key beside unreadable entries: they may be the keys of a whole ring.
         report.unreadable = log.is_empty() && !report.skipped.is_empty();
         report.skipped.extend(bad_notes);
-        let content = match (log.is_empty(), seen.is_whole()) {
+        let content = match (log.is_empty(), seen.contains(IDENTITY)) {
             (true, _) if report.unreadable => Content::Unreadable,
             (true, _) => Content::Empty,
             (false, false) => Content::Part,
@@ -230,6 +227,7 @@ impl Replica {
         self.create_due_keys(log).await?;
         let now = self.clock.now();
         let (record, signer) = signing(log, now)?;
+        let kid = record.key.key_id().to_owned();
         if let Some(retire_at) = signer.retire_at {
             return Ok(retire_at);
         }
@@ -244,10 +242,9 @@ impl Replica {
         // The mark, too, has to reach everyone.
         let at = now + self.policy.replica_lead();
         let at = at.max(reaches_everyone).max(next.times.propagated);
-        let kid = record.key.key_id().to_owned();
-        let kept_until = record.times.verifies_until;
-        let mark = KeyMark { kid: kid.clone(), at, kept_until };
-        self.write_statement(log, Statement::Retire(mark)).await?;
+        if let Some(mark) = log.mark(&kid, at) {
+            self.write_statement(log, Statement::Mark(MarkKind::Retire, mark)).await?;
+        }
         self.create_due_keys(log).await?;
         // Another replica's mark may have been there first.
         Ok(log.retire_at(&kid).unwrap_or(at))
@@ -261,14 +258,18 @@ impl Replica {
     ) -> Result<(), RingError> {
         let at = self.clock.now();
         for mark in key_ids.iter().filter_map(|kid| log.mark(kid, at)).collect::<Vec<_>>() {
-            self.write_statement(log, Statement::Revoke(mark)).await?;
+            self.write_statement(log, Statement::Mark(MarkKind::Revoke, mark)).await?;
         }
         self.create_due_keys(log).await
     }
 
     /// Restores to a purged or older store what this replica holds. Not more often than twice per
     /// interval: another replica whose clock differs may remove it again, and the store wakes both.
-    async fn restore_missing(&self, log: &mut KeyLog, seen: &Seen) -> Result<(), RingError> {
+    async fn restore_missing(
+        &self,
+        log: &mut KeyLog,
+        seen: &HashSet<String>,
+    ) -> Result<(), RingError> {
         // A newcomer does not hold all of it yet.
         if log.founding.is_waiting() {
             return Ok(());
@@ -343,7 +344,7 @@ impl Replica {
             let record =
                 KeyRecord::generate(&identity, generation, algorithm, times, &self.context)?;
             let kid = record.key.key_id().to_owned();
-            self.write_statement(log, Statement::Key(Box::new(record))).await?;
+            self.write_statement(log, Statement::Key(Arc::new(record))).await?;
             if log.record(&kid).is_some() {
                 let (ring, signs_from) = (&*self.context.ring, times.signs_from);
                 tracing::info!(ring, generation, kid, %signs_from, "published a key");
@@ -390,7 +391,7 @@ impl Replica {
         match (self.insert(statement.to_entry()).await?, &statement) {
             (InsertOutcome::Written, _) => self.merge(log, statement),
             (InsertOutcome::Conflict(Some(other)), _) => self.merge(log, other),
-            (InsertOutcome::Conflict(None), Statement::Retire(mark) | Statement::Revoke(mark)) => {
+            (InsertOutcome::Conflict(None), Statement::Mark(_, mark)) => {
                 let text =
                     format!("found an unreadable mark of key {}: remove the entry", mark.kid);
                 return Err(StoreError::new(text).into());

@@ -12,7 +12,7 @@ use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
 use crate::keyring::refreshes::Report;
 use crate::keyring::rotating::key_log::KeyLog;
-use crate::keyring::rotating::record::Statement;
+use crate::keyring::rotating::record::{MarkKind, Statement};
 use crate::keyring::rotating::replica::Replica;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keyring::source::{Issues, KeySource, Rotating, SourceFuture};
@@ -64,12 +64,12 @@ impl RotatingSource {
         let missing = revoked.iter().filter(|key_id| !log.is_revoked(key_id));
         for mark in missing.filter_map(|key_id| log.mark(key_id, at)).collect::<Vec<_>>() {
             // A mark contradicts nothing.
-            let _ = log.merge(Statement::Revoke(mark));
+            let _ = log.merge(Statement::Mark(MarkKind::Revoke, mark));
         }
     }
 
     fn publish(&self, ring: &RingCore, log: &KeyLog) {
-        publish_without(ring, &self.replica.snapshot(log), &self.revoked_here());
+        publish_without(ring, &log.snapshot(self.replica.algorithm), &self.revoked_here());
     }
 
     /// Revokes keys in the snapshot at once.
