@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::sessions::handle::{Sessions, SessionsId};
 use crate::sessions::session::Session;
-use crate::transport::transports::Place;
+use crate::transport::credential::Place;
 
 /// The session that a request presents, or why there is none.
 pub struct Presented<C> {

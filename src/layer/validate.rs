@@ -20,7 +20,7 @@ use crate::sessions::handle::Sessions;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
 use crate::sessions::session::Session;
-use crate::transport::transports::{Credential, Place};
+use crate::transport::credential::{Credential, Place};
 
 /// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
 /// [`optional`](Self::optional).
@@ -103,7 +103,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
     /// bearer token by itself.
     fn passes<B>(&self, request: &Request<B>, place: Option<Place>, may_have_cookie: bool) -> bool {
         let cookie = self.sessions.transports().cookie.as_ref();
-        let Some(cookie) = cookie.filter(|cookie| cookie.guards(request)) else { return true };
+        let Some(cookie) = cookie else { return true };
         let is_other = place.is_some() && !may_have_cookie;
         is_other
             || (!may_have_cookie && !self.guards_all)

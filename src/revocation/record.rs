@@ -157,5 +157,5 @@ const FOUNDED: &str = "founded";
 const LONGEST_RETENTION: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// Behind the last place in the log: more than a log can come to by its own.
 pub(crate) const MAX_POSITION: u64 = 1 << 53;
-/// The largest number that every JSON parser can hold.
+/// The largest number that every JSON parser can hold (RFC 8259, section 6).
 pub(crate) const MAX_VERSION: u64 = (1 << 53) - 1;

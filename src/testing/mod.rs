@@ -44,33 +44,29 @@ use crate::token::policy::TokenType;
 
 /// A clock that shows the same time until it is moved. Clones share it.
 #[derive(Clone, Debug)]
-pub struct ManualClock(Arc<Hands>);
-
-/// The clock's state, in milliseconds.
-#[derive(Debug)]
-struct Hands {
-    time: AtomicI64,
-    monotonic: AtomicU64,
+pub struct ManualClock {
+    /// In milliseconds, like the other.
+    time: Arc<AtomicI64>,
+    monotonic: Arc<AtomicU64>,
 }
 
 impl ManualClock {
     /// Makes a clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        let time = AtomicI64::new(now.as_unix_millis());
-        Self(Arc::new(Hands { time, monotonic: AtomicU64::new(0) }))
+        Self { time: Arc::new(now.as_unix_millis().into()), monotonic: Arc::default() }
     }
 
     /// Advances the time, and [`monotonic`](Clock::monotonic) too.
     pub fn advance(&self, duration: Duration) {
         self.set(self.now() + duration);
         let millis = duration.as_millis().try_into().unwrap_or(u64::MAX);
-        self.0.monotonic.fetch_add(millis, Ordering::Relaxed);
+        self.monotonic.fetch_add(millis, Ordering::Relaxed);
     }
 
     /// Sets the clock to `now`, forward or back, as an administrator does:
     /// [`monotonic`](Clock::monotonic) does not move.
     pub fn set(&self, now: Timestamp) {
-        self.0.time.store(now.as_unix_millis(), Ordering::Relaxed);
+        self.time.store(now.as_unix_millis(), Ordering::Relaxed);
     }
 }
 
@@ -83,11 +79,11 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_unix_millis(self.0.time.load(Ordering::Relaxed))
+        Timestamp::from_unix_millis(self.time.load(Ordering::Relaxed))
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_millis(self.0.monotonic.load(Ordering::Relaxed))
+        Duration::from_millis(self.monotonic.load(Ordering::Relaxed))
     }
 }
 

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::{DeserializeSeed as _, Deserializer as _, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::checks::{Check, Observer};
+use super::checks::Observer;
 use crate::base64url::Buffer;
 use crate::claims::strict::{Names, Strict, Text, twice};
 use crate::crypto::algorithm::{Algorithm, MAX_SIGNATURE_BYTES};
@@ -50,21 +50,19 @@ impl<'t> Segments<'t> {
 #[inline(never)]
 pub(crate) fn not_split(token: &[u8]) -> Rejection {
     let parts = memchr::memchr_iter(b'.', token).count() + 1;
-    let what = match parts {
-        1 => "1 part: not a JWT",
-        5 => "5 parts: an encrypted token (JWE)",
-        3 => {
-            let signature = token.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
-            let found = format_args!("{} characters", signature.len());
-            let expected = format_args!("at most {LONGEST_SIGNATURE}");
-            return RejectionKind::Malformed.about("signature", found, expected);
-        }
-        _ => return RejectionKind::Malformed.about("token", format_args!("{parts} parts"), THREE),
+    if parts == 3 {
+        let signature = token.rsplit(|byte| *byte == b'.').next().unwrap_or_default();
+        let found = format_args!("{} characters", signature.len());
+        let expected = format_args!("at most {LONGEST_SIGNATURE}");
+        return RejectionKind::Malformed.about("signature", found, expected);
+    }
+    let found = match parts {
+        1 => format_args!("1 part: not a JWT"),
+        5 => format_args!("5 parts: an encrypted token (JWE)"),
+        _ => format_args!("{parts} parts"),
     };
-    RejectionKind::Malformed.about("token", what, THREE)
+    RejectionKind::Malformed.about("token", found, "3 parts (RFC 7515, section 7.1)")
 }
-
-const THREE: &str = "3 parts (RFC 7515, section 7.1)";
 
 /// Why a segment could not be decoded.
 #[cold]
@@ -96,20 +94,20 @@ pub(crate) fn readable(segment: &[u8]) -> Option<Value> {
 const LONGEST_SIGNATURE: usize = (MAX_SIGNATURE_BYTES * 4).div_ceil(3);
 
 /// The members of a header that is not one that the ring's keys write.
-#[derive(Debug)]
-pub(crate) struct Header {
-    pub(crate) algorithm: Algorithm,
-    pub(crate) token_type: Option<String>,
-    pub(crate) key_id: Option<String>,
+#[derive(Default)]
+pub(crate) struct Header<'h> {
+    alg: Option<Text<'h>>,
+    pub(crate) typ: Option<Text<'h>>,
+    pub(crate) kid: Option<Text<'h>>,
 }
 
-impl Header {
-    /// Parses an encoded header.
+impl<'h> Header<'h> {
+    /// Parses an encoded header; its algorithm beside it.
     pub(crate) fn parse(
         segment: &[u8],
-        buffer: &mut Buffer,
+        buffer: &'h mut Buffer,
         observer: &mut impl Observer,
-    ) -> Result<Self, Rejection> {
+    ) -> Result<(Algorithm, Self), Rejection> {
         // Nothing is signed yet: what is read has to be little.
         if segment.len() > MAX_HEADER_BYTES {
             let found = format_args!("{} characters", segment.len());
@@ -121,37 +119,21 @@ impl Header {
             .map_err(|_| RejectionKind::Malformed.about("header", "bytes", "UTF-8"))?;
         let mut reading = "header";
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        let members = deserializer
+        let header = deserializer
             .deserialize_map(HeaderVisitor { reading: &mut reading })
-            .and_then(|members| deserializer.end().map(|()| members));
-        let members = members.map_err(|error| unreadable(reading, &error))?;
-        let name = members
-            .alg
-            .ok_or_else(|| RejectionKind::Malformed.about("header alg", "none", "an algorithm"))?;
-        observer.passed(Check::Header, || format!("{} characters", segment.len()));
+            .and_then(|header| deserializer.end().map(|()| header));
+        let header = header.map_err(|error| unreadable(reading, &error))?;
+        let missing = || RejectionKind::Malformed.about("header alg", "none", "an algorithm");
+        let name = header.alg.as_deref().ok_or_else(missing)?;
+        observer.passed("header", || format!("{} characters", segment.len()));
         // `none` is no algorithm here.
         let algorithm = name.parse().map_err(|_| {
             let expected = "the name of an algorithm of this crate, such as EdDSA";
-            RejectionKind::WrongAlgorithm.about(
-                "header alg",
-                format_args!("{:?}", &*name),
-                expected,
-            )
+            RejectionKind::WrongAlgorithm.about("header alg", format_args!("{name:?}"), expected)
         })?;
-        observer.passed(Check::Algorithm, || format!("{:?}", &*name));
-        Ok(Self {
-            algorithm,
-            token_type: members.typ.map(|typ| typ.0.into_owned()),
-            key_id: members.kid.map(|kid| kid.0.into_owned()),
-        })
+        observer.passed("algorithm", || format!("{name:?}"));
+        Ok((algorithm, header))
     }
-}
-
-#[derive(Default)]
-struct Members<'de> {
-    alg: Option<Text<'de>>,
-    typ: Option<Text<'de>>,
-    kid: Option<Text<'de>>,
 }
 
 /// Members that change what a token means, or bring a key of the sender's. No extension is
@@ -190,7 +172,7 @@ struct HeaderVisitor<'r> {
 }
 
 impl<'de> Visitor<'de> for HeaderVisitor<'_> {
-    type Value = Members<'de>;
+    type Value = Header<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
@@ -198,30 +180,25 @@ impl<'de> Visitor<'de> for HeaderVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
         let mut names = Names::default();
-        let mut members = Members::default();
+        let mut header = Header::default();
         for _ in 0..=MAX_MEMBERS {
             *self.reading = "header";
-            let Some(Text(name)) = access.next_key()? else { return Ok(members) };
-            match &*name {
-                "alg" => {
-                    *self.reading = "header alg";
-                    members.alg = Some(access.next_value()?);
-                }
-                "typ" => {
-                    *self.reading = "header typ";
-                    members.typ = Some(access.next_value()?);
-                }
-                "kid" => {
-                    *self.reading = "header kid";
-                    members.kid = Some(access.next_value()?);
-                }
-                _ => {
-                    if let Some((_, refused)) = REFUSED.iter().find(|(member, _)| *member == name) {
-                        *self.reading = refused;
-                        return Err(A::Error::custom("this member, expected a header without it"));
-                    }
-                    _ = access.next_value_seed(Strict(PhantomData::<IgnoredAny>))?;
-                }
+            let Some(Text(name)) = access.next_key()? else { return Ok(header) };
+            let member = match &*name {
+                "alg" => Some(("header alg", &mut header.alg)),
+                "typ" => Some(("header typ", &mut header.typ)),
+                "kid" => Some(("header kid", &mut header.kid)),
+                _ => None,
+            };
+            if let Some((place, member)) = member {
+                *self.reading = place;
+                *member = Some(access.next_value()?);
+            } else if let Some((_, refused)) = REFUSED.iter().find(|(refused, _)| *refused == name)
+            {
+                *self.reading = refused;
+                return Err(A::Error::custom("this member, expected a header without it"));
+            } else {
+                _ = access.next_value_seed(Strict(PhantomData::<IgnoredAny>))?;
             }
             *self.reading = "header";
             if !names.insert(name.clone()) {

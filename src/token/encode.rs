@@ -1,6 +1,5 @@
 //! From claims to a token: the encoded header of the key, the payload, the signature.
 
-use crate::claims::names::ID_LENGTH;
 use std::borrow::Cow;
 use std::mem;
 use std::ops::Deref;
@@ -13,11 +12,12 @@ use zeroize::Zeroize as _;
 
 use crate::base64url;
 use crate::claims;
-use crate::claims::names::REFRESH_TOKEN_TYPE;
+use crate::claims::names::{ID_LENGTH, REFRESH_TOKEN_TYPE};
 use crate::claims::write::Payload;
 use crate::clock::Timestamp;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keys::key_set::RingKey;
+use crate::revocation::record::MAX_VERSION;
 
 /// Writes and signs a token: a refresh token if it has a sequence, else a session token.
 pub(crate) fn encode<C: Serialize + DeserializeOwned>(
@@ -30,10 +30,7 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
         let text = "the claims cannot be written";
         OperationError::with_source(OperationErrorKind::InvalidClaims, text, Arc::new(error))
     })?;
-    let header = match payload.seq {
-        None => Cow::Borrowed(&*ring_key.header),
-        Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(),
-    };
+    let header = header(ring_key, payload.seq);
     // Room for the whole, so that growing leaves no copy of it behind.
     let [of_json, of_signature] =
         [json.len(), signer.signature_length()].map(base64url::encoded_length);
@@ -51,8 +48,8 @@ pub(crate) fn room<C>(payload: &Payload<'_, C>, has_revocations: bool) -> usize 
     let digits = |number: u64| number.checked_ilog10().unwrap_or_default() as usize + 1;
     let of_rv = match payload.rv {
         _ if !has_revocations => 0,
-        0 => br#","rv":"#.len() + digits(HIGHEST_RV),
-        rv => digits(HIGHEST_RV).saturating_sub(digits(rv)),
+        0 => br#","rv":"#.len() + digits(MAX_VERSION),
+        rv => digits(MAX_VERSION).saturating_sub(digits(rv)),
     };
     let of_seq = payload.seq.map_or(0, |seq| digits(u32::MAX.into()) - digits(seq.into()));
     match of_rv + of_seq {
@@ -61,9 +58,6 @@ pub(crate) fn room<C>(payload: &Payload<'_, C>, has_revocations: bool) -> usize 
         bytes => base64url::encoded_length(bytes) + 1,
     }
 }
-
-/// Versions of revocations stay below what every reader of JSON can hold (RFC 8259, section 6).
-const HIGHEST_RV: u64 = (1 << 53) - 1;
 
 /// How long the shortest token of this issuer and audience is that the key can sign, with the room that a login
 /// leaves: for a subject of one character, without claims of the application. A refresh token if
@@ -76,12 +70,7 @@ pub(crate) fn shortest(
     has_revocations: bool,
 ) -> Option<usize> {
     let (header, signature) = match ring_key {
-        Some(ring_key) => {
-            let typed =
-                seq.map(|_| ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0));
-            let header = typed.map_or(ring_key.header.len(), |header| header.len());
-            (header, ring_key.key.signer()?.signature_length())
-        }
+        Some(ring_key) => (header(ring_key, seq).len(), ring_key.key.signer()?.signature_length()),
         None => (0, 0),
     };
     let at = Timestamp::from_unix_seconds(1_000_000_000);
@@ -105,6 +94,14 @@ pub(crate) fn shortest(
     claims::write::write(&payload, &mut json).ok()?;
     let [of_json, of_signature] = [json.len(), signature].map(base64url::encoded_length);
     Some(header + of_json + of_signature + 2 + room(&payload, has_revocations))
+}
+
+/// The encoded header: of a refresh token if it has a sequence, else of a session token.
+fn header(ring_key: &RingKey, seq: Option<u32>) -> Cow<'_, str> {
+    match seq {
+        None => Cow::Borrowed(&*ring_key.header),
+        Some(_) => ring_key.key.encoded_headers(REFRESH_TOKEN_TYPE).swap_remove(0).into(),
+    }
 }
 
 /// A token in its compact serialization (RFC 7515, section 7.1); wiped when dropped.

@@ -4,13 +4,14 @@ use std::fmt;
 use std::ops::Range;
 use std::time::Duration;
 
-use super::checks::{Check, Observer};
+use super::checks::Observer;
 use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::claims::read::{Dialect, Registered};
 use crate::clock::Timestamp;
 use crate::error::rejection::Rejection;
 use crate::error::rejection::RejectionKind::{self, *};
 use crate::keys::schedule::KeyTimes;
+use crate::revocation::record::MAX_VERSION;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
@@ -22,16 +23,12 @@ pub(crate) struct Policy {
     pub(crate) leeway: Duration,
     /// The longest from `iat` to `exp`, where the key does not say it.
     pub(crate) max_lifetime: Duration,
-    /// The longest token, in bytes.
     pub(crate) max_token_bytes: usize,
     pub(crate) token_type: TokenType,
-    /// Whether a token may come without `jti`.
     pub(crate) without_token_id: bool,
-    /// Whether a token may come without `iat`.
     pub(crate) without_issued_at: bool,
     /// Whether `sid` is the session's ID, as it is in tokens of this crate.
     pub(crate) takes_session_id: bool,
-    /// Whether a token has to have `auth_time`.
     pub(crate) requires_auth_time: bool,
 }
 
@@ -128,12 +125,12 @@ impl Policy {
         if *issuer != *self.issuer {
             return Err(different(WrongIssuer, "iss", &issuer, &self.issuer));
         }
-        observer.passed(Check::Issuer, || format!("{issuer:?}"));
+        observer.passed("issuer", || format!("{issuer:?}"));
         let audience = claims.aud.as_ref().ok_or_else(|| missing("aud"))?;
         if !audience.contains(&self.audience) {
             return Err(different(WrongAudience, "aud", audience, &self.audience));
         }
-        observer.passed(Check::Audience, || format!("{audience:?}"));
+        observer.passed("audience", || format!("{audience:?}"));
         let subject = claims.sub.as_ref().ok_or_else(|| missing("sub"))?;
         let token_id = claims.jti.as_deref();
         if token_id.is_none() && !self.without_token_id {
@@ -147,10 +144,10 @@ impl Policy {
                 return Err(InvalidClaim(name).about(name, "an empty text", "a text"));
             }
         }
-        if let Some(rv) = claims.rv.filter(|rv| *rv > MOST_VERSION) {
+        if let Some(rv) = claims.rv.filter(|rv| *rv > MAX_VERSION) {
             return Err(InvalidClaim("rv").about("rv", rv, "a number up to 2^53-1"));
         }
-        observer.passed(Check::Identity, || "sub and jti".to_owned());
+        observer.passed("identity", || "sub and jti".to_owned());
         let expires_at = claims.exp.ok_or_else(|| missing("exp"))?.0;
         let longest = self.lifetime_of(times);
         let issued_at = match claims.iat {
@@ -163,13 +160,13 @@ impl Policy {
             let expected = format_args!("later than iat, {issued_at}");
             return Err(InvalidClaim("exp").about("exp", expires_at, expected));
         }
-        observer.passed(Check::Times, || format!("iat {issued_at}, exp {expires_at}"));
+        observer.passed("times", || format!("iat {issued_at}, exp {expires_at}"));
         if expires_at - issued_at > longest {
             let found = format_args!("{:?} after iat", expires_at - issued_at);
             let expected = format_args!("at most {longest:?}");
             return Err(LifetimeTooLong.about("exp", found, expected));
         }
-        observer.passed(Check::Lifetime, || format!("{:?}", expires_at - issued_at));
+        observer.passed("lifetime", || format!("{:?}", expires_at - issued_at));
         let (ends, soon) = (expires_at + self.leeway, now + self.leeway);
         // "On or after" (RFC 7519, section 4.1.4).
         if now >= ends {
@@ -177,15 +174,15 @@ impl Policy {
             let expected = format_args!("later than {now}, less the leeway of {:?}", self.leeway);
             return Err(Expired.about("exp", found, expected));
         }
-        observer.passed(Check::Expiry, || format!("exp {expires_at}"));
+        observer.passed("expiry", || format!("exp {expires_at}"));
         if issued_at > soon {
             return Err(self.too_late(IssuedInFuture, "iat", issued_at, now));
         }
-        observer.passed(Check::IssueTime, || format!("iat {issued_at}"));
+        observer.passed("issue time", || format!("iat {issued_at}"));
         if let Some(not_before) = claims.nbf.filter(|not_before| not_before.0 > soon) {
             return Err(self.too_late(NotYetValid, "nbf", not_before.0, now));
         }
-        observer.passed(Check::NotBefore, || match claims.nbf {
+        observer.passed("not before", || match claims.nbf {
             Some(not_before) => format!("nbf {}", not_before.0),
             None => "no nbf".to_owned(),
         });
@@ -203,7 +200,7 @@ impl Policy {
             }
             _ => {}
         }
-        observer.passed(Check::LoginTime, || match claims.auth_time {
+        observer.passed("login time", || match claims.auth_time {
             Some(at) => format!("auth_time {}", at.0),
             None => "no auth_time".to_owned(),
         });
@@ -242,6 +239,3 @@ fn different(
 ) -> Rejection {
     kind.about(claim, format_args!("{found:?}"), format_args!("{expected:?}"))
 }
-
-/// The largest number that every JSON parser can hold (RFC 8259, section 6).
-const MOST_VERSION: u64 = (1 << 53) - 1;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::checks::{Check, Observer};
+use super::checks::Observer;
 use super::decode::{Header, Segments, not_decoded, not_split};
 use super::policy::{Policy, TokenType};
 use super::verified::{Texts, Verified};
@@ -14,6 +14,7 @@ use crate::base64url::{self, Buffer};
 use crate::claims;
 use crate::claims::read::{ReadError, Registered, Unread};
 use crate::clock::Timestamp;
+use crate::crypto::algorithm::Algorithm;
 use crate::crypto::backend;
 use crate::error::detail::{List, of_message, without_quotes};
 use crate::error::rejection::{Rejection, RejectionKind};
@@ -34,7 +35,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
         let expected = format_args!("at most {} (max_token_bytes)", policy.max_token_bytes);
         return Err(RejectionKind::TooLong.about("token", found, expected));
     }
-    observer.passed(Check::Length, || format!("{} bytes", token.len()));
+    observer.passed("length", || format!("{} bytes", token.len()));
     let mut buffer = Buffer::new();
     let (segments, ring_key) =
         authenticate(token, keys, &policy.token_type, &mut buffer, now, observer)?;
@@ -43,11 +44,12 @@ pub(crate) fn verify<C: DeserializeOwned>(
     let mut registered = Registered::default();
     let claims = claims::read::read(payload, policy.dialect, &mut registered)
         .map_err(|error| unreadable::<C>(&error))?;
-    observer.passed(Check::Payload, || "claims that can be read".to_owned());
+    observer.passed("payload", || "claims that can be read".to_owned());
     let required = policy.check(&registered, &ring_key.scheduled.times, now, observer)?;
     let token_id = match required.token_id {
         Some(token_id) => Cow::Borrowed(token_id),
-        None => Cow::Owned(digest(segments.signed)),
+        // What is signed names it: an ECDSA signature can be written in two ways.
+        None => Cow::Owned(base64url::encode(backend::sha256(segments.signed))),
     };
     // A token of another issuer may have neither: then it is a session of its own.
     let session_id = policy.session_id(&registered).unwrap_or(&token_id);
@@ -89,15 +91,15 @@ pub(crate) fn authenticate<'t, 'k>(
         None => Segments::split(token),
     };
     let segments = segments.ok_or_else(|| not_split(token))?;
-    observer.passed(Check::Parts, || "3 parts".to_owned());
+    observer.passed("parts", || "3 parts".to_owned());
     let by_header = || ours.then(|| keys.by_encoded_header(segments.header)).flatten();
     let ring_key = match known.or_else(by_header) {
         Some(ring_key) => {
             let key = &ring_key.key;
-            observer.passed(Check::Header, || "the header of a key of the ring".to_owned());
-            observer.passed(Check::Algorithm, || format!("{:?}", key.algorithm()));
-            observer.passed(Check::Type, || token_type.to_string());
-            observer.passed(Check::Key, || key_text(key.key_id()));
+            observer.passed("header", || "the header of a key of the ring".to_owned());
+            observer.passed("algorithm", || format!("{:?}", key.algorithm()));
+            observer.passed("type", || token_type.to_string());
+            observer.passed("key", || key_text(key.key_id()));
             ring_key
         }
         None => key_of_header(segments.header, buffer, keys, token_type, observer)?,
@@ -105,14 +107,14 @@ pub(crate) fn authenticate<'t, 'k>(
     if !keys.verifies(ring_key, now) {
         return Err(key_is_over(ring_key, keys, now));
     }
-    observer.passed(Check::KeyTimes, || format!("a key that verifies at {now}"));
+    observer.passed("key times", || format!("a key that verifies at {now}"));
     let signature = buffer
         .decode(segments.signature)
         .ok_or_else(|| not_decoded("signature", segments.signature))?;
     if !ring_key.key.verifier().verify(segments.signed, signature) {
         return Err(Rejection::new(RejectionKind::BadSignature));
     }
-    observer.passed(Check::Signature, || "the signature of the key".to_owned());
+    observer.passed("signature", || "the signature of the key".to_owned());
     Ok((segments, ring_key))
 }
 
@@ -148,22 +150,12 @@ fn unreadable<C>(error: &ReadError) -> Rejection {
 fn key_is_over(ring_key: &RingKey, keys: &KeySet, now: Timestamp) -> Rejection {
     let key_id = ring_key.key.key_id();
     let until = ring_key.scheduled.times.verifies_until.min(keys.limit());
+    let found = match ring_key.scheduled.revoked {
+        true => format!("{key_id:?}, which is revoked"),
+        false => format!("{key_id:?}, which verifies until {until}"),
+    };
     let expected = format_args!("a key that verifies at {now}");
-    match ring_key.scheduled.revoked {
-        true => {
-            let found = format_args!("{key_id:?}, which is revoked");
-            RejectionKind::UnknownKey.about("header kid", found, expected)
-        }
-        false => {
-            let found = format_args!("{key_id:?}, which verifies until {until}");
-            RejectionKind::UnknownKey.about("header kid", found, expected)
-        }
-    }
-}
-
-/// Names a token that has no `jti`, by what is signed: an ECDSA signature can be written in two ways.
-fn digest(signed: &[u8]) -> String {
-    base64url::encode(backend::sha256(signed))
+    RejectionKind::UnknownKey.about("header kid", found, expected)
 }
 
 fn key_text(key_id: &str) -> String {
@@ -180,26 +172,26 @@ fn key_of_header<'k>(
     token_type: &TokenType,
     observer: &mut impl Observer,
 ) -> Result<&'k RingKey, Rejection> {
-    let header = Header::parse(header, buffer, observer)?;
-    let typ = header.token_type.as_deref();
+    let (algorithm, header) = Header::parse(header, buffer, observer)?;
+    let typ = header.typ.as_deref();
     if !token_type.accepts(typ) {
         return Err(RejectionKind::WrongType.about("header typ", Found(typ), token_type));
     }
-    observer.passed(Check::Type, || Found(typ).to_string());
-    let key_id = header.key_id.as_deref();
-    let found = key_id.and_then(|key_id| keys.by_key_id(key_id, header.algorithm));
-    let ring_key = found.ok_or_else(|| no_key(key_id, &header, keys))?;
-    observer.passed(Check::Key, || key_text(ring_key.key.key_id()));
+    observer.passed("type", || Found(typ).to_string());
+    let key_id = header.kid.as_deref();
+    let found = key_id.and_then(|key_id| keys.by_key_id(key_id, algorithm));
+    let ring_key = found.ok_or_else(|| no_key(key_id, algorithm, keys))?;
+    observer.passed("key", || key_text(ring_key.key.key_id()));
     Ok(ring_key)
 }
 
 /// Why no key of the ring is the one that a header names.
 #[cold]
 #[inline(never)]
-fn no_key(key_id: Option<&str>, header: &Header, keys: &KeySet) -> Rejection {
+fn no_key(key_id: Option<&str>, algorithm: Algorithm, keys: &KeySet) -> Rejection {
     let mut others = key_id.into_iter().flat_map(|key_id| keys.of_key_id(key_id));
     if let Some(other) = others.next() {
-        let found = format_args!("{:?}", header.algorithm);
+        let found = format_args!("{algorithm:?}");
         let expected = format_args!("{:?}, the algorithm of the key", other.key.algorithm());
         return RejectionKind::WrongAlgorithm.about("header alg", found, expected);
     }

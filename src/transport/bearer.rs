@@ -3,15 +3,11 @@
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use crate::error::rejection::RejectionKind;
+use crate::transport::credential::{Found, one};
 
 /// Finds a bearer token, perhaps an empty one. Other schemes are not ours.
-pub(crate) fn read(headers: &HeaderMap) -> Result<Option<&[u8]>, RejectionKind> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(RejectionKind::Ambiguous);
-    }
+pub(crate) fn read(headers: &HeaderMap) -> Found<'_> {
+    let Some(value) = one(headers.get_all(AUTHORIZATION))? else { return Ok(None) };
     let value = value.as_bytes();
     let end = value.iter().position(|byte| *byte == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at(end);

@@ -10,6 +10,7 @@ use super::cross_site::{CrossSiteCheck, may_change};
 use crate::error::build::BuildError;
 use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
+use crate::transport::credential::Found;
 use crate::transport::grammar::{is_token, is_token_byte};
 
 /// The cookie that carries a session, and the guard that comes with it.
@@ -35,27 +36,15 @@ use crate::transport::grammar::{is_token, is_token_byte};
 ///     .same_site_strict()
 ///     .trusted_origin("https://admin.example");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CookieTransport {
     /// `None` for the ring's, until the sessions are built.
     name: Option<Cow<'static, str>>,
-    same_site: SameSite,
-    secure: bool,
+    is_strict: bool,
+    is_insecure: bool,
     trusted_origins: Vec<String>,
     /// Made when the sessions are built.
     cross_site: Option<CrossSiteCheck>,
-}
-
-impl Default for CookieTransport {
-    fn default() -> Self {
-        Self {
-            name: None,
-            same_site: SameSite::Lax,
-            secure: true,
-            trusted_origins: Vec::new(),
-            cross_site: None,
-        }
-    }
 }
 
 impl CookieTransport {
@@ -82,7 +71,7 @@ impl CookieTransport {
     /// (`SameSite=Strict`).
     #[must_use]
     pub fn same_site_strict(mut self) -> Self {
-        self.same_site = SameSite::Strict;
+        self.is_strict = true;
         self
     }
 
@@ -105,7 +94,7 @@ impl CookieTransport {
     #[must_use]
     pub fn dangerous_without_secure(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
-        self.secure = false;
+        self.is_insecure = true;
         self
     }
 
@@ -114,9 +103,9 @@ impl CookieTransport {
         let name = self.name.take().unwrap_or_else(|| named_by(ring).into());
         let help = if !is_token(&name) {
             "use letters, digits and - _ ."
-        } else if self.secure && !name.starts_with("__Host-") {
+        } else if !self.is_insecure && !name.starts_with("__Host-") {
             "begin it with `__Host-`, which makes browsers refuse it from other hosts"
-        } else if !self.secure && is_prefixed(&name) {
+        } else if self.is_insecure && is_prefixed(&name) {
             "give it another name: browsers refuse this prefix without `Secure`"
         } else {
             self.cross_site = Some(CrossSiteCheck::new(&self.trusted_origins)?);
@@ -125,15 +114,10 @@ impl CookieTransport {
         Err(BuildError::invalid("cookie name", format_args!("{name:?}"), help))
     }
 
-    /// Whether it matters where the request comes from. All others pass, sooner.
-    pub(crate) fn guards<B>(&self, request: &Request<B>) -> bool {
-        may_change(request)
-    }
-
-    /// Whether the request does not come from another site.
+    /// Whether the request does not come from another site, as far as that matters.
     pub(crate) fn passes<B>(&self, request: &Request<B>, has_cookie: bool) -> bool {
-        let check = self.cross_site.as_ref();
-        check.is_none_or(|check| check.passes(request, has_cookie, self.secure))
+        let check = self.cross_site.as_ref().filter(|_| may_change(request));
+        check.is_none_or(|check| check.passes(request, has_cookie, !self.is_insecure))
     }
 
     pub(crate) fn own_name(&self) -> &str {
@@ -142,15 +126,13 @@ impl CookieTransport {
 
     /// Finds the cookie's value. Names are compared byte by byte; cookies may come in several
     /// header fields (RFC 9113, section 8.2.3).
-    pub(crate) fn read<'r>(
-        &self,
-        headers: &'r HeaderMap,
-    ) -> Result<Option<&'r [u8]>, RejectionKind> {
+    pub(crate) fn read<'r>(&self, headers: &'r HeaderMap) -> Found<'r> {
         let (mut found, name) = (None, self.own_name().as_bytes());
         for field in headers.get_all(COOKIE) {
             let (field, mut start) = (field.as_bytes(), 0);
             for end in memchr::memchr_iter(b';', field).chain([field.len()]) {
-                let pair = trim(&field[start..end]);
+                // White space may surround a pair (RFC 6265, section 5.2).
+                let pair = field[start..end].trim_ascii();
                 start = end + 1;
                 let value = pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="));
                 if value.is_some() && found.is_some() {
@@ -189,8 +171,8 @@ impl CookieTransport {
         Cookie::build((self.own_name(), value))
             .path("/")
             .http_only(true)
-            .secure(self.secure)
-            .same_site(self.same_site)
+            .secure(!self.is_insecure)
+            .same_site(if self.is_strict { SameSite::Strict } else { SameSite::Lax })
             .build()
     }
 }
@@ -215,12 +197,4 @@ fn field(cookie: &Cookie<'_>) -> HeaderValue {
         HeaderValue::try_from(cookie.to_string()).unwrap_or(HeaderValue::from_static(""));
     field.set_sensitive(true);
     field
-}
-
-/// Without the white space that may surround a pair (RFC 6265, section 5.2).
-fn trim(pair: &[u8]) -> &[u8] {
-    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
-    let start = pair.iter().position(|byte| !is_space(byte)).unwrap_or(pair.len());
-    let end = pair.iter().rposition(|byte| !is_space(byte)).map_or(start, |last| last + 1);
-    &pair[start..end]
 }

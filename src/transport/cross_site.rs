@@ -11,15 +11,15 @@ use std::task::{Context, Poll, Waker};
 
 use http::header::{HOST, ORIGIN, UPGRADE};
 use http::{HeaderName, HeaderValue, Method, Request, Response};
-use tower_http::csrf::{Csrf, CsrfLayer, ProtectionError, ResponseForProtectionError};
+use tower_http::csrf::{Csrf, CsrfLayer};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-use super::origin::{self, Kinship};
+use super::origin;
 use crate::error::build::BuildError;
 
 #[derive(Clone, Debug)]
-pub(crate) struct CrossSiteCheck(Csrf<Reached, Refuse>);
+pub(crate) struct CrossSiteCheck(Csrf<Reached>);
 
 impl CrossSiteCheck {
     pub(crate) fn new(trusted_origins: &[String]) -> Result<Self, BuildError> {
@@ -30,7 +30,7 @@ impl CrossSiteCheck {
             let origin = origin::canonical(origin).map_err(invalid)?;
             layer = layer.add_trusted_origin(origin).map_err(|error| invalid(error.to_string()))?;
         }
-        Ok(Self(layer.with_rejection_response(Refuse).layer(Reached)))
+        Ok(Self(layer.layer(Reached)))
     }
 
     /// Whether the request may pass. `is_secure` says that it carries a cookie which travels by
@@ -50,7 +50,7 @@ impl CrossSiteCheck {
         let site = field(&SEC_FETCH_SITE).filter(|site| !site.is_empty());
         // Without what browsers say of the site, it is the origin and the host that are compared.
         // The guard would do so byte by byte; so it gets no host to compare.
-        if site.is_none() && origin::kinship(request, is_secure && has_cookie) == Kinship::Same {
+        if site.is_none() && origin::is_same_origin(request, is_secure && has_cookie) {
             return true;
         }
         let mut asked = Request::new(());
@@ -66,11 +66,8 @@ impl CrossSiteCheck {
         }
         let mut guard = self.0.clone();
         // The guard decides at once: its future is ready, and nothing ever wakes it.
-        let passes = match pin!(guard.call(asked)).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(response)) => response.into_body(),
-            Poll::Ready(Err(never)) => match never {},
-            Poll::Pending => false,
-        };
+        let answer = pin!(guard.call(asked)).poll(&mut Context::from_waker(Waker::noop()));
+        let passes = matches!(answer, Poll::Ready(Ok(answer)) if answer.status().is_success());
         if !passes {
             let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
             let origin = shown(field(&ORIGIN).map(HeaderValue::as_bytes));
@@ -103,12 +100,12 @@ fn is_upgrade<B>(request: &Request<B>) -> bool {
     request.headers().contains_key(UPGRADE) || *request.method() == Method::CONNECT
 }
 
-/// A service that says that it was reached.
+/// A service that answers 200 where the guard itself answers 403.
 #[derive(Clone, Copy, Debug)]
 struct Reached;
 
 impl Service<Request<()>> for Reached {
-    type Response = Response<bool>;
+    type Response = Response<()>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
@@ -117,16 +114,6 @@ impl Service<Request<()>> for Reached {
     }
 
     fn call(&mut self, _: Request<()>) -> Self::Future {
-        ready(Ok(Response::new(true)))
-    }
-}
-
-/// Answers that it was not.
-#[derive(Clone, Copy, Debug)]
-struct Refuse;
-
-impl ResponseForProtectionError<bool> for Refuse {
-    fn response_for_protection_error(&mut self, _: ProtectionError) -> Response<bool> {
-        Response::new(false)
+        ready(Ok(Response::new(())))
     }
 }

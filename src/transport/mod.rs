@@ -4,6 +4,7 @@ pub(crate) mod bearer;
 pub(crate) mod caching;
 #[cfg_attr(not(feature = "cookie"), path = "no_cookie.rs")]
 pub(crate) mod cookie;
+pub(crate) mod credential;
 #[cfg(feature = "cookie")]
 pub(crate) mod cross_site;
 pub(crate) mod grammar;

@@ -4,14 +4,13 @@ use http::header::{AUTHORIZATION, COOKIE, SEC_WEBSOCKET_PROTOCOL, SET_COOKIE};
 use http::{HeaderMap, HeaderName};
 
 use crate::error::build::BuildError;
-use crate::error::rejection::RejectionKind;
+use crate::transport::credential::{Found, one};
 
 /// Finds the token in one header field.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedHeader(HeaderName);
 
 impl NamedHeader {
-    /// Checks the name.
     pub(crate) fn parse(name: &str) -> Result<Self, BuildError> {
         let invalid =
             |help| Err(BuildError::invalid("header transport", format_args!("{name:?}"), help));
@@ -27,15 +26,8 @@ impl NamedHeader {
     }
 
     /// Finds the one token. A field that comes twice is ambiguous.
-    pub(crate) fn read<'r>(
-        &self,
-        headers: &'r HeaderMap,
-    ) -> Result<Option<&'r [u8]>, RejectionKind> {
-        let mut values = headers.get_all(&self.0).iter();
-        match (values.next(), values.next()) {
-            (_, Some(_)) => Err(RejectionKind::Ambiguous),
-            (value, None) => Ok(value.map(|value| value.as_bytes().trim_ascii())),
-        }
+    pub(crate) fn read<'r>(&self, headers: &'r HeaderMap) -> Found<'r> {
+        Ok(one(headers.get_all(&self.0))?.map(|value| value.as_bytes().trim_ascii()))
     }
 
     pub(crate) fn name(&self) -> &str {

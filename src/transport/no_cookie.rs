@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Request};
 
 use crate::error::build::BuildError;
 use crate::error::operation::OperationError;
-use crate::error::rejection::RejectionKind;
+use crate::transport::credential::Found;
 
 #[derive(Clone, Debug)]
 pub(crate) enum CookieTransport {}
@@ -16,7 +16,7 @@ impl CookieTransport {
         match *self {}
     }
 
-    pub(crate) fn read<'r>(&self, _: &'r HeaderMap) -> Result<Option<&'r [u8]>, RejectionKind> {
+    pub(crate) fn read<'r>(&self, _: &'r HeaderMap) -> Found<'r> {
         match *self {}
     }
 
@@ -34,10 +34,6 @@ impl CookieTransport {
 
     pub(crate) fn build(self, _: &str) -> Result<Self, BuildError> {
         match self {}
-    }
-
-    pub(crate) fn guards<B>(&self, _: &Request<B>) -> bool {
-        match *self {}
     }
 
     pub(crate) fn passes<B>(&self, _: &Request<B>, _: bool) -> bool {

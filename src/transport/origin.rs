@@ -4,7 +4,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderName, HeaderValue, Request, header};
+
+use crate::transport::credential::one;
 
 /// An origin as browsers write it into `Origin`: in lower case, without a default port (RFC 6454,
 /// section 6.2).
@@ -77,26 +79,21 @@ fn canonical_host(host: &str) -> Result<String, String> {
     Ok(host)
 }
 
-/// Whether an origin is that of the host that a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kinship {
-    Same,
-    /// The host is the same; of the scheme nothing is known but that it is not this one's.
-    OtherScheme,
-    Other,
-}
-
 /// Compares a request's `Origin` with the host that it is for, without case and with default ports
 /// folded: the one in its target, which HTTP/2 calls `:authority`, or else `Host` (RFC 9110,
 /// section 7.2).
 ///
 /// A request does not say its own scheme where a proxy speaks TLS for the service. One with a
 /// `Secure` cookie came by https, or to this machine: `is_secure`.
-pub(crate) fn kinship<B>(request: &Request<B>, is_secure: bool) -> Kinship {
-    let headers = request.headers();
+pub(crate) fn is_same_origin<B>(request: &Request<B>, is_secure: bool) -> bool {
+    // A field that comes twice counts as none.
+    let field = |name: HeaderName| {
+        let value = one(request.headers().get_all(name)).ok().flatten();
+        value.map(HeaderValue::as_bytes)
+    };
     let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    let host = target.or(one(headers, header::HOST).map(HeaderValue::as_bytes));
-    let origin = one(headers, header::ORIGIN).map(HeaderValue::as_bytes);
+    let host = target.or(field(header::HOST));
+    let origin = field(header::ORIGIN);
     let compare = || {
         let origin = origin?;
         let end = origin.windows(3).position(|bytes| bytes == b"://")?;
@@ -104,22 +101,11 @@ pub(crate) fn kinship<B>(request: &Request<B>, is_secure: bool) -> Kinship {
         let (origin, host) = (split(&origin[end + 3..])?, split(host?)?);
         let port = |authority: &(Authority, Option<u16>)| authority.1.unwrap_or(default_port);
         let is_same_host = origin.0.host().eq_ignore_ascii_case(host.0.host());
-        if !is_same_host || port(&origin) != port(&host) {
-            return None;
-        }
         let is_https = scheme.eq_ignore_ascii_case(b"https");
-        Some(match is_https || !is_secure || is_this_machine(origin.0.host()) {
-            true => Kinship::Same,
-            false => Kinship::OtherScheme,
-        })
+        let is_same_scheme = is_https || !is_secure || is_this_machine(origin.0.host());
+        Some(is_same_host && port(&origin) == port(&host) && is_same_scheme)
     };
-    compare().unwrap_or(Kinship::Other)
-}
-
-/// A field that comes once.
-fn one(headers: &HeaderMap, name: header::HeaderName) -> Option<&HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    values.next().filter(|_| values.next().is_none())
+    compare().unwrap_or(false)
 }
 
 /// An authority without a user, and its port.

@@ -11,6 +11,7 @@ use crate::error::rejection::RejectionKind;
 use crate::transport::bearer;
 use crate::transport::caching::forbid_storing;
 use crate::transport::cookie::CookieTransport;
+use crate::transport::credential::{Credential, Found, Place, one};
 use crate::transport::named_header::NamedHeader;
 use crate::transport::transport::{Kind, Transport};
 use crate::transport::web_socket::WebSocketProtocol;
@@ -59,96 +60,48 @@ impl Transports {
     pub(crate) fn scheme(&self) -> &'static str {
         if self.cookie.is_some() && !self.bearer { "Cookie" } else { "Bearer" }
     }
-}
 
-/// A token as a client sent it: any bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Credential<'r> {
-    pub(crate) token: &'r [u8],
-    pub(crate) place: Place,
-}
-
-/// Where a credential stood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    Bearer,
-    Cookie,
-    WebSocketProtocol,
-    Header,
-}
-
-impl Transports {
     /// Finds the one credential of a request.
-    ///
-    /// More than one is ambiguous, whether or not they are equal: which one counts would depend on
-    /// who reads them (RFC 6750, section 2).
     pub(crate) fn read<'r>(
         &self,
         headers: &'r HeaderMap,
     ) -> Result<Option<Credential<'r>>, RejectionKind> {
+        let (protocol, header) = (self.web_socket.as_ref(), self.header.as_ref());
         let found = [
             (Place::Bearer, if self.bearer { bearer::read(headers)? } else { None }),
             (Place::Cookie, self.read_cookie(headers)?),
-            (
-                Place::WebSocketProtocol,
-                match &self.web_socket {
-                    Some(protocol) => protocol.read(headers)?,
-                    None => None,
-                },
-            ),
-            (
-                Place::Header,
-                match &self.header {
-                    Some(header) => header.read(headers)?,
-                    None => None,
-                },
-            ),
+            (Place::WebSocketProtocol, protocol.map_or(Ok(None), |it| it.read(headers))?),
+            (Place::Header, header.map_or(Ok(None), |it| it.read(headers))?),
         ];
-        let mut found = found.into_iter().filter_map(|(place, token)| Some((place, token?)));
-        match (found.next(), found.next()) {
-            (_, Some(_)) => Err(RejectionKind::Ambiguous),
-            (found, None) => Ok(found.map(|(place, token)| Credential { token, place })),
-        }
+        one(found
+            .into_iter()
+            .filter_map(|(place, token)| Some(Credential { token: token?, place })))
     }
 
     /// Logs where the credentials of an ambiguous request are, and nothing of them.
     #[cold]
     pub(crate) fn log_ambiguous(&self, headers: &HeaderMap) {
-        let mut places = Vec::new();
-        if self.bearer {
-            match bearer::read(headers) {
-                Ok(None) => {}
-                Ok(Some(_)) => places.push("Authorization".to_owned()),
-                Err(_) => {
-                    let fields = headers.get_all(AUTHORIZATION).iter().count();
-                    places.push(format!("Authorization, {fields} times"));
-                }
-            }
-        }
-        if let Some(cookie) = &self.cookie {
-            match cookie.read(headers) {
-                Ok(None) => {}
-                Ok(Some(_)) => places.push(format!("cookie {}", cookie.own_name())),
-                Err(_) => places.push(format!("cookie {}, more than once", cookie.own_name())),
-            }
-        }
-        match self.web_socket.as_ref().map(|protocol| protocol.read(headers)) {
-            None | Some(Ok(None)) => {}
-            Some(Ok(Some(_))) => places.push("Sec-WebSocket-Protocol".to_owned()),
-            Some(Err(_)) => places.push("Sec-WebSocket-Protocol, more than once".to_owned()),
-        }
-        match self.header.as_ref().map(|header| (header.name(), header.read(headers))) {
-            None | Some((_, Ok(None))) => {}
-            Some((name, Ok(Some(_)))) => places.push(name.to_owned()),
-            Some((name, Err(_))) => places.push(format!("{name}, more than once")),
-        }
-        tracing::debug!(places = places.join("; "), "a request has more than one credential");
+        let times = format!("{} times", headers.get_all(AUTHORIZATION).iter().count());
+        let twice = "more than once";
+        let (protocol, header) = (self.web_socket.as_ref(), self.header.as_ref());
+        let read = [
+            self.bearer.then(|| ("Authorization".to_owned(), bearer::read(headers), &*times)),
+            self.cookie.as_ref().map(|cookie| {
+                (format!("cookie {}", cookie.own_name()), cookie.read(headers), twice)
+            }),
+            protocol.map(|it| ("Sec-WebSocket-Protocol".to_owned(), it.read(headers), twice)),
+            header.map(|it| (it.name().to_owned(), it.read(headers), twice)),
+        ];
+        let places = read.into_iter().flatten().filter_map(|(place, read, times)| match read {
+            Ok(None) => None,
+            Ok(Some(_)) => Some(place),
+            Err(_) => Some(format!("{place}, {times}")),
+        });
+        let places = places.collect::<Vec<_>>().join("; ");
+        tracing::debug!(places, "a request has more than one credential");
     }
 
-    pub(crate) fn read_cookie<'r>(
-        &self,
-        headers: &'r HeaderMap,
-    ) -> Result<Option<&'r [u8]>, RejectionKind> {
+    pub(crate) fn read_cookie<'r>(&self, headers: &'r HeaderMap) -> Found<'r> {
         self.cookie.as_ref().map_or(Ok(None), |cookie| cookie.read(headers))
     }
 

@@ -5,7 +5,7 @@ use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue};
 
 use crate::error::build::BuildError;
-use crate::error::rejection::RejectionKind;
+use crate::transport::credential::{Found, one};
 use crate::transport::grammar::is_token;
 
 /// Finds `name.<token>`, and takes it out.
@@ -16,7 +16,6 @@ pub(crate) struct WebSocketProtocol {
 }
 
 impl WebSocketProtocol {
-    /// Checks the name.
     pub(crate) fn parse(name: &str) -> Result<Self, BuildError> {
         if !is_token(name) {
             let (name, help) = (format_args!("{name:?}"), "use letters, digits and - _");
@@ -26,15 +25,8 @@ impl WebSocketProtocol {
     }
 
     /// Finds the one token.
-    pub(crate) fn read<'r>(
-        &self,
-        headers: &'r HeaderMap,
-    ) -> Result<Option<&'r [u8]>, RejectionKind> {
-        let mut tokens = protocols(headers).filter_map(|protocol| self.token(protocol));
-        match (tokens.next(), tokens.next()) {
-            (_, Some(_)) => Err(RejectionKind::Ambiguous),
-            (token, None) => Ok(token),
-        }
+    pub(crate) fn read<'r>(&self, headers: &'r HeaderMap) -> Found<'r> {
+        one(protocols(headers).filter_map(|protocol| self.token(protocol)))
     }
 
     /// Takes every token out, so that no handler agrees to it as a protocol and no log shows it.
