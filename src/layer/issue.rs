@@ -2,8 +2,9 @@
 //! request's.
 
 use std::fmt;
+use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response};
 use tower_layer::Layer;
 
 use crate::error::operation::{OperationError, OperationErrorKind};
@@ -15,7 +16,7 @@ use crate::response::token_endpoint;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::login::Login;
 use crate::sessions::logout::Logout;
-use crate::sessions::pending::{Inner, Pending};
+use crate::sessions::pending::Pending;
 use crate::sessions::session::Session;
 use crate::transport::transports::append_cookie;
 
@@ -42,7 +43,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     fn issue<B>(
         &self,
         response: &mut Response<B>,
-        Inner { intent: login, is_whole, .. }: &Inner<Login<C>>,
+        Pending { intent: login, is_whole, .. }: &Pending<Login<C>>,
     ) -> Result<(), OperationError>
     where
         T: Respond<B>,
@@ -88,20 +89,20 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         T: Respond<B>,
     {
         let extensions = response.extensions_mut();
-        if let Some(pending) = extensions.remove::<Pending<Login<C>>>() {
+        if let Some(pending) = extensions.remove::<Arc<Pending<Login<C>>>>() {
             let pending = pending.take();
             if let Err(error) = self.issue(response, pending) {
                 *response = self.failure(&error);
                 return None;
             }
-            if let Some(logout) = response.extensions().get::<Pending<Logout>>() {
+            if let Some(logout) = response.extensions().get::<Arc<Pending<Logout>>>() {
                 logout.take();
             }
             let replaced = presented?.session.as_ref().ok()?;
             return self.end(replaced).filter(|_| pending.intent.continues.is_none());
         }
         let session = presented?.past_half()?;
-        if presented?.by_cookie() && extensions.get::<Pending<Logout>>().is_none() {
+        if presented?.by_cookie() && extensions.get::<Arc<Pending<Logout>>>().is_none() {
             self.renew(response.headers_mut(), session);
         }
         None
@@ -146,16 +147,11 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         T: Respond<B>,
     {
         if let Some(rejection) = error.rejection() {
-            return self
-                .respond
-                .respond(respond::rejection(rejection.clone(), &self.sessions), None);
+            let answer = respond::rejection(rejection.clone(), &self.sessions);
+            return self.respond.respond(answer, None);
         }
         tracing::error!(%error, "a session could not be issued");
-        let status = match error.is_temporary() {
-            true => StatusCode::SERVICE_UNAVAILABLE,
-            false => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        let mut answer = respond::problem(status);
+        let mut answer = respond::problem(error.status());
         respond::retry_issuing(&mut answer, error, &self.sessions);
         self.respond.respond(answer, None)
     }

@@ -1,6 +1,7 @@
 //! A logout on its way out: what it has to do in a store, and its answers.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -60,7 +61,9 @@ pub(crate) fn complete<B, C>(
     response: &mut Response<B>,
     respond: &impl Respond<B>,
 ) {
-    let Some(pending) = response.extensions().get::<Pending<Logout>>().cloned() else { return };
+    let Some(pending) = response.extensions().get::<Arc<Pending<Logout>>>().cloned() else {
+        return;
+    };
     let pending = pending.take();
     if pending.is_whole {
         respond::answer_whole(response, respond::no_content(), respond);

@@ -1,6 +1,7 @@
 //! [`SessionLayer`]: validating and issuing in one, in the right order.
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::{Request, Response};
 use serde::de::DeserializeOwned;
@@ -70,7 +71,7 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for SessionLayer<C, T> {
     }
 
     fn after(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work> {
-        let is_login = response.extensions().get::<Pending<Login<C>>>().is_some();
+        let is_login = response.extensions().get::<Arc<Pending<Login<C>>>>().is_some();
         let work = self.issue.issue_or_renew(response, Some(&kept.presented));
         if is_login { work } else { self.validate.log_out(response, kept) }
     }

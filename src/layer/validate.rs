@@ -5,7 +5,6 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
@@ -130,9 +129,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
             Some(found) => {
                 let has_cookie = found.may_have_cookie();
                 if self.guards_all && !self.passes(request, found.place, has_cookie) {
-                    return Err(
-                        self.reject_request(Rejection::new(RejectionKind::CrossSite), request)
-                    );
+                    return Err(self.reject(Rejection::new(RejectionKind::CrossSite), request));
                 }
                 found
             }
@@ -141,15 +138,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
                 let place = credential.ok().flatten().map(|credential| credential.place);
                 let has_cookie = place == Some(Place::Cookie) || credential.is_err();
                 if !self.passes(request, place, has_cookie) {
-                    return Err(
-                        self.reject_request(Rejection::new(RejectionKind::CrossSite), request)
-                    );
+                    return Err(self.reject(Rejection::new(RejectionKind::CrossSite), request));
                 }
                 self.presented(credential, request.headers())
             }
         };
         if let Some(rejection) = self.refusal(&presented) {
-            let mut answer = self.reject_request(rejection, request);
+            let mut answer = self.reject(rejection, request);
             self.clear(&mut answer, &presented);
             return Err(answer);
         }
@@ -161,7 +156,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
 
     /// Answers in the place of the inner service, which does not get the request any more.
     #[cold]
-    fn reject_request<R, B>(&self, rejection: Rejection, request: &mut Request<R>) -> Response<B>
+    fn reject<R, B>(&self, rejection: Rejection, request: &mut Request<R>) -> Response<B>
     where
         T: Respond<B>,
     {
@@ -171,15 +166,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
         parts.version = request.version();
         parts.headers = mem::take(request.headers_mut());
         parts.extensions = mem::take(request.extensions_mut());
-        self.reject(rejection, Some(&parts))
-    }
-
-    #[cold]
-    fn reject<B>(&self, rejection: Rejection, request: Option<&Parts>) -> Response<B>
-    where
-        T: Respond<B>,
-    {
-        self.respond.respond(respond::rejection(rejection, &self.sessions), request)
+        self.respond.respond(respond::rejection(rejection, &self.sessions), Some(&parts))
     }
 
     /// Clears a cookie that no replica accepts any more, unless the response sets a new one.
@@ -194,7 +181,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
     where
         T: Respond<B>,
     {
-        let pending = response.extensions().get::<Pending<Logout>>().filter(|_| kept.is_first)?;
+        let pending =
+            response.extensions().get::<Arc<Pending<Logout>>>().filter(|_| kept.is_first)?;
         let logout = pending.take().intent;
         logout::begin(&self.sessions, &kept.presented, logout).unwrap_or_else(|answer| {
             *response = self.respond.respond(*answer, None);
@@ -210,7 +198,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
     ) where
         T: Respond<B>,
     {
-        if kept.is_first && response.extensions().get::<Pending<Logout>>().is_some() {
+        if kept.is_first && response.extensions().get::<Arc<Pending<Logout>>>().is_some() {
             match worked {
                 Some(Err(error)) => {
                     *response = self.respond.respond(logout::not_recorded(&error), None);
@@ -222,7 +210,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
             if let Some(Refused { rejection, request }) =
                 response.extensions_mut().remove::<Refused>()
             {
-                let answer = self.reject(rejection, Some(&request));
+                let answer = respond::rejection(rejection, &self.sessions);
+                let answer = self.respond.respond(answer, Some(&request));
                 respond::put_in_place(response, answer);
             }
             self.clear(response, &kept.presented);

@@ -1,12 +1,11 @@
 //! The JWKS document (RFC 7517): every public key that may verify now or next.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use jsonwebtoken::jwk::JwkSet;
 
+use crate::base64url;
 use crate::crypto::backend;
 use crate::keyring::ring::KeyRing;
 
@@ -30,7 +29,7 @@ impl KeyRing {
     pub fn jwks_response(&self, request: &HeaderMap) -> Response<Bytes> {
         // Strings and numbers always serialise.
         let body = serde_json::to_vec(&self.jwks()).unwrap_or_default();
-        let tag = entity_tag(&body);
+        let tag = format!("\"{}\"", base64url::encode(&backend::sha256(&body)[..16]));
         let matches = request.get_all(IF_NONE_MATCH).iter().any(|tags| {
             let tags = tags.to_str().unwrap_or_default();
             let is_ours = |candidate: &str| candidate.trim_start_matches("W/") == tag;
@@ -53,13 +52,4 @@ impl KeyRing {
         }
         response
     }
-}
-
-fn entity_tag(body: &[u8]) -> String {
-    let mut tag = String::from("\"");
-    for byte in &backend::sha256(body)[..16] {
-        let _ = write!(tag, "{byte:02x}");
-    }
-    tag.push('"');
-    tag
 }

@@ -14,9 +14,7 @@ pub(crate) trait Intent: Send + Sync + 'static {
     fn log_lost();
 }
 
-pub(crate) struct Pending<T: Intent>(Arc<Inner<T>>);
-
-pub(crate) struct Inner<T: Intent> {
+pub(crate) struct Pending<T: Intent> {
     pub(crate) intent: T,
     /// Whether the layer makes the whole response.
     pub(crate) is_whole: bool,
@@ -24,26 +22,21 @@ pub(crate) struct Inner<T: Intent> {
 }
 
 impl<T: Intent> Pending<T> {
+    /// Inserts it, shared: extensions have to be cloneable.
     pub(crate) fn insert(intent: T, is_whole: bool, extensions: &mut Extensions) {
         let is_taken = AtomicBool::new(false);
-        extensions.insert(Self(Arc::new(Inner { intent, is_whole, is_taken })));
+        extensions.insert(Arc::new(Self { intent, is_whole, is_taken }));
     }
 
     /// For the layer that does it.
-    pub(crate) fn take(&self) -> &Inner<T> {
-        self.0.is_taken.store(true, Ordering::Relaxed);
-        &self.0
-    }
-}
-
-impl<T: Intent> Clone for Pending<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
+    pub(crate) fn take(&self) -> &Self {
+        self.is_taken.store(true, Ordering::Relaxed);
+        self
     }
 }
 
 /// A part of a response cannot fail when no layer takes it: it is logged.
-impl<T: Intent> Drop for Inner<T> {
+impl<T: Intent> Drop for Pending<T> {
     fn drop(&mut self) {
         if !*self.is_taken.get_mut() {
             T::log_lost();

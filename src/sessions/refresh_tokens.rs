@@ -103,7 +103,7 @@ impl Refreshing {
         bearer: bool,
         revocations: Option<&Revocations>,
     ) -> Result<Self, BuildError> {
-        let cannot_redeem = match revocations {
+        let mistake = match revocations {
             None if !tokens.without_reuse_detection => Some((
                 "set without `revocations`",
                 "add `.revocations(..)`, or accept undetected reuse with \
@@ -114,9 +114,17 @@ impl Refreshing {
                 "use another store for the revocations, or implement `Store::redeem` and \
                  set `StoreProperties::redeems`",
             )),
+            _ if !keys.issues() => {
+                Some(("set", "these sessions are issued by another service: leave it out"))
+            }
+            _ if !bearer => Some((
+                "set",
+                "they are for bearer clients: leave it out, or add `Transport::bearer()` to the \
+                 transports",
+            )),
             _ => None,
         };
-        if let Some((value, help)) = cannot_redeem {
+        if let Some((value, help)) = mistake {
             return Err(BuildError::invalid("refresh_tokens", value, help));
         }
         let RefreshTokens { access_token_lifetime, lifetime, grace, .. } = tokens;
@@ -125,43 +133,25 @@ impl Refreshing {
         let invalid = |field, value: Duration, help: String| {
             Err(BuildError::invalid(field, format_args!("{value:?}"), help))
         };
-        if !keys.issues() {
-            let help = "these sessions are issued by another service: leave it out";
-            return Err(BuildError::invalid("refresh_tokens", "set", help));
-        }
-        if !bearer {
-            let help = "they are for bearer clients: leave it out, or add `Transport::bearer()` to the \
-                        transports";
-            return Err(BuildError::invalid("refresh_tokens", "set", help));
-        }
         if lifetime > longest {
-            return invalid(
-                "refresh token lifetime",
-                lifetime,
-                format!(
-                    "make it at most the ring's max_token_lifetime ({longest:?}), or make that longer: \
+            let help = format!(
+                "make it at most the ring's max_token_lifetime ({longest:?}), or make that longer: \
                  keys are kept for as long"
-                ),
             );
+            return invalid("refresh token lifetime", lifetime, help);
         }
         if access_token_lifetime < SHORTEST || access_token_lifetime > lifetime {
-            return invalid(
-                "access_token_lifetime",
-                access_token_lifetime,
-                format!(
-                    "make it at least {SHORTEST:?} and at most the refresh token's ({lifetime:?})"
-                ),
+            let help = format!(
+                "make it at least {SHORTEST:?} and at most the refresh token's ({lifetime:?})"
             );
+            return invalid("access_token_lifetime", access_token_lifetime, help);
         }
         if grace > access_token_lifetime / 2 {
-            return invalid(
-                "grace",
-                grace,
-                format!(
-                    "make it at most half of the access_token_lifetime ({access_token_lifetime:?}), so \
+            let help = format!(
+                "make it at most half of the access_token_lifetime ({access_token_lifetime:?}), so \
                  that what a retry is answered with is still valid"
-                ),
             );
+            return invalid("grace", grace, help);
         }
         let policy = Policy { token_type: TokenType::Refresh, ..sessions.clone() };
         Ok(Self { policy, access_token_lifetime, lifetime, grace })
