@@ -15,6 +15,7 @@ use crate::sessions::handle::{Inner, Sessions, SessionsId};
 use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
 use crate::sessions::room;
 use crate::token::cache::TokenCache;
+#[cfg(feature = "cookie")]
 use crate::transport::cookie::CookieTransport;
 use crate::transport::transport::Transport;
 use crate::transport::transports::Transports;
