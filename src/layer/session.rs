@@ -4,14 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{Request, Response};
-use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
 use crate::layer::issue::IssueLayer;
 use crate::layer::service::{Around, SessionService, Work, Worked};
 use crate::layer::validate::{Kept, ValidateLayer};
 use crate::response::respond::{Respond, WithBody};
-use crate::sessions::handle::{SessionClaims, Sessions};
+use crate::sessions::handle::{ReadClaims, SessionClaims, Sessions};
 use crate::sessions::login::Login;
 use crate::sessions::pending::Pending;
 
@@ -23,25 +22,32 @@ pub struct SessionLayer<C, T = WithBody> {
     issue: IssueLayer<C, T>,
 }
 
-impl<C: SessionClaims> Sessions<C> {
+impl<C> Sessions<C> {
     /// All layers at once: guards, validates if there is a credential, issues, renews.
-    pub fn layer(&self) -> SessionLayer<C> {
+    pub fn layer(&self) -> SessionLayer<C>
+    where
+        C: SessionClaims,
+    {
         let validate = self.validate_layer().optional().guard_all();
         SessionLayer { validate, issue: self.issue_layer() }
     }
 
     /// The layer that issues and renews. It renews what a validate layer around it has found, so
     /// that it belongs inside of that.
-    pub fn issue_layer(&self) -> IssueLayer<C> {
+    pub fn issue_layer(&self) -> IssueLayer<C>
+    where
+        C: SessionClaims,
+    {
         IssueLayer::new(self.clone(), WithBody)
     }
-}
 
-impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
     /// The layer that validates: strict, so that a request without a session is a 401.
     ///
     /// Inside [`layer`](Self::layer), around some routes, it uses what that has found.
-    pub fn validate_layer(&self) -> ValidateLayer<C> {
+    pub fn validate_layer(&self) -> ValidateLayer<C>
+    where
+        C: ReadClaims,
+    {
         ValidateLayer::new(self.clone())
     }
 }

@@ -6,7 +6,6 @@ use std::mem;
 use std::sync::Arc;
 
 use http::{HeaderMap, Request, Response};
-use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
 use crate::error::rejection::{Rejection, RejectionKind};
@@ -15,7 +14,7 @@ use crate::layer::presented::{Presented, Refused};
 use crate::layer::service::{Around, SessionService, Work, Worked};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
-use crate::sessions::handle::Sessions;
+use crate::sessions::handle::{ReadClaims, Sessions};
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
 use crate::sessions::session::Session;
@@ -77,7 +76,7 @@ impl<C, T> ValidateLayer<C, T> {
     }
 }
 
-impl<C: DeserializeOwned + Send + Sync + 'static, T> ValidateLayer<C, T> {
+impl<C: ReadClaims, T> ValidateLayer<C, T> {
     /// Validates a request's credential.
     fn presented(
         &self,
@@ -235,11 +234,7 @@ impl<S, C, T: Clone> Layer<S> for ValidateLayer<C, T> {
     }
 }
 
-impl<B, C, T> Around<B> for ValidateLayer<C, T>
-where
-    C: DeserializeOwned + Send + Sync + 'static,
-    T: Respond<B>,
-{
+impl<B, C: ReadClaims, T: Respond<B>> Around<B> for ValidateLayer<C, T> {
     type Kept = Kept<C>;
 
     fn before<R>(&self, request: &mut Request<R>) -> Result<Kept<C>, Response<B>> {

@@ -37,6 +37,12 @@ use crate::transport::transports::Transports;
 /// # fn is_respond<B>(_: impl tower_jwt_session::layer::Respond<B>) {}
 /// # is_respond::<Bytes>(own);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot turn the layers' own answers into responses with body `{B}`",
+    label = "these layers cannot answer for a service of this body",
+    note = "give `respond_with` a closure or function of `(Response<Bytes>, Option<&Parts>)` that \
+            returns `Response<{B}>` and is `Clone`, or `HeadersOnly` if the body has a default"
+)]
 pub trait Respond<B>: Clone {
     /// Whether the body arrives. A bearer token can't be issued where it does not.
     const CARRIES_BODY: bool = true;
@@ -46,6 +52,7 @@ pub trait Respond<B>: Clone {
     fn respond(&self, answer: Response<Bytes>, request: Option<&Parts>) -> Response<B>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<B, F: Fn(Response<Bytes>, Option<&Parts>) -> Response<B> + Clone> Respond<B> for F {
     fn respond(&self, answer: Response<Bytes>, request: Option<&Parts>) -> Response<B> {
         self(answer, request)
@@ -56,6 +63,7 @@ impl<B, F: Fn(Response<Bytes>, Option<&Parts>) -> Response<B> + Clone> Respond<B
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WithBody;
 
+#[diagnostic::do_not_recommend]
 impl<B: From<Bytes>> Respond<B> for WithBody {
     fn respond(&self, answer: Response<Bytes>, _: Option<&Parts>) -> Response<B> {
         answer.map(B::from)
@@ -66,6 +74,7 @@ impl<B: From<Bytes>> Respond<B> for WithBody {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeadersOnly;
 
+#[diagnostic::do_not_recommend]
 impl<B: Default> Respond<B> for HeadersOnly {
     const CARRIES_BODY: bool = false;
 

@@ -4,14 +4,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
-
 use crate::error::build::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
 use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ExternalTokens;
-use crate::sessions::handle::{Inner, Sessions, SessionsId};
+use crate::sessions::handle::{Inner, ReadClaims, Sessions, SessionsId};
 use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
 use crate::sessions::room;
 use crate::token::cache::TokenCache;
@@ -38,14 +36,17 @@ pub struct SessionsBuilder<C> {
     claims: PhantomData<fn() -> C>,
 }
 
-impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
+impl<C> Sessions<C> {
     /// Starts to build the sessions of `issuer` for `audience`, whose tokens `keys` sign or verify.
     /// Tokens of another issuer or for another audience are refused.
     pub fn builder(
         keys: KeyRing,
         issuer: impl Into<String>,
         audience: impl Into<String>,
-    ) -> SessionsBuilder<C> {
+    ) -> SessionsBuilder<C>
+    where
+        C: ReadClaims,
+    {
         SessionsBuilder {
             keys,
             issuer: issuer.into(),
@@ -63,7 +64,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
     }
 }
 
-impl<C: DeserializeOwned + Send + Sync + 'static> SessionsBuilder<C> {
+impl<C> SessionsBuilder<C> {
     /// Sets the lifetime of a token, and so how long a session lives without a request. A cookie session
     /// past half of it is renewed by the next request. At least one second, at most the ring's
     /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -10,11 +9,11 @@ use crate::claims::values::LAST_SECOND;
 use crate::clock::Timestamp;
 use crate::error::detail::{bounded, shown};
 use crate::error::rejection::Rejection;
-use crate::sessions::handle::Sessions;
+use crate::sessions::handle::{ReadClaims, Sessions};
 use crate::token;
 use crate::token::checks::{CHECKS, Observer};
 
-impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
+impl<C: ReadClaims> Sessions<C> {
     /// Explains the result of [`validate`](Self::validate) for a token: its header, claims and times, and
     /// each check in its order, with the value found and the value expected.
     ///

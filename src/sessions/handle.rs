@@ -29,14 +29,35 @@ use crate::token::policy::Policy;
 use crate::token::verified::Verified;
 use crate::transport::transports::Transports;
 
-/// The bounds of an application's claims: serializable, deserializable, and shared by threads.
-/// Implemented for every such type; use `()` for none.
+/// Claims that are read from tokens: the bounds of a service that only validates. Implemented for every
+/// type that is deserializable and shared by threads.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the claims of a session: derive `serde::Serialize` and \
+               `serde::Deserialize`",
+    label = "these claims cannot be read from a token",
+    note = "claims are owned, `Send`, `Sync` and `'static`; a service that only validates needs no \
+            `Serialize`; use `()` for no claims"
+)]
+pub trait ReadClaims: DeserializeOwned + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<C: DeserializeOwned + Send + Sync + 'static> ReadClaims for C {}
+
+/// Claims that are also issued: the bounds of an application's claims. Implemented for every
+/// [`ReadClaims`] that is serializable; use `()` for none.
 ///
 /// They are written as members of the token's payload, beside the registered claims, whose names
 /// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv seq`.
-pub trait SessionClaims: Serialize + DeserializeOwned + Send + Sync + 'static {}
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the claims of a session: derive `serde::Serialize` and \
+               `serde::Deserialize`",
+    label = "these claims cannot be issued",
+    note = "claims are owned, `Send`, `Sync` and `'static`; use `()` for no claims"
+)]
+pub trait SessionClaims: ReadClaims + Serialize {}
 
-impl<C: Serialize + DeserializeOwned + Send + Sync + 'static> SessionClaims for C {}
+#[diagnostic::do_not_recommend]
+impl<C: ReadClaims + Serialize> SessionClaims for C {}
 
 /// The sessions of a service: who issues them, for whom, how long, how they travel, with which
 /// keys. `C` are the application's claims. Clones share it.
@@ -97,14 +118,17 @@ pub(crate) struct Inner<C> {
     pub(crate) revokes_by_issued_at: bool,
 }
 
-impl<C: SessionClaims> Sessions<C> {
+impl<C> Sessions<C> {
     /// Issues a new session, with a new ID, for one idle lifetime.
     ///
     /// # Errors
     ///
     /// Fails if no key may sign, the claims can't be written, or the token is too long.
     #[doc(alias = "login")]
-    pub fn issue(&self, login: &Login<C>) -> Result<IssuedToken, OperationError> {
+    pub fn issue(&self, login: &Login<C>) -> Result<IssuedToken, OperationError>
+    where
+        C: SessionClaims,
+    {
         let issued = self.sign_login(login);
         self.0.counters.issued(&issued);
         issued
@@ -124,7 +148,7 @@ impl<C: SessionClaims> Sessions<C> {
     }
 }
 
-impl<C: DeserializeOwned + Send + Sync + 'static> Sessions<C> {
+impl<C: ReadClaims> Sessions<C> {
     /// Validates a token from a client.
     ///
     /// # Errors
