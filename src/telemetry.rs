@@ -96,7 +96,7 @@
 //! | error | a background task panicked; restarting it | ring, task, pause | a bug in this crate or in a store; please report it |
 //! | warn | issuing is paused: no key signs | ring, reason, until | logins answer 503 for the [`PauseReason`](crate::PauseReason), until then; once per pause |
 //! | warn | a key was revoked | ring, generation, kid | on this replica or another |
-//! | warn | refresh failed; serving the last known keys | ring, error | once per different error |
+//! | warn | refresh failed; serving the last known state | ring, error | once per different error; keys and revocations are used until their limits, such as `max_staleness` |
 //! | warn | cannot write to the store; still serving what was read | ring, error | no revocation and no key can be recorded; once per different error |
 //! | warn | skipped an entry | ring, entry, reason | an entry of the store, or a key of an issuer, is unusable; once |
 //! | warn | ignored an entry that contradicts a known one | ring, reason | it contradicts what is held |
@@ -109,9 +109,6 @@
 //! | warn | another server of the store answers | store, before, now | its address leads to another server, as after a failover or a restart |
 //! | warn | cannot listen for changes; polling only | error, cause | the connection for changes was lost |
 //! | warn | the store lost revocations; restored them | ring, restored | it was purged or restored |
-//! | warn | skipped an entry of the revocations | ring, entry, reason | it is unusable; once |
-//! | warn | skipped revocations written by a newer version; upgrade this replica | ring, format | once |
-//! | warn | cannot refresh revocations; serving the last known set until max_staleness | ring, error, max_staleness | once per different error |
 //! | warn | a replica announced a restoration and restored nothing; asking again | ring | that replica seems to have died |
 //! | info | waiting for live replicas before founding | ring, wait | the store is empty or incomplete |
 //! | info | this replica's clock agrees with the store's again | ring, offset_ms | within half of `clock_skew` |

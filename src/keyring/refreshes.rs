@@ -1,4 +1,5 @@
-//! How the refreshes of a ring went: remembered for its status, counted, and logged once per change.
+//! How the refreshes of a ring, or of revocations, went: remembered for the status, counted, and logged
+//! once per change.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::store::contract::Skipped;
 use crate::sync::ArcSwap;
 use crate::telemetry::{REFRESH_FAILURES, REFRESH_LAG, REFRESHES};
 
-/// What a good read found beside the keys, and how the writes after it went.
+/// What a good read found beside the keys or revocations, and how the writes after it went.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     pub(crate) skipped: Vec<Skipped>,
@@ -24,7 +25,7 @@ pub(crate) struct Report {
     pub(crate) failure: Option<OperationError>,
 }
 
-/// Records the refreshes of one ring.
+/// Records the refreshes of one handle.
 pub(crate) struct Refreshes {
     ring: Arc<str>,
     clock: Arc<dyn Clock>,
@@ -54,7 +55,7 @@ impl Refreshes {
     }
 
     /// Records a refresh. It logs each failure and each skipped entry once.
-    pub(crate) fn record(&self, result: &Result<Report, OperationError>) {
+    pub(crate) fn record(&self, result: &Result<Report, impl ToString>) {
         let (ring, before) = (&*self.ring, self.state());
         let failures = before.failures.saturating_add(1);
         let (label, state) = match result {
@@ -80,7 +81,7 @@ impl Refreshes {
         }
         match &state.failure {
             Some(error) if before.failure != state.failure => {
-                tracing::warn!(ring, error, "refresh failed; serving the last known keys");
+                tracing::warn!(ring, error, "refresh failed; serving the last known state");
             }
             None if before.failure.is_some() => tracing::info!(ring, "refreshes succeed again"),
             _ => {}

@@ -96,7 +96,7 @@ impl KeyRing {
         began: Instant,
         store: Option<Arc<dyn Store>>,
     ) -> Self {
-        core.refreshes.record(&Ok(report));
+        core.refreshes.record(&Ok::<_, OperationError>(report));
         let ring = Self::new(core, source);
         ring.observe_refresh();
         ring.follow(jitter, began, store);

@@ -12,9 +12,8 @@ use super::log::Log;
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::cooldown::Cooldown;
 use crate::error::build::BuildError;
-use crate::revocation::handle::{
-    Inner, LONGEST_QUEUE, Revocations, Snapshot, State, WeakRevocations, write,
-};
+use crate::keyring::refreshes::Refreshes;
+use crate::revocation::handle::{Inner, LONGEST_QUEUE, Revocations, Snapshot, write};
 use crate::revocation::log_writer::{LogWriter, WHOLE_EVERY};
 use crate::store::contract::{Store, StoreProperties};
 use crate::store::founding::{Founding, When};
@@ -28,9 +27,7 @@ use crate::store::writes::Writes;
 pub struct RevocationsBuilder {
     name: String,
     store: Option<Arc<dyn Store>>,
-    interval: Duration,
-    timeout: Duration,
-    insert_timeout: Duration,
+    polling: Polling,
     max_staleness: Duration,
     when: When,
     clock: Arc<dyn Clock>,
@@ -47,9 +44,12 @@ impl Revocations {
         RevocationsBuilder {
             name: name.into(),
             store: None,
-            interval: Duration::from_secs(15),
-            timeout: Duration::from_secs(5),
-            insert_timeout: Duration::from_secs(10),
+            polling: Polling {
+                interval: Duration::from_secs(15),
+                timeout: Duration::from_secs(5),
+                insert_timeout: Duration::from_secs(10),
+                staleness: Duration::ZERO,
+            },
             max_staleness: Duration::from_secs(24 * 60 * 60),
             when: When::default(),
             clock: Arc::new(SystemClock),
@@ -68,20 +68,20 @@ impl RevocationsBuilder {
     /// Sets the polling interval of the store, used when it reports no change. Up to a tenth is added at
     /// random, so that replicas don't read at the same time. Default: 15 seconds.
     pub fn refresh_interval(mut self, interval: Duration) -> Self {
-        self.interval = interval;
+        self.polling.interval = interval;
         self
     }
 
     /// Sets the timeout of one read of the store. Default: 5 seconds.
     pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.polling.timeout = timeout;
         self
     }
 
     /// Sets the timeout of one write to the store. A logout fails after twice that time, since it may
     /// have to wait for another write. Default: 10 seconds.
     pub fn insert_timeout(mut self, timeout: Duration) -> Self {
-        self.insert_timeout = timeout;
+        self.polling.insert_timeout = timeout;
         self
     }
 
@@ -128,19 +128,14 @@ impl RevocationsBuilder {
                        `.store(store.clone())`";
             return Err(BuildError::invalid("store", "missing", help));
         };
+        let StoreProperties { is_private, staleness, .. } = store.properties();
+        let polling = Polling { staleness, ..self.polling };
         check_durations([
-            ("refresh_interval", self.interval, false),
-            ("refresh_timeout", self.timeout, false),
-            ("insert_timeout", self.insert_timeout, false),
+            ("refresh_interval", polling.interval, false),
+            ("refresh_timeout", polling.timeout, false),
+            ("insert_timeout", polling.insert_timeout, false),
             ("max_staleness", self.max_staleness, false),
         ])?;
-        let StoreProperties { is_private, staleness, .. } = store.properties();
-        let polling = Polling {
-            interval: self.interval,
-            timeout: self.timeout,
-            insert_timeout: self.insert_timeout,
-            staleness,
-        };
         let bound = polling.bound();
         if self.max_staleness < bound {
             let help = format!("set it to at least {bound:?}, the longest time between two reads");
@@ -153,50 +148,38 @@ impl RevocationsBuilder {
             polling,
             claimed: AtomicU64::new(0),
             needed: AtomicU64::new(0),
-            writes: Writes::new(ring.clone(), self.clock.clone(), self.interval),
+            writes: Writes::new(ring.clone(), self.clock.clone(), polling.interval),
             clock: self.clock,
         };
         writer.need(self.max_staleness);
-        let keep = self.interval.saturating_mul(WHOLE_EVERY);
-        let (mut log, now) = (Log::new(keep), Moment::now(&*writer.clock));
+        let keep = polling.interval.saturating_mul(WHOLE_EVERY);
+        let mut log = Log::new(keep);
         if !is_private {
             log.founding = Some(Founding::new(&*store, ring.clone(), &polling, self.when));
         }
-        let began = Instant::now();
-        let read = writer.read(&mut log).await;
-        read.map_err(|source| BuildError::store(&ring, source))?;
-        if !log.marked && !is_private {
-            // Remembered by the writes' status; the next refresh tries again.
-            let _ = writer.write(&mut log).await;
-        }
-
         let (recording, recordings) = mpsc::channel(LONGEST_QUEUE);
         let wake = Arc::new(Notify::new());
-        let inner = Arc::new(Inner {
+        let revocations = Revocations(Arc::new(Inner {
             name: self.name.into(),
-            writer,
-            log: Mutex::default(),
+            refreshes: Refreshes::new(ring.clone(), writer.clock.clone()),
+            log: Mutex::new(log),
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
-            read: ArcSwap::from_pointee(now),
-            known_at: AtomicI64::default(),
+            read: ArcSwap::from_pointee(Moment::now(&*writer.clock)),
+            known_at: AtomicI64::new(i64::MIN),
+            writer,
             tasks: Arc::default(),
-            state: ArcSwap::from_pointee(State::default()),
             max_staleness: self.max_staleness,
             cooldown: Cooldown::new(COOLDOWN),
             wake: wake.clone(),
             recording,
             versions: watch::Sender::new(0),
-        });
-        if log.wait.is_none() {
-            inner.note_read(now);
-        }
-        inner.publish(&log);
-        inner.note(&log, None);
-        *inner.log.lock().await = log;
-        let revocations = Revocations(inner);
-        revocations.count_refresh("ok");
+        }));
+        let began = Instant::now();
+        // The status has a failed write; the next refresh tries again.
+        let read = revocations.read_and_write().await;
+        read.map_err(|source| BuildError::store(&ring, source))?;
         let inner = &revocations.0;
-        let weak = WeakRevocations(Arc::downgrade(inner));
+        let weak = Arc::downgrade(inner);
         let recordings = Arc::new(Mutex::new(recordings));
         let writer = weak.clone();
         inner.tasks.spawn("revocations writer", ring.clone(), move |is_restart| {
@@ -205,7 +188,7 @@ impl RevocationsBuilder {
         let wakes = Wakes { store: Some((store, ring.clone())), wake };
         inner.tasks.spawn("revocations", ring, move |_| {
             let weak = weak.clone();
-            follow(move || weak.upgrade(), wakes.clone(), Jitter::Random, began)
+            follow(move || weak.upgrade().map(Revocations), wakes.clone(), Jitter::Random, began)
         });
         Ok(revocations)
     }

@@ -1,9 +1,6 @@
 //! [`Revocations`]: the live handle to the revocations. One atomic pointer to a snapshot, and the tasks
 //! that follow and write the log in a store.
 
-use crate::revocation::record;
-use crate::revocation::set::Candidate;
-use crate::revocation::set::Revocation;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
@@ -16,12 +13,15 @@ use tokio::time::Instant;
 
 use crate::clock::{Moment, Timestamp};
 use crate::cooldown::Cooldown;
+use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
+use crate::keyring::refreshes::{Refreshes, Report};
 use crate::revocation::log::Log;
 use crate::revocation::log_writer::LogWriter;
-use crate::revocation::set::RevocationSet;
+use crate::revocation::record;
+use crate::revocation::set::{Candidate, Revocation, RevocationSet};
 use crate::store::contract::{Redeemed, Redemption, StoreError};
-use crate::store::founding::Founding;
+use crate::store::founding::{Founding, Wait};
 use crate::store::polling::{Followed, within};
 use crate::tasks::Tasks;
 use crate::telemetry::RECORDED;
@@ -87,8 +87,8 @@ pub(crate) struct Inner {
     /// [`i64::MIN`] once it is found stale by the clock that nobody can set. All that a request looks
     /// at.
     pub(crate) known_at: AtomicI64,
-    /// How the last reads went.
-    pub(crate) state: ArcSwap<State>,
+    /// How the refreshes went.
+    pub(crate) refreshes: Refreshes,
     pub(crate) max_staleness: Duration,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) cooldown: Cooldown,
@@ -106,8 +106,10 @@ pub(crate) struct Snapshot {
     pub(crate) revocations: RevocationSet,
     /// How often the revocations had changed.
     changes: u64,
-    /// Whether there is something that only a newer version of this crate understands.
-    newer: bool,
+    /// The highest format that only a newer version of this crate understands.
+    pub(crate) newer: Option<u64>,
+    /// Why what is held may not be all.
+    pub(crate) wait: Option<Wait>,
 }
 
 /// A revocation on its way to the store, and the channel to the caller.
@@ -116,21 +118,6 @@ pub(crate) struct Recording {
     done: oneshot::Sender<Result<(), Arc<StoreError>>>,
 }
 
-/// How the last reads went.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct State {
-    pub(crate) failure: Option<String>,
-    pub(crate) skipped: Vec<crate::store::Skipped>,
-    /// The highest format that this version does not know.
-    pub(crate) newer: Option<u64>,
-    /// Why what is held may not be all.
-    pub(crate) wait: Option<crate::store::founding::Wait>,
-}
-
-/// A handle that does not keep the revocations alive.
-#[derive(Clone)]
-pub(crate) struct WeakRevocations(pub(crate) Weak<Inner>);
-
 impl Revocations {
     /// Reads the store now, and writes what is due. The background task does so by itself; a test with a
     /// manual clock calls it after moving the clock.
@@ -138,32 +125,35 @@ impl Revocations {
     /// # Errors
     ///
     /// Fails if the store fails. The last known revocations stay.
-    pub async fn refresh(&self) -> Result<(), StoreError> {
+    pub async fn refresh(&self) -> Result<(), OperationError> {
+        self.0.cooldown.begin(self.0.writer.clock.now());
+        let report = self.read_and_write().await.map_err(store_failed)?;
+        report.failure.map_or(Ok(()), Err)
+    }
+
+    /// Reads the store, and writes what is due if that succeeds.
+    pub(crate) async fn read_and_write(&self) -> Result<Report, StoreError> {
         let inner = &*self.0;
         let mut log = inner.log.lock().await;
-        let began = Moment::now(&*inner.writer.clock);
-        inner.cooldown.begin(began.time);
+        let (began, mut failure) = (Moment::now(&*inner.writer.clock), None);
         let read = inner.writer.read(&mut log).await;
         log.prune(began.time);
         inner.publish(&log);
         match &read {
-            // What it knows may not be all: no session is accepted on it.
-            Ok(()) if log.wait.is_some() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
-            Ok(()) => inner.note_read(began),
+            Ok(()) => {
+                inner.note_read(&log, began);
+                failure = inner.writer.write(&mut log).await.err().map(store_failed);
+                inner.publish(&log);
+            }
             Err(_) if self.is_stale() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
             Err(_) => {}
         }
-        inner.note(&log, read.as_ref().err());
-        let (result, outcome) = match read {
-            Ok(()) => match inner.writer.write(&mut log).await {
-                Ok(()) => (Ok(()), "ok"),
-                unwritten => (unwritten, "unwritten"),
-            },
-            failed => (failed, "failed"),
-        };
-        inner.publish(&log);
-        self.count_refresh(outcome);
-        result
+        let report = Report { skipped: log.skipped.clone(), failure, ..Report::default() };
+        let report = read.map(|()| report);
+        inner.refreshes.record(&report);
+        // It sets the gauges.
+        let _ = self.ready();
+        report
     }
 
     /// Returns the longest time until this replica sees a revocation that another recorded, while the
@@ -179,13 +169,14 @@ impl Revocations {
         let (done, recorded) = oneshot::channel();
         // One that is written just now goes before it.
         let limit = self.0.writer.polling.insert_timeout.saturating_mul(2);
-        let gone = |context: &str| Arc::new(StoreError::new(context));
         let recording = async {
-            let sent = self.0.recording.send(Recording { revocation, done }).await;
-            sent.map_err(|_| gone("the task that writes revocations has stopped"))?;
+            let gone = |context: &str| Arc::new(StoreError::new(context));
+            let stopped = |_| gone("the task that writes revocations has stopped");
+            self.0.recording.send(Recording { revocation, done }).await.map_err(stopped)?;
             // Nobody answers any more.
-            let panicked = || gone("the task that writes revocations panicked while it wrote this");
-            recorded.await.unwrap_or_else(|_| Err(panicked()))
+            let panicked =
+                |_| gone("the task that writes revocations panicked while it wrote this");
+            recorded.await.map_err(panicked)?
         };
         let recorded = tokio::time::timeout(limit, recording).await.unwrap_or_else(|_| {
             let slow = || format!("writing an entry took longer than {limit:?}");
@@ -253,8 +244,8 @@ impl Revocations {
 
     /// Whether all is known that was recorded until that long ago.
     pub(crate) fn is_fresh(&self, longest: Duration) -> bool {
-        let waits = self.0.state.load().wait.is_some();
-        self.age() <= longest && !waits && !self.0.snapshot.load().newer
+        let snapshot = self.snapshot();
+        self.age() <= longest && snapshot.wait.is_none() && snapshot.newer.is_none()
     }
 
     /// The rejection if fresher revocations are required; the next read may have them.
@@ -272,14 +263,10 @@ impl Revocations {
         self.0.versions.subscribe()
     }
 
-    /// How long ago the last good read began.
-    pub(crate) fn lag(&self) -> Duration {
-        self.0.read.load().age(&*self.0.writer.clock)
-    }
-
-    /// How old what is held may be: a store that is behind counts.
+    /// How old what is held may be: since the last good read began, and a store that is behind counts.
     fn age(&self) -> Duration {
-        self.lag().saturating_add(self.0.writer.polling.staleness)
+        let LogWriter { clock, polling, .. } = &self.0.writer;
+        self.0.read.load().age(&**clock).saturating_add(polling.staleness)
     }
 
     pub(crate) fn is_stale(&self) -> bool {
@@ -293,11 +280,12 @@ impl Revocations {
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.0.snapshot.load()
     }
+}
 
+impl Inner {
     /// Writes what several wait for as few entries, and lets them know.
     async fn record_all(&self, recordings: &mut Vec<Recording>) {
-        let inner = &*self.0;
-        let mut log = inner.log.lock().await;
+        let mut log = self.log.lock().await;
         let mut recordings = recordings.drain(..).peekable();
         while recordings.peek().is_some() {
             let (mut revocations, mut waiting, mut size) = (Vec::new(), Vec::new(), 0);
@@ -308,89 +296,60 @@ impl Revocations {
                 revocations.push(recording.revocation);
                 waiting.push(recording.done);
             }
-            let recorded = inner.writer.record(&mut log, revocations).await.map_err(Arc::new);
-            inner.publish(&log);
+            let recorded = self.writer.record(&mut log, revocations).await.map_err(Arc::new);
+            self.publish(&log);
             for done in waiting {
                 // Who has gone away need not know.
                 let _ = done.send(recorded.clone());
             }
         }
     }
-}
 
-impl Inner {
     /// Makes the log's state the snapshot that requests take: the version together with its revocations.
-    pub(crate) fn publish(&self, log: &Log) {
-        let Log { version, changes, .. } = *log;
-        let newer = !log.newer.is_empty();
+    fn publish(&self, log: &Log) {
+        let Log { version, changes, wait, .. } = *log;
+        let newer = log.newer.iter().map(|newer| newer.format).max();
         let before = self.snapshot.load();
-        if (before.version, before.changes, before.newer) != (version, changes, newer) {
+        if (before.version, before.changes, before.newer, before.wait)
+            != (version, changes, newer, wait)
+        {
             let revocations = log.revocations.clone();
-            self.snapshot.store(Arc::new(Snapshot { version, revocations, changes, newer }));
+            let snapshot = Snapshot { version, revocations, changes, newer, wait };
+            self.snapshot.store(Arc::new(snapshot));
             self.versions.send_replace(version);
         }
     }
 
     /// A read that began then did not fail.
-    pub(crate) fn note_read(&self, began: Moment) {
-        self.read.store(Arc::new(began));
-        let known_at = began.time - self.writer.polling.staleness;
+    fn note_read(&self, log: &Log, began: Moment) {
+        let mut known_at = began.time - self.writer.polling.staleness;
+        if log.wait.is_some() {
+            // What it knows may not be all: no session is accepted on it.
+            known_at = Timestamp::from_unix_millis(i64::MIN);
+        } else {
+            self.read.store(Arc::new(began));
+        }
         self.known_at.store(known_at.as_unix_millis(), Ordering::Relaxed);
     }
 
-    /// Asks for a read because a token's issuer knew more, unless one was begun or asked for just
-    /// now. Never waits: it is on the way of a request. Whether the version is plausible.
+    /// Remembers a version that a token claims, to go beyond it, and asks for a read, unless one was
+    /// begun or asked for just now. Never waits: it is on the way of a request. Whether the version is
+    /// plausible.
     #[cold]
     fn note_claimed(&self, version: u64, now: Timestamp) -> bool {
-        let is_plausible = self.writer.note_claimed(version, now);
-        if is_plausible && self.cooldown.try_begin(now) {
-            self.wake.notify_one();
+        let is_plausible = version <= record::highest_version(now, MOST_CLAIMED);
+        if is_plausible {
+            self.writer.claimed.fetch_max(version, Ordering::Relaxed);
+            if self.cooldown.try_begin(now) {
+                self.wake.notify_one();
+            }
         }
         is_plausible
     }
-
-    /// Records the outcome of a read, and logs each change of it once.
-    pub(crate) fn note(&self, log: &Log, failure: Option<&StoreError>) {
-        let state = State {
-            failure: failure.map(ToString::to_string),
-            skipped: log.skipped.clone(),
-            newer: log.newer.iter().map(|newer| newer.format).max(),
-            wait: log.wait,
-        };
-        let (ring, before) = (&*self.writer.ring, self.state.load());
-        if **before == state {
-            return;
-        }
-        if before.skipped != state.skipped {
-            for skipped in &state.skipped {
-                let (entry, reason) = (&*skipped.name, &*skipped.reason);
-                tracing::warn!(ring, entry, reason, "skipped an entry of the revocations");
-            }
-        }
-        if let Some(format) = state.newer.filter(|_| before.newer != state.newer) {
-            tracing::warn!(
-                ring,
-                format,
-                "skipped revocations written by a newer version; upgrade this replica"
-            );
-        }
-        if let Some(error) = state.failure.as_ref().filter(|_| before.failure != state.failure) {
-            let max_staleness = self.max_staleness;
-            tracing::warn!(
-                ring,
-                error,
-                ?max_staleness,
-                "cannot refresh revocations; serving the last known set until max_staleness"
-            );
-        }
-        self.state.store(Arc::new(state));
-    }
 }
 
-impl WeakRevocations {
-    pub(crate) fn upgrade(&self) -> Option<Revocations> {
-        self.0.upgrade().map(Revocations)
-    }
+fn store_failed(error: StoreError) -> OperationError {
+    OperationError::store(Arc::new(error))
 }
 
 /// The last handle is gone: the tasks end now.
@@ -426,14 +385,14 @@ impl Followed for Revocations {
 ///
 /// A write that was interrupted by a panic is answered as failed; later ones wait for the restart.
 pub(crate) async fn write(
-    revocations: WeakRevocations,
+    revocations: Weak<Inner>,
     recordings: Arc<Mutex<mpsc::Receiver<Recording>>>,
     is_restart: bool,
 ) {
     let (mut batch, mut recordings) = (Vec::new(), recordings.lock().await);
     if is_restart && let Some(revocations) = revocations.upgrade() {
         // The log may have been left half changed.
-        revocations.0.log.lock().await.distrust();
+        revocations.log.lock().await.distrust();
     }
     while recordings.recv_many(&mut batch, LONGEST_QUEUE).await > 0 {
         let Some(revocations) = revocations.upgrade() else { return };
@@ -443,3 +402,6 @@ pub(crate) async fn write(
 
 /// How many revocations may wait to be written; others wait to be taken in.
 pub(crate) const LONGEST_QUEUE: usize = 1024;
+/// How far ahead of this replica's clock a token's version may be: less than that of an entry, so that
+/// what follows it is plausible everywhere.
+const MOST_CLAIMED: Duration = Duration::from_secs(24 * 3600);

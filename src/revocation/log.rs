@@ -43,7 +43,7 @@ pub(crate) struct Log {
     /// When this replica removes which entries of the store.
     removals: BTreeSet<(Timestamp, u64)>,
     /// The entries that this replica wrote, and so is the first to remove.
-    own: BTreeSet<u64>,
+    pub(crate) own: BTreeSet<u64>,
     /// When the log was last read as a whole; `None` after a failure, when anything can have
     /// happened.
     whole_at: Option<Timestamp>,
@@ -123,14 +123,10 @@ impl Log {
         self.whole_at.is_none_or(|at| now - at >= self.keep || at > now)
     }
 
-    /// The same, for a reader.
+    /// The same, for a reader, which also looks for the marker until it has seen it.
     pub(crate) fn is_due_whole(&self, now: Timestamp) -> bool {
-        self.last.is_none() || self.repairing || self.is_newcomer() || self.is_lost(now)
-    }
-
-    /// Whether it has not seen the marker yet.
-    fn is_newcomer(&self) -> bool {
-        self.founding.as_ref().is_some_and(|founding| !founding.is_settled())
+        let is_newcomer = self.founding.as_ref().is_some_and(|founding| !founding.is_settled());
+        self.last.is_none() || self.repairing || is_newcomer || self.is_lost(now)
     }
 
     /// After a failure anything can have happened.
@@ -139,18 +135,12 @@ impl Log {
     }
 
     /// Takes the next entry in; when it was made.
-    pub(crate) fn take(
-        &mut self,
-        position: u64,
-        value: Value,
-        own: bool,
-        now: Timestamp,
-    ) -> Timestamp {
+    pub(crate) fn take(&mut self, position: u64, value: Value, now: Timestamp) -> Timestamp {
         let mut made = Timestamp::MAX;
         match record::parse(&value) {
             Parsed::Record(record) => {
                 made = record.made();
-                let mut version = record.version;
+                let mut version = record.rv;
                 if version > record::highest_version(now, PLAUSIBLE) {
                     // Else nothing could be recorded after it. Its revocations hold all the same.
                     let name = record::name(position).to_string();
@@ -167,18 +157,14 @@ impl Log {
                 let until = ends.unwrap_or(Timestamp::MAX);
                 made = ends.map_or(made, |ends| ends - self.retention);
                 if until > now && !self.newer.iter().any(|newer| newer.value == value) {
-                    let newer = Newer { format, value: value.clone(), until: ends };
-                    self.newer.push(newer);
+                    self.take_newer(&record::name(position), format, &value, ends);
                 }
             }
             Parsed::Corrupt(reason) => self.skip(record::name(position).to_string(), reason),
         }
         self.last = Some(Last { position, value: Some(value) });
-        if own {
-            self.own.insert(position);
-        }
-        let grace = if self.own.contains(&position) { Duration::ZERO } else { GRACE };
         if made < Timestamp::MAX {
+            let grace = if self.own.contains(&position) { Duration::ZERO } else { GRACE };
             self.removals.insert((made + self.keep + grace, position));
         }
         made
@@ -233,7 +219,15 @@ impl Log {
                 (None, None) => self.take_stranger(&entry.name, &entry.value),
             }
         }
-        self.observe(began, found.is_empty(), notes, now);
+        // Whether this is all that there is, or a live replica may restore more.
+        if let Some(founding) = &mut self.founding {
+            let content = match (self.marked, found.is_empty() && !founding.is_settled()) {
+                (true, _) => Content::Whole,
+                (false, true) => Content::Empty,
+                (false, false) => Content::Part,
+            };
+            self.wait = founding.observe(began, content, notes, now);
+        }
         self.own.retain(|position| found.contains_key(position));
         self.gaps.clear();
         let (mut next, mut is_over) = (0, false);
@@ -241,7 +235,7 @@ impl Log {
             if position > next && !is_over && self.gaps.len() < MOST_GAPS {
                 self.gaps.push(next);
             }
-            let made = self.take(position, value, false, now);
+            let made = self.take(position, value, now);
             (next, is_over) = (position + 1, made + self.retention <= now);
         }
         let is_lost = |(version, revocation): &(u64, Revocation)| {
@@ -262,23 +256,6 @@ impl Log {
         self.repairing = false;
     }
 
-    /// Whether what was read is all that there is, or a live replica may restore more.
-    fn observe(&mut self, began: Instant, is_empty: bool, notes: Notes, now: Timestamp) {
-        let Some(founding) = &mut self.founding else { return };
-        let content = match (self.marked, is_empty && !founding.is_settled()) {
-            (true, _) => Content::Whole,
-            (false, true) => Content::Empty,
-            (false, false) => Content::Part,
-        };
-        self.wait = founding.observe(began, content, notes, now);
-    }
-
-    /// Whether the marker was to be found and was not.
-    pub(crate) fn misses_marker(&self, entries: &[Entry]) -> bool {
-        let marker = record::founded();
-        self.founding.is_some() && !entries.iter().any(|entry| entry.name == marker)
-    }
-
     /// Something beside the log.
     fn take_stranger(&mut self, name: &EntryName, value: &Value) {
         if name.is_probe() {
@@ -295,10 +272,25 @@ impl Log {
         }
         match record::parse(value) {
             Parsed::Newer { format, until } => {
-                self.newer.push(Newer { format, value: value.clone(), until });
+                self.take_newer(name, format, value, until);
             }
             _ => self.skip(name.to_string(), "nothing of this log has such a name".to_owned()),
         }
+    }
+
+    /// Keeps an entry that this version does not understand.
+    fn take_newer(
+        &mut self,
+        name: &EntryName,
+        format: u64,
+        value: &Value,
+        until: Option<Timestamp>,
+    ) {
+        self.skip(
+            name.to_string(),
+            format!("written by a newer version (format {format}): upgrade this replica"),
+        );
+        self.newer.push(Newer { format, value: value.clone(), until });
     }
 
     fn skip(&mut self, name: String, reason: String) {

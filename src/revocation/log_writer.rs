@@ -16,7 +16,6 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Timestamp};
 use crate::revocation::log::{LEAST_RETENTION, Last, Log, Lost, PLAUSIBLE};
 use crate::revocation::record;
-use crate::revocation::record::Record;
 use crate::revocation::set::Revocation;
 use crate::store::contract::{Entry, Insertion, Loaded, Store, StoreError};
 use crate::store::polling::{Polling, within};
@@ -65,9 +64,9 @@ impl LogWriter {
             let Some(last) = log.last.clone() else { return self.read_whole(log).await };
             let marker = log.founding.as_ref().map(|_| record::founded());
             let ahead = (last.position..).take(AHEAD + 1).chain(log.gaps.iter().copied());
-            let names: Vec<_> = ahead.map(record::name).chain(marker).collect();
+            let names: Vec<_> = ahead.map(record::name).chain(marker.clone()).collect();
             let Loaded { mut entries, .. } = self.store.read(&self.ring, &names).await?;
-            if log.misses_marker(&entries) {
+            if marker.is_some_and(|marker| entries.iter().all(|entry| entry.name != marker)) {
                 return self.read_whole(log).await;
             }
             entries.retain(|entry| record::position(&entry.name).is_some());
@@ -90,7 +89,7 @@ impl LogWriter {
                     // One of the chain can't be read, or is gone.
                     return self.read_whole(log).await;
                 }
-                log.take(log.next(), value, false, now);
+                log.take(log.next(), value, now);
                 taken += 1;
             }
             if taken < AHEAD {
@@ -224,7 +223,7 @@ impl LogWriter {
                 Insertion::Inserted => self.writes.succeeded(),
                 Insertion::Exists(value) if value == entry.value => {}
                 Insertion::Exists(value) => {
-                    log.take(position, value, false, now);
+                    log.take(position, value, now);
                     self.read_new(log).await?;
                     // A store may never wait, and this has to be given up in time.
                     tokio::task::yield_now().await;
@@ -238,7 +237,8 @@ impl LogWriter {
             }
             // If the store has forgotten the entry before, nobody would ever find this one.
             if self.holds(last.as_ref()).await? {
-                log.take(position, entry.value, true, now);
+                log.own.insert(position);
+                log.take(position, entry.value, now);
                 return Ok(());
             }
             self.store.remove(&self.ring, &entry.name).await?;
@@ -273,19 +273,9 @@ impl LogWriter {
                     );
                     return Err(StoreError::new(context));
                 }
-                Record { version, revocations: revocations.clone() }
-                    .to_entry(position, log.retention)
+                record::entry(position, version, revocations.clone(), log.retention)
             }
         }
-    }
-
-    /// Remembers a version that a token claims, to go beyond it; whether it is plausible.
-    pub(crate) fn note_claimed(&self, version: u64, now: Timestamp) -> bool {
-        let is_plausible = version <= record::highest_version(now, MOST_CLAIMED);
-        if is_plausible {
-            self.claimed.fetch_max(version, Ordering::Relaxed);
-        }
-        is_plausible
     }
 
     async fn holds(&self, last: Option<&Last>) -> Result<bool, StoreError> {
@@ -305,9 +295,6 @@ fn is_last(entry: Option<Entry>, last: &Last) -> bool {
     value == last.value.as_ref().map(|value| (Some(last.position), value))
 }
 
-/// How far ahead of this replica's clock a token's version may be: less than that of an entry, so that
-/// what follows it is plausible everywhere.
-const MOST_CLAIMED: Duration = Duration::from_secs(24 * 3600);
 /// How many entries are read at once.
 const AHEAD: usize = 64;
 /// After so many intervals the log is read as a whole, whatever it seems.

@@ -6,5 +6,4 @@ pub(crate) mod log;
 pub(crate) mod log_writer;
 pub(crate) mod record;
 pub(crate) mod set;
-pub(crate) mod shared_text;
 pub(crate) mod status;

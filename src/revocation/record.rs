@@ -9,10 +9,18 @@ use crate::revocation::set::Revocation;
 use crate::store::contract::{Entry, EntryName, StoreError};
 use crate::store::versioned::{self, Format};
 
-/// The revocations that were made together, under one version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The revocations that were made together, under one version: the form of an entry. Every format has
+/// `version`, and keeps `until`.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Record {
-    pub(crate) version: u64,
+    /// Of this form.
+    version: u64,
+    /// The version of the revocations.
+    pub(crate) rv: u64,
+    /// How long the entry has to be kept, as far as its writer knows: for a reader that does not
+    /// understand the rest.
+    until: Timestamp,
     pub(crate) revocations: Vec<Revocation>,
 }
 
@@ -29,51 +37,42 @@ pub(crate) enum Parsed {
     Corrupt(String),
 }
 
-/// The form of an entry. Every format has `version`, and keeps `until`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wire<M> {
-    /// Of this form.
-    version: u64,
-    /// The version of the revocations.
-    rv: u64,
-    /// How long the entry has to be kept, as far as its writer knows: for a reader that does not
-    /// understand the rest.
-    until: Timestamp,
-    revocations: M,
-}
-
 impl Record {
-    /// The entry that says this, at that place in the log, to be kept for so long.
-    ///
-    /// # Errors
-    ///
-    /// If what it says can't be read back: then it would be recorded for nobody.
-    pub(crate) fn to_entry(&self, position: u64, retention: Duration) -> Result<Entry, StoreError> {
-        let (rv, revocations) = (self.version, &self.revocations);
-        let wire = Wire { version: FORMAT, rv, until: self.made() + retention, revocations };
-        let value = serde_json::to_vec(&wire)
-            .map_err(|error| StoreError::with_source("could not write a revocation", error))?;
-        match parse(&value) {
-            Parsed::Record(record) if record == *self => {}
-            Parsed::Corrupt(reason) => {
-                let context = format!("a revocation would not be readable: {reason}");
-                return Err(StoreError::new(context));
-            }
-            _ => {
-                let context = "a revocation would not be read back as it was written; is this \
-                               replica's clock between the years 1970 and 9999?";
-                return Err(StoreError::new(context));
-            }
-        }
-        Ok(Entry { name: name(position), value: value.into() })
-    }
-
     /// When the last of the revocations was made.
     pub(crate) fn made(&self) -> Timestamp {
         let made = self.revocations.iter().map(Revocation::made);
         made.max().unwrap_or(Timestamp::from_unix_millis(0))
     }
+}
+
+/// The entry that says this, at that place in the log, to be kept for so long.
+///
+/// # Errors
+///
+/// If what it says can't be read back: then it would be recorded for nobody.
+pub(crate) fn entry(
+    position: u64,
+    rv: u64,
+    revocations: Vec<Revocation>,
+    retention: Duration,
+) -> Result<Entry, StoreError> {
+    let mut record = Record { version: FORMAT, rv, until: Timestamp::MAX, revocations };
+    record.until = record.made() + retention;
+    let value = serde_json::to_vec(&record)
+        .map_err(|error| StoreError::with_source("could not write a revocation", error))?;
+    match parse(&value) {
+        Parsed::Record(parsed) if parsed == record => {}
+        Parsed::Corrupt(reason) => {
+            let context = format!("a revocation would not be readable: {reason}");
+            return Err(StoreError::new(context));
+        }
+        _ => {
+            let context = "a revocation would not be read back as it was written; is this \
+                           replica's clock between the years 1970 and 9999?";
+            return Err(StoreError::new(context));
+        }
+    }
+    Ok(Entry { name: name(position), value: value.into() })
 }
 
 /// How many bytes a revocation adds to an entry.
@@ -90,9 +89,9 @@ pub(crate) fn parse(value: &[u8]) -> Parsed {
         until: Option<Timestamp>,
     }
     let parsed = versioned::format_of(value, FORMAT).and_then(|format| match format {
-        Format::Current => match versioned::parse::<Wire<Vec<Revocation>>>(value)? {
-            Wire { rv, .. } if rv > MAX_VERSION => Err("its rv is too high".to_owned()),
-            Wire { rv, revocations, .. } => Ok(Parsed::Record(Record { version: rv, revocations })),
+        Format::Current => match versioned::parse::<Record>(value)? {
+            record if record.rv > MAX_VERSION => Err("its rv is too high".to_owned()),
+            record => Ok(Parsed::Record(record)),
         },
         Format::Newer(format) => {
             let Kept { until } = versioned::parse(value)?;
@@ -106,23 +105,24 @@ pub(crate) fn parse(value: &[u8]) -> Parsed {
 /// longest is found in any order of writes.
 pub(crate) fn retention_entry(retention: Duration) -> Entry {
     let name = EntryName::parse(format!("{RETENTION}{:012}", retention.as_secs()));
-    let value = format!("{{\"version\":{FORMAT}}}").into_bytes();
-    Entry { name: name.expect("letters, a hyphen and digits"), value: value.into() }
+    empty(name.expect("letters, a hyphen and digits"))
 }
 
 /// The time that the entry of that name requests, if it is of that kind. None requests more than settings
 /// can.
 pub(crate) fn retention(name: &EntryName) -> Option<Duration> {
-    let digits = name.as_str().strip_prefix(RETENTION)?;
-    let well_formed = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    let retention = Duration::from_secs(well_formed.then(|| digits.parse().ok()).flatten()?);
+    let retention = number(name, RETENTION, 12).map(Duration::from_secs)?;
     (retention <= LONGEST_RETENTION).then_some(retention)
 }
 
 /// The marker that the place was founded, and that all which was restored into it is there.
 pub(crate) fn founded_entry() -> Entry {
-    let value = format!("{{\"version\":{FORMAT}}}").into_bytes();
-    Entry { name: founded(), value: value.into() }
+    empty(founded())
+}
+
+/// An entry whose name says all.
+fn empty(name: EntryName) -> Entry {
+    Entry { name, value: format!("{{\"version\":{FORMAT}}}").into_bytes().into() }
 }
 
 /// The name of that marker.
@@ -144,9 +144,14 @@ pub(crate) fn name(position: u64) -> EntryName {
 
 /// The place in the log of the entry of that name.
 pub(crate) fn position(name: &EntryName) -> Option<u64> {
-    let digits = name.as_str().strip_prefix(MARKS)?;
-    let well_formed = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    well_formed.then(|| digits.parse().ok()).flatten().filter(|position| *position < MAX_POSITION)
+    number(name, MARKS, 20).filter(|position| *position < MAX_POSITION)
+}
+
+/// The number behind a prefix, in exactly so many digits.
+fn number(name: &EntryName, prefix: &str, digits: usize) -> Option<u64> {
+    let text = name.as_str().strip_prefix(prefix)?;
+    let is_number = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 const FORMAT: u64 = 1;

@@ -15,18 +15,9 @@ use crate::clock::Timestamp;
 #[serde(tag = "ended", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Revocation {
     /// One session, for good: its ID is never given again.
-    Session {
-        #[serde(with = "crate::revocation::shared_text")]
-        sid: Arc<str>,
-        made: Timestamp,
-    },
+    Session { sid: Box<str>, made: Timestamp },
     /// The sessions of a subject that began by `at`.
-    Subject {
-        #[serde(with = "crate::revocation::shared_text")]
-        sub: Arc<str>,
-        at: Timestamp,
-        made: Timestamp,
-    },
+    Subject { sub: Box<str>, at: Timestamp, made: Timestamp },
     /// All sessions that began by `at`.
     All { at: Timestamp, made: Timestamp },
 }
@@ -177,7 +168,7 @@ struct Shards<V> {
     len: usize,
 }
 
-type Shard<V> = HashMap<Arc<str>, V, RandomState>;
+type Shard<V> = HashMap<Box<str>, V, RandomState>;
 
 /// So many that with 100,000 revocations one of them is copied in microseconds.
 const SHARDS: usize = 512;
@@ -203,20 +194,20 @@ impl<V> Shards<V> {
         self.shards[self.index(key)].get(key)
     }
 
-    fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
+    fn iter(&self) -> impl Iterator<Item = (&Box<str>, &V)> {
         self.shards.iter().flat_map(|shard| shard.iter())
     }
 }
 
 impl<V: Clone> Shards<V> {
     /// Sets what is held under a key, or changes it.
-    fn insert(&mut self, key: &Arc<str>, value: V, change: impl FnOnce(&mut V)) {
+    fn insert(&mut self, key: &str, value: V, change: impl FnOnce(&mut V)) {
         let index = self.index(key);
         let shard = Arc::make_mut(&mut Arc::make_mut(&mut self.shards)[index]);
         match shard.get_mut(key) {
             Some(held) => change(held),
             None => {
-                shard.insert(key.clone(), value);
+                shard.insert(key.into(), value);
                 self.len += 1;
             }
         }

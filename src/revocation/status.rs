@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::revocation::handle::Revocations;
 use crate::store::contract::Skipped;
-use crate::telemetry::{READY, RECORDED, REFRESH_LAG, REFRESHES, REVOCATIONS};
+use crate::telemetry::{READY, RECORDED, REVOCATIONS};
 
 /// The revocations that a replica holds, as counts and times, at one time. Serializable; contains no
 /// IDs or subjects.
@@ -46,11 +46,11 @@ pub struct RevocationsStatus {
 impl Revocations {
     /// Returns the number and version of revocations held, the last read and write, and failures.
     pub fn status(&self) -> RevocationsStatus {
-        let (snapshot, state) = (self.snapshot(), self.0.state.load());
+        let (snapshot, state) = (self.snapshot(), self.0.refreshes.state());
         let (tasks, writes) = (&self.0.tasks, &self.0.writer.writes);
         let [sessions, subjects, times] = snapshot.revocations.counts();
         let skipped =
-            state.skipped.iter().map(|Skipped { name, reason }| format!("{name}: {reason}"));
+            state.report.skipped.iter().map(|Skipped { name, reason }| format!("{name}: {reason}"));
         RevocationsStatus {
             name: self.0.name.to_string(),
             version: snapshot.version,
@@ -63,7 +63,7 @@ impl Revocations {
             written_at: writes.written_at(),
             task_panics: tasks.panics(),
             skipped: skipped.collect(),
-            newer_format: state.newer,
+            newer_format: snapshot.newer,
         }
     }
 
@@ -83,13 +83,13 @@ impl Revocations {
     }
 
     fn check_ready(&self) -> Result<(), NotReady> {
-        let state = self.0.state.load();
+        let snapshot = self.snapshot();
         if self.0.tasks.is_stopped() {
             let text = "a background task of the revocations has stopped with its Tokio runtime: \
                         open them on a runtime that lives as long as the service";
             return Err(NotReady::new(NotReadyKind::TaskStopped, text));
         }
-        if let Some(wait) = state.wait {
+        if let Some(wait) = &snapshot.wait {
             return Err(wait.not_ready("the revocations"));
         }
         if self.is_stale() {
@@ -100,7 +100,7 @@ impl Revocations {
             );
             return Err(NotReady::new(NotReadyKind::Stale, text));
         }
-        let Some(format) = state.newer else { return Ok(()) };
+        let Some(format) = snapshot.newer else { return Ok(()) };
         let text = format!(
             "the store holds revocations written by a newer version (format {format}); upgrade this \
              replica"
@@ -108,16 +108,10 @@ impl Revocations {
         Err(NotReady::new(NotReadyKind::NewerFormat, text))
     }
 
-    pub(crate) fn count_refresh(&self, outcome: &'static str) {
-        let ring = self.0.writer.ring.clone();
-        counter!(REFRESHES, "ring" => ring, "outcome" => outcome).increment(1);
-        self.set_gauges(self.check_ready().is_ok());
-    }
-
     fn set_gauges(&self, is_ready: bool) {
         let set = |name, value: f64| gauge!(name, "ring" => self.0.writer.ring.clone()).set(value);
         set(READY, f64::from(u8::from(is_ready)));
-        set(REFRESH_LAG, self.lag().as_secs_f64());
+        self.0.refreshes.set_gauges();
         self.0.writer.writes.set_metrics();
         for outcome in ["recorded", "failed"] {
             let ring = self.0.writer.ring.clone();

@@ -132,16 +132,13 @@ fn rows(events: &Events) -> BTreeSet<Row> {
 }
 
 /// What needs a server, another issuer, or a store that is hardly ever so.
-const NOT_TOLD_HERE: [&str; 18] = [
+const NOT_TOLD_HERE: [&str; 15] = [
     "a background task panicked; restarting it",
-    "skipped revocations written by a newer version; upgrade this replica",
     "a replica announced a restoration and restored nothing; asking again",
     "a session could not be renewed",
     "ignored an entry that contradicts a known one",
     "another server of the store answers",
-    "cannot refresh revocations; serving the last known set until max_staleness",
     "cannot listen for changes; polling only",
-    "skipped an entry of the revocations",
     "found an unreadable entry under the name of a new one",
     "still cannot listen for changes",
     "a logout was not recorded",
