@@ -144,11 +144,10 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
     // Nothing was heard since a panic.
     lock(&board).listening = false;
     loop {
-        let mut begun = None;
+        let began = Instant::now();
         moves.mark_unchanged();
         let failure = match within(LIMIT, "connecting", source.connect()).await {
             Ok(mut connection) => {
-                begun = Some(Instant::now());
                 lock(&board).listen();
                 tokio::select! {
                     Err(failure) = hear::<S>(&mut connection, &board) => failure,
@@ -159,7 +158,7 @@ async fn listen<S: Source>(source: S, board: Arc<Mutex<Board>>) {
         };
         lock(&board).listening = false;
         // One that is lost as soon as it is made is no reason to hurry.
-        if begun.is_some_and(|begun| begun.elapsed() > LONGEST_PAUSE) {
+        if began.elapsed() > LONGEST_PAUSE {
             (pause, was_logged) = (FIRST_PAUSE, false);
         }
         let cause = std::error::Error::source(&failure).map(ToString::to_string);

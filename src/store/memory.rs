@@ -111,13 +111,10 @@ impl Store for MemoryStore {
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             let rings = lock(&self.shared.rings);
-            let entries = rings.get(ring).into_iter().flatten();
-            Ok(Loaded {
-                entries: entries
-                    .map(|(name, value)| Entry { name: name.clone(), value: value.clone() })
-                    .collect(),
-                ..Loaded::default()
-            })
+            let held = rings.get(ring).into_iter().flatten();
+            let entries =
+                held.map(|(name, value)| Entry::new(name.clone(), value.clone())).collect();
+            Ok(Loaded { entries, ..Loaded::default() })
         })
     }
 
@@ -126,8 +123,8 @@ impl Store for MemoryStore {
             let rings = lock(&self.shared.rings);
             let held = rings.get(ring);
             let entry = |name: &EntryName| {
-                let value = held?.get(name)?.clone();
-                Some(Entry { name: name.clone(), value })
+                let value = held?.get(name)?;
+                Some(Entry::new(name.clone(), value.clone()))
             };
             let entries = names.iter().filter_map(entry).collect();
             Ok(Loaded { entries, ..Loaded::default() })

@@ -39,8 +39,8 @@ impl Directory {
                 // What is missing now was removed since it was listed.
                 Some(name) => self.read_into(&mut loaded, name, &path)?,
                 None => {
-                    let reason = "is not named `<name>.json`, as an entry is".to_owned();
-                    loaded.skipped.push(Skipped { name: path.display().to_string(), reason });
+                    let reason = "is not named `<name>.json`, as an entry is";
+                    loaded.skipped.push(Skipped::new(path.display().to_string(), reason));
                 }
             }
         }
@@ -68,7 +68,7 @@ impl Directory {
         match self.read(path)? {
             Found::Value(value) => loaded.entries.push(Entry { name, value }),
             Found::Unfit(reason) => {
-                loaded.skipped.push(Skipped { name: path.display().to_string(), reason });
+                loaded.skipped.push(Skipped::new(path.display().to_string(), reason));
             }
             Found::Missing => {}
         }

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
+#[cfg(unix)]
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
@@ -98,21 +100,13 @@ impl Directory {
     }
 }
 
-#[cfg(unix)]
 fn stamp(metadata: &Metadata) -> Stamp {
-    use std::os::unix::fs::MetadataExt;
-    Stamp {
-        identity: (metadata.dev(), metadata.ino()),
-        modified: metadata.modified().ok(),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-        length: metadata.len(),
-    }
-}
-
-#[cfg(not(unix))]
-fn stamp(metadata: &Metadata) -> Stamp {
-    let (modified, length) = (metadata.modified().ok(), metadata.len());
-    Stamp { identity: (0, 0), modified, changed: (0, 0), length }
+    #[cfg(unix)]
+    let (identity, changed) =
+        ((metadata.dev(), metadata.ino()), (metadata.ctime(), metadata.ctime_nsec()));
+    #[cfg(not(unix))]
+    let (identity, changed) = ((0, 0), (0, 0));
+    Stamp { identity, modified: metadata.modified().ok(), changed, length: metadata.len() }
 }
 
 /// From one look to the next.

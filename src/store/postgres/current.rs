@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::QueryAs;
-use sqlx::{Connection, FromRow, PgConnection, PgPool, Postgres, Row};
+use sqlx::{Connection, FromRow, PgConnection, PgPool, Postgres};
 
 use crate::store::contract::StoreError;
 use crate::store::proof::Proof;
@@ -189,15 +189,11 @@ async fn ask_for(
 ) -> Result<Server, sqlx::Error> {
     // In one round trip, as nothing is prepared.
     let row = sqlx::raw_sql(query).fetch_one(connection).await?;
-    let segment: Option<String> = row.try_get("segment")?;
-    let system: Option<i64> = row.try_get("system")?;
+    let (is_standby, started, segment, system): (_, _, Option<String>, Option<_>) =
+        FromRow::from_row(&row)?;
     let timeline = segment.as_deref().and_then(|segment| segment.get(..8));
     let timeline = timeline.and_then(|hex| u32::from_str_radix(hex, 16).ok());
-    Ok(Server {
-        is_standby: row.try_get("is_standby")?,
-        started: row.try_get("started")?,
-        timeline: system.zip(timeline),
-    })
+    Ok(Server { is_standby, started, timeline: system.zip(timeline) })
 }
 
 /// Host and port, or the path of a socket.

@@ -4,7 +4,7 @@ use std::slice;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Connection, Executor, PgExecutor, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 use tokio::sync::watch;
 
 use crate::clock::Timestamp;
@@ -106,7 +106,7 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
         let migrated = async {
             let (mut connection, _) = self.current.acquire().await?;
             // If the tables exist, neither rights nor locks are needed.
-            if let (Some(version), true) = tables(&mut *connection).await? {
+            if let (Some(version), true) = tables(&mut connection).await? {
                 return Ok(Some(version));
             }
             let mut transaction = connection.begin().await?;
@@ -118,7 +118,7 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
                 .execute(&mut *transaction)
                 .await?;
             sqlx::raw_sql(Self::MIGRATION).execute(&mut *transaction).await?;
-            let (version, _) = tables(&mut *transaction).await?;
+            let (version, _) = tables(&mut transaction).await?;
             transaction.commit().await?;
             Ok(version)
         };
@@ -197,10 +197,8 @@ impl Store for PostgresStore {
 
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let remove = || sqlx::query_as(REMOVE).bind(ring).bind(name.as_str());
-            let removed: Option<()> =
-                self.current.write(remove).await.map_err(failed("remove from", ring))?;
-            Ok(removed.unwrap_or_default())
+            let remove = || sqlx::query_as::<_, ()>(REMOVE).bind(ring).bind(name.as_str());
+            self.current.write(remove).await.map(drop).map_err(failed("remove from", ring))
         })
     }
 
@@ -299,9 +297,7 @@ impl Source for Channel {
 
 /// Reads the comment of the table of entries, if there is one, and whether the table of redemptions
 /// exists.
-async fn tables<'c>(
-    connection: impl PgExecutor<'c> + 'c,
-) -> Result<(Option<String>, bool), sqlx::Error> {
+async fn tables(connection: &mut PgConnection) -> Result<(Option<String>, bool), sqlx::Error> {
     sqlx::query_as(TABLES).fetch_one(connection).await
 }
 
