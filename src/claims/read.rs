@@ -25,7 +25,6 @@ pub(crate) enum Dialect {
 }
 
 impl Dialect {
-    /// Whether `rv` is read as ours.
     pub(crate) fn reads_rv(self) -> bool {
         matches!(self, Self::Own | Self::Other { rv: true })
     }
@@ -48,7 +47,6 @@ pub(crate) struct Registered<'de> {
     pub(crate) seq: Option<u32>,
 }
 
-/// A payload could not be read.
 #[derive(Debug)]
 pub(crate) struct ReadError {
     pub(crate) what: Unread,
@@ -172,7 +170,6 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
         Ok(())
     }
 
-    /// Reads another issuer's scope.
     fn scope(&mut self) -> Result<(), A::Error> {
         if self.registered.scope.is_some() || !self.names.insert(Cow::Borrowed("scope")) {
             return Err(twice("scope"));

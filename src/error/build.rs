@@ -16,26 +16,20 @@ pub struct BuildError(Box<Kind>);
 /// With the source: the text goes to logs, where nobody asks for the source.
 #[derive(thiserror::Error)]
 enum Kind {
-    /// A setting's value cannot be used.
     #[error("{setting} is {value}: {help}")]
     Setting { setting: &'static str, value: String, help: String },
-    /// Key material was refused.
     #[error("{setting}: {source}")]
     Key { setting: &'static str, source: Source },
-    /// The store could not be opened, read or written.
     #[error("the store of ring {ring:?} failed: {source}")]
     Store { ring: String, source: Source },
-    /// The store holds keys, none of which can be used.
     #[error("the store of ring {ring:?} holds entries, but no usable key: {reason}")]
     Unreadable { ring: String, reason: String },
-    /// The store holds no key of the ring, which may not be founded.
     #[error(
         "the store holds no key of ring {ring:?}, and `never_found` is set: check that it is the \
          right store and the right name; or start one replica without `never_found`, which founds \
          the ring"
     )]
     NoRing { ring: String },
-    /// The first keys of a followed issuer could not be fetched.
     #[error("the keys of {issuer} could not be fetched: {source}")]
     Fetch { issuer: String, source: Source },
 }
@@ -48,27 +42,27 @@ impl BuildError {
         value: impl fmt::Display,
         help: impl fmt::Display,
     ) -> Self {
-        Kind::Setting { setting, value: value.to_string(), help: help.to_string() }.into()
+        Self(Box::new(Kind::Setting { setting, value: value.to_string(), help: help.to_string() }))
     }
 
     pub(crate) fn key(setting: &'static str, source: impl Into<Source>) -> Self {
-        Kind::Key { setting, source: source.into() }.into()
+        Self(Box::new(Kind::Key { setting, source: source.into() }))
     }
 
     pub(crate) fn store(ring: impl fmt::Display, source: impl Into<Source>) -> Self {
-        Kind::Store { ring: ring.to_string(), source: source.into() }.into()
+        Self(Box::new(Kind::Store { ring: ring.to_string(), source: source.into() }))
     }
 
     pub(crate) fn unreadable(ring: impl fmt::Display, reason: impl fmt::Display) -> Self {
-        Kind::Unreadable { ring: ring.to_string(), reason: reason.to_string() }.into()
+        Self(Box::new(Kind::Unreadable { ring: ring.to_string(), reason: reason.to_string() }))
     }
 
     pub(crate) fn no_ring(ring: impl fmt::Display) -> Self {
-        Kind::NoRing { ring: ring.to_string() }.into()
+        Self(Box::new(Kind::NoRing { ring: ring.to_string() }))
     }
 
     pub(crate) fn fetch(issuer: impl fmt::Display, source: impl Into<Source>) -> Self {
-        Kind::Fetch { issuer: issuer.to_string(), source: source.into() }.into()
+        Self(Box::new(Kind::Fetch { issuer: issuer.to_string(), source: source.into() }))
     }
 
     /// Returns the name of the setting whose value was refused, if it was one.
@@ -79,7 +73,8 @@ impl BuildError {
         }
     }
 
-    /// Returns the refused value of the [`setting`](Self::setting); `None` for key material.
+    /// Returns the refused value of the [`setting`](Self::setting); `None` for key material, of which
+    /// the [source](Error::source) is a [`KeyError`](crate::KeyError).
     pub fn value(&self) -> Option<&str> {
         match &*self.0 {
             Kind::Setting { value, .. } => Some(value),
@@ -93,12 +88,6 @@ impl BuildError {
             Kind::Setting { help, .. } => Some(help),
             _ => None,
         }
-    }
-
-    /// Returns whether key material was refused; the [source](Error::source) is a
-    /// [`KeyError`](crate::KeyError).
-    pub fn is_invalid_key(&self) -> bool {
-        matches!(*self.0, Kind::Key { .. })
     }
 
     /// Returns whether the store could not be opened, read or written; the [source](Error::source)
@@ -121,12 +110,6 @@ impl BuildError {
     /// Returns whether the first keys of a followed issuer could not be fetched.
     pub fn is_issuer_unavailable(&self) -> bool {
         matches!(*self.0, Kind::Fetch { .. })
-    }
-}
-
-impl From<Kind> for BuildError {
-    fn from(kind: Kind) -> Self {
-        Self(Box::new(kind))
     }
 }
 

@@ -1,7 +1,10 @@
 //! A [`Key`]: signs or verifies, bound to one algorithm and one key ID.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+use jsonwebtoken::jwk::Jwk;
 
 use crate::base64url;
 use crate::crypto::algorithm::{Algorithm, Primitive};
@@ -210,6 +213,21 @@ impl Key {
         &self.key_id
     }
 
+    /// Returns the public key as a JWK (RFC 7517), in the type of `jsonwebtoken`; `None` for a shared
+    /// secret.
+    ///
+    /// Its `alg` is that of the key's tokens. A key of [`Algorithm::Ed25519`] has none, since the JWK
+    /// type does not know that name; the curve determines the algorithm.
+    pub fn to_jwk(&self) -> Option<Jwk> {
+        let mut members = members(self.algorithm, self.public()?);
+        members.insert("use", "sig".to_owned());
+        members.insert("kid", self.key_id.as_ref().to_owned());
+        if self.algorithm != Algorithm::Ed25519 {
+            members.insert("alg", self.algorithm.as_str().to_owned());
+        }
+        serde_json::to_value(members).and_then(serde_json::from_value).ok()
+    }
+
     /// Returns whether this key can sign.
     pub fn can_sign(&self) -> bool {
         self.material.signer.is_some()
@@ -263,28 +281,32 @@ const ADVICE: Advice = Advice { constructors: "Key::hmac_", has_text: true };
 
 /// The RFC 7638 thumbprint: the SHA-256 of the required members, in order, without white space.
 fn thumbprint(algorithm: Algorithm, public: &PublicKey) -> String {
-    let members = match public {
-        PublicKey::Rsa(RsaPublic { n, e }) => {
-            let (n, e) = (base64url::encode(n), base64url::encode(e));
-            format!(r#"{{"e":"{e}","kty":"RSA","n":"{n}"}}"#)
-        }
-        PublicKey::Bytes(bytes) => match algorithm.primitive() {
-            Primitive::Ecdsa(curve) => {
-                let [x, y] = coordinates(bytes).map(base64url::encode);
-                format!(r#"{{"crv":"{}","kty":"EC","x":"{x}","y":"{y}"}}"#, curve.name())
-            }
-            _ => {
-                let x = base64url::encode(bytes);
-                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
-            }
-        },
-    };
-    base64url::encode(backend::sha256(members.as_bytes()))
+    // A map of strings always serialises.
+    let members = serde_json::to_vec(&members(algorithm, public)).unwrap_or_default();
+    base64url::encode(backend::sha256(&members))
 }
 
-/// The coordinates of an uncompressed point: 4, x, y (SEC 1, section 2.3.3).
-pub(crate) fn coordinates(point: &[u8]) -> [&[u8]; 2] {
-    let both = point.get(1..).unwrap_or_default();
-    let (x, y) = both.split_at(both.len() / 2);
-    [x, y]
+/// The members of a JWK that a public key of its type must have (RFC 7638, section 3.2; RFC 8037,
+/// section 2).
+fn members(algorithm: Algorithm, public: &PublicKey) -> BTreeMap<&'static str, String> {
+    let text = str::to_owned;
+    match (algorithm.primitive(), public) {
+        (_, PublicKey::Rsa(RsaPublic { n, e })) => BTreeMap::from([
+            ("kty", text("RSA")),
+            ("n", base64url::encode(n)),
+            ("e", base64url::encode(e)),
+        ]),
+        (Primitive::Ecdsa(curve), PublicKey::Bytes(point)) => {
+            // An uncompressed point: 4, x, y (SEC 1, section 2.3.3).
+            let both = point.get(1..).unwrap_or_default();
+            let (x, y) = both.split_at(both.len() / 2);
+            let (x, y) = (base64url::encode(x), base64url::encode(y));
+            BTreeMap::from([("kty", text("EC")), ("crv", text(curve.name())), ("x", x), ("y", y)])
+        }
+        (_, PublicKey::Bytes(x)) => BTreeMap::from([
+            ("kty", text("OKP")),
+            ("crv", text("Ed25519")),
+            ("x", base64url::encode(x)),
+        ]),
+    }
 }

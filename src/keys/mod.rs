@@ -1,6 +1,5 @@
 //! Keys: what they are, how they are read, when they sign.
 
-pub(crate) mod export;
 pub(crate) mod jwk;
 pub(crate) mod key;
 pub(crate) mod key_set;
