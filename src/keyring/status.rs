@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
+use crate::keyring::skew::reading::ClockOffset;
 use crate::keys::key_set::{KeySet, RingKey};
 use crate::keys::schedule::{IssuingPaused, KeyTimes};
 
@@ -51,16 +52,6 @@ pub struct KeyRingStatus {
     pub clock_offset: Option<ClockOffset>,
     /// The entries of the store, or of a followed issuer's JWKS, that were skipped, and why.
     pub skipped: Vec<String>,
-}
-
-/// The offset of a replica's clock from that of its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct ClockOffset {
-    /// The replica's time less the store's, in milliseconds: positive where the replica is ahead.
-    pub millis: i64,
-    /// The uncertainty of `millis`, in milliseconds: half of the round trip to the store.
-    pub uncertainty_millis: u64,
 }
 
 /// A key of a ring.

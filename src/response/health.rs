@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::keyring::status::ClockOffset;
+use crate::keyring::skew::reading::ClockOffset;
 use crate::response::respond::json;
 use crate::sessions::handle::Sessions;
 

@@ -22,7 +22,7 @@ use crate::store::versioned::Versioned;
 #[derive(Clone, Debug)]
 pub(crate) struct Lease {
     number: u64,
-    holder: String,
+    pub(crate) holder: String,
     until: Timestamp,
 }
 
@@ -34,10 +34,6 @@ struct WireLease {
 }
 
 impl Lease {
-    pub(crate) fn holder(&self) -> &str {
-        &self.holder
-    }
-
     /// How long it is valid from that time of the store's clock.
     pub(crate) fn left(&self, store_time: Timestamp) -> Duration {
         let left = self.until - store_time;
@@ -49,7 +45,8 @@ impl Lease {
 /// The leases that a read has found.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
-    latest: Option<Lease>,
+    /// The one that counts.
+    pub(crate) latest: Option<Lease>,
     numbers: Vec<u64>,
 }
 
@@ -74,11 +71,6 @@ impl Leases {
             self.latest = Some(Lease { number, holder, until });
         }
         if is_good { Ok(()) } else { Err("it is not a clock lease of this version".to_owned()) }
-    }
-
-    /// The one that counts.
-    pub(crate) fn latest(&self) -> Option<&Lease> {
-        self.latest.as_ref()
     }
 
     /// The next lease, for `holder`, until that time of the store's clock. `None` once there is no

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
@@ -17,14 +18,17 @@ pub(crate) struct RoundTrip {
     pub(crate) took: Duration,
 }
 
-/// How far this replica's clock is ahead of the store's, in milliseconds, and how uncertain that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Reading {
-    pub(crate) offset: i64,
-    pub(crate) uncertainty: u64,
+/// The offset of a replica's clock from that of its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ClockOffset {
+    /// The replica's time less the store's, in milliseconds: positive where the replica is ahead.
+    pub millis: i64,
+    /// The uncertainty of `millis`, in milliseconds: half of the round trip to the store.
+    pub uncertainty_millis: u64,
 }
 
-impl Reading {
+impl ClockOffset {
     /// The store looked at its clock at some time of the round trip.
     pub(crate) fn of(trip: &RoundTrip, store_time: Timestamp) -> Self {
         let [began, ended, store] =
@@ -34,27 +38,28 @@ impl Reading {
         // is taken for a wrong clock.
         let took = trip.took.as_micros().div_ceil(1000).max((ended - began).unsigned_abs());
         Self {
-            offset: offset.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
-            uncertainty: took.div_ceil(2).try_into().unwrap_or(u64::MAX),
+            millis: offset.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
+            uncertainty_millis: took.div_ceil(2).try_into().unwrap_or(u64::MAX),
         }
     }
 
     /// Whether the clocks are sure to differ by more than `limit`.
     pub(crate) fn is_beyond(&self, limit: Duration) -> bool {
-        let least = self.offset.unsigned_abs().saturating_sub(self.uncertainty);
+        let least = self.millis.unsigned_abs().saturating_sub(self.uncertainty_millis);
         u128::from(least) > limit.as_millis()
     }
 
     /// Whether the clocks are sure to differ by no more than `limit`.
     pub(crate) fn is_within(&self, limit: Duration) -> bool {
-        let most = self.offset.unsigned_abs().saturating_add(self.uncertainty);
+        let most = self.millis.unsigned_abs().saturating_add(self.uncertainty_millis);
         u128::from(most) <= limit.as_millis()
     }
 
     /// Whether both readings can be of clocks that stayed as they were, but for `slack`.
     pub(crate) fn agrees(&self, other: &Self, slack: Duration) -> bool {
-        let uncertainty = u128::from(self.uncertainty) + u128::from(other.uncertainty);
-        u128::from(self.offset.abs_diff(other.offset)) <= uncertainty + slack.as_millis()
+        let uncertainty =
+            u128::from(self.uncertainty_millis) + u128::from(other.uncertainty_millis);
+        u128::from(self.millis.abs_diff(other.millis)) <= uncertainty + slack.as_millis()
     }
 }
 
@@ -66,8 +71,8 @@ mod tests {
         let [began, ended, store] = [began, ended, store].map(Timestamp::from_unix_millis);
         let took = Duration::from_micros(took_micros);
         let trip = RoundTrip { began, ended, began_at: Instant::now(), took };
-        let Reading { offset, uncertainty } = Reading::of(&trip, store);
-        (offset, uncertainty)
+        let ClockOffset { millis, uncertainty_millis } = ClockOffset::of(&trip, store);
+        (millis, uncertainty_millis)
     }
 
     #[test]
@@ -88,8 +93,8 @@ mod tests {
         assert_eq!(reading(i64::MAX, i64::MAX, 0, i64::MIN), (i64::MAX, 0));
         assert_eq!(reading(i64::MIN, i64::MIN, 0, i64::MAX), (i64::MIN, 0));
         assert_eq!(reading(i64::MIN, i64::MAX, 0, 0), (-1, u64::MAX / 2 + 1));
-        let odd = Reading { offset: i64::MIN, uncertainty: u64::MAX };
-        let other = Reading { offset: i64::MAX, uncertainty: u64::MAX };
+        let odd = ClockOffset { millis: i64::MIN, uncertainty_millis: u64::MAX };
+        let other = ClockOffset { millis: i64::MAX, uncertainty_millis: u64::MAX };
         assert!(!odd.is_beyond(Duration::ZERO) && !odd.is_within(Duration::from_secs(1)));
         assert!(odd.agrees(&other, Duration::ZERO));
     }
@@ -98,7 +103,10 @@ mod tests {
     fn a_limit_is_passed_only_when_that_is_sure() {
         let limit = Duration::from_millis(100);
         for sign in [1, -1] {
-            let reading = |offset: i64, uncertainty| Reading { offset: sign * offset, uncertainty };
+            let reading = |offset: i64, uncertainty_millis| ClockOffset {
+                millis: sign * offset,
+                uncertainty_millis,
+            };
             assert!(!reading(100, 0).is_beyond(limit) && reading(100, 0).is_within(limit));
             assert!(reading(101, 0).is_beyond(limit) && !reading(101, 0).is_within(limit));
             assert!(!reading(101, 1).is_beyond(limit) && !reading(100, 1).is_within(limit));

@@ -18,9 +18,8 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::error::not_ready::{NotReady, NotReadyKind};
-use crate::keyring::skew::lease::{self, Lease, LeaseDue, Leases};
-use crate::keyring::skew::reading::{Reading, RoundTrip};
-use crate::keyring::status::ClockOffset;
+use crate::keyring::skew::lease::{self, LeaseDue, Leases};
+use crate::keyring::skew::reading::{ClockOffset, RoundTrip};
 use crate::keys::rotation_policy::RotationPolicy;
 
 /// The comparison of this replica's clock with the store's, over the last reads.
@@ -29,18 +28,18 @@ pub(crate) struct ClockWatch {
     limit: Duration,
     /// For how long a lease is taken.
     term: Duration,
+    /// The ID of this replica in a lease. Without randomness no lease is taken, and the replica stays.
+    holder: Option<String>,
     /// No request looks at it, and nothing waits while it is locked.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    last: Option<Reading>,
+    last: Option<ClockOffset>,
     /// How many of the last readings were beyond the limit, and agreed.
     beyond: u32,
     held: Option<Held>,
-    /// The ID of this replica in a lease.
-    holder: Option<String>,
     has_warned: bool,
     has_left: bool,
 }
@@ -69,6 +68,7 @@ impl ClockWatch {
             // A token's times are whole seconds.
             limit: policy.clock_skew.max(Duration::from_secs(1)),
             term: policy.refresh_bound().saturating_mul(2).min(lease::LONGEST),
+            holder: lease::random_holder(),
             state: Mutex::default(),
         }
     }
@@ -83,7 +83,7 @@ impl ClockWatch {
         leases: Leases,
     ) -> Option<LeaseDue> {
         let mut state = self.state();
-        let reading = store_time.map(|store_time| Reading::of(&trip, store_time));
+        let reading = store_time.map(|store_time| ClockOffset::of(&trip, store_time));
         state.beyond = match reading.filter(|reading| reading.is_beyond(self.limit)) {
             None => 0,
             Some(reading) => {
@@ -107,46 +107,30 @@ impl ClockWatch {
         state.held = None;
         let (store_time, reading) = (store_time?, state.last?);
         let leaves = state.beyond >= READS_RUNNING;
-        let left = leases.latest().map_or(Duration::ZERO, |latest| latest.left(store_time));
-        if left.is_zero() {
-            return if leaves {
-                self.next_lease(state, leases, store_time, self.term)
+        let latest = leases.latest.as_ref();
+        let left = latest.map_or(Duration::ZERO, |latest| latest.left(store_time));
+        let term = if left.is_zero() {
+            leaves.then_some(self.term)
+        } else if latest.map(|latest| &latest.holder) == self.holder.as_ref() {
+            // From before the read: the store may have looked at its clock as early as that.
+            state.held = Some(Held { from_at: trip.began_at, from: trip.began, term: left });
+            if reading.is_within(self.limit) {
+                // The clock is right again: the next replica need not wait for the lease to end.
+                Some(Duration::ZERO)
             } else {
-                None
-            };
-        }
-        let is_mine = leases.latest().map(Lease::holder) == state.holder.as_deref();
-        if !is_mine {
-            return None;
-        }
-        // From before the read: the store may have looked at its clock as early as that.
-        state.held = Some(Held { from_at: trip.began_at, from: trip.began, term: left });
-        if reading.is_within(self.limit) {
-            // The clock is right again: the next replica need not wait for the lease to end.
-            return self.next_lease(state, leases, store_time, Duration::ZERO);
-        }
-        // In time for the next read, and not so soon that a store that pushes wakes all for nothing.
-        let renews = leaves && left <= self.term / 4 * 3;
-        if renews { self.next_lease(state, leases, store_time, self.term) } else { None }
-    }
-
-    fn next_lease(
-        &self,
-        state: &mut State,
-        leases: Leases,
-        store_time: Timestamp,
-        term: Duration,
-    ) -> Option<LeaseDue> {
-        if state.holder.is_none() {
-            // Without randomness no lease is taken, and the replica stays.
-            state.holder = lease::random_holder();
-        }
-        leases.next(state.holder.as_deref()?, store_time + term)
+                // In time for the next read, and not so soon that a store that pushes wakes all for
+                // nothing.
+                (leaves && left <= self.term / 4 * 3).then_some(self.term)
+            }
+        } else {
+            None
+        };
+        leases.next(self.holder.as_deref()?, store_time + term?)
     }
 
     fn warn(&self, ring: &str, state: &mut State, now: Timestamp) {
         let Some(reading) = state.last else { return };
-        let (offset_ms, uncertainty_ms) = (reading.offset, reading.uncertainty);
+        let (offset_ms, uncertainty_ms) = (reading.millis, reading.uncertainty_millis);
         let clock_skew = tracing::field::debug(self.limit);
         if !state.has_warned && reading.is_beyond(self.limit / 2) {
             state.has_warned = true;
@@ -186,7 +170,7 @@ impl ClockWatch {
     pub(crate) fn ready(&self, now: Timestamp) -> Result<(), NotReady> {
         let state = self.state();
         match state.last {
-            Some(Reading { offset, .. }) if state.leaves(now) => {
+            Some(ClockOffset { millis: offset, .. }) if state.leaves(now) => {
                 let direction = if offset < 0 { "behind" } else { "ahead of" };
                 let text = format!(
                     "this replica's clock is {} ms {direction} the store's clock, more than \
@@ -202,8 +186,7 @@ impl ClockWatch {
 
     /// The offset that the last read gave.
     pub(crate) fn offset(&self) -> Option<ClockOffset> {
-        let reading = self.state().last?;
-        Some(ClockOffset { millis: reading.offset, uncertainty_millis: reading.uncertainty })
+        self.state().last
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
