@@ -122,13 +122,14 @@ impl KeyRing {
     /// # }
     /// ```
     pub fn derived(name: impl Into<String>, root: Root) -> DerivedRingBuilder {
-        DerivedRingBuilder {
+        let name: String = name.into();
+        let keys = Derived {
             name: name.into(),
             roots: vec![root],
             policy: RotationPolicy::default(),
             algorithm: Algorithm::EdDSA,
-            clock: Arc::new(SystemClock),
-        }
+        };
+        DerivedRingBuilder { keys, clock: Arc::new(SystemClock) }
     }
 }
 
@@ -136,30 +137,27 @@ impl KeyRing {
 #[derive(Debug)]
 #[must_use]
 pub struct DerivedRingBuilder {
-    name: String,
-    roots: Vec<Root>,
-    policy: RotationPolicy,
-    algorithm: Algorithm,
+    keys: Derived,
     clock: Arc<dyn Clock>,
 }
 
 impl DerivedRingBuilder {
     /// Adds a root: a successor, or a former root whose keys still verify.
     pub fn root(mut self, root: Root) -> Self {
-        self.roots.push(root);
+        self.keys.roots.push(root);
         self
     }
 
     /// Sets the algorithm: EdDSA (the default) or HMAC.
     pub fn algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.algorithm = algorithm;
+        self.keys.algorithm = algorithm;
         self
     }
 
     /// Sets the signing period, the longest token lifetime, the clock skew and the age of the JWKS.
     /// Settings of a store have no effect.
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
-        self.policy = policy;
+        self.keys.policy = policy;
         self
     }
 
@@ -175,10 +173,10 @@ impl DerivedRingBuilder {
     ///
     /// If a setting is invalid. The error names the setting, its value and the fix.
     pub fn build(self) -> Result<KeyRing, BuildError> {
-        let name = ring_name::parse(&self.name, "")?;
-        let mut roots = self.roots;
-        roots.sort_by_key(|root| root.generation);
-        for pair in roots.windows(2) {
+        let Self { keys: mut derived, clock } = self;
+        derived.name = ring_name::parse(&derived.name, "")?;
+        derived.roots.sort_by_key(|root| root.generation);
+        for pair in derived.roots.windows(2) {
             let follows = pair[0].generation < pair[1].generation
                 && pair[0].signs_from.unwrap_or(EPOCH) < pair[1].signs_from.unwrap_or(EPOCH);
             if !follows {
@@ -187,20 +185,14 @@ impl DerivedRingBuilder {
                 return Err(BuildError::invalid("root", pair[1].generation, fix));
             }
         }
-        self.policy.validate_derived()?;
-        if !matches!(self.algorithm.primitive(), Primitive::Ed25519 | Primitive::Hmac(_)) {
+        derived.policy.validate_derived()?;
+        if !matches!(derived.algorithm.primitive(), Primitive::Ed25519 | Primitive::Hmac(_)) {
             let fix = "derive keys for EdDSA, HS256, HS384 or HS512";
-            return Err(BuildError::invalid("algorithm", self.algorithm, fix));
+            return Err(BuildError::invalid("algorithm", derived.algorithm, fix));
         }
-        let now = self.clock.now();
-        let derived = Derived {
-            name: name.clone(),
-            roots,
-            policy: self.policy.clone(),
-            algorithm: self.algorithm,
-        };
-        let keys = derived.keys(now).map_err(|source| BuildError::key("root", source))?;
-        Ok(KeyRing::new(RingCore::new(name, self.clock, self.policy, keys), derived))
+        let keys = derived.keys(clock.now()).map_err(|source| BuildError::key("root", source))?;
+        let core = RingCore::new(derived.name.clone(), clock, derived.policy.clone(), keys);
+        Ok(KeyRing::new(core, derived))
     }
 }
 
