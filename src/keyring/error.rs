@@ -19,8 +19,6 @@ pub(crate) enum RingError {
     Directory { path: String, reason: String },
     #[error(transparent)]
     Key(#[from] KeyError),
-    #[error("{0:?}")]
-    UnknownKey(String),
     /// The store holds what this replica must not write beside.
     #[error(transparent)]
     Blocked(NotReady),
@@ -51,10 +49,6 @@ impl From<RingError> for OperationError {
             RingError::Key(source) => {
                 let text = "a key could not be made or used";
                 Self::with_source(OperationErrorKind::InvalidKey, text, Arc::new(source))
-            }
-            RingError::UnknownKey(_) => {
-                let text = "the ring holds no key of this ID";
-                Self::with_source(OperationErrorKind::UnknownKey, text, Arc::new(error))
             }
             RingError::Blocked(source) => {
                 let text = "the ring is not ready for this";

@@ -105,7 +105,10 @@ impl KeyRing {
     /// must not remove them all at once: one that was ready stays ready while a key verifies, and one
     /// that never was becomes ready only if it is known when a key will sign.
     fn check_signing(&self, keys: &KeySet, now: Timestamp) -> Result<(), NotReady> {
-        if keys.signer(now).is_some() || self.only_validates() {
+        // The application or a directory gives the keys, and never gave a private one.
+        let only_validates =
+            self.0.source.issues() == Issues::WithPrivateKey && !self.0.core.has_held_signer();
+        if keys.signer(now).is_some() || only_validates {
             return Ok(());
         }
         let verifies = keys.keys().iter().any(|key| key.scheduled.verifies(now));
@@ -115,11 +118,6 @@ impl KeyRing {
             return Ok(());
         }
         Err(NotReady::new(NotReadyKind::NoSigningKey, "no key of the ring may sign now"))
-    }
-
-    /// Whether the application or a directory gives the keys, and never gave a private one.
-    fn only_validates(&self) -> bool {
-        self.0.source.issues() == Issues::WithPrivateKey && !self.0.core.has_held_signer()
     }
 
     /// Whether this replica polls often enough for the keys that sign now and later.

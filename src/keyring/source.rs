@@ -43,11 +43,11 @@ pub(crate) trait KeySource: Send + Sync + 'static {
     /// When the next refresh is due, after one that `began` then; `random` spreads the replicas.
     fn due<'a>(
         &'a self,
-        _ring: &'a RingCore,
-        _began: Instant,
-        _random: u16,
+        ring: &'a RingCore,
+        began: Instant,
+        random: u16,
     ) -> SourceFuture<'a, Instant> {
-        Box::pin(std::future::pending())
+        Box::pin(std::future::ready(ring.policy.polling().due(began, None, random)))
     }
 
     /// The keys at a time that the last snapshot does not cover.

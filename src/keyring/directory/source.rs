@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::error::operation::OperationError;
@@ -88,15 +87,6 @@ impl KeySource for DirectorySource {
 
     fn refresh<'a>(&'a self, ring: &'a RingCore) -> SourceFuture<'a, Result<(), OperationError>> {
         Box::pin(async { ring.record(self.update(ring).await).map(drop) })
-    }
-
-    fn due<'a>(
-        &'a self,
-        ring: &'a RingCore,
-        began: Instant,
-        random: u16,
-    ) -> SourceFuture<'a, Instant> {
-        Box::pin(async move { ring.policy.polling().due(began, None, random) })
     }
 }
 

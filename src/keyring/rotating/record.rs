@@ -13,7 +13,7 @@ use crate::crypto::backend;
 use crate::crypto::error::KeyError;
 use crate::crypto::generate;
 use crate::crypto::secret_bytes::SecretBytes;
-use crate::keyring::rotating::seal::{AtRest, OpenError, Sealing};
+use crate::keyring::rotating::seal::{AtRest, Sealing, Unreadable};
 use crate::keys::key::Key;
 use crate::keys::schedule::KeyTimes;
 use crate::store::contract::{Entry, EntryName};
@@ -95,17 +95,6 @@ pub(crate) struct KeyMark {
     pub(crate) kept_until: Timestamp,
 }
 
-/// Why an entry cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Unreadable {
-    /// It is damaged, or not of this ring.
-    Corrupt(String),
-    /// A newer version wrote it.
-    Newer(u64),
-    /// None of the sealing keys can decrypt it.
-    Sealed,
-}
-
 /// The format of a key's entry. The record is a string: the seal is checked over the same bytes
 /// that were sealed, whatever members a later minor version adds.
 #[derive(Serialize, Deserialize)]
@@ -164,19 +153,8 @@ impl KeyRecord {
 
     /// Parses a key's entry, and checks its seal and what its record says.
     fn parse(entry: &Entry, context: &RecordContext) -> Result<Self, Unreadable> {
-        let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
         let WireKey { record, material, .. } = read(&entry.value)?;
-        let material = context.sealing.open(&material, record.as_bytes());
-        let material = material.map_err(|error| match error {
-            OpenError::Corrupt => {
-                corrupt("the key or its record is damaged, or was changed after sealing")
-            }
-            OpenError::Unsealed => corrupt(
-                "found an unsealed key, expected a sealed one because of `seal_with`: to begin sealing, give \
-                 `dangerous_unsealed()` beside it until no unsealed key is left",
-            ),
-            OpenError::UnknownSealingKey => Unreadable::Sealed,
-        })?;
+        let material = context.sealing.open(&material, record.as_bytes())?;
         let WireRecord { ring, identity, generation, kid, algorithm, times } =
             read(record.as_bytes())?;
         if *ring != *context.ring {
@@ -185,15 +163,15 @@ impl KeyRecord {
             return Err(Unreadable::Corrupt(format!("found a key of another ring, {ring:?}")));
         }
         if generation > MAX_GENERATION {
-            return Err(corrupt("found a generation above 9999999999"));
+            return Err(Unreadable::corrupt("found a generation above 9999999999"));
         }
         if !times.are_ordered() {
-            return Err(corrupt("found times out of order"));
+            return Err(Unreadable::corrupt("found times out of order"));
         }
         let key = Key::from_material(algorithm, &material)
             .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
         if key.key_id() != kid {
-            return Err(corrupt("found a key ID that is not that of its key"));
+            return Err(Unreadable::corrupt("found a key ID that is not that of its key"));
         }
         Ok(Self { identity, generation, times, key, value: entry.value.clone() })
     }
@@ -218,7 +196,6 @@ impl KeyRecord {
 impl Statement {
     /// Parses an entry, and checks that its name is that of its content.
     pub(crate) fn parse(entry: &Entry, context: &RecordContext) -> Result<Self, Unreadable> {
-        let corrupt = |reason: &str| Unreadable::Corrupt(reason.to_owned());
         // First: entries of a newer version may have any name.
         let format = versioned::format_of(&entry.value, VERSION).map_err(Unreadable::Corrupt)?;
         if let Format::Newer(version) = format {
@@ -235,12 +212,12 @@ impl Statement {
         } else if name.starts_with(KEY) {
             Self::Key(Arc::new(KeyRecord::parse(entry, context)?))
         } else {
-            return Err(corrupt("unknown name: remove the entry"));
+            return Err(Unreadable::corrupt("unknown name: remove the entry"));
         };
         if statement.names().iter().flatten().any(|name| *name == entry.name) {
             Ok(statement)
         } else {
-            Err(corrupt("the name does not match the content"))
+            Err(Unreadable::corrupt("the name does not match the content"))
         }
     }
 

@@ -16,8 +16,9 @@ use crate::keyring::error::RingError;
 use crate::keyring::refreshes::Report;
 use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::{
-    IDENTITY, KeyRecord, MarkKind, RecordContext, RingIdentity, Statement, Unreadable,
+    IDENTITY, KeyRecord, MarkKind, RecordContext, RingIdentity, Statement,
 };
+use crate::keyring::rotating::seal::Unreadable;
 use crate::keyring::skew::lease::{LeaseDue, Leases};
 use crate::keyring::skew::reading::RoundTrip;
 use crate::keyring::skew::watch::ClockWatch;

@@ -100,15 +100,21 @@ pub(crate) enum AtRest {
     Sealed { sealing_key: String, nonce: String, ciphertext: String },
 }
 
-/// Why a private key at rest cannot be decrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OpenError {
-    /// It is damaged, or its record is not the sealed one.
-    Corrupt,
-    /// It is not sealed, and has to be.
-    Unsealed,
-    /// None of the given keys sealed it.
-    UnknownSealingKey,
+/// Why an entry cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is damaged, or not of this ring.
+    Corrupt(String),
+    /// A newer version wrote it.
+    Newer(u64),
+    /// None of the sealing keys can decrypt it.
+    Sealed,
+}
+
+impl Unreadable {
+    pub(crate) fn corrupt(reason: &str) -> Self {
+        Self::Corrupt(reason.to_owned())
+    }
 }
 
 /// The associated data of a private key: the bytes of its record, and the sealing key's ID.
@@ -142,23 +148,29 @@ impl Sealing {
         &self,
         at_rest: &AtRest,
         record: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let decode = |text: &str| base64url::decode(text).ok_or(OpenError::Corrupt);
+    ) -> Result<Zeroizing<Vec<u8>>, Unreadable> {
+        let damaged = || {
+            Unreadable::corrupt("the key or its record is damaged, or was changed after sealing")
+        };
+        let decode = |text: &str| base64url::decode(text).ok_or_else(damaged);
         match at_rest {
             // SECURITY: if keys are sealed, an attacker with write access must not be able to add
             // an unsealed key.
-            AtRest::Unsealed(_) if !self.allows_unsealed => Err(OpenError::Unsealed),
+            AtRest::Unsealed(_) if !self.allows_unsealed => Err(Unreadable::corrupt(
+                "found an unsealed key, expected a sealed one because of `seal_with`: to begin sealing, give \
+                 `dangerous_unsealed()` beside it until no unsealed key is left",
+            )),
             AtRest::Unsealed(material) => Ok(decode(material)?.into()),
             AtRest::Sealed { sealing_key, nonce, ciphertext } => {
                 let known = self.keys.iter().find(|known| known.id == *sealing_key);
-                let SealingKey { cipher, .. } = known.ok_or(OpenError::UnknownSealingKey)?;
+                let SealingKey { cipher, .. } = known.ok_or(Unreadable::Sealed)?;
                 cipher
                     .open(
                         &decode(nonce)?,
                         decode(ciphertext)?,
                         &associated_data(sealing_key, record),
                     )
-                    .ok_or(OpenError::Corrupt)
+                    .ok_or_else(damaged)
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
-use crate::error::operation::OperationError;
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
 use crate::keyring::refreshes::Report;
@@ -174,7 +174,8 @@ impl Rotating for RotatingSource {
             self.merge_revocations(&mut log, ring.now());
             self.publish(ring, &log);
             if let Some(key_id) = key_id.filter(|_| chosen.is_empty()) {
-                return Err(RingError::UnknownKey(key_id.to_owned()).into());
+                let text = format!("the ring holds no key of this ID: {key_id:?}");
+                return Err(OperationError::new(OperationErrorKind::UnknownKey, text));
             }
             let writing = self.replica.persist_revocations(&mut log, chosen);
             let written = self.replica.in_time(writing).await;
