@@ -118,6 +118,7 @@ mod axum;
 pub use crate::axum::SessionRejection;
 pub use crate::clock::{Clock, SystemClock, Timestamp};
 pub use crate::crypto::algorithm::Algorithm;
+pub use crate::crypto::backend::CryptoBackend;
 pub use crate::crypto::error::{KeyError, KeyErrorKind};
 pub use crate::error::build::BuildError;
 pub use crate::error::not_ready::{NotReady, NotReadyKind};

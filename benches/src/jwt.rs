@@ -1,11 +1,50 @@
 //! The same token in the hands of `jsonwebtoken`, as an application would use it: the claims one
 //! struct, the validation and the keys made once.
 
+use std::cell::Cell;
+use std::sync::{LazyLock, Once};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jsonwebtoken::crypto::{CryptoProvider, aws_lc, rust_crypto};
+use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
-use tower_jwt_session::Key;
+
+/// The cryptography that `jsonwebtoken` uses.
+#[derive(Clone, Copy, Debug)]
+pub enum Provider {
+    /// `aws-lc-rs`.
+    AwsLcRs,
+    /// The crates of RustCrypto.
+    RustCrypto,
+}
+
+impl Provider {
+    fn get(self) -> &'static CryptoProvider {
+        match self {
+            Self::AwsLcRs => &aws_lc::DEFAULT_PROVIDER,
+            Self::RustCrypto => &rust_crypto::DEFAULT_PROVIDER,
+        }
+    }
+
+    /// Chooses the provider of this thread. A process has one for all: it passes on to that of the thread.
+    fn choose(self) {
+        static ONE_FOR_ALL: LazyLock<CryptoProvider> = LazyLock::new(|| CryptoProvider {
+            signer_factory: |algorithm, key| (CHOSEN.get().get().signer_factory)(algorithm, key),
+            verifier_factory: |algorithm, key| {
+                (CHOSEN.get().get().verifier_factory)(algorithm, key)
+            },
+            key_utils: aws_lc::DEFAULT_PROVIDER.key_utils.clone(),
+        });
+        static INSTALLED: Once = Once::new();
+        INSTALLED.call_once(|| ONE_FOR_ALL.install_default().expect("nobody else installs one"));
+        CHOSEN.set(self);
+    }
+}
+
+thread_local! {
+    static CHOSEN: Cell<Provider> = const { Cell::new(Provider::AwsLcRs) };
+}
 
 /// All claims of the reference token.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -25,6 +64,7 @@ pub struct Claims {
 
 /// `jsonwebtoken` with one key.
 pub struct Jwt {
+    provider: Provider,
     validation: Validation,
     decoding: DecodingKey,
     header: Header,
@@ -33,16 +73,19 @@ pub struct Jwt {
 }
 
 impl Jwt {
-    pub(crate) fn new(key: &Key, document: &[u8]) -> Self {
-        let algorithm: Algorithm = key.algorithm().as_str().parse().expect("known to both");
-        let mut validation = Validation::new(algorithm);
-        validation.set_issuer(&[crate::ISSUER]);
-        validation.set_audience(&[crate::AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
-        validation.validate_nbf = true;
-        let decoding = match key.to_jwk() {
+    /// With the public key, or none and a shared secret; and the private key, if it is to issue.
+    pub(crate) fn new(
+        provider: Provider,
+        algorithm: Algorithm,
+        public: Option<&Jwk>,
+        key_id: &str,
+        document: &[u8],
+    ) -> Self {
+        provider.choose();
+        let validation = validation(algorithm);
+        let decoding = match public {
             None => DecodingKey::from_secret(document),
-            Some(jwk) => DecodingKey::from_jwk(&jwk).expect("a good key"),
+            Some(jwk) => DecodingKey::from_jwk(jwk).expect("a good key"),
         };
         let encoding = match algorithm {
             Algorithm::HS256 => Some(EncodingKey::from_secret(document)),
@@ -52,18 +95,25 @@ impl Jwt {
         };
         let mut header = Header::new(algorithm);
         header.typ = Some("session+jwt".into());
-        header.kid = Some(key.key_id().into());
-        Self { validation, decoding, header, encoding, claims: Claims::reference() }
+        header.kid = Some(key_id.into());
+        Self { provider, validation, decoding, header, encoding, claims: Claims::reference() }
     }
 
     /// Whether it takes `token` for what it is.
     pub fn validates(&self, token: &str) -> bool {
+        self.claims(token).is_some_and(|claims| claims.sub.len() == crate::SUBJECT.len())
+    }
+
+    /// The claims of a valid token.
+    pub fn claims(&self, token: &str) -> Option<Claims> {
+        self.provider.choose();
         let decoded = decode::<Claims>(token, &self.decoding, &self.validation);
-        decoded.is_ok_and(|decoded| decoded.claims.sub.len() == crate::SUBJECT.len())
+        decoded.ok().map(|decoded| decoded.claims)
     }
 
     /// Issues a token like the reference: with the time and with IDs of its own.
     pub fn issue(&self) -> String {
+        self.provider.choose();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
         let claims = Claims {
             iat: now,
@@ -76,6 +126,16 @@ impl Jwt {
         let encoding = self.encoding.as_ref().expect("a private key");
         encode(&self.header, &claims, encoding).expect("signs")
     }
+}
+
+/// As strict as this crate, as far as it goes.
+fn validation(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.set_issuer(&[crate::ISSUER]);
+    validation.set_audience(&[crate::AUDIENCE]);
+    validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
+    validation.validate_nbf = true;
+    validation
 }
 
 impl Claims {

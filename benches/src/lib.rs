@@ -1,21 +1,26 @@
-//! Shared by the benchmarks: one login, the token that it becomes, and three ways to verify and
-//! sign it: this crate, the bare primitive of `ring`, and `jsonwebtoken`.
+//! Shared by the benchmarks: one login, the token that it becomes, and ways to verify and sign it: this
+//! crate, the bare primitives of `ring` and `aws-lc-rs`, and `jsonwebtoken`.
 
 mod jwt;
 pub mod measure;
+pub mod peers;
 mod raw;
 pub mod report;
 mod scale;
+
+use std::sync::Arc;
 
 use http::StatusCode;
 use ring::rand::{self, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use serde::{Deserialize, Serialize};
-use tower_jwt_session::Algorithm;
-use tower_jwt_session::{Key, KeyRing, Login, Session, SessionClaims, Sessions};
+use tower_jwt_session::jwk::Jwk;
+use tower_jwt_session::{
+    Algorithm, CryptoBackend, Key, KeyRing, Login, Root, Session, SessionClaims, Sessions,
+};
 
-pub use crate::jwt::{Claims, Jwt};
-pub use crate::raw::Raw;
+pub use crate::jwt::{Claims, Jwt, Provider};
+pub use crate::raw::{Raw, RawAwsLc};
 pub use crate::scale::{ENDED, LONG_CLAIMS, Scale, sessions_with_ended};
 
 /// The algorithms that are measured.
@@ -28,8 +33,8 @@ pub const ISSUING: [Algorithm; 3] = [Algorithm::HS256, Algorithm::EdDSA, Algorit
 /// Who the token is of.
 pub const SUBJECT: &str = "9b2e4c1a-6f3d-4b8e-a7c5-1d0f2e3b4a59";
 
-const ISSUER: &str = "https://id.test";
-const AUDIENCE: &str = "shop";
+pub(crate) const ISSUER: &str = "https://id.test";
+pub(crate) const AUDIENCE: &str = "shop";
 const SCOPE: &str = "orders";
 const KEY_ID: &str = "k1";
 
@@ -47,42 +52,89 @@ impl User {
     }
 }
 
-/// One algorithm's keys, in three hands, and the reference token.
+/// One algorithm's keys, in several hands, and the reference token.
 pub struct Fixture {
     /// The algorithm's name in JOSE headers.
     pub name: &'static str,
+    /// The public key, unless the key is a shared secret.
+    pub public: Option<Jwk>,
     /// This crate, with the application's claims as [`User`]; each token is verified each time.
     pub sessions: Sessions<User>,
     /// The same without claims of an application.
     pub unit_sessions: Sessions<()>,
     /// The same as `sessions`, with room in the cache for all tokens of a benchmark.
     pub cached: Sessions<User>,
-    /// A token of `sessions`.
+    /// What a token of `sessions` is issued for.
     pub login: Login<User>,
-    /// A token of `unit_sessions`.
-    pub unit_login: Login<()>,
     /// The reference token: 244 bytes of JSON under the signature.
     pub token: String,
-    /// The bare primitive.
+    /// The bare primitive of `ring`.
     pub raw: Raw,
+    /// The bare primitive of `aws-lc-rs`.
+    pub raw_aws_lc: RawAwsLc,
     /// `jsonwebtoken`, with everything that can be made once made once.
-    pub jwt: Jwt,
+    pub jwt: Arc<Jwt>,
+    /// The same, with the crates of RustCrypto.
+    pub jwt_rust_crypto: Arc<Jwt>,
+    /// The private key, or another one of the ring's own kind.
+    document: Vec<u8>,
 }
 
 impl Fixture {
-    /// Makes the keys and the token. The clock is the system's, for all alike.
+    /// Makes a fixed ring of one key and the token. The clock is the system's, for all alike.
     pub fn new(algorithm: Algorithm) -> Self {
+        Self::with_backend(algorithm, CryptoBackend::Ring)
+    }
+
+    /// The same with that backend.
+    pub fn with_backend(algorithm: Algorithm, backend: CryptoBackend) -> Self {
         let document = document(algorithm);
         let (name, key) = key(algorithm, &document);
-        let raw = Raw::new(&key, &document);
-        let jwt = Jwt::new(&key, &document);
-        let ring = KeyRing::fixed([key]).build().expect("one good key");
+        let ring = KeyRing::fixed([key]).crypto_backend(backend).build().expect("one good key");
+        Self::of(name, ring, algorithm, &document)
+    }
+
+    /// The same with Ed25519 keys that the ring itself makes: the private key verifies, too.
+    pub fn own(backend: CryptoBackend) -> Self {
+        let root = Root::new(document(Algorithm::HS256)).expect("random bytes");
+        let ring = KeyRing::derived("bench", root).crypto_backend(backend).build();
+        // Nobody else has the private key. All sign as quickly with another one.
+        Self::of(
+            "EdDSA",
+            ring.expect("good settings"),
+            Algorithm::EdDSA,
+            &document(Algorithm::EdDSA),
+        )
+    }
+
+    fn of(name: &'static str, ring: KeyRing, algorithm: Algorithm, document: &[u8]) -> Self {
+        let key_id = ring.status().signing_key_id.expect("a private key");
+        let is_signer = |jwk: &Jwk| jwk.common.key_id.as_ref() == Some(&key_id);
+        let public = ring.jwks().keys.into_iter().find(is_signer);
+        let raw = Raw::new(public.as_ref(), document);
+        let raw_aws_lc = RawAwsLc::new(public.as_ref(), document);
+        let [jwt, jwt_rust_crypto] = [Provider::AwsLcRs, Provider::RustCrypto].map(|provider| {
+            let algorithm = algorithm.as_str().parse().expect("known to both");
+            Arc::new(Jwt::new(provider, algorithm, public.as_ref(), &key_id, document))
+        });
         let (sessions, unit_sessions) = (with_cache::<User>(&ring, 0), with_cache(&ring, 0));
         let cached = with_cache(&ring, 16 * 1024 * 1024);
         let login = Login::new(SUBJECT, User::reference()).scope(SCOPE);
-        let unit_login = Login::new(SUBJECT, ()).scope(SCOPE);
         let token = sessions.issue(&login).expect("a private key").as_str().to_owned();
-        Self { name, sessions, unit_sessions, cached, login, unit_login, token, raw, jwt }
+        Self {
+            name,
+            public,
+            sessions,
+            unit_sessions,
+            cached,
+            login,
+            token,
+            raw,
+            raw_aws_lc,
+            jwt,
+            jwt_rust_crypto,
+            document: document.into(),
+        }
     }
 
     /// The reference token's signed bytes, and its decoded signature.

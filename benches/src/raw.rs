@@ -1,6 +1,7 @@
-//! The bare primitive: what no token can be verified or signed without.
+//! The bare primitives: what no token can be verified or signed without.
 
-use jsonwebtoken::jwk::AlgorithmParameters;
+use aws_lc_rs::signature::{ParsedPublicKey, VerificationAlgorithm};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::rsa::PublicKeyComponents;
@@ -8,7 +9,6 @@ use ring::signature::{
     self, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
     Ed25519KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
 };
-use tower_jwt_session::Key;
 
 /// A key of `ring`.
 pub enum Raw {
@@ -23,8 +23,8 @@ pub enum Raw {
 }
 
 impl Raw {
-    pub(crate) fn new(key: &Key, document: &[u8]) -> Self {
-        let Some(jwk) = key.to_jwk() else {
+    pub(crate) fn new(public: Option<&Jwk>, document: &[u8]) -> Self {
+        let Some(jwk) = public else {
             return Self::Hmac(hmac::Key::new(hmac::HMAC_SHA256, document));
         };
         match &jwk.algorithm {
@@ -67,5 +67,47 @@ impl Raw {
             Self::Ecdsa(pair, _) => length(pair.sign(&SystemRandom::new(), signed).expect("signs")),
             Self::Rsa(_) => unreachable!("not measured"),
         }
+    }
+}
+
+/// A key of `aws-lc-rs`, of an algorithm that has one.
+pub struct RawAwsLc {
+    public: Option<ParsedPublicKey>,
+    ed25519: Option<aws_lc_rs::signature::Ed25519KeyPair>,
+}
+
+impl RawAwsLc {
+    pub(crate) fn new(public: Option<&Jwk>, document: &[u8]) -> Self {
+        let parsed = |verification: &'static dyn VerificationAlgorithm, bytes: &[u8]| {
+            ParsedPublicKey::new(verification, bytes).expect("a good key")
+        };
+        let public = public.map(|jwk| match &jwk.algorithm {
+            AlgorithmParameters::OctetKeyPair(public) => {
+                parsed(&aws_lc_rs::signature::ED25519, &crate::decode(&public.x))
+            }
+            AlgorithmParameters::EllipticCurve(public) => {
+                let point = [vec![4], crate::decode(&public.x), crate::decode(&public.y)].concat();
+                parsed(&aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED, &point)
+            }
+            AlgorithmParameters::RSA(public) => aws_lc_rs::rsa::PublicKeyComponents {
+                n: crate::decode(&public.n),
+                e: crate::decode(&public.e),
+            }
+            .to_parsed_public_key(&aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256)
+            .expect("a good key"),
+            _ => unreachable!("not measured"),
+        });
+        Self { public, ed25519: aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(document).ok() }
+    }
+
+    /// Whether `signature` is this key's over `signed`.
+    pub fn verifies(&self, signed: &[u8], signature: &[u8]) -> bool {
+        let public = self.public.as_ref().expect("an asymmetric key");
+        public.verify_sig(signed, signature).is_ok()
+    }
+
+    /// Signs `signed` with Ed25519; returns the signature's length.
+    pub fn sign(&self, signed: &[u8]) -> usize {
+        self.ed25519.as_ref().expect("an Ed25519 key").sign(signed).as_ref().len()
     }
 }

@@ -106,6 +106,74 @@ pub fn svg(rows: &[Row]) -> String {
     text
 }
 
+/// One line of a plot.
+pub struct Line {
+    /// The text at its end.
+    pub name: String,
+    /// The height at each place, above zero.
+    pub values: Vec<f64>,
+}
+
+/// The lines over places of equal distance, on a logarithmic scale.
+pub fn plot(lines: &[Line], places: &[usize]) -> String {
+    const COLOURS: [&str; 6] = ["#3b7dd8", "#c8553d", "#3c9d5d", "#8a5cc2", "#b8860b", "#444444"];
+    const LEFT: f64 = 60.0;
+    const TOP: f64 = 20.0;
+    const WIDTH: f64 = 500.0;
+    const HEIGHT: f64 = 400.0;
+    let values = || lines.iter().flat_map(|line| &line.values).copied();
+    let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max));
+    let x = |place: usize| LEFT + WIDTH * place as f64 / (places.len() - 1) as f64;
+    let y = |value: f64| TOP + HEIGHT * (most / value).ln() / (most / least).ln();
+    let mut text = String::from(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" width="860" height="480" font-family="sans-serif" font-size="12">
+<rect width="100%" height="100%" fill="#ffffff"/>
+"##,
+    );
+    let mut draw = |element: String| text.push_str(&(element + "\n"));
+    let mut mark = 10_f64.powf(least.log10().ceil());
+    while mark <= most {
+        let height = y(mark);
+        draw(format!(
+            r##"<line x1="{LEFT}" x2="{right}" y1="{height:.1}" y2="{height:.1}" stroke="#dddddd"/>
+<text x="{label}" y="{height:.1}" text-anchor="end" fill="#222222">{mark} µs</text>"##,
+            right = LEFT + WIDTH,
+            label = LEFT - 6.0,
+        ));
+        mark *= 10.0;
+    }
+    for (place, number) in places.iter().enumerate() {
+        let bottom = TOP + HEIGHT + 20.0;
+        let text = format!("{number} replica{}", if *number == 1 { "" } else { "s" });
+        draw(format!(
+            r##"<text x="{:.1}" y="{bottom}" text-anchor="middle" fill="#222222">{text}</text>"##,
+            x(place)
+        ));
+    }
+    // Names of lines that end near each other are moved apart.
+    let mut order: Vec<_> = lines.iter().enumerate().collect();
+    let end = |line: &Line| y(*line.values.last().expect("a value at each place"));
+    order.sort_by(|(_, one), (_, other)| end(one).total_cmp(&end(other)));
+    let mut free = 0.0;
+    for (number, line) in order {
+        let colour = COLOURS[number % COLOURS.len()];
+        let points = line.values.iter().enumerate();
+        let points: Vec<_> =
+            points.map(|(place, value)| format!("{:.1},{:.1}", x(place), y(*value))).collect();
+        let label = end(line).max(free);
+        free = label + 15.0;
+        draw(format!(
+            r##"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"/>
+<text x="{:.1}" y="{:.1}" fill="{colour}">{}</text>"##,
+            points.join(" "),
+            LEFT + WIDTH + 8.0,
+            label + 4.0,
+            escape(&line.name),
+        ));
+    }
+    text + "</svg>\n"
+}
+
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

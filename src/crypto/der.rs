@@ -26,6 +26,11 @@ impl KeyType {
     }
 }
 
+/// Returns whether anything follows a document.
+pub(crate) fn has_more(der: &[u8]) -> bool {
+    element(der, SEQUENCE).is_some_and(|(_, after)| !after.is_empty())
+}
+
 /// The type of a PKCS#8 document's key, and the key as its algorithm writes it.
 pub(crate) fn private_key_info(der: &[u8]) -> Option<(KeyType, &[u8])> {
     let (info, _) = element(der, SEQUENCE)?;

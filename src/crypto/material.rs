@@ -24,6 +24,10 @@ pub(crate) fn check_private(algorithm: Algorithm, material: &[u8]) -> Result<(),
         let bytes = material.len();
         return if bytes < least { Err(KeyError::short_secret(least, bytes)) } else { Ok(()) };
     };
+    if der::has_more(material) {
+        let reason = "more follows its end; expected an unencrypted PKCS#8 document";
+        return Err(KeyError::invalid_private_key(algorithm.as_str(), reason));
+    }
     let info = der::private_key_info(material);
     if let Some((found, _)) = &info
         && *found != expected
@@ -53,12 +57,37 @@ pub(crate) fn check_public(algorithm: Algorithm, public: &PublicKey) -> Result<(
     match (key_type(algorithm), public) {
         (Some(KeyType::Rsa), PublicKey::Rsa(numbers)) => check_rsa(algorithm, numbers),
         (Some(KeyType::Ed25519), PublicKey::Bytes(point)) => check_ed25519(algorithm, point),
-        (Some(KeyType::P256 | KeyType::P384), PublicKey::Bytes(_)) => Ok(()),
+        (Some(KeyType::P256 | KeyType::P384), PublicKey::Bytes(point)) => match point.first() {
+            Some(4) => Ok(()),
+            _ => Err(not_a_point(algorithm, point)),
+        },
         _ => Err(KeyError::unsupported_algorithm()),
     }
 }
 
-/// The backend signs only with exponents from 65537.
+/// Why bytes are no point of the curve, as SEC 1 writes it uncompressed (section 2.3.3).
+pub(crate) fn not_a_point(algorithm: Algorithm, point: &[u8]) -> KeyError {
+    let reason = match point.first() {
+        Some(2 | 3) => "its point is compressed, expected x and y",
+        _ => "it is not a point on its curve",
+    };
+    KeyError::invalid_public_key(algorithm.as_str(), reason)
+}
+
+/// Translates why a backend refuses a private key.
+pub(crate) fn rejected(algorithm: Algorithm, reason: &str) -> KeyError {
+    let reason = match reason {
+        "InconsistentComponents" => "its private and public parts do not match".to_owned(),
+        "PublicKeyIsMissing" => {
+            "it lacks its public half: add it with `openssl pkey -in old.pem -out new.pem`"
+                .to_owned()
+        }
+        other => format!("{other}; expected an unencrypted PKCS#8 document"),
+    };
+    KeyError::invalid_private_key(algorithm.as_str(), reason)
+}
+
+/// `ring` signs only with exponents from 65537.
 pub(crate) fn check_private_exponent(exponent: &[u8]) -> Result<(), KeyError> {
     match number(exponent) {
         Some(small) if small < 65537 => {

@@ -1,5 +1,7 @@
 //! The crypto backend `ring`: the only file that names that crate.
 
+use std::sync::Arc;
+
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{
@@ -9,182 +11,173 @@ use ring::signature::{
 use ring::{agreement, digest, hkdf, hmac, rsa};
 use zeroize::Zeroizing;
 
-use crate::crypto::algorithm::{Algorithm, Curve, Hash, MAX_SIGNATURE_BYTES, Primitive};
+use crate::crypto::algorithm::{Algorithm, Curve, Hash, Primitive};
 use crate::crypto::error::KeyError;
-use crate::crypto::material;
-use crate::crypto::numbers::{PublicKey, RsaPrivate, RsaPublic};
+use crate::crypto::material::{not_a_point, rejected};
+use crate::crypto::numbers::{PrivateKey, PublicKey, RsaPublic};
+use crate::crypto::operations::{Pair, Sign, Signature, Verify};
 
-/// A private or shared key, ready to sign.
-pub(crate) struct Signer(Signing);
-
-enum Signing {
-    Hmac(hmac::Key),
-    Ed25519(Box<Ed25519KeyPair>),
-    Ecdsa(Box<EcdsaKeyPair>),
-    Rsa(Box<rsa::KeyPair>, &'static dyn RsaEncoding),
-}
-
-impl Signer {
-    /// Makes a signer from a shared secret (HMAC), or else from a PKCS#8 document; for RSA also from
-    /// a PKCS#1 one.
-    pub(crate) fn new(algorithm: Algorithm, material: &[u8]) -> Result<Self, KeyError> {
-        material::check_private(algorithm, material)?;
-        let rejected = |error| rejected(algorithm, error);
-        Ok(Self(match algorithm.primitive() {
-            Primitive::Hmac(hash) => Signing::Hmac(hmac::Key::new(hmac_of(hash), material)),
-            Primitive::Ed25519 => Signing::Ed25519(Box::new(
-                Ed25519KeyPair::from_pkcs8_maybe_unchecked(material).map_err(rejected)?,
-            )),
-            Primitive::Ecdsa(curve) => Signing::Ecdsa(Box::new(
-                EcdsaKeyPair::from_pkcs8(signing_of(curve), material, &SystemRandom::new())
-                    .map_err(rejected)?,
-            )),
-            // `ring` refuses a key whose numbers do not match.
-            primitive @ (Primitive::Pkcs1(_) | Primitive::Pss(_)) => Signing::Rsa(
-                Box::new(
-                    rsa::KeyPair::from_pkcs8(material)
-                        .or_else(|_| rsa::KeyPair::from_der(material))
-                        .map_err(rejected)?,
-                ),
-                rsa_of(primitive)?.1,
-            ),
-        }))
-    }
-
-    /// Makes a signer from a private scalar, or seed, and its public key.
-    pub(crate) fn of_scalar(
-        algorithm: Algorithm,
-        private: &[u8],
-        public: &[u8],
-    ) -> Result<Self, KeyError> {
-        let rejected = |error| rejected(algorithm, error);
-        Ok(Self(match algorithm.primitive() {
-            Primitive::Ed25519 => Signing::Ed25519(Box::new(
-                Ed25519KeyPair::from_seed_and_public_key(private, public).map_err(rejected)?,
-            )),
-            Primitive::Ecdsa(curve) => Signing::Ecdsa(Box::new(
-                EcdsaKeyPair::from_private_key_and_public_key(
-                    signing_of(curve),
-                    private,
-                    public,
-                    &SystemRandom::new(),
-                )
-                .map_err(rejected)?,
-            )),
-            _ => return Err(KeyError::unsupported_algorithm()),
-        }))
-    }
-
-    /// Makes a signer from an RSA key's numbers.
-    pub(crate) fn of_rsa(
-        algorithm: Algorithm,
-        public: &RsaPublic,
-        private: &RsaPrivate<'_>,
-    ) -> Result<Self, KeyError> {
-        let (_, encoding) = rsa_of(algorithm.primitive())?;
-        material::check_private_exponent(&public.e)?;
-        let RsaPrivate { d, p, q, dp, dq, qi } = *private;
-        let public_key = rsa::PublicKeyComponents { n: &*public.n, e: &*public.e };
-        let components = rsa::KeyPairComponents { public_key, d, p, q, dP: dp, dQ: dq, qInv: qi };
-        let pair = rsa::KeyPair::from_components(&components)
-            .map_err(|error| rejected(algorithm, error))?;
-        Ok(Self(Signing::Rsa(Box::new(pair), encoding)))
-    }
-
-    /// Returns the public part as [`Verifier::new`] takes it; `None` for a shared secret.
-    pub(crate) fn public(&self) -> Option<PublicKey> {
-        Some(match &self.0 {
-            Signing::Hmac(_) => return None,
-            Signing::Ed25519(pair) => PublicKey::Bytes(pair.public_key().as_ref().into()),
-            Signing::Ecdsa(pair) => PublicKey::Bytes(pair.public_key().as_ref().into()),
-            Signing::Rsa(pair, _) => {
-                let rsa::PublicKeyComponents { n, e } = pair.public().into();
-                PublicKey::Rsa(RsaPublic { n, e })
-            }
-        })
-    }
-
-    /// Returns the length of a signature in bytes.
-    pub(crate) fn signature_length(&self) -> usize {
-        match &self.0 {
-            Signing::Hmac(key) => key.algorithm().digest_algorithm().output_len(),
-            Signing::Ed25519(_) => 64,
-            // r and s: as long as the two coordinates of the uncompressed point.
-            Signing::Ecdsa(pair) => pair.public_key().as_ref().len() - 1,
-            Signing::Rsa(pair, _) => pair.public().modulus_len(),
+/// Makes both halves of a private or shared key.
+pub(crate) fn pair(algorithm: Algorithm, private: &PrivateKey) -> Result<Pair, KeyError> {
+    let rejected = |error: ring::error::KeyRejected| rejected(algorithm, &error.to_string());
+    let random = SystemRandom::new();
+    let (signer, public): (Arc<dyn Sign>, _) = match (algorithm.primitive(), private) {
+        (Primitive::Hmac(hash), PrivateKey::Document(secret)) => {
+            let key = hmac::Key::new(hmac_of(hash), secret);
+            return Ok(Pair {
+                signer: Arc::new(Hmac(key.clone())),
+                verifier: Box::new(Hmac(key)),
+                public: None,
+            });
         }
-    }
-
-    /// Signs, and hands the signature to `with`. Fails only if the system's random generator fails
-    /// (ECDSA, RSA-PSS).
-    pub(crate) fn sign<T>(
-        &self,
-        message: &[u8],
-        with: impl FnOnce(&[u8]) -> T,
-    ) -> Result<T, KeyError> {
-        let random = SystemRandom::new();
-        let failed = |_| KeyError::random_generator();
-        Ok(match &self.0 {
-            Signing::Hmac(key) => with(hmac::sign(key, message).as_ref()),
-            Signing::Ed25519(pair) => with(pair.sign(message).as_ref()),
-            Signing::Ecdsa(pair) => with(pair.sign(&random, message).map_err(failed)?.as_ref()),
-            Signing::Rsa(pair, encoding) => {
-                let mut signature = [0; MAX_SIGNATURE_BYTES];
-                let signature = &mut signature[..pair.public().modulus_len()];
-                pair.sign(*encoding, &random, message, signature).map_err(failed)?;
-                with(signature)
-            }
-        })
-    }
-
-    /// Returns the verifier of this signer's signatures.
-    pub(crate) fn verifier(&self, algorithm: Algorithm) -> Result<Verifier, KeyError> {
-        match (&self.0, self.public()) {
-            (Signing::Hmac(key), _) => Ok(Verifier(Verifying::Hmac(key.clone()))),
-            (_, Some(public)) => Verifier::new(algorithm, public),
-            (_, None) => Err(KeyError::unsupported_algorithm()),
-        }
-    }
-}
-
-/// A public or shared key, ready to verify.
-pub(crate) struct Verifier(Verifying);
-
-enum Verifying {
-    Hmac(hmac::Key),
-    Public(UnparsedPublicKey<Box<[u8]>>),
-    Rsa(rsa::PublicKeyComponents<Vec<u8>>, &'static RsaParameters),
-}
-
-impl Verifier {
-    /// Makes a verifier; checks the numbers as far as possible without a signature.
-    pub(crate) fn new(algorithm: Algorithm, public: PublicKey) -> Result<Self, KeyError> {
-        material::check_public(algorithm, &public)?;
-        let (verification, point): (&'static dyn VerificationAlgorithm, _) =
-            match (algorithm.primitive(), public) {
-                (Primitive::Ed25519, PublicKey::Bytes(point)) => (&signature::ED25519, point),
-                (Primitive::Ecdsa(curve), PublicKey::Bytes(point)) => {
-                    check_curve_point(algorithm, curve, &point)?;
-                    (verification_of(curve), point)
+        (Primitive::Ed25519, private) => {
+            let pair = match private {
+                PrivateKey::Document(pkcs8) => Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8),
+                PrivateKey::Scalar(seed, public) => {
+                    Ed25519KeyPair::from_seed_and_public_key(seed, public)
                 }
-                (primitive, PublicKey::Rsa(RsaPublic { n, e })) => {
-                    let components = rsa::PublicKeyComponents { n, e };
-                    return Ok(Self(Verifying::Rsa(components, rsa_of(primitive)?.0)));
-                }
-                _ => return Err(KeyError::unsupported_algorithm()),
+                PrivateKey::Rsa(..) => return Err(KeyError::unsupported_algorithm()),
             };
-        Ok(Self(Verifying::Public(UnparsedPublicKey::new(verification, point))))
+            let pair = pair.map_err(rejected)?;
+            let public = PublicKey::Bytes(pair.public_key().as_ref().into());
+            (Arc::new(Ed25519(pair)), public)
+        }
+        (Primitive::Ecdsa(curve), private) => {
+            let signing = signing_of(curve);
+            let pair = match private {
+                PrivateKey::Document(pkcs8) => EcdsaKeyPair::from_pkcs8(signing, pkcs8, &random),
+                PrivateKey::Scalar(scalar, public) => {
+                    EcdsaKeyPair::from_private_key_and_public_key(signing, scalar, public, &random)
+                }
+                PrivateKey::Rsa(..) => return Err(KeyError::unsupported_algorithm()),
+            };
+            let pair = pair.map_err(rejected)?;
+            let public = PublicKey::Bytes(pair.public_key().as_ref().into());
+            (Arc::new(Ecdsa(pair)), public)
+        }
+        (primitive @ (Primitive::Pkcs1(_) | Primitive::Pss(_)), private) => {
+            // `ring` refuses a key whose numbers do not match.
+            let pair = match private {
+                PrivateKey::Document(document) => {
+                    rsa::KeyPair::from_pkcs8(document).or_else(|_| rsa::KeyPair::from_der(document))
+                }
+                PrivateKey::Rsa(public, private) => {
+                    rsa::KeyPair::from_components(&rsa::KeyPairComponents {
+                        public_key: rsa::PublicKeyComponents { n: &*public.n, e: &*public.e },
+                        d: &*private.d,
+                        p: &*private.p,
+                        q: &*private.q,
+                        dP: &*private.dp,
+                        dQ: &*private.dq,
+                        qInv: &*private.qi,
+                    })
+                }
+                PrivateKey::Scalar(..) => return Err(KeyError::unsupported_algorithm()),
+            };
+            let pair = pair.map_err(rejected)?;
+            let rsa::PublicKeyComponents { n, e } = pair.public().into();
+            (Arc::new(Rsa(pair, rsa_of(primitive)?.1)), PublicKey::Rsa(RsaPublic { n, e }))
+        }
+        (Primitive::Hmac(_), _) => return Err(KeyError::unsupported_algorithm()),
+    };
+    Ok(Pair { signer, verifier: verifier(algorithm, &public)?, public: Some(public) })
+}
+
+/// Makes a verifier; checks the numbers as far as possible without a signature.
+pub(crate) fn verifier(
+    algorithm: Algorithm,
+    public: &PublicKey,
+) -> Result<Box<dyn Verify>, KeyError> {
+    let (verification, point): (&'static dyn VerificationAlgorithm, _) =
+        match (algorithm.primitive(), public) {
+            (Primitive::Ed25519, PublicKey::Bytes(point)) => (&signature::ED25519, point),
+            (Primitive::Ecdsa(curve), PublicKey::Bytes(point)) => {
+                check_curve_point(algorithm, curve, point)?;
+                (verification_of(curve), point)
+            }
+            (primitive, PublicKey::Rsa(RsaPublic { n, e })) => {
+                let components = rsa::PublicKeyComponents { n: n.clone(), e: e.clone() };
+                return Ok(Box::new(RsaPublicKey(components, rsa_of(primitive)?.0)));
+            }
+            _ => return Err(KeyError::unsupported_algorithm()),
+        };
+    Ok(Box::new(Point(UnparsedPublicKey::new(verification, point.clone()))))
+}
+
+struct Hmac(hmac::Key);
+
+impl Sign for Hmac {
+    fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
+        Ok(Signature::from_slice(hmac::sign(&self.0, message).as_ref()))
     }
 
-    /// Returns whether `signature` is this key's over `message`. HMACs are compared in constant time.
-    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        match &self.0 {
-            Verifying::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
-            Verifying::Public(key) => key.verify(message, signature).is_ok(),
-            Verifying::Rsa(components, parameters) => {
-                components.verify(parameters, message, signature).is_ok()
-            }
-        }
+    fn signature_length(&self) -> usize {
+        self.0.algorithm().digest_algorithm().output_len()
+    }
+}
+
+impl Verify for Hmac {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        hmac::verify(&self.0, message, signature).is_ok()
+    }
+}
+
+struct Ed25519(Ed25519KeyPair);
+
+impl Sign for Ed25519 {
+    fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
+        Ok(Signature::from_slice(self.0.sign(message).as_ref()))
+    }
+
+    fn signature_length(&self) -> usize {
+        64
+    }
+}
+
+struct Ecdsa(EcdsaKeyPair);
+
+impl Sign for Ecdsa {
+    fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
+        let signature = self.0.sign(&SystemRandom::new(), message);
+        Ok(Signature::from_slice(signature.map_err(|_| KeyError::random_generator())?.as_ref()))
+    }
+
+    fn signature_length(&self) -> usize {
+        // r and s: as long as the two coordinates of the uncompressed point.
+        self.0.public_key().as_ref().len() - 1
+    }
+}
+
+struct Rsa(rsa::KeyPair, &'static dyn RsaEncoding);
+
+impl Sign for Rsa {
+    fn sign(&self, message: &[u8]) -> Result<Signature, KeyError> {
+        let mut signature = Signature::from_elem(0, self.signature_length());
+        self.0
+            .sign(self.1, &SystemRandom::new(), message, &mut signature)
+            .map_err(|_| KeyError::random_generator())?;
+        Ok(signature)
+    }
+
+    fn signature_length(&self) -> usize {
+        self.0.public().modulus_len()
+    }
+}
+
+/// The public key of Ed25519 or ECDSA.
+struct Point(UnparsedPublicKey<Box<[u8]>>);
+
+impl Verify for Point {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.verify(message, signature).is_ok()
+    }
+}
+
+struct RsaPublicKey(rsa::PublicKeyComponents<Vec<u8>>, &'static RsaParameters);
+
+impl Verify for RsaPublicKey {
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.0.verify(self.1, message, signature).is_ok()
     }
 }
 
@@ -295,26 +288,8 @@ fn check_curve_point(algorithm: Algorithm, curve: Curve, point: &[u8]) -> Result
     let ephemeral = agreement::EphemeralPrivateKey::generate(agreement, &SystemRandom::new())
         .map_err(|_| KeyError::random_generator())?;
     let public = agreement::UnparsedPublicKey::new(agreement, point);
-    agreement::agree_ephemeral(ephemeral, &public, |_| ()).map_err(|_| {
-        let reason = match point.first() {
-            Some(2 | 3) => "its point is compressed, expected x and y",
-            _ => "it is not a point on its curve",
-        };
-        KeyError::invalid_public_key(algorithm.as_str(), reason)
-    })
-}
-
-/// Translates why `ring` refuses a private key.
-fn rejected(algorithm: Algorithm, error: ring::error::KeyRejected) -> KeyError {
-    let reason = match error.to_string().as_str() {
-        "InconsistentComponents" => "its private and public parts do not match".to_owned(),
-        "PublicKeyIsMissing" => {
-            "it lacks its public half: add it with `openssl pkey -in old.pem -out new.pem`"
-                .to_owned()
-        }
-        other => format!("{other}; expected an unencrypted PKCS#8 document"),
-    };
-    KeyError::invalid_private_key(algorithm.as_str(), reason)
+    agreement::agree_ephemeral(ephemeral, &public, |_| ())
+        .map_err(|_| not_a_point(algorithm, point))
 }
 
 fn hmac_of(hash: Hash) -> hmac::Algorithm {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
+use crate::crypto::backend::CryptoBackend;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
 use crate::keyring::ring::KeyRing;
@@ -16,6 +17,7 @@ use crate::keys::rotation_policy::RotationPolicy;
 #[must_use]
 pub struct FixedRingBuilder {
     keys: Vec<Key>,
+    backend: CryptoBackend,
     clock: Arc<dyn Clock>,
 }
 
@@ -34,7 +36,8 @@ impl KeyRing {
     /// # }
     /// ```
     pub fn fixed(keys: impl IntoIterator<Item = Key>) -> FixedRingBuilder {
-        FixedRingBuilder { keys: keys.into_iter().collect(), clock: Arc::new(SystemClock) }
+        let (keys, backend) = (keys.into_iter().collect(), CryptoBackend::default());
+        FixedRingBuilder { keys, backend, clock: Arc::new(SystemClock) }
     }
 
     /// Replaces all keys of a [fixed](Self::fixed) ring at once. Each request sees the old keys or
@@ -45,16 +48,22 @@ impl KeyRing {
     /// If there is no key, two have the same key ID, or the ring is not a fixed one. The ring then
     /// keeps its keys.
     pub fn replace(&self, keys: impl IntoIterator<Item = Key>) -> Result<(), BuildError> {
-        if !self.0.source.is_replaceable() {
+        let Some(backend) = self.0.source.replaceable() else {
             let fix = "call `replace` only on a ring of `KeyRing::fixed`";
             return Err(BuildError::invalid("keys", "not those of a fixed ring", fix));
-        }
-        self.0.core.publish(KeySet::fixed(keys)?);
+        };
+        self.0.core.publish(KeySet::fixed(bound(keys, backend)?)?);
         Ok(())
     }
 }
 
 impl FixedRingBuilder {
+    /// Sets the library that signs and verifies with the keys. Default: `ring`.
+    pub fn crypto_backend(mut self, backend: CryptoBackend) -> Self {
+        self.backend = backend;
+        self
+    }
+
     /// Sets where the time is read. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -67,21 +76,29 @@ impl FixedRingBuilder {
     ///
     /// If there is no key, or two have the same key ID.
     pub fn build(self) -> Result<KeyRing, BuildError> {
-        let keys = KeySet::fixed(self.keys)?;
+        let keys = KeySet::fixed(bound(self.keys, self.backend)?)?;
         let core = RingCore::new("fixed".into(), self.clock, RotationPolicy::default(), keys);
-        Ok(KeyRing::new(core, Fixed))
+        Ok(KeyRing::new(core, Fixed(self.backend)))
     }
 }
 
-/// Keys that the application gave.
-struct Fixed;
+fn bound(
+    keys: impl IntoIterator<Item = Key>,
+    backend: CryptoBackend,
+) -> Result<Vec<Key>, BuildError> {
+    let keys = keys.into_iter().map(|key| key.with_backend(backend));
+    keys.collect::<Result<_, _>>().map_err(|source| BuildError::key("keys", source))
+}
+
+/// Keys that the application gave, with this backend.
+struct Fixed(CryptoBackend);
 
 impl KeySource for Fixed {
     fn issues(&self) -> Issues {
         Issues::WithPrivateKey
     }
 
-    fn is_replaceable(&self) -> bool {
-        true
+    fn replaceable(&self) -> Option<CryptoBackend> {
+        Some(self.0)
     }
 }

@@ -167,7 +167,7 @@ impl KeyRing {
     /// Logs what a refresh has changed, and sets the gauges.
     pub(crate) fn observe_refresh(&self) {
         // Fixed rings share a name.
-        if self.0.source.is_replaceable() {
+        if self.0.source.replaceable().is_some() {
             return;
         }
         let now = self.now();
@@ -229,7 +229,7 @@ impl KeyRing {
 
     fn set_gauges(&self, is_ready: bool, now: Timestamp) {
         // They share a name, and would overwrite each other.
-        if self.0.source.is_replaceable() {
+        if self.0.source.replaceable().is_some() {
             return;
         }
         let set = |name, value: f64| gauge!(name, "ring" => self.name().clone()).set(value);

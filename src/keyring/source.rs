@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
+use crate::crypto::backend::CryptoBackend;
 use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::skew::watch::ClockWatch;
@@ -55,9 +56,9 @@ pub(crate) trait KeySource: Send + Sync + 'static {
         None
     }
 
-    /// Whether the application may replace the keys.
-    fn is_replaceable(&self) -> bool {
-        false
+    /// The backend of the keys, if the application may replace them.
+    fn replaceable(&self) -> Option<CryptoBackend> {
+        None
     }
 
     /// Asks for a refresh because a request named an unknown key. It never waits.

@@ -11,9 +11,8 @@ use zeroize::Zeroizing;
 use super::key::Key;
 use crate::base64url;
 use crate::crypto::algorithm::{Algorithm, Curve, Primitive};
-use crate::crypto::backend::Signer;
 use crate::crypto::error::{KeyError, KeyErrorKind};
-use crate::crypto::numbers::{PublicKey, RsaPrivate, RsaPublic};
+use crate::crypto::numbers::{PrivateKey, PublicKey, RsaPrivate, RsaPublic};
 
 impl Key {
     /// Reads a public key from the JSON text of a JWK (RFC 7517), with its `kid` if it has one.
@@ -100,8 +99,8 @@ impl Jwk {
         }
         self.check_usage(&["sign"])?;
         let public = self.public_part(rsa_algorithm)?;
-        let signer = self.signer(&public)?;
-        public.with_signer(signer)
+        let private = self.private_part(&public)?;
+        public.with_private(private)
     }
 
     /// Reads a private key if any private member is present, in whatever form, so that a damaged
@@ -224,16 +223,13 @@ impl Jwk {
         })
     }
 
-    fn signer(&self, public: &Key) -> Result<Signer, KeyError> {
-        let algorithm = public.algorithm();
-        match (algorithm.primitive(), public.public()) {
+    fn private_part(&self, public: &Key) -> Result<PrivateKey, KeyError> {
+        match (public.algorithm().primitive(), public.public()) {
             (Primitive::Ed25519, Some(PublicKey::Bytes(point))) => {
-                let seed = self.fixed("d", 32, "Ed25519")?;
-                Signer::of_scalar(algorithm, &seed, point)
+                Ok(PrivateKey::Scalar(self.fixed("d", 32, "Ed25519")?, point.clone()))
             }
             (Primitive::Ecdsa(curve), Some(PublicKey::Bytes(point))) => {
-                let scalar = self.coordinate("d", curve)?;
-                Signer::of_scalar(algorithm, &scalar, point)
+                Ok(PrivateKey::Scalar(self.coordinate("d", curve)?, point.clone()))
             }
             (Primitive::Pkcs1(_) | Primitive::Pss(_), Some(PublicKey::Rsa(public))) => {
                 let members = ["d", "p", "q", "dp", "dq", "qi"];
@@ -250,10 +246,16 @@ impl Jwk {
                     let expected = "none: a key of two primes";
                     return Err(KeyError::member("oth", "given (more than two primes)", expected));
                 }
-                let [d, p, q, dp, dq, qi] = members.map(|member| self.number(member));
-                let (d, p, q, dp, dq, qi) = (d?, p?, q?, dp?, dq?, qi?);
-                let private = RsaPrivate { d: &d, p: &p, q: &q, dp: &dp, dq: &dq, qi: &qi };
-                Signer::of_rsa(algorithm, public, &private)
+                let number = |member| self.number(member);
+                let private = RsaPrivate {
+                    d: number("d")?,
+                    p: number("p")?,
+                    q: number("q")?,
+                    dp: number("dp")?,
+                    dq: number("dq")?,
+                    qi: number("qi")?,
+                };
+                Ok(PrivateKey::Rsa(public.clone(), private))
             }
             _ => Err(KeyError::unsupported_algorithm()),
         }

@@ -9,11 +9,13 @@ use jsonwebtoken::jwk::Jwk;
 use crate::base64url;
 use crate::crypto::algorithm::{Algorithm, Primitive};
 use crate::crypto::backend;
-use crate::crypto::backend::{Signer, Verifier};
+use crate::crypto::backend::CryptoBackend;
+use crate::crypto::by_signing::BySigning;
 use crate::crypto::error::KeyError;
 use crate::crypto::generate;
 use crate::crypto::material::{key_type, secret_length};
-use crate::crypto::numbers::{PublicKey, RsaPublic};
+use crate::crypto::numbers::{PrivateKey, PublicKey, RsaPublic};
+use crate::crypto::operations::{Pair, Sign, Verify};
 use crate::crypto::secret;
 use crate::crypto::secret::Advice;
 
@@ -37,17 +39,76 @@ pub struct Key {
 }
 
 struct Material {
-    signer: Option<Signer>,
-    verifier: Verifier,
+    signer: Option<Arc<dyn Sign>>,
+    verifier: Box<dyn Verify>,
     identity: Identity,
+    /// What another backend makes the same key of; `None` where there is none, and once it has.
+    private: Option<PrivateKey>,
+}
+
+/// How the keys of a ring that makes its own sign and verify.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Operations {
+    pub(crate) backend: CryptoBackend,
+    pub(crate) verify_by_signing: bool,
+}
+
+impl Default for Operations {
+    fn default() -> Self {
+        Self { backend: CryptoBackend::default(), verify_by_signing: true }
+    }
 }
 
 /// What distinguishes a key pair or a shared secret from others.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 enum Identity {
     Public(PublicKey),
     /// Identifies a shared secret without revealing it.
     Commitment([u8; 32]),
+}
+
+impl Material {
+    fn of_public(
+        backend: CryptoBackend,
+        algorithm: Algorithm,
+        public: &PublicKey,
+    ) -> Result<Self, KeyError> {
+        let verifier = backend.verifier(algorithm, public)?;
+        let identity = Identity::Public(public.clone());
+        Ok(Self { signer: None, verifier, identity, private: None })
+    }
+
+    fn of_private(
+        backend: CryptoBackend,
+        algorithm: Algorithm,
+        private: &PrivateKey,
+    ) -> Result<Self, KeyError> {
+        let Pair { signer, verifier, public } = backend.pair(algorithm, private)?;
+        let identity = match (public, private) {
+            (Some(public), _) => Identity::Public(public),
+            (None, PrivateKey::Document(secret)) => {
+                Identity::Commitment(generate::commitment(secret))
+            }
+            (None, _) => return Err(KeyError::unsupported_algorithm()),
+        };
+        Ok(Self { signer: Some(signer), verifier, identity, private: None })
+    }
+
+    /// Verifies by [signing again](crate::crypto::by_signing), if the algorithm allows it.
+    fn verifying_by_signing(mut self, algorithm: Algorithm) -> Self {
+        if let (Primitive::Ed25519, Some(signer)) = (algorithm.primitive(), &self.signer)
+            && let Some(by_signing) = BySigning::new(signer, &*self.verifier)
+        {
+            self.verifier = Box::new(by_signing);
+        }
+        self
+    }
+
+    /// Keeps the private material until the key's ring is opened, which may choose a backend.
+    fn keeping(mut self, private: PrivateKey) -> Self {
+        self.private = cfg!(feature = "aws-lc-rs").then_some(private);
+        self
+    }
 }
 
 impl Key {
@@ -129,20 +190,33 @@ impl Key {
         public: PublicKey,
         key_id: Option<&str>,
     ) -> Result<Self, KeyError> {
-        let verifier = Verifier::new(algorithm, public.clone())?;
+        let material = Material::of_public(CryptoBackend::default(), algorithm, &public)?;
         let key_id = match key_id {
             Some(key_id) => key_id.into(),
             None => thumbprint(algorithm, &public).into(),
         };
-        let material = Material { signer: None, verifier, identity: Identity::Public(public) };
         Ok(Self::new(key_id, algorithm, material))
     }
 
     /// Returns the same key with its private part.
-    pub(crate) fn with_signer(self, signer: Signer) -> Result<Self, KeyError> {
-        let verifier = signer.verifier(self.algorithm)?;
-        let identity = self.material.identity.clone();
-        let material = Material { signer: Some(signer), verifier, identity };
+    pub(crate) fn with_private(self, private: PrivateKey) -> Result<Self, KeyError> {
+        let material = Material::of_private(CryptoBackend::default(), self.algorithm, &private)?;
+        Ok(Self::new(self.key_id, self.algorithm, material.keeping(private)))
+    }
+
+    /// Returns the same key with that backend.
+    pub(crate) fn with_backend(self, backend: CryptoBackend) -> Result<Self, KeyError> {
+        if backend == CryptoBackend::default() {
+            return Ok(self);
+        }
+        let material = match (&self.material.private, &self.material.identity) {
+            (Some(private), _) => Material::of_private(backend, self.algorithm, private)?,
+            (None, Identity::Public(public)) if !self.can_sign() => {
+                Material::of_public(backend, self.algorithm, public)?
+            }
+            // It has one already.
+            (None, _) => return Ok(self),
+        };
         Ok(Self::new(self.key_id, self.algorithm, material))
     }
 
@@ -173,19 +247,33 @@ impl Key {
         Self { key_id, algorithm, material }
     }
 
-    /// Makes a key from the material of a record: a shared secret or a PKCS#8 document.
+    /// Makes a key from a shared secret or a PKCS#8 document.
     pub(crate) fn from_material(algorithm: Algorithm, material: &[u8]) -> Result<Self, KeyError> {
-        let signer = Signer::new(algorithm, material)?;
-        let verifier = signer.verifier(algorithm)?;
-        let (key_id, identity) = match signer.public() {
-            Some(public) => (thumbprint(algorithm, &public), Identity::Public(public)),
-            None => {
-                let commitment = generate::commitment(material);
-                (base64url::encode(commitment), Identity::Commitment(commitment))
-            }
+        let private = PrivateKey::Document(material.to_vec().into());
+        let material = Material::of_private(CryptoBackend::default(), algorithm, &private)?;
+        Ok(Self::with_default_id(algorithm, material.keeping(private)))
+    }
+
+    /// Makes a key that only the replicas of one ring hold, from the material of its record.
+    pub(crate) fn of_ring(
+        algorithm: Algorithm,
+        material: &[u8],
+        operations: Operations,
+    ) -> Result<Self, KeyError> {
+        let private = PrivateKey::Document(material.to_vec().into());
+        let mut material = Material::of_private(operations.backend, algorithm, &private)?;
+        if operations.verify_by_signing {
+            material = material.verifying_by_signing(algorithm);
+        }
+        Ok(Self::with_default_id(algorithm, material))
+    }
+
+    fn with_default_id(algorithm: Algorithm, material: Material) -> Self {
+        let key_id = match &material.identity {
+            Identity::Public(public) => thumbprint(algorithm, public),
+            Identity::Commitment(commitment) => base64url::encode(commitment),
         };
-        let material = Material { signer: Some(signer), verifier, identity };
-        Ok(Self::new(key_id.into(), algorithm, material))
+        Self::new(key_id.into(), algorithm, material)
     }
 
     /// Returns whether both are of one key pair, or one secret, for one algorithm.
@@ -233,12 +321,13 @@ impl Key {
         self.material.signer.is_some()
     }
 
-    pub(crate) fn signer(&self) -> Option<&Signer> {
-        self.material.signer.as_ref()
+    pub(crate) fn signer(&self) -> Option<&dyn Sign> {
+        self.material.signer.as_deref()
     }
 
-    pub(crate) fn verifier(&self) -> &Verifier {
-        &self.material.verifier
+    /// Returns whether `signature` is this key's over `message`.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.material.verifier.verify(message, signature)
     }
 
     /// Returns the encoded headers of tokens with this key and type, as this crate writes them: first

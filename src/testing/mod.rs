@@ -35,10 +35,11 @@ use std::time::Duration;
 use crate::Algorithm;
 use crate::base64url::{self, Buffer};
 use crate::clock::{Clock, Timestamp};
-use crate::crypto::backend;
+use crate::crypto::backend::{self, CryptoBackend};
+use crate::crypto::error::KeyError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
-use crate::keys::key::Key;
+use crate::keys::key::{Key, Operations};
 use crate::token;
 use crate::token::policy::TokenType;
 
@@ -108,6 +109,20 @@ pub fn fixed_key(algorithm: Algorithm) -> Key {
     key.expect("a known algorithm")
 }
 
+/// Returns a key as a rotating or derived ring holds its own: one of Ed25519 verifies by
+/// [signing again](crate::KeyRingBuilder::verify_by_signing).
+///
+/// # Errors
+///
+/// Fails if `material` is no PKCS#8 document or shared secret for the algorithm.
+pub fn ring_key(
+    algorithm: Algorithm,
+    material: &[u8],
+    backend: CryptoBackend,
+) -> Result<Key, KeyError> {
+    Key::of_ring(algorithm, material, Operations { backend, verify_by_signing: true })
+}
+
 /// Returns a ring of the fixed Ed25519 key.
 pub fn fixed_ring(clock: impl Clock) -> KeyRing {
     KeyRing::fixed([fixed_key(Algorithm::EdDSA)]).clock(clock).build().expect("one good key")
@@ -131,12 +146,12 @@ pub fn mint(key: &Key, header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>) -> S
 /// If the key can't sign.
 pub fn sign(key: &Key, message: &[u8]) -> Vec<u8> {
     let signer = key.signer().expect("a private or shared key");
-    signer.sign(message, <[u8]>::to_vec).expect("the system's random generator")
+    signer.sign(message).expect("the system's random generator").into_vec()
 }
 
 /// Returns whether `signature` is the key's signature of `message`, as the verifier checks it.
 pub fn verify(key: &Key, message: &[u8], signature: &[u8]) -> bool {
-    key.verifier().verify(message, signature)
+    key.verify(message, signature)
 }
 
 /// Parses any compact JWS, finds its key and verifies its signature, as the verifier does before it

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use smallvec::SmallVec;
 use zeroize::Zeroize as _;
 
 use crate::base64url;
@@ -37,7 +36,7 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
     let mut token = String::with_capacity(header.len() + of_json + of_signature + 2);
     token.push_str(&header);
     append(&mut token, &json);
-    let signature = signer.sign(token.as_bytes(), SmallVec::<[u8; 64]>::from_slice);
+    let signature = signer.sign(token.as_bytes());
     append(&mut token, &signature.map_err(|_| OperationError::random_generator())?);
     Ok(Compact(token))
 }

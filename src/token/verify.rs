@@ -111,7 +111,7 @@ pub(crate) fn authenticate<'t, 'k>(
     let signature = buffer
         .decode(segments.signature)
         .ok_or_else(|| not_decoded("signature", segments.signature))?;
-    if !ring_key.key.verifier().verify(segments.signed, signature) {
+    if !ring_key.key.verify(segments.signed, signature) {
         return Err(Rejection::new(RejectionKind::BadSignature));
     }
     observer.passed("signature", || "the signature of the key".to_owned());

@@ -12,14 +12,15 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::routing::get;
 use benches::measure::{Path, compare, path, two_threads};
+use benches::peers::{axum_jwt_auth, from_fn};
 use benches::report::Limit::{AtLeast, AtMost};
 use benches::report::{Limit, Row, markdown, svg};
 use benches::{ENDED, Fixture, LONG_CLAIMS, Scale, accepts, draws_ids};
-use http::header::COOKIE;
+use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 use http::{HeaderValue, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt as _;
-use tower_jwt_session::Algorithm;
+use tower_jwt_session::{Algorithm, CryptoBackend};
 
 fn main() -> ExitCode {
     let mut rows =
@@ -69,22 +70,55 @@ fn validation() -> Vec<Row> {
     let raw = path(|| fixture.raw.verifies(signed, &signature));
     let typed = path(|| fixture.validates(&fixture.token));
     let unit = path(|| fixture.validates_unit(&fixture.token));
-    let jwt = path(|| fixture.jwt.validates(&fixture.token));
     let mut rows = vec![
         row("validate HS256, no claims", "HMAC", AtMost(3.0), &unit, &raw),
         row("validate HS256, owned claims", "HMAC", AtMost(3.0), &typed, &raw),
-        row("validate HS256, so many times faster", "jsonwebtoken", AtLeast(2.8), &typed, &jwt),
     ];
-    let others = [(Algorithm::EdDSA, 1.06), (Algorithm::ES256, 1.06), (Algorithm::RS256, 1.10)];
-    for (algorithm, limit) in others {
-        let fixture = Fixture::new(algorithm);
+    rows.extend(jsonwebtoken(&fixture, "HS256", [1.0 / 2.8; 2]));
+    let public = Fixture::new(Algorithm::EdDSA);
+    rows.push(beside_ring(&public, "EdDSA, public key", 1.06));
+    let own = [
+        (CryptoBackend::Ring, "ring", 0.70, 0.72),
+        (CryptoBackend::AwsLcRs, "aws-lc-rs", 0.33, 0.35),
+    ];
+    for (backend, name, of_ring, of_jsonwebtoken) in own {
+        let fixture = Fixture::own(backend);
+        let name = format!("EdDSA, own key, {name}");
+        rows.push(beside_ring(&fixture, &name, of_ring));
+        rows.extend(jsonwebtoken(&fixture, &name, [of_jsonwebtoken, 1.0]));
+    }
+    for (algorithm, name) in [(Algorithm::ES256, "ES256"), (Algorithm::RS256, "RS256")] {
+        rows.push(beside_ring(&Fixture::new(algorithm), &format!("{name}, ring"), 1.05));
+        let fixture = Fixture::with_backend(algorithm, CryptoBackend::AwsLcRs);
         let (signed, signature) = fixture.signed();
-        let raw = path(|| fixture.raw.verifies(signed, &signature));
+        let raw = path(|| fixture.raw_aws_lc.verifies(signed, &signature));
         let typed = path(|| fixture.validates(&fixture.token));
-        let name = format!("validate {}", fixture.name);
-        rows.push(row(&name, "its signature", AtMost(limit), &typed, &raw));
+        let name = format!("{name}, aws-lc-rs");
+        rows.push(row(&format!("validate {name}"), "aws-lc-rs alone", AtMost(1.07), &typed, &raw));
+        rows.extend(jsonwebtoken(&fixture, &name, [1.0; 2]));
     }
     rows
+}
+
+/// Beside `ring`'s own verification of the signature.
+fn beside_ring(fixture: &Fixture, name: &str, limit: f64) -> Row {
+    let (signed, signature) = fixture.signed();
+    let raw = path(|| fixture.raw.verifies(signed, &signature));
+    let typed = path(|| fixture.validates(&fixture.token));
+    row(&format!("validate {name}"), "ring alone", AtMost(limit), &typed, &raw)
+}
+
+/// Beside `jsonwebtoken` with either of its backends.
+fn jsonwebtoken(fixture: &Fixture, name: &str, limits: [f64; 2]) -> [Row; 2] {
+    let typed = path(|| fixture.validates(&fixture.token));
+    let peers = [("aws-lc-rs", &fixture.jwt), ("RustCrypto", &fixture.jwt_rust_crypto)];
+    let mut limits = limits.into_iter();
+    peers.map(|(provider, jwt)| {
+        let peer = path(|| jwt.validates(&fixture.token));
+        let reference = format!("jsonwebtoken, {provider}");
+        let limit = AtMost(limits.next().expect("a limit for each"));
+        row(&format!("validate {name}"), &reference, limit, &typed, &peer)
+    })
 }
 
 fn cache() -> Vec<Row> {
@@ -117,16 +151,21 @@ fn cache() -> Vec<Row> {
 fn issuing() -> Vec<Row> {
     // IDs take one call for random bytes, which is a system call: on some machines it costs more than
     // an HMAC. The claims are read back, so that no token is issued that would be refused.
-    let limits = [(Algorithm::HS256, 2.4), (Algorithm::EdDSA, 1.05)];
+    let reference = "signature, random bytes";
+    let limits = [(Algorithm::HS256, 2.4), (Algorithm::EdDSA, 1.04)];
     let rows = limits.map(|(algorithm, limit)| {
         let fixture = Fixture::new(algorithm);
         let (signed, _) = fixture.signed();
         let raw = path(|| draws_ids() && fixture.raw.sign(signed) > 0);
         let issue = path(|| fixture.issues());
-        let reference = "signature, random bytes";
         row(&format!("issue {}", fixture.name), reference, AtMost(limit), &issue, &raw)
     });
-    rows.into()
+    let fixture = Fixture::with_backend(Algorithm::EdDSA, CryptoBackend::AwsLcRs);
+    let (signed, _) = fixture.signed();
+    let raw = path(|| draws_ids() && fixture.raw_aws_lc.sign(signed) > 0);
+    let issue = path(|| fixture.issues());
+    let row = row("issue EdDSA, aws-lc-rs", reference, AtMost(1.10), &issue, &raw);
+    rows.into_iter().chain([row]).collect()
 }
 
 fn layers() -> Vec<Row> {
@@ -137,22 +176,53 @@ fn layers() -> Vec<Row> {
     let cached = app.clone().layer(fixture.cached.layer());
     let cold = app.layer(fixture.sessions.layer());
     let cookie = HeaderValue::try_from(format!("__Host-fixed={}", fixture.token));
-    let cookie = cookie.expect("a header's value");
+    let cookie = (COOKIE, cookie.expect("a header's value"));
     // As `axum::serve` does once, or each request would build its routes anew.
     let apps = [bare, cached, cold].map(|app| app.with_state(()));
     let [bare, cached, cold] = apps.each_ref().map(|app| requests(&runtime, app, &cookie));
-    vec![
+    let mut rows = vec![
         row("layer, HS256 cached", "bare router", AtMost(1.9), &cached, &bare),
         row("layer, HS256 verified", "bare router", AtMost(4.5), &cold, &bare),
+    ];
+    for (name, fixture) in [
+        ("HS256", fixture),
+        ("EdDSA, own key, ring", Fixture::own(CryptoBackend::Ring)),
+        ("EdDSA, own key, aws-lc-rs", Fixture::own(CryptoBackend::AwsLcRs)),
+    ] {
+        rows.extend(peers(&runtime, name, &fixture));
+    }
+    rows
+}
+
+/// A request through the layers, verified each time, beside what a service would take in their place.
+fn peers(runtime: &Runtime, name: &str, fixture: &Fixture) -> [Row; 3] {
+    let bearer = HeaderValue::try_from(format!("Bearer {}", fixture.token));
+    let bearer = &(AUTHORIZATION, bearer.expect("a header's value"));
+    let ours = Router::new().route("/", get(benches::handler)).layer(fixture.sessions.layer());
+    let ours = &ours.with_state(());
+    let subject = requests(runtime, ours, bearer);
+    [
+        ("from_fn and jsonwebtoken, aws-lc-rs", from_fn(fixture.jwt.clone())),
+        ("from_fn and jsonwebtoken, RustCrypto", from_fn(fixture.jwt_rust_crypto.clone())),
+        ("axum-jwt-auth", axum_jwt_auth(fixture)),
     ]
+    .map(|(peer, app)| {
+        let app = app.with_state(());
+        let reference = requests(runtime, &app, bearer);
+        row(&format!("layer, {name}"), peer, AtMost(1.0), &subject, &reference)
+    })
 }
 
 /// Requests through a router, their making included.
-fn requests<'a>(runtime: &'a Runtime, app: &'a Router, cookie: &'a HeaderValue) -> Path<'a> {
+fn requests<'a>(
+    runtime: &'a Runtime,
+    app: &'a Router,
+    (name, value): &'a (HeaderName, HeaderValue),
+) -> Path<'a> {
     path(move || {
         runtime.block_on(async {
             let mut request = Request::new(Body::empty());
-            request.headers_mut().insert(COOKIE, cookie.clone());
+            request.headers_mut().insert(name, value.clone());
             let response = app.clone().oneshot(request).await;
             response.is_ok_and(|response| response.status() == StatusCode::NO_CONTENT)
         })

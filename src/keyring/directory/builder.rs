@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::algorithm::Algorithm;
+use crate::crypto::backend::CryptoBackend;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
 use crate::keyring::directory::files::{Choice, Files};
@@ -45,7 +46,12 @@ impl KeyRing {
     pub fn directory(path: impl Into<PathBuf>) -> DirectoryRingBuilder {
         let (path, rsa_algorithm) = (path.into(), Algorithm::RS256);
         DirectoryRingBuilder {
-            files: Files { path, rsa_algorithm, choice: Choice::Newest },
+            files: Files {
+                path,
+                rsa_algorithm,
+                choice: Choice::Newest,
+                backend: CryptoBackend::default(),
+            },
             policy: RotationPolicy::default(),
             clock: Arc::new(SystemClock),
         }
@@ -88,6 +94,12 @@ impl DirectoryRingBuilder {
     /// rotates.
     pub fn rotation(mut self, policy: RotationPolicy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Sets the library that signs and verifies with the keys. Default: `ring`.
+    pub fn crypto_backend(mut self, backend: CryptoBackend) -> Self {
+        self.files.backend = backend;
         self
     }
 

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
+use crate::crypto::backend::CryptoBackend;
 use crate::crypto::der::KeyType;
 use crate::crypto::error::KeyError;
 use crate::keyring::error::RingError;
@@ -21,6 +22,7 @@ pub(crate) struct Files {
     pub(crate) path: PathBuf,
     pub(crate) rsa_algorithm: Algorithm,
     pub(crate) choice: Choice,
+    pub(crate) backend: CryptoBackend,
 }
 
 /// Which key signs.
@@ -117,7 +119,9 @@ impl Files {
             let key = Jwk::parse(&text).and_then(|jwk| jwk.either(Some(self.rsa_algorithm)));
             key.map(|key| vec![key])
         };
-        Ok((keys.map_err(|error| error.to_string())?, modified))
+        let bound =
+            |keys: Vec<Key>| keys.into_iter().map(|key| key.with_backend(self.backend)).collect();
+        Ok((keys.and_then(bound).map_err(|error| error.to_string())?, modified))
     }
 
     /// PEM says which type of key it is, and for all but RSA only one algorithm fits.

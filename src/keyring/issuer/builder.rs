@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::clock::{Clock, SystemClock};
 use crate::cooldown::Cooldown;
 use crate::crypto::algorithm::Algorithm;
+use crate::crypto::backend::CryptoBackend;
 use crate::crypto::der::KeyType;
 use crate::crypto::material::key_type;
 use crate::error::build::BuildError;
@@ -88,6 +89,7 @@ impl Default for Limits {
             cooldown: Duration::from_secs(30),
             max_staleness: DAY,
             rsa_algorithm: None,
+            backend: CryptoBackend::default(),
             http_on_loopback: false,
         }
     }
@@ -174,6 +176,12 @@ impl IssuerRingBuilder {
     /// token's times. At most 10 minutes. Default: 60 seconds.
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.policy.clock_skew = skew;
+        self
+    }
+
+    /// Sets the library that verifies with the keys. Default: `ring`.
+    pub fn crypto_backend(mut self, backend: CryptoBackend) -> Self {
+        self.limits.backend = backend;
         self
     }
 

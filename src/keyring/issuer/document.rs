@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use crate::crypto::algorithm::Algorithm;
+use crate::crypto::backend::CryptoBackend;
 use crate::crypto::error::KeyErrorKind;
 use crate::keyring::issuer::found::{Answer, Expected, cut};
 use crate::keys::jwk::Jwk;
@@ -30,7 +31,11 @@ struct Document {
 /// # Errors
 ///
 /// If it is none as a whole, or holds too many keys, or none that can be used.
-pub(crate) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result<Parsed, String> {
+pub(crate) fn parse(
+    answer: &Answer,
+    rsa_algorithm: Option<Algorithm>,
+    backend: CryptoBackend,
+) -> Result<Parsed, String> {
     let document: Document =
         serde_json::from_slice(&answer.body).map_err(|_| answer.is_not(Expected::Jwks))?;
     if document.keys.len() > MOST_KEYS {
@@ -43,7 +48,8 @@ pub(crate) fn parse(answer: &Answer, rsa_algorithm: Option<Algorithm>) -> Result
             Ok(Some(key_id)) => quoted(key_id),
             _ => format!("key {} of the set", place + 1),
         };
-        match key(&jwk, rsa_algorithm) {
+        let bound = |key: Key| key.with_backend(backend).map_err(|error| error.to_string());
+        match key(&jwk, rsa_algorithm).and_then(bound) {
             Ok(key) => parsed.keys.push(key),
             Err(reason) => parsed.skipped.push(Skipped { name, reason }),
         }

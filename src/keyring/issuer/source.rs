@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use crate::clock::{Moment, Timestamp};
 use crate::cooldown::Cooldown;
 use crate::crypto::algorithm::Algorithm;
+use crate::crypto::backend::CryptoBackend;
 use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
@@ -54,6 +55,7 @@ pub(crate) struct Limits {
     pub(crate) cooldown: Duration,
     pub(crate) max_staleness: Duration,
     pub(crate) rsa_algorithm: Option<Algorithm>,
+    pub(crate) backend: CryptoBackend,
     pub(crate) http_on_loopback: bool,
 }
 
@@ -114,7 +116,7 @@ impl IssuerSource {
             false => &self.endpoint,
         };
         let answer = self.get(endpoint).await?;
-        let parsed = document::parse(&answer, self.limits.rsa_algorithm)
+        let parsed = document::parse(&answer, self.limits.rsa_algorithm, self.limits.backend)
             .map_err(|reason| endpoint.error(Cause::Document(reason)))?;
         Ok((parsed, freshness::remaining(&answer.headers)))
     }

@@ -14,7 +14,7 @@ use crate::crypto::error::KeyError;
 use crate::crypto::generate;
 use crate::crypto::secret_bytes::SecretBytes;
 use crate::keyring::rotating::seal::{AtRest, Sealing, Unreadable};
-use crate::keys::key::Key;
+use crate::keys::key::{Key, Operations};
 use crate::keys::schedule::KeyTimes;
 use crate::store::contract::{Entry, EntryName};
 use crate::store::versioned::{self, Format, Versioned};
@@ -37,11 +37,12 @@ impl RingIdentity {
     }
 }
 
-/// The context of reading and writing entries: the ring's name and its sealing keys.
+/// The context of reading and writing entries: the ring's name, its sealing keys, and how its keys work.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordContext {
     pub(crate) ring: Arc<str>,
     pub(crate) sealing: Sealing,
+    pub(crate) operations: Operations,
 }
 
 /// One key of a ring, immutable, as the store holds it.
@@ -135,7 +136,7 @@ impl KeyRecord {
         context: &RecordContext,
     ) -> Result<Self, KeyError> {
         let material = generate::generate(algorithm)?;
-        let key = Key::from_material(algorithm, &material)?;
+        let key = Key::of_ring(algorithm, &material, context.operations)?;
         let record = WireRecord {
             ring: context.ring.to_string(),
             identity: identity.clone(),
@@ -168,7 +169,7 @@ impl KeyRecord {
         if !times.are_ordered() {
             return Err(Unreadable::corrupt("found times out of order"));
         }
-        let key = Key::from_material(algorithm, &material)
+        let key = Key::of_ring(algorithm, &material, context.operations)
             .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
         if key.key_id() != kid {
             return Err(Unreadable::corrupt("found a key ID that is not that of its key"));

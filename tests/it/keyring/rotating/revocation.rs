@@ -31,6 +31,18 @@ async fn revoked_signer_ends_its_tokens_and_successor_signs() {
     assert_converged(&[&one, &two]);
 }
 
+/// The key is asked before the signature: a replica signs nothing with a revoked key, not to verify either.
+#[tokio::test]
+async fn forged_token_of_revoked_key_is_refused_by_its_key() {
+    let [one, _] = replicas(&TestStore::new()).await;
+    let token = one.issue();
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    let forged = format!("{signed}.{}", "A".repeat(86));
+    assert_eq!(one.judge(&forged), Err(RejectionKind::BadSignature));
+    one.revoke(0).await;
+    assert_eq!(one.judge(&forged), Err(RejectionKind::UnknownKey));
+}
+
 #[tokio::test]
 async fn a_revoked_successor_is_replaced_and_nothing_else_changes() {
     let [one, two] = replicas(&TestStore::new()).await;
