@@ -162,11 +162,11 @@ const ANSWERS: &[(Answer, &[&str])] = &[
         &["CVE-2025-22149"],
     ),
     (
-        Test("it::keyring::issuer::refresh::another_key_under_the_same_id_is_the_one_and_is_told"),
+        Test("it::keyring::issuer::refresh::replaced_key_of_same_id_is_used_and_logged"),
         &["CVE-2026-50202"],
     ),
     (
-        Test("it::keyring::issuer::documents::one_bad_key_hurts_no_other_and_is_told"),
+        Test("it::keyring::issuer::documents::bad_key_is_reported_and_hurts_no_other"),
         &["CVE-2026-102274"],
     ),
     // The service around it.

@@ -139,7 +139,7 @@ fn a_root_has_to_be_random_and_long_enough() {
 }
 
 #[tokio::test]
-async fn what_a_derived_ring_can_not_do_is_told() {
+async fn derived_ring_rotation_and_invalid_settings_are_refused() {
     let clock = ManualClock::new(NOW);
     let ring = ring(&clock);
     assert!(

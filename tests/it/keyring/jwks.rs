@@ -173,7 +173,7 @@ async fn the_entity_tag_changes_with_the_keys_and_with_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_cache_that_has_the_document_is_told_so() {
+async fn if_none_match_with_current_etag_returns_304() {
     let replica = Replica::open(MemoryStore::new(), START).await;
     let tag = get(&replica).await.header(ETAG).to_owned();
     let weak = format!("W/{tag}");

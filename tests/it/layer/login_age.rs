@@ -75,7 +75,7 @@ async fn without_bearer_tokens_the_challenge_names_the_cookie() {
 }
 
 #[tokio::test]
-async fn no_session_is_told_nothing_of_ages() {
+async fn missing_session_gets_no_age_challenge() {
     let answer = send(&app(&sessions(&ManualClock::default())), get("/password")).await;
     assert_eq!(
         (answer.kind(), answer.all("www-authenticate")),

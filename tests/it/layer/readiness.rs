@@ -129,8 +129,8 @@ async fn a_refused_request_does_not_reach_the_service_inside() {
     let (unauthorized, forbidden) = (StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN);
     refuses_outside(&alice, strict.clone(), empty(get("/")), unauthorized).await;
     refuses_outside(&alice, strict, empty(get("/").cookie("x")), unauthorized).await;
-    let foreign = post("/").header("origin", "https://else.example");
-    refuses_outside(&alice, alice.0.layer(), empty(foreign), forbidden).await;
+    let cross_site = post("/").header("origin", "https://else.example");
+    refuses_outside(&alice, alice.0.layer(), empty(cross_site), forbidden).await;
     let admins = alice.0.validate_layer().authorize(|session| session.subject() != "mallory");
     let mallory = Login::new("mallory", User { role: "x".into() });
     let mallory = get("/").bearer(alice.0.issue(&mallory).unwrap().as_str());

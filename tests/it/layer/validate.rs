@@ -1,4 +1,4 @@
-//! The validate layer: who passes, who does not, and what they are told.
+//! The validate layer: which requests pass, which do not, and how those are answered.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -124,7 +124,7 @@ async fn every_401_is_the_same_bytes_whatever_the_reason() {
             assert_eq!(answer.all("content-type"), ["application/problem+json"]);
             assert_eq!(answer.all("cache-control"), ["no-store"]);
         }
-        // Nothing else tells the reasons apart, but that the cookie is cleared for a final one.
+        // No other header depends on the reason, except that a final one clears the cookie.
         assert_eq!(by_bearer.headers.len(), 3, "{:?}", by_bearer.headers);
         match by_cookie.headers.contains_key("set-cookie") {
             true => {

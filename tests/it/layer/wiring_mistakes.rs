@@ -111,8 +111,8 @@ async fn a_validate_layer_alone_refuses_a_cookie_from_another_site() {
     let app = Router::new()
         .route("/", on_post(async |session: Session<User>| session.subject().to_owned()))
         .layer(sessions.validate_layer());
-    let foreign = post("/").header("origin", "https://else.example").cookie(&token(&sessions));
-    assert_eq!(send(&app, foreign).await.status, StatusCode::FORBIDDEN);
+    let cross_site = post("/").header("origin", "https://else.example").cookie(&token(&sessions));
+    assert_eq!(send(&app, cross_site).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

@@ -29,18 +29,18 @@ async fn ended_session_is_refused_here_at_once_elsewhere_after_read() {
 }
 
 #[tokio::test]
-async fn a_replica_is_told_by_the_store() {
+async fn replica_is_notified_by_store() {
     let store = MemoryStore::new();
     let one = Replica::open(store.clone()).await;
     let two = Replica::open(store.clone()).await;
     let token = one.login("alice");
     one.logout(&token).await;
-    let told = async {
+    let notified = async {
         while two.judge(&token).is_ok() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(seconds(5), told).await.unwrap();
+    tokio::time::timeout(seconds(5), notified).await.unwrap();
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn a_token_whose_issuer_knew_more_makes_a_replica_read_at_once() {
     let (_one, two, reading, ended, gossip) = ahead().await;
     assert_eq!(two.judge(&ended), Ok(()));
     settle().await;
-    assert_eq!(reads(&reading), 0, "nobody told it");
+    assert_eq!(reads(&reading), 0, "it was not notified");
     assert_eq!(two.judge(&gossip), Ok(()), "it is not held up");
     settle().await;
     assert_eq!(two.judge(&ended), Err(RejectionKind::Revoked));
@@ -99,7 +99,7 @@ async fn versions_go_on_above_what_tokens_claim() {
     assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
 }
 
-/// Answers late, with what it held when it was asked; it tells of no change.
+/// Answers late, with what it held when it was asked; it reports no change.
 #[derive(Clone, Debug)]
 struct Slow {
     content: MemoryStore,
@@ -141,7 +141,7 @@ async fn a_mark_is_known_within_the_bound_however_long_reads_take() {
 }
 
 #[tokio::test]
-async fn a_read_takes_up_what_is_new_and_no_more() {
+async fn refresh_reads_only_new_revocations() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let reading = store.sibling();

@@ -68,7 +68,7 @@ async fn emptied_store_and_restarted_replica_accept_no_ended_session() {
         assert!(took < wait(reach), "{took:?}");
         assert_eq!(restarted.judge(&ended), Err(RejectionKind::Revoked));
         assert_eq!(restarted.judge(&good), Ok(()));
-        // Whoever waited removes its notes.
+        // A replica that waited removes its notes.
         sleep(POLLED).await;
         let names: Vec<_> = store.entries_of(PLACE).await.into_keys().collect();
         assert_eq!(names.len(), 2, "the marker and a mark: {names:?}");

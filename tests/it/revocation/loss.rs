@@ -34,7 +34,7 @@ fn assert_refused(replica: &Replica, tokens: &[String]) {
 }
 
 #[tokio::test]
-async fn what_a_purged_store_has_lost_is_put_back() {
+async fn revocations_lost_by_purge_are_restored() {
     let store = TestStore::new();
     let (one, tokens) = knowing(&store).await;
     store.restore_of(PLACE, &BTreeMap::new()).await;
@@ -57,7 +57,7 @@ async fn newcomer_on_purged_store_converges_with_the_others() {
     let (one, tokens) = knowing(&store).await;
     store.restore_of(PLACE, &BTreeMap::new()).await;
     let newcomer = open_beside(&one, &store).await;
-    // It goes as far as the log went before: only the content tells.
+    // It goes as far as the log went before: only the content differs.
     for number in 0..3 {
         newcomer.sessions.revoke_session(&format!("s-{number}")).await.unwrap();
     }
@@ -192,7 +192,7 @@ async fn store_not_writable_is_written_at_the_next_read() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_read_is_skipped_and_told_and_hides_nothing() {
+async fn unreadable_record_is_skipped_and_reported_and_hides_no_other() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
     let token = one.login("alice");
@@ -220,8 +220,8 @@ async fn what_can_not_be_read_is_skipped_and_told_and_hides_nothing() {
     for (replica, skipped) in [(&one, 5), (&newcomer, 6)] {
         let status = replica.revocations.status();
         assert_eq!(status.skipped.len(), skipped, "{:?}", status.skipped);
-        let told = "revocations-00000000000000000001: not a record: line 1, column 1";
-        assert!(status.skipped.iter().any(|text| text == told), "{:?}", status.skipped);
+        let reported = "revocations-00000000000000000001: not a record: line 1, column 1";
+        assert!(status.skipped.iter().any(|text| text == reported), "{:?}", status.skipped);
         assert!(!status.skipped.iter().any(|text| text.contains("alice")));
         assert_eq!(replica.judge(&token), Err(RejectionKind::Revoked));
         replica.revocations.ready().unwrap();

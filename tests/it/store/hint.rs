@@ -121,7 +121,7 @@ async fn file_hint_a_change_between_two_calls_is_seen() {
     assert_wakes(&two, "a change at the heels of another").await;
     settle(&two).await;
 
-    // Whoever waits in vain loses nothing by giving up.
+    // A caller that waits in vain loses nothing by giving up.
     timeout(Duration::from_millis(20), changed(&two)).await.expect_err("nothing has changed");
     insert(&one, "ring", "e", b"1").await;
     assert_wakes(&two, "a change after a call was given up").await;

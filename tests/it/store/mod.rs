@@ -185,19 +185,19 @@ mod file_store_only {
     }
 
     #[tokio::test]
-    async fn what_is_no_redemption_is_an_error_or_left_alone() {
+    async fn file_that_is_no_redemption_is_refused_or_ignored() {
         let (place, store) = with_entry().await;
         redeem(&store, "ring", "session", 4, 1).await;
         let shelf = place.path().join("ring/.redeemed/se");
-        for foreign in ["se", "se.x", "se.99999999999", ".hidden", "session.4.bak"] {
-            write(&shelf.join(foreign), 0o600, b"1 2");
+        for unrelated in ["se", "se.x", "se.99999999999", ".hidden", "session.4.bak"] {
+            write(&shelf.join(unrelated), 0o600, b"1 2");
         }
         assert_eq!(redeem(&store, "ring", "session", 2, 2).await, last(4, 1));
         for (mode, value) in [(0o600, &b"1"[..]), (0o600, b"a b"), (0o600, b""), (0o644, b"1 2")] {
             let path = shelf.join("session.5");
             write(&path, mode, value);
             let refused = store.redeem("ring", &redemption("session", 4, 2)).await;
-            let refused = refused.expect_err("it can't be told which was last").to_string();
+            let refused = refused.expect_err("it is unknown which was last").to_string();
             assert!(refused.contains("session.5"), "{refused}");
             fs::remove_file(path).expect("removes");
         }
@@ -262,7 +262,7 @@ mod file_store_only {
     }
 
     #[tokio::test]
-    async fn a_group_shares_what_is_allowed() {
+    async fn group_access_works_only_where_allowed() {
         let place = tempfile::tempdir().expect("a temporary directory");
         let keys = place.path().join("keys");
         let open = || FileStore::builder(&keys).allow_group().open();
@@ -309,7 +309,7 @@ mod file_store_only {
     }
 
     #[tokio::test]
-    async fn what_is_no_directory_is_refused() {
+    async fn path_that_is_no_directory_is_refused() {
         let (place, _store) = with_entry().await;
         let file = place.path().join("ring/a.json");
         let error = FileStore::open(&file).expect_err("is a file");
@@ -470,11 +470,11 @@ mod file_store_only {
     }
 
     #[tokio::test]
-    async fn what_is_no_entry_is_told_and_hides_nothing() {
+    async fn file_that_is_no_entry_is_reported_and_hides_nothing() {
         let (place, store) = with_entry().await;
         let ring = place.path().join("ring");
-        let foreign = ["README", "b", "b.json.bak", "b.c.json", "b c.json", "é.json"];
-        for file in foreign {
+        let unrelated = ["README", "b", "b.json.bak", "b.c.json", "b c.json", "é.json"];
+        for file in unrelated {
             write(&ring.join(file), 0o600, b"2");
         }
         let long = vec![b'x'; Entry::MAX_BYTES + 1];
@@ -490,7 +490,7 @@ mod file_store_only {
         let mut names: Vec<_> = skipped.iter().map(|s| PathBuf::from(&s.name)).collect();
         names.sort();
         let unfit = ["long.json", "directory.json", "pipe.json"];
-        let expected = foreign.iter().chain(&unfit).map(|file| ring.join(file));
+        let expected = unrelated.iter().chain(&unfit).map(|file| ring.join(file));
         let mut expected: Vec<_> = expected.collect();
         expected.sort();
         assert_eq!(names, expected);

@@ -1,4 +1,4 @@
-//! Events: all that are told stand in the table, with their levels and fields, and all of the table
+//! Events: all that are emitted are in the table, with their levels and fields, and all of the table
 //! are in the code.
 
 use std::collections::BTreeSet;
@@ -30,8 +30,8 @@ fn table() -> BTreeSet<Row> {
     rows.collect()
 }
 
-/// Lets all be told that can be without a server.
-async fn tell_everything() {
+/// Emits every event that needs no server.
+async fn emit_everything() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let file = FileStore::open(place.path().join("keys")).expect("opens");
     KeyRing::builder(RING).store(file).found_now().open().await.expect("opens");
@@ -111,16 +111,16 @@ async fn tell_everything() {
 }
 
 #[tokio::test]
-async fn the_table_has_what_is_told() {
+async fn emitted_events_are_in_the_table() {
     let table = table();
-    let enough = table.len() - NOT_TOLD_HERE.len();
-    let events = Events::of(tell_everything, |events| rows(events).len() >= enough).await;
+    let enough = table.len() - NOT_SEEN_HERE.len();
+    let events = Events::of(emit_everything, |events| rows(events).len() >= enough).await;
     let seen = rows(&events);
     for row in &seen {
         assert!(table.contains(row), "{row:?} is not in the table");
     }
     let not_seen: BTreeSet<_> = table.difference(&seen).map(|(_, message, _)| &**message).collect();
-    assert_eq!(not_seen, NOT_TOLD_HERE.into());
+    assert_eq!(not_seen, NOT_SEEN_HERE.into());
 }
 
 fn rows(events: &Events) -> BTreeSet<Row> {
@@ -132,7 +132,7 @@ fn rows(events: &Events) -> BTreeSet<Row> {
 }
 
 /// What needs a server, another issuer, or a store that is hardly ever so.
-const NOT_TOLD_HERE: [&str; 15] = [
+const NOT_SEEN_HERE: [&str; 15] = [
     "a background task panicked; restarting it",
     "a replica announced a restoration and restored nothing; asking again",
     "a session could not be renewed",
@@ -152,7 +152,7 @@ const NOT_TOLD_HERE: [&str; 15] = [
 
 /// What needs a server to happen, too.
 #[test]
-fn the_table_has_what_is_in_the_code() {
+fn table_equals_events_in_the_code() {
     let mut sources = Vec::new();
     read_sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut sources);
     let macros = ["error", "warn", "info", "debug", "trace"];
@@ -186,7 +186,7 @@ fn read_sources(directory: &Path, sources: &mut Vec<String>) {
 
 /// What can't be read stands in the place of generation 2.
 #[tokio::test]
-async fn a_key_that_found_no_place_is_not_told_to_be_published() {
+async fn unplaced_key_is_not_logged_as_published() {
     let scenario = async || {
         let store = TestStore::new();
         let replica = Replica::open(store.clone(), START).await;
@@ -196,16 +196,16 @@ async fn a_key_that_found_no_place_is_not_told_to_be_published() {
         replica.revoke(1).await;
         assert_eq!(replica.generations(), [0, 1, 3]);
     };
-    let told = |events: &Events| {
+    let generations = |events: &Events| {
         let all = events.all().into_iter().filter(|event| event.message == "published a key");
         all.map(|event| event.fields["generation"].clone()).collect::<Vec<_>>()
     };
-    let events = Events::of(scenario, |events| told(events).len() > 2).await;
-    assert_eq!(told(&events), ["0", "1", "3"]);
+    let events = Events::of(scenario, |events| generations(events).len() > 2).await;
+    assert_eq!(generations(&events), ["0", "1", "3"]);
 }
 
 #[tokio::test]
-async fn refusal_event_shows_what_was_found_and_no_token() {
+async fn refusal_event_shows_found_values_and_no_token() {
     const SITE: &str = "a request comes from another site";
     const TWO: &str = "a request has more than one credential";
     let sessions = crate::support::web::builder(&ManualClock::default());

@@ -16,8 +16,8 @@ use crate::support::replicas::{FULL_LEAD, LIFE, OVERRUN, PERIOD, Replica, START,
 use crate::support::stores::{Operation, TestStore};
 use crate::support::web::{Credentials, User, get, send};
 
-/// Lets all metrics be told at least once.
-async fn tell_everything() {
+/// Emits every metric at least once.
+async fn emit_everything() {
     let store = TestStore::new();
     store.show_time(START);
     let replica = Replica::open(store.clone(), START).await;
@@ -60,19 +60,19 @@ async fn revocations_tell_what_they_hold_and_since_when() {
 }
 
 #[tokio::test]
-async fn the_table_names_what_is_told_and_nothing_else() {
+async fn table_equals_emitted_metrics() {
     let recorder = Metrics::default();
     let _guard = metrics::set_default_local_recorder(&recorder);
     telemetry::describe();
-    tell_everything().await;
+    emit_everything().await;
     let table: BTreeSet<_> = super::table("Metrics")
         .into_iter()
         .map(|row| (format!("tower_jwt_session_{}", row[0].trim_matches('`')), row[1].clone()))
         .collect();
     assert!(table.len() >= 12, "the table is read: {table:?}");
     let series = recorder.series();
-    let told = series.iter().map(|((name, _), kind)| (name.clone(), (*kind).to_owned()));
-    assert_eq!(told.collect::<BTreeSet<_>>(), table);
+    let emitted = series.iter().map(|((name, _), kind)| (name.clone(), (*kind).to_owned()));
+    assert_eq!(emitted.collect::<BTreeSet<_>>(), table);
     let described = recorder.described.lock().unwrap();
     let described = described.iter().map(|(name, kind)| (name.clone(), (*kind).to_owned()));
     assert_eq!(described.collect::<BTreeSet<_>>(), table);
@@ -162,9 +162,9 @@ async fn rejected_requests_are_counted_by_outcome() {
     assert_eq!(send(&app, get("/me").bearer("x")).await.status, 401);
     assert_eq!(send(&app, get("/me").bearer(&token).cookie(&token)).await.status, 400);
     assert_eq!(send(&app, get("/admin").bearer(&token)).await.status, 403);
-    let foreign =
+    let cross_site =
         crate::support::web::post("/me").cookie(&token).header("sec-fetch-site", "cross-site");
-    assert_eq!(send(&app, foreign).await.status, 403);
+    assert_eq!(send(&app, cross_site).await.status, 403);
 
     let counted = |outcome| recorder.counter("fixed", "rejections_total", outcome);
     let outcomes = ["missing", "malformed", "ambiguous", "insufficient_scope", "cross_site"];
@@ -242,7 +242,7 @@ async fn gauges_follow_an_outage_and_its_end() {
 }
 
 #[tokio::test]
-async fn rings_in_one_process_are_told_apart() {
+async fn rings_in_one_process_have_separate_metrics() {
     let recorder = Metrics::default();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let mut valid = Vec::new();
@@ -264,7 +264,7 @@ async fn rings_in_one_process_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_derived_ring_tells_its_epoch_and_a_fixed_one_only_counts() {
+async fn derived_ring_reports_its_epoch_and_fixed_ring_only_counts() {
     let recorder = Metrics::default();
     let _guard = metrics::set_default_local_recorder(&recorder);
     let clock = ManualClock::new(START);

@@ -130,7 +130,7 @@ async fn a_ring_writes_the_fully_specified_name_where_it_is_asked_to() {
 
 #[test]
 fn all_algorithms_stand_in_one_ring() {
-    // RSA keys and HMAC secrets have one ID for all their algorithms, so they are told apart here.
+    // RSA keys and HMAC secrets have one ID for all their algorithms, so each gets its own here.
     let keys = ALGORITHMS.map(|algorithm| fixed_key(algorithm).with_key_id(name(algorithm)));
     let sessions = sessions_of::<()>(ring(keys.clone()));
     for key in keys {

@@ -49,11 +49,11 @@ fn padding_is_refused() {
 }
 
 #[test]
-fn what_is_not_in_the_alphabet_is_refused() {
-    for foreign in [" ", "\t", "\n", "\r\n", "\0", "+", "/", "=", "%2E", "~", "é", "\u{feff}"] {
-        each_is_malformed(|segment| format!("{segment}{foreign}"));
-        each_is_malformed(|segment| format!("{foreign}{segment}"));
-        each_is_malformed(|segment| format!("{}{foreign}{}", &segment[..8], &segment[8..]));
+fn characters_outside_the_alphabet_are_refused() {
+    for invalid in [" ", "\t", "\n", "\r\n", "\0", "+", "/", "=", "%2E", "~", "é", "\u{feff}"] {
+        each_is_malformed(|segment| format!("{segment}{invalid}"));
+        each_is_malformed(|segment| format!("{invalid}{segment}"));
+        each_is_malformed(|segment| format!("{}{invalid}{}", &segment[..8], &segment[8..]));
     }
 }
 

@@ -239,7 +239,7 @@ fn it_holds_no_more_than_its_bytes() {
 }
 
 #[test]
-fn what_is_too_large_for_the_cache_is_verified_each_time() {
+fn session_too_large_for_cache_is_verified_each_time() {
     let keys = fixed_ring(ManualClock::default());
     let build = |builder: tower_jwt_session::SessionsBuilder<Long>| {
         builder.max_token_bytes(65_536).token_cache_bytes(64 * 1024).build().unwrap()
@@ -257,8 +257,8 @@ struct Long {
     text: String,
 }
 
-/// Threads that validate what others revoke, replace and push out: whatever each is told, it is of
-/// the token that it asked for, and under keys that it could have seen.
+/// Threads that validate what others revoke, replace and push out: each result is of the token that
+/// was asked for, and under keys that the thread could have seen.
 #[test]
 fn threads_share_it() {
     let keys = fixed_ring(ManualClock::default());

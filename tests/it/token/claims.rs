@@ -307,7 +307,7 @@ fn an_object_of_integer_names_is_read() {
 }
 
 #[test]
-fn claims_of_another_type_are_foreign() {
+fn claims_of_another_type_are_refused() {
     for more in [
         r#""x":1"#,
         r#""name":1"#,
@@ -350,7 +350,7 @@ impl<'de, F: Default> Deserialize<'de> for Any<F> {
 }
 
 #[test]
-fn what_is_no_object_can_not_be_issued() {
+fn claims_that_are_no_object_can_not_be_issued() {
     cannot_be_issued(true);
     cannot_be_issued(1_u8);
     cannot_be_issued(-1_i64);

@@ -59,7 +59,7 @@ fn header_with_crit_or_key_members_is_refused() {
 }
 
 #[test]
-fn a_member_that_only_tells_something_is_ignored() {
+fn informational_member_is_ignored() {
     for value in [
         json!(null),
         json!(-1.5e300),

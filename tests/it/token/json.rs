@@ -44,7 +44,7 @@ fn a_payload_is_one_object_of_strict_json() {
 }
 
 #[test]
-fn no_malformed_value_hides_in_what_is_ignored() {
+fn malformed_value_in_ignored_member_is_refused() {
     for value in [
         "NaN",
         "Infinity",

@@ -300,7 +300,7 @@ fn identity_is_checked_before_time() {
 }
 
 #[test]
-fn what_is_issued_lives_for_the_idle_lifetime_in_whole_seconds() {
+fn issued_token_lives_for_idle_lifetime_in_whole_seconds() {
     let clock = ManualClock::new(Timestamp::from_unix_millis(NOW * 1000 + 999));
     let sessions = Sessions::<()>::builder(fixed_ring(clock.clone()), "https://issuer.test", "app")
         .idle_lifetime(Duration::from_millis(90_700))
@@ -371,8 +371,8 @@ fn a_payload_may_bring_claims_that_nobody_knows() {
 }
 
 #[test]
-fn the_system_clock_tells_the_time() {
-    let (told, precise) = (SystemClock.now(), Timestamp::from(SystemTime::now()));
+fn system_clock_returns_the_current_time() {
+    let (now, precise) = (SystemClock.now(), Timestamp::from(SystemTime::now()));
     let second = Duration::from_secs(1);
-    assert!((told - second..told + second).contains(&precise), "{told} is not {precise}");
+    assert!((now - second..now + second).contains(&precise), "{now} is not {precise}");
 }

@@ -221,7 +221,7 @@ fn refusals() -> Vec<(String, RejectionKind, &'static str, &'static str, &'stati
 }
 
 #[test]
-fn rejection_says_what_was_found_and_expected() {
+fn rejection_shows_found_and_expected_values() {
     for (token, kind, about, found, expected) in refusals() {
         let rejection = sessions().validate(&token).unwrap_err();
         assert_eq!(rejection.kind(), kind, "{rejection}");

@@ -281,8 +281,8 @@ async fn bearer_only_ignores_cookies_and_has_no_guard() {
     assert_eq!(seen(&sessions, &both).await, Seen::Alice);
 
     let app = Router::new().route("/", on_post(async || "in")).layer(sessions.layer());
-    let foreign = post("/").header("origin", "https://else.example").cookie(&token);
-    assert_eq!(send(&app, foreign.header("sec-fetch-site", "cross-site")).await.body, "in");
+    let cross_site = post("/").header("origin", "https://else.example").cookie(&token);
+    assert_eq!(send(&app, cross_site.header("sec-fetch-site", "cross-site")).await.body, "in");
 }
 
 /// What the cookie is set by, and the sessions that set it.

@@ -259,8 +259,8 @@ async fn trusted_origin_in_any_case_or_with_default_port_matches() {
 async fn a_bearer_request_never_meets_the_guard() {
     let sessions = guarded();
     for token in [token(&sessions), "garbage".into()] {
-        let foreign = post("/").header("origin", "https://else.example").bearer(&token);
-        assert!(passes(foreign.header("sec-fetch-site", "cross-site")).await);
+        let cross_site = post("/").header("origin", "https://else.example").bearer(&token);
+        assert!(passes(cross_site.header("sec-fetch-site", "cross-site")).await);
     }
     assert!(passes(websocket("https://else.example").bearer("x")).await);
 }
@@ -285,8 +285,8 @@ async fn cookie_only_guard_ignores_authorization_header() {
     let cookie =
         builder(&ManualClock::default()).transports([Transport::cookie(CookieTransport::new())]);
     let sessions = cookie.build().unwrap();
-    let foreign = post("/").header("origin", "https://else.example").bearer("x");
-    let answer = send(&app(&sessions), foreign.cookie(&token(&sessions))).await;
+    let cross_site = post("/").header("origin", "https://else.example").bearer("x");
+    let answer = send(&app(&sessions), cross_site.cookie(&token(&sessions))).await;
     assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
 }
 

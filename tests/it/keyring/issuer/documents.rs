@@ -20,7 +20,7 @@ async fn open(document: String) -> (KeyRing, ManualClock) {
 }
 
 #[tokio::test]
-async fn one_bad_key_hurts_no_other_and_is_told() {
+async fn bad_key_is_reported_and_hurts_no_other() {
     let ed = || jwk(Algorithm::EdDSA, "bad");
     let ec = || jwk(Algorithm::ES256, "bad");
     let rsa = || jwk(Algorithm::RS256, "bad");
@@ -83,7 +83,7 @@ async fn one_bad_key_hurts_no_other_and_is_told() {
 }
 
 #[tokio::test]
-async fn what_is_skipped_is_named_without_its_secret_or_its_length() {
+async fn skipped_key_is_reported_without_secret_and_shortened() {
     let secret = "c2VjcmV0".repeat(8);
     let odd = json!({ "kty": "oct", "k": [secret], "alg": secret, "kid": "s\n".repeat(1000) });
     let (keys, _) = open(set([odd, jwk(Algorithm::EdDSA, "a")])).await;

@@ -192,7 +192,7 @@ async fn a_description_of_another_issuer_is_refused() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_or_speaks_no_tls_is_told_apart() {
+async fn absent_server_and_server_without_tls_are_reported_apart() {
     let server = Server::start("/keys").await;
     let plain = format!("https://{}/keys", server.address);
     let error = KeyRing::jwks_url(ISSUER, &plain).open().await.unwrap_err().to_string();

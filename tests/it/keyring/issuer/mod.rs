@@ -1,5 +1,5 @@
-//! Following an issuer: through a client that answers what a test tells it, by a clock that stands
-//! still. And with the bundled client, from a real server.
+//! Following an issuer: with a client whose answers a test sets, and a clock that stands still.
+//! And with the bundled client, from a real server.
 
 mod bodies;
 mod claims;

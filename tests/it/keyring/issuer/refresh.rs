@@ -29,12 +29,12 @@ async fn a_withdrawn_key_is_gone_with_the_next_answer() {
 }
 
 #[tokio::test]
-async fn another_key_under_the_same_id_is_the_one_and_is_told() {
+async fn replaced_key_of_same_id_is_used_and_logged() {
     let (keys, client, clock) = open(set([jwk(Algorithm::EdDSA, "a")])).await;
-    tell_everything_once().await;
+    emit_everything_once().await;
     let log = Events::capture();
     keys.refresh().await.unwrap();
-    assert!(log.warnings().is_empty(), "the same key is nothing to tell");
+    assert!(log.warnings().is_empty(), "the same key is nothing to report");
     client.says(set([jwk(Algorithm::ES256, "a")]));
     keys.refresh().await.unwrap();
     assert_eq!(log.count("the issuer replaced the key of a key ID"), 1);
@@ -72,8 +72,8 @@ async fn a_failure_leaves_the_last_good_keys_for_a_day() {
         keys.ready().unwrap();
         let status = keys.status();
         assert_eq!((status.refreshed_at, status.fingerprint), (Some(opened), fingerprint));
-        let told = status.failure.unwrap();
-        assert!(told.contains(URL), "{told}");
+        let reported = status.failure.unwrap();
+        assert!(reported.contains(URL), "{reported}");
 
         clock.advance(MILLISECOND);
         let ended = validate(&keys, &clock, Algorithm::EdDSA, "a");
@@ -83,7 +83,7 @@ async fn a_failure_leaves_the_last_good_keys_for_a_day() {
         let expected =
             format!("{ISSUER} are older than max_staleness ({DAY:?}) and no longer verify");
         assert!(unready.to_string().contains(&expected), "{unready}");
-        assert!(unready.to_string().ends_with(&told), "{unready}");
+        assert!(unready.to_string().ends_with(&reported), "{unready}");
         assert!(keys.jwks().keys.is_empty());
 
         client.says(set([jwk(Algorithm::EdDSA, "a")]));
@@ -153,8 +153,8 @@ async fn nothing_is_issued_rotated_or_revoked_here() {
 }
 
 #[tokio::test]
-async fn an_entry_is_told_once_and_a_failure_once() {
-    tell_everything_once().await;
+async fn skipped_entry_and_failure_are_each_logged_once() {
+    emit_everything_once().await;
     let log = Events::capture();
     let (keys, client, _) = open(set([jwk(Algorithm::EdDSA, "a"), json!({ "kid": "new" })])).await;
     for _ in 0..3 {
@@ -165,14 +165,15 @@ async fn an_entry_is_told_once_and_a_failure_once() {
     for _ in 0..3 {
         keys.refresh().await.unwrap_err();
     }
-    let told = log.warnings().into_iter().filter_map(|event| event.fields.get("error").cloned());
-    let told = told.filter(|error| error.contains("connection refused")).count();
-    assert_eq!(told, 1, "{:?}", log.warnings());
+    let reported =
+        log.warnings().into_iter().filter_map(|event| event.fields.get("error").cloned());
+    let reported = reported.filter(|error| error.contains("connection refused")).count();
+    assert_eq!(reported, 1, "{:?}", log.warnings());
     assert_eq!(keys.status().skipped.len(), 1);
 }
 
 /// See [`Events`].
-async fn tell_everything_once() {
+async fn emit_everything_once() {
     let (keys, client, _) = open(set([jwk(Algorithm::EdDSA, "a"), json!({ "kid": "new" })])).await;
     client.says(set([jwk(Algorithm::ES256, "a")]));
     keys.refresh().await.unwrap();

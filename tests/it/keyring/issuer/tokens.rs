@@ -138,7 +138,7 @@ async fn untyped_tokens_are_taken_where_that_is_said() {
 }
 
 #[tokio::test]
-async fn a_token_without_an_id_is_named_by_what_is_signed() {
+async fn token_without_jti_gets_id_from_signed_part() {
     let (keys, clock) = open().await;
     let bare = claiming(&clock, "jti", Value::Null);
     let refused = sessions(&keys).validate(&bare);
@@ -187,7 +187,7 @@ async fn a_token_without_its_time_counts_as_old_as_it_can_be() {
 }
 
 #[tokio::test]
-async fn what_is_issued_here_is_taken_as_it_is_issued() {
+async fn other_issuer_settings_on_issuing_ring_are_refused() {
     let rotated = KeyRing::builder("app").store(MemoryStore::new()).open().await.unwrap();
     let fixed = testing::fixed_ring(ManualClock::default());
     for keys in [rotated, fixed] {

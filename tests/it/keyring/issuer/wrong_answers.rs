@@ -102,7 +102,7 @@ async fn an_answer_of_another_status_is_named_with_its_type() {
 
 /// Someone else's text: neither long nor able to break a line of a log.
 #[tokio::test]
-async fn what_is_quoted_of_an_answer_is_escaped_and_short() {
+async fn quoted_answer_is_escaped_and_short() {
     let members: serde_json::Map<_, _> =
         (0..100).map(|n| (format!("a\n{n}{}", "b".repeat(500)), json!(n))).collect();
     let body = Value::Object(members).to_string();

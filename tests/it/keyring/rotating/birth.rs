@@ -1,4 +1,5 @@
-//! How a ring begins, and begins again: one ring and one key per generation, whoever comes first.
+//! How a ring begins, and begins again: one ring and one key per generation, whichever replica comes
+//! first.
 
 use tower_jwt_session::store::{FileStore, MemoryStore};
 use tower_jwt_session::{KeyRing, NotReadyKind};
@@ -118,7 +119,7 @@ async fn ended_keys_leave_memory_and_store() {
 }
 
 #[tokio::test]
-async fn a_replica_with_a_slow_clock_does_not_put_back_what_has_ended() {
+async fn replica_with_slow_clock_restores_no_ended_key() {
     let store = TestStore::new();
     let fast = Replica::open(store.clone(), START + SKEW).await;
     let slow = Replica::open(store.sibling(), START).await;

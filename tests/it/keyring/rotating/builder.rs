@@ -122,7 +122,7 @@ async fn fixed_keys_are_not_rotated() {
 }
 
 #[tokio::test]
-async fn fixed_keys_are_told_apart() {
+async fn fixed_ring_without_keys_or_with_equal_keys_is_refused() {
     let error = KeyRing::fixed([]).build().expect_err("has none").to_string();
     assert_eq!(error, "keys is empty: give at least one key");
     let key = testing::fixed_key(Algorithm::EdDSA);
@@ -140,7 +140,7 @@ async fn fixed_keys_are_told_apart() {
 }
 
 #[tokio::test]
-async fn the_status_tells_no_secret() {
+async fn status_shows_no_secret() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START + SKEW).await;
     let text = format!("{:?} {:?}", replica.ring, replica.ring.status());

@@ -229,9 +229,9 @@ async fn clock_warnings_come_once_for_each_change() {
         "this replica is no longer unready because of its clock",
         "this replica's clock agrees with the store's again",
     ];
-    let told = |events: &Events| messages.map(|message| events.count(message));
-    let events = Events::of(scenario, |events| told(events) == [1; 4]).await;
-    assert_eq!(told(&events), [1; 4]);
+    let counts = |events: &Events| messages.map(|message| events.count(message));
+    let events = Events::of(scenario, |events| counts(events) == [1; 4]).await;
+    assert_eq!(counts(&events), [1; 4]);
     let all = events.all();
     let warned = all.iter().find(|event| event.message == messages[0]).unwrap();
     assert_eq!(warned.fields["offset_ms"], "16000");

@@ -173,7 +173,7 @@ async fn emptied_store_and_restarted_replica_keep_one_ring() {
         }
         assert_eq!(restarted.fingerprint(), before, "no other ring was founded");
         assert_served_everywhere(&all);
-        // Whoever waited removes its notes, and nobody waits any more.
+        // A replica that waited removes its notes, and none waits any more.
         sleep(POLLED).await;
         assert_eq!(place.names().await.len(), 3, "{:?}", place.names().await);
         assert_converged(&all);
@@ -237,7 +237,8 @@ async fn newcomers_that_wait_together_found_one_ring() {
     }
 }
 
-/// Whoever answered has died since: what it held is waited for, and then nobody answers.
+/// The replica that answered has died since: the newcomer waits for its restoration, and then no
+/// replica answers.
 #[tokio::test(start_paused = true)]
 async fn answered_newcomer_waits_for_the_restoration_and_asks_again() {
     for reach in [Reach::Notifying, Reach::Polled] {

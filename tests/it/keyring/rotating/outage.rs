@@ -8,7 +8,7 @@ use crate::support::replicas::{
 use crate::support::stores::{Operation, TestStore};
 
 #[tokio::test]
-async fn the_last_known_keys_go_on_and_the_failure_is_told() {
+async fn store_down_keeps_last_known_keys_and_reports_failure() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     let read = START + seconds(100);
@@ -72,7 +72,7 @@ async fn replica_cut_off_under_two_periods_serves_others_tokens() {
 }
 
 #[tokio::test]
-async fn a_store_that_can_only_be_read_still_tells_what_others_did() {
+async fn replica_with_read_only_store_follows_others() {
     let content = TestStore::new();
     let one = Replica::open(content.clone(), START).await;
     let store = content.sibling();

@@ -1,4 +1,4 @@
-//! The alarm that rotation is overdue: told in time, once, and only when it is.
+//! The alarm that rotation is overdue: raised in time, once, and only when it is.
 
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{self, ManualClock};
@@ -51,7 +51,7 @@ async fn a_ring_that_rotates_is_never_overdue() {
 }
 
 #[tokio::test]
-async fn what_is_done_by_hand_makes_nothing_overdue() {
+async fn manual_operations_make_nothing_overdue() {
     let store = MemoryStore::new();
     let [one, two] =
         [Replica::open(store.clone(), START).await, Replica::open(store.clone(), START).await];
@@ -75,7 +75,7 @@ async fn what_is_done_by_hand_makes_nothing_overdue() {
 
 /// The alarm comes when the key after next is missing: long before anything is refused.
 #[tokio::test]
-async fn a_store_that_is_down_for_long_is_told_before_issuing_ends() {
+async fn long_outage_is_reported_before_issuing_ends() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     replica.refresh().await;
@@ -124,8 +124,8 @@ async fn key_signing_past_its_time_is_overdue_until_succeeded() {
 }
 
 #[tokio::test]
-async fn it_is_told_once_and_once_when_it_is_over() {
-    let told = async || {
+async fn overdue_is_logged_once_and_once_when_over() {
+    let scenario = async || {
         let store = TestStore::new();
         let replica = Replica::open(store.clone(), START).await;
         for outage in [0, 1] {
@@ -134,7 +134,7 @@ async fn it_is_told_once_and_once_when_it_is_over() {
             replica.clock.set(due - FULL_LEAD);
             for _ in 0..5 {
                 replica.ring.refresh().await.expect_err("the store is down");
-                // Asking tells nothing.
+                // Asking logs nothing.
                 assert!(replica.is_overdue());
                 assert_eq!(replica.ring.ready(), Ok(()));
                 replica.clock.advance(MILLI);
@@ -148,10 +148,11 @@ async fn it_is_told_once_and_once_when_it_is_over() {
     let messages =
         ["rotation is overdue", "rotation is no longer overdue", "refreshes succeed again"];
     let counts = |events: &Events| messages.map(|message| events.count(message));
-    let events = Events::of(told, |events| counts(events).iter().all(|count| *count >= 2)).await;
+    let events =
+        Events::of(scenario, |events| counts(events).iter().all(|count| *count >= 2)).await;
     assert_eq!(counts(&events), [2; 3]);
     let all = events.all();
-    let first = all.iter().find(|event| event.message == "rotation is overdue").expect("told");
+    let first = all.iter().find(|event| event.message == "rotation is overdue").expect("logged");
     assert_eq!((&*first.fields["ring"], &*first.fields["generation"]), ("\"app\"", "0"));
     assert_eq!(first.fields["signs_until"], (START + PERIOD).to_string());
 }

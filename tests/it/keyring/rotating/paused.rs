@@ -1,5 +1,5 @@
-//! While no key signs: replicas stay ready, the status says why and until when, and clients are told
-//! when to try again. A rotation by hand never leads to that.
+//! While no key signs: replicas stay ready, the status says why and until when, and responses
+//! say when to try again. A rotation by hand never leads to that.
 
 use std::time::Duration;
 
@@ -128,13 +128,13 @@ async fn pause_is_logged_once_with_its_reason_and_end() {
         one.refresh().await;
         pass(&[&one, &two], LEAD).await;
     };
-    let told = Events::of(scenario, |told| told.count(RESUMED) == 2).await;
-    assert_eq!((told.count(PAUSED), told.count(RESUMED)), (2, 2), "once at each replica");
-    for event in told.all().iter().filter(|event| event.message == PAUSED) {
+    let events = Events::of(scenario, |events| events.count(RESUMED) == 2).await;
+    assert_eq!((events.count(PAUSED), events.count(RESUMED)), (2, 2), "once at each replica");
+    for event in events.all().iter().filter(|event| event.message == PAUSED) {
         assert_eq!(event.fields["reason"], "\"revoked\"");
         assert_eq!(event.fields["until"], (START + LEAD).to_string());
     }
-    assert_eq!(told.count("a key was revoked"), 4, "two keys at two replicas");
+    assert_eq!(events.count("a key was revoked"), 4, "two keys at two replicas");
 }
 
 #[tokio::test]

@@ -229,7 +229,7 @@ async fn fingerprint_is_shared_and_differs_after_any_change() {
 
 /// It would be removed again at once, by a replica whose clock is ahead.
 #[tokio::test]
-async fn a_key_that_is_about_to_be_removed_is_not_put_back() {
+async fn key_about_to_be_removed_is_not_restored() {
     let store = TestStore::new();
     let one = Replica::open(store.clone(), START).await;
     let last = one.times(0).verifies_until - 2 * SKEW;

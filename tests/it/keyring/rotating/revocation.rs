@@ -58,7 +58,7 @@ async fn a_revoked_successor_is_replaced_and_nothing_else_changes() {
 }
 
 #[tokio::test]
-async fn an_unknown_key_is_told_and_changes_nothing() {
+async fn revoking_unknown_key_is_refused_and_changes_nothing() {
     let store = TestStore::new();
     let [one, _] = replicas(&store).await;
     let before = store.entries().await;

@@ -44,7 +44,7 @@ async fn replicas_that_retired_a_key_apart_agree_when() {
 }
 
 #[tokio::test]
-async fn a_rotation_tells_the_time_that_stands() {
+async fn concurrent_rotations_return_the_recorded_retire_time() {
     let content = TestStore::new();
     let stores = [content.sibling(), content.sibling()];
     let one = Replica::open(stores[0].clone(), START).await;
@@ -56,9 +56,9 @@ async fn a_rotation_tells_the_time_that_stands() {
         store.meet_after_load(Some(barrier.clone()));
     }
     let (first, second) = tokio::join!(one.ring.rotate_now(), two.ring.rotate_now());
-    let told = [first.expect("rotates"), second.expect("rotates")];
+    let returned = [first.expect("rotates"), second.expect("rotates")];
     assert_eq!(one.key(0).retire_at, two.key(0).retire_at);
-    assert_eq!(told.map(Some), [one.key(0).retire_at; 2]);
+    assert_eq!(returned.map(Some), [one.key(0).retire_at; 2]);
 }
 
 /// A key that another configuration gave a longer lead is not ready as early as ours would be.

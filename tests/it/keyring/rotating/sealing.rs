@@ -66,7 +66,8 @@ async fn sealing_keys_change_one_after_the_other() {
     let second = builder(&store).seal_with([new.clone(), old.clone()]).open().await.unwrap();
     assert_eq!(first.status().fingerprint, second.status().fingerprint);
 
-    // The newest seals: a replica that has only the old one is told, goes on, and makes no keys.
+    // The newest seals: a replica that has only the old one is unready, still issues, and makes
+    // no keys.
     second.rotate_now().await.unwrap();
     let fingerprint = first.status().fingerprint;
     first.refresh().await.unwrap();
@@ -107,7 +108,7 @@ async fn where_keys_are_sealed_an_unsealed_one_is_not_believed() {
 }
 
 #[tokio::test]
-async fn an_exposed_store_takes_no_unsealed_keys_unless_told() {
+async fn exposed_store_refuses_unsealed_keys_by_default() {
     /// Like a database: it does not say that sealing is needless.
     #[derive(Debug, Default)]
     struct Exposed(MemoryStore);

@@ -81,7 +81,7 @@ async fn a_revocation_whose_caller_went_away_stands() {
 
 /// Otherwise the refresh bound does not hold: each write may take as long as an insert may.
 #[tokio::test]
-async fn what_was_read_counts_before_anything_is_written() {
+async fn read_revocation_applies_before_any_write() {
     let content = TestStore::new();
     let other = Replica::open(content.clone(), START).await;
     let store = content.sibling();
@@ -105,7 +105,7 @@ async fn what_was_read_counts_before_anything_is_written() {
 
 /// The order matters to a newcomer that opens in between, or if the store fails again.
 #[tokio::test]
-async fn a_revoked_key_is_put_back_after_its_revocation() {
+async fn revoked_key_is_restored_after_its_revocation() {
     for inserts in 0..4 {
         let store = TestStore::new();
         let replica = Replica::open(store.clone(), START).await;

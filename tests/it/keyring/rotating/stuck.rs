@@ -139,7 +139,7 @@ fn every_fixed_key_is_a_good_key() {
 }
 
 #[tokio::test]
-async fn a_lasting_failure_to_put_back_one_entry_stops_no_other() {
+async fn lasting_failure_to_restore_one_entry_stops_no_other() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     pass(&[&replica], SKEW).await;

@@ -1,4 +1,4 @@
-//! Entries that are damaged, foreign, or of a newer version.
+//! Entries that are damaged, unknown, or of a newer version.
 
 use std::collections::BTreeMap;
 
@@ -67,7 +67,7 @@ fn damages() -> [(&'static str, Damage); 13] {
 }
 
 #[tokio::test]
-async fn a_damaged_key_is_skipped_and_told() {
+async fn damaged_key_is_skipped_and_reported() {
     for (expected, damage) in damages() {
         let store = TestStore::new();
         let maker = Replica::open(store.clone(), START).await;
@@ -84,7 +84,7 @@ async fn a_damaged_key_is_skipped_and_told() {
 }
 
 #[tokio::test]
-async fn what_is_said_of_damage_holds_none_of_its_content() {
+async fn damage_report_shows_no_content() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     store.put("key-secret", b"{\"version\":2,\"record\":\"0123456789-secret\"}").await;
@@ -95,7 +95,7 @@ async fn what_is_said_of_damage_holds_none_of_its_content() {
 }
 
 #[tokio::test]
-async fn foreign_entries_and_marks_are_skipped_and_told() {
+async fn unknown_entries_and_marks_are_skipped_and_reported() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     let (key_id, at) = (replica.key(0).key_id, "2027-01-15T08:00:00Z");
@@ -119,7 +119,7 @@ async fn foreign_entries_and_marks_are_skipped_and_told() {
 }
 
 #[tokio::test]
-async fn a_damaged_key_that_a_replica_holds_is_put_back_beside() {
+async fn damaged_key_held_by_replica_is_restored_beside_it() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START).await;
     pass(&[&replica], LEAD).await;
@@ -235,9 +235,9 @@ async fn replicas_beside_newer_version_serve_last_good_keys() {
     assert_eq!(store.entries().await[&newer], written, "the newer entry is left alone");
 }
 
-/// What is no entry at all, the store tells.
+/// The store reports files that are no entries.
 #[tokio::test]
-async fn what_the_store_skips_is_told_by_the_ring() {
+async fn file_skipped_by_store_is_reported_by_ring() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let open = || FileStore::open(place.path().join("keys")).expect("opens");
     let replica = Replica::open(open(), START).await;

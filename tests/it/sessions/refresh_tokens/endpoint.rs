@@ -130,7 +130,7 @@ async fn every_bad_token_gets_one_answer() {
 }
 
 #[tokio::test]
-async fn what_is_no_such_form_is_a_bad_request() {
+async fn invalid_form_is_a_bad_request() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);
     let app = app(&sessions);

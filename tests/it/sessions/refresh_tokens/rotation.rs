@@ -102,11 +102,11 @@ async fn within_the_grace_every_replica_answers_the_same_successor() {
         let left = again.access_token.lifetime();
         assert!(
             left < lifetime - GRACE / 4,
-            "it is told how long is left: {left:?} of {lifetime:?}"
+            "the lifetime is what is left: {left:?} of {lifetime:?}"
         );
         assert_eq!(replica.judge(&again), Ok(()));
     }
-    // And whoever got it goes on with it.
+    // The client goes on with that successor.
     let last = two.refresh(&next).await;
     assert_eq!(sequence(&last), 2);
     assert_eq!(three.judge(&last), Ok(()));
@@ -292,7 +292,7 @@ async fn a_store_that_is_down_costs_no_token() {
     assert_eq!(texts(&two.refresh(&tokens).await), texts(&next));
 }
 
-/// It was redeemed, and nobody was told: the client that tries again gets the one successor.
+/// It was redeemed, but the answer was lost: the client that tries again gets the one successor.
 #[tokio::test]
 async fn an_answer_that_is_lost_costs_no_session() {
     let replicas = replicas::<2>().await;
@@ -346,7 +346,7 @@ async fn what_can_not_be_issued_is_not_redeemed() {
 
 /// No answer says that a session was ended which was not.
 #[tokio::test]
-async fn an_end_that_can_not_be_recorded_is_told_and_tried_again() {
+async fn unrecorded_revocation_is_reported_and_retried() {
     let replicas = replicas::<1>().await;
     let [replica] = &replicas;
     let tokens = replica.login();
@@ -361,7 +361,7 @@ async fn an_end_that_can_not_be_recorded_is_told_and_tried_again() {
 }
 
 #[tokio::test]
-async fn what_was_ended_is_not_renewed() {
+async fn ended_session_is_not_renewed() {
     let replicas = replicas::<2>().await;
     let [one, two] = &replicas;
     let (tokens, other) = (one.login(), one.login());
@@ -390,7 +390,7 @@ async fn what_was_ended_is_not_renewed() {
 
 /// It was renewed where its end was not known yet: what came of it is ended, too.
 #[tokio::test]
-async fn what_was_renewed_before_the_end_was_known_is_ended_with_it() {
+async fn tokens_renewed_before_revocation_was_known_are_revoked_too() {
     let replicas = replicas::<2>().await;
     let [one, two] = &replicas;
     let tokens = one.login();

@@ -205,7 +205,7 @@ fn no_application_s_claim_can_be_named_as_the_sequence() {
 }
 
 #[test]
-fn what_is_issued_shows_no_token() {
+fn issued_tokens_debug_shows_no_token() {
     let sessions = sessions(&ManualClock::default());
     let tokens = login(&sessions);
     let printed = format!("{tokens:?} {tokens:#?} {sessions:?}");
