@@ -1,5 +1,5 @@
 //! A writer that is killed: at every byte of a file, and at any moment. Readers see what was there
-//! before, or the whole entry, and whoever comes next goes on.
+//! before, or the whole entry, and the next writer succeeds.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -45,7 +45,8 @@ fn leftovers(ring: &Path) -> Vec<u64> {
     sizes.collect()
 }
 
-/// The operating system kills whoever writes beyond a limit, which is each byte of the file once.
+/// The operating system kills a process that writes beyond a limit. Each byte of the file is the
+/// limit once.
 #[tokio::test]
 async fn writer_killed_at_any_byte_leaves_old_or_new() {
     let place = tempfile::tempdir().expect("a temporary directory");

@@ -220,7 +220,8 @@ fn replace_all(state: &mut State, world: &Arc<World>, replica: usize) {
         let state = &mut lock(&world);
         tell_outcome(state, replica, "replace_all", &outcome);
         if outcome.is_ok() {
-            all.iter().for_each(|kid| properties::tokens::told_revoked(state, replica, kid, asked));
+            all.iter()
+                .for_each(|kid| properties::tokens::reported_revoked(state, replica, kid, asked));
         }
     });
 }
@@ -258,7 +259,7 @@ fn revoke(state: &mut State, world: &Arc<World>, replica: usize) {
         let state = &mut lock(&world);
         tell_outcome(state, replica, "revoke", &outcome);
         if outcome.is_ok() {
-            properties::tokens::told_revoked(state, replica, &kid, asked);
+            properties::tokens::reported_revoked(state, replica, &kid, asked);
         }
     });
 }

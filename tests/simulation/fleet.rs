@@ -22,8 +22,8 @@ pub(super) async fn start(world: Arc<World>, replica: usize, life: u64, wait: Mi
                 return;
             }
             state.replicas[replica].trouble = None;
-            let told = state.replicas[replica].told.clone();
-            let link = Link { world: world.clone(), replica, life, told };
+            let changed = state.replicas[replica].changed.clone();
+            let link = Link { world: world.clone(), replica, life, changed };
             let scenario = &state.scenario;
             let at_once = scenario.founding.is_none() || scenario.broken == Some(Broken::Founding);
             let builder = KeyRing::builder("app").store(link);

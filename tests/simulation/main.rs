@@ -199,7 +199,7 @@ fn store_emptied_and_replica_restarted_keeps_ring_and_sessions() {
 }
 
 #[test]
-fn a_seed_tells_the_same_story_twice() {
+fn seed_run_twice_has_same_story() {
     for seed in 0..20 {
         let [one, two] = [(); 2].map(|()| run(Scenario::of_seed(seed)).story);
         assert_eq!(one, two, "seed {seed}");

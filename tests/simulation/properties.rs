@@ -27,7 +27,7 @@ pub(super) const FOUNDED: &str =
 pub(super) const AVAILABLE: &str = "a replica issues, until the store has been down for G";
 pub(super) const TWO_AHEAD: &str = "beside the key that signs there is one whose lead is complete";
 pub(super) const RESTORED: &str =
-    "what the store lost is put back within R, and known to all within R of that";
+    "what the store lost is restored within R, and known to all within R of that";
 pub(super) const CONVERGED: &str = "replicas that nothing disturbs have the same keys";
 pub(super) const TIDY: &str = "nothing stays in the store past the life of its key";
 

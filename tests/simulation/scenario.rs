@@ -81,7 +81,7 @@ pub(super) enum Broken {
     Lead,
     /// A read misses what was written within so long, and the store does not say so.
     Reads(Millis),
-    /// Every writer is told that it was the first.
+    /// Every insert reports that it was the first.
     Inserts,
     /// Marks are said to be written, and are not.
     Marks,

@@ -85,7 +85,7 @@ pub(super) struct Link {
     pub(super) world: Arc<World>,
     pub(super) replica: usize,
     pub(super) life: u64,
-    pub(super) told: Arc<Notify>,
+    pub(super) changed: Arc<Notify>,
 }
 
 /// What becomes of an operation.
@@ -222,13 +222,13 @@ impl Store for Link {
 
     fn changed<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            self.told.notified().await;
+            self.changed.notified().await;
             Ok(())
         })
     }
 }
 
-/// Tells of an operation that was not answered with the truth, also of one that was given up.
+/// Reports an operation whose answer was not the truth, or that was given up.
 struct Trouble<'l> {
     link: &'l Link,
     what: Option<String>,

@@ -36,8 +36,8 @@ pub(super) struct State {
     /// The replicas that have begun to replace all keys: those that their own reads add are revoked
     /// there, too, before anyone else can know.
     pub(super) replacing: BTreeSet<usize>,
-    /// When it was said to be done.
-    pub(super) told_revoked: BTreeMap<String, Millis>,
+    /// When each key's revocation was reported as done.
+    pub(super) reported_revoked: BTreeMap<String, Millis>,
     pub(super) last_revocation: Option<Millis>,
     /// When something last failed, was lost or was done by an operator.
     pub(super) troubled: Millis,
@@ -100,7 +100,7 @@ pub(super) struct Replica {
     pub(super) wild: bool,
     /// When a read of its last failed.
     pub(super) trouble: Option<Millis>,
-    pub(super) told: Arc<Notify>,
+    pub(super) changed: Arc<Notify>,
 }
 
 /// A replica that runs.
@@ -146,8 +146,8 @@ impl World {
         let replicas = (0..scenario.replicas).map(|_| {
             let offset = random.between(0, 2 * half) as i64 - half as i64;
             let clock = SkewedClock { start, offset: Arc::new(AtomicI64::new(offset)) };
-            let (told, trouble) = (Arc::default(), None);
-            Replica { clock, life: 0, up: None, cut_off: false, wild: false, trouble, told }
+            let (changed, trouble) = (Arc::default(), None);
+            Replica { clock, life: 0, up: None, cut_off: false, wild: false, trouble, changed }
         });
         Arc::new(Self(Mutex::new(State {
             replicas: replicas.collect(),
@@ -161,7 +161,7 @@ impl World {
             signers: BTreeMap::new(),
             revocations: BTreeSet::new(),
             replacing: BTreeSet::new(),
-            told_revoked: BTreeMap::new(),
+            reported_revoked: BTreeMap::new(),
             last_revocation: None,
             troubled: 0,
             disturbed: 0,
@@ -177,7 +177,7 @@ impl World {
     }
 }
 
-/// How much of the story is told: enough for the last cause and its effect.
+/// How many events of the story are kept: enough for the last cause and its effect.
 const STORY: usize = 120;
 
 impl State {
@@ -274,16 +274,16 @@ impl State {
         ups.for_each(|up| up.steady = None);
     }
 
-    /// Tells replicas of a change, those that are reached.
+    /// Notifies the replicas that can be reached of a change.
     pub(super) fn push(&mut self) {
         let pushed = self.scenario.faults.pushed;
         for replica in &self.replicas {
             if pushed > 0 && self.random.percent(pushed) && !replica.cut_off {
                 let delay = Duration::from_millis(self.random.between(0, 50));
-                let told = replica.told.clone();
+                let changed = replica.changed.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(delay).await;
-                    told.notify_one();
+                    changed.notify_one();
                 });
             }
         }

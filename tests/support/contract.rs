@@ -22,17 +22,17 @@ macro_rules! promises {
             a_read_that_finds_an_entry_finds_those_before_it
             the_first_insert_wins
             an_insert_may_be_repeated
-            what_is_removed_is_gone
+            removed_entry_is_gone
             rings_do_not_see_each_other
             values_and_names_are_exact
             a_value_that_is_too_long_is_refused
             one_of_many_racers_wins
             readers_see_whole_values
-            a_redemption_is_told_to_all
+            redemption_is_seen_by_all
             families_do_not_see_each_other
             redemptions_are_exact
             of_many_who_redeem_one_is_first
-            whoever_redeems_sees_what_came_before
+            redeeming_sees_all_earlier_redemptions
             a_later_redemption_never_shortens_how_long_its_family_is_kept
         }
     };
@@ -133,7 +133,7 @@ pub(crate) async fn an_insert_may_be_repeated(replicas: Replicas) {
     }
 }
 
-pub(crate) async fn what_is_removed_is_gone(replicas: Replicas) {
+pub(crate) async fn removed_entry_is_gone(replicas: Replicas) {
     let [one, two, three, ..] = replicas.handles();
     insert(one, "ring", "a", b"1").await;
     insert(one, "ring", "b", b"2").await;
@@ -263,7 +263,7 @@ pub(crate) async fn readers_see_whole_values(replicas: Replicas) {
     }
 }
 
-pub(crate) async fn a_redemption_is_told_to_all(replicas: Replicas) {
+pub(crate) async fn redemption_is_seen_by_all(replicas: Replicas) {
     let [one, two, three, four] = replicas.handles();
     assert_eq!(redeem(one, "ring", "a", 0, 10).await, last(0, 10));
     for (millis, store) in replicas.handles().into_iter().enumerate() {
@@ -342,9 +342,9 @@ pub(crate) async fn of_many_who_redeem_one_is_first(replicas: Replicas) {
     }
 }
 
-/// Each redeems what it is given and the next, and so on: nobody is told less than what others had
-/// been told before it began.
-pub(crate) async fn whoever_redeems_sees_what_came_before(replicas: Replicas) {
+/// Each redeems near the highest number that was returned: none gets a lower number than others had
+/// been given before it began.
+pub(crate) async fn redeeming_sees_all_earlier_redemptions(replicas: Replicas) {
     let highest = Arc::new(AtomicUsize::new(0));
     let racers = replicas.stores.iter().enumerate().map(|(racer, store)| {
         let (store, highest) = (Arc::clone(store), Arc::clone(&highest));

@@ -15,7 +15,7 @@ use tower_jwt_session::{
 pub(crate) const ISSUER: &str = "https://login.example";
 pub(crate) const URL: &str = "https://login.example/keys";
 
-/// Answers each URL as it is told, and counts.
+/// Answers each URL as configured, and counts.
 #[derive(Clone, Debug)]
 pub(crate) struct FakeClient(pub(crate) Arc<Fake>);
 

@@ -1,4 +1,4 @@
-//! A recorder of metrics and a subscriber to events: what this thread tells, as long as they live.
+//! A recorder of metrics and a subscriber to events: those of this thread, as long as they live.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -103,7 +103,7 @@ impl Events {
         Self { events, _guard: guard }
     }
 
-    /// What `scenario` tells. Because of the above it is done again while that is not `enough`.
+    /// The events of `scenario`. Because of the above it is done again while that is not `enough`.
     pub(crate) async fn of(scenario: impl AsyncFn(), enough: impl Fn(&Self) -> bool) -> Self {
         scenario().await;
         let mut attempts = 0;
@@ -127,7 +127,7 @@ impl Events {
         events.filter(|event| event.level <= tracing::Level::WARN).collect()
     }
 
-    /// How often that was told.
+    /// How often that message was logged.
     pub(crate) fn count(&self, message: &str) -> usize {
         self.all().iter().filter(|event| event.message == message).count()
     }

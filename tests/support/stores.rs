@@ -1,4 +1,4 @@
-//! Stores that fail, hang, forget and remember as a test tells them.
+//! Stores that fail, hang, forget and remember as a test says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};

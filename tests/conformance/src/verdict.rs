@@ -78,7 +78,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// If another verdict came out, or an answer tells too much or too little.
+    /// If another verdict came out, or an answer reveals too much or too little.
     pub fn check(&self, token: &str, expected: Verdict) -> Result<(), Failed> {
         for replica in &self.replicas {
             let asked = self.ask(replica, token, expected);
@@ -91,7 +91,7 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// If another verdict came out, or an answer tells too much or too little.
+    /// If another verdict came out, or an answer reveals too much or too little.
     pub fn check_refresh(&self, token: &str, expected: Verdict) -> Result<(), Failed> {
         for replica in &self.replicas {
             let asked = self.ask_refresh(replica, token, expected);

@@ -2,7 +2,7 @@
 //! session tokens by both ways in which a header is read, and on refresh tokens.
 //!
 //! Unlike the codec's own tests these don't look for the reason of a refusal, only that there is
-//! one, everywhere and in the one form that tells nothing. Each class holds some tokens that are
+//! one, everywhere and in the one form that reveals nothing. Each class holds some tokens that are
 //! good, so that none refuses all there is.
 
 #[path = "attacks/claims.rs"]

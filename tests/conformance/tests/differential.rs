@@ -89,7 +89,7 @@ fn payload() -> Value {
 }
 
 #[test]
-fn the_oracle_verifies_what_is_issued_by_every_algorithm() {
+fn oracle_verifies_issued_tokens_of_every_algorithm() {
     for algorithm in ALGORITHMS {
         let key = key(algorithm);
         let claims = Claims::from([("role".into(), json!(["admin", 1.5, null]))]);

@@ -20,7 +20,7 @@ use tower_jwt_session::{
     Algorithm, Key, KeyRing, Login, RefreshTokens, Revocations, Root, SealingKey, Session, Sessions,
 };
 
-/// Everything that is told.
+/// Every line that is logged.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<String>>);
 
@@ -57,7 +57,7 @@ impl tracing::Subscriber for Lines {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// What must not be told: bytes, in any of the usual ways of writing them.
+/// Secrets that must not be logged: bytes, in any of the usual ways of writing them.
 #[derive(Default)]
 struct Hidden(Vec<Vec<u8>>);
 
@@ -142,10 +142,10 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     assert_eq!(ask(&app, "/broken", None).await.status(), 500);
     assert_eq!(ask(&app, "/me", Some((COOKIE, pair.clone()))).await.status(), 200);
 
-    let foreign =
+    let other_key =
         Key::hmac_from_text(Algorithm::HS256, b"a secret of somebody else, 32 by").expect("a key");
     let forged = mint(
-        &foreign,
+        &other_key,
         json!({ "alg": "HS256", "typ": "session+jwt", "kid": "x" }).to_string(),
         "{}",
     );
@@ -206,7 +206,7 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
 }
 
 #[test]
-fn no_log_of_a_whole_run_tells_a_token_or_a_secret() {
+fn log_of_whole_run_contains_no_token_or_secret() {
     let lines = Lines::default();
     tracing::subscriber::set_global_default(lines.clone()).expect("the first");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -227,8 +227,8 @@ fn no_log_of_a_whole_run_tells_a_token_or_a_secret() {
     });
 
     let log = lines.0.lock().expect("unpoisoned").clone();
-    // It was told much, and something of everything that is looked for.
-    for told in [
+    // Every expected event was logged.
+    for expected in [
         "rejected a request",
         "could not be issued",
         "published a key",
@@ -237,7 +237,7 @@ fn no_log_of_a_whole_run_tells_a_token_or_a_secret() {
         "a refresh token was used again",
         "refused a refresh token",
     ] {
-        assert!(log.contains(told), "nothing of {told:?} in\n{log}");
+        assert!(log.contains(expected), "nothing of {expected:?} in\n{log}");
     }
     assert!(hidden.0.len() > 20, "only {} secrets", hidden.0.len());
     assert_eq!(hidden.show_in(&log), None, "in\n{log}");

@@ -80,10 +80,10 @@ fuzz_target!(|input: &[u8]| {
         if let Ok(token) = sessions.issue(&Login::new("alice", ())) {
             assert!(sessions.validate(token.as_str()).is_ok());
         }
-        // What was good before is good still, or told.
+        // A key that was good before is still good, or its loss is reported.
         let status = ring.status();
-        let told = !status.skipped.is_empty() || ring.ready().is_err();
-        assert!(told || status.keys.len() >= good.keys.len(), "{status:?}");
+        let reported = !status.skipped.is_empty() || ring.ready().is_err();
+        assert!(reported || status.keys.len() >= good.keys.len(), "{status:?}");
         // What is sealed has not changed.
         for key in status.keys.iter().filter(|_| sealed) {
             let known = good.keys.iter().find(|known| known.key_id == key.key_id);

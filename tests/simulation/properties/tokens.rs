@@ -48,8 +48,11 @@ pub(in super::super) fn present(state: &mut State, token: &Token, replica: usize
         state.fail(REVOKED_HERE, &detail);
     }
     let marked = state.standing(&Says::Revoke { kid: token.kid.clone() });
-    let told = state.told_revoked.get(&token.kid).filter(|told| state.lost_nothing_since(**told));
-    if marked.or(told.copied()).is_some_and(|since| has_seen(state, replica, since)) {
+    let reported = state
+        .reported_revoked
+        .get(&token.kid)
+        .filter(|reported| state.lost_nothing_since(**reported));
+    if marked.or(reported.copied()).is_some_and(|since| has_seen(state, replica, since)) {
         state.fail(REVOKED, detail);
     }
 }
@@ -134,12 +137,17 @@ pub(in super::super) fn successor_signs(
 }
 
 /// A revocation that its replica calls done stands in the store, for all to see.
-pub(in super::super) fn told_revoked(state: &mut State, replica: usize, kid: &str, asked: Millis) {
+pub(in super::super) fn reported_revoked(
+    state: &mut State,
+    replica: usize,
+    kid: &str,
+    asked: Millis,
+) {
     let now = state.now();
     if !state.lost_nothing_since(asked) {
         return;
     }
-    state.told_revoked.insert(kid.to_owned(), now);
+    state.reported_revoked.insert(kid.to_owned(), now);
     let ended = keys::has_ended(state, kid, state.replicas[replica].clock.now());
     if state.standing(&Says::Revoke { kid: kid.to_owned() }).is_none() && !ended {
         let name = state.name(kid);

@@ -33,7 +33,7 @@ impl Forwarder {
             while let Ok((client, _)) = listener.accept().await {
                 let port = now.load(Ordering::SeqCst);
                 tokio::spawn(async move {
-                    // Whoever connects sees that nobody is there by the end of the connection.
+                    // If no server listens there, the client's connection is closed.
                     let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { return };
                     forward(client, server, replaced).await;
                 });

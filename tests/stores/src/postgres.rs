@@ -172,15 +172,15 @@ impl Backend for Postgres {
     }
 
     async fn plant(&self, database: &str, ring: &str) -> usize {
-        let foreign =
+        let invalid =
             ["'no name', '2'", "'', '2'", "E'line\\nfeed', '2'", "repeat('x', 5000), '2'"];
         let long = format!("'too-long', convert_to(repeat('x', {}), 'UTF8')", Entry::MAX_BYTES + 1);
-        let foreign: Vec<_> = foreign.into_iter().chain([&*long]).collect();
-        for row in &foreign {
+        let invalid: Vec<_> = invalid.into_iter().chain([&*long]).collect();
+        for row in &invalid {
             let table = "INSERT INTO tower_jwt_session_entries (ring, name, value)";
             self.send(database, &format!("{table} VALUES ('{ring}', {row})")).await;
         }
-        foreign.len()
+        invalid.len()
     }
 
     fn own() -> Vec<Test<Self>> {
@@ -464,8 +464,8 @@ async fn a_pool_of_one_connection_suffices(server: &Postgres) {
     store.migrate().await.expect("migrates");
     store.changed("ring").await.expect("listens");
     insert(&store, "ring", "a", b"1").await;
-    let told = tokio::time::timeout(Duration::from_secs(10), store.changed("ring")).await;
-    told.expect("is told").expect("listens");
+    let notified = tokio::time::timeout(Duration::from_secs(10), store.changed("ring")).await;
+    notified.expect("is notified").expect("listens");
     assert_eq!(content(&store, "ring").await, BTreeMap::from([held("a", b"1")]));
 }
 

@@ -38,7 +38,7 @@ impl Redis {
         command.query_async(&mut connection).await.expect("the server does it")
     }
 
-    /// Makes it a replica of whoever listens there.
+    /// Makes it a replica of the server on that port.
     async fn follow(&self, port: u16) {
         let _: () = self.send("0", cmd("REPLICAOF").arg("127.0.0.1").arg(port)).await;
     }
@@ -144,7 +144,7 @@ impl Backend for Redis {
     async fn plant(&self, database: &str, ring: &str) -> usize {
         let long = vec![b'x'; Entry::MAX_BYTES + 1];
         let endless = vec![b'x'; 5000];
-        let foreign: [(&[u8], &[u8]); 6] = [
+        let invalid: [(&[u8], &[u8]); 6] = [
             (b"no name", b"2"),
             (b"", b"2"),
             (b"line\nfeed", b"2"),
@@ -154,11 +154,11 @@ impl Backend for Redis {
         ];
         let mut set = cmd("HSET");
         set.arg(key(ring));
-        for (field, value) in foreign {
+        for (field, value) in invalid {
             set.arg(field).arg(value);
         }
         let _: usize = self.send(database, &set).await;
-        foreign.len()
+        invalid.len()
     }
 
     fn own() -> Vec<Test<Self>> {
@@ -170,13 +170,13 @@ impl Backend for Redis {
         tests! {
             another_protocol_does_as_well
             other_keys_are_left_alone
-            a_key_of_another_type_is_told
+            key_of_another_type_is_reported
             an_error_of_the_url_hides_the_password
             a_client_of_ones_own_connects
             the_smallest_rights_suffice
             who_may_not_publish_inserts_all_the_same
             a_redemption_expires_by_itself
-            what_is_no_redemption_is_an_error
+            invalid_redemption_is_an_error
             dead_connections_are_made_anew
             a_silent_connection_is_given_up
             failover_a_demoted_master_fails_reads_until_the_address_moves
@@ -199,8 +199,8 @@ async fn another_protocol_does_as_well(server: &Redis) {
     two.changed("ring").await.expect("listens");
     assert_eq!(insert(&one, "ring", "a", b"1").await, Insertion::Inserted);
     assert_eq!(insert(&two, "ring", "a", b"2").await, Insertion::Exists(b"1".to_vec().into()));
-    let told = tokio::time::timeout(PROMPT, two.changed("ring")).await;
-    told.expect("is told").expect("listens");
+    let notified = tokio::time::timeout(PROMPT, two.changed("ring")).await;
+    notified.expect("is notified").expect("listens");
     assert_eq!(content(&two, "ring").await, BTreeMap::from([held("a", b"1")]));
     let planted = server.plant(url_database(&url), "ring").await;
     assert_eq!(two.load("ring").await.expect("loads").skipped.len(), planted);
@@ -236,7 +236,7 @@ async fn other_keys_are_left_alone(server: &Redis) {
     assert_eq!(life, -1, "it has a time to live");
 }
 
-async fn a_key_of_another_type_is_told(server: &Redis) {
+async fn key_of_another_type_is_reported(server: &Redis) {
     let database = server.database().await;
     let _: () = server.send(&database, cmd("SET").arg(key("ring")).arg("2")).await;
     let store = server.open(&database).await;
@@ -270,13 +270,13 @@ async fn a_redemption_expires_by_itself(server: &Redis) {
     }
 }
 
-async fn what_is_no_redemption_is_an_error(server: &Redis) {
+async fn invalid_redemption_is_an_error(server: &Redis) {
     let database = server.database().await;
     let store = server.open(&database).await;
-    for foreign in ["", "x", "1", "1 x", "-1 5"] {
+    for invalid in ["", "x", "1", "1 x", "-1 5"] {
         let mut set = cmd("SET");
-        let _: () = server.send(&database, set.arg(family_key("ring", "a")).arg(foreign)).await;
-        let refused = store.redeem("ring", &redemption("a", 7, 1)).await.expect_err(foreign);
+        let _: () = server.send(&database, set.arg(family_key("ring", "a")).arg(invalid)).await;
+        let refused = store.redeem("ring", &redemption("a", 7, 1)).await.expect_err(invalid);
         assert!(refused.to_string().contains("no redemption"), "{refused}");
     }
     let _: () = server.send(&database, cmd("DEL").arg(family_key("ring", "a"))).await;
@@ -351,8 +351,8 @@ async fn the_smallest_rights_suffice(server: &Redis) {
     assert_eq!(insert(&store, "small", "a", b"1").await, Insertion::Inserted);
     let lost = insert(&store, "small", "a", b"2").await;
     assert_eq!(lost, Insertion::Exists(b"1".to_vec().into()));
-    let told = tokio::time::timeout(PROMPT, store.changed("small")).await;
-    told.expect("is told").expect("listens");
+    let notified = tokio::time::timeout(PROMPT, store.changed("small")).await;
+    notified.expect("is notified").expect("listens");
     store.remove("small", &entry("a", b"").name).await.expect("removes");
     assert_eq!(content(&store, "small").await, BTreeMap::new());
     assert_eq!(redeem(&store, "small", "a", 0, 1).await, last(0, 1));
@@ -367,8 +367,8 @@ async fn who_may_not_publish_inserts_all_the_same(server: &Redis) {
     let store = open_as(server, "mute", rights).await;
     assert_eq!(insert(&store, "mute", "a", b"1").await, Insertion::Inserted);
     assert_eq!(content(&store, "mute").await, BTreeMap::from([held("a", b"1")]));
-    let told = tokio::time::timeout(Duration::from_millis(300), store.changed("mute")).await;
-    told.expect_err("can't listen, and polls");
+    let notified = tokio::time::timeout(Duration::from_millis(300), store.changed("mute")).await;
+    notified.expect_err("can't listen, and polls");
 }
 
 async fn server_without_memory_is_noticed(_: &Redis) {

@@ -42,9 +42,9 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         a_clock_that_differs_from_the_servers_is_shown_and_makes_one_replica_unready
         a_killed_server_is_an_error_until_it_is_back
         a_password_shows_nowhere
-        what_is_no_entry_is_told_and_hides_nothing
-        a_change_is_told_at_once
-        a_change_is_told_to_those_who_were_busy
+        invalid_entry_is_reported_and_hides_nothing
+        change_is_notified_at_once
+        change_while_busy_is_notified
         a_lost_connection_is_followed_by_a_wake_up
         a_server_that_came_back_is_followed_by_a_wake_up
         the_connection_that_listens_ends_with_the_store
@@ -230,7 +230,7 @@ async fn a_password_shows_nowhere<B: Backend>(server: &B) {
     }
 }
 
-async fn what_is_no_entry_is_told_and_hides_nothing<B: Backend>(server: &B) {
+async fn invalid_entry_is_reported_and_hides_nothing<B: Backend>(server: &B) {
     let (database, store, _) = two(server).await;
     insert(&store, "ring", "a", b"1").await;
     insert(&store, "other", "a", b"2").await;
@@ -249,59 +249,59 @@ async fn what_is_no_entry_is_told_and_hides_nothing<B: Backend>(server: &B) {
 }
 
 /// Waits for a change, and says how long that took.
-async fn told(store: &dyn Store) -> Duration {
+async fn notified(store: &dyn Store) -> Duration {
     let began = Instant::now();
     let changed = timeout(PROMPT, store.changed("ring")).await;
-    changed.expect("is told").expect("listens");
+    changed.expect("is notified").expect("listens");
     began.elapsed()
 }
 
-async fn assert_not_told(store: &dyn Store) {
+async fn assert_not_notified(store: &dyn Store) {
     let changed = timeout(Duration::from_millis(300), store.changed("ring")).await;
     changed.expect_err("nothing has changed");
 }
 
-async fn a_change_is_told_at_once<B: Backend>(server: &B) {
+async fn change_is_notified_at_once<B: Backend>(server: &B) {
     let (_, one, two) = two(server).await;
     // The first time as soon as it listens.
-    assert!(told(&two).await < PROMPT);
-    assert_not_told(&two).await;
+    assert!(notified(&two).await < PROMPT);
+    assert_not_notified(&two).await;
     for round in 0..20 {
         let waiting = tokio::spawn({
             let two = two.clone();
             async move {
-                told(&two).await; // A clone's first time.
-                told(&two).await
+                notified(&two).await; // A clone's first time.
+                notified(&two).await
             }
         });
         sleep(Duration::from_millis(20)).await;
         insert(&one, "ring", &format!("a-{round}"), b"1").await;
         let took = waiting.await.expect("ends");
         assert!(took < PROMPT, "round {round} took {took:?}");
-        assert!(told(&two).await < PROMPT);
+        assert!(notified(&two).await < PROMPT);
     }
     // Neither one who was too late nor another ring is a change.
     insert(&one, "ring", "a-0", b"2").await;
     insert(&one, "other", "a", b"1").await;
-    assert_not_told(&two).await;
+    assert_not_notified(&two).await;
 }
 
-async fn a_change_is_told_to_those_who_were_busy<B: Backend>(server: &B) {
+async fn change_while_busy_is_notified<B: Backend>(server: &B) {
     let (database, one, two) = two(server).await;
-    told(&two).await;
+    notified(&two).await;
     for round in 0..5 {
         insert(&one, "ring", &format!("a-{round}"), b"1").await;
     }
     sleep(Duration::from_millis(300)).await;
     // Once for all that came since.
-    assert!(told(&two).await < PROMPT);
-    assert_not_told(&two).await;
-    // Whoever waits in vain loses nothing by giving up.
+    assert!(notified(&two).await < PROMPT);
+    assert_not_notified(&two).await;
+    // A wait that times out loses no later change.
     for round in 5..10 {
         let gave_up = timeout(Duration::from_millis(1), two.changed("ring")).await;
         gave_up.expect_err("nothing has changed");
         insert(&one, "ring", &format!("a-{round}"), b"1").await;
-        assert!(told(&two).await < PROMPT);
+        assert!(notified(&two).await < PROMPT);
     }
     // Any number of clones and rings share a connection.
     for ring in ["ring", "b", "c"] {
@@ -312,13 +312,13 @@ async fn a_change_is_told_to_those_who_were_busy<B: Backend>(server: &B) {
 
 async fn a_lost_connection_is_followed_by_a_wake_up<B: Backend>(server: &B) {
     let (database, one, two) = two(server).await;
-    told(&two).await;
+    notified(&two).await;
     for round in 0..3 {
         server.disconnect(&database).await;
-        assert!(told(&two).await < PROMPT, "round {round}");
-        assert_not_told(&two).await;
+        assert!(notified(&two).await < PROMPT, "round {round}");
+        assert_not_notified(&two).await;
         insert(&one, "ring", &format!("a-{round}"), b"1").await;
-        assert!(told(&two).await < PROMPT, "round {round}");
+        assert!(notified(&two).await < PROMPT, "round {round}");
     }
 }
 
@@ -326,27 +326,27 @@ async fn a_server_that_came_back_is_followed_by_a_wake_up<B: Backend>(_: &B) {
     let mut server = B::start().await;
     let database = server.database().await;
     let (one, two) = (server.open(&database).await, server.open(&database).await);
-    told(&two).await;
+    notified(&two).await;
     server.kill();
     let waiting = tokio::spawn(async move {
         two.changed("ring").await.expect("listens");
         two
     });
     sleep(Duration::from_millis(500)).await;
-    assert!(!waiting.is_finished(), "told of a change by a dead server");
+    assert!(!waiting.is_finished(), "notified of a change by a dead server");
     server.restart().await;
     let woken = timeout(PROMPT, waiting).await;
     let two = woken.expect("is woken").expect("ends");
     insert(&one, "ring", "a", b"1").await;
-    assert!(told(&two).await < PROMPT);
+    assert!(notified(&two).await < PROMPT);
 }
 
 async fn the_connection_that_listens_ends_with_the_store<B: Backend>(server: &B) {
     let (database, one, two) = two(server).await;
-    told(&one).await;
+    notified(&one).await;
     let clone = one.clone();
     drop(one);
-    told(&two).await;
+    notified(&two).await;
     assert_eq!(server.listeners(&database).await, 2);
     drop((clone, two));
     eventually("nobody listens", async || server.listeners(&database).await == 0).await;

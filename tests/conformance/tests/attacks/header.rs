@@ -43,7 +43,7 @@ pub(crate) fn alg_none(target: &Target) -> Vec<Attack> {
     attacks
 }
 
-/// The algorithm is the key's, whatever the header says and whoever has signed.
+/// The algorithm is the key's, regardless of the header and of the key that signed.
 pub(crate) fn algorithm_confusion(target: &Target) -> Vec<Attack> {
     let own = target.key.algorithm();
     let mut attacks = vec![good("the key's own", target.good())];

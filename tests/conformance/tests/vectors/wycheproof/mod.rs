@@ -17,7 +17,7 @@ struct Suite {
 }
 
 impl Suite {
-    /// Runs `check` over all vectors with their groups, and tells all that come out otherwise.
+    /// Runs `check` over all vectors with their groups, and reports all that come out otherwise.
     fn check(&self, check: impl Fn(&Value, &Vector) -> Result<(), String>) -> Result<(), Failed> {
         let (mut failures, mut checked) = (Vec::new(), 0);
         for group in &self.groups {
