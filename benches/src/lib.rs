@@ -14,7 +14,7 @@ use http::StatusCode;
 use ring::rand::{self, SystemRandom};
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use serde::{Deserialize, Serialize};
-use tower_jwt_session::jwk::Jwk;
+use tower_jwt_session::jwk::{AlgorithmParameters, Jwk};
 use tower_jwt_session::{
     Algorithm, CryptoBackend, Key, KeyRing, Login, Root, Session, SessionClaims, Sessions,
 };
@@ -141,6 +141,14 @@ impl Fixture {
     pub fn signed(&self) -> (&[u8], Vec<u8>) {
         let (signed, signature) = self.token.rsplit_once('.').expect("a compact token");
         (signed.as_bytes(), decode(signature))
+    }
+
+    /// The public key of Ed25519.
+    pub fn public_bytes(&self) -> Vec<u8> {
+        match self.public.as_ref().map(|jwk| &jwk.algorithm) {
+            Some(AlgorithmParameters::OctetKeyPair(public)) => decode(&public.x),
+            _ => unreachable!("not of Ed25519"),
+        }
     }
 
     /// Whether this crate takes `token` for what it is.

@@ -1,6 +1,6 @@
 //! Plays a fleet of replicas behind a round-robin balancer: how often a token is in the cache of the replica
 //! that its request lands on, and what a validation costs on average. With `--write` it also writes
-//! `fleet.md` and `fleet.svg`.
+//! `fleet.md` and `fleet.svg`; with `--quick` it plays so few requests that its figures mean nothing.
 //!
 //! Every live session asks equally often, with exponential gaps, so that the next request is that of any live
 //! session. A session makes 5 to 50 requests, then a new one takes its place. Of the fleet one replica is played:
@@ -16,12 +16,14 @@ use std::time::Instant;
 use benches::report::{Line, plot};
 use benches::{Fixture, User, accepts, with_cache};
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use tower_jwt_session::{Algorithm, CryptoBackend, Sessions};
+use tower_jwt_session::{Algorithm, CryptoBackend};
 
 /// How many replicas a fleet has.
 const FLEETS: [usize; 5] = [1, 3, 10, 100, 1_000];
 /// How many sessions are live at once: about twice as many as a cache holds.
 const LIVE: usize = 4_000;
+/// Of a session, which makes 5 to 50.
+const MEAN_REQUESTS: usize = 28;
 const CACHE_BYTES: usize = 2 * 1024 * 1024;
 /// How many requests of the one replica are measured, after as many that are not.
 const MEASURED: usize = 10_000;
@@ -31,6 +33,7 @@ const TOKENS: usize = 4 * LIVE;
 
 fn main() {
     metrics::set_global_recorder(Hits).expect("the only recorder");
+    let is_quick = std::env::args().any(|argument| argument == "--quick");
     let mut rows = Vec::new();
     for (name, fixture) in [
         ("HS256", Fixture::new(Algorithm::HS256)),
@@ -42,19 +45,16 @@ fn main() {
         ("RS256, ring", Fixture::new(Algorithm::RS256)),
         ("RS256, aws-lc-rs", Fixture::with_backend(Algorithm::RS256, CryptoBackend::AwsLcRs)),
     ] {
-        let tokens = fixture.tokens(TOKENS);
-        let costs = FLEETS.map(|replicas| {
-            let sessions = with_cache::<User>(fixture.sessions.keys(), CACHE_BYTES);
-            play(replicas, &tokens, &sessions)
-        });
+        let mut tokens = Vec::new();
+        let costs = FLEETS.map(|replicas| play(replicas, &mut tokens, &fixture, is_quick));
         eprintln!("{name}: {costs:?}");
         rows.push((name.to_owned(), costs));
         if let Some(peer) = peer(name) {
+            let asked: Vec<_> = tokens.iter().take(1_000).collect();
             let start = Instant::now();
-            let asked = tokens.iter().take(MEASURED / 10);
-            let asked = asked.inspect(|token| assert!(fixture.jwt.validates(token))).count();
-            let cost = start.elapsed().as_secs_f64() * 1e6 / asked as f64;
-            rows.push((peer.to_owned(), FLEETS.map(|_| Cost { hits: 0.0, microseconds: cost })));
+            assert!(asked.iter().all(|token| fixture.jwt.validates(token)));
+            let microseconds = start.elapsed().as_secs_f64() * 1e6 / asked.len() as f64;
+            rows.push((peer.to_owned(), FLEETS.map(|_| Cost { hits: 0.0, microseconds })));
         }
     }
     let table = table(&rows);
@@ -87,31 +87,36 @@ struct Cost {
 }
 
 /// Plays the requests that one of so many replicas gets.
-fn play(replicas: usize, tokens: &[String], sessions: &Sessions<User>) -> Cost {
+fn play(replicas: usize, tokens: &mut Vec<String>, fixture: &Fixture, is_quick: bool) -> Cost {
+    let sessions = with_cache::<User>(fixture.sessions.keys(), CACHE_BYTES);
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut fleet = Fleet::new(&mut random);
     let mut seen = HashMap::new();
+    // The numbers of the tokens that come.
     let mut next = || {
         for _ in 1..replicas {
             fleet.request(&mut random);
         }
         let count = seen.len();
-        let number = *seen.entry(fleet.request(&mut random)).or_insert(count);
-        &*tokens[number % tokens.len()]
+        seen.entry(fleet.request(&mut random)).or_insert(count).rem_euclid(TOKENS)
     };
+    let measured = if is_quick { 100 } else { MEASURED };
     // Until the cache is as full as it gets, over several lives of a session.
-    for _ in 0..MEASURED.max(3 * LIVE * 28 / replicas) {
-        assert!(accepts(sessions, next()));
+    let lives = if is_quick { 0 } else { 3 * LIVE * MEAN_REQUESTS / replicas };
+    let asked: Vec<usize> = (0..measured.max(lives) + measured).map(|_| next()).collect();
+    let most = asked.iter().max().map_or(0, |most| most + 1);
+    if tokens.len() < most {
+        tokens.extend(fixture.tokens(most - tokens.len()));
     }
-    let asked: Vec<&str> = (0..MEASURED).map(|_| next()).collect();
-    let before = HITS.load(Ordering::Relaxed);
+    let asks = |number: &usize| assert!(accepts(&sessions, &tokens[*number]));
+    let (before, counted) = asked.split_at(asked.len() - measured);
+    before.iter().for_each(asks);
+    let hits = HITS.load(Ordering::Relaxed);
     let start = Instant::now();
-    for token in &asked {
-        assert!(accepts(sessions, token));
-    }
-    let microseconds = start.elapsed().as_secs_f64() * 1e6 / MEASURED as f64;
-    let hits = HITS.load(Ordering::Relaxed) - before;
-    Cost { hits: hits as f64 / MEASURED as f64, microseconds }
+    counted.iter().for_each(asks);
+    let microseconds = start.elapsed().as_secs_f64() * 1e6 / measured as f64;
+    let hits = HITS.load(Ordering::Relaxed) - hits;
+    Cost { hits: hits as f64 / measured as f64, microseconds }
 }
 
 /// Counts the hits of all caches.
