@@ -142,8 +142,8 @@ impl KeyRingBuilder {
         self
     }
 
-    /// Sets whether Ed25519 tokens are verified by signing them again: in about 0.6 of the time with `ring`,
-    /// and 0.3 with `aws-lc-rs`. Default: yes, as only the replicas of this ring hold its private keys.
+    /// Sets whether Ed25519 tokens are verified by signing them again: in about two thirds of the time with
+    /// `ring`, and less than a third with `aws-lc-rs`. Default: yes, as only the replicas of this ring hold its private keys.
     ///
     /// What that exposes, and when to turn it off: [security](crate::guide::security).
     pub fn verify_by_signing(mut self, on: bool) -> Self {
