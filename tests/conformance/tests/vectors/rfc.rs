@@ -6,8 +6,8 @@ use conformance::{count, published};
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 use serde_json::Value;
-use tower_jwt_session::testing::{ManualClock, fixed_ring, open, sign, verify};
-use tower_jwt_session::{Key, KeyErrorKind};
+use tower_jwt_session::testing::{ManualClock, fixed_ring, open, ring_key, sign, verify};
+use tower_jwt_session::{Algorithm, CryptoBackend, Key, KeyErrorKind};
 
 #[derive(Deserialize)]
 struct Vector {
@@ -71,6 +71,14 @@ impl Vector {
         let private = if self.private_jwk.is_null() { &self.jwk } else { &self.private_jwk };
         let key = Key::from_private_jwk(self.with_algorithm(private).to_string())?;
         check(&key)?;
+        if let (Algorithm::EdDSA, Some(seed)) = (key.algorithm(), private["d"].as_str()) {
+            let prefix = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+            let document = [prefix.as_slice(), &URL_SAFE_NO_PAD.decode(seed)?].concat();
+            for backend in [CryptoBackend::Ring, CryptoBackend::AwsLcRs] {
+                // It verifies by signing again.
+                check(&ring_key(Algorithm::EdDSA, &document, backend)?)?;
+            }
+        }
         let is_random = self.alg.as_ref().is_some_and(|alg| alg == "ES256");
         if is_random != (sign(&key, signed.as_bytes()) != signature) {
             return Err("signed otherwise".into());
