@@ -24,9 +24,9 @@ impl BySigning {
 }
 
 impl Verify for BySigning {
-    // SECURITY: the right signature of a message that anyone may have chosen is in memory until it is
-    // compared: its time tells nothing, and our copy is wiped. (The backend's own `Signature` is `Copy`, and
-    // what the compiler has copied of it on the stack stays until it is overwritten.)
+    // SECURITY: an attacker may choose the message, and its valid signature is in memory until it is
+    // compared. The comparison takes constant time, and our copy is wiped. The backend's `Signature` is
+    // `Copy`: copies of it on the stack stay until they are overwritten.
     fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let Ok(mut own) = self.0.sign(message) else { return false };
         let is_same = own.ct_eq(signature);

@@ -44,7 +44,7 @@ use crate::store::contract::{
 /// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +pttl +time +info +publish +subscribe +ping`;
 /// revocations of that name have the keys `~{tower-jwt-session:app.ended}:*`.
 ///
-/// Everyone who can read the database can read the entries, so keys
+/// An attacker with read access to the database can read the entries, so keys
 /// [have to be sealed](crate::store::SealingNeed::Required). How to operate the server is in the
 /// [guide](crate::guide::stores#redis).
 ///

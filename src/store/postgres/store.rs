@@ -39,7 +39,7 @@ use crate::store::proof::PROVEN_FOR;
 ///    The store's [`staleness`](StoreProperties::staleness) is that second.
 /// 6. A write that fails with "read-only transaction" is repeated once, over a new connection.
 ///
-/// Everyone who can read the tables can read the entries, so keys
+/// An attacker with read access to the tables can read the entries, so keys
 /// [have to be sealed](crate::store::SealingNeed::Required). How to operate the server is in the
 /// [guide](crate::guide::stores#postgresql).
 ///
