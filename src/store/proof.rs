@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
-use crate::store::contract::StoreError;
+use crate::store::contract::{StoreError, StoreProperties};
 
 /// The last proof. Readers and writers share it, and its failure.
 #[derive(Debug)]
@@ -100,5 +100,16 @@ impl<T> Proof<T> {
     }
 }
 
+/// The properties of a store on a server whose connections are proven.
+pub(crate) fn properties() -> StoreProperties {
+    StoreProperties {
+        notifies: true,
+        redeems: true,
+        // Writes to another server since the connection was proven are missed for as long.
+        staleness: PROVEN_FOR,
+        ..StoreProperties::default()
+    }
+}
+
 /// How long a proof counts, and so how long a store may miss writes to another server.
-pub(crate) const PROVEN_FOR: Duration = Duration::from_secs(1);
+const PROVEN_FOR: Duration = Duration::from_secs(1);

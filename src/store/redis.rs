@@ -12,7 +12,7 @@ use redis::{
 use tokio::sync::watch;
 
 use super::listener::{Listener, Source};
-use super::proof::{PROVEN_FOR, Proof};
+use super::proof::{self, Proof};
 use crate::clock::Timestamp;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
@@ -197,13 +197,7 @@ impl Store for RedisStore {
     }
 
     fn properties(&self) -> StoreProperties {
-        StoreProperties {
-            notifies: true,
-            redeems: true,
-            // Writes to another server since the connection was proven are missed for as long.
-            staleness: PROVEN_FOR,
-            ..StoreProperties::default()
-        }
+        proof::properties()
     }
 }
 

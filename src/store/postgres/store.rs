@@ -14,7 +14,7 @@ use crate::store::contract::{
 };
 use crate::store::listener::{Listener, Source};
 use crate::store::postgres::current::{ATTEMPTS, Current, Failure, is};
-use crate::store::proof::PROVEN_FOR;
+use crate::store::proof;
 
 /// A [`Store`] in PostgreSQL, over the application's own pool (feature `postgres`).
 ///
@@ -238,13 +238,7 @@ impl Store for PostgresStore {
     }
 
     fn properties(&self) -> StoreProperties {
-        StoreProperties {
-            notifies: true,
-            redeems: true,
-            // Writes to another server since the connection was proven are missed for as long.
-            staleness: PROVEN_FOR,
-            ..StoreProperties::default()
-        }
+        proof::properties()
     }
 }
 
