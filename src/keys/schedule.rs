@@ -25,6 +25,7 @@ impl RotationPolicy {
                 let early = retired.unwrap_or(now).max(now).max(only.times.propagated);
                 let begins = only.times.signs_from.min(early);
                 let ends = only.times.signs_until.min(begins + self.signing_period);
+                let ends = passed_over_from(keys, only).fold(ends, Timestamp::min);
                 // Never before its predecessor's own time, so that keys end in their order.
                 ends.max(only.times.signs_from).max(ready)
             }
@@ -110,12 +111,15 @@ impl RotationPolicy {
         Some(IssuingPaused { reason, until })
     }
 
-    /// Whether two keys are open to sign, and the later one's time does not come within `lead`.
+    /// Whether two keys are open to sign, and the last one does not take over within `lead`.
     fn are_two_ahead(&self, keys: &[ScheduledKey], now: Timestamp, lead: Duration) -> bool {
-        let open = self.open(keys, now);
-        // The last one's, not the latest: when it begins, whatever comes before it is passed over.
-        let last = open.last().map(|key| key.times.signs_from);
-        open.len() >= 2 && last.is_some_and(|signs_from| now + lead < signs_from)
+        match self.open(keys, now).as_slice() {
+            [.., before, last] => {
+                let mut takes_over = passed_over_from(keys, before).chain([last.times.signs_from]);
+                takes_over.all(|from| now + lead < from)
+            }
+            _ => false,
+        }
     }
 }
 
@@ -253,6 +257,12 @@ pub(crate) fn signer<K>(
 ) -> Option<&K> {
     let base = base(keys, &scheduled, now);
     keys.iter().find(|key| scheduled(key).generation >= base && scheduled(key).may_sign(now))
+}
+
+/// When the time of each later key begins, revoked or not: from then on this one signs no more.
+fn passed_over_from(keys: &[ScheduledKey], key: &ScheduledKey) -> impl Iterator<Item = Timestamp> {
+    let later = keys.iter().filter(|later| later.generation > key.generation);
+    later.map(|later| later.times.signs_from)
 }
 
 /// The generation of the last key whose time has begun.

@@ -221,11 +221,13 @@ impl State {
         let counts = self.scenario.sought.is_none_or(|sought| sought == property);
         if counts && self.violation.is_none() {
             self.tell(format!("VIOLATION: {property}: {detail}"));
-            let Scenario { seed, replicas, policy, faults, .. } = &self.scenario;
+            let Scenario { seed, replicas, policy, faults, founding, .. } = &self.scenario;
+            let again =
+                if founding.is_some() { "SIMULATION_EMPTIED_SEED" } else { "SIMULATION_SEED" };
             let story = format!(
                 "seed {seed}: {property}\n{replicas} replicas, R = {:?}, lead = {:?}\n{policy:?}\n\
-                 {faults:?}\n{}\nAgain: SIMULATION_SEED={seed} cargo test --all-features --test it \
-                 simulation -- --nocapture",
+                 {faults:?}\n{}\nAgain: {again}={seed} cargo test --all-features --test simulation -- \
+                 --nocapture",
                 policy.refresh_bound(),
                 policy.replica_lead(),
                 self.story(),

@@ -1,10 +1,10 @@
 //! Revocation of a key, and of all.
 
 use tower_jwt_session::store::MemoryStore;
-use tower_jwt_session::{KeyState, OperationErrorKind, RejectionKind};
+use tower_jwt_session::{Clock as _, KeyState, OperationErrorKind, RejectionKind};
 
 use crate::support::replicas::{
-    LEAD, MILLI, Replica, START, assert_converged, assert_served_everywhere, pass, seconds,
+    LEAD, MILLI, PERIOD, Replica, START, assert_converged, assert_served_everywhere, pass, seconds,
 };
 use crate::support::stores::{Operation, TestStore};
 
@@ -54,6 +54,31 @@ async fn a_revoked_successor_is_replaced_and_nothing_else_changes() {
         assert_eq!(replica.signs(), Some(0));
         assert_eq!(replica.state(1), KeyState::Revoked);
         assert_eq!(replica.generations(), [0, 1, 2]);
+    }
+}
+
+/// A revoked key's time passes over the signing key; its replacement then signs, ahead of its own time.
+#[tokio::test]
+async fn replacement_of_revoked_successor_has_successor_of_its_own_when_it_signs() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let step = seconds(30);
+    pass(&[&one], LEAD).await;
+    for generation in [0, 1, 3, 4] {
+        one.revoke(generation).await;
+        pass(&[&one], PERIOD / 8).await;
+    }
+    let until = one.times(5).signs_until;
+    pass(&[&one], LEAD).await;
+    while one.clock.now() < until {
+        one.clock.advance(step);
+        one.refresh().await;
+        let (now, signs) = (one.clock.now(), one.signs().expect("one signs"));
+        let next = one.generations().into_iter().filter(|generation| *generation > signs);
+        let is_ready = |generation| {
+            one.state(generation) != KeyState::Revoked && one.times(generation).propagated <= now
+        };
+        assert!(next.clone().any(is_ready), "beside {signs} at {now}: {:?}", one.ring.status());
     }
 }
 
