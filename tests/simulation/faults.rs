@@ -124,7 +124,12 @@ fn empty_and_restart(state: &mut State, world: &Arc<World>, replica: usize) {
     let is_ready = |replica: &Replica| {
         replica.up.as_ref().is_some_and(|up| !replica.cut_off && up.ring.ready().is_ok())
     };
-    let whole = state.lost.is_none() || state.whole.is_some_and(|whole| whole < state.now());
+    // The last restoration is over, its slowest write included: one that arrived in the emptied store
+    // would be taken for the end of the next.
+    let scenario = &state.scenario;
+    let restoration = scenario.bound() + 2 * scenario.write_timeout;
+    let whole =
+        state.lost.is_none() || state.whole.is_some_and(|whole| whole + restoration < state.now());
     let ready = state.replicas.iter().all(is_ready);
     // What each has made or revoked, all others know: the one that is restarted may be the last to
     // hold it.
