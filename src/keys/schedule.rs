@@ -76,11 +76,11 @@ impl RotationPolicy {
         !self.are_two_ahead(keys, now, self.publication())
     }
 
-    /// Whether rotation is late: a due key is not published one refresh after it was due, or the
-    /// signing key is past its time.
+    /// Whether rotation is late: a due key is not written one refresh and one write after it was due, or
+    /// the signing key is past its time.
     pub(crate) fn is_overdue(&self, keys: &[ScheduledKey], now: Timestamp) -> bool {
         let signer = signer(keys, |key| key, now);
-        !self.are_two_ahead(keys, now, self.full_lead())
+        !self.are_two_ahead(keys, now, self.full_lead().saturating_sub(self.insert_timeout))
             || signer.is_some_and(|signer| signer.times.signs_until <= now)
     }
 

@@ -25,6 +25,8 @@ pub(crate) const SKEW: Duration = Duration::from_secs(30);
 pub(crate) const OVERRUN: Duration = Duration::from_secs(1800);
 /// Interval, jitter and timeout.
 pub(crate) const REFRESH: Duration = Duration::from_secs(60 + 6 + 4);
+/// One write to the store.
+pub(crate) const INSERT: Duration = Duration::from_secs(10);
 /// Insert, refresh and two skews.
 pub(crate) const LEAD: Duration = Duration::from_secs(10 + 70 + 60);
 /// The same and the caches of the JWKS.
@@ -39,7 +41,7 @@ pub(crate) fn policy() -> RotationPolicy {
         .clock_skew(SKEW)
         .refresh_interval(Duration::from_secs(60))
         .refresh_timeout(Duration::from_secs(4))
-        .insert_timeout(Duration::from_secs(10))
+        .insert_timeout(INSERT)
         .jwks_max_age(Duration::from_secs(300))
         .max_overdue_signing(OVERRUN)
 }

@@ -12,7 +12,9 @@ use tower_jwt_session::{
 };
 
 use crate::support::recorder::Metrics;
-use crate::support::replicas::{FULL_LEAD, LIFE, OVERRUN, PERIOD, Replica, START, policy, seconds};
+use crate::support::replicas::{
+    FULL_LEAD, INSERT, LIFE, OVERRUN, PERIOD, Replica, START, policy, seconds,
+};
 use crate::support::stores::{Operation, TestStore};
 use crate::support::web::{Credentials, User, get, send};
 
@@ -214,11 +216,11 @@ async fn gauges_follow_an_outage_and_its_end() {
 
     store.down();
     let second = replica.times(1);
-    replica.clock.set(second.signs_from - FULL_LEAD);
+    replica.clock.set(second.signs_from - FULL_LEAD + INSERT);
     for _ in 0..3 {
         replica.ring.refresh().await.expect_err("the store is down");
     }
-    let lag = (second.signs_from - FULL_LEAD - (START + seconds(100))).as_secs_f64();
+    let lag = (second.signs_from - FULL_LEAD + INSERT - (START + seconds(100))).as_secs_f64();
     assert_eq!(["refresh_failures", "refresh_lag_seconds"].map(gauge), [3., lag]);
     assert_eq!(["ready", "rotation_overdue"].map(gauge), [1., 1.]);
 
