@@ -206,6 +206,7 @@ fn fix_clock(state: &mut State, replica: usize) {
 fn rotate(state: &mut State, world: &Arc<World>, replica: usize) {
     let Some(ring) = state.up(replica).map(|up| up.ring.clone()) else { return };
     let world = world.clone();
+    state.trouble();
     state.tell(format!("replica {replica}: rotate_now()"));
     tokio::spawn(async move {
         let outcome = ring.rotate_now().await.map(|at| at.to_string());
