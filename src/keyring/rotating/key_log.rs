@@ -159,13 +159,18 @@ impl KeyLog {
 
     /// The statements that are held and whose topics were not `seen` in the store, and so have to be
     /// restored: marks before their keys, so that nobody finds a revoked key without its
-    /// revocation; and the identity last, so that a newcomer that finds it has all.
+    /// revocation; and the identity last, so that a newcomer that finds it has all. Marks come in the
+    /// order of their keys.
     pub(crate) fn missing(&self, seen: &HashSet<String>, margin: Timestamp) -> Vec<Statement> {
         let marks = self.marks.iter().filter(|((_, kid), mark)| {
             // The key's own end is sealed; that in a mark is not.
             let key = self.record(kid).map(|record| record.times.verifies_until);
             margin < key.unwrap_or(mark.kept_until)
         });
+        let mut marks: Vec<_> = marks.collect();
+        let place = |key_id: &str| self.records.keys().position(|place| place.3 == key_id);
+        marks.sort_by_key(|((kind, key_id), mark)| (*kind, place(key_id), mark.at));
+        let marks = marks.into_iter();
         let marks = marks.map(|((kind, _), mark)| Statement::Mark(*kind, mark.clone()));
         let mut keys = self.records.values().cloned().collect::<Vec<_>>();
         keys.retain(|record| margin < record.times.verifies_until);
@@ -193,8 +198,10 @@ impl KeyLog {
             let is_gone = gone.iter().any(|record| is_of(record, kid));
             !is_held && (is_gone || mark.kept_until <= ended)
         });
-        let marks = marks.map(|((kind, _), mark)| Statement::Mark(kind, mark));
-        let marks: Vec<_> = marks.collect();
-        marks.into_iter().chain(gone.into_iter().map(Statement::Key)).collect()
+        let mut marks: Vec<_> = marks.collect();
+        let place = |key_id: &str| gone.iter().position(|record| is_of(record, key_id));
+        marks.sort_by_key(|((kind, key_id), mark)| (*kind, place(key_id), mark.at));
+        let marks = marks.into_iter().map(|((kind, _), mark)| Statement::Mark(kind, mark));
+        marks.chain(gone.into_iter().map(Statement::Key)).collect()
     }
 }
