@@ -49,8 +49,9 @@ impl Current {
         &self,
     ) -> Result<(PoolConnection<Postgres>, Arc<Started>), Failure> {
         let mut attempts = self.pool.options().get_max_connections().saturating_add(1);
+        let mut is_first = true;
         loop {
-            let proven = self.prove().await?;
+            let mut proven = self.prove().await?;
             let mut connection = match self.pool.acquire().await {
                 Ok(connection) => connection,
                 // The pool hides why it could not connect. If a connection works, all are in use.
@@ -62,6 +63,11 @@ impl Current {
                 Err(error) => return Err(error.into()),
             };
             let started: Started = sqlx::query_scalar(STARTED).fetch_one(&mut *connection).await?;
+            if started != *proven && std::mem::take(&mut is_first) {
+                // The connection may be newer than the proof: the server was restarted since.
+                self.proof.forget(&proven).await;
+                proven = self.prove().await?;
+            }
             if started == *proven {
                 return Ok((connection, proven));
             }

@@ -36,11 +36,12 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         };
     }
     let mut tests: Vec<Test<B>> = crate::support::contract::promises!(contract B);
-    let more: [Test<B>; 14] = scenarios! {
+    let more: [Test<B>; 15] = scenarios! {
         it_asks_for_sealing
         every_read_returns_the_time_of_the_server
         a_clock_that_differs_from_the_servers_is_shown_and_makes_one_replica_unready
         a_killed_server_is_an_error_until_it_is_back
+        a_server_that_restarts_at_once_is_used_at_once
         a_password_shows_nowhere
         invalid_entry_is_reported_and_hides_nothing
         change_is_notified_at_once
@@ -160,6 +161,20 @@ struct Shared(Arc<dyn Clock>);
 impl Clock for Shared {
     fn now(&self) -> Timestamp {
         self.0.now()
+    }
+}
+
+/// Within the time for which its old process is relied on.
+async fn a_server_that_restarts_at_once_is_used_at_once<B: Backend>(_: &B) {
+    let mut server = B::start().await;
+    let database = server.database().await;
+    let store = server.open(&database).await;
+    for round in ["a", "b", "c"] {
+        insert(&store, "ring", round, b"1").await;
+        server.kill();
+        server.restart().await;
+        let loaded = store.load("ring").await.unwrap_or_else(|error| panic!("{round}: {error}"));
+        assert!(!loaded.entries.is_empty());
     }
 }
 
