@@ -190,7 +190,7 @@ impl<C> SessionsBuilder<C> {
 
     /// Uses the `sid` of another issuer's tokens as the [session's ID](crate::Session::session_id),
     /// as OpenID Connect Front-Channel and Back-Channel Logout define it. Default: it is ignored;
-    /// each token is a session of its own, and [`logout`](crate::Sessions::logout) revokes that token alone.
+    /// each token is its own session: [`logout`](crate::Sessions::logout) revokes only that token.
     pub fn accept_issuer_session_id(mut self) -> Self {
         self.external.takes_session_id = true;
         self

@@ -167,16 +167,15 @@ impl KeyLog {
             let key = self.record(kid).map(|record| record.times.verifies_until);
             margin < key.unwrap_or(mark.kept_until)
         });
-        let mut marks: Vec<_> = marks.collect();
+        let marks = marks.map(|((kind, _), mark)| (*kind, mark.clone()));
         let place = |key_id: &str| self.records.keys().position(|place| place.3 == key_id);
-        marks.sort_by_key(|((kind, key_id), mark)| (*kind, place(key_id), mark.at));
-        let marks = marks.into_iter();
-        let marks = marks.map(|((kind, _), mark)| Statement::Mark(*kind, mark.clone()));
+        let marks = in_order(marks, place);
         let mut keys = self.records.values().cloned().collect::<Vec<_>>();
         keys.retain(|record| margin < record.times.verifies_until);
         // A ring without a key has nothing to lose.
         let identity = self.identity().filter(|_| !keys.is_empty()).cloned();
         marks
+            .into_iter()
             .chain(keys.into_iter().map(Statement::Key))
             .chain(identity.map(Statement::Identity))
             .filter(|statement| !seen.contains(&statement.topic()))
@@ -198,10 +197,18 @@ impl KeyLog {
             let is_gone = gone.iter().any(|record| is_of(record, kid));
             !is_held && (is_gone || mark.kept_until <= ended)
         });
-        let mut marks: Vec<_> = marks.collect();
-        let place = |key_id: &str| gone.iter().position(|record| is_of(record, key_id));
-        marks.sort_by_key(|((kind, key_id), mark)| (*kind, place(key_id), mark.at));
-        let marks = marks.into_iter().map(|((kind, _), mark)| Statement::Mark(kind, mark));
-        marks.chain(gone.into_iter().map(Statement::Key)).collect()
+        let marks = marks.map(|((kind, _), mark)| (kind, mark));
+        let marks = in_order(marks, |key_id| gone.iter().position(|it| is_of(it, key_id)));
+        marks.into_iter().chain(gone.into_iter().map(Statement::Key)).collect()
     }
+}
+
+/// Marks in the order of their keys, of which `place` says the place.
+fn in_order(
+    marks: impl Iterator<Item = (MarkKind, KeyMark)>,
+    place: impl Fn(&str) -> Option<usize>,
+) -> Vec<Statement> {
+    let mut marks: Vec<_> = marks.collect();
+    marks.sort_by_key(|(kind, mark)| (*kind, place(&mark.kid), mark.at));
+    marks.into_iter().map(|(kind, mark)| Statement::Mark(kind, mark)).collect()
 }
