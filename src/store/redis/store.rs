@@ -1,0 +1,214 @@
+//! A store in Redis or Valkey: a hash per ring, a field per entry.
+
+use std::sync::Arc;
+
+use redis::{Client, Cmd, FromRedisValue, RedisError};
+
+use crate::clock::Timestamp;
+use crate::store::contract::{
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
+    StoreFuture, StoreProperties,
+};
+use crate::store::listener::Listener;
+use crate::store::proof;
+use crate::store::redis::channel::{CHANNEL, Channel, message};
+use crate::store::redis::connection::Servers;
+use crate::store::redis::redeem::redeem;
+use crate::store::redis::server::Cause;
+
+/// A [`Store`] in Redis 6 or newer, or Valkey (feature `redis`).
+///
+/// 1. The entries of a ring are the hash `{tower-jwt-session:<ring>}:entries`: the field is an
+///    entry's name. They have no time to live.
+/// 2. An insert is one atomic script: `HSETNX`, and then either `PUBLISH` or the existing value. It
+///    uses one key, so it also runs in a cluster's slot. A user without the right to publish can
+///    still insert.
+/// 3. The latest redeemed refresh token of a session is the string
+///    `{tower-jwt-session:<ring>}:family:<session>`, which expires by itself. One atomic script
+///    compares and sets it.
+/// 4. Replicas receive changes on the channel `tower-jwt-session:changed`, with messages
+///    `<database>/<ring>`, over a second connection, made when they first wait for a change.
+/// 5. A connection is trusted for one second. The first read or write after that connects anew to the
+///    address in the URL, and asks for role and identity with `INFO replication`: after a failover the
+///    old server may claim for ever to be the master, and accept writes that are lost. A server that
+///    is a replica is an error. This costs an idle replica one connection per poll, a busy one at most
+///    one per second; the read that connects takes three more round trips (TCP, login, `INFO`), and
+///    those of TLS. The store's [`staleness`](StoreProperties::staleness) is that second.
+/// 6. A command whose connection was dead, or led to a server that accepts no writes, is sent once more
+///    over a new connection. That is safe: a repeated insert finds its own value.
+///
+/// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
+/// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +pttl +time +info +publish +subscribe +ping`;
+/// revocations of that name have the keys `~{tower-jwt-session:app.ended}:*`.
+///
+/// An attacker with read access to the database can read the entries, so keys
+/// [have to be sealed](crate::store::SealingNeed::Required). How to operate the server is in the
+/// [guide](crate::guide::stores#redis).
+///
+/// ```no_run
+/// use tower_jwt_session::store::RedisStore;
+/// use tower_jwt_session::{KeyRing, SealingKey};
+///
+/// # async fn open(sealing: SealingKey) -> Result<KeyRing, Box<dyn std::error::Error>> {
+/// let store = RedisStore::connect("redis://:password@redis.example:6379/0").await?;
+/// let keys = KeyRing::builder("app").store(store).seal_with([sealing]).open().await?;
+/// # Ok(keys)
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct RedisStore {
+    servers: Arc<Servers>,
+    channel: Channel,
+    listener: Listener<Channel>,
+}
+
+impl RedisStore {
+    /// Connects to the server at `url`: `redis://[user][:password@]host[:port][/database]`, or
+    /// `redis+unix:///path`. Percent-encode `/ ? # @ %` in a password: `%2F` and so on.
+    ///
+    /// # Errors
+    ///
+    /// Fails if `url` is not such a URL, or the server can't be reached or refuses the user. The error
+    /// never shows the password.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        // Without a scheme, a user and password would be taken for the host, and shown.
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
+        let after_host = rest.find(['/', '?', '#']).map_or("", |end| &rest[end..]);
+        if !scheme.contains("unix") && after_host.contains('@') {
+            return Err(StoreError::new(
+                "could not read the URL of Redis: it has an @ after the host; write / as %2F, ? as \
+                 %3F and # as %23 in its password",
+            ));
+        }
+        let client = Client::open(url)
+            .map_err(|source| StoreError::with_source("could not read the URL of Redis", source))?;
+        Self::with_client(client).await
+    }
+
+    /// Connects with the application's client, for example one with certificates.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the server can't be reached, refuses the user or is a replica.
+    pub async fn with_client(client: Client) -> Result<Self, StoreError> {
+        let servers = Arc::new(Servers::at(client).await?);
+        let channel = Channel::new(Arc::clone(&servers));
+        let listener = Listener::new(channel.clone());
+        Ok(Self { servers, channel, listener })
+    }
+}
+
+impl Store for RedisStore {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let (key, mut loaded) = (key(ring), Loaded::default());
+            let command = redis::cmd("HGETALL").arg(&key).take();
+            let fields: Option<Vec<(Vec<u8>, Vec<u8>)>> =
+                self.fields(ring, &key, &command, &mut loaded).await?;
+            for (name, value) in fields.into_iter().flatten() {
+                loaded.take(&key, &String::from_utf8_lossy(&name), value.len(), value);
+            }
+            Ok(loaded)
+        })
+    }
+
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            let (key, mut loaded) = (key(ring), Loaded::default());
+            if names.is_empty() {
+                return Ok(loaded);
+            }
+            let mut command = redis::cmd("HMGET").arg(&key).take();
+            for name in names {
+                command.arg(name.as_str());
+            }
+            let values: Option<Vec<Option<Vec<u8>>>> =
+                self.fields(ring, &key, &command, &mut loaded).await?;
+            for (name, value) in names.iter().zip(values.into_iter().flatten()) {
+                if let Some(value) = value {
+                    loaded.take(&key, name.as_str(), value.len(), value);
+                }
+            }
+            Ok(loaded)
+        })
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        Box::pin(async move {
+            entry.check_length()?;
+            let mut script = redis::cmd("EVAL");
+            script.arg(INSERT).arg(1).arg(key(ring)).arg(entry.name.as_str());
+            // A probe wakes nobody.
+            let notified = if entry.name.is_probe() { "" } else { ring };
+            script.arg(&*entry.value).arg(CHANNEL);
+            script.arg(message(self.servers.database(), notified));
+            let found: Option<Vec<u8>> = self.servers.run("insert into", ring, &script).await?;
+            Ok(found.map_or(Insertion::Inserted, |value| Insertion::Exists(value.into())))
+        })
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let command = redis::cmd("HDEL").arg(key(ring)).arg(name.as_str()).take();
+            self.servers.run("remove from", ring, &command).await
+        })
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(redeem(&self.servers, ring, redemption))
+    }
+
+    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
+        self.channel.follow(ring);
+        Box::pin(self.listener.changed(ring))
+    }
+
+    fn properties(&self) -> StoreProperties {
+        proof::properties()
+    }
+}
+
+impl RedisStore {
+    /// Reads fields of a ring's hash; none if the key holds another type.
+    async fn fields<T: FromRedisValue>(
+        &self,
+        ring: &str,
+        key: &str,
+        command: &Cmd,
+        loaded: &mut Loaded,
+    ) -> Result<Option<T>, StoreError> {
+        // Both are sent before the first is answered: one round trip.
+        let time = redis::cmd("TIME");
+        let (time, fields) =
+            tokio::join!(self.servers.query(ring, &time), self.servers.query(ring, command));
+        // Seconds since 1970, and microseconds.
+        let (seconds, micros): (i64, i64) = time.map_err(self.servers.failed("read", ring))?;
+        let millis = seconds.saturating_mul(1000).saturating_add(micros / 1000);
+        loaded.store_time = Some(Timestamp::from_unix_millis(millis));
+        let is_of_another_type =
+            |cause: &Cause| cause.downcast_ref().and_then(RedisError::code) == Some("WRONGTYPE");
+        match fields {
+            Err(cause) if is_of_another_type(&cause) => {
+                loaded.skipped.push(Skipped::new(key, "is not a hash: remove it"));
+                Ok(None)
+            }
+            fields => fields.map(Some).map_err(self.servers.failed("read", ring)),
+        }
+    }
+}
+
+fn key(ring: &str) -> String {
+    format!("{{tower-jwt-session:{ring}}}:entries")
+}
+
+/// Returns nothing if it has inserted, otherwise the existing value.
+const INSERT: &str = "\
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then
+    redis.pcall('PUBLISH', ARGV[3], ARGV[4])
+    return false
+end
+return redis.call('HGET', KEYS[1], ARGV[1])";
