@@ -14,6 +14,10 @@ use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreFuture,
     StoreProperties,
 };
+use crate::store::feed::{
+    Advance, Cursor, FeedRead, Register, RegisterId, RevocationStore, RevokedSession,
+};
+use crate::store::memory_feed::Feeds;
 use crate::sync::lock;
 
 type Rings = HashMap<String, BTreeMap<EntryName, SecretBytes>>;
@@ -53,6 +57,7 @@ pub struct MemoryStore {
 struct Shared {
     rings: Mutex<Rings>,
     families: Mutex<Families>,
+    feeds: Mutex<Feeds>,
     version: watch::Sender<u64>,
 }
 
@@ -184,5 +189,59 @@ impl Store for MemoryStore {
             sealing_need: SealingNeed::NotApplicable,
             staleness: Duration::ZERO,
         }
+    }
+}
+
+impl MemoryStore {
+    fn change<T>(&self, change: impl FnOnce(&mut Feeds) -> T) -> T {
+        let changed = change(&mut lock(&self.shared.feeds));
+        self.shared.version.send_modify(|version| *version += 1);
+        changed
+    }
+}
+
+impl RevocationStore for MemoryStore {
+    fn append<'a>(
+        &'a self,
+        feed: &'a str,
+        sessions: &'a [RevokedSession],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.change(|feeds| feeds.append(feed, sessions, now));
+            Ok(())
+        })
+    }
+
+    fn advance<'a>(&'a self, feed: &'a str, advance: &'a Advance) -> StoreFuture<'a, Register> {
+        Box::pin(async move { self.change(|feeds| feeds.advance(feed, advance)) })
+    }
+
+    fn restore<'a>(
+        &'a self,
+        feed: &'a str,
+        held: &'a [(RegisterId, Register)],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            self.change(|feeds| feeds.restore(feed, held, now));
+            Ok(())
+        })
+    }
+
+    fn registers<'a>(
+        &'a self,
+        feed: &'a str,
+        ids: &'a [RegisterId],
+    ) -> StoreFuture<'a, Vec<Option<Register>>> {
+        Box::pin(async move { Ok(lock(&self.shared.feeds).registers(feed, ids)) })
+    }
+
+    fn read_feed<'a>(
+        &'a self,
+        feed: &'a str,
+        cursor: Option<&'a Cursor>,
+    ) -> StoreFuture<'a, FeedRead> {
+        Box::pin(async move { Ok(lock(&self.shared.feeds).read(feed, cursor)) })
     }
 }

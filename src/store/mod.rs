@@ -52,11 +52,14 @@
 //! store that pushes.
 
 pub(crate) mod contract;
+pub(crate) mod feed;
+pub(crate) mod feed_record;
 pub(crate) mod file;
 pub(crate) mod founding;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) mod listener;
 pub(crate) mod memory;
+pub(crate) mod memory_feed;
 pub(crate) mod polling;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -73,6 +76,10 @@ pub use crate::crypto::secret_bytes::SecretBytes;
 pub use self::contract::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Skipped, Store,
     StoreError, StoreFuture, StoreProperties,
+};
+pub use self::feed::{
+    Advance, Cursor, Digest, FeedPage, FeedRead, Register, RegisterId, RevocationStore,
+    RevokedSession,
 };
 pub use self::file::store::{FileStore, FileStoreBuilder};
 pub use self::memory::MemoryStore;
