@@ -24,10 +24,12 @@ Usage:
       file         in a directory
       derived      the keys nowhere: they are derived from one root secret; the others in a directory
       redis        in a Redis that the cluster starts, kills and starts again, and likewise
+      redis-sentinel   in a Redis with two replicas and three Sentinels
+      redis-cluster    in a Redis Cluster of three masters and three replicas
       postgres     in a PostgreSQL
       redis://host:port, postgres://user:password@host:port/database
                    in a server that is there, and is not killed
-                   Both take their feature: --features redis,postgres before the `--`.
+                   They take their feature: --features redis,postgres before the `--`.
 
   cargo run --release --example cluster -- load [options]
       Requests per second and latencies, of the crate and beside it, in one run.

@@ -49,6 +49,10 @@ pub(crate) enum Place {
     Directory(PathBuf),
     /// In the Redis of this URL.
     Redis(String),
+    /// In the Redis that these Sentinels name.
+    RedisSentinel { sentinels: Vec<String>, service: String },
+    /// In the Redis Cluster with nodes at these URLs.
+    RedisCluster(Vec<String>),
     /// In the PostgreSQL of this URL.
     Postgres(String),
 }
@@ -77,6 +81,12 @@ impl KeyOptions {
             }
             #[cfg(feature = "redis")]
             Place::Redis(url) => self.open_in(RedisStore::connect(url).await?, pace).await,
+            #[cfg(feature = "redis")]
+            Place::RedisSentinel { sentinels, service } => {
+                self.open_in(RedisStore::sentinel(sentinels, service).await?, pace).await
+            }
+            #[cfg(feature = "redis")]
+            Place::RedisCluster(urls) => self.open_in(RedisStore::cluster(urls).await?, pace).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(url) => self.open_in(postgres(url).await?, pace).await,
             #[cfg(not(all(feature = "postgres", feature = "redis")))]
@@ -117,6 +127,12 @@ impl KeyOptions {
             Place::Directory(path) => Ok(std::fs::remove_dir_all(path)?),
             #[cfg(feature = "redis")]
             Place::Redis(url) => empty(&RedisStore::connect(url).await?, &self.ring).await,
+            #[cfg(feature = "redis")]
+            Place::RedisSentinel { sentinels, service } => {
+                empty(&RedisStore::sentinel(sentinels, service).await?, &self.ring).await
+            }
+            #[cfg(feature = "redis")]
+            Place::RedisCluster(urls) => empty(&RedisStore::cluster(urls).await?, &self.ring).await,
             #[cfg(feature = "postgres")]
             Place::Postgres(url) => empty(&postgres(url).await?, &self.ring).await,
             #[cfg(not(all(feature = "postgres", feature = "redis")))]

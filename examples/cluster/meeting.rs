@@ -40,7 +40,7 @@ impl Meeting {
             }
             Store::Own(kind) => {
                 let server = Server::start(*kind, &hexadecimal(&random()?)).await?;
-                (at(*kind, server.url()), Held::Server(server))
+                (own(*kind, &server), Held::Server(server))
             }
             Store::Given(url) => (at(url.kind, url.secret.clone()), Held::Nothing),
         };
@@ -133,10 +133,22 @@ impl Meeting {
     }
 }
 
+/// Where a server of this run's own is.
+fn own(kind: ServerKind, server: &Server) -> Place {
+    match kind {
+        ServerKind::RedisSentinel => {
+            Place::RedisSentinel { sentinels: server.urls(), service: server.url() }
+        }
+        ServerKind::RedisCluster => Place::RedisCluster(server.urls()),
+        ServerKind::Redis | ServerKind::Postgres => at(kind, server.url()),
+    }
+}
+
+/// The place behind one URL.
 fn at(kind: ServerKind, url: String) -> Place {
     match kind {
-        ServerKind::Redis => Place::Redis(url),
         ServerKind::Postgres => Place::Postgres(url),
+        _ => Place::Redis(url),
     }
 }
 

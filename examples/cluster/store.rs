@@ -31,6 +31,16 @@ impl ServerKind {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Redis => "redis",
+            Self::RedisSentinel => "redis-sentinel",
+            Self::RedisCluster => "redis-cluster",
+            Self::Postgres => "postgres",
+        }
+    }
+
+    /// The feature that talks to such a server.
+    fn feature(self) -> &'static str {
+        match self {
+            Self::Redis | Self::RedisSentinel | Self::RedisCluster => "redis",
             Self::Postgres => "postgres",
         }
     }
@@ -38,7 +48,7 @@ impl ServerKind {
     /// Whether this build can talk to such a server.
     fn is_built_in(self) -> bool {
         match self {
-            Self::Redis => cfg!(feature = "redis"),
+            Self::Redis | Self::RedisSentinel | Self::RedisCluster => cfg!(feature = "redis"),
             Self::Postgres => cfg!(feature = "postgres"),
         }
     }
@@ -63,14 +73,17 @@ impl FromStr for Store {
             "file" => Self::File,
             "derived" => Self::Derived,
             "redis" => Self::Own(ServerKind::Redis),
+            "redis-sentinel" => Self::Own(ServerKind::RedisSentinel),
+            "redis-cluster" => Self::Own(ServerKind::RedisCluster),
             "postgres" => Self::Own(ServerKind::Postgres),
             url => {
                 let kind = match url.split_once("://") {
                     Some(("redis", _)) => ServerKind::Redis,
                     Some(("postgres" | "postgresql", _)) => ServerKind::Postgres,
                     _ => {
-                        return Err("expected `file`, `derived`, `redis`, `postgres`, \
-                                    `redis://host:port` or `postgres://user:password@host/database`"
+                        return Err("expected `file`, `derived`, `redis`, `redis-sentinel`, \
+                                    `redis-cluster`, `postgres`, `redis://host:port` or \
+                                    `postgres://user:password@host/database`"
                             .to_owned());
                     }
                 };
@@ -79,9 +92,9 @@ impl FromStr for Store {
         };
         match store.server() {
             Some(kind) if !kind.is_built_in() => Err(format!(
-                "this build does not know {kind}; it takes the feature `{word}`:\n  \
-                 cargo run --release --example cluster --features {word} -- --store {store}",
-                word = kind.word(),
+                "this build does not know {kind}; it takes the feature `{feature}`:\n  \
+                 cargo run --release --example cluster --features {feature} -- --store {store}",
+                feature = kind.feature(),
             )),
             _ => Ok(store),
         }
@@ -149,6 +162,15 @@ mod tests {
 
     #[test]
     fn a_store_that_is_not_built_in_names_its_feature() {
+        for kind in [ServerKind::RedisSentinel, ServerKind::RedisCluster] {
+            let own = kind.word().parse::<Store>();
+            if kind.is_built_in() {
+                assert_eq!(own, Ok(Store::Own(kind)));
+            } else {
+                let command = format!("--features redis -- --store {}", kind.word());
+                assert!(own.expect_err("no such feature").ends_with(&command));
+            }
+        }
         for kind in [ServerKind::Redis, ServerKind::Postgres] {
             let (word, url) = (kind.word(), format!("{}://:pass@host", kind.word()));
             let parsed = url.parse::<Store>();

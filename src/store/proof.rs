@@ -30,12 +30,12 @@ struct State<T> {
 }
 
 impl<T> Proof<T> {
-    /// Starts with what has just been proven, if anything was.
-    pub(crate) fn new(proven: Option<(T, Option<String>)>) -> Self {
+    /// Starts with what has just been proven, if anything was, and counts moves there.
+    pub(crate) fn new(proven: Option<(T, Option<String>)>, moves: watch::Sender<u64>) -> Self {
         let (proven, incarnation) = proven.unzip();
         let proven = proven.map(|proven| (Instant::now(), Arc::new(proven)));
         let state = State { proven, failed: None, incarnation: incarnation.flatten() };
-        Self { state: Mutex::new(state), moves: watch::Sender::new(0) }
+        Self { state: Mutex::new(state), moves }
     }
 
     /// Returns the value proven less than [`PROVEN_FOR`] ago, or runs `prove`, which returns the value

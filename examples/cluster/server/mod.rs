@@ -1,6 +1,7 @@
-//! A Redis or PostgreSQL server of one's own, made from what is installed: on the loopback interface, in
+//! A Redis or PostgreSQL of one's own, made from what is installed: on the loopback interface, in
 //! a directory that is removed with it, and never outliving its parent. The stores' tests use it too.
 
+mod group;
 mod place;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use group::Role;
 use place::{Place, User, WatchedChild};
 
 /// How long a server may take until it answers.
@@ -21,6 +23,10 @@ const START_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) enum ServerKind {
     /// Redis or Valkey.
     Redis,
+    /// A master of it with two replicas, and three Sentinels.
+    RedisSentinel,
+    /// A cluster of it: three masters, each with a replica.
+    RedisCluster,
     /// PostgreSQL.
     Postgres,
 }
@@ -29,18 +35,27 @@ impl fmt::Display for ServerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Redis => "Redis",
+            Self::RedisSentinel => "Redis Sentinel",
+            Self::RedisCluster => "Redis Cluster",
             Self::Postgres => "PostgreSQL",
         })
     }
 }
 
-/// A server with a password, and its data. Dropping it ends it and removes them.
+/// A server with a password, and its data, or several that belong together. Dropping it ends all and
+/// removes all data.
 pub(crate) struct Server {
     kind: ServerKind,
     programs: Programs,
-    /// Where it listens on 127.0.0.1, now and when it is started again.
+    /// Where the only server or the first master listens on 127.0.0.1.
     pub(crate) port: u16,
     password: String,
+    nodes: Vec<Node>,
+}
+
+/// A process.
+struct Node {
+    role: Role,
     // Ended before its directory is removed.
     process: WatchedChild,
     place: Place,
@@ -54,48 +69,65 @@ impl Server {
     pub(crate) async fn start(kind: ServerKind, password: &str) -> Result<Self, String> {
         let programs = Programs::find(kind)?;
         let failed = |error: io::Error| format!("cannot prepare {kind}: {error}");
-        let place = Place::new(programs.user).map_err(failed)?;
-        let port = free_port().map_err(failed)?;
-        match kind {
-            ServerKind::Redis => {
+        let roles = group::roles(kind, password).map_err(failed)?;
+        let (port, password) = (roles[0].port, password.to_owned());
+        let mut server = Self { kind, programs, port, password, nodes: Vec::new() };
+        for role in roles {
+            if role.is_sentinel && !server.nodes.iter().any(|node| node.role.is_sentinel) {
+                // It looks for replicas every 10 seconds only.
+                server.answered().await?;
+                server.complete().await?;
+            }
+            let place = Place::new(server.programs.user).map_err(failed)?;
+            match kind {
+                ServerKind::Postgres => server
+                    .initialize(&place)
+                    .map_err(|reason| format!("cannot prepare {kind}: {reason}"))?,
                 // No argument shows the password, as it would to everyone who lists processes.
-                let configuration = format!(
-                    "bind 127.0.0.1\nport {port}\nrequirepass {password}\ndatabases 1000\n\
-                     save \"\"\nappendonly yes\nappendfsync always\n"
-                );
-                place.write("redis.conf", &configuration).map_err(failed)?;
+                _ => place.write("redis.conf", &role.configuration).map_err(failed)?,
             }
-            ServerKind::Postgres => {
-                place.write("password", password).map_err(failed)?;
-                let mut initdb = place.command(&programs.program.with_file_name("initdb"));
-                initdb.args(["-D", "data", "-U", "postgres", "--pwfile=password", "--no-sync"]);
-                initdb.args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
-                let made = initdb.output().map_err(failed)?;
-                if !made.status.success() {
-                    let reason = String::from_utf8_lossy(&made.stderr);
-                    return Err(format!("cannot prepare {kind}: {}", reason.trim()));
-                }
-            }
+            let process = serve(kind, &role, &server.programs, &place)?;
+            server.nodes.push(Node { role, process, place });
         }
-        let process = serve(kind, port, &programs, &place)?;
-        let mut server =
-            Self { kind, programs, port, password: password.to_owned(), process, place };
         server.answered().await?;
+        if kind == ServerKind::RedisCluster {
+            server.join()?;
+        }
+        server.complete().await?;
         Ok(server)
     }
 
-    /// Where it is and how to log in: the URL without a database.
+    /// Makes PostgreSQL's directory of data.
+    fn initialize(&self, place: &Place) -> Result<(), String> {
+        let failed = |error: io::Error| error.to_string();
+        place.write("password", &self.password).map_err(failed)?;
+        let mut initdb = place.command(&self.programs.program.with_file_name("initdb"));
+        initdb.args(["-D", "data", "-U", "postgres", "--pwfile=password", "--no-sync"]);
+        initdb.args(["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
+        let made = initdb.output().map_err(failed)?;
+        let reason = || String::from_utf8_lossy(&made.stderr).trim().to_owned();
+        if made.status.success() { Ok(()) } else { Err(reason()) }
+    }
+
+    /// Where it is and how to log in: the URL without a database. That of Redis Sentinel has the name of
+    /// the service as its host.
     pub(crate) fn url(&self) -> String {
         let (scheme, user) = match self.kind {
-            ServerKind::Redis => ("redis", ""),
             ServerKind::Postgres => ("postgres", "postgres"),
+            _ => ("redis", ""),
         };
-        format!("{scheme}://{user}:{}@127.0.0.1:{}", self.password, self.port)
+        let host = match self.kind {
+            ServerKind::RedisSentinel => group::SERVICE.to_owned(),
+            _ => format!("127.0.0.1:{}", self.port),
+        };
+        format!("{scheme}://{user}:{}@{host}", self.password)
     }
 
     /// Kills it, which cleans nothing up, and waits for its end. Its data stay.
     pub(crate) fn kill(&mut self) {
-        self.process.cut();
+        for node in &mut self.nodes {
+            node.process.cut();
+        }
     }
 
     /// Starts it again on its port and its data, and returns when it answers.
@@ -103,35 +135,38 @@ impl Server {
     /// # Errors
     /// If it does not start.
     pub(crate) async fn restart(&mut self) -> Result<(), String> {
-        self.process = serve(self.kind, self.port, &self.programs, &self.place)?;
+        for node in &mut self.nodes {
+            node.process = serve(self.kind, &node.role, &self.programs, &node.place)?;
+        }
         self.answered().await
     }
 
+    /// Waits until each process answers.
     async fn answered(&mut self) -> Result<(), String> {
         let start = Instant::now();
-        while !self.answers() {
-            if start.elapsed() > START_TIMEOUT {
-                let log = std::fs::read_to_string(self.place.path().join("log"));
-                let log = log.unwrap_or_default();
-                let last = log.lines().last().unwrap_or("its log is empty");
-                return Err(format!("{} did not start: {last}", self.kind));
+        for node in &self.nodes {
+            while !self.answers(node) {
+                if start.elapsed() > START_TIMEOUT {
+                    let log = std::fs::read_to_string(node.place.path().join("log"));
+                    let log = log.unwrap_or_default();
+                    let last = log.lines().last().unwrap_or("its log is empty");
+                    return Err(format!("{} did not start: {last}", self.kind));
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
 
-    fn answers(&self) -> bool {
+    fn answers(&self, node: &Node) -> bool {
         match self.kind {
-            ServerKind::Redis => {
-                ping(self.port).is_ok_and(|answer| !answer.starts_with("-LOADING"))
-            }
             ServerKind::Postgres => {
                 let program = self.programs.program.with_file_name("pg_isready");
-                let mut asks = self.place.command(&program);
-                asks.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+                let mut asks = node.place.command(&program);
+                asks.args(["-q", "-h", "127.0.0.1", "-p", &node.role.port.to_string()]);
                 asks.status().is_ok_and(|status| status.success())
             }
+            _ => ping(node.role.port).is_ok_and(|answer| !answer.starts_with("-LOADING")),
         }
     }
 }
@@ -148,13 +183,12 @@ fn ping(port: u16) -> io::Result<String> {
 
 fn serve(
     kind: ServerKind,
-    port: u16,
+    role: &Role,
     programs: &Programs,
     place: &Place,
 ) -> Result<WatchedChild, String> {
-    let port = port.to_string();
+    let port = role.port.to_string();
     let (signal, arguments): (_, &[&str]) = match kind {
-        ServerKind::Redis => ("KILL", &["redis.conf"]),
         // PostgreSQL's immediate shutdown: as in a crash, but its processes die together.
         ServerKind::Postgres => (
             "QUIT",
@@ -169,6 +203,8 @@ fn serve(
                 "-cfsync=off",
             ],
         ),
+        _ if role.is_sentinel => ("KILL", &["redis.conf", "--sentinel"]),
+        _ => ("KILL", &["redis.conf"]),
     };
     WatchedChild::start(place, signal, &programs.program, arguments)
         .map_err(|error| format!("cannot start {kind}: {error}"))
@@ -188,12 +224,12 @@ impl Programs {
     /// The missing program.
     pub(crate) fn find(kind: ServerKind) -> Result<Self, String> {
         let (program, user) = match kind {
-            ServerKind::Redis => (find("redis-server").or_else(|| find("valkey-server")), None),
             ServerKind::Postgres => (postgres(), place::not_root()?),
+            _ => (find("redis-server").or_else(|| find("valkey-server")), None),
         };
         let missing = match kind {
-            ServerKind::Redis => "redis-server or valkey-server",
             ServerKind::Postgres => "postgres and initdb",
+            _ => "redis-server or valkey-server",
         };
         let program = program.ok_or_else(|| format!("{kind} is not installed: needs {missing}"))?;
         Ok(Self { program, user })

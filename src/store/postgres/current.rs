@@ -36,7 +36,11 @@ pub(crate) enum Failure {
 
 impl Current {
     pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool, proof: Proof::new(None), newest: Mutex::default() }
+        Self {
+            pool,
+            proof: Proof::new(None, tokio::sync::watch::Sender::new(0)),
+            newest: Mutex::default(),
+        }
     }
 
     /// Returns a connection of the pool that leads to the current server. Connections that lead

@@ -1,4 +1,4 @@
-//! A connection to one Redis server, which must accept writes.
+//! A connection to one Redis server, which must accept writes and keep what is written.
 
 use std::error::Error;
 use std::time::Duration;
@@ -48,6 +48,39 @@ impl Node {
             }
         }
     }
+}
+
+impl Node {
+    /// Whether the server keeps its entries when its memory is full.
+    ///
+    /// # Errors
+    ///
+    /// If it may drop some, or can't be asked.
+    pub(crate) async fn check_eviction(&self) -> Result<(), StoreError> {
+        let address = self.client.get_connection_info().addr();
+        let info = redis::cmd("INFO").arg("memory").take();
+        let info: InfoDict =
+            info.query_async(&mut self.connection.clone()).await.map_err(|error| {
+                StoreError::with_source(format!("could not connect to Redis at {address}"), error)
+            })?;
+        match info.get::<String>("maxmemory_policy").as_deref() {
+            Some("noeviction") => Ok(()),
+            Some(policy) => Err(StoreError::new(format!(
+                "maxmemory-policy of Redis at {address} is {policy}, expected noeviction: any other \
+                 may drop keys and revocations; run CONFIG SET maxmemory-policy noeviction, and \
+                 change it in the configuration, too"
+            ))),
+            None => {
+                tracing::warn!(%address, "cannot read maxmemory-policy of Redis; set it to noeviction");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The key of a ring's entries. All keys of a ring have its hash tag, and so one slot.
+pub(crate) fn entries_key(ring: &str) -> String {
+    format!("{{tower-jwt-session:{ring}}}:entries")
 }
 
 /// Opens a connection whose commands never wait for longer than [`TIMEOUT`].

@@ -11,18 +11,21 @@ use crate::store::contract::{
 };
 use crate::store::listener::Listener;
 use crate::store::proof;
+use crate::store::redis::address::read_url;
 use crate::store::redis::channel::{CHANNEL, Channel, message};
+use crate::store::redis::cluster::Cluster;
 use crate::store::redis::connection::Servers;
 use crate::store::redis::redeem::redeem;
-use crate::store::redis::server::Cause;
+use crate::store::redis::sentinel::Sentinels;
+use crate::store::redis::server::{Cause, entries_key};
 
 /// A [`Store`] in Redis 6 or newer, or Valkey (feature `redis`).
 ///
 /// 1. The entries of a ring are the hash `{tower-jwt-session:<ring>}:entries`: the field is an
 ///    entry's name. They have no time to live.
-/// 2. An insert is one atomic script: `HSETNX`, and then either `PUBLISH` or the existing value. It
-///    uses one key, so it also runs in a cluster's slot. A user without the right to publish can
-///    still insert.
+/// 2. An insert is one atomic script: `HSETNX`, and then either `PUBLISH` or the existing value. All
+///    keys of a ring have one hash tag, and so one slot of a cluster. A user without the right to
+///    publish can still insert.
 /// 3. The latest redeemed refresh token of a session is the string
 ///    `{tower-jwt-session:<ring>}:family:<session>`, which expires by itself. One atomic script
 ///    compares and sets it.
@@ -36,6 +39,9 @@ use crate::store::redis::server::Cause;
 ///    those of TLS. The store's [`staleness`](StoreProperties::staleness) is that second.
 /// 6. A command whose connection was dead, or led to a server that accepts no writes, is sent once more
 ///    over a new connection. That is safe: a repeated insert finds its own value.
+/// 7. A `maxmemory-policy` other than `noeviction` is refused when the store is opened.
+///
+/// [`sentinel`](Self::sentinel) and [`cluster`](Self::cluster) say how they find the server in point 5.
 ///
 /// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
 /// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +pttl +time +info +publish +subscribe +ping`;
@@ -68,40 +74,103 @@ impl RedisStore {
     ///
     /// # Errors
     ///
-    /// Fails if `url` is not such a URL, or the server can't be reached or refuses the user. The error
-    /// never shows the password.
+    /// Fails if `url` is not such a URL, or the server can't be reached, refuses the user, is a replica or
+    /// may evict entries: its `maxmemory-policy` has to be `noeviction`. The error never shows the password.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        // Without a scheme, a user and password would be taken for the host, and shown.
-        let (scheme, rest) = url.split_once("://").unwrap_or_default();
-        let after_host = rest.find(['/', '?', '#']).map_or("", |end| &rest[end..]);
-        if !scheme.contains("unix") && after_host.contains('@') {
-            return Err(StoreError::new(
-                "could not read the URL of Redis: it has an @ after the host; write / as %2F, ? as \
-                 %3F and # as %23 in its password",
-            ));
-        }
-        let client = Client::open(url)
-            .map_err(|source| StoreError::with_source("could not read the URL of Redis", source))?;
-        Self::with_client(client).await
+        let info = read_url(url)?;
+        let failed = |source| StoreError::with_source("could not read the URL of Redis", source);
+        Self::with_client(Client::open(info).map_err(failed)?).await
     }
 
     /// Connects with the application's client, for example one with certificates.
     ///
     /// # Errors
     ///
-    /// Fails if the server can't be reached, refuses the user or is a replica.
+    /// Fails if the server can't be reached, refuses the user, is a replica or may evict entries.
     pub async fn with_client(client: Client) -> Result<Self, StoreError> {
-        let servers = Arc::new(Servers::at(client).await?);
+        Servers::at(client).await.map(Self::over)
+    }
+
+    /// Connects to the master that Redis Sentinel names, and follows it through failovers.
+    ///
+    /// `sentinels` are the URLs of **all** Sentinels: `redis://[user][:password@]host[:26379]`, each with
+    /// its own login. `service` is the name of the service, such as `mymaster`, or a URL with the name as
+    /// its host and the login at the servers: `redis://[user][:password@]mymaster[/database]`, `rediss://`
+    /// for TLS. A Sentinel's user needs `+sentinel|get-master-addr-by-name`.
+    ///
+    /// Each time a connection is proven (point 5 of the list above), all Sentinels are asked, over new
+    /// connections, and more than half of those listed have to name one address. So an old master that is
+    /// isolated from them is left, although it still accepts writes. It is not proven that the master has
+    /// what its predecessor had acknowledged: replication is asynchronous, see the
+    /// [guide](crate::guide::stores#redis-sentinel).
+    ///
+    /// ```no_run
+    /// # async fn open() -> Result<(), tower_jwt_session::store::StoreError> {
+    /// use tower_jwt_session::store::RedisStore;
+    ///
+    /// let sentinels = ["redis://10.0.0.1:26379", "redis://10.0.0.2:26379", "redis://10.0.0.3:26379"];
+    /// let store = RedisStore::sentinel(sentinels, "redis://:password@mymaster/0").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if a URL can't be read, no majority of the Sentinels names one master, or the master can't be
+    /// reached, refuses the user, is a replica or may evict entries.
+    pub async fn sentinel<U: AsRef<str>>(
+        sentinels: impl IntoIterator<Item = U>,
+        service: &str,
+    ) -> Result<Self, StoreError> {
+        Servers::of_sentinels(Sentinels::read(sentinels, service)?).await.map(Self::over)
+    }
+
+    /// Connects to a Redis Cluster.
+    ///
+    /// `urls` lead to some of its nodes, `redis://[user][:password@]host[:port]`, `rediss://` for TLS; the
+    /// others are learned from them. The login of the first URL is used at each node.
+    ///
+    /// All keys of a ring are in one slot, and so at one node. Each time a connection is proven (point 5 of
+    /// the list above), all masters are asked, over new connections, who owns the ring's slot. More than
+    /// half of them have to name one node, and that node has to agree. So an old master is left as soon as
+    /// most others know its successor. The masters are those of which the node that was proven last knew.
+    /// It is not proven that the owner has what its predecessor had acknowledged, see the
+    /// [guide](crate::guide::stores#redis-cluster).
+    ///
+    /// The smallest ACL is that above and `+cluster|slots`; while a slot moves, `+asking`.
+    ///
+    /// ```no_run
+    /// # async fn open() -> Result<(), tower_jwt_session::store::StoreError> {
+    /// use tower_jwt_session::store::RedisStore;
+    ///
+    /// let nodes = ["redis://:password@10.0.0.1:6379", "redis://:password@10.0.0.2:6379"];
+    /// let store = RedisStore::cluster(nodes).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if a URL can't be read or names a database other than 0, no node answers or it has no cluster,
+    /// or a master may evict entries.
+    pub async fn cluster<U: AsRef<str>>(
+        urls: impl IntoIterator<Item = U>,
+    ) -> Result<Self, StoreError> {
+        Servers::of_cluster(Cluster::read(urls)?).await.map(Self::over)
+    }
+
+    fn over(servers: Servers) -> Self {
+        let servers = Arc::new(servers);
         let channel = Channel::new(Arc::clone(&servers));
         let listener = Listener::new(channel.clone());
-        Ok(Self { servers, channel, listener })
+        Self { servers, channel, listener }
     }
 }
 
 impl Store for RedisStore {
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
-            let (key, mut loaded) = (key(ring), Loaded::default());
+            let (key, mut loaded) = (entries_key(ring), Loaded::default());
             let command = redis::cmd("HGETALL").arg(&key).take();
             let fields: Option<Vec<(Vec<u8>, Vec<u8>)>> =
                 self.fields(ring, &key, &command, &mut loaded).await?;
@@ -114,7 +183,7 @@ impl Store for RedisStore {
 
     fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
-            let (key, mut loaded) = (key(ring), Loaded::default());
+            let (key, mut loaded) = (entries_key(ring), Loaded::default());
             if names.is_empty() {
                 return Ok(loaded);
             }
@@ -137,7 +206,7 @@ impl Store for RedisStore {
         Box::pin(async move {
             entry.check_length()?;
             let mut script = redis::cmd("EVAL");
-            script.arg(INSERT).arg(1).arg(key(ring)).arg(entry.name.as_str());
+            script.arg(INSERT).arg(1).arg(entries_key(ring)).arg(entry.name.as_str());
             // A probe wakes nobody.
             let notified = if entry.name.is_probe() { "" } else { ring };
             script.arg(&*entry.value).arg(CHANNEL);
@@ -149,7 +218,7 @@ impl Store for RedisStore {
 
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         Box::pin(async move {
-            let command = redis::cmd("HDEL").arg(key(ring)).arg(name.as_str()).take();
+            let command = redis::cmd("HDEL").arg(entries_key(ring)).arg(name.as_str()).take();
             self.servers.run("remove from", ring, &command).await
         })
     }
@@ -199,10 +268,6 @@ impl RedisStore {
             fields => fields.map(Some).map_err(self.servers.failed("read", ring)),
         }
     }
-}
-
-fn key(ring: &str) -> String {
-    format!("{{tower-jwt-session:{ring}}}:entries")
 }
 
 /// Returns nothing if it has inserted, otherwise the existing value.

@@ -5,15 +5,18 @@
 //! directories. Where there are none, its tests are reported as ignored, with the reason; with the
 //! environment variable `REQUIRE_SERVERS=1` that is a failure.
 
+pub mod cluster;
 mod failover;
 mod forwarder;
 mod founding;
+mod group;
 pub mod postgres;
 pub mod redis;
 mod refresh_tokens;
 mod revocations;
 mod rings;
 mod scenarios;
+pub mod sentinel;
 #[path = "../../../examples/cluster/server/mod.rs"]
 mod server;
 /// What the tests of the package itself share, too.
@@ -85,13 +88,6 @@ pub type Test<B> = (&'static str, fn(Arc<B>));
 
 /// Runs all tests of a kind of server, as the program's `main`.
 pub fn run<B: Backend>() -> ! {
-    let arguments = Arguments::from_args();
-    let installed = B::installed();
-    let required = std::env::var_os("REQUIRE_SERVERS").is_some_and(|value| value == "1");
-    let ignored = installed.is_err() && !required;
-    // One server for all tests that do it no harm, made when it is first needed.
-    let shared: Arc<std::sync::OnceLock<Arc<B>>> = Arc::default();
-
     let tests = scenarios::all()
         .into_iter()
         .chain(revocations::all())
@@ -99,6 +95,20 @@ pub fn run<B: Backend>() -> ! {
         .chain(refresh_tokens::all())
         .chain(failover::all())
         .chain(B::own());
+    run_tests(B::installed(), || block_on(B::start()), tests)
+}
+
+/// Runs tests that share a server, if what they need is installed.
+fn run_tests<B: Send + Sync + 'static>(
+    installed: Result<(), String>,
+    start: fn() -> B,
+    tests: impl Iterator<Item = Test<B>>,
+) -> ! {
+    let arguments = Arguments::from_args();
+    let required = std::env::var_os("REQUIRE_SERVERS").is_some_and(|value| value == "1");
+    let ignored = installed.is_err() && !required;
+    // One server for all tests that do it no harm, made when it is first needed.
+    let shared: Arc<std::sync::OnceLock<Arc<B>>> = Arc::default();
     let trials = tests.map(|(name, test)| {
         let (missing, shared) = (installed.clone().err(), Arc::clone(&shared));
         let kind = missing.clone().unwrap_or_default();
@@ -106,8 +116,7 @@ pub fn run<B: Backend>() -> ! {
             if let Some(missing) = missing {
                 return Err(missing.into());
             }
-            let start = || Arc::new(block_on(B::start()));
-            test(Arc::clone(shared.get_or_init(start)));
+            test(Arc::clone(shared.get_or_init(|| Arc::new(start()))));
             Ok(())
         };
         Trial::test(name, run).with_kind(kind).with_ignored_flag(ignored)

@@ -184,6 +184,8 @@ impl Backend for Redis {
             a_redemption_without_an_end_keeps_none
             a_store_opened_at_a_replica_is_an_error
             server_without_memory_is_noticed
+            server_that_may_evict_is_refused
+            server_without_a_cluster_is_refused
         }
     }
 }
@@ -487,4 +489,41 @@ async fn a_redemption_without_an_end_keeps_none(server: &Redis) {
     assert_eq!(redeem(&store, "ring", "session", 1, 2).await, last(1, 2));
     let life: i64 = server.send(&database, cmd("PTTL").arg(&key)).await;
     assert_eq!(life, -1);
+}
+
+/// Whatever may be dropped: revocations are.
+async fn server_that_may_evict_is_refused(_: &Redis) {
+    let server = Redis::start().await;
+    let set = async |policy: &str| {
+        let mut set = cmd("CONFIG");
+        let _: () = server.send("0", set.arg("SET").arg("maxmemory-policy").arg(policy)).await;
+    };
+    let store = server.open("0").await;
+    for policy in ["allkeys-lru", "volatile-ttl", "allkeys-random"] {
+        set(policy).await;
+        let refused = RedisStore::connect(&server.url("0")).await.expect_err(policy);
+        assert_hidden::<Redis>(&refused);
+        let expected = format!(
+            "maxmemory-policy of Redis at 127.0.0.1:{} is {policy}, expected noeviction",
+            server.port()
+        );
+        assert!(refused.to_string().starts_with(&expected), "{refused}");
+        // A store that is open already serves on.
+        assert_eq!(insert(&store, "ring", policy, b"1").await, Insertion::Inserted);
+    }
+    // A server that does not say is not refused.
+    let address =
+        Forwarder::replacing(server.port(), ["maxmemory_policy", "maxmemory-policy"]).await;
+    server.open_at("0", address.port).await;
+    set("noeviction").await;
+    server.open("0").await;
+}
+
+async fn server_without_a_cluster_is_refused(server: &Redis) {
+    let refused = RedisStore::cluster([server.url("0")]).await.expect_err("it has none");
+    assert_hidden::<Redis>(&refused);
+    let text = refused.to_string();
+    assert!(text.contains("needs RedisStore::connect"), "{text}");
+    let none = RedisStore::cluster(Vec::<String>::new()).await.expect_err("no node");
+    assert!(none.to_string().contains("expected at least one"), "{none}");
 }

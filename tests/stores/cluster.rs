@@ -1,0 +1,5 @@
+//! The store in a Redis Cluster.
+
+fn main() {
+    stores::cluster::run();
+}

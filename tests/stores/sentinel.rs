@@ -1,0 +1,5 @@
+//! The store in Redis behind Sentinels.
+
+fn main() {
+    stores::sentinel::run();
+}

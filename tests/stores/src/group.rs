@@ -1,0 +1,300 @@
+//! Scenarios for several Redis servers that belong together, of which one takes over from another.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{Client, Cmd, FromRedisValue, RedisResult, cmd};
+use tokio::time::{sleep, timeout};
+use tower_jwt_session::store::{
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, RedisStore, Store, StoreFuture,
+    StoreProperties,
+};
+use tower_jwt_session::{Login, SystemClock};
+
+use crate::failover::RELIED_ON;
+use crate::revocations::{is_refused, replica};
+use crate::rings;
+use crate::scenarios::{PROMPT, eventually};
+use crate::server::{Programs, Server, ServerKind};
+use crate::support::contract::{self, Replicas, content, held, insert, last, redeem};
+use crate::{Test, block_on};
+
+/// What shows nowhere.
+pub(crate) const PASSWORD: &str = "correct-horse-battery-staple";
+
+pub(crate) trait Group: Sized + Send + Sync + 'static {
+    const KIND: ServerKind;
+
+    fn of(server: Server) -> Self;
+    /// Opens a store with connections of its own.
+    async fn try_open(&self) -> Result<RedisStore, tower_jwt_session::store::StoreError>;
+    /// The port of the server that takes writes about a ring, if one does.
+    async fn master(&self, ring: &str) -> Option<u16>;
+    /// Takes the ring's master out of the group, although it goes on to take writes of clients, and waits
+    /// until there is another. Keeps what it returns alive.
+    async fn isolate(&self, master: u16) -> Box<dyn Send>;
+
+    async fn start() -> Self {
+        Self::of(Server::start(Self::KIND, PASSWORD).await.expect("starts"))
+    }
+
+    /// Opens a store that knows an isolated old master best.
+    async fn open_at(&self, _old: u16) -> RedisStore {
+        self.open().await
+    }
+
+    async fn open(&self) -> RedisStore {
+        self.try_open().await.expect("connects")
+    }
+
+    /// The master that a ring has when it is another than that.
+    async fn successor(&self, ring: &str, old: u16) -> u16 {
+        let new = async || self.master(ring).await.filter(|master| *master != old);
+        eventually("another master is there", async || new().await.is_some()).await;
+        new().await.expect("it was there")
+    }
+}
+
+pub(crate) fn installed() -> Result<(), String> {
+    Programs::find(ServerKind::Redis).map(drop)
+}
+
+pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
+    macro_rules! contract {
+        ([$group:ident] $($promise:ident)+) => {
+            vec![$((concat!("contract::", stringify!($promise)), |group: Arc<$group>| {
+                block_on(async {
+                    contract::$promise(replicas(&*group, stringify!($promise)).await).await;
+                });
+            })),+]
+        };
+    }
+    let mut tests: Vec<Test<G>> = crate::support::contract::promises!(contract G);
+    let more: [Test<G>; 4] = [
+        ("changes_of_all_rings_are_pushed", |group| block_on(changes_are_pushed(&*group))),
+        ("a_logout_is_pushed", |group| block_on(a_logout_is_pushed(&*group))),
+        ("failover_a_killed_master_has_a_successor", |_: Arc<G>| {
+            block_on(a_killed_master_has_a_successor::<G>());
+        }),
+        ("failover_an_isolated_old_master_is_left", |_: Arc<G>| {
+            block_on(an_isolated_old_master_is_left::<G>());
+        }),
+    ];
+    tests.extend(more);
+    tests
+}
+
+/// A store whose rings have other names: all tests share one database.
+#[derive(Debug)]
+struct Renamed {
+    store: RedisStore,
+    prefix: &'static str,
+}
+
+impl Renamed {
+    fn ring(&self, ring: &str) -> String {
+        format!("{}.{ring}", self.prefix)
+    }
+}
+
+impl Store for Renamed {
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move { self.store.load(&self.ring(ring)).await })
+    }
+
+    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move { self.store.read(&self.ring(ring), names).await })
+    }
+
+    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
+        Box::pin(async move { self.store.insert(&self.ring(ring), entry).await })
+    }
+
+    fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.store.remove(&self.ring(ring), name).await })
+    }
+
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(async move { self.store.redeem(&self.ring(ring), redemption).await })
+    }
+
+    fn properties(&self) -> StoreProperties {
+        self.store.properties()
+    }
+}
+
+async fn replicas<G: Group>(group: &G, prefix: &'static str) -> Replicas {
+    let mut stores = Vec::<Arc<dyn Store>>::new();
+    for _ in 0..4 {
+        stores.push(Arc::new(Renamed { store: group.open().await, prefix }));
+    }
+    Replicas { stores: stores.try_into().expect("four stores"), _place: Box::new(()) }
+}
+
+/// Also of a ring whose slot is at another node than the connection that listens.
+async fn changes_are_pushed<G: Group>(group: &G) {
+    let (one, two) = (group.open().await, group.open().await);
+    let rings = ["pushed-a", "pushed-b", "pushed-c", "pushed-d"];
+    let quiet = async |ring| {
+        while timeout(Duration::from_millis(300), two.changed(ring)).await.is_ok() {}
+    };
+    for ring in rings {
+        quiet(ring).await;
+        for round in 0..5 {
+            insert(&one, ring, &format!("a-{round}"), b"1").await;
+            let notified = timeout(PROMPT, two.changed(ring)).await;
+            notified.expect("is notified").expect("listens");
+        }
+    }
+    insert(&one, rings[0], "a-0", b"2").await;
+    insert(&one, rings[1], "b", b"1").await;
+    let changed = timeout(Duration::from_millis(300), two.changed(rings[0])).await;
+    changed.expect_err("nothing has changed");
+}
+
+async fn a_logout_is_pushed<G: Group>(group: &G) {
+    let (one, two) = (replica(group.open().await).await, replica(group.open().await).await);
+    for _ in 0..5 {
+        let token = one.issue(&Login::new("alice", ())).expect("a key signs");
+        let token = token.as_str();
+        let session = one.validate(token).expect("a good token");
+        one.logout(&session).await.expect("is recorded");
+        eventually("the other refuses it", async || is_refused(&two, token)).await;
+    }
+}
+
+/// It is killed, which cleans nothing up. Replicas serve on, find the new master, which has what they
+/// wrote, and restore what it does not have.
+async fn a_killed_master_has_a_successor<G: Group>() {
+    const RING: &str = "killed";
+    let group = G::start().await;
+    let store = group.open().await;
+    let keys = rings::open(RING, store.clone(), rings::hardly_polled(), SystemClock).await;
+    let sessions = replica(store.clone()).await;
+    let token = sessions.issue(&Login::new("alice", ())).expect("a key signs");
+    redeem(&store, RING, "family", 0, 1).await;
+    store.changed(RING).await.expect("listens");
+    let before = content(&store, RING).await;
+    assert!(before.len() > 1, "{before:?}");
+    let old = group.master(RING).await.expect("a master");
+
+    // One that may evict entries is refused.
+    let set = |policy| cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg(policy).take();
+    let _: () = send(old, &set("allkeys-lru")).await.expect("is set");
+    let refused = group.try_open().await.expect_err("it may evict").to_string();
+    assert!(refused.contains("is allkeys-lru, expected noeviction"), "{refused}");
+    let _: () = send(old, &set("noeviction")).await.expect("is set");
+
+    replicated(old).await;
+    kill(old).await;
+    let killed = Instant::now();
+    store.load(RING).await.expect_err("it is dead");
+    sessions.validate(token.as_str()).expect("it needs no store");
+    keys.ready().expect("it needs no store");
+    eventually("another master is read", async || store.load(RING).await.is_ok()).await;
+    eprintln!("{}: read again after {:?}", G::KIND, killed.elapsed());
+    let new = group.successor(RING, old).await;
+    assert_eq!(content(&store, RING).await, before);
+    assert_eq!(insert(&store, RING, "after", b"1").await, Insertion::Inserted);
+    assert_eq!(redeem(&store, RING, "family", 0, 3).await, last(0, 1));
+    assert_eq!(redeem(&store, RING, "family", 1, 4).await, last(1, 4));
+
+    // What was acknowledged and lost is restored.
+    let _: () = send(new, cmd("DEL").arg(entries(RING))).await.expect("is deleted");
+    keys.refresh().await.expect("refreshes");
+    eventually("all is restored", async || {
+        let restored = content(&store, RING).await;
+        before.iter().all(|(name, value)| restored.get(name) == Some(value))
+    })
+    .await;
+
+    // The connection that listens has moved, too.
+    while timeout(Duration::from_millis(500), store.changed(RING)).await.is_ok() {}
+    insert(&group.open().await, RING, "pushed", b"1").await;
+    timeout(PROMPT, store.changed(RING)).await.expect("is woken").expect("listens");
+}
+
+/// It says that it is the master, and takes writes.
+async fn an_isolated_old_master_is_left<G: Group>() {
+    const RING: &str = "isolated";
+    let group = G::start().await;
+    let store = group.open().await;
+    insert(&store, RING, "before", b"1").await;
+    redeem(&store, RING, "family", 0, 1).await;
+    let old = group.master(RING).await.expect("a master");
+    replicated(old).await;
+    let _isolated = group.isolate(old).await;
+    let new = group.successor(RING, old).await;
+    assert_ne!(new, old);
+    let info: String = send_as("app", old, cmd("INFO").arg("replication")).await.expect("answers");
+    assert!(info.contains("role:master"), "{info}");
+    let mut write = cmd("HSET");
+    let written = send_as("app", old, write.arg(entries(RING)).arg("lost").arg("1"));
+    assert_eq!(written.await, Ok(1), "it takes writes");
+
+    sleep(RELIED_ON).await;
+    let expected = BTreeMap::from([held("before", b"1")]);
+    assert_eq!(content(&store, RING).await, expected, "it still reads the old master");
+    assert_eq!(insert(&store, RING, "after", b"1").await, Insertion::Inserted);
+    assert_eq!(redeem(&store, RING, "family", 1, 2).await, last(1, 2));
+    let expected = BTreeMap::from([held("before", b"1"), held("after", b"1")]);
+    for _ in 0..8 {
+        assert_eq!(content(&group.open_at(old).await, RING).await, expected);
+    }
+    let at_old: Option<String> =
+        send_as("app", old, cmd("HGET").arg(entries(RING)).arg("after")).await.expect("answers");
+    assert_eq!(at_old, None);
+}
+
+/// Waits until the replicas of a master have all that it has.
+async fn replicated(master: u16) {
+    eventually("the replicas have all", async || {
+        let info: String =
+            send(master, cmd("INFO").arg("replication")).await.expect("the master answers");
+        let own = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+        let own = format!(",offset={},", own.expect("an offset").trim());
+        let mut replicas = info.lines().filter(|line| line.starts_with("slave")).peekable();
+        replicas.peek().is_some() && replicas.all(|replica| replica.contains(&own))
+    })
+    .await;
+}
+
+/// Kills the server at a port, one of those that the group has started.
+pub(crate) async fn kill(port: u16) {
+    let info: String = send(port, cmd("INFO").arg("server")).await.expect("answers");
+    let process = info.lines().find_map(|line| line.strip_prefix("process_id:"));
+    let killed = Command::new("kill").args(["-KILL", process.expect("a number").trim()]).status();
+    assert!(killed.expect("runs").success());
+}
+
+pub(crate) async fn send<T: FromRedisValue>(port: u16, command: &Cmd) -> RedisResult<T> {
+    send_as("", port, command).await
+}
+
+pub(crate) async fn send_as<T: FromRedisValue>(
+    user: &str,
+    port: u16,
+    command: &Cmd,
+) -> RedisResult<T> {
+    command.query_async(&mut connection(user, PASSWORD, port).await?).await
+}
+
+pub(crate) async fn connection(
+    user: &str,
+    password: &str,
+    port: u16,
+) -> RedisResult<MultiplexedConnection> {
+    let client = Client::open(format!("redis://{user}:{password}@127.0.0.1:{port}"))?;
+    client.get_multiplexed_async_connection().await
+}
+
+pub(crate) fn entries(ring: &str) -> String {
+    format!("{{tower-jwt-session:{ring}}}:entries")
+}
