@@ -11,7 +11,7 @@
 use axum::Router;
 use axum::routing::{get, post};
 use tower_jwt_session::Transport;
-use tower_jwt_session::store::{FileStore, Store};
+use tower_jwt_session::store::{FileStore, RefreshTokenStore, Store};
 use tower_jwt_session::{
     BuildError, KeyRing, Login, RefreshTokens, Revocations, Session, Sessions,
 };
@@ -24,13 +24,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(axum::serve(listener, app).await?)
 }
 
-async fn app(store: impl Store + Clone) -> Result<Router, BuildError> {
+async fn app(store: impl Store + RefreshTokenStore + Clone) -> Result<Router, BuildError> {
     let keys = KeyRing::builder("app").store(store.clone()).open().await?;
-    let revocations = Revocations::builder("app").store(store).open().await?;
+    let revocations = Revocations::builder("app").store(store.clone()).open().await?;
     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
         .transports([Transport::bearer()])
         .revocations(revocations)
-        .refresh_tokens(RefreshTokens::new())
+        .refresh_tokens(RefreshTokens::new().store(store))
         .build()?;
     // A real service checks a password here.
     let login = async || Login::new("alice", ()).bearer();

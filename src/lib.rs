@@ -76,7 +76,7 @@
 //! | `postgres` | | a store in PostgreSQL (`store::PostgresStore`) |
 //! | `redis` | | a store in Redis or Valkey (`store::RedisStore`) |
 //! | `jwks-client` | | the bundled HTTP client for services that only validate; the application installs a rustls crypto provider |
-//! | `test-util` | | a manual clock, fixed keys, token minting and seeded jitter, for tests |
+//! | `test-util` | | a manual clock, fixed keys, token minting, seeded jitter and suites for your own store, for tests |
 //!
 //! No feature changes what other crates of the same build do. So serde_json reads untyped numbers
 //! (`serde_json::Value`, `#[serde(flatten)]`) as it does by default: a number with a fraction and 16

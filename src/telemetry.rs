@@ -61,6 +61,7 @@
 //! | `issued_total` | counter | tokens issued or renewed; `outcome` is `issued` or [`OperationErrorKind::as_str`](crate::OperationErrorKind::as_str) |
 //! | `revocations` | gauge | revocations held: sessions, subjects and cutoff times |
 //! | `revocations_recorded_total` | counter | revocations on this replica; `outcome` is `recorded`, or `failed`: the logout was answered 503 |
+//! | `redemptions_total` | counter | refresh tokens given to the store; `outcome` is `redeemed`, `repeated` (that token or a later one was redeemed before), or `failed`: the refresh was answered 503 |
 //! | `refreshes_total` | counter | reads of the store, directory or followed issuer; `outcome` is `ok`, `unwritten` (read, but a write failed) or `failed` |
 //! | `refresh_failures` | gauge | refreshes that failed in a row |
 //! | `refresh_lag_seconds` | gauge | time since the last successful read |
@@ -138,6 +139,7 @@ pub(crate) const CACHE_LOOKUPS: &str = "tower_jwt_session_cache_lookups_total";
 pub(crate) const REJECTIONS: &str = "tower_jwt_session_rejections_total";
 pub(crate) const ISSUED: &str = "tower_jwt_session_issued_total";
 pub(crate) const RECORDED: &str = "tower_jwt_session_revocations_recorded_total";
+pub(crate) const REDEMPTIONS: &str = "tower_jwt_session_redemptions_total";
 pub(crate) const KEYS: &str = "tower_jwt_session_keys";
 pub(crate) const REVOCATIONS: &str = "tower_jwt_session_revocations";
 pub(crate) const REFRESHES: &str = "tower_jwt_session_refreshes_total";
@@ -162,6 +164,7 @@ pub fn describe() {
     describe_gauge!(WRITE_LAG, Unit::Seconds, "Time since the last successful write to the store.");
     describe_counter!(WRITE_FAILURES, Unit::Count, "Failed writes to the store.");
     describe_counter!(RECORDED, Unit::Count, "Revocations on this replica, by outcome.");
+    describe_counter!(REDEMPTIONS, Unit::Count, "Redeemed refresh tokens, by outcome.");
     describe_counter!(TASK_PANICS, Unit::Count, "Panics in background tasks.");
     describe_gauge!(
         REVOCATIONS,

@@ -1,5 +1,5 @@
-//! The configuration that replicas share, and how a replica opens keys and revocations with it. Each
-//! store is one line here.
+//! The configuration that replicas share, and how a replica opens keys, revocations and refresh tokens
+//! with it. Each store is one line here.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "redis")]
 use tower_jwt_session::store::RedisStore;
 use tower_jwt_session::{
-    KeyRing, Revocations, Root, RotationPolicy, SealingKey, Timestamp,
-    store::{FileStore, Store},
+    KeyRing, RefreshTokens, Revocations, Root, RotationPolicy, SealingKey, Timestamp,
+    store::{FileStore, RefreshTokenStore, Store},
 };
 #[cfg(feature = "postgres")]
 use {sqlx::postgres::PgPoolOptions, tower_jwt_session::store::PostgresStore};
@@ -57,6 +57,9 @@ pub(crate) enum Place {
     Postgres(String),
 }
 
+/// What a replica opens.
+pub(crate) type Opened = (KeyRing, Revocations, RefreshTokens);
+
 /// 32 random bytes.
 pub(crate) type Secret = [u8; 32];
 
@@ -70,11 +73,11 @@ pub(crate) struct RootOptions {
 }
 
 impl KeyOptions {
-    /// Opens the keys and the revocations.
+    /// Opens the keys and the revocations, and the refresh tokens over the same store.
     ///
     /// # Errors
     /// If the place cannot be used, or the periods contradict each other.
-    pub(crate) async fn open(&self, pace: Pace) -> Result<(KeyRing, Revocations), BoxError> {
+    pub(crate) async fn open(&self, pace: Pace) -> Result<Opened, BoxError> {
         match &self.place {
             Place::Directory(path) => {
                 self.open_in(FileStore::open(path.join("store"))?, pace).await
@@ -96,15 +99,18 @@ impl KeyOptions {
 
     async fn open_in(
         &self,
-        store: impl Store + Clone,
+        store: impl Store + RefreshTokenStore + Clone,
         pace: Pace,
-    ) -> Result<(KeyRing, Revocations), BoxError> {
+    ) -> Result<Opened, BoxError> {
+        // A user waits for it, which is better than a failure.
+        let write_timeout = 3 * pace.store_timeout;
+        let refresh_tokens =
+            RefreshTokens::new().store(store.clone()).redeem_timeout(write_timeout);
         let revocations = Revocations::builder(&self.ring)
             .store(store.clone())
             .refresh_interval(REFRESH_INTERVAL)
             .refresh_timeout(pace.store_timeout)
-            // A user waits for it, which is better than a failure.
-            .insert_timeout(3 * pace.store_timeout);
+            .insert_timeout(write_timeout);
         let revocations = if self.founds { revocations.found_now() } else { revocations };
         let keys = match &self.source {
             KeySource::Derived(roots) => derive(&self.ring, roots, rotation(pace))?,
@@ -114,7 +120,7 @@ impl KeyOptions {
                 keys.seal_with([SealingKey::new(sealing_key)?]).open().await?
             }
         };
-        Ok((keys, revocations.open().await?))
+        Ok((keys, revocations.open().await?, refresh_tokens))
     }
 
     /// Removes what the run has left in its place, when nobody uses it any more. Which refresh tokens

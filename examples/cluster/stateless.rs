@@ -35,11 +35,11 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
     // The keys, and which sessions were ended early, are all that the replicas share. Nobody is the
     // leader: each one publishes the next key if nobody has yet, and all agree on who signs because
     // all read the same times.
-    let (keys, revocations) = options.keys.open(options.pace).await?;
+    let (keys, revocations, refresh_tokens) = options.keys.open(options.pace).await?;
     let sessions = Sessions::<User>::builder(keys.clone(), "https://cluster.example", "cluster")
         .idle_lifetime(options.pace.session_lifetime)
         .revocations(revocations.clone())
-        .refresh_tokens(refresh_tokens(options.pace));
+        .refresh_tokens(at_this_pace(refresh_tokens, options.pace));
     let sessions = match options.arm {
         Arm::Cold => sessions.token_cache_bytes(0),
         _ => sessions,
@@ -61,10 +61,8 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
 }
 
 /// For clients that are no browsers. As short as the other periods here; all have a default.
-fn refresh_tokens(pace: Pace) -> RefreshTokens {
-    RefreshTokens::new()
-        .access_token_lifetime(pace.session_lifetime)
-        .grace(pace.session_lifetime / 3)
+fn at_this_pace(tokens: RefreshTokens, pace: Pace) -> RefreshTokens {
+    tokens.access_token_lifetime(pace.session_lifetime).grace(pace.session_lifetime / 3)
 }
 
 /// Issues a session: as a cookie, or as JSON, with a refresh token, for clients that want to send it

@@ -20,9 +20,9 @@ use crate::revocation::log::Log;
 use crate::revocation::log_writer::LogWriter;
 use crate::revocation::record;
 use crate::revocation::set::{Candidate, Revocation, RevocationSet};
-use crate::store::contract::{Redeemed, Redemption, StoreError};
+use crate::store::contract::StoreError;
 use crate::store::founding::{Founding, Wait};
-use crate::store::polling::{Followed, within};
+use crate::store::polling::Followed;
 use crate::tasks::Tasks;
 use crate::telemetry::RECORDED;
 
@@ -195,29 +195,6 @@ impl Revocations {
         let skew = clock_skew.saturating_mul(4);
         let limit = self.0.max_staleness;
         self.0.writer.need(limit.saturating_add(token_lifetime).saturating_add(skew));
-    }
-
-    /// Whether the store can record redeemed refresh tokens.
-    pub(crate) fn redeems(&self) -> bool {
-        self.0.writer.store.properties().redeems
-    }
-
-    /// Records that a refresh token was redeemed, unless it or a later one was. Returns the latest. Only
-    /// the store holds these records.
-    pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
-        let LogWriter { ring, store, polling, writes, .. } = &self.0.writer;
-        let redeeming = store.redeem(ring, redemption);
-        let limit = polling.insert_timeout;
-        let redeemed = within(limit, "redeeming a refresh token", redeeming).await;
-        match &redeemed {
-            // What was there before is only read.
-            Ok(last) if (last.sequence, last.at) == (redemption.sequence, redemption.at) => {
-                writes.succeeded();
-            }
-            Ok(_) => {}
-            Err(error) => writes.failed(error),
-        }
-        redeemed
     }
 
     /// Checks that a verified token's session is not revoked; returns the version of the snapshot.

@@ -109,8 +109,8 @@ impl<C> SessionsBuilder<C> {
         self
     }
 
-    /// Issues refresh tokens to bearer clients. Needs [`revocations`](Self::revocations), whose store
-    /// remembers which were redeemed. Default: none, so that a bearer client logs in again after one
+    /// Issues refresh tokens to bearer clients. Needs [`revocations`](Self::revocations) and a
+    /// [store](RefreshTokens::store) that remembers which were redeemed. Default: none, so that a bearer client logs in again after one
     /// [`idle_lifetime`](Self::idle_lifetime). Cookies are renewed without.
     pub fn refresh_tokens(mut self, tokens: RefreshTokens) -> Self {
         self.refresh_tokens = Some(tokens);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use metrics::counter;
+
 use crate::base64url;
 use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
@@ -13,7 +15,9 @@ use crate::sessions::issued::IssuedTokens;
 use crate::sessions::login::Login;
 use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::sign::Later;
-use crate::store::contract::{EntryName, Redemption, StoreError};
+use crate::store::contract::{EntryName, StoreError};
+use crate::store::redemption::Redemption;
+use crate::telemetry::REDEMPTIONS;
 use crate::token;
 use crate::token::checks::Nobody;
 use crate::token::id::Ids;
@@ -48,8 +52,8 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// # Errors
     ///
-    /// If it is not a good one, what has to be recorded can't be, or its successor can't be issued.
-    /// In the last two cases it may be tried again.
+    /// If it is not a good one, the store can't record that it was redeemed, or its successor can't be
+    /// issued. In the last two cases it may be tried again.
     pub async fn refresh(&self, refresh_token: &str) -> Result<IssuedTokens, OperationError> {
         let refreshed = self.redeem(refresh_token).await;
         match &refreshed {
@@ -75,10 +79,17 @@ impl<C: SessionClaims> Sessions<C> {
             .map_err(OperationError::rejected)?;
         // Before anything is recorded: what can't be issued shall not cost the token.
         let tokens = self.successor(&verified, sequence, now)?;
-        let Some(revocations) = self.revocations() else { return Ok(tokens) };
+        let Some(redemptions) = &refreshing.redemptions else { return Ok(tokens) };
         let redemption = self.redemption(&verified, sequence, now);
         let redemption = redemption.map_err(OperationError::rejected)?;
-        let last = revocations.redeem(&redemption).await;
+        let last = redemptions.redeem(&redemption).await;
+        let outcome = match &last {
+            Ok(last) if (last.sequence, last.at) == (sequence, now) => "redeemed",
+            Ok(_) => "repeated",
+            Err(_) => "failed",
+        };
+        counter!(REDEMPTIONS, "ring" => self.0.keys.name().clone(), "outcome" => outcome)
+            .increment(1);
         let last = last.map_err(|error| OperationError::store(Arc::new(error)))?;
         if (last.sequence, last.at) == (sequence, now) {
             return Ok(tokens);

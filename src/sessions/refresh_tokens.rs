@@ -1,10 +1,14 @@
 //! [`RefreshTokens`]: their settings, and the pair of tokens that is issued.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::build::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
+use crate::store::contract::StoreError;
+use crate::store::polling::{check_durations, within};
+use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 use crate::token::policy::{Policy, TokenType};
 
 /// Refresh tokens for clients that are no browsers: a short access token, and a long refresh token
@@ -15,18 +19,36 @@ use crate::token::policy::{Policy, TokenType};
 ///    [`Sessions::token_router`](crate::Sessions::token_router), or
 ///    [`Sessions::refresh`](crate::Sessions::refresh), redeems a refresh token for the next two.
 /// 2. Neither is ever taken for the other: a refresh token has a `typ` of its own, `refresh+jwt`.
-/// 3. A session's refresh tokens are numbered. With a store, each is redeemed once: one that comes
-///    again within the [`grace`](Self::grace) gets the same successor, for two tabs, a retry, or two
+/// 3. A session's refresh tokens are numbered. The [`store`](Self::store) remembers which was redeemed
+///    last, so that each is redeemed once: one that comes again within the [`grace`](Self::grace) gets the same successor, for two tabs, a retry, or two
 ///    replicas at once. Later, or when its successor was redeemed too, someone has a copy that they
 ///    should not have: the session is ended, at every replica (RFC 9700, section 4.14.2).
 /// 4. However often it is renewed, a session ends with its
 ///    [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime).
+///
+/// ```
+/// use tower_jwt_session::store::{RefreshTokenStore, Store};
+/// use tower_jwt_session::{BuildError, KeyRing, RefreshTokens, Revocations, Sessions};
+///
+/// async fn sessions(
+///     keys: KeyRing,
+///     store: impl Store + RefreshTokenStore + Clone,
+/// ) -> Result<Sessions<()>, BuildError> {
+///     let revocations = Revocations::builder("app").store(store.clone()).open().await?;
+///     Sessions::builder(keys, "https://app.example", "app")
+///         .revocations(revocations)
+///         .refresh_tokens(RefreshTokens::new().store(store))
+///         .build()
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RefreshTokens {
     pub(crate) access_token_lifetime: Duration,
     pub(crate) lifetime: Option<Duration>,
     pub(crate) grace: Duration,
+    store: Option<Arc<dyn RefreshTokenStore>>,
+    redeem_timeout: Duration,
     without_reuse_detection: bool,
 }
 
@@ -37,8 +59,29 @@ impl RefreshTokens {
             access_token_lifetime: Duration::from_secs(5 * 60),
             lifetime: None,
             grace: Duration::from_secs(30),
+            store: None,
+            redeem_timeout: Duration::from_secs(10),
             without_reuse_detection: false,
         }
+    }
+
+    /// Sets the store that remembers which refresh token of a session was redeemed last, the same for
+    /// all replicas. Required, unless
+    /// [`dangerous_without_reuse_detection`](Self::dangerous_without_reuse_detection) is set. It can be
+    /// the store of the keys or the revocations.
+    ///
+    /// The sessions need [`revocations`](crate::SessionsBuilder::revocations) too, since reuse of a
+    /// token ends its session. Their name separates services in one store.
+    pub fn store(mut self, store: impl RefreshTokenStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Sets how long the store may take to redeem one token: 1 millisecond or more. After that the
+    /// refresh is answered 503, and the client may try the same token again. Default: 10 seconds.
+    pub fn redeem_timeout(mut self, timeout: Duration) -> Self {
+        self.redeem_timeout = timeout;
+        self
     }
 
     /// How long an access token is valid; up to a twentieth less, so that clients which logged in
@@ -66,13 +109,13 @@ impl RefreshTokens {
         self
     }
 
-    /// Allows refresh tokens for sessions without
-    /// [`revocations`](crate::SessionsBuilder::revocations).
+    /// Issues refresh tokens without a [`store`](Self::store).
     ///
     /// # Security
     ///
     /// Each refresh token is then valid until it expires, a copy like the original: a stolen one goes
-    /// unnoticed, and a logout does not end it.
+    /// unnoticed. Without [`revocations`](crate::SessionsBuilder::revocations) a logout does not end it
+    /// either.
     pub fn dangerous_without_reuse_detection(mut self) -> Self {
         self.without_reuse_detection = true;
         self
@@ -93,6 +136,27 @@ pub(crate) struct Refreshing {
     pub(crate) access_token_lifetime: Duration,
     pub(crate) lifetime: Duration,
     pub(crate) grace: Duration,
+    /// Reuse is detected if there is one.
+    pub(crate) redemptions: Option<Redemptions>,
+}
+
+/// The record of the redeemed tokens.
+#[derive(Debug)]
+pub(crate) struct Redemptions {
+    store: Arc<dyn RefreshTokenStore>,
+    /// The name of the revocations: of services that share a store, each has its own, whatever their
+    /// keys are.
+    ring: Arc<str>,
+    timeout: Duration,
+}
+
+impl Redemptions {
+    /// Records a redemption, unless that token or a later one of its family was redeemed. Returns the
+    /// latest.
+    pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
+        let redeeming = self.store.redeem(&self.ring, redemption);
+        within(self.timeout, "redeeming a refresh token", redeeming).await
+    }
 }
 
 impl Refreshing {
@@ -103,16 +167,19 @@ impl Refreshing {
         bearer: bool,
         revocations: Option<&Revocations>,
     ) -> Result<Self, BuildError> {
-        let mistake = match revocations {
-            None if !tokens.without_reuse_detection => Some((
-                "set without `revocations`",
-                "add `.revocations(..)`, or accept undetected reuse with \
-                 `RefreshTokens::dangerous_without_reuse_detection`",
+        let mistake = match (&tokens.store, revocations) {
+            (None, _) if !tokens.without_reuse_detection => Some((
+                "set without a store",
+                "add `.store(..)` to `RefreshTokens` and `.revocations(..)` to the sessions, or accept \
+                 undetected reuse with `RefreshTokens::dangerous_without_reuse_detection`",
             )),
-            Some(revocations) if !revocations.redeems() => Some((
-                "set over a store that cannot redeem",
-                "use another store for the revocations, or implement `Store::redeem` and \
-                 set `StoreProperties::redeems`",
+            (Some(_), _) if tokens.without_reuse_detection => Some((
+                "set with a store and with `dangerous_without_reuse_detection`",
+                "remove one of the two: the store is there to detect reuse",
+            )),
+            (Some(_), None) => Some((
+                "set with a store and without `revocations`",
+                "add `.revocations(..)` to the sessions: reuse of a token ends its session",
             )),
             _ if !keys.issues() => {
                 Some(("set", "these sessions are issued by another service: leave it out"))
@@ -127,6 +194,12 @@ impl Refreshing {
         if let Some((value, help)) = mistake {
             return Err(BuildError::invalid("refresh_tokens", value, help));
         }
+        check_durations([("redeem_timeout", tokens.redeem_timeout, false)])?;
+        let redemptions = tokens.store.zip(revocations).map(|(store, revocations)| Redemptions {
+            store,
+            ring: revocations.0.name.clone(),
+            timeout: tokens.redeem_timeout,
+        });
         let RefreshTokens { access_token_lifetime, lifetime, grace, .. } = tokens;
         let longest = sessions.max_lifetime;
         let lifetime = lifetime.unwrap_or(longest);
@@ -154,7 +227,7 @@ impl Refreshing {
             return invalid("grace", grace, help);
         }
         let policy = Policy { token_type: TokenType::Refresh, ..sessions.clone() };
-        Ok(Self { policy, access_token_lifetime, lifetime, grace })
+        Ok(Self { policy, access_token_lifetime, lifetime, grace, redemptions })
     }
 }
 

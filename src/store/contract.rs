@@ -57,27 +57,6 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Fails if the store can't be reached or written.
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()>;
 
-    /// Records that a refresh token was redeemed, unless that one or a later one of its family was
-    /// redeemed before. Returns the latest redemption of the family.
-    ///
-    /// It is one record per session, which [`load`](Self::load) does not return. A store has to keep
-    /// it for [`keep_for`](Redemption::keep_for), and may drop it afterwards. If it is lost earlier,
-    /// reuse of a refresh token goes unnoticed, with no other effect. The default implementation
-    /// returns an error: sessions over this store have no refresh tokens.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the store can't be reached or written. The token may still have been redeemed, also
-    /// if the future is dropped.
-    fn redeem<'a>(
-        &'a self,
-        _ring: &'a str,
-        _redemption: &'a Redemption,
-    ) -> StoreFuture<'a, Redeemed> {
-        let context = format!("{self:?} does not support refresh tokens: implement `redeem`");
-        Box::pin(std::future::ready(Err(StoreError::new(context))))
-    }
-
     /// Completes when something may have changed in `ring` since the last such call returned.
     ///
     /// The default implementation never completes. A missed change costs at most one refresh
@@ -114,9 +93,6 @@ pub struct StoreProperties {
     /// empty, and restore the ring. The new replica then waits 3 seconds before it founds a new ring;
     /// otherwise it waits until every replica has polled.
     pub notifies: bool,
-    /// Whether the store implements [`redeem`](Store::redeem). Sessions with refresh tokens are not
-    /// built over one that does not.
-    pub redeems: bool,
     /// Whether private keys have to be sealed in the store.
     pub sealing_need: SealingNeed,
     /// The longest time for which a successful [`load`](Store::load) may miss an entry that was
@@ -264,44 +240,6 @@ impl EntryName {
 impl fmt::Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// The redemption of a refresh token, for [`Store::redeem`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Redemption {
-    /// The session, whose refresh tokens form one family.
-    pub family: EntryName,
-    /// The number of the token in its family.
-    pub sequence: u32,
-    /// The time, by the clock of the replica that redeems it.
-    pub at: Timestamp,
-    /// How long after `at` the record has to be kept.
-    pub keep_for: Duration,
-}
-
-impl Redemption {
-    /// Makes a redemption. `at` is the time of the replica's clock; `keep_for` counts from it.
-    pub fn new(family: EntryName, sequence: u32, at: Timestamp, keep_for: Duration) -> Self {
-        Self { family, sequence, at, keep_for }
-    }
-}
-
-/// The latest redemption in a family of refresh tokens; see [`Store::redeem`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Redeemed {
-    /// The highest sequence that was redeemed.
-    pub sequence: u32,
-    /// When that token was first redeemed, by the clock of the replica that did so.
-    pub at: Timestamp,
-}
-
-impl Redeemed {
-    /// Makes the record of the refresh token that was redeemed last.
-    pub fn new(sequence: u32, at: Timestamp) -> Self {
-        Self { sequence, at }
     }
 }
 

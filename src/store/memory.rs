@@ -11,18 +11,18 @@ use tokio::sync::watch;
 use crate::clock::Timestamp;
 use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreFuture,
-    StoreProperties,
+    Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreFuture, StoreProperties,
 };
 use crate::store::feed::{
     Advance, Cursor, FeedRead, Register, RegisterId, RevocationStore, RevokedSession,
 };
 use crate::store::memory_feed::Feeds;
+use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 use crate::sync::lock;
 
 type Rings = HashMap<String, BTreeMap<EntryName, SecretBytes>>;
 
-/// A [`Store`] in memory, for tests and for services of a single process.
+/// A [`Store`] and [`RefreshTokenStore`] in memory, for tests and for services of a single process.
 ///
 /// 1. Clones share their content: give each replica of a test a clone.
 /// 2. The content is lost with the last clone. A service that must keep its sessions over a restart,
@@ -161,14 +161,6 @@ impl Store for MemoryStore {
         })
     }
 
-    fn redeem<'a>(
-        &'a self,
-        ring: &'a str,
-        redemption: &'a Redemption,
-    ) -> StoreFuture<'a, Redeemed> {
-        Box::pin(async move { Ok(lock(&self.shared.families).redeem(ring, redemption)) })
-    }
-
     fn changed<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let mut versions = self.shared.version.subscribe();
@@ -185,7 +177,6 @@ impl Store for MemoryStore {
         StoreProperties {
             is_private: true,
             notifies: true,
-            redeems: true,
             sealing_need: SealingNeed::NotApplicable,
             staleness: Duration::ZERO,
         }
@@ -243,5 +234,15 @@ impl RevocationStore for MemoryStore {
         cursor: Option<&'a Cursor>,
     ) -> StoreFuture<'a, FeedRead> {
         Box::pin(async move { Ok(lock(&self.shared.feeds).read(feed, cursor)) })
+    }
+}
+
+impl RefreshTokenStore for MemoryStore {
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(async move { Ok(lock(&self.shared.families).redeem(ring, redemption)) })
     }
 }

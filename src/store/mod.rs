@@ -9,11 +9,11 @@
 //!    file system, within the store's [`staleness`](StoreProperties::staleness).
 //! 3. **Values are whole.** A reader sees all of a value or none of it, even if a writer dies.
 //!
-//! A store may also record which refresh token of a session was redeemed last, and when:
+//! A [`RefreshTokenStore`] records which refresh token of a session was redeemed last, and when. It can
+//! be the same store or another one.
 //!
-//! 4. **Redeeming is linearizable.** [`Store::redeem`] returns the highest sequence of the family that
-//!    was redeemed before the call ended, its own included, and the one time at which that token was
-//!    first redeemed.
+//! Feature `test-util` has these promises [as tests](crate::guide::stores#write-a-store), for your own
+//! store.
 //!
 //! The ring alone decides what the values mean, which of them replicas restore after a loss, and when
 //! they are removed. So every store is small, and all behave alike.
@@ -65,6 +65,7 @@ pub(crate) mod polling;
 pub(crate) mod postgres;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) mod proof;
+pub(crate) mod redemption;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod ring_name;
@@ -74,8 +75,8 @@ pub(crate) mod writes;
 pub use crate::crypto::secret_bytes::SecretBytes;
 
 pub use self::contract::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Skipped, Store,
-    StoreError, StoreFuture, StoreProperties,
+    Entry, EntryName, Insertion, Loaded, SealingNeed, Skipped, Store, StoreError, StoreFuture,
+    StoreProperties,
 };
 pub use self::feed::{
     Advance, Cursor, Digest, FeedPage, FeedRead, Register, RegisterId, RevocationStore,
@@ -85,5 +86,6 @@ pub use self::file::store::{FileStore, FileStoreBuilder};
 pub use self::memory::MemoryStore;
 #[cfg(feature = "postgres")]
 pub use self::postgres::store::PostgresStore;
+pub use self::redemption::{Redeemed, Redemption, RefreshTokenStore};
 #[cfg(feature = "redis")]
 pub use self::redis::store::RedisStore;

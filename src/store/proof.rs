@@ -104,7 +104,6 @@ impl<T> Proof<T> {
 pub(crate) fn properties() -> StoreProperties {
     StoreProperties {
         notifies: true,
-        redeems: true,
         // Writes to another server since the connection was proven are missed for as long.
         staleness: PROVEN_FOR,
         ..StoreProperties::default()

@@ -1,5 +1,5 @@
-//! For an application's own tests (feature `test-util`): a manual clock, fixed keys, and tokens that no
-//! issuer would write.
+//! For an application's own tests (feature `test-util`): a manual clock, fixed keys, tokens that no
+//! issuer would write, and the [promises of stores](store_contract) as tests.
 //!
 //! ```
 //! use std::time::Duration;
@@ -27,6 +27,8 @@
 //!
 //! The keys are public: everyone who has this crate can sign with them. Enable the feature in
 //! `[dev-dependencies]` only.
+
+pub mod store_contract;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

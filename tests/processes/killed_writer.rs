@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tower_jwt_session::KeyRing;
 use tower_jwt_session::store::{Entry, FileStore, Insertion, Store};
 
-use crate::support::contract::{content, entry, held, insert, name};
+use crate::support::entries::{content, entry, held, insert, name};
 
 const DIRECTORY: &str = "TOWER_JWT_SESSION_TEST_KILLED_STORE";
 const RING: &str = "app";

@@ -2,9 +2,9 @@
 #![allow(dead_code)] // Each target uses a part of it.
 
 pub(crate) mod clocks;
-pub(crate) mod contract;
 pub(crate) mod counted;
 pub(crate) mod delegate;
+pub(crate) mod entries;
 pub(crate) mod issuer;
 pub(crate) mod recorder;
 pub(crate) mod replicas;

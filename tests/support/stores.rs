@@ -8,8 +8,8 @@ use serde_json::Value;
 use tokio::sync::{Barrier, Notify};
 use tower_jwt_session::Timestamp;
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, SealingNeed, Store,
-    StoreError, StoreFuture, StoreProperties,
+    Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, RefreshTokenStore,
+    SealingNeed, Store, StoreError, StoreFuture, StoreProperties,
 };
 use tower_jwt_session::testing::ManualClock;
 
@@ -275,7 +275,9 @@ impl Store for TestStore {
             self.content.remove(ring, name).await
         })
     }
+}
 
+impl RefreshTokenStore for TestStore {
     fn redeem<'a>(
         &'a self,
         ring: &'a str,

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{ATTEMPTS, Directory, Found, sync_directory};
 use crate::clock::Timestamp;
-use crate::store::contract::{EntryName, Redeemed, Redemption, StoreError};
+use crate::store::contract::{EntryName, StoreError};
 use crate::store::file::temporary::failed;
+use crate::store::redemption::{Redeemed, Redemption};
 
 impl Directory {
     /// Enters the redemption's file, which a hard link never does twice, and only then looks for

@@ -7,14 +7,15 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::store::contract::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, SealingNeed, Store, StoreError,
-    StoreFuture, StoreProperties,
+    Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreError, StoreFuture,
+    StoreProperties,
 };
 use crate::store::file::directory::Directory;
 use crate::store::file::hint::Seen;
 use crate::store::file::temporary::failed;
+use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 
-/// A [`Store`] in a directory that the replicas of one machine share, or on a network volume.
+/// A [`Store`] and [`RefreshTokenStore`] in a directory that the replicas of one machine share, or on a network volume.
 ///
 /// 1. An entry is the file `<directory>/<ring>/<name>.json`. It is written whole to a temporary
 ///    file in `<ring>/.tmp`, synced, and entered by a hard link, which never replaces a file. A
@@ -168,15 +169,6 @@ impl Store for FileStore {
         self.run(move |directory| directory.remove(&ring, &name))
     }
 
-    fn redeem<'a>(
-        &'a self,
-        ring: &'a str,
-        redemption: &'a Redemption,
-    ) -> StoreFuture<'a, Redeemed> {
-        let (ring, redemption) = (ring.to_owned(), redemption.clone());
-        self.run(move |directory| directory.redeem(&ring, &redemption))
-    }
-
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             loop {
@@ -196,11 +188,21 @@ impl Store for FileStore {
         StoreProperties {
             is_private: false,
             notifies: true,
-            redeems: true,
             // The file system keeps others out.
             sealing_need: SealingNeed::Advised,
             staleness: self.directory.attribute_cache,
         }
+    }
+}
+
+impl RefreshTokenStore for FileStore {
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        let (ring, redemption) = (ring.to_owned(), redemption.clone());
+        self.run(move |directory| directory.redeem(&ring, &redemption))
     }
 }
 

@@ -9,14 +9,14 @@ use tokio::sync::watch;
 
 use crate::clock::Timestamp;
 use crate::store::contract::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
-    StoreFuture, StoreProperties,
+    Entry, EntryName, Insertion, Loaded, Skipped, Store, StoreError, StoreFuture, StoreProperties,
 };
 use crate::store::listener::{Listener, Source};
 use crate::store::postgres::current::{ATTEMPTS, Current, Failure, is};
 use crate::store::proof;
+use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 
-/// A [`Store`] in PostgreSQL, over the application's own pool (feature `postgres`).
+/// A [`Store`] and [`RefreshTokenStore`] in PostgreSQL, over the application's own pool (feature `postgres`).
 ///
 /// 1. There are two tables, `tower_jwt_session_entries` and `tower_jwt_session_redemptions`, in the
 ///    first schema of the pool's `search_path`. [`migrate`](Self::migrate) creates them, or the
@@ -202,6 +202,16 @@ impl Store for PostgresStore {
         })
     }
 
+    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(self.listener.changed(ring))
+    }
+
+    fn properties(&self) -> StoreProperties {
+        proof::properties()
+    }
+}
+
+impl RefreshTokenStore for PostgresStore {
     fn redeem<'a>(
         &'a self,
         ring: &'a str,
@@ -231,14 +241,6 @@ impl Store for PostgresStore {
                 )
             })
         })
-    }
-
-    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
-        Box::pin(self.listener.changed(ring))
-    }
-
-    fn properties(&self) -> StoreProperties {
-        proof::properties()
     }
 }
 

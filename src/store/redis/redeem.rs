@@ -1,7 +1,8 @@
 //! The latest redeemed refresh token of each session, in Redis: a string that expires.
 
 use crate::clock::Timestamp;
-use crate::store::contract::{EntryName, Redeemed, Redemption, StoreError};
+use crate::store::contract::{EntryName, StoreError};
+use crate::store::redemption::{Redeemed, Redemption};
 use crate::store::redis::connection::Servers;
 
 /// Redeems in one atomic script.

@@ -6,11 +6,11 @@ use redis::{Client, Cmd, FromRedisValue, RedisError};
 
 use crate::clock::Timestamp;
 use crate::store::contract::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, Skipped, Store, StoreError,
-    StoreFuture, StoreProperties,
+    Entry, EntryName, Insertion, Loaded, Skipped, Store, StoreError, StoreFuture, StoreProperties,
 };
 use crate::store::listener::Listener;
 use crate::store::proof;
+use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 use crate::store::redis::address::read_url;
 use crate::store::redis::channel::{CHANNEL, Channel, message};
 use crate::store::redis::cluster::Cluster;
@@ -19,7 +19,7 @@ use crate::store::redis::redeem::redeem;
 use crate::store::redis::sentinel::Sentinels;
 use crate::store::redis::server::{Cause, entries_key};
 
-/// A [`Store`] in Redis 6 or newer, or Valkey (feature `redis`).
+/// A [`Store`] and [`RefreshTokenStore`] in Redis 6 or newer, or Valkey (feature `redis`).
 ///
 /// 1. The entries of a ring are the hash `{tower-jwt-session:<ring>}:entries`: the field is an
 ///    entry's name. They have no time to live.
@@ -223,14 +223,6 @@ impl Store for RedisStore {
         })
     }
 
-    fn redeem<'a>(
-        &'a self,
-        ring: &'a str,
-        redemption: &'a Redemption,
-    ) -> StoreFuture<'a, Redeemed> {
-        Box::pin(redeem(&self.servers, ring, redemption))
-    }
-
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
         self.channel.follow(ring);
         Box::pin(self.listener.changed(ring))
@@ -238,6 +230,16 @@ impl Store for RedisStore {
 
     fn properties(&self) -> StoreProperties {
         proof::properties()
+    }
+}
+
+impl RefreshTokenStore for RedisStore {
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(redeem(&self.servers, ring, redemption))
     }
 }
 

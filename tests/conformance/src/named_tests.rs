@@ -10,16 +10,16 @@ pub fn is_test(name: &str) -> bool {
         return holds(&tests().join("conformance/tests/attacks.rs"), &[&format!("(\"{test}\",")]);
     }
     // Where a crate's tests are, and how they begin.
+    let in_tests = &["#[test] fn", "#[tokio::test] async fn", ")] async fn"][..];
     // What all stores promise is a function, which a macro makes the test of each.
-    let in_tests =
-        &["#[test] fn", "#[tokio::test] async fn", ")] async fn", "pub(crate) async fn"][..];
+    let in_suites = &["pub async fn"][..];
     let with_servers = &["async fn"][..];
     let crates = [
         ("it", "it", in_tests),
         ("long", "long", in_tests),
         ("processes", "processes", in_tests),
         ("simulation", "simulation", in_tests),
-        ("support", "support", in_tests),
+        ("testing", "../src/testing", in_suites),
         ("conformance", "conformance/tests", in_tests),
         ("stores", "stores/src", with_servers),
     ];

@@ -122,7 +122,8 @@ async fn run(algorithm: Algorithm, sealed: bool, hidden: &mut Hidden) {
     let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
     let revocations = revocations.open().await.expect("an empty store");
     let sessions = Sessions::<()>::builder(ring.clone(), "https://issuer.test", "app");
-    let sessions = sessions.revocations(revocations).refresh_tokens(RefreshTokens::new());
+    let refresh_tokens = RefreshTokens::new().store(store.clone());
+    let sessions = sessions.revocations(revocations).refresh_tokens(refresh_tokens);
     let sessions = sessions.build().expect("good settings");
     let me = async |session: Session<()>| session.subject().to_owned();
     let app = Router::new()

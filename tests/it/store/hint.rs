@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
 use tower_jwt_session::store::{FileStore, Store};
 
-use crate::support::contract::{insert, name, redeem};
+use crate::support::entries::{insert, name, redeem};
 
 /// Far less than the 15 seconds after which replicas poll, and enough on a machine that is busy.
 const SOON: Duration = Duration::from_secs(5);

@@ -1,6 +1,6 @@
 //! Stores: one contract for all of them, and what the file store has beside it.
 //!
-//! A further store joins with one line: `contract!(name, factory)`.
+//! A further store joins with one line: `contract!(name, function)`.
 
 #[cfg(unix)]
 mod hint;
@@ -9,45 +9,43 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tower_jwt_session::store::{Entry, EntryName, FileStore, Insertion, MemoryStore, Store};
-
-use crate::support::contract::{
-    Replicas, content, entry, held, insert, last, name, redeem, redemption,
+use tower_jwt_session::store::{
+    Entry, EntryName, FileStore, Insertion, MemoryStore, RefreshTokenStore, Store,
 };
-use crate::support::delegate::delegate;
 
-async fn memory() -> Replicas {
+use crate::support::entries::{content, entry, held, insert, last, name, redeem, redemption};
+
+async fn memory() -> impl AsyncFn() -> MemoryStore {
     let store = MemoryStore::new();
-    Replicas { stores: std::array::from_fn(|_| Arc::new(store.clone()) as _), _place: Box::new(()) }
+    async move || store.clone()
 }
 
-async fn file() -> Replicas {
+async fn file() -> impl AsyncFn() -> FileStore {
     let place = tempfile::tempdir().expect("a temporary directory");
-    let open = |_| Arc::new(FileStore::open(place.path().join("keys")).expect("opens")) as _;
-    Replicas { stores: std::array::from_fn(open), _place: Box::new(place) }
+    async move || FileStore::open(place.path().join("keys")).expect("opens")
 }
 
 macro_rules! contract {
-    ($store:ident, $factory:path) => {
-        crate::support::contract::promises!(tests $store, $factory);
-    };
-}
-
-macro_rules! tests {
-    ([$store:ident, $factory:path] $($promise:ident)+) => {
+    ($store:ident, $empty_store:ident) => {
         mod $store {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-                async fn $promise() {
-                    crate::support::contract::$promise($factory().await).await;
-                }
-            )+
+            use tower_jwt_session::testing::store_contract;
+
+            store_contract::store_tests!(super::$empty_store);
+            store_contract::refresh_token_store_tests!(super::$empty_store);
+
+            #[tokio::test]
+            async fn redemptions_and_entries_do_not_see_each_other() {
+                let open = super::$empty_store().await;
+                let store = open().await;
+                crate::support::entries::redemptions_and_entries_do_not_see_each_other(&store)
+                    .await;
+            }
         }
     };
 }
 
-contract!(memory_store, super::memory);
-contract!(file_store, super::file);
+contract!(memory_store, memory);
+contract!(file_store, file);
 
 #[test]
 fn an_entry_name_is_safe_in_a_path() {
@@ -84,25 +82,11 @@ async fn memory_drops_redemptions_that_have_expired() {
 
 #[tokio::test]
 async fn stores_without_a_clock_return_no_store_time() {
-    let stores = [memory().await, file().await];
-    for [store, ..] in stores.each_ref().map(|replicas| replicas.stores.each_ref()) {
-        insert(&**store, "ring", "a", b"1").await;
+    let (memory, file) = (memory().await, file().await);
+    for store in [&memory().await as &dyn Store, &file().await] {
+        insert(store, "ring", "a", b"1").await;
         assert_eq!(store.load("ring").await.expect("loads").store_time, None);
     }
-}
-
-#[tokio::test]
-async fn a_store_that_keeps_no_refresh_tokens_says_so() {
-    #[derive(Debug)]
-    struct Simple(MemoryStore);
-
-    impl Store for Simple {
-        delegate!(0: load insert remove);
-    }
-
-    let redeemed = Simple(MemoryStore::new()).redeem("ring", &redemption("a", 0, 0)).await;
-    let error = redeemed.expect_err("it has none").to_string();
-    assert!(error.contains("Simple") && error.contains("`redeem`"), "{error}");
 }
 
 /// Tests of the file store beside the contract.

@@ -93,7 +93,10 @@ async fn emit_everything() {
     let revocations = Revocations::builder(RING).store(store.clone()).clock(clock.clone());
     let revocations = revocations.open().await.expect("opens");
     let sessions = crate::support::web::builder(&clock).revocations(revocations);
-    let sessions = sessions.refresh_tokens(RefreshTokens::new()).build().expect("sessions");
+    let sessions = sessions
+        .refresh_tokens(RefreshTokens::new().store(store.clone()))
+        .build()
+        .expect("sessions");
     let issued = sessions.issue_with_refresh_token(&crate::support::web::login()).expect("a login");
     let first = issued.refresh_token.as_str();
     let next = sessions.refresh(first).await.expect("its successor");
@@ -108,6 +111,7 @@ async fn emit_everything() {
         format!("grant_type=refresh_token&refresh_token={}", issued.refresh_token.as_str());
     store.down();
     sessions.token_response(&headers, redeem.as_bytes()).await;
+    sessions.revoke_session("s").await.expect_err("the store is down");
 }
 
 #[tokio::test]

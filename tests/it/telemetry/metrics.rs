@@ -7,8 +7,8 @@ use axum::routing::get as on_get;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{
-    Algorithm, KeyRing, Login, OperationErrorKind, RejectionKind, Revocations, Root, Session,
-    Sessions, telemetry,
+    Algorithm, KeyRing, Login, OperationErrorKind, RefreshTokens, RejectionKind, Revocations, Root,
+    Session, Sessions, telemetry,
 };
 
 use crate::support::recorder::Metrics;
@@ -27,7 +27,34 @@ async fn emit_everything() {
     store.down();
     replica.ring.refresh().await.expect_err("the store is down");
     replica.ring.ready().expect("the last known keys go on");
-    Revocations::builder("app").store(MemoryStore::new()).open().await.expect("opens");
+    redeem_and_fail().await;
+}
+
+/// Redeems a refresh token three times, and once while the store is down.
+async fn redeem_and_fail() {
+    let (store, clock) = (TestStore::new(), ManualClock::default());
+    let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
+    let sessions = crate::support::web::builder(&clock)
+        .revocations(revocations.open().await.expect("opens"))
+        .refresh_tokens(RefreshTokens::new().store(store.clone()))
+        .build()
+        .unwrap();
+    let tokens = sessions.issue_with_refresh_token(&crate::support::web::login()).unwrap();
+    for _ in 0..3 {
+        sessions.refresh(tokens.refresh_token.as_str()).await.unwrap();
+        clock.advance(seconds(1));
+    }
+    store.down();
+    sessions.refresh(tokens.refresh_token.as_str()).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn redemptions_are_counted_by_outcome() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    redeem_and_fail().await;
+    let counted = |outcome| recorder.counter("fixed", "redemptions_total", outcome);
+    assert_eq!(["redeemed", "repeated", "failed"].map(counted), [1, 2, 1]);
 }
 
 #[tokio::test]

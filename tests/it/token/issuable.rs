@@ -300,10 +300,10 @@ fn clock_that_no_token_can_carry_is_an_issuing_error() {
 /// Sessions with the longest token and with everything that makes later tokens longer.
 async fn growing(clock: &ManualClock) -> Sessions<Value> {
     let store = MemoryStore::new();
-    let revocations = Revocations::builder("app").store(store).clock(clock.clone());
+    let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
     Sessions::builder(fixed_ring(clock.clone()), "https://issuer.test", "app")
         .max_token_bytes(2048)
-        .refresh_tokens(RefreshTokens::new())
+        .refresh_tokens(RefreshTokens::new().store(store))
         .revocations(revocations.open().await.unwrap())
         .build()
         .unwrap()

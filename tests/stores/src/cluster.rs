@@ -10,7 +10,7 @@ use tower_jwt_session::store::{Insertion, RedisStore, Store, StoreError};
 use crate::group::{self, Group, PASSWORD, entries, installed, kill, send, send_as};
 use crate::scenarios::eventually;
 use crate::server::{Server, ServerKind, free_port};
-use crate::support::contract::{content, held, insert, last, redeem};
+use crate::support::entries::{content, held, insert, last, redeem};
 use crate::{Test, block_on, run_tests};
 
 /// Runs the tests, as the program's `main`.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
-use tower_jwt_session::store::{Insertion, Store};
+use tower_jwt_session::store::{Insertion, RefreshTokenStore, Store};
 use tower_jwt_session::testing::fixed_ring;
 use tower_jwt_session::{Login, Revocations, Sessions, SystemClock};
 
 use crate::forwarder::Forwarder;
 use crate::revocations::is_refused;
 use crate::scenarios::{PROMPT, assert_hidden, eventually};
-use crate::support::contract::{content, held, insert, last, name, redeem};
+use crate::support::entries::{content, held, insert, last, name, redeem};
 use crate::{Backend, Test, block_on};
 
 /// For how long a store relies on a connection, and a little more.
@@ -117,8 +117,8 @@ async fn an_address_that_leads_to_a_replica_is_an_error<B: Backend>() {
     new.caught_up(&old).await;
     address.move_to(new.port());
     sleep(RELIED_ON).await;
-    let entry = crate::support::contract::entry("late", b"1");
-    let redemption = crate::support::contract::redemption("family", 0, 1);
+    let entry = crate::support::entries::entry("late", b"1");
+    let redemption = crate::support::entries::redemption("family", 0, 1);
     for error in [
         store.load("ring").await.expect_err("can't load"),
         store.insert("ring", &entry).await.expect_err("can't insert"),

@@ -9,9 +9,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, RedisResult, cmd};
 use tokio::time::{sleep, timeout};
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, RedisStore, Store, StoreFuture,
-    StoreProperties,
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, RedisStore, RefreshTokenStore,
+    Store, StoreFuture, StoreProperties,
 };
+use tower_jwt_session::testing::store_contract;
 use tower_jwt_session::{Login, SystemClock};
 
 use crate::failover::RELIED_ON;
@@ -19,7 +20,7 @@ use crate::revocations::{is_refused, replica};
 use crate::rings;
 use crate::scenarios::{PROMPT, eventually};
 use crate::server::{Programs, Server, ServerKind};
-use crate::support::contract::{self, Replicas, content, held, insert, last, redeem};
+use crate::support::entries::{content, held, insert, last, redeem};
 use crate::{Test, block_on};
 
 /// What shows nowhere.
@@ -64,15 +65,18 @@ pub(crate) fn installed() -> Result<(), String> {
 
 pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
     macro_rules! contract {
-        ([$group:ident] $($promise:ident)+) => {
-            vec![$((concat!("contract::", stringify!($promise)), |group: Arc<$group>| {
+        ($suite:ident, $empty_store:path: $($promise:ident)+) => {
+            [$((concat!("contract::", stringify!($promise)), |group: Arc<G>| {
                 block_on(async {
-                    contract::$promise(replicas(&*group, stringify!($promise)).await).await;
+                    let open = $empty_store(&*group, stringify!($promise));
+                    store_contract::$suite::$promise(open).await;
                 });
             })),+]
         };
     }
-    let mut tests: Vec<Test<G>> = crate::support::contract::promises!(contract G);
+    let of_stores: [Test<G>; 13] = store_contract::store_tests!(renamed, contract!);
+    let of_refresh_tokens: [Test<G>; 6] =
+        store_contract::refresh_token_store_tests!(renamed, contract!);
     let more: [Test<G>; 4] = [
         ("changes_of_all_rings_are_pushed", |group| block_on(changes_are_pushed(&*group))),
         ("a_logout_is_pushed", |group| block_on(a_logout_is_pushed(&*group))),
@@ -83,8 +87,7 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
             block_on(an_isolated_old_master_is_left::<G>());
         }),
     ];
-    tests.extend(more);
-    tests
+    of_stores.into_iter().chain(of_refresh_tokens).chain(more).collect()
 }
 
 /// A store whose rings have other names: all tests share one database.
@@ -117,12 +120,8 @@ impl Store for Renamed {
         Box::pin(async move { self.store.remove(&self.ring(ring), name).await })
     }
 
-    fn redeem<'a>(
-        &'a self,
-        ring: &'a str,
-        redemption: &'a Redemption,
-    ) -> StoreFuture<'a, Redeemed> {
-        Box::pin(async move { self.store.redeem(&self.ring(ring), redemption).await })
+    fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.store.changed(&self.ring(ring)).await })
     }
 
     fn properties(&self) -> StoreProperties {
@@ -130,12 +129,18 @@ impl Store for Renamed {
     }
 }
 
-async fn replicas<G: Group>(group: &G, prefix: &'static str) -> Replicas {
-    let mut stores = Vec::<Arc<dyn Store>>::new();
-    for _ in 0..4 {
-        stores.push(Arc::new(Renamed { store: group.open().await, prefix }));
+impl RefreshTokenStore for Renamed {
+    fn redeem<'a>(
+        &'a self,
+        ring: &'a str,
+        redemption: &'a Redemption,
+    ) -> StoreFuture<'a, Redeemed> {
+        Box::pin(async move { self.store.redeem(&self.ring(ring), redemption).await })
     }
-    Replicas { stores: stores.try_into().expect("four stores"), _place: Box::new(()) }
+}
+
+fn renamed<G: Group>(group: &G, prefix: &'static str) -> impl AsyncFn() -> Renamed {
+    async move || Renamed { store: group.open().await, prefix }
 }
 
 /// Also of a ring whose slot is at another node than the connection that listens.

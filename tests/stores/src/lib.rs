@@ -22,20 +22,20 @@ mod server;
 /// What the tests of the package itself share, too.
 #[path = "../../support"]
 mod support {
-    pub(crate) mod contract;
     pub(crate) mod counted;
     pub(crate) mod delegate;
+    pub(crate) mod entries;
 }
 
 use std::future::Future;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
-use tower_jwt_session::store::Store;
+use tower_jwt_session::store::{RefreshTokenStore, Store};
 
 /// A kind of server that a store is in.
 pub trait Backend: Sized + Send + Sync + 'static {
-    type Store: Store + Clone;
+    type Store: Store + RefreshTokenStore + Clone;
     /// What shows nowhere.
     const PASSWORD: &'static str;
 

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Barrier;
 use tokio::time::sleep;
-use tower_jwt_session::store::{Entry, Insertion, PostgresStore, Store};
+use tower_jwt_session::store::{Entry, Insertion, PostgresStore, RefreshTokenStore, Store};
 use tower_jwt_session::{Revocations, Sessions, SystemClock};
 
 use crate::failover::RELIED_ON;
@@ -23,7 +23,7 @@ use crate::revocations::unwritable_is_noticed;
 use crate::rings;
 use crate::scenarios::{assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind};
-use crate::support::contract::{content, entry, held, insert, last, redeem, redemption};
+use crate::support::entries::{content, entry, held, insert, last, redeem, redemption};
 use crate::{Backend, Test, block_on};
 
 /// A cluster with a password.

@@ -11,14 +11,14 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use tower_jwt_session::store::{Entry, Insertion, RedisStore, Store};
+use tower_jwt_session::store::{Entry, Insertion, RedisStore, RefreshTokenStore, Store};
 
 use crate::failover::RELIED_ON;
 use crate::forwarder::Forwarder;
 use crate::revocations::unwritable_is_noticed;
 use crate::scenarios::{PROMPT, assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind, free_port};
-use crate::support::contract::{content, entry, held, insert, last, redeem, redemption};
+use crate::support::entries::{content, entry, held, insert, last, redeem, redemption};
 use crate::{Backend, Test, block_on};
 
 /// A server with a password, which syncs each write.

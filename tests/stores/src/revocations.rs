@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use tower_jwt_session::store::Store;
+use tower_jwt_session::store::{RefreshTokenStore, Store};
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{
     Clock as _, Login, OperationError, OperationErrorKind, RefreshTokens, RejectionKind,
@@ -27,13 +27,13 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
 }
 
 /// One replica, which hardly polls.
-pub(crate) async fn replica(store: impl Store) -> Sessions<()> {
-    let revocations = Revocations::builder("app").store(store);
+pub(crate) async fn replica(store: impl Store + RefreshTokenStore + Clone) -> Sessions<()> {
+    let revocations = Revocations::builder("app").store(store.clone());
     let revocations =
         revocations.refresh_interval(Duration::from_secs(3600)).found_now().open().await;
     let sessions = Sessions::builder(fixed_ring(SystemClock), "https://app.example", "app");
     let sessions = sessions.revocations(revocations.expect("opens"));
-    let sessions = sessions.refresh_tokens(RefreshTokens::new());
+    let sessions = sessions.refresh_tokens(RefreshTokens::new().store(store));
     sessions.build().expect("good settings")
 }
 

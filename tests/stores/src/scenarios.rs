@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
-use tower_jwt_session::store::{Insertion, SealingNeed, Store, StoreError};
-use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::store::{Insertion, RefreshTokenStore, SealingNeed, Store, StoreError};
+use tower_jwt_session::testing::{ManualClock, store_contract};
 use tower_jwt_session::{Clock, KeyRing, KeyState, NotReadyKind, SystemClock, Timestamp};
 
 use crate::rings;
-use crate::support::contract::{
-    self, Replicas, content, entry, held, insert, last, name, redeem, redemption,
-};
 use crate::support::counted::Counted;
+use crate::support::entries::{
+    content, entry, held, insert, last, name, redeem, redemption,
+    redemptions_and_entries_do_not_see_each_other,
+};
 use crate::{Backend, Test, block_on};
 
 /// Far sooner than any poll of these tests, which is an hour, and enough on a machine that is busy.
@@ -24,9 +25,11 @@ pub(crate) const PROMPT: Duration = Duration::from_secs(60);
 
 pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
     macro_rules! contract {
-        ([$backend:ident] $($promise:ident)+) => {
-            vec![$((concat!("contract::", stringify!($promise)), |server: Arc<$backend>| {
-                block_on(async { contract::$promise(replicas(&*server).await).await });
+        ($suite:ident, $empty_store:path: $($promise:ident)+) => {
+            [$((concat!("contract::", stringify!($promise)), |server: Arc<B>| {
+                block_on(async {
+                    store_contract::$suite::$promise($empty_store(&*server).await).await;
+                });
             })),+]
         };
     }
@@ -35,8 +38,11 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
             [$((stringify!($scenario), |server: Arc<B>| block_on($scenario(&*server)))),+]
         };
     }
-    let mut tests: Vec<Test<B>> = crate::support::contract::promises!(contract B);
-    let more: [Test<B>; 15] = scenarios! {
+    let of_stores: [Test<B>; 13] = store_contract::store_tests!(empty_store, contract!);
+    let of_refresh_tokens: [Test<B>; 6] =
+        store_contract::refresh_token_store_tests!(empty_store, contract!);
+    let more: [Test<B>; 16] = scenarios! {
+        redemptions_are_no_entries
         it_asks_for_sealing
         every_read_returns_the_time_of_the_server
         a_clock_that_differs_from_the_servers_is_shown_and_makes_one_replica_unready
@@ -53,17 +59,12 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         five_replicas_that_boot_at_once_have_one_ring
         a_rotation_and_a_revocation_are_pushed
     };
-    tests.extend(more);
-    tests
+    of_stores.into_iter().chain(of_refresh_tokens).chain(more).collect()
 }
 
-async fn replicas<B: Backend>(server: &B) -> Replicas {
+async fn empty_store<B: Backend>(server: &B) -> impl AsyncFn() -> B::Store {
     let database = server.database().await;
-    let mut stores = Vec::<Arc<dyn Store>>::new();
-    for _ in 0..4 {
-        stores.push(Arc::new(server.open(&database).await));
-    }
-    Replicas { stores: stores.try_into().expect("four stores"), _place: Box::new(()) }
+    async move || server.open(&database).await
 }
 
 /// Two handles to an empty store, with connections of their own.
@@ -71,6 +72,11 @@ async fn two<B: Backend>(server: &B) -> (String, B::Store, B::Store) {
     let database = server.database().await;
     let (one, two) = (server.open(&database).await, server.open(&database).await);
     (database, one, two)
+}
+
+async fn redemptions_are_no_entries<B: Backend>(server: &B) {
+    let (_, store, _) = two(server).await;
+    redemptions_and_entries_do_not_see_each_other(&store).await;
 }
 
 async fn it_asks_for_sealing<B: Backend>(server: &B) {
@@ -206,7 +212,7 @@ async fn a_killed_server_is_an_error_until_it_is_back<B: Backend>(_: &B) {
     assert_eq!(redeem(&store, "ring", "session", 5, 2).await, last(6, 1));
 }
 
-async fn errors(store: &dyn Store) -> [StoreError; 4] {
+async fn errors(store: &(impl Store + RefreshTokenStore)) -> [StoreError; 4] {
     let name = name("a");
     let redemption = redemption("session", 7, 2);
     let limit = Duration::from_secs(10);

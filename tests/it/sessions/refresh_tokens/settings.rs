@@ -5,10 +5,9 @@ use tower_jwt_session::testing::fixed_ring;
 use tower_jwt_session::{CookieTransport, KeyRing, OperationErrorKind};
 
 use tower_jwt_session::Revocations;
-use tower_jwt_session::store::{MemoryStore, Store};
+use tower_jwt_session::store::MemoryStore;
 
 use super::*;
-use crate::support::delegate::delegate;
 
 #[test]
 fn a_setting_that_can_not_be_is_named_with_its_fix() {
@@ -107,29 +106,37 @@ async fn sessions_without_refresh_tokens_say_so() {
     assert!(error.to_string().contains("`.refresh_tokens(..)`"), "{error}");
 }
 
-/// A store that does not record redeemed refresh tokens.
-#[derive(Clone, Debug)]
-struct Simple(MemoryStore);
-
-impl Store for Simple {
-    delegate!(0: load insert remove);
-}
-
 #[tokio::test]
 async fn refresh_tokens_whose_reuse_nobody_notices_are_a_build_error() {
     let clock = ManualClock::default();
-    let sessions = || web::builder(&clock).refresh_tokens(RefreshTokens::new());
-    let error = sessions().build().unwrap_err();
-    assert_eq!(error.setting(), Some("refresh_tokens"), "{error}");
-    assert!(error.to_string().contains("without `revocations`"), "{error}");
+    let store = MemoryStore::new();
+    let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
+    let revocations = revocations.open().await.unwrap();
+    let without = || web::builder(&clock);
+    let with = || web::builder(&clock).revocations(revocations.clone());
+    let tokens = || RefreshTokens::new().store(store.clone());
+    let accepted = RefreshTokens::dangerous_without_reuse_detection;
+    for (sessions, value, help) in [
+        (without().refresh_tokens(RefreshTokens::new()), "set without a store", "`.store(..)`"),
+        (with().refresh_tokens(RefreshTokens::new()), "set without a store", "`.store(..)`"),
+        (without().refresh_tokens(tokens()), "without `revocations`", "`.revocations(..)`"),
+        (with().refresh_tokens(accepted(tokens())), "with a store and with", "remove one"),
+    ] {
+        let error = sessions.build().unwrap_err();
+        assert_eq!(error.setting(), Some("refresh_tokens"), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(value) && text.contains(help), "{text}");
+    }
+    with().refresh_tokens(tokens()).build().unwrap();
+    with().refresh_tokens(accepted(RefreshTokens::new())).build().unwrap();
+}
 
-    let revocations = Revocations::builder("app").store(Simple(MemoryStore::new()));
-    let revocations = revocations.clock(clock.clone()).found_now().open().await.unwrap();
-    let error = sessions().revocations(revocations).build().unwrap_err();
-    assert_eq!(error.setting(), Some("refresh_tokens"), "{error}");
-    assert!(error.to_string().contains("`StoreProperties::redeems`"), "{error}");
-
-    let revocations = Revocations::builder("app").store(MemoryStore::new());
-    let revocations = revocations.clock(clock.clone()).open().await.unwrap();
-    sessions().revocations(revocations).build().unwrap();
+#[tokio::test]
+async fn time_to_redeem_that_is_zero_is_a_build_error() {
+    let clock = ManualClock::default();
+    let revocations = Revocations::builder("app").store(MemoryStore::new()).clock(clock.clone());
+    let sessions = web::builder(&clock).revocations(revocations.open().await.unwrap());
+    let tokens = RefreshTokens::new().store(MemoryStore::new()).redeem_timeout(Duration::ZERO);
+    let error = sessions.refresh_tokens(tokens).build().unwrap_err();
+    assert_eq!(error.setting(), Some("redeem_timeout"), "{error}");
 }
