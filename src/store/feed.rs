@@ -20,6 +20,12 @@ use crate::store::contract::{Skipped, Store, StoreError, StoreFuture};
 ///    a read after a cursor from before that is a [`Gap`](FeedRead::Gap).
 /// 4. **Nothing is kept for ever.** A record may be dropped once its `until` has passed by every clock,
 ///    which its writer has included. It has to be kept until then.
+/// 5. **Hints may be held back.** Where the store [notifies](crate::store::StoreProperties::notifies),
+///    [`changed`](Store::changed) with the name of a feed reports its changes; but a change within half
+///    a second of a hint needs none of its own. So a reader reads after each hint, and once more half a
+///    second later. A store whose hints wake other machines sends at most about two a second.
+///
+/// `testing::store_contract` (feature `test-util`) has these promises as tests for any store.
 ///
 /// The records hold no secrets: digests, numbers and times.
 pub trait RevocationStore: Store {

@@ -32,9 +32,12 @@
 
 mod handles;
 pub mod refresh_token_store;
+pub mod revocation_store;
 pub mod store;
 
 #[doc(inline)]
 pub use crate::__refresh_token_store_tests as refresh_token_store_tests;
+#[doc(inline)]
+pub use crate::__revocation_store_tests as revocation_store_tests;
 #[doc(inline)]
 pub use crate::__store_tests as store_tests;

@@ -2,6 +2,7 @@
 //!
 //! A further store joins with one line: `contract!(name, function)`.
 
+mod feeds;
 #[cfg(unix)]
 mod hint;
 
