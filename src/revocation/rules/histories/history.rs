@@ -320,6 +320,11 @@ impl History {
     fn end(&mut self) -> Outcome {
         // What nobody knows any more can't come back.
         let known = self.replicas.iter().fold(self.store.cutoffs, |all, it| all | it.held.cutoffs);
+        let is_over = |at: &Timestamp| self.time >= *at + DURATIONS.keeping();
+        // Nor what was lost, and then not restored as long as it is kept: no replica that knows it reads.
+        let over =
+            self.cutoffs.iter().enumerate().filter(|(_, at)| self.world.losses && is_over(at));
+        let known = over.fold(known, |known, (number, _)| known & !(1 << number));
         self.store_is_down = false;
         self.time = self.time + 2 * self.world.skew + MINUTE;
         for _ in 0..3 {
