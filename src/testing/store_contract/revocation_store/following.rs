@@ -32,10 +32,13 @@ pub async fn readers_that_follow_many_writers_miss_nothing<S: RevocationStore>(
                 tokio::spawn(read(store, feed.clone(), starts_anew, writes.clone()))
             })
             .collect();
+        let mut ends = Vec::new();
         for writer in writers {
-            writer.await.expect("a writer ends");
+            ends.push(writer.await);
         }
+        // Also if one has failed: otherwise the readers go on for ever.
         writes.ended.store(true, Ordering::SeqCst);
+        ends.into_iter().for_each(|end| end.expect("a writer ends"));
         let mut whole = Reader::new(&replicas[0], &feed);
         whole.read().await;
         let expected: BTreeSet<_> = (0..WRITERS)
