@@ -16,7 +16,7 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) pool: PgPool,
-    pub(crate) proof: Proof<Started>,
+    pub(crate) proof: Proof<Server>,
     /// The system, and its highest timeline that was seen.
     newest: Mutex<Option<(i64, u32)>>,
 }
@@ -49,9 +49,7 @@ impl Current {
     /// # Errors
     ///
     /// Fails if the server is not current, or there is no connection to it.
-    pub(crate) async fn acquire(
-        &self,
-    ) -> Result<(PoolConnection<Postgres>, Arc<Started>), Failure> {
+    pub(crate) async fn acquire(&self) -> Result<(PoolConnection<Postgres>, Arc<Server>), Failure> {
         let mut attempts = self.pool.options().get_max_connections().saturating_add(1);
         let mut is_first = true;
         loop {
@@ -67,12 +65,12 @@ impl Current {
                 Err(error) => return Err(error.into()),
             };
             let started: Started = sqlx::query_scalar(STARTED).fetch_one(&mut *connection).await?;
-            if started != *proven && std::mem::take(&mut is_first) {
+            if started != proven.started && std::mem::take(&mut is_first) {
                 // The connection may be newer than the proof: the server was restarted since.
                 self.proof.forget(&proven).await;
                 proven = self.prove().await?;
             }
-            if started == *proven {
+            if started == proven.started {
                 return Ok((connection, proven));
             }
             connection.close_on_drop();
@@ -87,12 +85,11 @@ impl Current {
         }
     }
 
-    /// Runs a statement that writes, and returns its row if it has one. It is repeated if concurrent
-    /// statements made it fail, and once over another connection if the server accepts no writes.
+    /// Runs a statement that writes, and returns its row if it has one, as [`run`](Self::run) does.
     ///
     /// # Errors
     ///
-    /// Fails as [`acquire`](Self::acquire) does, or with the error of the last attempt.
+    /// Fails as `run` does.
     pub(crate) async fn write<'q, T>(
         &self,
         statement: impl Fn() -> QueryAs<'q, Postgres, T, PgArguments>,
@@ -100,11 +97,28 @@ impl Current {
     where
         T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
+        let (rows, _) = self.run(statement).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Runs a statement, and returns its rows and the server that answered. It is repeated if concurrent
+    /// statements made it fail, and once over another connection if the server accepts no writes.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`acquire`](Self::acquire) does, or with the error of the last attempt.
+    pub(crate) async fn run<'q, T>(
+        &self,
+        statement: impl Fn() -> QueryAs<'q, Postgres, T, PgArguments>,
+    ) -> Result<(Vec<T>, Arc<Server>), Failure>
+    where
+        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+    {
         let (mut attempts, mut is_first) = (ATTEMPTS, true);
         loop {
             let (mut connection, proven) = self.acquire().await?;
-            let error = match statement().fetch_optional(&mut *connection).await {
-                Ok(row) => return Ok(row),
+            let error = match statement().fetch_all(&mut *connection).await {
+                Ok(rows) => return Ok((rows, proven)),
                 Err(error) => error,
             };
             attempts -= 1;
@@ -122,7 +136,7 @@ impl Current {
         }
     }
 
-    pub(crate) async fn prove(&self) -> Result<Arc<Started>, Failure> {
+    pub(crate) async fn prove(&self) -> Result<Arc<Server>, Failure> {
         let options = self.pool.connect_options();
         let address = address(&options);
         let prove = || async {
@@ -139,7 +153,8 @@ impl Current {
                 }
             };
             self.check(&server, &context)?;
-            Ok((server.started, Some(server.started.to_string())))
+            let started = server.started.to_string();
+            Ok((server, Some(started)))
         };
         self.proof.current(&address, prove).await.map_err(Failure::Unproven)
     }
@@ -172,11 +187,13 @@ impl Current {
 }
 
 /// The state that a server reports.
-struct Server {
+#[derive(Debug)]
+pub(crate) struct Server {
     is_standby: bool,
     started: Started,
-    /// The system's identifier and the timeline on which it writes, if it shows them.
-    timeline: Option<(i64, u32)>,
+    /// The system's identifier and the timeline on which it writes, if it shows them. A server that
+    /// takes writes stays on its timeline until it is restarted.
+    pub(crate) timeline: Option<(i64, u32)>,
 }
 
 /// Connects, queries, and closes the connection.

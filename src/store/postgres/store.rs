@@ -3,32 +3,36 @@
 use std::slice;
 use std::sync::Arc;
 
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection, PgPool};
-use tokio::sync::watch;
+use sqlx::PgPool;
 
 use crate::clock::Timestamp;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, Skipped, Store, StoreError, StoreFuture, StoreProperties,
 };
-use crate::store::listener::{Listener, Source};
-use crate::store::postgres::current::{ATTEMPTS, Current, Failure, is};
+use crate::store::listener::Listener;
+use crate::store::postgres::channel::{CHANNEL, Channel};
+use crate::store::postgres::current::{ATTEMPTS, Current};
+use crate::store::postgres::expiry::Expiry;
+use crate::store::postgres::migration::{self, check, failed};
 use crate::store::proof;
 use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 
 /// A [`Store`] and [`RefreshTokenStore`] in PostgreSQL, over the application's own pool (feature `postgres`).
 ///
-/// 1. There are two tables, `tower_jwt_session_entries` and `tower_jwt_session_redemptions`, in the
-///    first schema of the pool's `search_path`. [`migrate`](Self::migrate) creates them, or the
-///    application does, with [`MIGRATION`](Self::MIGRATION). Tables of a newer version of this crate
-///    are refused; the version is the comment of the table of entries, which `TRUNCATE` keeps.
+/// 1. There are five tables in the first schema of the pool's `search_path`: `tower_jwt_session_entries`,
+///    `…_redemptions`, `…_feeds`, `…_revocations` and `…_registers`. [`migrate`](Self::migrate) creates
+///    them, or the application does, with [`MIGRATION`](Self::MIGRATION), which requires PostgreSQL 13.
+///    Tables of a newer version of this crate are refused; the version is the comment of the table of
+///    entries, which `TRUNCATE` keeps.
 /// 2. An insert is one statement, `INSERT … ON CONFLICT DO NOTHING`, which notifies the others in the
 ///    same transaction (`NOTIFY`). It waits for a concurrent insert of the same name. If that one won,
 ///    a second statement reads its row; if the row was removed meanwhile, the insert is repeated.
 /// 3. Redeeming a refresh token is one statement, `INSERT … ON CONFLICT DO UPDATE`, which also
 ///    deletes a few expired rows.
-/// 4. Replicas receive changes on the channel `tower_jwt_session`, with names of rings as messages,
-///    over one connection outside the pool, made when they first wait for a change.
+/// 4. Replicas receive changes on the channel `tower_jwt_session`, with names of rings and feeds as
+///    messages, over one connection outside the pool, made when they first wait for a change. All
+///    writers of a feed together notify at most about twice a second, since `NOTIFY` lets commits wait
+///    for each other.
 /// 5. Once per second of use, a connection outside the pool checks whether the server is in recovery,
 ///    when it was started and on which timeline it writes, and is closed. A standby is an error, and so
 ///    is a server of the same system with a lower timeline than one seen before: after a failover the
@@ -38,6 +42,21 @@ use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 ///    one per second, for which a read or write waits (5 round trips, and those of TLS).
 ///    The store's [`staleness`](StoreProperties::staleness) is that second.
 /// 6. A write that fails with "read-only transaction" is repeated once, over a new connection.
+/// 7. Revoked sessions are appended in one statement, up to 75 in a row of the table. A register is
+///    advanced in one statement by the server's clock; its row is locked until the commit, and its new
+///    value is a row of the feed, too.
+/// 8. A [cursor](crate::store::Cursor) is a snapshot of transactions (`pg_snapshot`): a read returns what
+///    is visible now and was not visible then, in whatever order transactions have committed. An open
+///    transaction holds back its own rows only. All pages of a read are of one snapshot.
+/// 9. A cursor is a [gap](crate::store::FeedRead::Gap) if transaction IDs or rows may have been lost since:
+///    in another system or on another timeline (if the server shows them), after a crash or a promotion,
+///    after `TRUNCATE` (also after `VACUUM FULL`, which loses nothing), if the feed's row in
+///    `…_feeds` was deleted, after a dump was restored, or if the cursor is from the future of older
+///    files. A crash is recognized by the time since which `pg_stat_bgwriter` counts. Rows that are
+///    deleted from `…_revocations` alone are not noticed.
+/// 10. A row of the feed is deleted once the last hour of its sessions has passed by the server's clock.
+///     A process that appends does so, at most 2,000 rows at once and one process at a time, up to once a
+///     minute, and once a second while there are more.
 ///
 /// An attacker with read access to the tables can read the entries, so keys
 /// [have to be sealed](crate::store::SealingNeed::Required). How to operate the server is in the
@@ -58,42 +77,21 @@ use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 /// ```
 #[derive(Clone, Debug)]
 pub struct PostgresStore {
-    current: Arc<Current>,
+    pub(crate) current: Arc<Current>,
+    pub(crate) expiry: Arc<Expiry>,
     listener: Listener<Channel>,
 }
 
 impl PostgresStore {
     /// The SQL that creates the tables, for applications that run migrations themselves. It is
     /// idempotent.
-    pub const MIGRATION: &'static str = r#"
-CREATE TABLE IF NOT EXISTS tower_jwt_session_entries (
-    ring text COLLATE "C" NOT NULL,
-    name text COLLATE "C" NOT NULL,
-    value bytea NOT NULL,
-    PRIMARY KEY (ring, name)
-);
-DO $$ BEGIN
-    IF obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class') IS NULL THEN
-        COMMENT ON TABLE tower_jwt_session_entries IS 'tower-jwt-session schema version 1';
-    END IF;
-END $$;
-CREATE TABLE IF NOT EXISTS tower_jwt_session_redemptions (
-    ring text COLLATE "C" NOT NULL,
-    family text COLLATE "C" NOT NULL,
-    sequence bigint NOT NULL,
-    at_millis bigint NOT NULL,
-    until_millis bigint NOT NULL,
-    PRIMARY KEY (ring, family)
-);
-CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
-    ON tower_jwt_session_redemptions (until_millis);
-"#;
+    pub const MIGRATION: &'static str = migration::MIGRATION;
 
     /// Makes a store over `pool`, without connecting.
     pub fn new(pool: PgPool) -> Self {
         let current = Arc::new(Current::new(pool));
         let listener = Listener::new(Channel(Arc::clone(&current)));
-        Self { current, listener }
+        Self { current, expiry: Arc::default(), listener }
     }
 
     /// Creates the tables if they are missing. Any number of replicas may do so at once.
@@ -103,30 +101,7 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
     /// Fails if PostgreSQL can't be reached, the role may not create the tables, or they are of a newer
     /// version of this crate.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let migrated = async {
-            let (mut connection, _) = self.current.acquire().await?;
-            // If the tables exist, neither rights nor locks are needed.
-            if let (Some(version), true) = tables(&mut connection).await? {
-                return Ok(Some(version));
-            }
-            let mut transaction = connection.begin().await?;
-            // Each statement sees what was committed before it, whatever the role's default is.
-            transaction.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED").await?;
-            // `IF NOT EXISTS` alone does not protect against concurrent migrations.
-            sqlx::query("SELECT pg_advisory_xact_lock($1)")
-                .bind(MIGRATION_LOCK)
-                .execute(&mut *transaction)
-                .await?;
-            sqlx::raw_sql(Self::MIGRATION).execute(&mut *transaction).await?;
-            let (version, _) = tables(&mut transaction).await?;
-            transaction.commit().await?;
-            Ok(version)
-        };
-        let failed = |failure: Failure| {
-            let context = "could not create the tables of tower-jwt-session in PostgreSQL";
-            StoreError::with_source(context, failure)
-        };
-        check(migrated.await.map_err(failed)?.as_deref())
+        migration::migrate(&self.current).await
     }
 
     /// Reads the entries of those names, or all.
@@ -139,7 +114,7 @@ CREATE INDEX IF NOT EXISTS tower_jwt_session_redemptions_until
                 sqlx::query_as(SELECT).bind(ring).bind(Entry::MAX_BYTES as i32).bind(names);
             Ok(select.fetch_all(&mut *connection).await?)
         };
-        let rows: Vec<Row> = read.await.map_err(failed("read", ring))?;
+        let rows: Vec<Row> = read.await.map_err(failed(&format!("read the ring {ring}")))?;
         let place = format!("tower_jwt_session_entries {ring:?}");
         let (mut loaded, mut stated) = (Loaded::default(), None);
         for (version, store_millis, name, length, value) in rows {
@@ -177,7 +152,9 @@ impl Store for PostgresStore {
             };
             for _ in 0..ATTEMPTS {
                 let inserted = self.current.write(insert).await;
-                if let Some(()) = inserted.map_err(failed("insert into", ring))? {
+                if let Some(()) =
+                    inserted.map_err(failed(&format!("insert into the ring {ring}")))?
+                {
                     return Ok(Insertion::Inserted);
                 }
                 let found = self.select(ring, Some(slice::from_ref(name))).await?;
@@ -198,7 +175,11 @@ impl Store for PostgresStore {
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let remove = || sqlx::query_as::<_, ()>(REMOVE).bind(ring).bind(name.as_str());
-            self.current.write(remove).await.map(drop).map_err(failed("remove from", ring))
+            self.current
+                .write(remove)
+                .await
+                .map(drop)
+                .map_err(failed(&format!("remove from the ring {ring}")))
         })
     }
 
@@ -230,7 +211,7 @@ impl RefreshTokenStore for PostgresStore {
             };
             let redeemed = self.current.write(redeem).await;
             let redeemed: Option<(i64, i64)> =
-                redeemed.map_err(failed("redeem a refresh token of", ring))?;
+                redeemed.map_err(failed(&format!("redeem a refresh token of the ring {ring}")))?;
             let valid = redeemed.and_then(|(sequence, at)| {
                 let at = Timestamp::from_unix_millis(at);
                 Some(Redeemed { sequence: sequence.try_into().ok()?, at })
@@ -244,121 +225,12 @@ impl RefreshTokenStore for PostgresStore {
     }
 }
 
-/// The channel of all rings, over a connection of its own.
-#[derive(Clone, Debug)]
-struct Channel(Arc<Current>);
-
-impl Source for Channel {
-    type Connection = (PgListener, PgPool);
-
-    fn moves(&self) -> watch::Receiver<u64> {
-        self.0.proof.moves()
-    }
-
-    async fn connect(&self) -> Result<Self::Connection, StoreError> {
-        let pool = &self.0.pool;
-        let listen = async {
-            // This fails with the reason if there is no server, or an old one after a failover.
-            self.0.prove().await?;
-            // The application closed the pool: it is done with the store.
-            if pool.is_closed() {
-                return Err(sqlx::Error::PoolClosed.into());
-            }
-            let options = PgConnectOptions::clone(&pool.connect_options());
-            let single = PgPoolOptions::new()
-                .max_connections(1)
-                .max_lifetime(None)
-                .idle_timeout(None)
-                .connect_lazy_with(options);
-            let mut listener = PgListener::connect_with(&single).await?;
-            listener.eager_reconnect(false);
-            listener.listen(CHANNEL).await?;
-            Ok((listener, pool.clone()))
-        };
-        listen.await.map_err(unheard::<Failure>)
-    }
-
-    async fn next((listener, pool): &mut Self::Connection) -> Result<String, StoreError> {
-        let heard = pool.close_event().do_until(listener.try_recv()).await;
-        match heard.and_then(|heard| heard).map_err(unheard)? {
-            Some(message) => Ok(message.payload().to_owned()),
-            None => Err(StoreError::new("the connection that listens to PostgreSQL was lost")),
-        }
-    }
-
-    async fn ping((listener, _): &mut Self::Connection) -> Result<(), StoreError> {
-        listener.execute("SELECT 1").await.map(drop).map_err(unheard)
-    }
-}
-
-/// Reads the comment of the table of entries, if there is one, and whether the table of redemptions
-/// exists.
-async fn tables(connection: &mut PgConnection) -> Result<(Option<String>, bool), sqlx::Error> {
-    sqlx::query_as(TABLES).fetch_one(connection).await
-}
-
-/// Checks the version that the comment of the table of entries states.
-fn check(comment: Option<&str>) -> Result<(), StoreError> {
-    let version = comment.and_then(|comment| comment.strip_prefix(STATED));
-    match version.and_then(|version| version.parse::<u32>().ok()) {
-        Some(SCHEMA) => Ok(()),
-        Some(newer @ 2..) => Err(StoreError::new(format!(
-            "the table tower_jwt_session_entries in PostgreSQL has schema version {newer}; this \
-             version of tower-jwt-session supports {SCHEMA}: upgrade this replica"
-        ))),
-        _ => {
-            let found = comment.map_or_else(|| "none".to_owned(), |comment| format!("{comment:?}"));
-            Err(StoreError::new(format!(
-                "the table tower_jwt_session_entries in PostgreSQL has no schema version: its \
-                 comment is {found}, expected \"{STATED}{SCHEMA}\"; remove the comment and call \
-                 `PostgresStore::migrate`"
-            )))
-        }
-    }
-}
-
 /// A row that a read finds: the comment of the table and the server's time in milliseconds; and an
 /// entry's name, length and value.
 type Row = (Option<String>, i64, Option<String>, Option<i32>, Option<Vec<u8>>);
 
-/// The error of an operation on a ring.
-fn failed(verb: &str, ring: &str) -> impl FnOnce(Failure) -> StoreError {
-    move |failure| {
-        let fix = match &failure {
-            Failure::Sql(error) if is(error, UNDEFINED_TABLE) => {
-                ": its table is missing; call `PostgresStore::migrate` or run \
-                 `PostgresStore::MIGRATION`, and live replicas restore what they hold (the store does \
-                 not create it, since this may be the wrong database or a restore in progress)"
-            }
-            _ => "",
-        };
-        let context = format!("could not {verb} the ring {ring} in PostgreSQL{fix}");
-        StoreError::with_source(context, failure)
-    }
-}
-
-fn unheard<E: Into<Failure>>(error: E) -> StoreError {
-    StoreError::with_source("could not listen to PostgreSQL", error.into())
-}
-
-const SCHEMA: u32 = 1;
-/// The prefix of the version in the comment.
-const STATED: &str = "tower-jwt-session schema version ";
-const CHANNEL: &str = "tower_jwt_session";
-
-/// A random number for the advisory lock.
-const MIGRATION_LOCK: i64 = 0x2c1f_9a53_7be4_06d8;
-
 /// How many expired redemptions a redemption deletes: more than it adds, and few.
 const PURGED_AT_ONCE: i64 = 8;
-
-/// PostgreSQL's error code for a missing table (appendix A of its manual).
-const UNDEFINED_TABLE: &str = "42P01";
-
-/// The comment is null also where there is no such table.
-const TABLES: &str = "\
-SELECT obj_description(to_regclass('tower_jwt_session_entries'), 'pg_class'),
-    to_regclass('tower_jwt_session_redemptions') IS NOT NULL";
 
 /// All entries, or those of the names given. Values that are too long are not sent.
 const SELECT: &str = "\

@@ -14,7 +14,9 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgPool};
 use tokio::sync::Barrier;
 use tokio::time::sleep;
-use tower_jwt_session::store::{Entry, Insertion, PostgresStore, RefreshTokenStore, Store};
+use tower_jwt_session::store::{
+    Entry, Insertion, PostgresStore, RefreshTokenStore, RevocationStore, Store,
+};
 use tower_jwt_session::{Revocations, Sessions, SystemClock};
 
 use crate::failover::RELIED_ON;
@@ -24,7 +26,7 @@ use crate::rings;
 use crate::scenarios::{assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind};
 use crate::support::entries::{content, entry, held, insert, last, redeem, redemption};
-use crate::{Backend, Test, block_on};
+use crate::{Backend, Test, block_on, postgres_feed, postgres_losses, postgres_registers};
 
 /// A cluster with a password.
 pub struct Postgres {
@@ -33,7 +35,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    fn options(&self, database: &str) -> PgConnectOptions {
+    pub(crate) fn options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .host("127.0.0.1")
             .port(self.server.port)
@@ -42,31 +44,59 @@ impl Postgres {
             .database(database)
     }
 
-    fn pool(&self, database: &str) -> PgPool {
+    pub(crate) fn pool(&self, database: &str) -> PgPool {
         self.pool_of(self.options(database))
     }
 
-    fn pool_of(&self, options: PgConnectOptions) -> PgPool {
+    pub(crate) fn pool_of(&self, options: PgConnectOptions) -> PgPool {
         let pool = PgPoolOptions::new().max_connections(2);
         pool.acquire_timeout(Duration::from_secs(3)).connect_lazy_with(options)
     }
 
     /// Does something beside the store.
-    async fn send(&self, database: &str, statement: &str) {
+    pub(crate) async fn send(&self, database: &str, statement: &str) {
         let statement = AssertSqlSafe(statement.to_owned());
         let done = sqlx::raw_sql(statement).execute(&self.pool(database)).await;
         done.expect("the server does it");
     }
 
-    async fn ask_text(&self, database: &str, query: &str) -> String {
+    pub(crate) async fn ask_text(&self, database: &str, query: &str) -> String {
         let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
         query.fetch_one(&self.pool(database)).await.expect("the server answers")
     }
 
-    async fn ask(&self, database: &str, query: &str) -> i64 {
+    /// The directory of its data.
+    pub(crate) async fn data(&self) -> PathBuf {
+        let data = "SELECT setting FROM pg_settings WHERE name = 'data_directory'";
+        self.ask_text("postgres", data).await.into()
+    }
+
+    /// One of PostgreSQL's programs, as the user that the server runs as.
+    pub(crate) async fn program(&self, name: &str) -> Command {
+        let programs = "SELECT setting FROM pg_config WHERE name = 'BINDIR'";
+        let programs = PathBuf::from(self.ask_text("postgres", programs).await);
+        let owner = fs::metadata(self.data().await).expect("is there");
+        let mut program = Command::new(programs.join(name));
+        program
+            .envs([("PGPASSWORD", Self::PASSWORD), ("PGHOST", "127.0.0.1")])
+            .envs([("PGUSER", "postgres"), ("PGPORT", &self.server.port.to_string())])
+            .current_dir("/")
+            .uid(owner.uid())
+            .gid(owner.gid());
+        program
+    }
+
+    pub(crate) async fn ask(&self, database: &str, query: &str) -> i64 {
         let query = sqlx::query_scalar(AssertSqlSafe(query.to_owned()));
         query.fetch_one(&self.pool(database)).await.expect("the server answers")
     }
+}
+
+/// Runs a program and returns what it prints.
+pub(crate) fn output(mut program: Command) -> Vec<u8> {
+    let done = program.output().expect("runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    done.stdout
 }
 
 impl Backend for Postgres {
@@ -106,26 +136,15 @@ impl Backend for Postgres {
 
     async fn pair() -> (Self, Self) {
         let (old, mut new) = (Self::start().await, Self::start().await);
-        let show = |setting: &str| format!("SELECT setting FROM {setting}");
-        let data = show("pg_settings WHERE name = 'data_directory'");
-        let data = PathBuf::from(new.ask_text("postgres", &data).await);
-        let programs = show("pg_config WHERE name = 'BINDIR'");
-        let programs = PathBuf::from(new.ask_text("postgres", &programs).await);
+        let data = new.data().await;
+        let mut copy = new.program("pg_basebackup").await;
         // Its data give way to a copy of the other's.
         new.kill();
-        let owner = fs::metadata(&data).expect("is there");
         fs::remove_dir_all(&data).expect("removes");
-        let copied = Command::new(programs.join("pg_basebackup"))
-            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "-U", "postgres"])
-            .args(["-h", "127.0.0.1", "-p", &old.server.port.to_string(), "-D"])
-            .arg(&data)
-            .env("PGPASSWORD", Self::PASSWORD)
-            .current_dir("/")
-            .uid(owner.uid())
-            .gid(owner.gid())
-            .output()
-            .expect("runs");
-        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .args(["-p", &old.server.port.to_string(), "-D"])
+            .arg(&data);
+        output(copy);
         new.restart().await;
         (old, new)
     }
@@ -151,8 +170,7 @@ impl Backend for Postgres {
     }
 
     async fn empty(&self, database: &str) {
-        let tables = "tower_jwt_session_entries, tower_jwt_session_redemptions";
-        self.send(database, &format!("TRUNCATE {tables}")).await;
+        self.send(database, &format!("TRUNCATE {TABLES}")).await;
     }
 
     async fn listeners(&self, database: &str) -> usize {
@@ -189,7 +207,7 @@ impl Backend for Postgres {
                 vec![$((stringify!($test), |server: Arc<Self>| block_on($test(&server)))),+]
             };
         }
-        tests! {
+        let own: Vec<Test<Self>> = tests! {
             replicas_migrate_at_once
             a_migration_by_hand_is_as_good
             a_missing_table_is_an_error_with_a_fix
@@ -208,9 +226,18 @@ impl Backend for Postgres {
             a_closed_pool_ends_the_connection_that_listens
             a_wrong_password_shows_nowhere
             server_that_only_reads_is_noticed
-        }
+        };
+        own.into_iter()
+            .chain(postgres_feed::all())
+            .chain(postgres_losses::all())
+            .chain(postgres_registers::all())
+            .collect()
     }
 }
+
+/// All tables of the store.
+pub(crate) const TABLES: &str = "tower_jwt_session_entries, tower_jwt_session_redemptions, \
+    tower_jwt_session_feeds, tower_jwt_session_revocations, tower_jwt_session_registers";
 
 async fn server_that_only_reads_is_noticed(_: &Postgres) {
     let server = Postgres::start().await;
@@ -279,6 +306,7 @@ async fn a_missing_table_is_an_error_with_a_fix(server: &Postgres) {
             store.insert("ring", &entry("a", b"1")).await.expect_err("there is no table"),
             store.remove("ring", &name).await.expect_err("there is no table"),
             store.redeem("ring", &redemption("a", 0, 1)).await.expect_err("there is no table"),
+            store.read_feed("feed", None).await.expect_err("there is no table"),
         ] {
             let error = error.to_string();
             assert!(error.contains("`PostgresStore::migrate`"), "{error}");
@@ -286,14 +314,16 @@ async fn a_missing_table_is_an_error_with_a_fix(server: &Postgres) {
         }
         store.migrate().await.expect("makes them");
         assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
-        let drop = "DROP TABLE tower_jwt_session_entries, tower_jwt_session_redemptions";
-        server.send(&database, drop).await;
+        server.send(&database, &format!("DROP TABLE {TABLES}")).await;
     }
     // One of them alone is made again as well.
     store.migrate().await.expect("makes them");
-    server.send(&database, "DROP TABLE tower_jwt_session_redemptions").await;
-    store.migrate().await.expect("makes it");
-    assert_eq!(redeem(&store, "ring", "a", 0, 1).await, last(0, 1));
+    for table in TABLES.split(", ") {
+        server.send(&database, &format!("DROP TABLE {table}")).await;
+        store.migrate().await.expect("makes it");
+        postgres_feed::use_all(&store).await;
+        assert_eq!(redeem(&store, "ring", "a", 0, 1).await, last(0, 1));
+    }
 }
 
 /// The version is in no table, and so a purge of all tables leaves it.
@@ -368,6 +398,14 @@ async fn the_smallest_rights_suffice(server: &Postgres) {
     server.send(&database, &format!("GRANT SELECT, INSERT, DELETE ON {table} TO {role}")).await;
     let rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON tower_jwt_session_redemptions";
     server.send(&database, &format!("{rights} TO {role}")).await;
+    let table = "tower_jwt_session_revocations";
+    server
+        .send(&database, &format!("GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}"))
+        .await;
+    let rights = "GRANT SELECT, INSERT, UPDATE, DELETE ON tower_jwt_session_registers";
+    server.send(&database, &format!("{rights} TO {role}")).await;
+    let rights = "GRANT SELECT, INSERT, UPDATE ON tower_jwt_session_feeds";
+    server.send(&database, &format!("{rights} TO {role}")).await;
     store.migrate().await.expect("finds it done");
     store.changed("ring").await.expect("listens");
     assert_eq!(insert(&store, "ring", "a", b"1").await, Insertion::Inserted);
@@ -376,6 +414,7 @@ async fn the_smallest_rights_suffice(server: &Postgres) {
     assert_eq!(content(&store, "ring").await, BTreeMap::new());
     assert_eq!(redeem(&store, "ring", "a", 0, 1).await, last(0, 1));
     assert_eq!(redeem(&store, "ring", "b", 1, 4_000_000).await, last(1, 4_000_000));
+    postgres_feed::use_all(&store).await;
 }
 
 async fn redemptions_that_have_expired_are_deleted_in_passing(server: &Postgres) {
