@@ -371,12 +371,12 @@ fn entry_path(directory: &Path, name: &EntryName) -> PathBuf {
 }
 
 #[cfg(unix)]
-fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
+pub(crate) fn is_same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 #[cfg(not(unix))]
-fn is_same_file(_one: &Metadata, other: &Metadata) -> bool {
+pub(crate) fn is_same_file(_one: &Metadata, other: &Metadata) -> bool {
     other.is_file()
 }
 

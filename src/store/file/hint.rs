@@ -1,5 +1,7 @@
 //! The file store's change hint: one look at a ring's directory per second.
 //!
+//! What is appended to a feed of revocations shows at one file, however many files it has.
+//!
 //! A directory's modification time changes when a name in it is added or removed. Entries are only
 //! added and removed, never replaced. Temporary files and redemptions are in directories of their own,
 //! whose changes do not show.
@@ -16,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::directory::Directory;
+use super::partitions::{CHANGED, REVOCATIONS};
 use crate::store::contract::StoreError;
 use crate::store::file::temporary::failed;
 use crate::sync::lock;
@@ -61,8 +64,8 @@ impl Clone for Seen {
 /// The result of one check of a ring's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// The ring's directory.
-    Ring(Stamp),
+    /// The ring's directory, and the file that shows appends to the feed of that name.
+    Ring(Stamp, Option<Stamp>),
     /// The store's directory, in which the ring has none.
     NoRing(Identity),
     /// Neither directory exists.
@@ -92,8 +95,10 @@ impl Directory {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("look at", path)(error)),
         };
-        if let Some(ring) = look_at(&self.path.join(ring))? {
-            return Ok(Look::Ring(ring));
+        let path = self.path.join(ring);
+        if let Some(ring) = look_at(&path)? {
+            let feed = look_at(&path.join(REVOCATIONS).join(CHANGED))?;
+            return Ok(Look::Ring(ring, feed));
         }
         let store = look_at(&self.path)?;
         Ok(store.map_or(Look::NoStore, |store| Look::NoRing(store.identity)))

@@ -12,6 +12,7 @@ use crate::store::contract::{
 };
 use crate::store::file::directory::Directory;
 use crate::store::file::hint::Seen;
+use crate::store::file::segments::Writers;
 use crate::store::file::temporary::failed;
 use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 
@@ -66,6 +67,9 @@ pub struct FileStore {
     directory: Arc<Directory>,
     /// Each is taken by one blocking thread.
     slots: Arc<Semaphore>,
+    /// Of those that wait for locks.
+    pub(crate) turns: Arc<Semaphore>,
+    pub(crate) writers: Arc<Writers>,
     seen: Seen,
 }
 
@@ -97,7 +101,7 @@ impl FileStore {
     }
 
     /// Runs `work` on a blocking thread. It runs to its end even if the future is dropped.
-    fn run<T: Send + 'static>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Directory) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'static, T> {
@@ -144,7 +148,9 @@ impl FileStoreBuilder {
         directory.made(directory.path.clone())?;
         directory.probe()?;
         let slots = Arc::new(Semaphore::new(SLOTS));
-        Ok(FileStore { directory: Arc::new(directory), slots, seen: Seen::default() })
+        let turns = Arc::new(Semaphore::new(TURNS));
+        let (directory, writers, seen) = (Arc::new(directory), Arc::default(), Seen::default());
+        Ok(FileStore { directory, slots, turns, writers, seen })
     }
 }
 
@@ -208,3 +214,6 @@ impl RefreshTokenStore for FileStore {
 
 /// The number of blocking threads for file operations.
 const SLOTS: usize = 4;
+
+/// How many of them may raise registers.
+const TURNS: usize = 2;

@@ -4,6 +4,10 @@
 
 mod feeds;
 #[cfg(unix)]
+mod file_feed;
+#[cfg(unix)]
+mod file_feed_races;
+#[cfg(unix)]
 mod hint;
 
 use std::collections::BTreeMap;
