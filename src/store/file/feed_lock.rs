@@ -68,7 +68,10 @@ impl Directory {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+            Err(TryLockError::Error(error)) => {
+                let what = "lock (does the file system support locks?)";
+                return Err(failed(what, path)(error));
+            }
         }
         // Somebody may have emptied the directory, and another writer made the file again.
         let (locked, named) = (file.metadata(), fs::symlink_metadata(path));

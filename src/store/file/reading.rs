@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::directory::Directory;
-use super::frames::{Check, Frames, MAX_FRAME, Step};
+use super::frames::{Frames, MAX_FRAME, Step};
 use super::partitions::{Listing, Name, Opened};
 use super::places::{Place, Places, Torn};
 use crate::store::contract::{Skipped, StoreError};
@@ -73,8 +73,16 @@ impl Directory {
             }
             let most = left.max(MAX_FRAME) as u64;
             let until = length.min(place.offset + most);
-            let Some(bytes) = self.bytes(&path, &place, until, &mut page)? else { continue };
-            let Some(bytes) = bytes else { return Ok(FeedRead::Gap) };
+            let bytes = match self.bytes(&path, &place, until)? {
+                Read::Bytes(bytes) => bytes,
+                Read::OtherHistory => return Ok(FeedRead::Gap),
+                // The next read sees whether it has expired.
+                Read::Missing => continue,
+                Read::Unfit(reason) => {
+                    page.skipped.push(Skipped::new(path.display().to_string(), reason));
+                    continue;
+                }
+            };
             let read = read_frames(&mut page, &path, &bytes, &mut place, until == length);
             left = left.saturating_sub(read);
             page.has_more |= until < length;
@@ -106,7 +114,10 @@ impl Directory {
                 items => items.map_err(failed("list", &directory))?,
             };
             for item in items {
-                let item = item.map_err(failed("list", &directory))?;
+                let item = match item {
+                    Err(error) if error.kind() == ErrorKind::NotFound => break,
+                    item => item.map_err(failed("list", &directory))?,
+                };
                 let (file, path) = (item.file_name(), item.path());
                 if file.as_encoded_bytes().starts_with(b".") {
                     continue;
@@ -123,7 +134,6 @@ impl Directory {
                 }
             }
         }
-        // Stable, and by partition alone would do.
         sight.files.sort_by_key(|(partition, name, ..)| (*partition, *name));
         Ok(sight)
     }
@@ -147,40 +157,34 @@ impl Directory {
         Ok(!places.files.keys().any(is_missing))
     }
 
-    /// Reads a file from a place up to an offset; `None` if it is skipped, and `Some(None)` if the file
-    /// no longer has the history that led to the place.
-    #[expect(clippy::option_option, reason = "each has its own meaning")]
-    fn bytes(
-        &self,
-        path: &Path,
-        place: &Place,
-        until: u64,
-        page: &mut FeedPage,
-    ) -> Result<Option<Option<Vec<u8>>>, StoreError> {
+    /// Reads a file from a place up to an offset.
+    fn bytes(&self, path: &Path, place: &Place, until: u64) -> Result<Read, StoreError> {
         let mut file = match self.open_file(path, OpenOptions::new().read(true))? {
             Opened::File(file, _) => file,
-            // The next read sees whether it has expired.
-            Opened::Missing => return Ok(None),
-            Opened::Unfit(reason) => {
-                page.skipped.push(Skipped::new(path.display().to_string(), reason));
-                return Ok(None);
-            }
+            Opened::Missing => return Ok(Read::Missing),
+            Opened::Unfit(reason) => return Ok(Read::Unfit(reason)),
         };
-        let before = place.offset.min(size_of::<Check>() as u64);
-        let from = place.offset - before;
+        let check = if place.offset == 0 { &[][..] } else { &place.before };
+        let from = place.offset - check.len() as u64;
         let mut bytes = Vec::with_capacity((until - from) as usize);
         file.seek(SeekFrom::Start(from))
             .and_then(|_| file.take(until - from).read_to_end(&mut bytes))
             .map_err(failed("read", path))?;
-        if before == 0 {
-            return Ok(Some(Some(bytes)));
+        if !bytes.starts_with(check) {
+            return Ok(Read::OtherHistory);
         }
-        if bytes.first_chunk() != Some(&place.before) {
-            return Ok(Some(None));
-        }
-        bytes.drain(..size_of::<Check>());
-        Ok(Some(Some(bytes)))
+        bytes.drain(..check.len());
+        Ok(Read::Bytes(bytes))
     }
+}
+
+/// What follows a place in a file.
+enum Read {
+    Bytes(Vec<u8>),
+    /// The file is not the one that was read up to the place, or an older copy of it.
+    OtherHistory,
+    Missing,
+    Unfit(String),
 }
 
 /// Reads the frames of a file on, and returns the number of bytes. `is_end` is whether the file ended

@@ -25,7 +25,7 @@ use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 ///    `xy` are the session's first two characters. The last two of a session are kept until they
 ///    expire, and are removed when another session with the same two characters redeems.
 /// 3. The directory is private: mode 0700, its files 0600, or 2770 and 0640 with
-///    [`allow_group`](FileStoreBuilder::allow_group). A directory with a wider mode is an error at
+///    [`allow_group`](FileStoreBuilder::allow_group), or 0660 where several replicas write a file. A directory with a wider mode is an error at
 ///    every access; a file with a wider mode is skipped with a warning. Symbolic links are not
 ///    followed.
 /// 4. It requires a file system with hard links and Unix permissions; [`open`](FileStore::open) checks
@@ -36,8 +36,20 @@ use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 ///    that hangs does not block all of them. The methods need a tokio runtime, and a timeout around
 ///    them.
 /// 7. Replicas see a change within about a second: each checks the directory of a ring once per second
-///    with one `stat`, and reads the ring when names in it were added or removed. If that fails, or the
-///    file system hides it, replicas see a change when they poll.
+///    with one `stat`, and reads the ring when names in it were added or removed; another `stat` of one
+///    file shows what was appended to the feed of that name. If that fails, or the file system hides it,
+///    replicas see a change when they poll.
+/// 8. A feed of revocations is the directory `<feed>/.revocations`. It has a subdirectory for each time
+///    of expiry, in hours since 1970, which a writer removes as a whole once that hour has begun by the
+///    `now` of its call. Records are kept for up to an eighth longer than asked for.
+/// 9. Each handle, with its clones, appends revoked sessions to files of its own. Each record has a
+///    checksum. `Ok` means that it was synced; concurrent calls share one sync. What a dead writer left
+///    incomplete is skipped, and hides nothing else.
+/// 10. Registers are in 16 files by digest, and rise under a lock
+///    ([`File::try_lock`](std::fs::File::try_lock)), which ends with its process. A call waits for it
+///    for up to 10 seconds. The lock files may be removed only while no replica runs.
+/// 11. A [`Gap`](crate::store::FeedRead::Gap) is reported if the feed's directory or a file in it was
+///    removed before its time, replaced, or restored from an older copy.
 ///
 /// Network volumes, groups and systems other than Unix are in the
 /// [guide](crate::guide::stores#a-directory).
