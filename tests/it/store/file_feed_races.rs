@@ -163,13 +163,13 @@ async fn file_feed_dropped_appends_hold_up_no_other() {
     let (_place, keys) = place();
     let store = open(&keys);
     for round in 0..100 {
-        let session = [session(round)];
-        let dropped = (0..8).map(|_| store.append(FEED, &session, NOW));
+        let lost = [session(round)];
+        let dropped = (0..8).map(|_| store.append(FEED, &lost, NOW));
         for append in dropped {
             let limit = Duration::from_micros(10 * round);
             let _ = tokio::time::timeout(limit, append).await;
         }
-        let kept = [self::session(1000 + round)];
+        let kept = [session(1000 + round)];
         store.append(FEED, &kept, NOW).await.expect("appends");
     }
     let mut reader = Reader::default();
