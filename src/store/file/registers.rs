@@ -194,7 +194,7 @@ impl Directory {
                 Opened::File(mut file, _) => file.read_to_end(&mut bytes),
             }
             .map_err(failed("read", &path))?;
-            let end = scan(&bytes, &find, |id, records| {
+            let end = scan(&bytes, find, |id, records| {
                 let mut page = FeedPage::new(Cursor::new([]));
                 page.decode("", records);
                 if let Some((_, value)) = page.registers.first() {

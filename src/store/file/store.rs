@@ -46,10 +46,10 @@ use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 ///    checksum. `Ok` means that it was synced; concurrent calls share one sync. What a dead writer left
 ///    incomplete is skipped, and hides nothing else.
 /// 10. Registers are in 16 files by digest, and rise under a lock
-///    ([`File::try_lock`](std::fs::File::try_lock)), which ends with its process. A call waits for it
-///    for up to 10 seconds. The lock files may be removed only while no replica runs.
+///     ([`File::try_lock`](std::fs::File::try_lock)), which ends with its process. A call waits for it
+///     for up to 10 seconds. The lock files may be removed only while no replica runs.
 /// 11. A [`Gap`](crate::store::FeedRead::Gap) is reported if the feed's directory or a file in it was
-///    removed before its time, replaced, or restored from an older copy.
+///     removed before its time, replaced, or restored from an older copy.
 ///
 /// Network volumes, groups and systems other than Unix are in the
 /// [guide](crate::guide::stores#a-directory).
