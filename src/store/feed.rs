@@ -238,7 +238,7 @@ impl Register {
         (1..=highest.min(Self::MAX_VERSION)).contains(&self.version) && self.at <= latest
     }
 
-    fn out_of_bounds(&self, now: Timestamp) -> StoreError {
+    pub(crate) fn out_of_bounds(&self, now: Timestamp) -> StoreError {
         let Self { version, at, .. } = self;
         StoreError::new(format!(
             "could not advance a register of revocations: version {version} and cutoff {at} are more \

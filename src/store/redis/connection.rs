@@ -194,6 +194,14 @@ impl Servers {
         self.moves.subscribe()
     }
 
+    /// Into how many parts a feed is split, each of which may be at another server.
+    pub(crate) fn shards(&self) -> usize {
+        match &self.route {
+            Route::Address(_) | Route::Sentinels(_) => 1,
+            Route::Cluster(_) => 16,
+        }
+    }
+
     /// The number of the database.
     pub(crate) fn database(&self) -> i64 {
         self.database

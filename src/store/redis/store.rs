@@ -15,6 +15,7 @@ use crate::store::redis::address::read_url;
 use crate::store::redis::channel::{CHANNEL, Channel, message};
 use crate::store::redis::cluster::Cluster;
 use crate::store::redis::connection::Servers;
+use crate::store::redis::feed_write::Shards;
 use crate::store::redis::redeem::redeem;
 use crate::store::redis::sentinel::Sentinels;
 use crate::store::redis::server::{Cause, entries_key};
@@ -66,6 +67,7 @@ pub struct RedisStore {
     servers: Arc<Servers>,
     channel: Channel,
     listener: Listener<Channel>,
+    pub(crate) shards: Arc<Shards>,
 }
 
 impl RedisStore {
@@ -163,7 +165,8 @@ impl RedisStore {
         let servers = Arc::new(servers);
         let channel = Channel::new(Arc::clone(&servers));
         let listener = Listener::new(channel.clone());
-        Self { servers, channel, listener }
+        let shards = Arc::new(Shards::new(Arc::clone(&servers)));
+        Self { servers, channel, listener, shards }
     }
 }
 
