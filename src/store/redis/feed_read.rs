@@ -118,7 +118,7 @@ impl Shards {
                 now,
                 checked: number(4).unwrap_or_default(),
                 logs: logs.collect(),
-                looked_up_to: last.min(from + count - 1),
+                looked_up_to: if start > last { last } else { last.min(from + count - 1) },
             }));
         }
     }

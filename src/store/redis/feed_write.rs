@@ -77,8 +77,9 @@ impl Shards {
         };
         match answer[..] {
             [0, version, at, until] => Ok(register(version, at, until)),
-            [-1, now, version, at, until] => Err(register(version, at, until)
-                .out_of_bounds(Timestamp::from_unix_millis(now))),
+            [-1, now, version, at, until] => {
+                Err(register(version, at, until).out_of_bounds(Timestamp::from_unix_millis(now)))
+            }
             _ => Err(self.failed(verb, shard)(format!("unexpected answer {answer:?}").into())),
         }
     }

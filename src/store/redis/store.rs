@@ -41,12 +41,23 @@ use crate::store::redis::server::{Cause, entries_key};
 /// 6. A command whose connection was dead, or led to a server that accepts no writes, is sent once more
 ///    over a new connection. That is safe: a repeated insert finds its own value.
 /// 7. A `maxmemory-policy` other than `noeviction` is refused when the store is opened.
+/// 8. A [feed](crate::store::RevocationStore) of revocations, which needs Redis 6.2, has the keys
+///    `{tower-jwt-session:<feed>:<shard>}:…`, of one shard, in a cluster of 16: the hash `state`; the
+///    streams `log:<number>`, a new one every hour, with up to 500 records in an entry; the strings
+///    `register:…`. Logs and registers expire when all their records may be dropped. Advances are one
+///    script, by the server's clock. Times are exact up to the year 287396.
+/// 9. A feed is a [gap](crate::store::FeedRead::Gap) after a restart of the server, a failover, a purge
+///    or the restoration of an older copy, and when one of its keys was removed: the log to which was
+///    written last at once, `state` at once, an older log within 10 seconds. Changes of a feed are
+///    published at most twice a second.
 ///
 /// [`sentinel`](Self::sentinel) and [`cluster`](Self::cluster) say how they find the server in point 5.
 ///
 /// The smallest ACL for a ring named `app` is `~{tower-jwt-session:app}:* &tower-jwt-session:changed
 /// +eval +hsetnx +hget +hmget +hgetall +hdel +get +set +pttl +time +info +publish +subscribe +ping`;
-/// revocations of that name have the keys `~{tower-jwt-session:app.ended}:*`.
+/// revocations of that name have the keys `~{tower-jwt-session:app.ended}:*`. That of a feed named `app`
+/// is `~{tower-jwt-session:app:*}:* &tower-jwt-session:changed +eval +hget +hmget +hset +hdel +hexists
+/// +exists +get +mget +set +pexpireat +xadd +xrange +time +info +publish +subscribe +ping`.
 ///
 /// An attacker with read access to the database can read the entries, so keys
 /// [have to be sealed](crate::store::SealingNeed::Required). How to operate the server is in the
@@ -139,7 +150,8 @@ impl RedisStore {
     /// It is not proven that the owner has what its predecessor had acknowledged, see the
     /// [guide](crate::guide::stores#redis-cluster).
     ///
-    /// The smallest ACL is that above and `+cluster|slots`; while a slot moves, `+asking`.
+    /// The smallest ACL is that above and `+cluster|slots`, for a feed also `+pttl`; while a slot moves,
+    /// `+asking`. A feed is split into 16 shards, each in a slot of its own.
     ///
     /// ```no_run
     /// # async fn open() -> Result<(), tower_jwt_session::store::StoreError> {

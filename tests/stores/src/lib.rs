@@ -15,6 +15,7 @@ mod postgres_feed;
 mod postgres_losses;
 mod postgres_registers;
 pub mod redis;
+mod redis_feed;
 mod refresh_tokens;
 mod revocations;
 mod rings;

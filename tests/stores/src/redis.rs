@@ -19,7 +19,7 @@ use crate::revocations::unwritable_is_noticed;
 use crate::scenarios::{PROMPT, assert_hidden, eventually};
 use crate::server::{Programs, Server, ServerKind, free_port};
 use crate::support::entries::{content, entry, held, insert, last, redeem, redemption};
-use crate::{Backend, Test, block_on};
+use crate::{Backend, Test, block_on, redis_feed};
 
 /// A server with a password, which syncs each write.
 pub struct Redis {
@@ -33,7 +33,7 @@ impl Redis {
     }
 
     /// Sends a command beside the store.
-    async fn send<T: FromRedisValue>(&self, database: &str, command: &Cmd) -> T {
+    pub(crate) async fn send<T: FromRedisValue>(&self, database: &str, command: &Cmd) -> T {
         let mut connection = self.connection(database).await;
         command.query_async(&mut connection).await.expect("the server does it")
     }
@@ -167,7 +167,7 @@ impl Backend for Redis {
                 vec![$((stringify!($test), |server: Arc<Self>| block_on($test(&server)))),+]
             };
         }
-        tests! {
+        let own: Vec<Test<Self>> = tests! {
             another_protocol_does_as_well
             other_keys_are_left_alone
             key_of_another_type_is_reported
@@ -186,7 +186,8 @@ impl Backend for Redis {
             server_without_memory_is_noticed
             server_that_may_evict_is_refused
             server_without_a_cluster_is_refused
-        }
+        };
+        own.into_iter().chain(redis_feed::all()).collect()
     }
 }
 
@@ -333,7 +334,7 @@ async fn a_client_of_ones_own_connects(server: &Redis) {
 }
 
 /// Makes a user, and opens a store as that user.
-async fn open_as(server: &Redis, user: &str, rights: &str) -> RedisStore {
+pub(crate) async fn open_as(server: &Redis, user: &str, rights: &str) -> RedisStore {
     let mut acl = cmd("ACL");
     acl.arg("SETUSER").arg(user).arg("reset").arg("on").arg(format!(">{}", Redis::PASSWORD));
     for right in rights.split_whitespace() {
