@@ -10,12 +10,13 @@ use redis::{Client, Cmd, FromRedisValue, RedisResult, cmd};
 use tokio::time::{sleep, timeout};
 use tower_jwt_session::store::{
     Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, RedisStore, RefreshTokenStore,
-    Store, StoreFuture, StoreProperties,
+    RegisterId, RevocationStore, Store, StoreFuture, StoreProperties,
 };
 use tower_jwt_session::testing::store_contract;
-use tower_jwt_session::{Login, SystemClock};
+use tower_jwt_session::{Clock, Login, SystemClock};
 
 use crate::failover::RELIED_ON;
+use crate::redis_feed::{self, digests, set};
 use crate::revocations::{is_refused, replica};
 use crate::rings;
 use crate::scenarios::{PROMPT, eventually};
@@ -77,7 +78,11 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
     let of_stores: [Test<G>; 13] = store_contract::store_tests!(renamed, contract!);
     let of_refresh_tokens: [Test<G>; 6] =
         store_contract::refresh_token_store_tests!(renamed, contract!);
-    let more: [Test<G>; 4] = [
+    let more: [Test<G>; 6] = [
+        ("feed_is_read_in_all_its_shards", |group| block_on(feed_is_read_in_all_shards(&*group))),
+        ("feed_after_a_failover_is_a_gap_and_works_on", |_: Arc<G>| {
+            block_on(feed_after_a_failover_is_a_gap::<G>());
+        }),
         ("changes_of_all_rings_are_pushed", |group| block_on(changes_are_pushed(&*group))),
         ("a_logout_is_pushed", |group| block_on(a_logout_is_pushed(&*group))),
         ("failover_a_killed_master_has_a_successor", |_: Arc<G>| {
@@ -88,6 +93,55 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
         }),
     ];
     of_stores.into_iter().chain(of_refresh_tokens).chain(more).collect()
+}
+
+async fn feed_is_read_in_all_shards<G: Group>(group: &G) {
+    let (one, two) = (group.open().await, group.open().await);
+    two.changed("feed").await.expect("listens");
+    let empty = redis_feed::page(&two, None).await;
+    redis_feed::append(&one, 0..5000).await;
+    timeout(PROMPT, two.changed("feed")).await.expect("is notified").expect("listens");
+    let whole = redis_feed::page(&two, None).await;
+    assert_eq!(digests(&whole), set(0..5000));
+    assert_eq!(digests(&redis_feed::page(&two, Some(&empty.cursor)).await), set(0..5000));
+    let ids = (0..100).map(|number| RegisterId::Subject(redis_feed::digest(number)));
+    let ids: Vec<_> = ids.chain([RegisterId::All]).collect();
+    let mut advanced = Vec::new();
+    for id in &ids {
+        let register = one.advance("feed", &redis_feed::advance(*id)).await.expect("advances");
+        advanced.push((*id, register));
+    }
+    let stored = two.registers("feed", &ids).await.expect("reads");
+    assert!(stored.iter().eq(&advanced.iter().map(|(_, one)| Some(*one)).collect::<Vec<_>>()));
+    let mut next = redis_feed::page(&two, Some(&whole.cursor)).await;
+    next.registers.sort_by_key(|(id, _)| *id);
+    advanced.sort_by_key(|(id, _)| *id);
+    assert_eq!(next.registers, advanced);
+    one.restore("feed", &advanced, SystemClock.now()).await.expect("restores");
+    assert!(redis_feed::page(&two, Some(&next.cursor)).await.is_empty());
+}
+
+async fn feed_after_a_failover_is_a_gap<G: Group>() {
+    let group = G::start().await;
+    let store = group.open().await;
+    redis_feed::append(&store, 0..1000).await;
+    let register = redis_feed::advance(RegisterId::All);
+    let register = store.advance("feed", &register).await.expect("advances");
+    let cursor = redis_feed::page(&store, None).await.cursor;
+    let old = group.master("feed:0").await.expect("a master");
+    replicated(old).await;
+    kill(old).await;
+    eventually("the feed is read again", async || {
+        store.read_feed("feed", Some(&cursor)).await.is_ok()
+    })
+    .await;
+    assert!(redis_feed::read(&store, Some(&cursor)).await.is_none());
+    let whole = redis_feed::page(&store, None).await;
+    assert_eq!(digests(&whole), set(0..1000));
+    assert_eq!(whole.registers, [(RegisterId::All, register)]);
+    redis_feed::append(&store, 1000..2000).await;
+    let next = redis_feed::page(&store, Some(&whole.cursor)).await;
+    assert_eq!(digests(&next), set(1000..2000));
 }
 
 /// A store whose rings have other names: all tests share one database.

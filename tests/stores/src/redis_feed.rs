@@ -52,7 +52,7 @@ fn now() -> Timestamp {
     SystemClock.now()
 }
 
-fn digest(number: u64) -> Digest {
+pub(crate) fn digest(number: u64) -> Digest {
     let mut digest = [0; 16];
     // The first bits differ, too.
     digest[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
@@ -64,17 +64,20 @@ fn session(number: u64) -> RevokedSession {
     RevokedSession::new(digest(number), now() + HOUR * 24)
 }
 
-fn advance(id: RegisterId) -> Advance {
+pub(crate) fn advance(id: RegisterId) -> Advance {
     Advance::new(id, 0, now(), now() + HOUR * 24, now())
 }
 
-async fn append(store: &impl RevocationStore, numbers: impl IntoIterator<Item = u64>) {
+pub(crate) async fn append(store: &impl RevocationStore, numbers: impl IntoIterator<Item = u64>) {
     let sessions: Vec<_> = numbers.into_iter().map(session).collect();
     store.append("feed", &sessions, now()).await.expect("appends");
 }
 
 /// Reads to the end; `None` is a gap.
-async fn read(store: &impl RevocationStore, cursor: Option<&Cursor>) -> Option<FeedPage> {
+pub(crate) async fn read(
+    store: &impl RevocationStore,
+    cursor: Option<&Cursor>,
+) -> Option<FeedPage> {
     let mut cursor = cursor.cloned();
     let mut all = FeedPage::new(Cursor::new([]));
     loop {
@@ -94,15 +97,15 @@ async fn read(store: &impl RevocationStore, cursor: Option<&Cursor>) -> Option<F
     }
 }
 
-async fn page(store: &impl RevocationStore, cursor: Option<&Cursor>) -> FeedPage {
+pub(crate) async fn page(store: &impl RevocationStore, cursor: Option<&Cursor>) -> FeedPage {
     read(store, cursor).await.expect("no gap")
 }
 
-fn digests(page: &FeedPage) -> BTreeSet<Digest> {
+pub(crate) fn digests(page: &FeedPage) -> BTreeSet<Digest> {
     page.sessions.iter().map(|session| session.digest).collect()
 }
 
-fn set(numbers: impl IntoIterator<Item = u64>) -> BTreeSet<Digest> {
+pub(crate) fn set(numbers: impl IntoIterator<Item = u64>) -> BTreeSet<Digest> {
     numbers.into_iter().map(digest).collect()
 }
 
