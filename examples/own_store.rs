@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, RefreshTokenStore, SealingNeed,
+    Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, RefreshTokenStore, SealingNeed,
     SecretBytes, Store, StoreError, StoreFuture, StoreProperties,
 };
 use tower_jwt_session::{KeyRing, Login, RefreshTokens, Revocations, Sessions, Timestamp};
@@ -122,7 +122,8 @@ impl RefreshTokenStore for OwnStore {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = OwnStore::new();
     let keys = KeyRing::builder("app").store(store.handle()).open().await?;
-    let revocations = Revocations::builder("app").store(store.handle()).open().await?;
+    // Revocations need a feed beside it: `RevocationStore`.
+    let revocations = Revocations::builder("app").store(MemoryStore::new()).open().await?;
     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
         .revocations(revocations)
         .refresh_tokens(RefreshTokens::new().store(store))

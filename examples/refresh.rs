@@ -11,7 +11,7 @@
 use axum::Router;
 use axum::routing::{get, post};
 use tower_jwt_session::Transport;
-use tower_jwt_session::store::{FileStore, RefreshTokenStore, Store};
+use tower_jwt_session::store::{FileStore, RefreshTokenStore, RevocationStore};
 use tower_jwt_session::{
     BuildError, KeyRing, Login, RefreshTokens, Revocations, Session, Sessions,
 };
@@ -24,7 +24,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(axum::serve(listener, app).await?)
 }
 
-async fn app(store: impl Store + RefreshTokenStore + Clone) -> Result<Router, BuildError> {
+async fn app(
+    store: impl RevocationStore + RefreshTokenStore + Clone,
+) -> Result<Router, BuildError> {
     let keys = KeyRing::builder("app").store(store.clone()).open().await?;
     let revocations = Revocations::builder("app").store(store.clone()).open().await?;
     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")

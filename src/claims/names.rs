@@ -11,7 +11,20 @@ pub(crate) const ID_LENGTH: usize = 22;
 
 /// The claims that are the crate's to read and write; an application's claims can't have their
 /// names. RFC 7519, section 4.1; `auth_time` and `sid` of OpenID Connect; `scope` of RFC 8693,
-/// section 4.2; `rv`, the version of the revocations that the issuer knew; `seq`, which of a
-/// session's refresh tokens it is.
-pub(crate) const REGISTERED: [&str; 12] =
-    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv", "seq"];
+/// section 4.2; `rv` and `rg`, the versions of the subject's cutoff and of everyone's under which the
+/// login was made; `seq`, which of a session's refresh tokens it is.
+pub(crate) const REGISTERED: [&str; 13] = [
+    "iss",
+    "sub",
+    "aud",
+    "iat",
+    "nbf",
+    "exp",
+    "jti",
+    "sid",
+    "auth_time",
+    "scope",
+    "rv",
+    "rg",
+    "seq",
+];

@@ -17,16 +17,17 @@ pub(crate) enum Dialect {
     /// Those of a ring that issues: every claim has the one type that we write.
     Own,
     /// Another issuer's: `null` is as good as absent, and `scope` may be an array. `seq` is the
-    /// issuer's own claim, for the application to read, and so is `rv` unless it is said to be ours.
+    /// issuer's own claim, for the application to read, and so are `rv` and `rg` unless they are said to
+    /// be ours.
     Other {
-        /// Whether `rv` is the version of revocations that this crate writes.
-        rv: bool,
+        /// Whether `rv` and `rg` are the versions of revocations that this crate writes.
+        versions: bool,
     },
 }
 
 impl Dialect {
-    pub(crate) fn reads_rv(self) -> bool {
-        matches!(self, Self::Own | Self::Other { rv: true })
+    pub(crate) fn reads_versions(self) -> bool {
+        matches!(self, Self::Own | Self::Other { versions: true })
     }
 }
 
@@ -44,6 +45,7 @@ pub(crate) struct Registered<'de> {
     pub(crate) auth_time: Option<NumericDate>,
     pub(crate) scope: Option<Text<'de>>,
     pub(crate) rv: Option<u64>,
+    pub(crate) rg: Option<u64>,
     pub(crate) seq: Option<u32>,
 }
 
@@ -142,7 +144,12 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
                 Dialect::Own => self.once("scope", |registered| &mut registered.scope)?,
                 Dialect::Other { .. } => self.scope()?,
             },
-            "rv" if self.dialect.reads_rv() => self.once("rv", |registered| &mut registered.rv)?,
+            "rv" if self.dialect.reads_versions() => {
+                self.once("rv", |registered| &mut registered.rv)?;
+            }
+            "rg" if self.dialect.reads_versions() => {
+                self.once("rg", |registered| &mut registered.rg)?;
+            }
             "seq" if self.dialect == Dialect::Own => {
                 self.once("seq", |registered| &mut registered.seq)?;
             }

@@ -266,10 +266,12 @@ pub(crate) fn hmac_sha256(secret: &[u8], message: &[u8]) -> [u8; 32] {
     code
 }
 
-/// SHA-256 (FIPS 180-4).
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256 (FIPS 180-4) of the parts, one behind the other.
+pub(crate) fn sha256<const N: usize>(parts: [&[u8]; N]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    parts.iter().for_each(|part| context.update(part));
     let mut hash = [0; 32];
-    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash.copy_from_slice(context.finish().as_ref());
     hash
 }
 

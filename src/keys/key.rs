@@ -372,7 +372,7 @@ const ADVICE: Advice = Advice { constructors: "Key::hmac_", has_text: true };
 fn thumbprint(algorithm: Algorithm, public: &PublicKey) -> String {
     // A map of strings always serialises.
     let members = serde_json::to_vec(&members(algorithm, public)).unwrap_or_default();
-    base64url::encode(backend::sha256(&members))
+    base64url::encode(backend::sha256([&members]))
 }
 
 /// The members of a JWK that a public key of its type must have (RFC 7638, section 3.2; RFC 8037,

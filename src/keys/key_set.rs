@@ -238,6 +238,6 @@ fn fingerprint(keys: &[RingKey]) -> String {
         })
         .collect();
     lines.sort_unstable();
-    let hash = backend::sha256(lines.concat().as_bytes());
+    let hash = backend::sha256([lines.concat().as_bytes()]);
     base64url::encode(&hash[..12])
 }

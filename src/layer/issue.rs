@@ -9,16 +9,40 @@ use tower_layer::Layer;
 
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::layer::presented::Presented;
-use crate::layer::service::{Around, SessionService, Work, Worked};
+use crate::layer::service::{Around, Granted, SessionService, Work, Worked};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
 use crate::response::token_endpoint;
+use crate::revocation::handle::Versions;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::login::Login;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
 use crate::sessions::session::Session;
 use crate::transport::transports::append_cookie;
+
+/// How a login's session travels.
+#[derive(Clone, Copy, Debug)]
+enum Travel {
+    Cookie,
+    Bearer,
+    /// With a refresh token.
+    Pair,
+}
+
+fn grant<C: SessionClaims>(
+    sessions: &Sessions<C>,
+    login: &Login<C>,
+    travel: Travel,
+    versions: Versions,
+) -> Result<Granted, OperationError> {
+    match travel {
+        Travel::Pair => sessions.issue_pair_under(login, versions).map(Granted::Pair),
+        Travel::Cookie | Travel::Bearer => {
+            sessions.issue_under(login, versions).map(Granted::Token)
+        }
+    }
+}
 
 /// Issues and renews sessions: made by [`Sessions::issue_layer`].
 pub struct IssueLayer<C, T = WithBody> {
@@ -39,47 +63,36 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         Self { sessions, respond }
     }
 
-    #[cold]
-    fn issue<B>(
+    /// How a login's session travels.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no transport of the sessions fits the response.
+    fn travel<B>(
         &self,
-        response: &mut Response<B>,
         Pending { intent: login, is_whole, .. }: &Pending<Login<C>>,
-    ) -> Result<(), OperationError>
+    ) -> Result<Travel, OperationError>
     where
         T: Respond<B>,
     {
         let transports = self.sessions.transports();
-        if login.bearer || transports.cookie.is_none() {
-            if !transports.bearer {
-                return Err(OperationError::no_transport("bearer"));
-            }
-            // A bearer token needs a body of its own.
-            if !is_whole || !T::CARRIES_BODY {
-                return Err(OperationError::no_transport("cookie"));
-            }
-            let scope = login.scope.as_deref();
-            let has_refresh_token =
-                self.sessions.0.refreshing.is_some() && login.continues.is_none();
-            let answer = if has_refresh_token {
-                let tokens = self.sessions.issue_with_refresh_token(login)?;
-                token_endpoint::granted(&tokens.access_token, Some(&tokens.refresh_token), scope)
-            } else {
-                token_endpoint::granted(&self.sessions.issue(login)?, None, scope)
-            };
-            respond::answer_whole(response, answer, &self.respond);
-            return Ok(());
+        if !login.bearer && transports.cookie.is_some() {
+            return Ok(Travel::Cookie);
         }
-        let cookie = self.sessions.set_cookie(&self.sessions.issue(login)?)?;
-        if *is_whole {
-            respond::answer_whole(response, respond::no_content(), &self.respond);
+        if !transports.bearer {
+            return Err(OperationError::no_transport("bearer"));
         }
-        transports.remove_set_cookie(response.headers_mut());
-        append_cookie(response.headers_mut(), cookie);
-        Ok(())
+        // A bearer token needs a body of its own.
+        if !is_whole || !T::CARRIES_BODY {
+            return Err(OperationError::no_transport("cookie"));
+        }
+        let has_refresh_token = self.sessions.0.refreshing.is_some() && login.continues.is_none();
+        Ok(if has_refresh_token { Travel::Pair } else { Travel::Bearer })
     }
 
-    /// Issues the session that the handler's response asks for, or renews the one of the request. A
-    /// login and a logout take precedence over a renewal.
+    /// Begins to issue the session of a [`Login`] that the handler's response asks for, or renews the one
+    /// of the request. A login and a logout take precedence over a renewal. Returns the work that a login
+    /// needs in a store; without any, [`complete`](Self::complete) issues.
     pub(crate) fn issue_or_renew<B>(
         &self,
         response: &mut Response<B>,
@@ -88,38 +101,104 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     where
         T: Respond<B>,
     {
-        let extensions = response.extensions_mut();
-        if let Some(pending) = extensions.remove::<Arc<Pending<Login<C>>>>() {
-            let pending = pending.take();
-            if let Err(error) = self.issue(response, pending) {
-                *response = self.failure(&error);
-                return None;
-            }
-            if let Some(logout) = response.extensions().get::<Arc<Pending<Logout>>>() {
+        let extensions = response.extensions();
+        let logout = extensions.get::<Arc<Pending<Logout>>>();
+        if let Some(pending) = extensions.get::<Arc<Pending<Login<C>>>>() {
+            pending.take();
+            if let Some(logout) = logout {
                 logout.take();
             }
-            let replaced = presented?.session.as_ref().ok()?;
-            return self.end(replaced).filter(|_| pending.intent.continues.is_none());
+            let replaced = presented.and_then(|presented| presented.session.as_ref().ok());
+            return self.log_in(pending, self.travel::<B>(pending).ok()?, replaced);
         }
-        let session = presented?.past_half()?;
-        if presented?.by_cookie() && extensions.get::<Arc<Pending<Logout>>>().is_none() {
+        let (presented, has_logout) = (presented?, logout.is_some());
+        let session = presented.past_half()?;
+        if presented.by_cookie() && !has_logout {
             self.renew(response.headers_mut(), session);
         }
         None
     }
 
-    /// Revokes the session that a login replaces (ASVS 7.2.4). The login succeeds if that fails.
+    /// The work of a new session's login: it reads the cutoffs, issues, and revokes the session that the
+    /// request came with (ASVS 7.2.4). The login succeeds if that fails.
     #[cold]
-    fn end(&self, session: &Session<C>) -> Option<Work> {
-        self.sessions.revocations()?;
-        let (sessions, session) = (self.sessions.clone(), session.clone());
+    fn log_in(
+        &self,
+        pending: &Arc<Pending<Login<C>>>,
+        travel: Travel,
+        replaced: Option<&Session<C>>,
+    ) -> Option<Work> {
+        self.sessions.revocations().filter(|_| pending.intent.continues.is_none())?;
+        let (sessions, pending) = (self.sessions.clone(), pending.clone());
+        let replaced = replaced.cloned();
         Some(Box::pin(async move {
-            if let Err(error) = sessions.logout(&session).await {
+            let versions = sessions.versions_for_login(&pending.intent).await;
+            let granted = grant(&sessions, &pending.intent, travel, versions)?;
+            if let Some(session) = replaced
+                && let Err(error) = sessions.logout(&session).await
+            {
                 let session_id = session.session_id();
                 tracing::warn!(session_id, %error, "cannot revoke the session before a login");
             }
-            Ok(())
+            Ok(Some(granted))
         }))
+    }
+
+    /// Writes the tokens of a login into the response. Returns how other work went.
+    pub(crate) fn complete<B>(
+        &self,
+        response: &mut Response<B>,
+        worked: Option<Worked>,
+    ) -> Option<Worked>
+    where
+        T: Respond<B>,
+    {
+        let Some(pending) = response.extensions_mut().remove::<Arc<Pending<Login<C>>>>() else {
+            return worked;
+        };
+        let login = &pending.intent;
+        let issued = self.travel::<B>(&pending).and_then(|travel| match worked {
+            Some(worked) => worked,
+            None => {
+                grant(&self.sessions, login, travel, self.sessions.known_versions(login)).map(Some)
+            }
+        });
+        match issued.and_then(|granted| self.write(response, &pending, granted)) {
+            Ok(()) => {}
+            Err(error) => *response = self.failure(&error),
+        }
+        None
+    }
+
+    #[cold]
+    fn write<B>(
+        &self,
+        response: &mut Response<B>,
+        pending: &Pending<Login<C>>,
+        granted: Option<Granted>,
+    ) -> Result<(), OperationError>
+    where
+        T: Respond<B>,
+    {
+        let scope = pending.intent.scope.as_deref();
+        let answer = match (self.travel::<B>(pending)?, granted) {
+            (_, None) => return Ok(()),
+            (Travel::Cookie, Some(Granted::Token(token))) => {
+                let cookie = self.sessions.set_cookie(&token)?;
+                if pending.is_whole {
+                    respond::answer_whole(response, respond::no_content(), &self.respond);
+                }
+                self.sessions.transports().remove_set_cookie(response.headers_mut());
+                append_cookie(response.headers_mut(), cookie);
+                return Ok(());
+            }
+            (_, Some(Granted::Token(token))) => token_endpoint::granted(&token, None, scope),
+            (_, Some(Granted::Pair(tokens))) => {
+                token_endpoint::granted(&tokens.access_token, Some(&tokens.refresh_token), scope)
+            }
+        };
+        respond::answer_whole(response, answer, &self.respond);
+        Ok(())
     }
 
     /// A renewal that fails leaves the session as it was.
@@ -176,7 +255,8 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
         self.issue_or_renew(response, presented.as_ref())
     }
 
-    fn finish(&self, response: &mut Response<B>, _: Self::Kept, _: Option<Worked>) {
+    fn finish(&self, response: &mut Response<B>, _: Self::Kept, worked: Option<Worked>) {
+        self.complete(response, worked);
         self.sessions.transports().forbid_storing_cookie(response.headers_mut());
     }
 }

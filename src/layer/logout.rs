@@ -30,9 +30,10 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
             let (sessions, session) = (sessions.clone(), session.clone());
             Ok(Some(Box::pin(async move {
                 match logout.everywhere {
-                    true => sessions.logout_everywhere(&session).await,
-                    false => sessions.logout(&session).await,
+                    true => sessions.logout_everywhere(&session).await?,
+                    false => sessions.logout(&session).await?,
                 }
+                Ok(None)
             })))
         }
         Err(rejection) => match rejection.kind() {

@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::error::operation::OperationError;
+use crate::sessions::issued::{IssuedToken, IssuedTokens};
 
 /// The work of a layer before the inner service, and after it; answers have the body `B`. Sealed: only
 /// the layers of this crate implement it.
@@ -30,8 +31,16 @@ pub trait Around<B> {
 
 /// Work in a store for a login or a logout.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Worked> + Send>>;
-/// How it went.
-pub(crate) type Worked = Result<(), OperationError>;
+/// How it went: with the tokens of a login.
+pub(crate) type Worked = Result<Option<Granted>, OperationError>;
+
+/// The tokens of a login.
+pub enum Granted {
+    /// A session token.
+    Token(IssuedToken),
+    /// An access token and a refresh token.
+    Pair(IssuedTokens),
+}
 
 /// The service of a [`SessionLayer`](super::SessionLayer), [`ValidateLayer`](super::ValidateLayer) or
 /// [`IssueLayer`](super::IssueLayer).

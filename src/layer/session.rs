@@ -83,6 +83,7 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for SessionLayer<C, T> {
     }
 
     fn finish(&self, response: &mut Response<B>, kept: Kept<C>, worked: Option<Worked>) {
+        let worked = self.issue.complete(response, worked);
         self.validate.complete(response, &kept, worked);
     }
 }

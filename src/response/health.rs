@@ -34,7 +34,8 @@ struct Ring {
 #[derive(Serialize)]
 struct Revocations {
     name: String,
-    version: u64,
+    sessions: usize,
+    subjects: usize,
     reads_ok: bool,
     writes_ok: bool,
 }
@@ -64,7 +65,8 @@ pub(crate) fn ready<C>(sessions: &Sessions<C>) -> Response<Bytes> {
         let status = revocations.status();
         Revocations {
             name: status.name,
-            version: status.version,
+            sessions: status.sessions,
+            subjects: status.subjects,
             reads_ok: status.failure.is_none(),
             writes_ok: status.write_failure.is_none(),
         }

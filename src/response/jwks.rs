@@ -29,7 +29,7 @@ impl KeyRing {
     pub fn jwks_response(&self, request: &HeaderMap) -> Response<Bytes> {
         // Strings and numbers always serialise.
         let body = serde_json::to_vec(&self.jwks()).unwrap_or_default();
-        let tag = format!("\"{}\"", base64url::encode(&backend::sha256(&body)[..16]));
+        let tag = format!("\"{}\"", base64url::encode(&backend::sha256([&body])[..16]));
         let matches = request.get_all(IF_NONE_MATCH).iter().any(|tags| {
             let tags = tags.to_str().unwrap_or_default();
             let is_ours = |candidate: &str| candidate.trim_start_matches("W/") == tag;

@@ -1,32 +1,29 @@
 //! Opening revocations: their settings, the first read, and the tasks that follow and write.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use tokio::sync::{Mutex, Notify, mpsc, watch};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
-use super::log::Log;
-use crate::clock::{Clock, Moment, SystemClock};
-use crate::cooldown::Cooldown;
+use crate::clock::{Clock, SystemClock};
 use crate::error::build::BuildError;
-use crate::keyring::refreshes::Refreshes;
-use crate::revocation::handle::{Inner, LONGEST_QUEUE, Revocations, Snapshot, write};
-use crate::revocation::log_writer::{LogWriter, WHOLE_EVERY};
-use crate::store::contract::{Store, StoreProperties};
+use crate::revocation::handle::{Inner, Revocations};
+use crate::revocation::place::Place;
+use crate::revocation::reader::Reader;
+use crate::revocation::writer::{LONGEST_QUEUE, write};
+use crate::store::contract::StoreProperties;
+use crate::store::feed::RevocationStore;
 use crate::store::founding::{Founding, When};
 use crate::store::polling::{Jitter, Polling, Wakes, check_durations, follow};
 use crate::store::ring_name;
-use crate::store::writes::Writes;
 
 /// Builds [`Revocations`].
 #[derive(Debug)]
 #[must_use]
 pub struct RevocationsBuilder {
     name: String,
-    store: Option<Arc<dyn Store>>,
+    store: Option<Arc<dyn RevocationStore>>,
     polling: Polling,
     max_staleness: Duration,
     when: When,
@@ -59,8 +56,9 @@ impl Revocations {
 
 impl RevocationsBuilder {
     /// Sets the store in which revocations are recorded. Required. It can be the store of the keys. The
-    /// records are not secret, but contain session IDs and subjects.
-    pub fn store(mut self, store: impl Store) -> Self {
+    /// records are no secrets: session IDs, and digests of subjects, which anyone can compute for a
+    /// subject that he can guess.
+    pub fn store(mut self, store: impl RevocationStore) -> Self {
         self.store = Some(Arc::new(store));
         self
     }
@@ -142,51 +140,31 @@ impl RevocationsBuilder {
             let value = format_args!("{:?}", self.max_staleness);
             return Err(BuildError::invalid("max_staleness", value, help));
         }
-        let writer = LogWriter {
-            ring: ring.clone(),
-            store: store.clone(),
-            polling,
-            claimed: AtomicU64::new(0),
-            needed: AtomicU64::new(0),
-            writes: Writes::new(ring.clone(), self.clock.clone(), polling.interval),
-            clock: self.clock,
-        };
-        writer.need(self.max_staleness);
-        let keep = polling.interval.saturating_mul(WHOLE_EVERY);
-        let mut log = Log::new(keep);
-        if !is_private {
-            log.founding = Some(Founding::new(&*store, ring.clone(), &polling, self.when));
-        }
+        let place = Place::new(ring.clone(), store.clone(), polling, self.clock);
+        place.keep_for(self.max_staleness);
+        let founding =
+            (!is_private).then(|| Founding::new(&*store, ring.clone(), &polling, self.when));
         let (recording, recordings) = mpsc::channel(LONGEST_QUEUE);
-        let wake = Arc::new(Notify::new());
-        let revocations = Revocations(Arc::new(Inner {
-            name: self.name.into(),
-            refreshes: Refreshes::new(ring.clone(), writer.clock.clone()),
-            log: Mutex::new(log),
-            snapshot: ArcSwap::from_pointee(Snapshot::default()),
-            read: ArcSwap::from_pointee(Moment::now(&*writer.clock)),
-            known_at: AtomicI64::new(i64::MIN),
-            writer,
-            tasks: Arc::default(),
-            max_staleness: self.max_staleness,
-            cooldown: Cooldown::new(COOLDOWN),
-            wake: wake.clone(),
-            recording,
-            versions: watch::Sender::new(0),
-        }));
+        let reader = Reader::new(founding);
+        let inner = Inner::new(self.name.into(), place, reader, self.max_staleness, recording);
+        let revocations = Revocations(Arc::new(inner));
         let began = Instant::now();
         // The status has a failed write; the next refresh tries again.
         let read = revocations.read_and_write().await;
         read.map_err(|source| BuildError::store(&ring, source))?;
         let inner = &revocations.0;
         let weak = Arc::downgrade(inner);
-        let recordings = Arc::new(Mutex::new(recordings));
-        let writer = weak.clone();
-        inner.tasks.spawn("revocations writer", ring.clone(), move |is_restart| {
-            write(writer.clone(), recordings.clone(), is_restart)
+        let (writer, recordings) = (weak.clone(), Arc::new(Mutex::new(recordings)));
+        inner.tasks.spawn("revocations writer", ring.clone(), move |_| {
+            write(writer.clone(), recordings.clone())
         });
-        let wakes = Wakes { store: Some((store, ring.clone())), wake };
-        inner.tasks.spawn("revocations", ring, move |_| {
+        let (wake, hinted) = (inner.wake.clone(), weak.clone());
+        let hearing = inner.tasks.spawn("revocations hints", ring.clone(), move |_| {
+            hear(store.clone(), ring.clone(), hinted.clone())
+        });
+        let _ = inner.hearing.set(hearing);
+        let wakes = Wakes { store: None, wake };
+        inner.tasks.spawn("revocations", inner.place.name.clone(), move |_| {
             let weak = weak.clone();
             follow(move || weak.upgrade().map(Revocations), wakes.clone(), Jitter::Random, began)
         });
@@ -194,7 +172,27 @@ impl RevocationsBuilder {
     }
 }
 
+/// Starts a refresh for each change that the store reports, and another half a second later: changes
+/// meanwhile may not have been reported. It is aborted with the last handle.
+async fn hear(store: Arc<dyn RevocationStore>, ring: Arc<str>, revocations: Weak<Inner>) {
+    loop {
+        let changed = store.changed(&ring).await;
+        let Some(inner) = revocations.upgrade() else { return };
+        let (wake, pause) = (inner.wake.clone(), inner.place.polling.interval);
+        drop(inner);
+        if let Err(error) = changed {
+            tracing::debug!(ring = &*ring, %error, "the store cannot report changes now");
+            tokio::time::sleep(pause).await;
+            continue;
+        }
+        for _ in 0..2 {
+            wake.notify_one();
+            tokio::time::sleep(HINT_PAUSE).await;
+        }
+    }
+}
+
 /// Follows the name in the store.
 const PLACE: &str = ".ended";
-/// How often tokens can cause a read.
-const COOLDOWN: Duration = Duration::from_secs(1);
+/// The time from a change that a store reports to the next one.
+const HINT_PAUSE: Duration = Duration::from_millis(500);

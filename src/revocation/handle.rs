@@ -1,14 +1,16 @@
-//! [`Revocations`]: the live handle to the revocations. One atomic pointer to a snapshot, and the tasks
-//! that follow and write the log in a store.
+//! [`Revocations`]: the live handle to the revocations. A table that requests look into, and the tasks that
+//! follow and write a feed in a store.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwap;
 use metrics::counter;
-use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::clock::{Moment, Timestamp};
@@ -16,12 +18,16 @@ use crate::cooldown::Cooldown;
 use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
 use crate::keyring::refreshes::{Refreshes, Report};
-use crate::revocation::log::Log;
-use crate::revocation::log_writer::LogWriter;
-use crate::revocation::record;
-use crate::revocation::set::{Candidate, Revocation, RevocationSet};
+use crate::revocation::digest::Digests;
+use crate::revocation::known::{Candidate, Known};
+use crate::revocation::place::Place;
+use crate::revocation::reader::Reader;
+use crate::revocation::rules::{self, Durations, Issued};
+use crate::revocation::waiting::Waiter;
+use crate::revocation::writer::{Recorder, Recording, Revocation};
 use crate::store::contract::StoreError;
-use crate::store::founding::{Founding, Wait};
+use crate::store::feed::{Digest, Register, RegisterId};
+use crate::store::founding::Wait;
 use crate::store::polling::Followed;
 use crate::tasks::Tasks;
 use crate::telemetry::RECORDED;
@@ -34,7 +40,7 @@ use crate::telemetry::RECORDED;
 /// the others when the store reports the change, usually in milliseconds, and at the latest within
 /// [`refresh_bound`](Self::refresh_bound).
 ///
-/// 1. Requests never wait: each checks an in-memory snapshot after verifying the signature.
+/// 1. Requests never wait: each looks its session up in memory after verifying the signature.
 /// 2. Revocations are kept until every token they cover has expired, on every ring and replica that
 ///    shares them: at least 48 hours, or [`max_staleness`](crate::RevocationsBuilder::max_staleness) + the
 ///    rings' longest token lifetime + 4 clock skews if that is longer on any of them. Nothing recorded
@@ -43,8 +49,11 @@ use crate::telemetry::RECORDED;
 ///    [`max_staleness`](crate::RevocationsBuilder::max_staleness); routes can
 ///    [require fresher ones](crate::layer::ValidateLayer::require_fresh_revocations). A logout fails, and says
 ///    so.
-/// 4. Tokens carry the version of the revocations that their issuer knew (the claim `rv`). A
-///    replica that sees a higher version than its own reads the store at once.
+/// 4. A subject's cutoff has a version, and so has the one of everyone. Tokens carry those under which
+///    their login was made (the claims `rv` and `rg`; absent is 0): a cutoff ends the logins of lower
+///    versions, whatever the clocks, and no login after it.
+/// 5. Replicas hold digests, 20 to 30 bytes for each revoked session, and follow what is new: nobody
+///    reads all of it again, unless the store has lost some.
 ///
 /// ```
 /// use tower_jwt_session::store::MemoryStore;
@@ -76,46 +85,81 @@ pub struct Revocations(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) name: Arc<str>,
-    pub(crate) writer: LogWriter,
-    /// Held for a whole read or write, which is what makes a replica's own follow each other;
-    /// requests never meet it.
-    pub(crate) log: Mutex<Log>,
-    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) place: Place,
+    /// What requests look into.
+    pub(crate) known: Known,
+    /// Held for a whole refresh; requests never meet it.
+    pub(crate) reader: Mutex<Reader>,
+    /// What the last refresh found, for readiness and status.
+    pub(crate) found: ArcSwap<Found>,
     /// When the last read began that did not fail.
     pub(crate) read: ArcSwap<Moment>,
     /// As old as what is held may be, in milliseconds: that time less what the store may be behind, or
     /// [`i64::MIN`] once it is found stale by the clock that nobody can set. All that a request looks
     /// at.
     pub(crate) known_at: AtomicI64,
+    /// The registers that the store has lost, with the versions that tokens show.
+    claims: std::sync::Mutex<BTreeMap<RegisterId, u64>>,
+    /// The largest clock skew of the rings, and their longest token lifetime, in milliseconds.
+    skew: AtomicU64,
+    token_lifetime: AtomicU64,
     /// How the refreshes went.
     pub(crate) refreshes: Refreshes,
     pub(crate) max_staleness: Duration,
     pub(crate) tasks: Arc<Tasks>,
     pub(crate) cooldown: Cooldown,
-    /// Wakes the task that follows the log.
+    /// The task that hears of changes.
+    pub(crate) hearing: OnceLock<JoinHandle<()>>,
+    /// Wakes the task that follows the feed.
     pub(crate) wake: Arc<Notify>,
     /// To the task that writes.
     pub(crate) recording: mpsc::Sender<Recording>,
-    pub(crate) versions: watch::Sender<u64>,
 }
 
-/// The state that requests check.
+/// What a refresh found.
 #[derive(Debug, Default)]
-pub(crate) struct Snapshot {
-    pub(crate) version: u64,
-    pub(crate) revocations: RevocationSet,
-    /// How often the revocations had changed.
-    changes: u64,
-    /// The highest format that only a newer version of this crate understands.
-    pub(crate) newer: Option<u64>,
+pub(crate) struct Found {
     /// Why what is held may not be all.
     pub(crate) wait: Option<Wait>,
+    /// The highest format that only a newer version of this crate understands.
+    pub(crate) newer_format: Option<u64>,
 }
 
-/// A revocation on its way to the store, and the channel to the caller.
-pub(crate) struct Recording {
-    revocation: Revocation,
-    done: oneshot::Sender<Result<(), Arc<StoreError>>>,
+/// The versions of the registers under which a login is made: the claims `rv` and `rg`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Versions {
+    pub(crate) subject: u64,
+    pub(crate) all: u64,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        name: Arc<str>,
+        place: Place,
+        reader: Reader,
+        max_staleness: Duration,
+        recording: mpsc::Sender<Recording>,
+    ) -> Self {
+        Self {
+            name,
+            known: Known::new(),
+            reader: Mutex::new(reader),
+            found: ArcSwap::default(),
+            read: ArcSwap::from_pointee(Moment::now(&*place.clock)),
+            known_at: AtomicI64::new(i64::MIN),
+            claims: std::sync::Mutex::default(),
+            skew: AtomicU64::new(0),
+            token_lifetime: AtomicU64::new(0),
+            refreshes: Refreshes::new(place.name.clone(), place.clock.clone()),
+            max_staleness,
+            tasks: Arc::default(),
+            cooldown: Cooldown::new(COOLDOWN),
+            hearing: OnceLock::new(),
+            wake: Arc::default(),
+            recording,
+            place,
+        }
+    }
 }
 
 impl Revocations {
@@ -126,7 +170,7 @@ impl Revocations {
     ///
     /// Fails if the store fails. The last known revocations stay.
     pub async fn refresh(&self) -> Result<(), OperationError> {
-        self.0.cooldown.begin(self.0.writer.clock.now());
+        self.0.cooldown.begin(self.0.place.clock.now());
         let report = self.read_and_write().await.map_err(store_failed)?;
         report.failure.map_or(Ok(()), Err)
     }
@@ -134,21 +178,24 @@ impl Revocations {
     /// Reads the store, and writes what is due if that succeeds.
     pub(crate) async fn read_and_write(&self) -> Result<Report, StoreError> {
         let inner = &*self.0;
-        let mut log = inner.log.lock().await;
-        let (began, mut failure) = (Moment::now(&*inner.writer.clock), None);
-        let read = inner.writer.read(&mut log).await;
-        log.prune(began.time);
-        inner.publish(&log);
+        let Inner { place, known, .. } = inner;
+        let mut reader = inner.reader.lock().await;
+        let (began, mut failure) = (Moment::now(&*place.clock), None);
+        let read = reader.read(place, known).await;
+        known.sweep(began.time).await;
+        inner.publish(&reader);
         match &read {
             Ok(()) => {
-                inner.note_read(&log, began);
-                failure = inner.writer.write(&mut log).await.err().map(store_failed);
-                inner.publish(&log);
+                inner.note_read(&reader, began);
+                let mut claims = inner.take_claims();
+                failure = reader.write(place, known, &mut claims).await.err().map(store_failed);
+                inner.claims(|all| all.extend(claims));
+                inner.publish(&reader);
             }
             Err(_) if self.is_stale() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
             Err(_) => {}
         }
-        let report = Report { skipped: log.skipped.clone(), failure, ..Report::default() };
+        let report = Report { skipped: reader.skipped(), failure, ..Report::default() };
         let report = read.map(|()| report);
         inner.refreshes.record(&report);
         // It sets the gauges.
@@ -159,7 +206,7 @@ impl Revocations {
     /// Returns the longest time until this replica sees a revocation that another recorded, while the
     /// store is up.
     pub fn refresh_bound(&self) -> Duration {
-        self.0.writer.polling.bound()
+        self.0.place.polling.bound()
     }
 
     /// Records a revocation; then it holds on this replica.
@@ -168,7 +215,7 @@ impl Revocations {
     pub(crate) async fn record(&self, revocation: Revocation) -> Result<(), Arc<StoreError>> {
         let (done, recorded) = oneshot::channel();
         // One that is written just now goes before it.
-        let limit = self.0.writer.polling.insert_timeout.saturating_mul(2);
+        let limit = self.0.place.polling.insert_timeout.saturating_mul(2);
         let recording = async {
             let gone = |context: &str| Arc::new(StoreError::new(context));
             let stopped = |_| gone("the task that writes revocations has stopped");
@@ -179,11 +226,11 @@ impl Revocations {
             recorded.await.map_err(panicked)?
         };
         let recorded = tokio::time::timeout(limit, recording).await.unwrap_or_else(|_| {
-            let slow = || format!("writing an entry took longer than {limit:?}");
+            let slow = || format!("recording a revocation took longer than {limit:?}");
             Err(Arc::new(StoreError::new(self.0.tasks.failure().map_or_else(slow, str::to_owned))))
         });
         let outcome = if recorded.is_ok() { "recorded" } else { "failed" };
-        counter!(RECORDED, "ring" => self.0.writer.ring.clone(), "outcome" => outcome).increment(1);
+        counter!(RECORDED, "ring" => self.0.place.name.clone(), "outcome" => outcome).increment(1);
         recorded
     }
 
@@ -192,57 +239,95 @@ impl Revocations {
     /// its own limit; the token that it issues then lives for the ring's longest lifetime; and four
     /// clocks count: of the one who revokes, who renews and who validates, and the leeway.
     pub(crate) fn keep_for(&self, token_lifetime: Duration, clock_skew: Duration) {
-        let skew = clock_skew.saturating_mul(4);
-        let limit = self.0.max_staleness;
-        self.0.writer.need(limit.saturating_add(token_lifetime).saturating_add(skew));
+        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.0.skew.fetch_max(millis(clock_skew), Ordering::Relaxed);
+        self.0.token_lifetime.fetch_max(millis(token_lifetime), Ordering::Relaxed);
+        self.0.place.keep_for(self.0.durations().keeping());
     }
 
-    /// Checks that a verified token's session is not revoked; returns the version of the snapshot.
+    /// Checks that a verified token's session is not revoked.
     pub(crate) fn check(
         &self,
-        mut candidate: Candidate<'_>,
-        leeway: Duration,
+        mut candidate: Candidate,
         now: Timestamp,
-    ) -> Result<u64, RejectionKind> {
-        let snapshot = self.0.snapshot.load();
-        if candidate.version > snapshot.version && !self.0.note_claimed(candidate.version, now) {
-            // No issuer can know it, and nothing recorded from now on would hit.
-            candidate.version = 0;
+    ) -> Result<(), RejectionKind> {
+        let inner = &*self.0;
+        let subject = RegisterId::Subject(candidate.digests.subject);
+        let versions = [
+            (subject, &mut candidate.subject_version),
+            (RegisterId::All, &mut candidate.all_version),
+        ];
+        for (id, version) in versions.into_iter().filter(|(_, version)| **version > 0) {
+            let held = inner.known.register(id);
+            let token = Issued { at: candidate.issued_at, version: *version };
+            if held.is_none_or(|held| held.version < *version)
+                && inner.note_claimed(id, held.as_ref(), &token, now)
+            {
+                *version = 0;
+            }
         }
-        if snapshot.revocations.matches(&candidate, leeway) {
-            return Err(RejectionKind::Revoked);
-        }
-        let known_at = Timestamp::from_unix_millis(self.0.known_at.load(Ordering::Relaxed));
-        if now - known_at > self.0.max_staleness {
+        inner.known.check(&candidate)?;
+        let known_at = Timestamp::from_unix_millis(inner.known_at.load(Ordering::Relaxed));
+        if now - known_at > inner.max_staleness {
             return Err(self.stale());
         }
-        Ok(snapshot.version)
+        Ok(())
+    }
+
+    /// How much later than a cutoff a login may be that it ends, of tokens that carry versions.
+    pub(crate) fn slack(&self) -> Duration {
+        self.0.durations().slack()
+    }
+
+    /// The versions under which a subject's login is made, from the store. If it fails, those last known.
+    pub(crate) async fn versions_for_login(&self, subject: &Digest) -> Versions {
+        let ids = [RegisterId::Subject(*subject), RegisterId::All];
+        match self.0.place.registers(ids).await {
+            Ok(registers) => {
+                let now = self.0.place.clock.now();
+                for (id, register) in ids.into_iter().zip(registers) {
+                    if let Some(register) = register.filter(|it| it.is_plausible(now)) {
+                        // A value that is behind is found by the next refresh.
+                        self.0.known.mirror(id, register, now);
+                    }
+                }
+            }
+            Err(error) => {
+                let ring = &*self.0.place.name;
+                tracing::warn!(ring, %error, "a login could not read the cutoffs; using the last known");
+            }
+        }
+        self.versions(subject)
+    }
+
+    /// The versions that this replica knows.
+    pub(crate) fn versions(&self, subject: &Digest) -> Versions {
+        let known = &self.0.known;
+        Versions {
+            subject: known.version(RegisterId::Subject(*subject)),
+            all: known.version(RegisterId::All),
+        }
     }
 
     /// Whether all is known that was recorded until that long ago.
     pub(crate) fn is_fresh(&self, longest: Duration) -> bool {
-        let snapshot = self.snapshot();
-        self.age() <= longest && snapshot.wait.is_none() && snapshot.newer.is_none()
+        let found = self.0.found.load();
+        self.age() <= longest && found.wait.is_none() && found.newer_format.is_none()
     }
 
     /// The rejection if fresher revocations are required; the next read may have them.
     pub(crate) fn stale(&self) -> RejectionKind {
-        RejectionKind::StaleRevocations { retry_after: self.0.writer.polling.interval }
+        RejectionKind::StaleRevocations { retry_after: self.0.place.polling.interval }
     }
 
-    /// The version that tokens carry which are issued now.
-    pub(crate) fn version(&self) -> u64 {
-        self.0.snapshot.load().version
-    }
-
-    /// Reports every change of the snapshot.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.0.versions.subscribe()
+    /// Waits for revocations that concern a session.
+    pub(crate) fn wait_for(&self, digests: Digests) -> Waiter {
+        self.0.known.waiting.wait_for(digests)
     }
 
     /// How old what is held may be: since the last good read began, and a store that is behind counts.
     fn age(&self) -> Duration {
-        let LogWriter { clock, polling, .. } = &self.0.writer;
+        let Place { clock, polling, .. } = &self.0.place;
         self.0.read.load().age(&**clock).saturating_add(polling.staleness)
     }
 
@@ -253,54 +338,18 @@ impl Revocations {
     pub(crate) fn read_at(&self) -> Timestamp {
         self.0.read.load().time
     }
-
-    pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {
-        self.0.snapshot.load()
-    }
 }
 
 impl Inner {
-    /// Writes what several wait for as few entries, and lets them know.
-    async fn record_all(&self, recordings: &mut Vec<Recording>) {
-        let mut log = self.log.lock().await;
-        let mut recordings = recordings.drain(..).peekable();
-        while recordings.peek().is_some() {
-            let (mut revocations, mut waiting, mut size) = (Vec::new(), Vec::new(), 0);
-            while let Some(recording) = recordings.next_if(|recording| {
-                size = record::size(&recording.revocation).saturating_add(size);
-                revocations.is_empty() || size <= record::CAPACITY
-            }) {
-                revocations.push(recording.revocation);
-                waiting.push(recording.done);
-            }
-            let recorded = self.writer.record(&mut log, revocations).await.map_err(Arc::new);
-            self.publish(&log);
-            for done in waiting {
-                // Who has gone away need not know.
-                let _ = done.send(recorded.clone());
-            }
-        }
-    }
-
-    /// Makes the log's state the snapshot that requests take: the version together with its revocations.
-    fn publish(&self, log: &Log) {
-        let Log { version, changes, wait, .. } = *log;
-        let newer = log.newer.iter().map(|newer| newer.format).max();
-        let before = self.snapshot.load();
-        if (before.version, before.changes, before.newer, before.wait)
-            != (version, changes, newer, wait)
-        {
-            let revocations = log.revocations.clone();
-            let snapshot = Snapshot { version, revocations, changes, newer, wait };
-            self.snapshot.store(Arc::new(snapshot));
-            self.versions.send_replace(version);
-        }
+    fn publish(&self, reader: &Reader) {
+        let found = Found { wait: reader.wait, newer_format: reader.newer_format() };
+        self.found.store(Arc::new(found));
     }
 
     /// A read that began then did not fail.
-    fn note_read(&self, log: &Log, began: Moment) {
-        let mut known_at = began.time - self.writer.polling.staleness;
-        if log.wait.is_some() {
+    fn note_read(&self, reader: &Reader, began: Moment) {
+        let mut known_at = began.time - self.place.polling.staleness;
+        if reader.wait.is_some() {
             // What it knows may not be all: no session is accepted on it.
             known_at = Timestamp::from_unix_millis(i64::MIN);
         } else {
@@ -309,19 +358,63 @@ impl Inner {
         self.known_at.store(known_at.as_unix_millis(), Ordering::Relaxed);
     }
 
-    /// Remembers a version that a token claims, to go beyond it, and asks for a read, unless one was
-    /// begun or asked for just now. Never waits: it is on the way of a request. Whether the version is
-    /// plausible.
-    #[cold]
-    fn note_claimed(&self, version: u64, now: Timestamp) -> bool {
-        let is_plausible = version <= record::highest_version(now, MOST_CLAIMED);
-        if is_plausible {
-            self.writer.claimed.fetch_max(version, Ordering::Relaxed);
-            if self.cooldown.try_begin(now) {
-                self.wake.notify_one();
-            }
+    fn durations(&self) -> Durations {
+        let polling = &self.place.polling;
+        Durations {
+            clock_skew: Duration::from_millis(self.skew.load(Ordering::Relaxed)),
+            refresh_bound: polling.bound(),
+            insert_timeout: polling.insert_timeout,
+            stale_limit: self.max_staleness,
+            max_token_lifetime: Duration::from_millis(self.token_lifetime.load(Ordering::Relaxed)),
         }
-        is_plausible
+    }
+
+    /// Whether a version that a token claims, above the one that is held, counts as none: no issuer can
+    /// know it, or the register was lost, which is then advanced. Otherwise this replica may be behind,
+    /// and reads at once, unless a read was begun or asked for just now. Never waits: it is on the way of
+    /// a request.
+    #[cold]
+    fn note_claimed(
+        &self,
+        id: RegisterId,
+        held: Option<&Register>,
+        token: &Issued,
+        now: Timestamp,
+    ) -> bool {
+        if token.version > rules::highest_version(now) {
+            return true;
+        }
+        let known_at = Timestamp::from_unix_millis(self.known_at.load(Ordering::Relaxed));
+        let is_lost = self.durations().is_lost(held, token, Some(known_at), now);
+        if is_lost
+            && let Ok(mut claims) = self.claims.try_lock()
+            && (claims.len() < MOST_CLAIMS || claims.contains_key(&id))
+        {
+            let claimed = claims.entry(id).or_default();
+            *claimed = token.version.max(*claimed);
+        }
+        if self.cooldown.try_begin(now) {
+            self.wake.notify_one();
+        }
+        is_lost
+    }
+
+    fn claims<T>(&self, with: impl FnOnce(&mut BTreeMap<RegisterId, u64>) -> T) -> T {
+        with(&mut self.claims.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn take_claims(&self) -> BTreeMap<RegisterId, u64> {
+        self.claims(std::mem::take)
+    }
+}
+
+impl Recorder for Inner {
+    fn place(&self) -> &Place {
+        &self.place
+    }
+
+    fn known(&self) -> &Known {
+        &self.known
     }
 }
 
@@ -333,15 +426,15 @@ fn store_failed(error: StoreError) -> OperationError {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.wake.notify_one();
+        if let Some(hearing) = self.hearing.get() {
+            hearing.abort();
+        }
     }
 }
 
 impl fmt::Debug for Revocations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Revocations")
-            .field("name", &self.0.name)
-            .field("version", &self.snapshot().version)
-            .finish_non_exhaustive()
+        f.debug_struct("Revocations").field("name", &self.0.name).finish_non_exhaustive()
     }
 }
 
@@ -351,34 +444,12 @@ impl Followed for Revocations {
     }
 
     async fn due(&self, began: Instant, random: u16) -> Instant {
-        let log = self.0.log.lock().await;
-        let sooner = log.founding.as_ref().and_then(Founding::look_again);
-        self.0.writer.polling.due(began, sooner, random)
+        let sooner = self.0.reader.lock().await.sooner(began);
+        self.0.place.polling.due(began, sooner, random)
     }
 }
 
-/// Writes what is to be recorded: all that has come while the last was written at once, so that
-/// many need not wait for each other, and whether or not they still wait.
-///
-/// A write that was interrupted by a panic is answered as failed; later ones wait for the restart.
-pub(crate) async fn write(
-    revocations: Weak<Inner>,
-    recordings: Arc<Mutex<mpsc::Receiver<Recording>>>,
-    is_restart: bool,
-) {
-    let (mut batch, mut recordings) = (Vec::new(), recordings.lock().await);
-    if is_restart && let Some(revocations) = revocations.upgrade() {
-        // The log may have been left half changed.
-        revocations.log.lock().await.distrust();
-    }
-    while recordings.recv_many(&mut batch, LONGEST_QUEUE).await > 0 {
-        let Some(revocations) = revocations.upgrade() else { return };
-        revocations.record_all(&mut batch).await;
-    }
-}
-
-/// How many revocations may wait to be written; others wait to be taken in.
-pub(crate) const LONGEST_QUEUE: usize = 1024;
-/// How far ahead of this replica's clock a token's version may be: less than that of an entry, so that
-/// what follows it is plausible everywhere.
-const MOST_CLAIMED: Duration = Duration::from_secs(24 * 3600);
+/// How often tokens can cause a read.
+const COOLDOWN: Duration = Duration::from_secs(1);
+/// How many lost registers are remembered at once.
+const MOST_CLAIMS: usize = 1024;

@@ -1,11 +1,20 @@
 //! Revocations: sessions, subjects and logins that end before they expire.
 
+pub(crate) mod board;
 pub(crate) mod builder;
+pub(crate) mod digest;
 pub(crate) mod handle;
-pub(crate) mod log;
-pub(crate) mod log_writer;
-pub(crate) mod record;
-#[cfg_attr(not(test), expect(dead_code, reason = "no token is checked by them yet"))]
+pub(crate) mod known;
+pub(crate) mod loss;
+pub(crate) mod piece;
+pub(crate) mod place;
+pub(crate) mod reader;
 pub(crate) mod rules;
-pub(crate) mod set;
 pub(crate) mod status;
+pub(crate) mod table;
+#[cfg(all(test, shuttle))]
+mod table_model;
+#[cfg(test)]
+mod table_tests;
+pub(crate) mod waiting;
+pub(crate) mod writer;

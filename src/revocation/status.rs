@@ -16,14 +16,14 @@ use crate::telemetry::{READY, RECORDED, REVOCATIONS};
 pub struct RevocationsStatus {
     /// The name of the revocations.
     pub name: String,
-    /// Rises with every recorded revocation. Replicas with the same revocations have the same version.
-    pub version: u64,
     /// The number of revoked sessions that may not have expired.
     pub sessions: usize,
     /// The number of subjects whose sessions were revoked.
     pub subjects: usize,
-    /// The number of times before which all sessions were revoked.
-    pub times: usize,
+    /// The time before which all logins were revoked, if they were.
+    pub logins_before: Option<Timestamp>,
+    /// The memory that they take, in bytes.
+    pub bytes: usize,
     /// When the store was last read without a failure.
     pub refreshed_at: Timestamp,
     /// The error of the last read, if it failed, or the reason why none is tried.
@@ -46,24 +46,24 @@ pub struct RevocationsStatus {
 impl Revocations {
     /// Returns the number and version of revocations held, the last read and write, and failures.
     pub fn status(&self) -> RevocationsStatus {
-        let (snapshot, state) = (self.snapshot(), self.0.refreshes.state());
-        let (tasks, writes) = (&self.0.tasks, &self.0.writer.writes);
-        let [sessions, subjects, times] = snapshot.revocations.counts();
+        let state = self.0.refreshes.state();
+        let (tasks, writes) = (&self.0.tasks, &self.0.place.writes);
+        let [sessions, subjects, bytes] = self.0.known.counts();
         let skipped =
             state.report.skipped.iter().map(|Skipped { name, reason }| format!("{name}: {reason}"));
         RevocationsStatus {
             name: self.0.name.to_string(),
-            version: snapshot.version,
             sessions,
             subjects,
-            times,
+            logins_before: self.0.known.all().map(|all| all.at),
+            bytes,
             refreshed_at: self.read_at(),
             failure: tasks.failure().map(str::to_owned).or_else(|| state.failure.clone()),
             write_failure: writes.failure(),
             written_at: writes.written_at(),
             task_panics: tasks.panics(),
             skipped: skipped.collect(),
-            newer_format: snapshot.newer,
+            newer_format: self.0.found.load().newer_format,
         }
     }
 
@@ -83,13 +83,13 @@ impl Revocations {
     }
 
     fn check_ready(&self) -> Result<(), NotReady> {
-        let snapshot = self.snapshot();
+        let found = self.0.found.load();
         if self.0.tasks.is_stopped() {
             let text = "a background task of the revocations has stopped with its Tokio runtime: \
                         open them on a runtime that lives as long as the service";
             return Err(NotReady::new(NotReadyKind::TaskStopped, text));
         }
-        if let Some(wait) = &snapshot.wait {
+        if let Some(wait) = &found.wait {
             return Err(wait.not_ready("the revocations"));
         }
         if self.is_stale() {
@@ -100,7 +100,7 @@ impl Revocations {
             );
             return Err(NotReady::new(NotReadyKind::Stale, text));
         }
-        let Some(format) = snapshot.newer else { return Ok(()) };
+        let Some(format) = found.newer_format else { return Ok(()) };
         let text = format!(
             "the store holds revocations written by a newer version (format {format}); upgrade this \
              replica"
@@ -109,14 +109,15 @@ impl Revocations {
     }
 
     fn set_gauges(&self, is_ready: bool) {
-        let set = |name, value: f64| gauge!(name, "ring" => self.0.writer.ring.clone()).set(value);
+        let set = |name, value: f64| gauge!(name, "ring" => self.0.place.name.clone()).set(value);
         set(READY, f64::from(u8::from(is_ready)));
         self.0.refreshes.set_gauges();
-        self.0.writer.writes.set_metrics();
+        self.0.place.writes.set_metrics();
         for outcome in ["recorded", "failed"] {
-            let ring = self.0.writer.ring.clone();
+            let ring = self.0.place.name.clone();
             counter!(RECORDED, "ring" => ring, "outcome" => outcome).increment(0);
         }
-        set(REVOCATIONS, self.snapshot().revocations.counts().iter().sum::<usize>() as f64);
+        let [sessions, subjects, _] = self.0.known.counts();
+        set(REVOCATIONS, (sessions + subjects) as f64);
     }
 }

@@ -167,9 +167,9 @@ impl<C> SessionsBuilder<C> {
         self
     }
 
-    /// Reads the claim `rv` of another issuer's tokens as the version of the revocations, as this
-    /// crate writes it: for a service that validates the tokens of one that uses this crate, and
-    /// shares its [`Revocations`](crate::Revocations). Its `sid` is taken, too. Without this, `rv` is the issuer's own claim,
+    /// Reads the claims `rv` and `rg` of another issuer's tokens as the versions of cutoffs, as this
+    /// crate writes them: for a service that validates the tokens of one that uses this crate, and
+    /// shares its [`Revocations`](crate::Revocations). Its `sid` is taken, too. Without this, they are the issuer's own claims,
     /// left to the application's type, and a login right after its subject was ended is refused
     /// until the clocks' difference is over.
     pub fn trust_revocation_version(mut self) -> Self {
@@ -224,8 +224,13 @@ impl<C> SessionsBuilder<C> {
             }
         }
         let external = &self.external;
-        let policy =
-            external.policy(&self.keys, &self.issuer, &self.audience, self.max_token_bytes)?;
+        let policy = external.policy(
+            &self.keys,
+            &self.issuer,
+            &self.audience,
+            self.max_token_bytes,
+            self.revocations.is_some(),
+        )?;
         let longest = policy.max_lifetime;
         // How long sessions live is the issuer's to say, where that is another service.
         let issues = self.keys.followed_issuer().is_none();

@@ -4,7 +4,6 @@ use std::future::pending;
 use std::time::Duration;
 
 use crate::error::rejection::{Rejection, RejectionKind};
-use crate::revocation::handle::Revocations;
 use crate::sessions::handle::Sessions;
 use crate::sessions::session::Session;
 use crate::token::verified::Verified;
@@ -42,7 +41,8 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     }
 
     async fn until_refused(&self, verified: &Verified<C>) -> RejectionKind {
-        let mut changes = self.revocations().map(Revocations::changes);
+        let waiter =
+            self.revocations().zip(verified.digests).map(|(it, digests)| it.wait_for(digests));
         loop {
             let now = self.now();
             if verified.valid.end <= now {
@@ -59,9 +59,8 @@ impl<C: Send + Sync + 'static> Sessions<C> {
                 return kind;
             }
             let changed = async {
-                match &mut changes {
-                    // It fails only when the revocations are dropped, which `self` holds.
-                    Some(changes) => drop(changes.changed().await),
+                match &waiter {
+                    Some(waiter) => waiter.changed().await,
                     None => pending().await,
                 }
             };

@@ -27,6 +27,7 @@ impl ExternalTokens {
         issuer: &str,
         audience: &str,
         max_token_bytes: usize,
+        has_revocations: bool,
     ) -> Result<Policy, BuildError> {
         let token_type = self.check(keys, issuer)?;
         Ok(Policy {
@@ -34,7 +35,7 @@ impl ExternalTokens {
             audience: audience.into(),
             dialect: match keys.issues() {
                 true => Dialect::Own,
-                false => Dialect::Other { rv: self.trusts_revocation_version },
+                false => Dialect::Other { versions: self.trusts_revocation_version },
             },
             leeway: keys.policy().clock_skew,
             max_lifetime: keys.policy().max_token_lifetime,
@@ -45,6 +46,7 @@ impl ExternalTokens {
                 || self.trusts_revocation_version
                 || !Self::are_others(keys, &token_type),
             requires_auth_time: self.requires_auth_time,
+            is_revocable: has_revocations,
             token_type,
         })
     }

@@ -14,13 +14,16 @@ use crate::clock::Timestamp;
 use crate::error::operation::OperationError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
-use crate::revocation::handle::Revocations;
-use crate::revocation::set::Revocation;
+use crate::revocation::digest;
+use crate::revocation::handle::{Revocations, Versions};
+use crate::revocation::known::Candidate;
+use crate::revocation::writer::Revocation;
 use crate::sessions::counters::Counters;
 use crate::sessions::issued::IssuedToken;
 use crate::sessions::login::Login;
 use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::session::Session;
+use crate::store::feed::{Digest, RegisterId};
 use crate::token;
 use crate::token::cache::TokenCache;
 use crate::token::cache::entry::Shared;
@@ -47,7 +50,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> ReadClaims for C {}
 /// [`ReadClaims`] that is serializable; use `()` for none.
 ///
 /// They are written as members of the token's payload, beside the registered claims, whose names
-/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv seq`.
+/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv rg seq`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the claims of a session: derive `serde::Serialize` and \
                `serde::Deserialize`",
@@ -119,17 +122,43 @@ pub(crate) struct Inner<C> {
 }
 
 impl<C> Sessions<C> {
-    /// Issues a new session, with a new ID, for one idle lifetime.
+    /// Issues a new session, with a new ID, for one idle lifetime, where no layer does it. With
+    /// revocations, this first reads from the store whether the subject or everyone was logged out: so a
+    /// login right after that holds, on every replica. If the store fails, what this replica last read
+    /// counts.
     ///
     /// # Errors
     ///
     /// Fails if no key may sign, the claims can't be written, or the token is too long.
-    #[doc(alias = "login")]
+    pub async fn login(&self, login: &Login<C>) -> Result<IssuedToken, OperationError>
+    where
+        C: SessionClaims,
+    {
+        self.issue_under(login, self.versions_for_login(login).await)
+    }
+
+    /// Issues a new session like [`login`](Self::login), without reading the store. A login right after
+    /// the subject was logged out everywhere by another replica may be revoked, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if no key may sign, the claims can't be written, or the token is too long.
     pub fn issue(&self, login: &Login<C>) -> Result<IssuedToken, OperationError>
     where
         C: SessionClaims,
     {
-        let issued = self.sign_login(login);
+        self.issue_under(login, self.known_versions(login))
+    }
+
+    pub(crate) fn issue_under(
+        &self,
+        login: &Login<C>,
+        versions: Versions,
+    ) -> Result<IssuedToken, OperationError>
+    where
+        C: SessionClaims,
+    {
+        let issued = self.sign_login(login, versions);
         self.0.counters.issued(&issued);
         issued
     }
@@ -224,7 +253,11 @@ impl<C> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), OperationError> {
-        self.revoke_subject(session.subject()).await
+        let verified = session.verified();
+        let login = verified.authenticated_at.unwrap_or(verified.issued_at);
+        let subject = self.digest_of_subject(session.subject());
+        self.cut_off(RegisterId::Subject(subject), verified.versions.subject, self.now().max(login))
+            .await
     }
 
     /// Revokes the session of that ID.
@@ -233,8 +266,8 @@ impl<C> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn revoke_session(&self, session_id: &str) -> Result<(), OperationError> {
-        let made = self.now();
-        self.record(Revocation::Session { sid: session_id.into(), made }).await?;
+        let digest = digest::of_session(&self.0.policy.issuer, session_id);
+        self.record(Revocation::Session(digest)).await?;
         tracing::debug!(session_id, "revoked a session");
         Ok(())
     }
@@ -242,32 +275,45 @@ impl<C> Sessions<C> {
     /// Revokes all sessions of a subject that have begun by now: after a change of the password, or
     /// when a user is removed.
     ///
-    /// Later logins stay valid regardless of clock skew: on this replica at once, on others as soon as
-    /// they have read the revocation. Until then, a login there within the clock skew may be revoked,
-    /// too.
+    /// Later logins stay valid, whatever the clocks, on every replica: the layers and
+    /// [`login`](Self::login) read from the store that there was this revocation. Only a login that could
+    /// not read it, within 10 minutes, is revoked, too.
     ///
     /// # Errors
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn revoke_subject(&self, subject: &str) -> Result<(), OperationError> {
-        let at = self.now();
-        self.record(Revocation::Subject { sub: subject.into(), at, made: at }).await
+        let subject = self.digest_of_subject(subject);
+        self.cut_off(RegisterId::Subject(subject), 0, self.now()).await
     }
 
     /// Revokes all sessions of all subjects whose login was before `time`, at the latest now: after an
     /// incident. Renewals do not change the time of the login.
     ///
-    /// It holds for all sessions with the same revocations.
+    /// Logins up to 10 minutes after `time` are revoked, too: clocks differ. It holds for all sessions
+    /// with the same revocations.
     ///
     /// # Errors
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn revoke_logins_before(&self, time: Timestamp) -> Result<(), OperationError> {
-        let made = self.now();
         // No session began before 1970.
         let earliest = Timestamp::from_unix_seconds(0);
-        let at = time.clamp(earliest, made.max(earliest));
-        self.record(Revocation::All { at, made }).await
+        let at = time.clamp(earliest, self.now().max(earliest));
+        self.cut_off(RegisterId::All, 0, at).await
+    }
+
+    async fn cut_off(
+        &self,
+        id: RegisterId,
+        above: u64,
+        at: Timestamp,
+    ) -> Result<(), OperationError> {
+        self.record(Revocation::Cutoff { id, above, at }).await
+    }
+
+    fn digest_of_subject(&self, subject: &str) -> Digest {
+        digest::of_subject(&self.0.policy.issuer, subject)
     }
 
     /// The `Set-Cookie` field that clears the session's cookie, where no layer does it; `None` if the
@@ -308,19 +354,30 @@ impl<C> Sessions<C> {
         recorded.map_err(|error| OperationError::store(error))
     }
 
-    /// Refuses a session that is revoked. Returns the version of the revocations that it was checked
-    /// against.
+    /// Refuses a session that is revoked.
     pub(crate) fn check_revocation(
         &self,
         verified: &Verified<C>,
         now: Timestamp,
-    ) -> Result<u64, RejectionKind> {
-        let Some(revocations) = self.revocations() else { return Ok(0) };
-        let mut candidate = verified.candidate();
-        if candidate.authenticated_at.is_none() && self.0.revokes_by_issued_at {
-            candidate.authenticated_at = Some(verified.issued_at);
-        }
-        revocations.check(candidate, self.0.policy.leeway, now)
+    ) -> Result<(), RejectionKind> {
+        let Some((revocations, digests)) = self.revocations().zip(verified.digests) else {
+            return Ok(());
+        };
+        let login = verified.authenticated_at;
+        let login = login.or(Some(verified.issued_at).filter(|_| self.0.revokes_by_issued_at));
+        // Tokens of issuers that write no versions are judged by their times alone.
+        let has_versions = self.0.policy.dialect.reads_versions();
+        let slack = if has_versions { revocations.slack() } else { self.0.policy.leeway };
+        let Versions { subject, all } = verified.versions;
+        let candidate = Candidate {
+            digests,
+            login,
+            issued_at: verified.issued_at,
+            subject_version: subject,
+            all_version: all,
+            slack,
+        };
+        revocations.check(candidate, now)
     }
 
     pub(crate) fn transports(&self) -> &Transports {

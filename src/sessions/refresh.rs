@@ -10,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::crypto::backend;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
+use crate::revocation::handle::Versions;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::issued::IssuedTokens;
 use crate::sessions::login::Login;
@@ -35,6 +36,14 @@ impl<C: SessionClaims> Sessions<C> {
         &self,
         login: &Login<C>,
     ) -> Result<IssuedTokens, OperationError> {
+        self.issue_pair_under(login, self.known_versions(login))
+    }
+
+    pub(crate) fn issue_pair_under(
+        &self,
+        login: &Login<C>,
+        versions: Versions,
+    ) -> Result<IssuedTokens, OperationError> {
         if login.continues.is_some() {
             // Its client has one already.
             return Err(no_refresh_tokens());
@@ -42,7 +51,7 @@ impl<C: SessionClaims> Sessions<C> {
         let now = self.now();
         let mut ids = Ids::default();
         let [session_id] = ids.draw()?;
-        let claims = self.claims_of_login(login, session_id, now);
+        let claims = self.claims_of_login(login, session_id, versions, now);
         let issued = self.sign_pair(0, now, Later::Longer, &claims);
         self.0.counters.issued(&issued);
         issued
@@ -192,7 +201,7 @@ impl<C: SessionClaims> Sessions<C> {
         let refreshing = self.refreshing()?;
         let derived = |token: &str| {
             let of = format!("{token}.{}.{sequence}.{}", claims.sid, at.as_unix_millis());
-            backend::sha256(of.as_bytes())
+            backend::sha256([of.as_bytes()])
         };
         let [of_access, of_refresh] = [derived("access"), derived("refresh")];
         let [access_token_id, refresh_token_id] =

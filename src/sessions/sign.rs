@@ -7,11 +7,13 @@ use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::Rejection;
-use crate::revocation::handle::Revocations;
+use crate::revocation::digest;
+use crate::revocation::handle::Versions;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::issued::IssuedToken;
 use crate::sessions::login::Login;
 use crate::sessions::session::Session;
+use crate::store::feed::Digest;
 use crate::token;
 use crate::token::id::Ids;
 use crate::token::verified::Verified;
@@ -27,17 +29,21 @@ pub(crate) enum Later {
 
 impl<C: SessionClaims> Sessions<C> {
     /// Signs the token of a new session, or of one that continues with other claims.
-    pub(crate) fn sign_login(&self, login: &Login<C>) -> Result<IssuedToken, OperationError> {
+    pub(crate) fn sign_login(
+        &self,
+        login: &Login<C>,
+        versions: Versions,
+    ) -> Result<IssuedToken, OperationError> {
         let now = self.now();
         if let Some(session) = &login.continues {
-            let claims = self.claims_of_login(login, session.session_id(), now);
+            let claims = self.claims_of_login(login, session.session_id(), versions, now);
             let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
             let lifetime = refreshing.map_or(self.0.idle_lifetime, |r| r.access_token_lifetime);
             return self.sign_again(session, claims, lifetime, Later::Longer, now);
         }
         let mut ids = Ids::default();
         let [session_id, jti] = ids.draw()?;
-        let claims = self.claims_of_login(login, session_id, now);
+        let claims = self.claims_of_login(login, session_id, versions, now);
         self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
 
@@ -82,9 +88,8 @@ impl<C: SessionClaims> Sessions<C> {
         now: Timestamp,
     ) -> Result<IssuedToken, OperationError> {
         let verified = session.verified();
-        // The version is the one in which it was looked up, lest what was recorded between is missed.
-        let rv = self.check_revocation(verified, now);
-        let rv = rv.map_err(|kind| OperationError::rejected(Rejection::new(kind)))?;
+        let checked = self.check_revocation(verified, now);
+        checked.map_err(|kind| OperationError::rejected(Rejection::new(kind)))?;
         let auth_time = session.authenticated_at().ok_or_else(|| {
             let text =
                 "the session's token has no `auth_time`, so it cannot be issued again: log in anew";
@@ -95,11 +100,30 @@ impl<C: SessionClaims> Sessions<C> {
         let claims = TokenClaims {
             jti,
             auth_time,
-            // Never less than that of the login: revocations before it do not concern it.
-            rv: rv.max(verified.revocations_version),
+            // SECURITY: those of the login. A cutoff since then concerns this session.
+            rv: verified.versions.subject,
+            rg: verified.versions.all,
             ..claims
         };
         self.sign(now, lifetime, later, claims)
+    }
+
+    /// The versions of the cutoffs under which a login is made, as the store has them.
+    pub(crate) async fn versions_for_login(&self, login: &Login<C>) -> Versions {
+        match self.revocations() {
+            Some(revocations) => revocations.versions_for_login(&self.subject(login)).await,
+            None => Versions::default(),
+        }
+    }
+
+    /// The same, as this replica knows them.
+    pub(crate) fn known_versions(&self, login: &Login<C>) -> Versions {
+        let revocations = self.revocations();
+        revocations.map_or_else(Versions::default, |it| it.versions(&self.subject(login)))
+    }
+
+    fn subject(&self, login: &Login<C>) -> Digest {
+        digest::of_subject(&self.0.policy.issuer, &login.subject)
     }
 
     /// The claims of a new session's tokens; their IDs and times are set when they are signed.
@@ -107,6 +131,7 @@ impl<C: SessionClaims> Sessions<C> {
         &'a self,
         login: &'a Login<C>,
         session_id: &'a str,
+        versions: Versions,
         now: Timestamp,
     ) -> TokenClaims<'a, C> {
         TokenClaims {
@@ -119,7 +144,8 @@ impl<C: SessionClaims> Sessions<C> {
             sid: session_id,
             auth_time: now,
             scope: login.scope.as_deref(),
-            rv: self.revocations().map_or(0, Revocations::version),
+            rv: versions.subject,
+            rg: versions.all,
             seq: None,
             claims: &login.claims,
         }
@@ -141,7 +167,8 @@ impl<C: SessionClaims> Sessions<C> {
             sid: verified.texts.session_id(),
             auth_time,
             scope: verified.texts.scope(),
-            rv: verified.revocations_version,
+            rv: verified.versions.subject,
+            rg: verified.versions.all,
             seq: None,
             claims: &verified.claims,
         }
@@ -181,7 +208,7 @@ impl<C: SessionClaims> Sessions<C> {
         let claims = TokenClaims { iat: issued_at, exp: expires_at, auth_time, ..claims };
         let token = token::encode::encode(&claims, key)?;
         let room = match later {
-            Later::Longer => token::encode::room(&claims, self.revocations().is_some()),
+            Later::Longer => token::encode::room(&claims),
             Later::AsThis => 0,
         };
         let (bytes, limit) = (token.len() + room, inner.policy.max_token_bytes);

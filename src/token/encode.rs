@@ -16,7 +16,7 @@ use crate::claims::write::Payload;
 use crate::clock::Timestamp;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keys::key_set::RingKey;
-use crate::revocation::record::MAX_VERSION;
+use crate::store::feed::Register;
 
 /// Writes and signs a token: a refresh token if it has a sequence, else a session token.
 pub(crate) fn encode<C: Serialize + DeserializeOwned>(
@@ -42,16 +42,10 @@ pub(crate) fn encode<C: Serialize + DeserializeOwned>(
 }
 
 /// How many characters a later token of the same session may have more than one with these claims:
-/// its `rv` and its `seq` may be longer.
-pub(crate) fn room<C>(payload: &Payload<'_, C>, has_revocations: bool) -> usize {
-    let digits = |number: u64| number.checked_ilog10().unwrap_or_default() as usize + 1;
-    let of_rv = match payload.rv {
-        _ if !has_revocations => 0,
-        0 => br#","rv":"#.len() + digits(MAX_VERSION),
-        rv => digits(MAX_VERSION).saturating_sub(digits(rv)),
-    };
-    let of_seq = payload.seq.map_or(0, |seq| digits(u32::MAX.into()) - digits(seq.into()));
-    match of_rv + of_seq {
+/// its `seq` may be longer.
+pub(crate) fn room<C>(payload: &Payload<'_, C>) -> usize {
+    let digits = |number: u32| number.checked_ilog10().unwrap_or_default() as usize + 1;
+    match payload.seq.map_or(0, |seq| digits(u32::MAX) - digits(seq)) {
         0 => 0,
         // Beside a character of what is there.
         bytes => base64url::encoded_length(bytes) + 1,
@@ -59,7 +53,8 @@ pub(crate) fn room<C>(payload: &Payload<'_, C>, has_revocations: bool) -> usize 
 }
 
 /// How long the shortest token of this issuer and audience is that the key can sign, with the room that a login
-/// leaves: for a subject of one character, without claims of the application. A refresh token if
+/// leaves: for a subject of one character, without claims of the application, with the longest versions of
+/// cutoffs where there are revocations. A refresh token if
 /// `seq` is given; without a key, what any has at least.
 pub(crate) fn shortest(
     iss: &str,
@@ -75,6 +70,7 @@ pub(crate) fn shortest(
     let at = Timestamp::from_unix_seconds(1_000_000_000);
     let id = "-".repeat(ID_LENGTH);
     let (jti, sid) = (&*id, &*id);
+    let version = if has_revocations { Register::MAX_VERSION } else { 0 };
     let payload = Payload {
         iss,
         sub: "a",
@@ -85,14 +81,15 @@ pub(crate) fn shortest(
         sid,
         auth_time: at,
         scope: None,
-        rv: 0,
+        rv: version,
+        rg: version,
         seq,
         claims: &(),
     };
     let mut json = Vec::new();
     claims::write::write(&payload, &mut json).ok()?;
     let [of_json, of_signature] = [json.len(), signature].map(base64url::encoded_length);
-    Some(header + of_json + of_signature + 2 + room(&payload, has_revocations))
+    Some(header + of_json + of_signature + 2 + room(&payload))
 }
 
 /// The encoded header: of a refresh token if it has a sequence, else of a session token.

@@ -17,7 +17,7 @@ use crate::transport::transports::Transports;
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"session+jwt","kid":"k\u00e9","x":[1,{}]}"#;
 
-const PAYLOAD: &str = r#"{"iss":"a","sub":"b","aud":"c","iat":1800000010,"exp":1800000090,"jti":"the-token-of-22-letter","sid":"session-1-of-22-letter","auth_time":1800000005,"scope":"e","rv":7,"x":{"y":"\n"}}"#;
+const PAYLOAD: &str = r#"{"iss":"a","sub":"b","aud":"c","iat":1800000010,"exp":1800000090,"jti":"the-token-of-22-letter","sid":"session-1-of-22-letter","auth_time":1800000005,"scope":"e","rv":7,"rg":9,"x":{"y":"\n"}}"#;
 
 #[test]
 fn a_header_that_is_read_says_what_another_reader_finds() {
@@ -73,7 +73,9 @@ fn a_token_is_three_segments() {
 #[test]
 fn payload_that_is_read_says_what_another_reader_finds() {
     let mut read = 0;
-    for dialect in [Dialect::Own, Dialect::Other { rv: true }, Dialect::Other { rv: false }] {
+    for dialect in
+        [Dialect::Own, Dialect::Other { versions: true }, Dialect::Other { versions: false }]
+    {
         for mutant in mutants(PAYLOAD.as_bytes()) {
             let mut registered = Registered::default();
             let Ok(claims) = claims::read::read::<Value>(&mutant, dialect, &mut registered) else {
@@ -102,8 +104,10 @@ fn payload_that_is_read_says_what_another_reader_finds() {
                 let millis = take(name).and_then(|value| Some((value.as_f64()? * 1000.0).trunc()));
                 assert_eq!(millis, date.map(|date| date.0.as_unix_millis() as f64), "{name}");
             }
-            if let Some(rv) = registered.rv {
-                assert_eq!(take("rv"), Some(rv.into()));
+            for (name, version) in [("rv", registered.rv), ("rg", registered.rg)] {
+                if let Some(version) = version {
+                    assert_eq!(take(name), Some(version.into()));
+                }
             }
             assert_eq!(claims, Value::Object(found));
             read += 1;
@@ -147,6 +151,7 @@ fn payload_that_is_written_is_read() {
             auth_time: at(1_800_000_005),
             scope: Some(text),
             rv: 7,
+            rg: 9,
             seq: Some(8),
             claims: &claims,
         };
@@ -160,7 +165,8 @@ fn payload_that_is_written_is_read() {
             assert_eq!(read.as_deref(), Some(text));
         }
         assert!(aud.as_ref().is_some_and(|aud| aud.contains(text)));
-        assert_eq!((registered.rv, registered.seq), (Some(7), Some(8)));
+        let numbers = (registered.rv, registered.rg, registered.seq);
+        assert_eq!(numbers, (Some(7), Some(9), Some(8)));
         let dates = [registered.iat, registered.exp, registered.auth_time];
         let dates = dates.map(|date| date.map(|date| date.0));
         assert_eq!(dates, [1_800_000_010, 1_800_000_090, 1_800_000_005].map(|s| Some(at(s))));

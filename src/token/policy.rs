@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::error::rejection::Rejection;
 use crate::error::rejection::RejectionKind::{self, *};
 use crate::keys::schedule::KeyTimes;
-use crate::revocation::record::MAX_VERSION;
+use crate::store::feed::Register;
 
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Policy {
     /// Whether `sid` is the session's ID, as it is in tokens of this crate.
     pub(crate) takes_session_id: bool,
     pub(crate) requires_auth_time: bool,
+    /// Whether sessions are looked up among revocations.
+    pub(crate) is_revocable: bool,
 }
 
 /// The required `typ` of a token (RFC 8725, section 3.11).
@@ -144,8 +146,10 @@ impl Policy {
                 return Err(InvalidClaim(name).about(name, "an empty text", "a text"));
             }
         }
-        if let Some(rv) = claims.rv.filter(|rv| *rv > MAX_VERSION) {
-            return Err(InvalidClaim("rv").about("rv", rv, "a number up to 2^53-1"));
+        for (name, version) in [("rv", claims.rv), ("rg", claims.rg)] {
+            if let Some(version) = version.filter(|version| *version > Register::MAX_VERSION) {
+                return Err(InvalidClaim(name).about(name, version, "a number up to 2^53-1"));
+            }
         }
         observer.passed("identity", || "sub and jti".to_owned());
         let expires_at = claims.exp.ok_or_else(|| missing("exp"))?.0;

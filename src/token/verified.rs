@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
-use crate::revocation::set::Candidate;
+use crate::revocation::digest::Digests;
+use crate::revocation::handle::Versions;
 
 /// A token that was verified. Only [`verify`](super::verify) makes one.
 #[derive(Debug)]
@@ -18,23 +19,13 @@ pub(crate) struct Verified<C> {
     pub(crate) valid: Range<Timestamp>,
     /// With the key's ID, which key has signed it.
     pub(crate) algorithm: Algorithm,
-    /// The `rv` claim; 0 for none.
-    pub(crate) revocations_version: u64,
+    /// The `rv` and `rg` claims; 0 for none.
+    pub(crate) versions: Versions,
+    /// The digests under which it is looked up, if it is.
+    pub(crate) digests: Option<Digests>,
     /// The `seq` claim of a refresh token.
     pub(crate) sequence: Option<u32>,
     pub(crate) claims: C,
-}
-
-impl<C> Verified<C> {
-    /// The values that decide whether it is revoked.
-    pub(crate) fn candidate(&self) -> Candidate<'_> {
-        Candidate {
-            session_id: self.texts.session_id(),
-            subject: self.texts.subject(),
-            authenticated_at: self.authenticated_at,
-            version: self.revocations_version,
-        }
-    }
 }
 
 /// The texts of a verified token, one behind the other in one allocation.

@@ -19,6 +19,8 @@ use crate::crypto::backend;
 use crate::error::detail::{List, of_message, without_quotes};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keys::key_set::{KeySet, RingKey};
+use crate::revocation::digest::Digests;
+use crate::revocation::handle::Versions;
 
 /// Verifies `token` at `now`. The payload is not read before the signature is verified.
 // Out of the way of requests whose token is in the cache.
@@ -49,10 +51,12 @@ pub(crate) fn verify<C: DeserializeOwned>(
     let token_id = match required.token_id {
         Some(token_id) => Cow::Borrowed(token_id),
         // What is signed names it: an ECDSA signature can be written in two ways.
-        None => Cow::Owned(base64url::encode(backend::sha256(segments.signed))),
+        None => Cow::Owned(base64url::encode(backend::sha256([segments.signed]))),
     };
     // A token of another issuer may have neither: then it is a session of its own.
     let session_id = policy.session_id(&registered).unwrap_or(&token_id);
+    let digests =
+        policy.is_revocable.then(|| Digests::of(&policy.issuer, session_id, required.subject));
     Ok(Arc::new(Verified {
         texts: Texts::new(
             [required.subject, &token_id, session_id, ring_key.key.key_id()],
@@ -63,7 +67,11 @@ pub(crate) fn verify<C: DeserializeOwned>(
         expires_at: required.expires_at,
         valid: required.valid.start..required.valid.end.min(keys.limit()),
         algorithm: ring_key.key.algorithm(),
-        revocations_version: registered.rv.unwrap_or_default(),
+        versions: Versions {
+            subject: registered.rv.unwrap_or_default(),
+            all: registered.rg.unwrap_or_default(),
+        },
+        digests,
         sequence: registered.seq,
         claims,
     }))

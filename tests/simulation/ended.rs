@@ -2,14 +2,16 @@
 //! before the others have polled. No replica accepts a copy of an ended session, and none that is
 //! ready refuses a good one.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, Store, StoreFuture};
+use tower_jwt_session::store::{
+    Advance, Cursor, Entry, EntryName, FeedRead, Insertion, Loaded, Register, RegisterId,
+    RevocationStore, RevokedSession, Store, StoreFuture,
+};
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
-use tower_jwt_session::{Login, Revocations, Sessions};
+use tower_jwt_session::{Login, Revocations, Sessions, Timestamp};
 
 use super::scenario::{Millis, Random};
 use super::{environment, in_virtual_time};
@@ -33,39 +35,73 @@ impl Slow {
     }
 }
 
+impl Slow {
+    /// Does it some time after the call, and answers some time later.
+    async fn slowly<T>(&self, operation: impl Future<Output = T>) -> T {
+        self.delay().await;
+        let done = operation.await;
+        self.delay().await;
+        done
+    }
+}
+
 impl Store for Slow {
     delegate!(store: changed properties);
 
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
-        Box::pin(async move {
-            self.delay().await;
-            let loaded = self.store.load(ring).await;
-            self.delay().await;
-            loaded
-        })
+        Box::pin(self.slowly(self.store.load(ring)))
     }
 
     fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
-        Box::pin(async move {
-            self.delay().await;
-            let loaded = self.store.read(ring, names).await;
-            self.delay().await;
-            loaded
-        })
+        Box::pin(self.slowly(self.store.read(ring, names)))
     }
 
     fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-        Box::pin(async move {
-            self.delay().await;
-            self.store.insert(ring, entry).await
-        })
+        Box::pin(self.slowly(self.store.insert(ring, entry)))
     }
 
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
-        Box::pin(async move {
-            self.delay().await;
-            self.store.remove(ring, name).await
-        })
+        Box::pin(self.slowly(self.store.remove(ring, name)))
+    }
+}
+
+impl RevocationStore for Slow {
+    fn append<'a>(
+        &'a self,
+        feed: &'a str,
+        sessions: &'a [RevokedSession],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(self.slowly(self.store.append(feed, sessions, now)))
+    }
+
+    fn advance<'a>(&'a self, feed: &'a str, advance: &'a Advance) -> StoreFuture<'a, Register> {
+        Box::pin(self.slowly(self.store.advance(feed, advance)))
+    }
+
+    fn restore<'a>(
+        &'a self,
+        feed: &'a str,
+        held: &'a [(RegisterId, Register)],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(self.slowly(RevocationStore::restore(&self.store, feed, held, now)))
+    }
+
+    fn registers<'a>(
+        &'a self,
+        feed: &'a str,
+        ids: &'a [RegisterId],
+    ) -> StoreFuture<'a, Vec<Option<Register>>> {
+        Box::pin(self.slowly(self.store.registers(feed, ids)))
+    }
+
+    fn read_feed<'a>(
+        &'a self,
+        feed: &'a str,
+        cursor: Option<&'a Cursor>,
+    ) -> StoreFuture<'a, FeedRead> {
+        Box::pin(self.slowly(self.store.read_feed(feed, cursor)))
     }
 }
 
@@ -182,7 +218,7 @@ impl Fleet {
             // The one that is restarted may be the last to know.
             sleep(self.bound() + Duration::from_millis(100)).await;
             self.check(usize::MAX, &ended, &good)?;
-            self.store.restore_of(PLACE, &BTreeMap::new()).await;
+            self.store.purge_feed(PLACE).await;
             let restarted = self.random.index(self.replicas.len());
             let pause = self.random.between(0, 200);
             sleep(Duration::from_millis(pause)).await;

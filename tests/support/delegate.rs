@@ -41,6 +41,59 @@ macro_rules! delegate {
             self.$inner.changed(ring)
         }
     };
+    (@append $inner:tt) => {
+        fn append<'a>(
+            &'a self,
+            feed: &'a str,
+            sessions: &'a [::tower_jwt_session::store::RevokedSession],
+            now: ::tower_jwt_session::Timestamp,
+        ) -> ::tower_jwt_session::store::StoreFuture<'a, ()> {
+            self.$inner.append(feed, sessions, now)
+        }
+    };
+    (@advance $inner:tt) => {
+        fn advance<'a>(
+            &'a self,
+            feed: &'a str,
+            advance: &'a ::tower_jwt_session::store::Advance,
+        ) -> ::tower_jwt_session::store::StoreFuture<'a, ::tower_jwt_session::store::Register> {
+            self.$inner.advance(feed, advance)
+        }
+    };
+    (@restore $inner:tt) => {
+        fn restore<'a>(
+            &'a self,
+            feed: &'a str,
+            held: &'a [(
+                ::tower_jwt_session::store::RegisterId,
+                ::tower_jwt_session::store::Register,
+            )],
+            now: ::tower_jwt_session::Timestamp,
+        ) -> ::tower_jwt_session::store::StoreFuture<'a, ()> {
+            ::tower_jwt_session::store::RevocationStore::restore(&self.$inner, feed, held, now)
+        }
+    };
+    (@registers $inner:tt) => {
+        fn registers<'a>(
+            &'a self,
+            feed: &'a str,
+            ids: &'a [::tower_jwt_session::store::RegisterId],
+        ) -> ::tower_jwt_session::store::StoreFuture<
+            'a,
+            Vec<Option<::tower_jwt_session::store::Register>>,
+        > {
+            self.$inner.registers(feed, ids)
+        }
+    };
+    (@read_feed $inner:tt) => {
+        fn read_feed<'a>(
+            &'a self,
+            feed: &'a str,
+            cursor: Option<&'a ::tower_jwt_session::store::Cursor>,
+        ) -> ::tower_jwt_session::store::StoreFuture<'a, ::tower_jwt_session::store::FeedRead> {
+            self.$inner.read_feed(feed, cursor)
+        }
+    };
     (@properties $inner:tt) => {
         fn properties(&self) -> ::tower_jwt_session::store::StoreProperties {
             self.$inner.properties()

@@ -8,13 +8,14 @@ use serde_json::Value;
 use tokio::sync::{Barrier, Notify};
 use tower_jwt_session::Timestamp;
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, RefreshTokenStore,
+    Advance, Cursor, Entry, EntryName, FeedPage, FeedRead, Insertion, Loaded, MemoryStore,
+    Redeemed, Redemption, RefreshTokenStore, Register, RegisterId, RevocationStore, RevokedSession,
     SealingNeed, Store, StoreError, StoreFuture, StoreProperties,
 };
 use tower_jwt_session::testing::ManualClock;
 
 use super::delegate::delegate;
-use super::replicas::RING;
+use super::replicas::{RING, START};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Operation {
@@ -23,15 +24,24 @@ pub(crate) enum Operation {
     Insert,
     Remove,
     Redeem,
+    Append,
+    Advance,
+    Restore,
+    Registers,
+    ReadFeed,
 }
 
-use Operation::{Insert, Load, Read, Redeem, Remove};
+use Operation::{
+    Advance as Advances, Append, Insert, Load, Read, ReadFeed, Redeem, Registers, Remove, Restore,
+};
 
 /// One replica's connection to a store in memory. Clones are the same connection; siblings share
 /// the content alone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TestStore {
     content: MemoryStore,
+    /// The feeds, which a test can empty or replace by an older copy: then they have another incarnation.
+    feeds: Arc<Mutex<MemoryStore>>,
     /// What the store's own clock shows; none, unless it is set.
     time: Arc<Mutex<Option<Timestamp>>>,
     connection: Arc<Connection>,
@@ -80,8 +90,8 @@ impl TestStore {
 
     /// Another replica's connection to the same content.
     pub(crate) fn sibling(&self) -> Self {
-        let Self { content, time, reach, .. } = self.clone();
-        Self { content, time, connection: Arc::default(), reach }
+        let Self { content, feeds, time, reach, .. } = self.clone();
+        Self { content, feeds, time, connection: Arc::default(), reach }
     }
 
     /// From now on the store has a clock, which shows that, to all.
@@ -90,7 +100,9 @@ impl TestStore {
     }
 
     pub(crate) fn down(&self) {
-        self.fail(&[Load, Read, Insert, Remove, Redeem]);
+        self.fail(&[
+            Load, Read, Insert, Remove, Redeem, Append, Advances, Restore, Registers, ReadFeed,
+        ]);
     }
 
     pub(crate) fn up(&self) {
@@ -195,6 +207,56 @@ impl TestStore {
         self.content.remove(ring, &name).await.expect("memory does not fail");
     }
 
+    fn feeds(&self) -> MemoryStore {
+        self.feeds.lock().expect("no test panics in here").clone()
+    }
+
+    /// What the feed holds.
+    pub(crate) async fn feed(&self, feed: &str) -> FeedPage {
+        match self.feeds().read_feed(feed, None).await.expect("memory does not fail") {
+            FeedRead::Page(page) if !page.has_more => page,
+            read => panic!("a short feed: {read:?}"),
+        }
+    }
+
+    /// A copy of the feed, to be restored later.
+    pub(crate) async fn copy_of_feed(&self, feed: &str) -> MemoryStore {
+        let (copy, page, now) = (MemoryStore::new(), self.feed(feed).await, START);
+        copy.append(feed, &page.sessions, now).await.expect("memory does not fail");
+        copy.restore(feed, &page.registers, now).await.expect("memory does not fail");
+        copy
+    }
+
+    /// Replaces all feeds.
+    pub(crate) fn replace_feeds(&self, feeds: MemoryStore) {
+        *self.feeds.lock().expect("no test panics in here") = feeds;
+    }
+
+    /// Loses the feeds, and the entries of that ring: all that there is of revocations.
+    pub(crate) async fn purge_feed(&self, feed: &str) {
+        self.replace_feeds(MemoryStore::new());
+        self.restore_of(feed, &BTreeMap::new()).await;
+    }
+
+    /// Does what a write does, and loses its answer if it is to.
+    async fn answered<T>(
+        &self,
+        (operation, what): (Operation, String),
+        write: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.obey(operation, &what).await?;
+        let written = write.await;
+        // Followers of this store are notified by its entries.
+        let name = EntryName::parse("woken").expect("a name");
+        let entry = Entry::new(name.clone(), Vec::new());
+        self.content.insert("feeds", &entry).await?;
+        self.content.remove("feeds", &name).await?;
+        if self.orders().loses_answers {
+            return Err(StoreError::new("the answer was lost"));
+        }
+        written
+    }
+
     fn orders(&self) -> MutexGuard<'_, Orders> {
         self.connection.orders.lock().expect("no test panics in here")
     }
@@ -290,6 +352,61 @@ impl RefreshTokenStore for TestStore {
                 return Err(StoreError::new("the answer was lost"));
             }
             redeemed
+        })
+    }
+}
+
+impl RevocationStore for TestStore {
+    fn append<'a>(
+        &'a self,
+        feed: &'a str,
+        sessions: &'a [RevokedSession],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let what = (Append, sessions.len().to_string());
+            self.answered(what, self.feeds().append(feed, sessions, now)).await
+        })
+    }
+
+    fn advance<'a>(&'a self, feed: &'a str, advance: &'a Advance) -> StoreFuture<'a, Register> {
+        Box::pin(async move {
+            let what = (Advances, format!("{:?}", advance.id));
+            self.answered(what, self.feeds().advance(feed, advance)).await
+        })
+    }
+
+    fn restore<'a>(
+        &'a self,
+        feed: &'a str,
+        held: &'a [(RegisterId, Register)],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            let what = (Restore, held.len().to_string());
+            self.answered(what, self.feeds().restore(feed, held, now)).await
+        })
+    }
+
+    fn registers<'a>(
+        &'a self,
+        feed: &'a str,
+        ids: &'a [RegisterId],
+    ) -> StoreFuture<'a, Vec<Option<Register>>> {
+        Box::pin(async move {
+            self.obey(Registers, &format!("{ids:?}")).await?;
+            self.feeds().registers(feed, ids).await
+        })
+    }
+
+    fn read_feed<'a>(
+        &'a self,
+        feed: &'a str,
+        cursor: Option<&'a Cursor>,
+    ) -> StoreFuture<'a, FeedRead> {
+        Box::pin(async move {
+            self.obey(ReadFeed, if cursor.is_none() { "whole" } else { "new" }).await?;
+            self.feeds().read_feed(feed, cursor).await
         })
     }
 }

@@ -43,12 +43,6 @@ impl Durations {
         renewed.saturating_add(self.clock_skew.saturating_mul(4))
     }
 
-    /// Until when a revocation is kept that is made `now`, with a cutoff `at`. A cutoff in the past
-    /// concerns tokens that are still renewed today.
-    pub(crate) fn kept_until(&self, at: Timestamp, now: Timestamp) -> Timestamp {
-        at.max(now) + self.keeping()
-    }
-
     /// Whether the store has lost the register that a token's login was made under: a complete read
     /// that began when the token had been issued by every clock shows a lower version, or none, though
     /// the register would still be kept. A version is the time of its cutoff in milliseconds, or more.
@@ -92,6 +86,18 @@ pub(crate) fn hits(
     // SECURITY: a login at an unknown time may have been before the cutoff.
     let is_later = login.is_some_and(|login| login > register.at + slack);
     version < register.version && !is_later
+}
+
+/// The highest version that an issuer can know now: versions are times in milliseconds.
+pub(crate) fn highest_version(now: Timestamp) -> u64 {
+    let latest = (now + Register::MOST_AHEAD).as_unix_millis();
+    u64::try_from(latest).unwrap_or_default().min(Register::MAX_VERSION)
+}
+
+/// Until when a revocation is kept that is made `now`, with a cutoff `at`, for so long. A cutoff in the
+/// past concerns tokens that are still renewed today.
+pub(crate) fn kept_until(at: Timestamp, now: Timestamp, keeping: Duration) -> Timestamp {
+    at.max(now) + keeping
 }
 
 /// What a replica that mirrors a register does with the value that it has read.
@@ -174,14 +180,14 @@ mod tests {
         assert_eq!(slow.slack(), minutes(17));
         let longest = Durations { clock_skew: Duration::MAX, ..slow };
         assert_eq!(longest.slack(), Duration::MAX);
-        assert_eq!(longest.kept_until(at(0), at(0)), Timestamp::MAX);
+        assert_eq!(kept_until(at(0), at(0), longest.keeping()), Timestamp::MAX);
     }
 
     #[test]
     fn revocation_is_kept_from_the_later_of_cutoff_and_now() {
         assert_eq!(DURATIONS.keeping(), KEEPING);
         for (cutoff, now) in [(0, 0), (0, -5), (-86_400_000, 0), (7, 0)] {
-            let until = DURATIONS.kept_until(at(cutoff), at(now));
+            let until = kept_until(at(cutoff), at(now), DURATIONS.keeping());
             assert_eq!(until, at(cutoff.max(now)) + KEEPING, "{cutoff} {now}");
         }
     }

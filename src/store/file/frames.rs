@@ -141,7 +141,7 @@ fn check(before: Check, length: [u8; 4], records: &[u8]) -> Check {
     short.extend_from_slice(&before);
     short.extend_from_slice(&length);
     short.extend_from_slice(records);
-    let hash = backend::sha256(&short);
+    let hash = backend::sha256([&short]);
     [hash[0], hash[1], hash[2], hash[3]]
 }
 

@@ -2,12 +2,15 @@
 //! have had the time to restore them. Time is Tokio's, which is paused; the replicas' own clocks stand
 //! still.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::{Instant, sleep, timeout};
 use tower_jwt_session::NotReadyKind;
+use tower_jwt_session::store::{Cursor, FeedRead, Loaded, Store, StoreFuture};
 
 use super::*;
+use crate::support::delegate::delegate;
 use crate::support::stores::{Reach, TestStore};
 
 /// How long a newcomer waits where the store reports changes.
@@ -58,7 +61,7 @@ async fn emptied_store_and_restarted_replica_accept_no_ended_session() {
         let [ended, good] = ["alice", "bob"].map(|subject| live[0].login(subject));
         live[0].logout(&ended).await;
         live[1].refresh().await;
-        store.restore_of(PLACE, &BTreeMap::new()).await;
+        store.purge_feed(PLACE).await;
 
         let restarted = newcomer(&store).await;
         let unready = restarted.revocations.ready().expect_err("waits");
@@ -71,7 +74,8 @@ async fn emptied_store_and_restarted_replica_accept_no_ended_session() {
         // A replica that waited removes its notes.
         sleep(POLLED).await;
         let names: Vec<_> = store.entries_of(PLACE).await.into_keys().collect();
-        assert_eq!(names.len(), 2, "the marker and a mark: {names:?}");
+        assert_eq!(names, ["founded"], "and no claim of who restores");
+        assert_eq!(store.feed(PLACE).await.sessions.len(), 1, "{reach:?}");
     }
 }
 
@@ -102,7 +106,7 @@ async fn live_replica_without_revocations_answers_a_newcomer() {
     let store = TestStore::shared(Reach::Notifying);
     let live = founder(&store).await;
     let token = live.login("alice");
-    store.restore_of(PLACE, &BTreeMap::new()).await;
+    store.purge_feed(PLACE).await;
     let restarted = newcomer(&store).await;
     let took = ready_after(&restarted, &token).await;
     assert!(took < seconds(1), "{took:?}");
@@ -118,19 +122,92 @@ async fn half_restored_revocations_are_not_relied_on() {
     for token in &tokens {
         live.logout(token).await;
     }
-    let whole = store.entries_of(PLACE).await;
+    live.sessions.revoke_subject("carol").await.unwrap();
+    let whole = store.feed(PLACE).await;
+    let marker = store.entries_of(PLACE).await.remove("founded").unwrap();
     drop(live);
-    store.restore_of(PLACE, &BTreeMap::new()).await;
+    store.purge_feed(PLACE).await;
     let restarted = newcomer(&store).await;
-    for (name, value) in whole.iter().filter(|(name, _)| *name != "founded") {
-        store.put_of(PLACE, name, value).await;
+    for session in &whole.sessions {
+        store.append(PLACE, std::slice::from_ref(session), START).await.unwrap();
         sleep(seconds(1)).await;
-        assert!(restarted.revocations.ready().is_err(), "{name}");
+        assert!(restarted.revocations.ready().is_err(), "{session:?}");
     }
-    store.put_of(PLACE, "founded", &whole["founded"]).await;
+    RevocationStore::restore(&store, PLACE, &whole.registers, START).await.unwrap();
+    sleep(seconds(1)).await;
+    assert!(restarted.revocations.ready().is_err());
+    store.put_of(PLACE, "founded", &marker).await;
     assert!(ready_after(&restarted, &tokens[0]).await < seconds(1));
     for token in &tokens {
         assert_eq!(restarted.judge(token), Err(RejectionKind::Revoked));
+    }
+    assert_eq!(restarted.counts(), [2, 1, 0]);
+}
+
+/// A newcomer that finds the marker relies on what it reads then. So the marker counts only if the store
+/// was not emptied between.
+#[tokio::test(start_paused = true)]
+async fn store_emptied_at_any_step_of_an_opening_revives_no_session() {
+    for reach in [Reach::Notifying, Reach::Polled] {
+        for step in 0..8 {
+            let store = TestStore::shared(reach);
+            let live = founder(&store).await;
+            let ended = live.login("alice");
+            live.logout(&ended).await;
+            let emptied = Emptied { store: store.sibling(), step, steps: Arc::default() };
+            let restarted = Replica::open(emptied.clone()).await;
+            let judged = || restarted.judge(&ended).expect_err("is not accepted");
+            for _ in 0..40 {
+                judged();
+                sleep(Duration::from_millis(250)).await;
+            }
+            sleep(2 * POLLED).await;
+            assert_eq!(judged(), RejectionKind::Revoked, "{step}");
+            restarted.revocations.ready().unwrap();
+            assert!(emptied.steps.load(Ordering::Relaxed) > step, "it has come to that step");
+        }
+    }
+}
+
+/// A connection that empties the store before one of its reads.
+#[derive(Clone, Debug)]
+struct Emptied {
+    store: TestStore,
+    step: usize,
+    steps: Arc<AtomicUsize>,
+}
+
+impl Emptied {
+    async fn step(&self) {
+        if self.steps.fetch_add(1, Ordering::Relaxed) == self.step {
+            self.store.purge_feed(PLACE).await;
+        }
+    }
+}
+
+impl Store for Emptied {
+    delegate!(store: insert remove changed properties);
+
+    fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
+        Box::pin(async move {
+            self.step().await;
+            self.store.load(ring).await
+        })
+    }
+}
+
+impl RevocationStore for Emptied {
+    delegate!(store: append advance restore registers);
+
+    fn read_feed<'a>(
+        &'a self,
+        feed: &'a str,
+        cursor: Option<&'a Cursor>,
+    ) -> StoreFuture<'a, FeedRead> {
+        Box::pin(async move {
+            self.step().await;
+            self.store.read_feed(feed, cursor).await
+        })
     }
 }
 

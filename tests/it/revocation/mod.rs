@@ -1,6 +1,8 @@
 //! Ending sessions on every replica: handles on one store, each with a clock of its own that is
 //! moved by hand.
 
+mod altered;
+mod answers;
 mod ending;
 mod following;
 mod founding;
@@ -8,6 +10,7 @@ mod hostile;
 mod loss;
 mod panics;
 mod races;
+mod restoring;
 mod retention;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod routes;
@@ -17,7 +20,7 @@ mod writes;
 
 use std::time::Duration;
 
-use tower_jwt_session::store::Store;
+use tower_jwt_session::store::RevocationStore;
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{
     Clock as _, Login, NotReady, NotReadyKind, RejectionKind, Revocations, RevocationsBuilder,
@@ -34,11 +37,11 @@ const SKEW: Duration = Duration::from_secs(60);
 /// skews.
 const RETENTION: Duration = Duration::from_secs((24 + 24) * 60 * 60 + 4 * 60);
 
-/// How much longer an entry stays: 40 intervals.
-const KEPT: Duration = Duration::from_secs(40 * 60);
+/// How much later than a cutoff a login may be that it ends, where the login did not know of it.
+const SLACK: Duration = Duration::from_secs(600);
 
 /// Revocations that are read when a test says so: the background waits for longer than any runs.
-fn builder(store: impl Store, clock: &ManualClock) -> RevocationsBuilder {
+fn builder(store: impl RevocationStore, clock: &ManualClock) -> RevocationsBuilder {
     let builder = Revocations::builder("app").store(store).clock(clock.clone());
     builder.refresh_interval(seconds(60))
 }
@@ -51,11 +54,11 @@ struct Replica {
 }
 
 impl Replica {
-    async fn open(store: impl Store) -> Self {
+    async fn open(store: impl RevocationStore) -> Self {
         Self::open_at(store, START).await
     }
 
-    async fn open_at(store: impl Store, now: Timestamp) -> Self {
+    async fn open_at(store: impl RevocationStore, now: Timestamp) -> Self {
         let clock = ManualClock::new(now);
         Self::of(builder(store, &clock), clock).await
     }
@@ -88,14 +91,10 @@ impl Replica {
         self.revocations.refresh().await.unwrap();
     }
 
-    /// How many marks are held: of sessions, of subjects, of all.
+    /// How many revocations are held: of sessions, of subjects, of all.
     fn counts(&self) -> [usize; 3] {
         let status = self.revocations.status();
-        [status.sessions, status.subjects, status.times]
-    }
-
-    fn version(&self) -> u64 {
-        self.revocations.status().version
+        [status.sessions, status.subjects, usize::from(status.logins_before.is_some())]
     }
 }
 

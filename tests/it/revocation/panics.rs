@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tower_jwt_session::store::{Entry, EntryName, Insertion, Loaded, StoreFuture, StoreProperties};
-use tower_jwt_session::{KeyRing, NotReadyKind, RotationPolicy};
+use tower_jwt_session::store::{
+    Advance, Cursor, FeedRead, Loaded, Register, RevokedSession, Store, StoreFuture,
+    StoreProperties,
+};
+use tower_jwt_session::{KeyRing, NotReadyKind, OperationError, RotationPolicy};
 
 use super::*;
 use crate::support::delegate::delegate;
@@ -16,7 +19,8 @@ use crate::support::stores::{TestStore, nothing_at_rest};
 struct Panicking {
     content: TestStore,
     reads: Arc<AtomicUsize>,
-    inserts: Arc<AtomicUsize>,
+    pages: Arc<AtomicUsize>,
+    writes: Arc<AtomicUsize>,
     waits: Arc<AtomicUsize>,
 }
 
@@ -27,26 +31,12 @@ fn panic_if(left: &AtomicUsize) {
 }
 
 impl Store for Panicking {
-    delegate!(content: remove);
+    delegate!(content: insert remove);
 
     fn load<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Loaded> {
         Box::pin(async move {
             panic_if(&self.reads);
             self.content.load(ring).await
-        })
-    }
-
-    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
-        Box::pin(async move {
-            panic_if(&self.reads);
-            self.content.read(ring, names).await
-        })
-    }
-
-    fn insert<'a>(&'a self, ring: &'a str, entry: &'a Entry) -> StoreFuture<'a, Insertion> {
-        Box::pin(async move {
-            panic_if(&self.inserts);
-            self.content.insert(ring, entry).await
         })
     }
 
@@ -62,28 +52,74 @@ impl Store for Panicking {
     }
 }
 
+impl RevocationStore for Panicking {
+    delegate!(content: restore registers);
+
+    fn append<'a>(
+        &'a self,
+        feed: &'a str,
+        sessions: &'a [RevokedSession],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move {
+            panic_if(&self.writes);
+            self.content.append(feed, sessions, now).await
+        })
+    }
+
+    fn advance<'a>(&'a self, feed: &'a str, advance: &'a Advance) -> StoreFuture<'a, Register> {
+        Box::pin(async move {
+            panic_if(&self.writes);
+            self.content.advance(feed, advance).await
+        })
+    }
+
+    fn read_feed<'a>(
+        &'a self,
+        feed: &'a str,
+        cursor: Option<&'a Cursor>,
+    ) -> StoreFuture<'a, FeedRead> {
+        Box::pin(async move {
+            panic_if(&self.pages);
+            self.content.read_feed(feed, cursor).await
+        })
+    }
+}
+
 async fn open() -> (Panicking, Replica) {
     let store = Panicking::default();
+    (store.clone(), open_on(store).await)
+}
+
+async fn open_on(store: Panicking) -> Replica {
     let clock = ManualClock::new(START);
-    let hasty = builder(store.clone(), &clock).refresh_interval(seconds(10)).found_now();
-    (store, Replica::of(hasty, clock).await)
+    let hasty = builder(store, &clock).refresh_interval(seconds(10)).found_now();
+    Replica::of(hasty, clock).await
+}
+
+/// Ends a session alone, or all of its subject.
+async fn end(one: &Replica, session: &Session<()>, everywhere: bool) -> Result<(), OperationError> {
+    match everywhere {
+        true => one.sessions.logout_everywhere(session).await,
+        false => one.sessions.logout(session).await,
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn panic_of_writing_task_fails_only_its_callers() {
-    for panics in 1..5 {
+    for (panics, everywhere) in (1..5).flat_map(|panics| [(panics, false), (panics, true)]) {
         let (store, one) = open().await;
-        store.inserts.store(panics, Ordering::SeqCst);
+        store.writes.store(panics, Ordering::SeqCst);
         for _ in 0..panics {
             let token = one.login("alice");
-            let error = one.sessions.logout(&one.session(&token)).await.unwrap_err().to_string();
+            let error = end(&one, &one.session(&token), everywhere).await.unwrap_err().to_string();
             assert!(error.contains("panicked"), "{error}");
             assert_eq!(one.judge(&token), Ok(()), "nothing is said to be recorded");
         }
         assert_eq!(one.revocations.status().task_panics, panics as u64);
-        for kind in ["bob", "carol"] {
-            let token = one.login(kind);
-            one.logout(&token).await;
+        for subject in ["bob", "carol"] {
+            let token = one.login(subject);
+            end(&one, &one.session(&token), everywhere).await.unwrap();
             assert_eq!(one.judge(&token), Err(RejectionKind::Revoked));
             let newcomer = Replica::open(store.content.sibling()).await;
             assert_eq!(newcomer.judge(&token), Err(RejectionKind::Revoked));
@@ -93,16 +129,41 @@ async fn panic_of_writing_task_fails_only_its_callers() {
     }
 }
 
+/// The others in the same write are answered, too: none waits for its time limit.
+#[tokio::test(start_paused = true)]
+async fn panic_of_one_write_answers_all_that_were_written_with_it() {
+    let (store, one) = open().await;
+    let tokens = ["alice", "bob", "carol"].map(|subject| one.login(subject));
+    let [alice, bob, carol] = tokens.each_ref().map(|token| one.session(token));
+    store.writes.store(1, Ordering::SeqCst);
+    let began = tokio::time::Instant::now();
+    let ended =
+        tokio::join!(end(&one, &alice, false), end(&one, &bob, true), end(&one, &carol, true));
+    assert!(began.elapsed() < seconds(5), "{:?}", began.elapsed());
+    let newcomer = Replica::open(store.content.sibling()).await;
+    let ended = [ended.0, ended.1, ended.2];
+    assert!(ended.iter().any(Result::is_err), "{ended:?}");
+    for (ended, token) in ended.iter().zip(&tokens) {
+        let judged = newcomer.judge(token);
+        assert!(ended.is_err() || judged == Err(RejectionKind::Revoked), "{ended:?} {judged:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn panic_of_the_following_task_is_shown_and_following_resumes() {
-    for what in ["reads", "waits"] {
-        let (store, one) = open().await;
+    for what in ["reads", "pages", "waits"] {
+        let store = Panicking::default();
+        if what == "waits" {
+            // Each time that it begins to wait for a change.
+            store.waits.store(3, Ordering::SeqCst);
+        }
+        let one = open_on(store.clone()).await;
         let two = Replica::open(store.content.sibling()).await;
         tokio::task::yield_now().await;
         match what {
             "reads" => store.reads.store(3, Ordering::SeqCst),
-            // Each time that it begins to wait.
-            _ => store.waits.store(3, Ordering::SeqCst),
+            "pages" => store.pages.store(3, Ordering::SeqCst),
+            _ => {}
         }
         tokio::time::sleep(seconds(12)).await;
         let status = one.revocations.status();

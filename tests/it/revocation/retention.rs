@@ -89,6 +89,12 @@ async fn logout_after_shortening_deploy_holds_for_both_versions() {
     }
 }
 
+/// How many revocations are held.
+fn held(revocations: &Revocations) -> usize {
+    let status = revocations.status();
+    status.sessions + status.subjects + usize::from(status.logins_before.is_some())
+}
+
 /// A ring whose tokens live that long.
 fn derived(clock: &ManualClock, token_lifetime: Duration) -> KeyRing {
     let root = Root::new((100..132).collect::<Vec<u8>>()).unwrap();
@@ -123,15 +129,47 @@ async fn replica_with_shorter_settings_keeps_what_the_others_need() {
             let newcomer = deploy(seconds(600), HOUR).await;
             assert_eq!(kind(&old, &token), Some(RejectionKind::Revoked), "{kind_of} {day}");
             for revocations in [bystander, newcomer.revocations().unwrap()] {
-                let status = revocations.status();
-                assert_eq!(status.sessions + status.subjects + status.times, 1, "{kind_of} {day}");
+                assert_eq!(held(revocations), 1, "{kind_of} {day}");
             }
         }
         // And no longer than that.
         clock.advance(DAY * 4);
         bystander.refresh().await.unwrap();
-        let status = bystander.status();
-        assert_eq!(status.sessions + status.subjects + status.times, 0, "{kind_of}");
+        assert_eq!(held(bystander), 0, "{kind_of}");
+    }
+}
+
+/// A service with longer-lived tokens starts beside others: what was recorded until then is recorded for
+/// longer, once, in the store too.
+#[tokio::test]
+async fn revocations_are_recorded_again_when_someone_needs_them_longer() {
+    let clock = ManualClock::new(START);
+    let store = TestStore::new();
+    let open = async |limit: Duration| {
+        builder(store.sibling(), &clock).max_staleness(limit).open().await.unwrap()
+    };
+    let one = open(DAY).await;
+    let sessions = Sessions::<()>::builder(fixed_ring(clock.clone()), "https://app.example", "app");
+    let sessions = sessions.revocations(one.clone()).build().unwrap();
+    let (_, session) = login(&sessions);
+    for kind in KINDS {
+        revoke(&sessions, kind, &session).await;
+    }
+    let long = open(DAY * 10).await;
+    for revocations in [&long, &one, &long] {
+        revocations.refresh().await.unwrap();
+    }
+    let latest = START + DAY * 10;
+    let page = store.feed(PLACE).await;
+    assert!(page.sessions.iter().any(|session| session.until >= latest), "{page:?}");
+    assert!(page.registers.iter().all(|(_, it)| it.until >= latest), "{page:?}");
+    clock.advance(DAY * 9);
+    let newcomer = open(DAY).await;
+    for revocations in [&long, &one] {
+        revocations.refresh().await.unwrap();
+    }
+    for revocations in [&one, &long, &newcomer] {
+        assert_eq!(held(revocations), 3);
     }
 }
 
@@ -148,7 +186,6 @@ async fn needed_retention_that_the_store_lost_is_announced_again() {
     long.refresh().await.unwrap();
     assert_eq!(announced().await, [format!("kept-{:012}", 10 * 24 * 3600)]);
     store.restore_of(PLACE, &Default::default()).await;
-    clock.advance(KEPT);
     long.refresh().await.unwrap();
     assert_eq!(announced().await.len(), 1);
     // Settings that need no more than the default ones are not announced.

@@ -11,7 +11,7 @@ use tower_jwt_session::testing::fixed_key;
 use tower_jwt_session::{Algorithm, KeyRing, Logout};
 
 use super::*;
-use crate::support::stores::TestStore;
+use crate::support::stores::{Operation, TestStore};
 use crate::support::web::{Answer, CLEARED, Credentials as _, UNAUTHORIZED, get as request, send};
 
 const FRESH: Duration = Duration::from_secs(120);
@@ -168,7 +168,7 @@ async fn route_requiring_fresh_revocations_fails_closed_on_newer_format() {
     let store = TestStore::new();
     let (app, one) = app(&store).await;
     let token = one.login("alice");
-    store.put_of(PLACE, "revocations-00000000000000000000", br#"{"version":2}"#).await;
+    store.put_of(PLACE, "else", br#"{"version":2}"#).await;
     one.refresh().await;
     assert_unavailable(&send(&app, request("/pay").cookie(&token)).await, "60");
     assert_eq!(send(&app, request("/me").cookie(&token)).await.body, "alice");
@@ -241,6 +241,35 @@ async fn login_revokes_the_session_that_the_request_came_with() {
     let answer = send(&app, logout_request("/reissue", &session)).await;
     assert_eq!((one.judge(&session), one.judge(answer.cookie_token())), (Ok(()), Ok(())));
     assert_eq!(one.counts()[0], 2);
+}
+
+/// The login reads from the store that its subject was logged out everywhere; if it cannot, it may be
+/// ended, too, but it succeeds.
+#[tokio::test]
+async fn login_right_after_a_logout_everywhere_elsewhere_stays_valid() {
+    for (everyone, reads) in [(false, true), (true, true), (false, false), (true, false)] {
+        let store = TestStore::new();
+        let (app, one) = app(&store).await;
+        let two = Replica::open(store.sibling()).await;
+        let before = one.login("alice");
+        match everyone {
+            true => two.sessions.revoke_logins_before(two.clock.now()).await.unwrap(),
+            false => two.sessions.revoke_subject("alice").await.unwrap(),
+        }
+        if !reads {
+            store.fail(&[Operation::Registers]);
+        }
+        let login = crate::support::web::post("/login").header("sec-fetch-site", "same-origin");
+        let answer = send(&app, login).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT);
+        let token = answer.cookie_token().to_owned();
+        one.refresh().await;
+        let expected = if reads { Ok(()) } else { Err(RejectionKind::Revoked) };
+        for replica in [&one, &two] {
+            assert_eq!(replica.judge(&token), expected, "{everyone}");
+            assert_eq!(replica.judge(&before), Err(RejectionKind::Revoked));
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get as on_get;
-use tower_jwt_session::store::{EntryName, Loaded, StoreFuture, StoreProperties};
+use tower_jwt_session::store::{Store, StoreProperties};
 
 use super::*;
 use crate::support::delegate::delegate;
@@ -15,12 +15,12 @@ use crate::support::web::{Credentials as _, get, send};
 #[derive(Clone, Debug)]
 struct Behind(TestStore, Duration);
 
+impl RevocationStore for Behind {
+    delegate!(0: append advance restore registers read_feed);
+}
+
 impl Store for Behind {
     delegate!(0: load insert remove);
-
-    fn read<'a>(&'a self, ring: &'a str, names: &'a [EntryName]) -> StoreFuture<'a, Loaded> {
-        self.0.read(ring, names)
-    }
 
     fn properties(&self) -> StoreProperties {
         let mut properties = self.0.properties();

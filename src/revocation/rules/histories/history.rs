@@ -7,7 +7,7 @@ use super::world::{
     World,
 };
 use crate::clock::Timestamp;
-use crate::revocation::rules::{Issued, Mirrored, hits, mirror};
+use crate::revocation::rules::{Issued, Mirrored, hits, kept_until, mirror};
 use crate::store::feed::{Advance, Register, RegisterId};
 
 /// A history, as far as it has come.
@@ -168,7 +168,7 @@ impl History {
         let at = token.map_or(now, |token| now.max(token.login));
         let until = match self.is(Broken::KeptForOneLifetime) {
             true => at + DURATIONS.max_token_lifetime + 4 * DURATIONS.clock_skew,
-            false => DURATIONS.kept_until(at, now),
+            false => kept_until(at, now, DURATIONS.keeping()),
         };
         let above = token.map_or(above, |token| above.max(token.version));
         let asked = Advance::new(RegisterId::All, above, at, until, now);
@@ -336,7 +336,7 @@ impl History {
                     let now = self.now(replica);
                     let held = self.replicas[replica].held.register;
                     let at = held.map_or(Timestamp::from_unix_millis(0), |held| held.at);
-                    let until = DURATIONS.kept_until(at, now);
+                    let until = kept_until(at, now, DURATIONS.keeping());
                     let asked = Advance::new(RegisterId::All, token.version, at, until, now);
                     let stored = self.stored(now);
                     let clock = self.store_now(now);

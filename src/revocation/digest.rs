@@ -1,0 +1,38 @@
+//! The digests under which revocations are recorded and looked up.
+
+use crate::base64url;
+use crate::claims::names::ID_LENGTH;
+use crate::crypto::backend;
+use crate::store::feed::Digest;
+
+/// The digests of a token's session and subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Digests {
+    pub(crate) session: Digest,
+    pub(crate) subject: Digest,
+}
+
+impl Digests {
+    pub(crate) fn of(issuer: &str, session_id: &str, subject: &str) -> Self {
+        Self { session: of_session(issuer, session_id), subject: of_subject(issuer, subject) }
+    }
+}
+
+/// The digest of a session's ID. An ID of this crate is random: its first 16 bytes are the digest.
+pub(crate) fn of_session(issuer: &str, session_id: &str) -> Digest {
+    let own = Some(session_id).filter(|id| id.len() == ID_LENGTH).and_then(base64url::decode_16);
+    own.unwrap_or_else(|| hash("tower-jwt-session session", issuer, session_id))
+}
+
+/// The digest of a subject: a pseudonym, since anyone can compute it for a subject that he can guess.
+pub(crate) fn of_subject(issuer: &str, subject: &str) -> Digest {
+    hash("tower-jwt-session subject", issuer, subject)
+}
+
+fn hash(domain: &str, issuer: &str, id: &str) -> Digest {
+    // The length keeps the end of the issuer from being read as the beginning of the ID.
+    let length = (issuer.len() as u64).to_be_bytes();
+    let hash = backend::sha256([domain.as_bytes(), &length, issuer.as_bytes(), id.as_bytes()]);
+    let [digest, _] = hash.as_chunks::<16>().0 else { unreachable!("32 bytes are two chunks") };
+    *digest
+}

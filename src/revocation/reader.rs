@@ -1,0 +1,264 @@
+//! The follower of a feed: reads what is new, finds what the store has lost, and restores it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::clock::Timestamp;
+use crate::revocation::board::{self, Board};
+use crate::revocation::known::Known;
+use crate::revocation::loss::{self, Loss};
+use crate::revocation::place::{LEAST_KEPT, Place};
+use crate::store::contract::{Skipped, StoreError};
+use crate::store::feed::{Advance, Cursor, FeedPage, FeedRead, Register, RegisterId};
+use crate::store::founding::{Content, Founding, Wait};
+
+/// How far one replica has read, and what it has to write.
+pub(crate) struct Reader {
+    /// Where the next read begins; `None` for the whole.
+    cursor: Option<Cursor>,
+    /// Whether the store had no record since it was last read as a whole.
+    is_empty: bool,
+    board: Board,
+    /// This replica's part in the founding of a place that other processes reach, too.
+    pub(crate) founding: Option<Founding>,
+    /// Why it waits before it relies on what it has read.
+    pub(crate) wait: Option<Wait>,
+    /// The highest format that only a newer version of this crate understands.
+    pub(crate) newer_format: Option<u64>,
+    skipped: Vec<Skipped>,
+    /// When what was skipped has expired: it is of no more concern.
+    skipped_until: Timestamp,
+    /// What the store has lost, while it is restored.
+    loss: Option<Loss>,
+    /// How long all that is held was to be kept when it was recorded.
+    kept: Duration,
+}
+
+impl Reader {
+    pub(crate) fn new(founding: Option<Founding>) -> Self {
+        Self {
+            cursor: None,
+            is_empty: true,
+            board: Board::default(),
+            founding,
+            wait: None,
+            newer_format: None,
+            skipped: Vec::new(),
+            skipped_until: Timestamp::from_unix_millis(i64::MIN),
+            loss: None,
+            kept: LEAST_KEPT,
+        }
+    }
+
+    /// Reads what is new.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store can't be read in time. What was read until then is in.
+    pub(crate) async fn read(&mut self, place: &Place, known: &Known) -> Result<(), StoreError> {
+        let (began, mut has_gap) = (Instant::now(), false);
+        let notes = loop {
+            // Before the records: who finds the marker then reads all that was written before it.
+            let (board, notes) = Board::read(place.load().await?);
+            place.keep_for(board.needed);
+            self.board = board;
+            self.keep_longer(place, known).await;
+            let was_whole = self.cursor.is_none();
+            if self.read_on(place, known).await? {
+                // Between the two the store may have been emptied. Then the second time finds it.
+                if was_whole && self.founding.is_some() {
+                    continue;
+                }
+                break notes;
+            }
+            if has_gap {
+                let context = "could not read revocations as a whole: the store lost them again";
+                return Err(StoreError::new(context));
+            }
+            has_gap = true;
+            tracing::warn!(ring = &*place.name, "the store lost revocations; reading all");
+            self.begin_whole(known);
+        };
+        let (is_marked, is_empty) = (self.board.is_marked, self.is_empty);
+        if let Some(founding) = &mut self.founding {
+            let content = match (is_marked, is_empty && !founding.is_settled()) {
+                (true, _) => Content::Whole,
+                (false, true) => Content::Empty,
+                (false, false) => Content::Part,
+            };
+            self.wait = founding.observe(began, content, notes, place.clock.now());
+        }
+        Ok(())
+    }
+
+    /// Reads all that is new; `false` if the store cannot say what that is.
+    async fn read_on(&mut self, place: &Place, known: &Known) -> Result<bool, StoreError> {
+        loop {
+            let FeedRead::Page(page) = place.read(self.cursor.as_ref()).await? else {
+                return Ok(false);
+            };
+            let has_more = page.has_more;
+            if has_more && self.cursor.as_ref() == Some(&page.cursor) {
+                let context = "the store returned a page that ends where it begins, and has more";
+                return Err(StoreError::new(context));
+            }
+            self.take(page, place, known).await;
+            if !has_more {
+                return Ok(true);
+            }
+        }
+    }
+
+    fn begin_whole(&mut self, known: &Known) {
+        (self.cursor, self.is_empty, self.newer_format) = (None, true, None);
+        self.skipped.clear();
+        self.loss = (!known.is_empty()).then(Loss::new);
+    }
+
+    /// Takes a page in, a part at a time, and lets others run between.
+    async fn take(&mut self, mut page: FeedPage, place: &Place, known: &Known) {
+        let now = place.clock.now();
+        self.is_empty &= page.is_empty();
+        if self.skipped_until <= now {
+            (self.newer_format, self.skipped) = (None, Vec::new());
+        }
+        self.newer_format = self.newer_format.max(page.newer_format);
+        let implausible = page.registers.extract_if(.., |(_, it)| !it.is_plausible(now));
+        page.skipped.extend(implausible.map(|(_, register)| implausible_register(register)));
+        if page.newer_format.is_some() || !page.skipped.is_empty() {
+            self.skipped_until = place.until(now, now);
+        }
+        let room = MOST_SKIPPED.saturating_sub(self.skipped.len());
+        self.skipped.extend(page.skipped.drain(..).take(room));
+        for sessions in page.sessions.chunks(CHUNK) {
+            known.insert(sessions, now);
+            tokio::task::yield_now().await;
+        }
+        page.registers.iter().for_each(|(id, register)| known.mirror(*id, *register, now));
+        if let Some(loss) = &mut self.loss {
+            loss.take(&page).await;
+        }
+        self.cursor = Some(page.cursor);
+    }
+
+    /// Records everything for longer, if someone needs it longer than it was recorded for.
+    async fn keep_longer(&mut self, place: &Place, known: &Known) {
+        let kept = place.kept();
+        if kept > self.kept && !known.is_empty() {
+            known.extend(kept - self.kept).await;
+            self.loss = Some(Loss::new());
+        }
+        self.kept = kept;
+    }
+
+    /// Restores what the store has lost, and writes what else is due.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store can't be written in time. The rest is done at another refresh.
+    pub(crate) async fn write(
+        &mut self,
+        place: &Place,
+        known: &Known,
+        claims: &mut BTreeMap<RegisterId, u64>,
+    ) -> Result<(), StoreError> {
+        let (now, limit) = (place.clock.now(), place.polling.insert_timeout);
+        if let Some(founding) = &mut self.founding {
+            place.failure_noted(founding.announce((&*place.store, limit), now, true).await)?;
+            place.failure_noted(founding.clean((&*place.store, limit), now).await)?;
+            if self.wait.is_some() {
+                return Ok(());
+            }
+        }
+        if self.kept > LEAST_KEPT && self.kept > self.board.needed {
+            place.insert(&board::needed(self.kept)).await?;
+        }
+        // The next read finds what they came to.
+        for behind in known.behind().chunks(BATCH) {
+            place.restore(behind).await?;
+        }
+        while let Some((&id, &version)) = claims.first_key_value() {
+            // To no later cutoff: the login of the token's session was after the one that was lost.
+            let at = known.register(id).map_or(Timestamp::from_unix_seconds(0), |held| held.at);
+            let advance = Advance::new(id, version, at, place.until(at, now), now);
+            let advanced = place.advance(&advance).await?;
+            known.mirror(id, advanced, now);
+            claims.remove(&id);
+        }
+        if !self.restore_lost(place, known).await? {
+            return Ok(());
+        }
+        if let Some(founding) = self.founding.as_mut().filter(|_| !self.board.is_marked) {
+            // After all else, so that a newcomer which finds it has all.
+            place.insert(&board::founded()).await?;
+            self.board.is_marked = true;
+            if !founding.is_settled() {
+                founding.look_again_now();
+            }
+        }
+        place.failure_noted(place.writes.probe(&*place.store).await)
+    }
+
+    /// Restores parts that no other replica restores, until the time of a write has passed. The rest is
+    /// done at another refresh. Returns whether nothing is left.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store can't be read or written.
+    async fn restore_lost(&mut self, place: &Place, known: &Known) -> Result<bool, StoreError> {
+        let limit = Instant::now() + place.polling.insert_timeout;
+        let Some(loss) = &mut self.loss else { return Ok(true) };
+        let parts = loss.missing_parts(known, place.clock.now()).await;
+        for part in parts {
+            let Some(claim) = loss::claim(part, place, &self.board).await? else { continue };
+            // Another replica may have restored this part since the last read.
+            let restored = match (self.read_on(place, known).await, &mut self.loss) {
+                (Ok(true), Some(loss)) => loss.restore_part(part, place, known, limit).await,
+                // The next refresh finds that the store lost them again.
+                (read, _) => read.map(|_| false),
+            };
+            place.remove(&claim).await?;
+            if !restored? {
+                return Ok(false);
+            }
+        }
+        let is_restored = self.loss.as_ref().is_none_or(|loss| loss.is_restored(&place.name));
+        if is_restored {
+            self.loss = None;
+        }
+        Ok(is_restored)
+    }
+
+    /// When the next read begins, if earlier than it is polled.
+    pub(crate) fn sooner(&self, began: Instant) -> Option<Instant> {
+        let founding = self.founding.as_ref().and_then(Founding::look_again);
+        let restoring = self.loss.as_ref().map(|_| began + RESTORING_EVERY);
+        founding.into_iter().chain(restoring).min()
+    }
+
+    /// The records and entries that were skipped.
+    pub(crate) fn skipped(&self) -> Vec<Skipped> {
+        self.board.skipped.iter().chain(&self.skipped).take(MOST_SKIPPED).cloned().collect()
+    }
+
+    /// The highest format that only a newer version of this crate understands.
+    pub(crate) fn newer_format(&self) -> Option<u64> {
+        self.newer_format.max(self.board.newer_format)
+    }
+}
+
+fn implausible_register(Register { version, at, .. }: Register) -> Skipped {
+    let reason = format!("version {version} or cutoff {at} is 0 or too far ahead of the clock");
+    Skipped::new("register", reason)
+}
+
+/// How many registers are restored by one write.
+const BATCH: usize = 500;
+/// How many sessions are taken in without a pause.
+const CHUNK: usize = 256;
+/// How many unreadable records are reported.
+const MOST_SKIPPED: usize = 100;
+/// How often a replica reads while others restore.
+const RESTORING_EVERY: Duration = Duration::from_secs(1);
