@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, RefreshTokenStore, SealingNeed,
-    SecretBytes, Store, StoreError, StoreFuture, StoreProperties,
+    Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, RefreshTokenStore,
+    SealingNeed, SecretBytes, Store, StoreError, StoreFuture, StoreProperties,
 };
 use tower_jwt_session::{KeyRing, Login, RefreshTokens, Revocations, Sessions, Timestamp};
 

@@ -23,7 +23,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt as _, stream};
-use tower_jwt_session::store::{MemoryStore, Store};
+use tower_jwt_session::store::{MemoryStore, RevocationStore};
 use tower_jwt_session::{BuildError, KeyRing, Login, Logout, Revocations, Session, Sessions};
 use tower_jwt_session::{CookieTransport, Transport};
 
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(axum::serve(listener, app).await?)
 }
 
-async fn app(store: impl Store + Clone) -> Result<Router, BuildError> {
+async fn app(store: impl RevocationStore + Clone) -> Result<Router, BuildError> {
     let keys = KeyRing::builder("app").store(store.clone()).open().await?;
     let revocations = Revocations::builder("app").store(store).open().await?;
     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")

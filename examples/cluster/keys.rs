@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tower_jwt_session::store::RedisStore;
 use tower_jwt_session::{
     KeyRing, RefreshTokens, Revocations, Root, RotationPolicy, SealingKey, Timestamp,
-    store::{FileStore, RefreshTokenStore, Store},
+    store::{FileStore, RefreshTokenStore, RevocationStore, Store},
 };
 #[cfg(feature = "postgres")]
 use {sqlx::postgres::PgPoolOptions, tower_jwt_session::store::PostgresStore};
@@ -99,7 +99,7 @@ impl KeyOptions {
 
     async fn open_in(
         &self,
-        store: impl Store + RefreshTokenStore + Clone,
+        store: impl RevocationStore + RefreshTokenStore + Clone,
         pace: Pace,
     ) -> Result<Opened, BoxError> {
         // A user waits for it, which is better than a failure.

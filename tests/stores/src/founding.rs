@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
-use tower_jwt_session::store::Store;
+use tower_jwt_session::store::RevocationStore;
 use tower_jwt_session::{
     KeyRing, Login, RejectionKind, Revocations, RotationPolicy, SealingKey, Sessions,
 };
@@ -23,7 +23,11 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
 }
 
 /// A replica with the defaults, but that it hardly polls.
-async fn replica<S: Store + Clone>(keys: S, revocations: S, founds: bool) -> Sessions<()> {
+async fn replica<S: RevocationStore + Clone>(
+    keys: S,
+    revocations: S,
+    founds: bool,
+) -> Sessions<()> {
     const HARDLY: Duration = Duration::from_secs(3600);
     let secret: Vec<u8> = (1..33).collect();
     let sealing_key = SealingKey::new(secret).expect("32 different bytes");

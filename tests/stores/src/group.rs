@@ -9,11 +9,12 @@ use redis::aio::MultiplexedConnection;
 use redis::{Client, Cmd, FromRedisValue, RedisResult, cmd};
 use tokio::time::{sleep, timeout};
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, RedisStore, RefreshTokenStore,
-    RegisterId, RevocationStore, Store, StoreFuture, StoreProperties,
+    Advance, Cursor, Entry, EntryName, FeedRead, Insertion, Loaded, Redeemed, Redemption,
+    RedisStore, RefreshTokenStore, Register, RegisterId, RevocationStore, RevokedSession, Store,
+    StoreFuture, StoreProperties,
 };
 use tower_jwt_session::testing::store_contract;
-use tower_jwt_session::{Clock, Login, SystemClock};
+use tower_jwt_session::{Clock, Login, SystemClock, Timestamp};
 
 use crate::failover::RELIED_ON;
 use crate::redis_feed::{self, digests, set};
@@ -78,6 +79,7 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
     let of_stores: [Test<G>; 13] = store_contract::store_tests!(renamed, contract!);
     let of_refresh_tokens: [Test<G>; 6] =
         store_contract::refresh_token_store_tests!(renamed, contract!);
+    let of_revocations: [Test<G>; 18] = store_contract::revocation_store_tests!(renamed, contract!);
     let more: [Test<G>; 6] = [
         ("feed_is_read_in_all_its_shards", |group| block_on(feed_is_read_in_all_shards(&*group))),
         ("feed_after_a_failover_is_a_gap_and_works_on", |_: Arc<G>| {
@@ -92,7 +94,8 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
             block_on(an_isolated_old_master_is_left::<G>());
         }),
     ];
-    of_stores.into_iter().chain(of_refresh_tokens).chain(more).collect()
+    let of_rings = of_stores.into_iter().chain(of_refresh_tokens);
+    of_rings.chain(of_revocations).chain(more).collect()
 }
 
 async fn feed_is_read_in_all_shards<G: Group>(group: &G) {
@@ -190,6 +193,46 @@ impl RefreshTokenStore for Renamed {
         redemption: &'a Redemption,
     ) -> StoreFuture<'a, Redeemed> {
         Box::pin(async move { self.store.redeem(&self.ring(ring), redemption).await })
+    }
+}
+
+impl RevocationStore for Renamed {
+    fn append<'a>(
+        &'a self,
+        feed: &'a str,
+        sessions: &'a [RevokedSession],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.store.append(&self.ring(feed), sessions, now).await })
+    }
+
+    fn advance<'a>(&'a self, feed: &'a str, advance: &'a Advance) -> StoreFuture<'a, Register> {
+        Box::pin(async move { self.store.advance(&self.ring(feed), advance).await })
+    }
+
+    fn restore<'a>(
+        &'a self,
+        feed: &'a str,
+        held: &'a [(RegisterId, Register)],
+        now: Timestamp,
+    ) -> StoreFuture<'a, ()> {
+        Box::pin(async move { self.store.restore(&self.ring(feed), held, now).await })
+    }
+
+    fn registers<'a>(
+        &'a self,
+        feed: &'a str,
+        ids: &'a [RegisterId],
+    ) -> StoreFuture<'a, Vec<Option<Register>>> {
+        Box::pin(async move { self.store.registers(&self.ring(feed), ids).await })
+    }
+
+    fn read_feed<'a>(
+        &'a self,
+        feed: &'a str,
+        cursor: Option<&'a Cursor>,
+    ) -> StoreFuture<'a, FeedRead> {
+        Box::pin(async move { self.store.read_feed(&self.ring(feed), cursor).await })
     }
 }
 

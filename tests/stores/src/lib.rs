@@ -35,11 +35,11 @@ use std::future::Future;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
-use tower_jwt_session::store::{RefreshTokenStore, Store};
+use tower_jwt_session::store::{RefreshTokenStore, RevocationStore};
 
 /// A kind of server that a store is in.
 pub trait Backend: Sized + Send + Sync + 'static {
-    type Store: Store + RefreshTokenStore + Clone;
+    type Store: RevocationStore + RefreshTokenStore + Clone;
     /// What shows nowhere.
     const PASSWORD: &'static str;
 

@@ -41,6 +41,8 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
     let of_stores: [Test<B>; 13] = store_contract::store_tests!(empty_store, contract!);
     let of_refresh_tokens: [Test<B>; 6] =
         store_contract::refresh_token_store_tests!(empty_store, contract!);
+    let of_revocations: [Test<B>; 18] =
+        store_contract::revocation_store_tests!(empty_store, contract!);
     let more: [Test<B>; 16] = scenarios! {
         redemptions_are_no_entries
         it_asks_for_sealing
@@ -59,7 +61,8 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         five_replicas_that_boot_at_once_have_one_ring
         a_rotation_and_a_revocation_are_pushed
     };
-    of_stores.into_iter().chain(of_refresh_tokens).chain(more).collect()
+    let of_rings = of_stores.into_iter().chain(of_refresh_tokens);
+    of_rings.chain(of_revocations).chain(more).collect()
 }
 
 async fn empty_store<B: Backend>(server: &B) -> impl AsyncFn() -> B::Store {
