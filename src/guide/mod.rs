@@ -9,6 +9,7 @@
 //! | Which algorithm, which key source, and how do keys rotate? | [`keys`] |
 //! | How do I end a session before it expires? | [`ending_sessions`] |
 //! | Which store, and what does it need? | [`stores`] |
+//! | How do I make a store of another engine? | [`write_a_store`] |
 //! | What do I check, watch and alert on in production? | [`operations`] |
 //! | How do I test an application that uses this crate? | [`testing`] |
 //! | What is promised against which attacker? | [`security`] |
@@ -34,6 +35,7 @@ pages! {
     keys "keys.md" "Algorithms, key sources, and how keys rotate."
     ending_sessions "ending_sessions.md" "Log users out on every replica."
     stores "stores.md" "Where replicas meet: a directory, Redis, PostgreSQL, or no store."
+    write_a_store "write_a_store.md" "Make a store of the engine that a service already has."
     operations "operations.md" "Production checklist, readiness, metrics, alerts and emergencies."
     testing "testing.md" "Test an application that uses this crate."
     security "security.md" "The security model in one page."

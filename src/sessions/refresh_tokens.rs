@@ -27,12 +27,12 @@ use crate::token::policy::{Policy, TokenType};
 ///    [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime).
 ///
 /// ```
-/// use tower_jwt_session::store::{RefreshTokenStore, Store};
+/// use tower_jwt_session::store::{RefreshTokenStore, RevocationStore};
 /// use tower_jwt_session::{BuildError, KeyRing, RefreshTokens, Revocations, Sessions};
 ///
 /// async fn sessions(
 ///     keys: KeyRing,
-///     store: impl Store + RefreshTokenStore + Clone,
+///     store: impl RevocationStore + RefreshTokenStore + Clone,
 /// ) -> Result<Sessions<()>, BuildError> {
 ///     let revocations = Revocations::builder("app").store(store.clone()).open().await?;
 ///     Sessions::builder(keys, "https://app.example", "app")

@@ -28,6 +28,10 @@ use crate::store::contract::{Skipped, Store, StoreError, StoreFuture};
 /// `testing::store_contract` (feature `test-util`) has these promises as tests for any store.
 ///
 /// The records hold no secrets: digests, numbers and times.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not keep revocations",
+    note = "implement `tower_jwt_session::store::RevocationStore`, or give the revocations another store"
+)]
 pub trait RevocationStore: Store {
     /// Appends revoked sessions to the feed. They may be appended twice. `now` is the time by the writer's
     /// clock, for a store that has none and drops what has expired.
@@ -248,27 +252,37 @@ impl Register {
     }
 }
 
-/// A place in a feed, in a form that only its store understands. It names the incarnation of the store,
-/// too.
+/// A place in a feed: an incarnation of the feed, and a position in it. Both have a form that only the
+/// store understands.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Cursor(Box<[u8]>);
+pub struct Cursor {
+    incarnation: Box<[u8]>,
+    position: Box<[u8]>,
+}
 
 impl Cursor {
-    /// Makes a cursor from a store's bytes.
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(bytes.into())
+    /// Makes a cursor. A feed that was lost and began anew has another incarnation, for example a random
+    /// number that is written with its first record.
+    pub fn new(incarnation: impl Into<Box<[u8]>>, position: impl Into<Box<[u8]>>) -> Self {
+        Self { incarnation: incarnation.into(), position: position.into() }
     }
 
-    /// The bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+    /// The incarnation of the feed. It is the same in all replicas.
+    pub fn incarnation(&self) -> &[u8] {
+        &self.incarnation
+    }
+
+    /// The position in this incarnation.
+    pub fn position(&self) -> &[u8] {
+        &self.position
     }
 }
 
 /// As text, for the logs of a store.
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cursor({})", self.0.escape_ascii())
+        let Self { incarnation, position } = self;
+        write!(f, "Cursor({} {})", incarnation.escape_ascii(), position.escape_ascii())
     }
 }
 

@@ -127,7 +127,7 @@ mod tests {
     use crate::store::feed::Cursor;
 
     fn decode(bytes: &[u8]) -> FeedPage {
-        let mut page = FeedPage::new(Cursor::new([]));
+        let mut page = FeedPage::new(Cursor::new([], []));
         page.decode("here", bytes);
         page
     }

@@ -129,10 +129,9 @@ impl Feeds {
     pub(crate) fn read(&self, feed: &str, cursor: Option<&Cursor>) -> FeedRead {
         let empty = Feed::default();
         let feed = self.feeds.get(feed).unwrap_or(&empty);
-        let place =
-            |end: u64| Cursor::new([self.incarnation.to_be_bytes(), end.to_be_bytes()].concat());
+        let place = |end: u64| Cursor::new(self.incarnation.to_be_bytes(), end.to_be_bytes());
         let Some(cursor) = cursor else { return FeedRead::Page(feed.page(0, place)) };
-        let after = cursor.as_bytes().last_chunk().map(|end| u64::from_be_bytes(*end));
+        let after = cursor.position().as_array().map(|end| u64::from_be_bytes(*end));
         match after.filter(|after| *after <= feed.end && place(*after) == *cursor) {
             Some(after) => FeedRead::Page(feed.page(after, place)),
             None => FeedRead::Gap,

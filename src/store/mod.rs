@@ -12,8 +12,8 @@
 //! A [`RefreshTokenStore`] records which refresh token of a session was redeemed last, and when. It can
 //! be the same store or another one.
 //!
-//! Feature `test-util` has these promises [as tests](crate::guide::stores#write-a-store), for your own
-//! store.
+//! To make a store of another engine, see [the guide](crate::guide::write_a_store): feature `test-util`
+//! has these promises as tests.
 //!
 //! The ring alone decides what the values mean, which of them replicas restore after a loss, and when
 //! they are removed. So every store is small, and all behave alike.

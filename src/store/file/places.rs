@@ -37,7 +37,7 @@ impl Places {
     /// Each partition is its number, the number of its files, and for each its name, offset, check and
     /// whether it is torn; numbers are big-endian.
     pub(crate) fn encode(&self) -> Cursor {
-        let mut bytes = self.incarnation.to_vec();
+        let mut bytes = Vec::new();
         let files: Vec<_> = self.files.iter().collect();
         for partition in files.chunk_by(|((one, _), _), ((other, _), _)| one == other) {
             let ((number, _), _) = partition[0];
@@ -57,13 +57,14 @@ impl Places {
                 bytes.push(place.torn as u8);
             }
         }
-        Cursor::new(bytes)
+        Cursor::new(self.incarnation, bytes)
     }
 
     /// Returns `None` if it is the cursor of another store.
-    pub(crate) fn decode(cursor: &[u8]) -> Option<Self> {
-        let mut bytes = Bytes(cursor);
-        let mut places = Self { incarnation: bytes.take()?, files: BTreeMap::new() };
+    pub(crate) fn decode(cursor: &Cursor) -> Option<Self> {
+        let mut bytes = Bytes(cursor.position());
+        let incarnation = *cursor.incarnation().as_array()?;
+        let mut places = Self { incarnation, files: BTreeMap::new() };
         while !bytes.0.is_empty() {
             let number = u64::from_be_bytes(bytes.take()?);
             for _ in 0..u32::from_be_bytes(bytes.take()?) {

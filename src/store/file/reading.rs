@@ -33,7 +33,7 @@ impl Directory {
     ) -> Result<FeedRead, StoreError> {
         let mut places = Places::default();
         if let Some(cursor) = cursor {
-            match Places::decode(cursor.as_bytes()) {
+            match Places::decode(cursor) {
                 Some(decoded) => places = decoded,
                 None => return Ok(FeedRead::Gap),
             }
@@ -54,7 +54,7 @@ impl Directory {
         if !self.drop_expired(&directory, &sight, &mut places)? {
             return Ok(FeedRead::Gap);
         }
-        let mut page = FeedPage::new(Cursor::new([]));
+        let mut page = FeedPage::new(Cursor::new([], []));
         page.skipped = sight.skipped;
         let mut left = PAGE;
         for (partition, name, path, length) in sight.files {

@@ -195,7 +195,7 @@ impl Directory {
             }
             .map_err(failed("read", &path))?;
             let end = scan(&bytes, find, |id, records| {
-                let mut page = FeedPage::new(Cursor::new([]));
+                let mut page = FeedPage::new(Cursor::new([], []));
                 page.decode("", records);
                 if let Some((_, value)) = page.registers.first() {
                     values.insert(id, (partition, *value));

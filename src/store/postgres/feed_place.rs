@@ -30,17 +30,17 @@ impl Place {
     pub(crate) fn cursor(&self, incarnation: &str) -> Cursor {
         let [base, target] =
             [&self.base, &self.target].map(|snapshot| snapshot.as_deref().unwrap_or(NONE));
-        let text = format!("{incarnation} {base} {target} {}", self.after);
-        Cursor::new(text.into_bytes())
+        let position = format!("{base} {target} {}", self.after);
+        Cursor::new(incarnation.as_bytes(), position.into_bytes())
     }
 
     /// Returns the incarnation and the place; `None` if the cursor is of another store.
     pub(crate) fn parse(cursor: &Cursor) -> Option<(&str, Self)> {
-        let parts: Vec<_> = str::from_utf8(cursor.as_bytes()).ok()?.split(' ').collect();
-        let &[incarnation, base, target, after] = &*parts else { return None };
+        let parts: Vec<_> = str::from_utf8(cursor.position()).ok()?.split(' ').collect();
+        let &[base, target, after] = &*parts else { return None };
         let place =
             Self { base: snapshot(base)?, target: snapshot(target)?, after: after.parse().ok()? };
-        Some((incarnation, place))
+        Some((str::from_utf8(cursor.incarnation()).ok()?, place))
     }
 }
 
@@ -84,24 +84,25 @@ mod tests {
         assert_eq!(Place::parse(&start), Some(("one/2", Place::START)));
         for text in [
             "",
-            "one",
-            "one - - x",
-            "one - -",
-            "one - - 1 2",
-            "one 5 - 1",
-            "one 5:9 - 1",
-            "one 5:9:5:6 - 1",
-            "one 9:5: - 1",
-            "one 0:5: - 1",
-            "one 5:9:9 - 1",
-            "one 5:9:4 - 1",
-            "one 5:9:7,6 - 1",
-            "one 5:9:5, - 1",
-            "one 5:9:'; - 1",
-            "one 5:99999999999999999999: - 1",
+            "- - x",
+            "- -",
+            "- - 1 2",
+            "5 - 1",
+            "5:9 - 1",
+            "5:9:5:6 - 1",
+            "9:5: - 1",
+            "0:5: - 1",
+            "5:9:9 - 1",
+            "5:9:4 - 1",
+            "5:9:7,6 - 1",
+            "5:9:5, - 1",
+            "5:9:'; - 1",
+            "5:99999999999999999999: - 1",
         ] {
-            assert_eq!(Place::parse(&Cursor::new(text.as_bytes())), None, "{text}");
+            let cursor = Cursor::new(*b"one", text.as_bytes());
+            assert_eq!(Place::parse(&cursor), None, "{text}");
         }
-        assert_eq!(Place::parse(&Cursor::new([0xff, b' '])), None);
+        assert_eq!(Place::parse(&Cursor::new(*b"one", [0xff, b' '])), None);
+        assert_eq!(Place::parse(&Cursor::new([0xff], *b"- - 1")), None);
     }
 }

@@ -86,18 +86,18 @@ pub(crate) type EntryId = (u64, u64);
 impl Place {
     /// The cursor of a feed: a place in each of its shards.
     pub(crate) fn cursor(places: &[Self]) -> Cursor {
-        let text = places.iter().map(|Self { incarnation, log, entry }| {
+        let parts = places.iter().map(|Self { incarnation, log, entry }| {
             let (bytes, time) = entry.unwrap_or_default();
-            format!("{incarnation}/{log}/{bytes}-{time}")
+            (&**incarnation, format!("{log}/{bytes}-{time}"))
         });
-        Cursor::new(text.collect::<Vec<_>>().join(",").into_bytes())
+        let (incarnations, positions): (Vec<_>, Vec<_>) = parts.unzip();
+        Cursor::new(incarnations.join(",").into_bytes(), positions.join(",").into_bytes())
     }
 
     /// The places of a cursor; `None` if it is not one of a feed with so many shards.
     pub(crate) fn parse(cursor: &Cursor, count: usize) -> Option<Vec<Self>> {
-        let place = |text: &str| {
-            let mut parts = text.split('/');
-            let (incarnation, log, entry) = (parts.next()?, parts.next()?, parts.next()?);
+        let place = |(incarnation, position): (&str, &str)| {
+            let (log, entry) = position.split_once('/')?;
             let entry = parse_id(entry)?;
             Some(Self {
                 incarnation: incarnation.to_owned(),
@@ -105,9 +105,11 @@ impl Place {
                 entry: (entry.0 > 0).then_some(entry),
             })
         };
-        let text = std::str::from_utf8(cursor.as_bytes()).ok()?;
-        let places: Vec<_> = text.split(',').map(place).collect::<Option<_>>()?;
-        (places.len() == count).then_some(places)
+        let texts = [cursor.incarnation(), cursor.position()].map(std::str::from_utf8);
+        let [Ok(incarnations), Ok(positions)] = texts else { return None };
+        let parts = [incarnations, positions].map(|text| text.split(',').count());
+        let places = incarnations.split(',').zip(positions.split(',')).map(place);
+        (parts == [count; 2]).then(|| places.collect()).flatten()
     }
 }
 

@@ -6,6 +6,7 @@
 //! makes one test per promise. It needs a function that makes an empty store and returns that closure:
 //!
 //! ```
+//! # mod tests {
 //! use tower_jwt_session::store::MemoryStore;
 //! use tower_jwt_session::testing::store_contract;
 //!
@@ -14,10 +15,9 @@
 //!     async move || store.clone()
 //! }
 //!
-//! # mod in_a_module_of_tests {
-//! # use super::*;
 //! store_contract::store_tests!(empty_store);
 //! store_contract::refresh_token_store_tests!(empty_store);
+//! store_contract::revocation_store_tests!(empty_store);
 //! # }
 //! ```
 //!

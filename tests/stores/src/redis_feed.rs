@@ -79,7 +79,7 @@ pub(crate) async fn read(
     cursor: Option<&Cursor>,
 ) -> Option<FeedPage> {
     let mut cursor = cursor.cloned();
-    let mut all = FeedPage::new(Cursor::new([]));
+    let mut all = FeedPage::new(Cursor::new([], []));
     loop {
         let page = match store.read_feed("feed", cursor.as_ref()).await.expect("reads") {
             FeedRead::Page(page) => page,

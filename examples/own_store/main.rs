@@ -1,17 +1,19 @@
-//! A store of your own: a map in this process that reports changes. Its tests are the promises of all
-//! stores. Replace the map by the engine that your service already has.
+//! A store of your own: maps in this process, and in `feed.rs` the feeds of revocations. Its tests are the
+//! promises of all stores. Replace the maps by the engine that your service already has.
 //!
 //! ```text
 //! cargo test --features test-util --example own_store
 //! ```
 
-use std::collections::btree_map::{self, BTreeMap};
+mod feed;
+
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::watch;
 use tower_jwt_session::store::{
-    Entry, EntryName, Insertion, Loaded, MemoryStore, Redeemed, Redemption, RefreshTokenStore,
-    SealingNeed, SecretBytes, Store, StoreError, StoreFuture, StoreProperties,
+    Entry, EntryName, Insertion, Loaded, Redeemed, Redemption, RefreshTokenStore, SealingNeed,
+    SecretBytes, Store, StoreError, StoreFuture, StoreProperties,
 };
 use tower_jwt_session::{KeyRing, Login, RefreshTokens, Revocations, Sessions, Timestamp};
 
@@ -24,6 +26,7 @@ struct OwnStore {
     entries: Named<SecretBytes>,
     /// The latest redemption of each family, and until when it is kept.
     redeemed: Named<(Redeemed, Timestamp)>,
+    feeds: Arc<Mutex<HashMap<String, feed::Feed>>>,
     changes: watch::Sender<()>,
     /// Which changes this handle has seen, of whichever ring.
     seen: Arc<tokio::sync::Mutex<watch::Receiver<()>>>,
@@ -31,9 +34,9 @@ struct OwnStore {
 
 impl OwnStore {
     fn new() -> Self {
-        let (changes, seen) = watch::channel(());
-        let (entries, redeemed, seen) = (Arc::default(), Arc::default(), Arc::new(seen.into()));
-        Self { entries, redeemed, changes, seen }
+        let ((changes, seen), entries) = (watch::channel(()), Arc::default());
+        let (redeemed, feeds, seen) = (Arc::default(), Arc::default(), Arc::new(seen.into()));
+        Self { entries, redeemed, feeds, changes, seen }
     }
 
     /// Opens the handle of another replica.
@@ -90,8 +93,7 @@ impl Store for OwnStore {
 
     fn properties(&self) -> StoreProperties {
         let mut properties = StoreProperties::default();
-        properties.is_private = true;
-        properties.notifies = true;
+        (properties.is_private, properties.notifies) = (true, true);
         properties.sealing_need = SealingNeed::NotApplicable;
         properties
     }
@@ -122,12 +124,10 @@ impl RefreshTokenStore for OwnStore {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = OwnStore::new();
     let keys = KeyRing::builder("app").store(store.handle()).open().await?;
-    // Revocations need a feed beside it: `RevocationStore`.
-    let revocations = Revocations::builder("app").store(MemoryStore::new()).open().await?;
-    let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
-        .revocations(revocations)
-        .refresh_tokens(RefreshTokens::new().store(store))
-        .build()?;
+    let revocations = Revocations::builder("app").store(store.handle()).open().await?;
+    let sessions = Sessions::<()>::builder(keys, "https://app.example", "app");
+    let sessions = sessions.refresh_tokens(RefreshTokens::new().store(store));
+    let sessions = sessions.revocations(revocations).build()?;
     let login = sessions.issue_with_refresh_token(&Login::new("alice", ()))?;
     let next = sessions.refresh(login.refresh_token.as_str()).await?;
     println!("{}", sessions.validate(next.access_token.as_str())?.subject());
@@ -138,13 +138,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 mod tests {
     use tower_jwt_session::testing::store_contract;
 
-    use super::OwnStore;
-
-    async fn empty_store() -> impl AsyncFn() -> OwnStore {
-        let store = OwnStore::new();
+    async fn empty_store() -> impl AsyncFn() -> super::OwnStore {
+        let store = super::OwnStore::new();
         async move || store.handle()
     }
 
     store_contract::store_tests!(empty_store);
     store_contract::refresh_token_store_tests!(empty_store);
+    store_contract::revocation_store_tests!(empty_store);
 }
