@@ -24,14 +24,12 @@ pub(crate) fn decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// Decodes the first 16 bytes of 22 characters; `None` if they are not base64url. The last 4 bits do not
-/// count.
+/// Decodes 16 bytes; `None` if `text` is not what [`encode`] returns for so many.
 pub(crate) fn decode_16(text: &str) -> Option<[u8; 16]> {
-    let mut padded = [b'A'; 24];
-    padded.get_mut(..22)?.copy_from_slice(text.as_bytes().get(..22)?);
+    // What is decoded is written in groups of three.
     let mut bytes = [0; 18];
-    URL_SAFE_NO_PAD.decode_slice(padded, &mut bytes).ok()?;
-    bytes.first_chunk().copied()
+    let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+    bytes.first_chunk().copied().filter(|_| length == 16)
 }
 
 /// Buffer for decoded text: on the stack, unless it is long.

@@ -6,7 +6,7 @@ pub(crate) const SESSION_TOKEN_TYPE: &str = "session+jwt";
 /// The `typ` of a refresh token, so that neither is ever taken for the other.
 pub(crate) const REFRESH_TOKEN_TYPE: &str = "refresh+jwt";
 
-/// How many characters the IDs of sessions and tokens have that are made here: 132 random bits.
+/// How many characters the IDs of sessions and tokens have that are made here: 128 random bits.
 pub(crate) const ID_LENGTH: usize = 22;
 
 /// The claims that are the crate's to read and write; an application's claims can't have their

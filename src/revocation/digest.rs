@@ -1,7 +1,6 @@
 //! The digests under which revocations are recorded and looked up.
 
 use crate::base64url;
-use crate::claims::names::ID_LENGTH;
 use crate::crypto::backend;
 use crate::store::feed::Digest;
 
@@ -18,9 +17,10 @@ impl Digests {
     }
 }
 
-/// The digest of a session's ID. An ID of this crate is random: its first 16 bytes are the digest.
+/// The digest of a session's ID. An ID of this crate is 16 random bytes, which are the digest. No other
+/// ID has the same bytes: they have one text.
 pub(crate) fn of_session(issuer: &str, session_id: &str) -> Digest {
-    let own = Some(session_id).filter(|id| id.len() == ID_LENGTH).and_then(base64url::decode_16);
+    let own = base64url::decode_16(session_id);
     own.unwrap_or_else(|| hash("tower-jwt-session session", issuer, session_id))
 }
 
