@@ -94,6 +94,7 @@ mod error;
 pub mod guide;
 mod keyring;
 mod keys;
+mod replica;
 mod revocation;
 pub mod store;
 mod sync;

@@ -109,6 +109,12 @@
 //! | warn | the issuer replaced the key of a key ID | ring, kid | the issuer may be compromised |
 //! | warn | another server of the store answers | store, before, now | its address leads to another server, as after a failover or a restart |
 //! | warn | cannot listen for changes; polling only | error, cause | the connection for changes was lost |
+//! | warn | the new server of the store may evict entries | error | its `maxmemory-policy` is not `noeviction` |
+//! | warn | cannot read maxmemory-policy of Redis; set it to noeviction | address | the server refuses to say it |
+//! | warn | cannot remove expired revocations | feed, error | the directory keeps more than is needed; tried again within the hour |
+//! | warn | cannot delete expired revocations in PostgreSQL | error | the tables keep more than is needed; tried again |
+//! | warn | a login could not read the cutoffs; using the last known | ring, error | a cutoff that this replica does not know yet ends the login, too |
+//! | warn | the store lost revocations; reading all | ring | it was purged, restored, or another server took over |
 //! | warn | the store lost revocations; restored them | ring, restored | it was purged or restored |
 //! | warn | a replica announced a restoration and restored nothing; asking again | ring | that replica seems to have died |
 //! | info | waiting for live replicas before founding | ring, wait | the store is empty or incomplete |
@@ -120,6 +126,8 @@
 //! | info | issuing is no longer paused | ring, generation | a key signs again |
 //! | info | a key was retired | ring, generation, kid, at | `rotate_now`, on this replica or another |
 //! | info | published a key | ring, generation, kid, signs_from | this replica made it |
+//! | debug | cannot publish a change of the feed | feed, error | other replicas see it when they poll |
+//! | debug | deleted expired revocations | revocations, registers | by this replica, of all feeds in PostgreSQL |
 //! | debug | revoked a session | session_id | by a logout, a login in its place, or `revoke_session` |
 //! | debug | rejected a request | reason, about, found, expected | the reason, which the client does not see, and the part of the token |
 //! | debug | a request comes from another site | origin, host, sec_fetch_site | the cross-site guard refused it; the values found, or `none` |
@@ -131,7 +139,7 @@
 
 use metrics::{Unit, describe_counter, describe_gauge};
 
-use crate::store::writes::{WRITE_FAILURES, WRITE_LAG};
+use crate::replica::writes::{WRITE_FAILURES, WRITE_LAG};
 use crate::tasks::TASK_PANICS;
 
 pub(crate) const VALIDATIONS: &str = "tower_jwt_session_validations_total";

@@ -13,8 +13,8 @@ use crate::keyring::source::Issues;
 use crate::keyring::status::{KeyRingStatus, KeyStatus};
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::IssuingPaused;
+use crate::replica::writes::Writes;
 use crate::store::contract::Skipped;
-use crate::store::writes::Writes;
 use crate::telemetry::{CLOCK_OFFSET, KEY_AGE, KEYS, READY, ROTATION_OVERDUE, SIGNING_GENERATION};
 
 impl KeyRing {

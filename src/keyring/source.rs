@@ -12,7 +12,7 @@ use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::key_set::KeySet;
-use crate::store::writes::Writes;
+use crate::replica::writes::Writes;
 
 /// A future of a [`KeySource`], which is a trait object.
 pub(crate) type SourceFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -19,8 +19,6 @@
 //! SECURITY: notes are not authenticated. An attacker with write access can delay founding with them, for as
 //! long as they write, and nothing else; they could as well remove the keys.
 
-pub(crate) mod note;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +26,9 @@ use tokio::time::Instant;
 
 use crate::clock::Timestamp;
 use crate::error::not_ready::{NotReady, NotReadyKind};
+use crate::replica::note::{self, Kind, Notes};
 use crate::store::contract::{Entry, Store, StoreError, StoreProperties};
-use crate::store::founding::note::Kind;
 use crate::store::polling::{Polling, within};
-
-pub(crate) use crate::store::founding::note::Notes;
 
 /// When a replica founds a place that it finds empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

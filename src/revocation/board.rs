@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::replica::note::Notes;
 use crate::store::contract::{Entry, EntryName, Loaded, Skipped};
-use crate::store::founding::note::Notes;
 use crate::store::versioned::{self, Format};
 
 /// These entries, as they were read.

@@ -8,13 +8,13 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::build::BuildError;
+use crate::replica::founding::{Founding, When};
 use crate::revocation::handle::{Inner, Revocations};
 use crate::revocation::place::Place;
 use crate::revocation::reader::Reader;
 use crate::revocation::writer::{LONGEST_QUEUE, write};
 use crate::store::contract::StoreProperties;
 use crate::store::feed::RevocationStore;
-use crate::store::founding::{Founding, When};
 use crate::store::polling::{Jitter, Polling, Wakes, check_durations, follow};
 use crate::store::ring_name;
 
@@ -88,6 +88,11 @@ impl RevocationsBuilder {
     ///
     /// While partitioned, a replica may keep accepting a session that was revoked elsewhere, for up to
     /// this long. The limit also counts for how long revocations are kept.
+    ///
+    /// Each request checks it. So a replica whose process was stopped for longer than this, such as by
+    /// `SIGSTOP` or a frozen container, refuses the requests that waited, until it has read the store. A
+    /// clock that was set back meanwhile makes no difference, unless what is held then seems to be no older
+    /// than [`refresh_bound`](Revocations::refresh_bound): the next read notices that.
     pub fn max_staleness(mut self, limit: Duration) -> Self {
         self.max_staleness = limit;
         self

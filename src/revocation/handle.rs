@@ -1,10 +1,9 @@
 //! [`Revocations`]: the live handle to the revocations. A table that requests look into, and the tasks that
 //! follow and write a feed in a store.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -16,18 +15,18 @@ use tokio::time::Instant;
 use crate::clock::{Moment, Timestamp};
 use crate::cooldown::Cooldown;
 use crate::error::operation::OperationError;
-use crate::error::rejection::RejectionKind;
 use crate::keyring::refreshes::{Refreshes, Report};
+use crate::replica::founding::Wait;
+use crate::revocation::claims::Claims;
 use crate::revocation::digest::Digests;
-use crate::revocation::known::{Candidate, Known};
+use crate::revocation::known::Known;
 use crate::revocation::place::Place;
 use crate::revocation::reader::Reader;
-use crate::revocation::rules::{self, Durations, Issued};
+use crate::revocation::rules::Durations;
 use crate::revocation::waiting::Waiter;
 use crate::revocation::writer::{Recorder, Recording, Revocation};
 use crate::store::contract::StoreError;
-use crate::store::feed::{Digest, Register, RegisterId};
-use crate::store::founding::Wait;
+use crate::store::feed::{Digest, RegisterId};
 use crate::store::polling::Followed;
 use crate::tasks::Tasks;
 use crate::telemetry::RECORDED;
@@ -96,10 +95,12 @@ pub(crate) struct Inner {
     pub(crate) read: ArcSwap<Moment>,
     /// As old as what is held may be, in milliseconds: that time less what the store may be behind, or
     /// [`i64::MIN`] once it is found stale by the clock that nobody can set. All that a request looks
-    /// at.
+    /// at, unless it is older than `usual_age`.
     pub(crate) known_at: AtomicI64,
-    /// The registers that the store has lost, with the versions that tokens show.
-    claims: std::sync::Mutex<BTreeMap<RegisterId, u64>>,
+    /// In milliseconds: what is held gets no older while the store answers and this process runs.
+    pub(crate) usual_age: u64,
+    /// The registers that the store has lost.
+    pub(crate) claims: Claims,
     /// The largest clock skew of the rings, and their longest token lifetime, in milliseconds.
     skew: AtomicU64,
     token_lifetime: AtomicU64,
@@ -147,7 +148,8 @@ impl Inner {
             found: ArcSwap::default(),
             read: ArcSwap::from_pointee(Moment::now(&*place.clock)),
             known_at: AtomicI64::new(i64::MIN),
-            claims: std::sync::Mutex::default(),
+            usual_age: millis(place.polling.bound().min(max_staleness)),
+            claims: Claims::default(),
             skew: AtomicU64::new(0),
             token_lifetime: AtomicU64::new(0),
             refreshes: Refreshes::new(place.name.clone(), place.clock.clone()),
@@ -187,9 +189,9 @@ impl Revocations {
         match &read {
             Ok(()) => {
                 inner.note_read(&reader, began);
-                let mut claims = inner.take_claims();
+                let mut claims = inner.claims.take();
                 failure = reader.write(place, known, &mut claims).await.err().map(store_failed);
-                inner.claims(|all| all.extend(claims));
+                inner.claims.extend(claims);
                 inner.publish(&reader);
             }
             Err(_) if self.is_stale() => inner.known_at.store(i64::MIN, Ordering::Relaxed),
@@ -239,39 +241,9 @@ impl Revocations {
     /// its own limit; the token that it issues then lives for the ring's longest lifetime; and four
     /// clocks count: of the one who revokes, who renews and who validates, and the leeway.
     pub(crate) fn keep_for(&self, token_lifetime: Duration, clock_skew: Duration) {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         self.0.skew.fetch_max(millis(clock_skew), Ordering::Relaxed);
         self.0.token_lifetime.fetch_max(millis(token_lifetime), Ordering::Relaxed);
         self.0.place.keep_for(self.0.durations().keeping());
-    }
-
-    /// Checks that a verified token's session is not revoked.
-    pub(crate) fn check(
-        &self,
-        mut candidate: Candidate,
-        now: Timestamp,
-    ) -> Result<(), RejectionKind> {
-        let inner = &*self.0;
-        let subject = RegisterId::Subject(candidate.digests.subject);
-        let versions = [
-            (subject, &mut candidate.subject_version),
-            (RegisterId::All, &mut candidate.all_version),
-        ];
-        for (id, version) in versions.into_iter().filter(|(_, version)| **version > 0) {
-            let held = inner.known.register(id);
-            let token = Issued { at: candidate.issued_at, version: *version };
-            if held.is_none_or(|held| held.version < *version)
-                && inner.note_claimed(id, held.as_ref(), &token, now)
-            {
-                *version = 0;
-            }
-        }
-        inner.known.check(&candidate)?;
-        let known_at = Timestamp::from_unix_millis(inner.known_at.load(Ordering::Relaxed));
-        if now - known_at > inner.max_staleness {
-            return Err(self.stale());
-        }
-        Ok(())
     }
 
     /// How much later than a cutoff a login may be that it ends, of tokens that carry versions.
@@ -287,8 +259,7 @@ impl Revocations {
                 let now = self.0.place.clock.now();
                 for (id, register) in ids.into_iter().zip(registers) {
                     if let Some(register) = register.filter(|it| it.is_plausible(now)) {
-                        // A value that is behind is found by the next refresh.
-                        self.0.known.mirror(id, register, now);
+                        self.0.known.mirror_risen(id, register, now);
                     }
                 }
             }
@@ -309,24 +280,13 @@ impl Revocations {
         }
     }
 
-    /// Whether all is known that was recorded until that long ago.
-    pub(crate) fn is_fresh(&self, longest: Duration) -> bool {
-        let found = self.0.found.load();
-        self.age() <= longest && found.wait.is_none() && found.newer_format.is_none()
-    }
-
-    /// The rejection if fresher revocations are required; the next read may have them.
-    pub(crate) fn stale(&self) -> RejectionKind {
-        RejectionKind::StaleRevocations { retry_after: self.0.place.polling.interval }
-    }
-
     /// Waits for revocations that concern a session.
     pub(crate) fn wait_for(&self, digests: Digests) -> Waiter {
         self.0.known.waiting.wait_for(digests)
     }
 
     /// How old what is held may be: since the last good read began, and a store that is behind counts.
-    fn age(&self) -> Duration {
+    pub(crate) fn age(&self) -> Duration {
         let Place { clock, polling, .. } = &self.0.place;
         self.0.read.load().age(&**clock).saturating_add(polling.staleness)
     }
@@ -355,10 +315,10 @@ impl Inner {
         } else {
             self.read.store(Arc::new(began));
         }
-        self.known_at.store(known_at.as_unix_millis(), Ordering::Relaxed);
+        self.known_at.store(known_at.as_unix_millis(), Ordering::Release);
     }
 
-    fn durations(&self) -> Durations {
+    pub(crate) fn durations(&self) -> Durations {
         let polling = &self.place.polling;
         Durations {
             clock_skew: Duration::from_millis(self.skew.load(Ordering::Relaxed)),
@@ -367,44 +327,6 @@ impl Inner {
             stale_limit: self.max_staleness,
             max_token_lifetime: Duration::from_millis(self.token_lifetime.load(Ordering::Relaxed)),
         }
-    }
-
-    /// Whether a version that a token claims, above the one that is held, counts as none: no issuer can
-    /// know it, or the register was lost, which is then advanced. Otherwise this replica may be behind,
-    /// and reads at once, unless a read was begun or asked for just now. Never waits: it is on the way of
-    /// a request.
-    #[cold]
-    fn note_claimed(
-        &self,
-        id: RegisterId,
-        held: Option<&Register>,
-        token: &Issued,
-        now: Timestamp,
-    ) -> bool {
-        if token.version > rules::highest_version(now) {
-            return true;
-        }
-        let known_at = Timestamp::from_unix_millis(self.known_at.load(Ordering::Relaxed));
-        let is_lost = self.durations().is_lost(held, token, Some(known_at), now);
-        if is_lost
-            && let Ok(mut claims) = self.claims.try_lock()
-            && (claims.len() < MOST_CLAIMS || claims.contains_key(&id))
-        {
-            let claimed = claims.entry(id).or_default();
-            *claimed = token.version.max(*claimed);
-        }
-        if self.cooldown.try_begin(now) {
-            self.wake.notify_one();
-        }
-        is_lost
-    }
-
-    fn claims<T>(&self, with: impl FnOnce(&mut BTreeMap<RegisterId, u64>) -> T) -> T {
-        with(&mut self.claims.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn take_claims(&self) -> BTreeMap<RegisterId, u64> {
-        self.claims(std::mem::take)
     }
 }
 
@@ -416,6 +338,10 @@ impl Recorder for Inner {
     fn known(&self) -> &Known {
         &self.known
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn store_failed(error: StoreError) -> OperationError {
@@ -451,5 +377,3 @@ impl Followed for Revocations {
 
 /// How often tokens can cause a read.
 const COOLDOWN: Duration = Duration::from_secs(1);
-/// How many lost registers are remembered at once.
-const MOST_CLAIMS: usize = 1024;

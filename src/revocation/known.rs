@@ -136,6 +136,21 @@ impl Known {
         self.set(id, looked_up, now, &mut changing);
     }
 
+    /// Mirrors a register's value that a login has read, if it is not below the one that is held.
+    /// Otherwise the lookups stay as they are, and what is held is to be restored: the next refresh reads
+    /// what that comes to.
+    pub(crate) fn mirror_risen(&self, id: RegisterId, seen: Register, now: Timestamp) {
+        let mut changing = lock(&self.changing);
+        let held = changing.behind.get(&id).copied().or_else(|| self.register(id));
+        match held.filter(|held| !seen.dominates(held)) {
+            Some(held) => _ = changing.behind.entry(id).or_insert(held),
+            None => {
+                drop(changing);
+                self.mirror(id, seen, now);
+            }
+        }
+    }
+
     fn set(&self, id: RegisterId, register: Register, now: Timestamp, changing: &mut Changing) {
         let Register { version, at, until, .. } = register;
         let Some(version) = NonZeroU64::new(version).filter(|_| until > now) else { return };

@@ -2,6 +2,8 @@
 
 pub(crate) mod board;
 pub(crate) mod builder;
+pub(crate) mod check;
+pub(crate) mod claims;
 pub(crate) mod digest;
 pub(crate) mod handle;
 pub(crate) mod known;

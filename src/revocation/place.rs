@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::{Clock, Timestamp};
+use crate::replica::writes::Writes;
 use crate::revocation::rules;
 use crate::store::contract::{Entry, EntryName, Insertion, Loaded, StoreError};
 use crate::store::feed::{
     Advance, Cursor, FeedRead, Register, RegisterId, RevocationStore, RevokedSession,
 };
 use crate::store::polling::{Polling, within};
-use crate::store::writes::Writes;
 
 /// Where revocations are recorded, and how.
 pub(crate) struct Place {
@@ -74,12 +74,18 @@ impl Place {
         &self,
         ids: [RegisterId; N],
     ) -> Result<[Option<Register>; N], StoreError> {
-        let reading = self.store.registers(&self.name, &ids);
+        let registers = self.registers_of(&ids).await?;
+        Ok(registers.try_into().expect("as many as asked for"))
+    }
+
+    async fn registers_of(&self, ids: &[RegisterId]) -> Result<Vec<Option<Register>>, StoreError> {
+        let reading = self.store.registers(&self.name, ids);
         let registers = within(self.polling.timeout, "reading registers", reading).await?;
-        registers.try_into().map_err(|registers: Vec<_>| {
-            let found = registers.len();
-            StoreError::new(format!("the store returned {found} registers, expected {N}"))
-        })
+        let (found, expected) = (registers.len(), ids.len());
+        if found == expected {
+            return Ok(registers);
+        }
+        Err(StoreError::new(format!("the store returned {found} registers, expected {expected}")))
     }
 
     pub(crate) async fn insert(&self, entry: &Entry) -> Result<Insertion, StoreError> {
@@ -105,6 +111,17 @@ impl Place {
         let advanced = within(limit, "advancing a register", advancing).await;
         let now = self.clock.now();
         self.noted(advanced.and_then(|advanced| check_advanced(advanced, advance, now)))
+    }
+
+    /// Restores registers, and returns what each of them has come to.
+    pub(crate) async fn restore_and_read(
+        &self,
+        held: &[(RegisterId, Register)],
+    ) -> Result<impl Iterator<Item = (RegisterId, Register)>, StoreError> {
+        self.restore(held).await?;
+        let ids: Vec<_> = held.iter().map(|(id, _)| *id).collect();
+        let restored = self.registers_of(&ids).await?;
+        Ok(ids.into_iter().zip(restored).filter_map(|(id, it)| Some((id, it?))))
     }
 
     pub(crate) async fn restore(&self, held: &[(RegisterId, Register)]) -> Result<(), StoreError> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Timestamp;
+use crate::replica::founding::{Content, Founding, Wait};
 use crate::revocation::board::{self, Board};
 use crate::revocation::known::Known;
 use crate::revocation::loss::{self, Loss};
 use crate::revocation::place::{LEAST_KEPT, Place};
+use crate::revocation::rules;
 use crate::store::contract::{Skipped, StoreError};
 use crate::store::feed::{Advance, Cursor, FeedPage, FeedRead, Register, RegisterId};
-use crate::store::founding::{Content, Founding, Wait};
 
 /// How far one replica has read, and what it has to write.
 pub(crate) struct Reader {
@@ -175,13 +176,13 @@ impl Reader {
         if self.kept > LEAST_KEPT && self.kept > self.board.needed {
             place.insert(&board::needed(self.kept)).await?;
         }
-        // The next read finds what they came to.
         for behind in known.behind().chunks(BATCH) {
-            place.restore(behind).await?;
+            for (id, restored) in place.restore_and_read(behind).await? {
+                known.mirror(id, restored, now);
+            }
         }
         while let Some((&id, &version)) = claims.first_key_value() {
-            // To no later cutoff: the login of the token's session was after the one that was lost.
-            let at = known.register(id).map_or(Timestamp::from_unix_seconds(0), |held| held.at);
+            let at = rules::lost_cutoff(known.register(id).as_ref(), version, now);
             let advance = Advance::new(id, version, at, place.until(at, now), now);
             let advanced = place.advance(&advance).await?;
             known.mirror(id, advanced, now);

@@ -55,7 +55,6 @@ pub(crate) mod contract;
 pub(crate) mod feed;
 pub(crate) mod feed_record;
 pub(crate) mod file;
-pub(crate) mod founding;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) mod listener;
 pub(crate) mod memory;
@@ -70,7 +69,6 @@ pub(crate) mod redemption;
 pub(crate) mod redis;
 pub(crate) mod ring_name;
 pub(crate) mod versioned;
-pub(crate) mod writes;
 
 pub use crate::crypto::secret_bytes::SecretBytes;
 

@@ -4,5 +4,7 @@
 mod cluster;
 #[cfg(target_os = "linux")]
 mod killed_writer;
+#[cfg(target_os = "linux")]
+mod stopped_replica;
 #[path = "../support/mod.rs"]
 mod support;

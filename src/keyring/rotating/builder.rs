@@ -18,11 +18,11 @@ use crate::keyring::rotating::source::RotatingSource;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::key::Operations;
 use crate::keys::rotation_policy::RotationPolicy;
+use crate::replica::founding::{Founding, When};
+use crate::replica::writes::Writes;
 use crate::store::contract::{SealingNeed, Store, StoreProperties};
-use crate::store::founding::{Founding, When};
 use crate::store::polling::Jitter;
 use crate::store::ring_name;
-use crate::store::writes::Writes;
 
 /// Builds a [`KeyRing`] that rotates by itself.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use crate::error::not_ready::NotReady;
 use crate::keyring::rotating::record::{KeyMark, KeyRecord, MarkKind, RingIdentity, Statement};
 use crate::keys::key_set::KeySet;
 use crate::keys::schedule::ScheduledKey;
-use crate::store::founding::Founding;
+use crate::replica::founding::Founding;
 
 /// The union of all statements read, without expired keys.
 #[derive(Debug)]

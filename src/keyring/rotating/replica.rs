@@ -25,11 +25,11 @@ use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::rotation_policy::RotationPolicy;
 use crate::keys::schedule;
 use crate::keys::schedule::ScheduledKey;
+use crate::replica::founding::Content;
+use crate::replica::note::Notes;
+use crate::replica::writes::Writes;
 use crate::store::contract::{Entry, EntryName, Insertion, Skipped, Store, StoreError};
-use crate::store::founding::Content;
-use crate::store::founding::note::Notes;
 use crate::store::polling::within;
-use crate::store::writes::Writes;
 
 /// One replica's access to the ring in its store. The source owns its key log and passes it in.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use crate::keyring::rotating::replica::Replica;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keyring::source::{Issues, KeySource, Rotating, SourceFuture};
 use crate::keys::key_set::KeySet;
-use crate::store::writes::Writes;
+use crate::replica::writes::Writes;
 use crate::sync::{Mutex, MutexGuard};
 
 /// Keys that rotate in a store.

@@ -47,8 +47,8 @@ impl Durations {
     /// that began when the token had been issued by every clock shows a lower version, or none, though
     /// the register would still be kept. A version is the time of its cutoff in milliseconds, or more.
     ///
-    /// Such a register is advanced above the token's version, and to no later cutoff; until then the
-    /// token's version counts as 0.
+    /// Such a register is advanced above the token's version, to the [cutoff](lost_cutoff) that it had;
+    /// until then the token's version counts as 0.
     pub(crate) fn is_lost(
         &self,
         held: Option<&Register>,
@@ -92,6 +92,14 @@ pub(crate) fn hits(
 pub(crate) fn highest_version(now: Timestamp) -> u64 {
     let latest = (now + Register::MOST_AHEAD).as_unix_millis();
     u64::try_from(latest).unwrap_or_default().min(Register::MAX_VERSION)
+}
+
+/// The cutoff of a register that was lost with a version which a token shows: a version is the time of its
+/// cutoff in milliseconds, or little more. Sessions that it ended are ended again. So are those whose login
+/// was up to `slack` later: nothing tells them apart any more.
+pub(crate) fn lost_cutoff(held: Option<&Register>, version: u64, now: Timestamp) -> Timestamp {
+    let made = Timestamp::from_unix_millis(i64::try_from(version).unwrap_or(i64::MAX)).min(now);
+    held.map_or(made, |held| held.at.max(made))
 }
 
 /// Until when a revocation is kept that is made `now`, with a cutoff `at`, for so long. A cutoff in the

@@ -84,6 +84,40 @@ async fn stale_limit_holds_with_a_clock_that_is_set_back() {
     assert_eq!(one.judge(&token), Ok(()));
 }
 
+/// A process that was stopped continues with a request, before any task has run.
+#[tokio::test]
+async fn first_request_after_a_pause_beyond_the_stale_limit_is_refused() {
+    const LIMIT: Duration = Duration::from_secs(3600);
+    let bound = seconds(71);
+    // Meanwhile the clock may be set back, or forward.
+    for set_to in [LIMIT + seconds(1), bound + seconds(1), LIMIT / 2, seconds(24 * 3600)] {
+        let clock = ManualClock::new(START);
+        let builder = builder(TestStore::new(), &clock).max_staleness(LIMIT);
+        let one = Replica::of(builder, clock.clone()).await;
+        assert_eq!(one.revocations.refresh_bound(), bound);
+        let token = one.login("alice");
+        assert_eq!(one.judge(&token), Ok(()));
+        clock.advance(LIMIT + Duration::from_millis(1));
+        clock.set(START + set_to);
+        let judged = one.judge(&one.login("bob"));
+        assert!(
+            matches!(judged, Err(RejectionKind::StaleRevocations { .. })),
+            "{set_to:?}: {judged:?}"
+        );
+        one.refresh().await;
+        assert_eq!(one.judge(&one.login("bob")), Ok(()), "{set_to:?}");
+    }
+    let clock = ManualClock::new(START);
+    let one = Replica::of(builder(TestStore::new(), &clock).max_staleness(LIMIT), clock).await;
+    let token = one.login("alice");
+    one.clock.advance(LIMIT);
+    assert_eq!(one.judge(&token), Ok(()), "the limit itself is no pause beyond it");
+    one.clock.advance(Duration::from_millis(1));
+    one.clock.set(START - seconds(1));
+    let judged = one.judge(&token);
+    assert!(matches!(judged, Err(RejectionKind::StaleRevocations { .. })), "{judged:?}");
+}
+
 #[tokio::test]
 async fn clock_set_forward_still_counts_as_time_that_passed() {
     let one = Replica::open(TestStore::new()).await;

@@ -7,7 +7,7 @@ use super::world::{
     World,
 };
 use crate::clock::Timestamp;
-use crate::revocation::rules::{Issued, Mirrored, hits, kept_until, mirror};
+use crate::revocation::rules::{Issued, Mirrored, hits, kept_until, lost_cutoff, mirror};
 use crate::store::feed::{Advance, Register, RegisterId};
 
 /// A history, as far as it has come.
@@ -335,7 +335,7 @@ impl History {
                 if !self.has_expired(&token) && self.is_lost(replica, &token) {
                     let now = self.now(replica);
                     let held = self.replicas[replica].held.register;
-                    let at = held.map_or(Timestamp::from_unix_millis(0), |held| held.at);
+                    let at = lost_cutoff(held.as_ref(), token.version, now);
                     let until = kept_until(at, now, DURATIONS.keeping());
                     let asked = Advance::new(RegisterId::All, token.version, at, until, now);
                     let stored = self.stored(now);

@@ -352,7 +352,7 @@ async fn unrecorded_revocation_is_reported_and_retried() {
     let tokens = replica.login();
     let next = replica.refresh(&tokens).await;
     let last = replica.refresh(&next).await;
-    replica.store.fail(&[Operation::Insert]);
+    replica.store.fail(&[Operation::Append]);
     replica.not_recorded(&tokens).await;
     assert_eq!(replica.judge(&last), Ok(()));
     replica.store.up();
