@@ -82,9 +82,10 @@ impl Known {
         let is_cut_off = |register: Option<Register>, version| {
             register.is_some_and(|it| rules::hits(&it, version, token.login, token.slack))
         };
-        let is_revoked = self.sessions.get(&token.digests.session).is_some()
-            || is_cut_off(self.subject(&token.digests.subject), token.subject_version)
-            || is_cut_off(self.all(), token.all_version);
+        // The sessions last: the processor then goes on while it waits for memory.
+        let is_revoked = is_cut_off(self.subject(&token.digests.subject), token.subject_version)
+            || is_cut_off(self.all(), token.all_version)
+            || self.sessions.get(&token.digests.session).is_some();
         if is_revoked { Err(RejectionKind::Revoked) } else { Ok(()) }
     }
 
@@ -201,6 +202,13 @@ impl Known {
         }
         let ends = &mut lock(&self.changing).ends;
         *ends = ends.split_off(&hour(now));
+    }
+
+    /// Renews the filters of the tables that have grown or shrunk.
+    pub(crate) async fn renew_filters(&self) {
+        self.sessions.renew_filter().await;
+        self.subjects.renew_filter().await;
+        self.stale.renew_filter().await;
     }
 
     /// The ranges of pieces that are walked without a pause.

@@ -5,6 +5,7 @@ pub(crate) mod builder;
 pub(crate) mod check;
 pub(crate) mod claims;
 pub(crate) mod digest;
+pub(crate) mod filter;
 pub(crate) mod handle;
 pub(crate) mod known;
 pub(crate) mod loss;

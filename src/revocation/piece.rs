@@ -23,23 +23,16 @@ pub(crate) struct Entry<V> {
 
 const _: () = assert!(size_of::<Option<Entry<NonZeroU32>>>() == 20);
 
-/// Where a digest belongs.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) piece: usize,
-    /// Where in the piece, as a fraction of 2^64.
-    pub(crate) fraction: u64,
-}
-
 impl<V: Copy> Piece<V> {
     pub(crate) fn empty(slots: usize) -> Self {
         Self { slots: vec![None; slots].into(), len: 0 }
     }
 
-    /// The slot and the value of that digest, or else the slot where it may be added.
-    pub(crate) fn find(&self, place: Place, digest: &Digest) -> Result<(usize, V), usize> {
+    /// The slot and the value of that digest, or else the slot where it may be added. It belongs at this
+    /// fraction of the piece, of 2^64.
+    pub(crate) fn find(&self, fraction: u64, digest: &Digest) -> Result<(usize, V), usize> {
         let slots = &*self.slots;
-        let mut slot = ((u128::from(place.fraction) * slots.len() as u128) >> 64) as usize;
+        let mut slot = ((u128::from(fraction) * slots.len() as u128) >> 64) as usize;
         loop {
             match &slots[slot] {
                 Some(entry) if entry.digest == *digest => return Ok((slot, entry.value)),
@@ -50,8 +43,8 @@ impl<V: Copy> Piece<V> {
     }
 
     /// Adds an entry that is not there, and for which there is room.
-    pub(crate) fn add(&mut self, place: Place, entry: Entry<V>) {
-        if let Err(slot) = self.find(place, &entry.digest) {
+    pub(crate) fn add(&mut self, fraction: u64, entry: Entry<V>) {
+        if let Err(slot) = self.find(fraction, &entry.digest) {
             self.slots[slot] = Some(entry);
             self.len += 1;
         }

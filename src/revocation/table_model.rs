@@ -76,6 +76,10 @@ fn readers_while_entries_come_and_are_swept() {
             sweep(&table);
         }
     }));
+    threads.push(thread::spawn({
+        let table = table.clone();
+        move || shuttle::future::block_on(table.replace_filter())
+    }));
     for thread in threads {
         thread.join().unwrap();
     }

@@ -39,6 +39,7 @@ fn table_random_changes_holds_what_a_map_holds() {
                         insert(&mut map, digest, value);
                     }
                 }
+                2 => block_on(table.replace_filter()),
                 _ => {
                     let (digest, value) = random.entry();
                     table.insert(digest, value, later);
@@ -128,6 +129,9 @@ fn table_figures_each_lookup_answers_what_was_inserted() {
         table.insert_all(page.map(|number| (digest(number), value(1))), later);
     }
     let filling = start.elapsed();
+    let start = Instant::now();
+    block_on(table.renew_filter());
+    let renewal = start.elapsed();
     let grown = resident_bytes().saturating_sub(resident);
     let lookups = |numbers: Range<u64>, is_there: bool| {
         let mut random = Random(entries);
@@ -164,7 +168,9 @@ fn table_figures_each_lookup_answers_what_was_inserted() {
     sweeps.sort_unstable();
     assert_eq!(table.len(), count);
     if is_measured {
-        println!("{entries} entries, filled by pages of {PAGE} in {filling:?}");
+        println!(
+            "{entries} entries, filled by pages of {PAGE} in {filling:?}, filter in {renewal:?}"
+        );
         println!("resident: {} bytes an entry", grown as f64 / entries as f64);
         println!("lookup: {present:?} if there, {absent:?} if not");
         let rare = inserts[count - 1 - count / 10_000];
@@ -172,6 +178,10 @@ fn table_figures_each_lookup_answers_what_was_inserted() {
         let whole: Duration = sweeps.iter().sum();
         println!("sweep: {whole:?}, slices of {SLICE} pieces: most {:?}", sweeps[sweeps.len() - 1]);
     }
+}
+
+fn block_on(future: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future);
 }
 
 const PAGE: u64 = 1_000;
