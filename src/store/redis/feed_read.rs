@@ -54,21 +54,29 @@ impl Shards {
         bytes: u64,
     ) -> Result<Option<(Place, bool, FeedPage)>, StoreError> {
         let mut page = FeedPage::new(Place::cursor(&[]));
+        // The logs as they were found when the place was not in them.
+        let mut missed = None;
         for _ in 0..TRIES {
             let Some(state) = self.state(shard, after.map(|place| place.log)).await? else {
                 self.check(shard, 0, 0).await?;
                 continue;
             };
             let is_due = state.now.abs_diff(state.checked) >= CHECK_EVERY;
-            let answer = if is_due {
-                Answer::Missing
-            } else {
-                self.logs(shard, &state, after, bytes, &mut page).await?
-            };
-            match answer {
+            if is_due {
+                self.check(shard, state.first, state.last).await?;
+                continue;
+            }
+            match self.logs(shard, &state, after, bytes, &mut page).await? {
                 Answer::Read(place, has_more) => return Ok(Some((place, has_more, page))),
                 Answer::Gap => return Ok(None),
-                Answer::Missing => self.check(shard, state.first, state.last).await?,
+                Answer::Missing => {
+                    let logs = (state.first, state.last);
+                    // All logs are there, so the place is none that was ever read.
+                    if after.is_some() && missed.replace(logs) == Some(logs) {
+                        return Ok(None);
+                    }
+                    self.check(shard, state.first, state.last).await?;
+                }
             }
         }
         let cause = format!("its logs changed {TRIES} times");

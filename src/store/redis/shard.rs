@@ -98,10 +98,11 @@ impl Place {
     pub(crate) fn parse(cursor: &Cursor, count: usize) -> Option<Vec<Self>> {
         let place = |(incarnation, position): (&str, &str)| {
             let (log, entry) = position.split_once('/')?;
-            let entry = parse_id(entry)?;
-            Some(Self {
+            let (log, entry) = (log.parse().ok()?, parse_id(entry)?);
+            let is_exact = [log, entry.0, entry.1].into_iter().all(|number| number < EXACT);
+            is_exact.then(|| Self {
                 incarnation: incarnation.to_owned(),
-                log: log.parse().ok()?,
+                log,
                 entry: (entry.0 > 0).then_some(entry),
             })
         };
@@ -127,3 +128,6 @@ pub(crate) fn parse_register(value: &[u8]) -> Option<Register> {
     let register = Register::new(u64::from_be_bytes(*version), time(at), time(until));
     (1..=Register::MAX_VERSION).contains(&register.version).then_some(register)
 }
+
+/// All numbers of a shard are below this one: the scripts hold no higher ones exactly.
+const EXACT: u64 = 1 << 53;

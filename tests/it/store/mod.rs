@@ -2,7 +2,6 @@
 //!
 //! A further store joins with one line: `contract!(name, function)`.
 
-mod feeds;
 #[cfg(unix)]
 mod file_feed;
 #[cfg(unix)]
@@ -17,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tower_jwt_session::store::{
     Entry, EntryName, FileStore, Insertion, MemoryStore, RefreshTokenStore, Store,
 };
+use tower_jwt_session::testing::store_contract::revocation_store;
 
 use crate::support::entries::{content, entry, held, insert, last, name, redeem, redemption};
 
@@ -37,6 +37,14 @@ macro_rules! contract {
 
             store_contract::store_tests!(super::$empty_store);
             store_contract::refresh_token_store_tests!(super::$empty_store);
+            store_contract::revocation_store_tests!(super::$empty_store);
+
+            #[tokio::test]
+            async fn a_cursor_of_another_store_is_a_gap() {
+                let (one, other) = (super::$empty_store().await, super::$empty_store().await);
+                store_contract::revocation_store::a_cursor_of_another_store_is_a_gap(one, other)
+                    .await;
+            }
 
             #[tokio::test]
             async fn redemptions_and_entries_do_not_see_each_other() {
@@ -51,6 +59,12 @@ macro_rules! contract {
 
 contract!(memory_store, memory);
 contract!(file_store, file);
+
+#[tokio::test]
+async fn file_hints_of_a_feed_are_at_most_about_two_a_second() {
+    let open = file().await;
+    revocation_store::hints_are_at_most_about_two_a_second(open).await;
+}
 
 #[test]
 fn an_entry_name_is_safe_in_a_path() {

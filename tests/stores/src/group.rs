@@ -80,7 +80,16 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
     let of_refresh_tokens: [Test<G>; 6] =
         store_contract::refresh_token_store_tests!(renamed, contract!);
     let of_revocations: [Test<G>; 18] = store_contract::revocation_store_tests!(renamed, contract!);
-    let more: [Test<G>; 6] = [
+    let more: [Test<G>; 8] = [
+        ("a_cursor_of_another_store_is_a_gap", |group| {
+            block_on(a_cursor_of_another_store_is_a_gap(&*group));
+        }),
+        ("hints_are_at_most_about_two_a_second", |group| {
+            block_on(async {
+                let open = renamed(&*group, "hints");
+                store_contract::revocation_store::hints_are_at_most_about_two_a_second(open).await;
+            });
+        }),
         ("feed_is_read_in_all_its_shards", |group| block_on(feed_is_read_in_all_shards(&*group))),
         ("feed_after_a_failover_is_a_gap_and_works_on", |_: Arc<G>| {
             block_on(feed_after_a_failover_is_a_gap::<G>());
@@ -96,6 +105,12 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
     ];
     let of_rings = of_stores.into_iter().chain(of_refresh_tokens);
     of_rings.chain(of_revocations).chain(more).collect()
+}
+
+async fn a_cursor_of_another_store_is_a_gap<G: Group>(group: &G) {
+    let other = G::start().await;
+    let (one, other) = (renamed(group, "cursor"), renamed(&other, "cursor"));
+    store_contract::revocation_store::a_cursor_of_another_store_is_a_gap(one, other).await;
 }
 
 async fn feed_is_read_in_all_shards<G: Group>(group: &G) {

@@ -43,7 +43,9 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         store_contract::refresh_token_store_tests!(empty_store, contract!);
     let of_revocations: [Test<B>; 18] =
         store_contract::revocation_store_tests!(empty_store, contract!);
-    let more: [Test<B>; 16] = scenarios! {
+    let more: [Test<B>; 18] = scenarios! {
+        a_cursor_of_another_store_is_a_gap
+        hints_are_at_most_about_two_a_second
         redemptions_are_no_entries
         it_asks_for_sealing
         every_read_returns_the_time_of_the_server
@@ -68,6 +70,16 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
 async fn empty_store<B: Backend>(server: &B) -> impl AsyncFn() -> B::Store {
     let database = server.database().await;
     async move || server.open(&database).await
+}
+
+async fn a_cursor_of_another_store_is_a_gap<B: Backend>(server: &B) {
+    let (one, other) = (empty_store(server).await, empty_store(server).await);
+    store_contract::revocation_store::a_cursor_of_another_store_is_a_gap(one, other).await;
+}
+
+async fn hints_are_at_most_about_two_a_second<B: Backend>(server: &B) {
+    let open = empty_store(server).await;
+    store_contract::revocation_store::hints_are_at_most_about_two_a_second(open).await;
 }
 
 /// Two handles to an empty store, with connections of their own.
