@@ -38,8 +38,8 @@ impl<T> Proof<T> {
         Self { state: Mutex::new(state), moves }
     }
 
-    /// Returns the value proven less than [`PROVEN_FOR`] ago, or runs `prove`, which returns the value
-    /// and the incarnation of the server.
+    /// Returns the value proven less than [`PROVEN_FOR`] ago, or runs `prove`, which returns the value,
+    /// the incarnation of the server, and when its connection was begun.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl<T> Proof<T> {
         prove: impl FnOnce() -> F,
     ) -> Result<Arc<T>, Arc<StoreError>>
     where
-        F: Future<Output = Result<(T, Option<String>), StoreError>>,
+        F: Future<Output = Result<(T, Option<String>, Instant), StoreError>>,
     {
         let called = Instant::now();
         let mut state = self.state.lock().await;
@@ -67,7 +67,7 @@ impl<T> Proof<T> {
         let began = Instant::now();
         state.proven = None;
         match prove().await {
-            Ok((proven, incarnation)) => {
+            Ok((proven, incarnation, since)) => {
                 if state.incarnation.is_some() && state.incarnation != incarnation {
                     let (before, now) = (state.incarnation.take(), &incarnation);
                     tracing::warn!(store, ?before, ?now, "another server of the store answers");
@@ -75,7 +75,7 @@ impl<T> Proof<T> {
                 }
                 state.incarnation = incarnation;
                 let proven = Arc::new(proven);
-                state.proven = Some((began, Arc::clone(&proven)));
+                state.proven = Some((since, Arc::clone(&proven)));
                 Ok(proven)
             }
             Err(error) => {
@@ -92,11 +92,6 @@ impl<T> Proof<T> {
         if state.proven.as_ref().is_some_and(|(_, held)| Arc::ptr_eq(held, proven)) {
             state.proven = None;
         }
-    }
-
-    /// Follows the moves from one server to another, as long as the store lives.
-    pub(crate) fn moves(&self) -> watch::Receiver<u64> {
-        self.moves.subscribe()
     }
 }
 

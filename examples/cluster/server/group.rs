@@ -25,10 +25,11 @@ pub(super) struct Role {
 /// # Errors
 /// If there are no free ports.
 pub(super) fn roles(kind: ServerKind, password: &str) -> io::Result<Vec<Role>> {
+    // What was written to the file outlives the process, whether or not it is on the disk.
     let redis = |port| {
         format!(
             "bind 127.0.0.1\nport {port}\nrequirepass {password}\nmasterauth {password}\n\
-             databases 1000\nsave \"\"\nappendonly yes\nappendfsync always\n\
+             databases 1000\nsave \"\"\nappendonly yes\nappendfsync no\n\
              repl-diskless-sync-delay 0\n"
         )
     };

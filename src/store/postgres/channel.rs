@@ -18,7 +18,7 @@ impl Source for Channel {
     type Connection = (PgListener, PgPool);
 
     fn moves(&self) -> watch::Receiver<u64> {
-        self.0.proof.moves()
+        self.0.moves.subscribe()
     }
 
     async fn connect(&self) -> Result<Self::Connection, StoreError> {

@@ -7,6 +7,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::QueryAs;
 use sqlx::{Connection, FromRow, PgConnection, PgPool, Postgres};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::store::contract::StoreError;
 use crate::store::proof::Proof;
@@ -16,7 +18,9 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) pool: PgPool,
-    pub(crate) proof: Proof<Server>,
+    proof: Proof<Server>,
+    /// The moves from one server to another.
+    pub(crate) moves: watch::Sender<u64>,
     /// The system, and its highest timeline that was seen.
     newest: Mutex<Option<(i64, u32)>>,
 }
@@ -36,11 +40,8 @@ pub(crate) enum Failure {
 
 impl Current {
     pub(crate) fn new(pool: PgPool) -> Self {
-        Self {
-            pool,
-            proof: Proof::new(None, tokio::sync::watch::Sender::new(0)),
-            newest: Mutex::default(),
-        }
+        let moves = watch::Sender::new(0);
+        Self { pool, proof: Proof::new(None, moves.clone()), moves, newest: Mutex::default() }
     }
 
     /// Returns a connection of the pool that leads to the current server. Connections that lead
@@ -141,7 +142,7 @@ impl Current {
         let address = address(&options);
         let prove = || async {
             let context = format!("could not connect to PostgreSQL at {address}");
-            let mut closing = self.pool.close_event();
+            let (mut closing, began) = (self.pool.close_event(), Instant::now());
             let asking = closing.do_until(tokio::time::timeout(LIMIT, ask(&options)));
             let server = match asking.await {
                 Ok(Ok(Ok(server))) => server,
@@ -154,7 +155,7 @@ impl Current {
             };
             self.check(&server, &context)?;
             let started = server.started.to_string();
-            Ok((server, Some(started)))
+            Ok((server, Some(started), began))
         };
         self.proof.current(&address, prove).await.map_err(Failure::Unproven)
     }

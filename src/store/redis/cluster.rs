@@ -1,16 +1,18 @@
 //! Redis Cluster: a majority of the masters says which node owns a ring's slot.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 
 use futures_util::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{ConnectionInfo, ErrorKind, RedisError, Value, from_redis_value};
+use tokio::sync::watch;
 
 use crate::store::contract::StoreError;
+use crate::store::proof::Proof;
 use crate::store::redis::address::{Address, read_urls};
 use crate::store::redis::majority::majority;
-use crate::store::redis::server::{Node, entries_key, open};
+use crate::store::redis::server::{Cause, Node, entries_key, open};
 use crate::sync::lock;
 
 /// The nodes of a cluster.
@@ -20,6 +22,14 @@ pub(crate) struct Cluster {
     /// How to log in at each node.
     like: ConnectionInfo,
     view: Mutex<View>,
+    /// A connection to each master, for all rings: a feed has many.
+    voters: Mutex<BTreeMap<Address, Arc<Proof<Voter>>>>,
+}
+
+/// A master, and who is in the cluster as it sees it.
+struct Voter {
+    node: Node,
+    view: View,
 }
 
 /// Who is in a cluster, as one of its nodes sees it.
@@ -45,7 +55,7 @@ impl Cluster {
                  Cluster has no other; remove it from the URL"
             )));
         }
-        Ok(Self { seeds, like, view: Mutex::default() })
+        Ok(Self { seeds, like, view: Mutex::default(), voters: Mutex::default() })
     }
 
     /// Connects to every master that answers.
@@ -72,31 +82,62 @@ impl Cluster {
     /// Connects to the node that the majority of these masters names, and that says so itself.
     async fn owner(&self, view: &View, ring: &str) -> Result<Node, StoreError> {
         let question = format!("which node owns the slot of the ring {ring}");
-        let named = view.masters.iter().map(|master| self.named_by(master, ring));
+        let named = view.masters.iter().map(async |master| {
+            let (named, _) = self.named_by(master, ring).await?;
+            Ok::<_, Cause>(named)
+        });
         let owner = majority(&question, named).await?;
-        let node = self.connect(&owner).await?;
-        let (mut one, mut two) = (node.connection.clone(), node.connection.clone());
-        let (named, now) =
-            tokio::join!(asked_owner(&owner, ring, &mut one), seen_by(&owner, &mut two));
-        let failed = |error| {
+        let failed = |cause| {
             let context = format!("could not ask the node {owner} of the cluster of Redis");
-            StoreError::with_source(context, error)
+            StoreError::with_source(context, cause)
         };
-        let named = named.map_err(failed)?;
+        let (named, voter) = self.named_by(&owner, ring).await.map_err(failed)?;
         if named != owner {
             return Err(StoreError::new(format!(
                 "the masters of the cluster of Redis say that the slot of the ring {ring} is at \
                  {owner}, which says that it is at {named}, expected itself"
             )));
         }
-        *lock(&self.view) = now.map_err(failed)?;
-        Ok(node)
+        lock(&self.voters).retain(|master, _| voter.view.masters.contains(master));
+        *lock(&self.view) = voter.view.clone();
+        Ok(voter.node.clone())
     }
 
-    /// The owner of a ring's slot as a node knows it.
-    async fn named_by(&self, node: &Address, ring: &str) -> Result<Address, RedisError> {
-        let client = node.client(&self.like).map_err(io_error)?;
-        asked_owner(node, ring, &mut open(&client).await?).await
+    /// The owner of a ring's slot as a master knows it now.
+    async fn named_by(&self, master: &Address, ring: &str) -> Result<(Address, Arc<Voter>), Cause> {
+        let proof = Arc::clone(
+            lock(&self.voters)
+                .entry(master.clone())
+                .or_insert_with(|| Arc::new(Proof::new(None, watch::Sender::new(0)))),
+        );
+        let mut is_first = true;
+        loop {
+            let connect = || async {
+                let node = self.connect(master).await?;
+                let failed = |error| {
+                    let context =
+                        format!("could not ask the node {master} of the cluster of Redis");
+                    StoreError::with_source(context, error)
+                };
+                let view = seen_by(master, &mut node.connection.clone()).await.map_err(failed)?;
+                let since = node.since;
+                Ok((Voter { node, view }, None, since))
+            };
+            let voter = proof.current(&self.text(), connect).await?;
+            match asked_owner(master, ring, &mut voter.node.connection.clone()).await {
+                Ok(named) => return Ok((named, voter)),
+                Err(error) => {
+                    let is_dropped = error.is_connection_dropped();
+                    if is_dropped || error.is_timeout() {
+                        proof.forget(&voter).await;
+                    }
+                    // The server may have been restarted.
+                    if !is_dropped || !std::mem::take(&mut is_first) {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
     }
 
     /// Asks all known nodes who is in the cluster, and returns what most say.

@@ -166,8 +166,8 @@ impl Servers {
             {
                 tracing::warn!(%error, "the new server of the store may evict entries");
             }
-            let incarnation = node.incarnation.clone();
-            Ok((node, incarnation))
+            let (incarnation, since) = (node.incarnation.clone(), node.since);
+            Ok((node, incarnation, since))
         };
         self.proof(ring).current(&self.address, prove).await
     }

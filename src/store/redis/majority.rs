@@ -5,10 +5,10 @@ use std::future::Future;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use redis::RedisError;
 
 use crate::store::contract::StoreError;
 use crate::store::redis::address::Address;
+use crate::store::redis::server::Cause;
 
 /// Returns the address that more than half of all asked servers give, as soon as so many have. Who does
 /// not answer has no vote, but counts: of two halves of a network, at most one finds a majority.
@@ -17,7 +17,7 @@ pub(crate) async fn majority<F>(
     asked: impl IntoIterator<Item = F>,
 ) -> Result<Address, StoreError>
 where
-    F: Future<Output = Result<Address, RedisError>>,
+    F: Future<Output = Result<Address, Cause>>,
 {
     let mut answers: FuturesUnordered<F> = asked.into_iter().collect();
     let (all, needed) = (answers.len(), answers.len() / 2 + 1);

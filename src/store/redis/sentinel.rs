@@ -42,7 +42,7 @@ impl Sentinels {
     /// Connects to the master that they name now.
     pub(crate) async fn prove(&self) -> Result<Node, StoreError> {
         let question = format!("which server is the master of {}", self.service);
-        let named = self.clients.iter().map(|client| self.named_by(client));
+        let named = self.clients.iter().map(async |client| Ok(self.named_by(client).await?));
         let master = majority(&question, named).await?;
         Node::connect(&master.client(&self.like)?).await
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, InfoDict, RedisError};
+use tokio::time::Instant;
 
 use crate::store::contract::StoreError;
 
@@ -18,6 +19,8 @@ pub(crate) struct Node {
     pub(crate) connection: MultiplexedConnection,
     /// Changes when a replica becomes the master. No two servers that accept writes share one.
     pub(crate) incarnation: Option<String>,
+    /// When its connection was begun.
+    pub(crate) since: Instant,
 }
 
 impl Node {
@@ -25,6 +28,7 @@ impl Node {
     pub(crate) async fn connect(client: &Client) -> Result<Self, StoreError> {
         let address = client.get_connection_info().addr();
         let context = format!("could not connect to Redis at {address}");
+        let since = Instant::now();
         let asked = async {
             let mut connection = open(client).await?;
             let info = redis::cmd("INFO").arg("replication").query_async(&mut connection).await?;
@@ -36,7 +40,7 @@ impl Node {
         match text("role").as_deref() {
             Some("master") => {
                 let incarnation = text("master_replid");
-                Ok(Self { client: client.clone(), connection, incarnation })
+                Ok(Self { client: client.clone(), connection, incarnation, since })
             }
             role => {
                 let role = role.unwrap_or("unknown");

@@ -144,9 +144,10 @@ impl RedisStore {
     /// others are learned from them. The login of the first URL is used at each node.
     ///
     /// All keys of a ring are in one slot, and so at one node. Each time a connection is proven (point 5 of
-    /// the list above), all masters are asked, over new connections, who owns the ring's slot. More than
-    /// half of them have to name one node, and that node has to agree. So an old master is left as soon as
-    /// most others know its successor. The masters are those of which the node that was proven last knew.
+    /// the list above), all masters are asked who owns the ring's slot, over a connection to each that all
+    /// rings and feeds share for a second. More than half of them have to name one node, and that node has
+    /// to agree. So an old master is left as soon as most others know its successor. The masters are those
+    /// of which the node that was proven last knew.
     /// It is not proven that the owner has what its predecessor had acknowledged, see the
     /// [guide](crate::guide::stores#redis-cluster).
     ///

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use redis::cmd;
 use tempfile::TempDir;
-use tower_jwt_session::store::{Insertion, RedisStore, Store, StoreError};
+use tokio::time::sleep;
+use tower_jwt_session::store::{Insertion, RedisStore, RevocationStore, Store, StoreError};
 
+use crate::failover::RELIED_ON;
 use crate::group::{self, Group, PASSWORD, entries, installed, kill, send, send_as};
 use crate::scenarios::eventually;
 use crate::server::{Server, ServerKind, free_port};
@@ -15,9 +18,12 @@ use crate::{Test, block_on, run_tests};
 
 /// Runs the tests, as the program's `main`.
 pub fn run() -> ! {
-    let own: [Test<Cluster>; 2] = [
+    let own: [Test<Cluster>; 3] = [
         ("a_database_or_a_dead_cluster_is_an_error", |group| {
             block_on(a_database_is_an_error(&group));
+        }),
+        ("shards_of_a_feed_share_a_connection_to_each_master", |_| {
+            block_on(shards_of_a_feed_share_a_connection_to_each_master());
         }),
         ("a_slot_that_moves_is_followed", |_| block_on(a_slot_that_moves_is_followed())),
     ];
@@ -144,6 +150,36 @@ async fn a_database_is_an_error(group: &Cluster) {
         }
     }
     assert!(is_explained);
+}
+
+/// Although each is in another slot, whose owner is proven every second.
+async fn shards_of_a_feed_share_a_connection_to_each_master() {
+    let group = Cluster::start().await;
+    let store = group.open().await;
+    let connections = async || {
+        let mut all = 0;
+        for port in group.ports() {
+            let info: String = send(port, cmd("INFO").arg("stats")).await.expect("answers");
+            let count =
+                info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
+            all += count.expect("a number").trim().parse::<usize>().expect("a number");
+        }
+        all
+    };
+    for _ in 0..3 {
+        store.read_feed("feed", None).await.expect("reads");
+        sleep(RELIED_ON).await;
+        let before = connections().await;
+        let began = Instant::now();
+        for _ in 0..10 {
+            store.read_feed("feed", None).await.expect("reads");
+        }
+        let seconds = began.elapsed().as_secs() as usize + 1;
+        // That of each question of this test is one, too.
+        let made = connections().await - before - group.ports().len();
+        // One to each of three masters. Some are given up as soon as the two others agree, and begun again.
+        assert!((1..=9 * seconds).contains(&made), "{made} connections in {seconds} s");
+    }
 }
 
 /// First its keys, one by one, then the slot itself.

@@ -83,7 +83,7 @@ async fn revocations_at_the_new_server_are_seen_within_the_bound<B: Backend>() {
     let sessions = async |store: B::Store| {
         let revocations = Revocations::builder("app").store(store);
         let revocations = revocations.refresh_interval(Duration::from_millis(500));
-        let revocations = revocations.refresh_timeout(Duration::from_secs(1));
+        let revocations = revocations.refresh_timeout(Duration::from_secs(5));
         let revocations =
             revocations.insert_timeout(Duration::from_secs(5)).found_now().open().await;
         let sessions = Sessions::builder(fixed_ring(SystemClock), "https://app.example", "app");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{Client, Cmd, FromRedisValue, RedisResult, cmd};
+use redis::{Cmd, FromRedisValue, RedisResult, cmd};
 use tokio::time::{sleep, timeout};
 use tower_jwt_session::store::{
     Advance, Cursor, Entry, EntryName, FeedRead, Insertion, Loaded, Redeemed, Redemption,
@@ -16,6 +16,7 @@ use tower_jwt_session::store::{
 use tower_jwt_session::testing::store_contract;
 use tower_jwt_session::{Clock, Login, SystemClock, Timestamp};
 
+use crate::connection::connect;
 use crate::failover::RELIED_ON;
 use crate::redis_feed::{self, digests, set};
 use crate::revocations::{is_refused, replica};
@@ -408,8 +409,7 @@ pub(crate) async fn connection(
     password: &str,
     port: u16,
 ) -> RedisResult<MultiplexedConnection> {
-    let client = Client::open(format!("redis://{user}:{password}@127.0.0.1:{port}"))?;
-    client.get_multiplexed_async_connection().await
+    connect(&format!("redis://{user}:{password}@127.0.0.1:{port}")).await
 }
 
 pub(crate) fn entries(ring: &str) -> String {

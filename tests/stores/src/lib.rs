@@ -6,6 +6,7 @@
 //! environment variable `REQUIRE_SERVERS=1` that is a failure.
 
 pub mod cluster;
+mod connection;
 mod failover;
 mod forwarder;
 mod founding;
@@ -108,7 +109,9 @@ fn run_tests<B: Send + Sync + 'static>(
     start: fn() -> B,
     tests: impl Iterator<Item = Test<B>>,
 ) -> ! {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    // They wait more than they compute.
+    arguments.test_threads.get_or_insert(THREADS);
     let required = std::env::var_os("REQUIRE_SERVERS").is_some_and(|value| value == "1");
     let ignored = installed.is_err() && !required;
     // One server for all tests that do it no harm, made when it is first needed.
@@ -137,3 +140,6 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = runtime.worker_threads(4).enable_all().build();
     runtime.expect("a runtime").block_on(future)
 }
+
+/// How many tests run at a time.
+const THREADS: usize = 6;

@@ -27,6 +27,7 @@ pub(crate) fn all() -> Vec<Test<Postgres>> {
         older_files_are_a_gap
         crash_is_a_gap_and_a_restart_is_none
         promotion_is_a_gap_that_loses_no_row
+        killed_server_is_left_for_the_one_that_takes_writes
         hidden_timeline_does_no_harm
     }
 }
@@ -189,6 +190,51 @@ async fn promotion_is_a_gap_that_loses_no_row(_: &Postgres) {
     assert!(next.version > register.version);
     assert!(reader.read(&store).await);
     assert_eq!(reader.registers.last(), Some(&(RegisterId::All, next)));
+}
+
+/// The address leads to the server of both that libpq finds with `target_session_attrs`, as the service
+/// names of many clusters do.
+async fn killed_server_is_left_for_the_one_that_takes_writes(_: &Postgres) {
+    let (mut old, new) = Postgres::pair().await;
+    let address = Forwarder::to(old.port()).await;
+    let database = old.database().await;
+    old.open(&database).await;
+    let store = old.open_at(&database, address.port).await;
+    append(&store, 0..1000).await;
+    let register = advance(&store, RegisterId::All).await;
+    let mut reader = Reader::whole(&store).await;
+    new.caught_up(&old).await;
+    let ports = [old.port(), new.port()];
+    assert_eq!(port_that_takes_writes(&new, ports).await, Some(old.port()));
+    old.kill();
+    assert_eq!(port_that_takes_writes(&new, ports).await, None);
+    address.move_to(new.port());
+    // It still follows the dead one: nothing is written, and nothing is read as if it were current.
+    tokio::time::sleep(crate::failover::RELIED_ON).await;
+    store.read_feed("feed", None).await.expect_err("a standby");
+    store.registers("feed", &[RegisterId::All]).await.expect_err("a standby");
+    new.promote().await;
+    let found = port_that_takes_writes(&new, ports).await;
+    assert_eq!(found, Some(new.port()));
+    append(&store, [1000]).await;
+    assert!(!reader.read(&store).await);
+    let mut reader = Reader::whole(&store).await;
+    assert_eq!(reader.sessions, (0..=1000).collect());
+    assert_eq!(reader.registers, [(RegisterId::All, register)]);
+    append(&store, [1001]).await;
+    assert!(reader.read(&store).await);
+    assert!(reader.sessions.contains(&1001));
+}
+
+/// As libpq finds it.
+async fn port_that_takes_writes(server: &Postgres, ports: [u16; 2]) -> Option<u16> {
+    let [one, two] = ports;
+    let mut psql = server.program("psql").await;
+    psql.arg(format!(
+        "host=127.0.0.1,127.0.0.1 port={one},{two} dbname=postgres target_session_attrs=read-write"
+    ));
+    let ask = psql.args(["-At", "-c", "SELECT inet_server_port()"]).output().expect("runs");
+    String::from_utf8(ask.stdout).expect("text").trim().parse().ok()
 }
 
 /// Some servers do not let the role read it.

@@ -13,6 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tower_jwt_session::store::{Entry, Insertion, RedisStore, RefreshTokenStore, Store};
 
+use crate::connection::connect;
 use crate::failover::RELIED_ON;
 use crate::forwarder::Forwarder;
 use crate::revocations::unwritable_is_noticed;
@@ -44,8 +45,7 @@ impl Redis {
     }
 
     async fn connection(&self, database: &str) -> MultiplexedConnection {
-        let client = Client::open(self.url(database)).expect("a URL");
-        client.get_multiplexed_async_connection().await.expect("connects")
+        connect(&self.url(database)).await.expect("connects")
     }
 
     /// The numbers of the connections that listen there.

@@ -389,7 +389,7 @@ async fn the_connection_that_listens_ends_with_the_store<B: Backend>(server: &B)
 }
 
 async fn two_rotators_make_one_key_per_generation<B: Backend>(server: &B) {
-    const TRIALS: u64 = 1000;
+    const TRIALS: u64 = 300;
     let (_, one, two) = two(server).await;
     let (clock, policy) = (ManualClock::default(), rings::hardly_polled());
     let lost = Arc::new(AtomicUsize::new(0));
