@@ -107,6 +107,11 @@ impl Server {
         known.map(|node| format!("redis://:{password}@127.0.0.1:{}", node.role.port)).collect()
     }
 
+    /// The password of a process.
+    pub(super) fn password_of(&self, role: &Role) -> String {
+        if role.is_sentinel { sentinel_password(&self.password) } else { self.password.clone() }
+    }
+
     /// Makes a cluster of the nodes.
     pub(super) fn join(&self) -> Result<(), String> {
         let mut create = self.cli(self.port);
@@ -171,10 +176,8 @@ impl Server {
     /// The command-line client, logged in at that port.
     fn cli(&self, port: u16) -> Command {
         let mut cli = Command::new(self.cli_program());
-        let is_sentinel =
-            self.nodes.iter().any(|node| node.role.port == port && node.role.is_sentinel);
-        let password =
-            if is_sentinel { sentinel_password(&self.password) } else { self.password.clone() };
+        let node = self.nodes.iter().find(|node| node.role.port == port);
+        let password = node.map_or(self.password.clone(), |node| self.password_of(&node.role));
         cli.env("REDISCLI_AUTH", password).args(["-h", "127.0.0.1", "-p", &port.to_string()]);
         cli
     }

@@ -6,7 +6,7 @@ mod place;
 
 use std::{
     fmt,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Write},
     net::{Ipv4Addr, TcpListener, TcpStream},
     path::PathBuf,
     time::{Duration, Instant},
@@ -166,19 +166,25 @@ impl Server {
                 asks.args(["-q", "-h", "127.0.0.1", "-p", &node.role.port.to_string()]);
                 asks.status().is_ok_and(|status| status.success())
             }
-            _ => ping(node.role.port).is_ok_and(|answer| !answer.starts_with("-LOADING")),
+            _ => {
+                let password = self.password_of(&node.role);
+                ping(node.role.port, &password).is_ok_and(|answer| answer.starts_with("+PONG"))
+            }
         }
     }
 }
 
-/// Redis' answer to `PING`; without a password an error, but an answer.
-fn ping(port: u16) -> io::Result<String> {
+/// Redis' answer to `PING`, which is an error as long as it loads its data.
+fn ping(port: u16, password: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-    stream.write_all(b"PING\r\n")?;
-    let mut answer = [0; 64];
-    let length = stream.read(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    stream.write_all(format!("AUTH {password}\r\nPING\r\n").as_bytes())?;
+    let (mut lines, mut answer) = (BufReader::new(stream), String::new());
+    for _ in 0..2 {
+        answer.clear();
+        lines.read_line(&mut answer)?;
+    }
+    Ok(answer)
 }
 
 fn serve(

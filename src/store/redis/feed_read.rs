@@ -191,7 +191,7 @@ impl Shards {
             has_more = until < logs.first().map_or(state.end, |log| log.start);
             last = None;
         }
-        if !has_read && state.looked_up_to < state.last || after.is_none() && !has_read {
+        if !has_read && (after.is_none() || state.looked_up_to < state.last) {
             // All of these have expired.
             (place.log, place.entry) = (state.looked_up_to, None);
         }
