@@ -64,31 +64,52 @@ pub fn markdown(rows: &[Row]) -> String {
 
 /// The rows as bars, each as long as its share of the limit, which is a line across all.
 pub fn svg(rows: &[Row]) -> String {
+    let bar = |row: &Row| {
+        let (share, limit) = match row.limit {
+            Limit::AtMost(limit) => (row.measured / limit, row.limit),
+            Limit::AtLeast(limit) => (limit / row.measured, row.limit),
+        };
+        Bar {
+            label: format!("{}, of {}", row.path, row.reference),
+            share,
+            value: format!("{:.2} ({limit})", row.measured),
+        }
+    };
+    bars(&rows.iter().map(bar).collect::<Vec<_>>())
+}
+
+/// One bar.
+pub struct Bar {
+    /// The text before it.
+    pub label: String,
+    /// Its length, as a share of the limit.
+    pub share: f64,
+    /// The text after it.
+    pub value: String,
+}
+
+/// Bars beside their limit, which is a line across all.
+pub fn bars(bars: &[Bar]) -> String {
     const LABEL: f64 = 430.0;
     const LIMIT: f64 = 300.0;
     const LINE: f64 = 22.0;
-    let height = LINE * (rows.len() as f64 + 2.0);
+    let height = LINE * (bars.len() as f64 + 2.0);
     let mut text = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" width="900" height="{height}" font-family="sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#ffffff"/>
 "##,
     );
-    for (place, row) in rows.iter().enumerate() {
+    for (place, Bar { label, share, value }) in bars.iter().enumerate() {
         let y = LINE * (place as f64 + 0.5);
-        let (share, limit) = match row.limit {
-            Limit::AtMost(limit) => (row.measured / limit, row.limit),
-            Limit::AtLeast(limit) => (limit / row.measured, row.limit),
-        };
         let width = LIMIT * share.min(1.5);
-        let colour = if row.holds() { "#3b7dd8" } else { "#c8553d" };
-        let label = escape(&format!("{}, of {}", row.path, row.reference));
+        let colour = if *share <= 1.0 { "#3b7dd8" } else { "#c8553d" };
+        let (label, value) = (escape(label), escape(value));
         let (text_y, value_x) = (y + 13.0, LABEL + LIMIT * 1.5 - 60.0);
-        let measured = row.measured;
         writeln!(
             text,
             r##"<text x="{x}" y="{text_y}" text-anchor="end" fill="#222222">{label}</text>
 <rect x="{LABEL}" y="{y}" width="{width:.1}" height="16" fill="{colour}"/>
-<text x="{value_x}" y="{text_y}" fill="#222222">{measured:.2} ({limit})</text>"##,
+<text x="{value_x}" y="{text_y}" fill="#222222">{value}</text>"##,
             x = LABEL - 8.0,
         )
         .expect("a string takes all");
