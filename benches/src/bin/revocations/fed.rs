@@ -92,11 +92,11 @@ impl RevocationStore for Fed {
         cursor: Option<&'a Cursor>,
     ) -> StoreFuture<'a, FeedRead> {
         Box::pin(async move {
-            let place = |cursor: &Cursor| cursor.as_bytes().try_into().map(u64::from_be_bytes);
+            let place = |cursor: &Cursor| cursor.position().try_into().map(u64::from_be_bytes);
             let first = cursor.map_or(Ok(0), place).expect("a cursor of this store");
             let all = self.0.load(Ordering::Relaxed) as u64;
             let last = all.min(first + PAGE as u64);
-            let mut page = FeedPage::new(Cursor::new(last.to_be_bytes()));
+            let mut page = FeedPage::new(Cursor::new([0], last.to_be_bytes()));
             let now = Timestamp::from(std::time::SystemTime::now());
             page.sessions = (first..last).map(|number| revoked(number, now)).collect();
             page.has_more = last < all;
