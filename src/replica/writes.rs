@@ -92,31 +92,31 @@ impl Writes {
         }
     }
 
-    /// Inserts and removes a small entry, if due: once per interval after a failure, to notice when
-    /// writes succeed again; otherwise when nothing was written for 40 intervals, to notice a store
-    /// that accepts no writes before a user's logout fails.
-    ///
-    /// # Errors
-    ///
-    /// If the entry can't be written.
-    pub(crate) async fn probe(&self, store: &dyn Store) -> Result<(), StoreError> {
+    /// Whether writes are to be tested: once per interval after a failure, to notice when they succeed
+    /// again; otherwise when nothing was written for 40 intervals, to notice a store that accepts no
+    /// writes before a user's logout fails.
+    pub(crate) fn is_probe_due(&self) -> bool {
         let (tried, is_failing) = {
             let state = lock(&self.state);
             (state.tried, state.failure.is_some())
         };
         let pause = self.interval.saturating_mul(if is_failing { 1 } else { HEALTHY_EVERY });
-        if tried.age(&*self.clock) < pause {
-            return Ok(());
-        }
+        tried.age(&*self.clock) >= pause
+    }
+
+    /// Inserts and removes a small entry. The caller records how it went.
+    ///
+    /// # Errors
+    ///
+    /// If the entry can't be written.
+    pub(crate) async fn probe(&self, store: &dyn Store) -> Result<(), StoreError> {
         let entry = Entry { name: self.probe.clone(), value: b"{\"version\":1}".to_vec().into() };
         if store.insert(&self.ring, &entry).await? != Insertion::Inserted {
             // Left behind when it could not be removed; or the store says so of equal values.
             store.remove(&self.ring, &entry.name).await?;
             store.insert(&self.ring, &entry).await?;
         }
-        store.remove(&self.ring, &entry.name).await?;
-        self.succeeded();
-        Ok(())
+        store.remove(&self.ring, &entry.name).await
     }
 }
 

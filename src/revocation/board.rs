@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::base64url;
 use crate::clock::Timestamp;
 use crate::replica::note::Notes;
 use crate::store::contract::{Entry, EntryName, Loaded, Skipped};
@@ -14,8 +16,8 @@ use crate::store::versioned::{self, Format};
 /// These entries, as they were read.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    /// Whether the marker is there, which is written after all else.
-    pub(crate) is_marked: bool,
+    /// The incarnation of the feed that the marker names. It is written after all else.
+    founded: Option<String>,
     /// The longest for which a replica needs records to be kept.
     pub(crate) needed: Duration,
     /// Which parts are being restored, and since when.
@@ -32,7 +34,10 @@ impl Board {
         for entry in loaded.entries {
             let name = entry.name.as_str();
             if *name == *FOUNDED {
-                board.is_marked = true;
+                match content::<Founded>(&entry.value) {
+                    Ok(Founded { incarnation, .. }) => board.founded = Some(incarnation),
+                    Err(reason) => board.take_unknown(&entry, reason),
+                }
             } else if let Some(needed) = number(name, NEEDED).map(Duration::from_secs) {
                 let is_own = needed <= LONGEST_NEED && entry.name == self::needed(needed).name;
                 match is_own {
@@ -40,25 +45,34 @@ impl Board {
                     false => board.skip(&entry.name, "no settings request this".to_owned()),
                 }
             } else if let Some(part) = number(name, RESTORING) {
-                let since = restored_since(&entry.value).unwrap_or_else(|reason| {
+                let claim = content::<Restoring>(&entry.value).unwrap_or_else(|reason| {
                     board.skip(&entry.name, reason);
                     // As one whose writer died: it would keep everyone from that part.
-                    Timestamp::from_unix_millis(i64::MIN)
+                    Restoring { version: FORMAT, since: Timestamp::from_unix_millis(i64::MIN) }
                 });
-                board.restoring.insert(part as usize, since);
+                board.restoring.insert(part as usize, claim.since);
             } else {
                 match notes.take(&entry) {
                     Some(Ok(())) => {}
                     Some(Err(reason)) => board.skip(&entry.name, reason),
                     None if entry.name.is_probe() => {}
-                    None => board.take_stranger(&entry),
+                    None => {
+                        let reason = "nothing of revocations has such a name";
+                        board.take_unknown(&entry, reason.to_owned());
+                    }
                 }
             }
         }
         (board, notes)
     }
 
-    fn take_stranger(&mut self, entry: &Entry) {
+    /// Whether the marker is that of the feed with this incarnation. One that a lost feed has left behind
+    /// is not.
+    pub(crate) fn is_marked(&self, incarnation: &[u8]) -> bool {
+        self.founded.as_ref().is_some_and(|founded| *founded == base64url::encode(incarnation))
+    }
+
+    fn take_unknown(&mut self, entry: &Entry, reason: String) {
         match versioned::format_of(&entry.value, FORMAT) {
             Ok(Format::Newer(format)) => {
                 self.newer_format = self.newer_format.max(Some(format));
@@ -66,7 +80,7 @@ impl Board {
                     format!("written by a newer version (format {format}): upgrade this replica");
                 self.skip(&entry.name, reason);
             }
-            _ => self.skip(&entry.name, "nothing of revocations has such a name".to_owned()),
+            _ => self.skip(&entry.name, reason),
         }
     }
 
@@ -75,9 +89,11 @@ impl Board {
     }
 }
 
-/// The marker that the feed was founded, and that all which was restored into it is there.
-pub(crate) fn founded() -> Entry {
-    entry(FOUNDED.to_owned(), format!("{{\"version\":{FORMAT}}}"))
+/// The marker that the feed with this incarnation was founded, and that all which was restored into it is
+/// there.
+pub(crate) fn founded(incarnation: &[u8]) -> Entry {
+    let founded = Founded { version: FORMAT, incarnation: base64url::encode(incarnation) };
+    entry(FOUNDED.to_owned(), serde_json::to_string(&founded).unwrap_or_default())
 }
 
 /// The request to keep records for so long. It is all in the name, so that the longest is found in any
@@ -98,14 +114,21 @@ fn entry(name: String, value: String) -> Entry {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Founded {
+    version: u64,
+    incarnation: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Restoring {
     version: u64,
     since: Timestamp,
 }
 
-fn restored_since(value: &[u8]) -> Result<Timestamp, String> {
+fn content<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
     match versioned::format_of(value, FORMAT)? {
-        Format::Current => Ok(versioned::parse::<Restoring>(value)?.since),
+        Format::Current => versioned::parse(value),
         Format::Newer(format) => Err(format!("has format {format}, expected {FORMAT}")),
     }
 }

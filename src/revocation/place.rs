@@ -130,6 +130,15 @@ impl Place {
         self.noted(within(limit, "restoring registers", restoring).await)
     }
 
+    /// Tests whether entries and appends are written, if due.
+    pub(crate) async fn probe(&self) -> Result<(), StoreError> {
+        if !self.writes.is_probe_due() {
+            return Ok(());
+        }
+        self.failure_noted(self.writes.probe(&*self.store).await)?;
+        self.append(&[]).await
+    }
+
     /// Remembers how a write went.
     fn noted<T>(&self, written: Result<T, StoreError>) -> Result<T, StoreError> {
         if written.is_ok() {

@@ -12,7 +12,7 @@ use crate::revocation::known::Known;
 use crate::revocation::loss::{self, Loss};
 use crate::revocation::place::{LEAST_KEPT, Place};
 use crate::revocation::rules;
-use crate::store::contract::{Skipped, StoreError};
+use crate::store::contract::{Insertion, Skipped, StoreError};
 use crate::store::feed::{Advance, Cursor, FeedPage, FeedRead, Register, RegisterId};
 
 /// How far one replica has read, and what it has to write.
@@ -82,7 +82,7 @@ impl Reader {
             tracing::warn!(ring = &*place.name, "the store lost revocations; reading all");
             self.begin_whole(known);
         };
-        let (is_marked, is_empty) = (self.board.is_marked, self.is_empty);
+        let (is_marked, is_empty) = (self.is_marked(), self.is_empty);
         if let Some(founding) = &mut self.founding {
             let content = match (is_marked, is_empty && !founding.is_settled()) {
                 (true, _) => Content::Whole,
@@ -191,15 +191,43 @@ impl Reader {
         if !self.restore_lost(place, known).await? {
             return Ok(());
         }
-        if let Some(founding) = self.founding.as_mut().filter(|_| !self.board.is_marked) {
-            // After all else, so that a newcomer which finds it has all.
-            place.insert(&board::founded()).await?;
-            self.board.is_marked = true;
-            if !founding.is_settled() {
-                founding.look_again_now();
-            }
+        // What only a newer version understands may be the marker.
+        if self.founding.is_some() && !self.is_marked() && self.newer_format().is_none() {
+            self.mark(place, known).await?;
         }
-        place.failure_noted(place.writes.probe(&*place.store).await)
+        place.probe().await
+    }
+
+    /// Whether the feed that was read is marked as founded.
+    fn is_marked(&self) -> bool {
+        let cursor = self.cursor.as_ref();
+        cursor.is_some_and(|cursor| self.board.is_marked(cursor.incarnation()))
+    }
+
+    /// Marks the feed as founded: after all else, so that a newcomer which finds the marker has all.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store can't be read or written.
+    async fn mark(&mut self, place: &Place, known: &Known) -> Result<(), StoreError> {
+        // From now on a feed without records has its incarnation, too.
+        place.append(&[]).await?;
+        // If it was lost meanwhile, the next refresh finds that.
+        let (true, Some(cursor)) = (self.read_on(place, known).await?, &self.cursor) else {
+            return Ok(());
+        };
+        let marker = board::founded(cursor.incarnation());
+        if let Insertion::Exists(value) = place.insert(&marker).await?
+            && value != marker.value
+        {
+            // The feed that it names is lost.
+            place.remove(&marker.name).await?;
+            place.insert(&marker).await?;
+        }
+        if let Some(founding) = self.founding.as_mut().filter(|founding| !founding.is_settled()) {
+            founding.look_again_now();
+        }
+        Ok(())
     }
 
     /// Restores parts that no other replica restores, until the time of a write has passed. The rest is

@@ -36,6 +36,9 @@ pub trait RevocationStore: Store {
     /// Appends revoked sessions to the feed. They may be appended twice. `now` is the time by the writer's
     /// clock, for a store that has none and drops what has expired.
     ///
+    /// Without a session it tests whether the store accepts appends: it fails where another would. It may
+    /// append an empty record, and need not be reported by a hint.
+    ///
     /// # Errors
     ///
     /// Fails if the store can't be reached or written. Some of them may still have been appended, also if

@@ -181,10 +181,11 @@ impl Replica {
             None => Ok(()),
         };
         restored.and(made).and(removed).and(noted).and(leased)?;
-        match log.blocked {
-            Some(_) => Ok(()),
-            None => Ok(self.writes.probe(&*self.store).await?),
+        if log.blocked.is_none() && self.writes.is_probe_due() {
+            self.writes.probe(&*self.store).await?;
+            self.writes.succeeded();
         }
+        Ok(())
     }
 
     /// Takes the clock lease, unless another replica was first. The next read finds the holder.

@@ -109,15 +109,14 @@ impl Writer {
     }
 
     fn commit(&self, directory: &Directory, waiting: &[Waiting]) -> Result<(), StoreError> {
-        let sessions: Vec<_> = waiting.iter().flat_map(|waiting| &waiting.sessions).collect();
+        let Some(now) = waiting.iter().map(|waiting| waiting.now).min() else { return Ok(()) };
+        let sessions: Vec<_> = waiting.iter().flat_map(|it| &it.sessions).copied().collect();
+        let mut records: Vec<_> = sessions.chunks(SESSIONS).map(RevokedSession::encode).collect();
+        if records.is_empty() {
+            records.push(RevokedSession::encode(&[]));
+        }
         let latest = sessions.iter().map(|session| session.until).max();
-        let (Some(latest), Some(now)) = (latest, waiting.iter().map(|waiting| waiting.now).min())
-        else {
-            return Ok(());
-        };
-        let sessions: Vec<_> = sessions.into_iter().copied().collect();
-        let records: Vec<_> = sessions.chunks(SESSIONS).map(RevokedSession::encode).collect();
-        let partition = partition_of(latest, now);
+        let partition = partition_of(latest.unwrap_or(now), now);
         let mut files = lock(&self.files);
         for _ in 0..ATTEMPTS {
             let feed = directory.feed_made(&self.feed)?;
@@ -130,7 +129,9 @@ impl Writer {
             };
             if let Some(segment) = segment.append(&records)? {
                 files.open.insert(partition, segment);
-                directory.touch(&feed);
+                if !sessions.is_empty() {
+                    directory.touch(&feed);
+                }
                 return Ok(());
             }
         }

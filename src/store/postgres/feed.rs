@@ -14,6 +14,11 @@ use crate::store::postgres::store::PostgresStore;
 impl PostgresStore {
     async fn append_rows(&self, feed: &str, sessions: &[RevokedSession]) -> Result<(), StoreError> {
         let operation = format!("append to the feed {feed}");
+        if sessions.is_empty() {
+            let append =
+                || sqlx::query_as(APPEND_NONE).bind(feed).bind(RevokedSession::encode(&[]));
+            let _: Option<()> = self.current.write(append).await.map_err(failed(&operation))?;
+        }
         for batch in sessions.chunks(ROWS * SESSIONS_OF_A_ROW) {
             let rows = batch.chunks(SESSIONS_OF_A_ROW);
             let (partitions, records): (Vec<_>, Vec<_>) =
@@ -89,6 +94,10 @@ const HOUR: i64 = 3_600_000;
 const SESSIONS_OF_A_ROW: usize = 75;
 /// The most rows that a statement appends: half a megabyte.
 const ROWS: usize = 256;
+
+/// It is deleted with what has expired.
+const APPEND_NONE: &str = "\
+INSERT INTO tower_jwt_session_revocations (feed, partition, records) VALUES ($1, 0, $2)";
 
 const APPEND: &str = and_hint!(
     "\

@@ -24,6 +24,9 @@ impl RevocationStore for RedisStore {
             let appends = shards.iter().zip(&parts).filter(|(_, part)| !part.is_empty());
             let appends = appends.map(|(shard, part)| self.shards.append(shard, part));
             try_join_all(appends).await?;
+            if sessions.is_empty() {
+                return self.shards.append(&shards[0], &[]).await;
+            }
             self.shards.hint(feed).await;
             Ok(())
         })

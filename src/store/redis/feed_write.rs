@@ -39,21 +39,23 @@ impl Shards {
         Shard::all(feed, self.servers.shards())
     }
 
-    /// Appends sessions.
+    /// Appends sessions. Without one an empty entry tests whether it can, and nobody is notified.
     pub(crate) async fn append(
         &self,
         shard: &Shard,
         sessions: &[RevokedSession],
     ) -> Result<(), StoreError> {
-        for part in sessions.chunks(SESSIONS * ENTRIES) {
+        let none = sessions.is_empty().then_some(sessions);
+        for part in sessions.chunks(SESSIONS * ENTRIES).chain(none) {
             let latest = part.iter().map(|session| session.until).max();
             let write = |script: &mut Cmd| {
-                script.arg(exact(latest.unwrap_or(Timestamp::MAX)));
-                for entry in part.chunks(SESSIONS) {
+                script.arg(latest.map_or(0, exact));
+                for entry in part.chunks(SESSIONS).chain(none) {
                     script.arg(RevokedSession::encode(entry));
                 }
             };
-            self.write(shard, "append to", APPEND, &[], write).await?;
+            let channel = if none.is_some() { "" } else { self.channel() };
+            self.write((shard, channel), "append to", APPEND, &[], write).await?;
         }
         Ok(())
     }
@@ -70,7 +72,8 @@ impl Shards {
             script.arg(exact(*at)).arg(exact(*until));
         };
         let verb = "advance a register of";
-        let answer = self.write(shard, verb, ADVANCE, &[shard.register(id)], write).await?;
+        let to = (shard, self.channel());
+        let answer = self.write(to, verb, ADVANCE, &[shard.register(id)], write).await?;
         let register = |version: i64, at, until| {
             let time = Timestamp::from_unix_millis;
             Register::new(u64::try_from(version).unwrap_or_default(), time(at), time(until))
@@ -98,15 +101,22 @@ impl Shards {
                     script.arg(exact(*at)).arg(exact(*until));
                 }
             };
-            self.write(shard, "restore registers of", RESTORE, &keys, write).await?;
+            let to = (shard, self.channel());
+            self.write(to, "restore registers of", RESTORE, &keys, write).await?;
         }
         Ok(())
+    }
+
+    /// The channel in which scripts publish hints. In a cluster, hints have one place, so that they are
+    /// limited together.
+    fn channel(&self) -> &'static str {
+        if self.servers.shards() == 1 { CHANNEL } else { "" }
     }
 
     /// Runs a script that writes the current log, which is found out if it is not known.
     async fn write(
         &self,
-        shard: &Shard,
+        (shard, channel): (&Shard, &str),
         verb: &str,
         script: &str,
         registers: &[String],
@@ -114,8 +124,6 @@ impl Shards {
     ) -> Result<Vec<i64>, StoreError> {
         let mut log = lock(&self.logs).get(&shard.tag).copied().unwrap_or_default();
         let message = message(self.servers.database(), &shard.feed);
-        // In a cluster, hints have one place, so that they are limited together.
-        let channel = if self.servers.shards() == 1 { CHANNEL } else { "" };
         for _ in 0..TRIES {
             let mut command = redis::cmd("EVAL");
             command.arg(script).arg(3 + registers.len());

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::{Instant, sleep, timeout};
 use tower_jwt_session::NotReadyKind;
-use tower_jwt_session::store::{Cursor, FeedRead, Loaded, Store, StoreFuture};
+use tower_jwt_session::store::{
+    Cursor, FeedRead, FileStore, Loaded, MemoryStore, Store, StoreFuture,
+};
 
 use super::*;
 use crate::support::delegate::delegate;
@@ -124,7 +126,6 @@ async fn half_restored_revocations_are_not_relied_on() {
     }
     live.sessions.revoke_subject("carol").await.unwrap();
     let whole = store.feed(PLACE).await;
-    let marker = store.entries_of(PLACE).await.remove("founded").unwrap();
     drop(live);
     store.purge_feed(PLACE).await;
     let restarted = newcomer(&store).await;
@@ -136,12 +137,59 @@ async fn half_restored_revocations_are_not_relied_on() {
     RevocationStore::restore(&store, PLACE, &whole.registers, START).await.unwrap();
     sleep(seconds(1)).await;
     assert!(restarted.revocations.ready().is_err());
-    store.put_of(PLACE, "founded", &marker).await;
+    let _marks = founder(&store).await;
     assert!(ready_after(&restarted, &tokens[0]).await < seconds(1));
     for token in &tokens {
         assert_eq!(restarted.judge(token), Err(RejectionKind::Revoked));
     }
     assert_eq!(restarted.counts(), [2, 1, 0]);
+}
+
+/// The small entries are there, and the records are not: the marker is that of another feed.
+#[tokio::test(start_paused = true)]
+async fn marker_of_a_lost_feed_is_not_relied_on() {
+    for reach in [Reach::Notifying, Reach::Polled] {
+        let store = TestStore::shared(reach);
+        let live = founder(&store).await;
+        let ended = live.login("alice");
+        live.logout(&ended).await;
+        let lost = store.entries_of(PLACE).await;
+        store.replace_feeds(MemoryStore::new());
+        assert!(lost.contains_key("founded"));
+
+        let restarted = newcomer(&store).await;
+        let took = ready_after(&restarted, &ended).await;
+        assert!(took < wait(reach), "{took:?}");
+        assert_eq!(restarted.judge(&ended), Err(RejectionKind::Revoked));
+        sleep(POLLED).await;
+        let kept = store.entries_of(PLACE).await;
+        assert!(kept.keys().eq(["founded"]) && kept != lost, "{kept:?}");
+        // Now it is that of the restored feed.
+        newcomer(&store).await.revocations.ready().unwrap();
+
+        // Without a replica that knew, it is founded anew.
+        drop((live, restarted));
+        store.replace_feeds(MemoryStore::new());
+        let first = newcomer(&store).await;
+        let token = first.login("bob");
+        let took = ready_after(&first, &token).await;
+        assert!((wait(reach)..wait(reach) + LATE).contains(&took), "{took:?}");
+        newcomer(&store).await.revocations.ready().unwrap();
+    }
+}
+
+/// A feed without records has an incarnation, too.
+#[tokio::test(start_paused = true)]
+async fn first_record_of_a_founded_feed_leaves_it_founded() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || FileStore::open(directory.path().join("keys")).unwrap();
+    let clock = ManualClock::new(START);
+    let first = Replica::of(builder(open(), &clock).found_now(), clock).await;
+    let token = first.login("alice");
+    first.logout(&token).await;
+    let second = Replica::open(open()).await;
+    second.revocations.ready().unwrap();
+    assert_eq!(second.judge(&token), Err(RejectionKind::Revoked));
 }
 
 /// A newcomer that finds the marker relies on what it reads then. So the marker counts only if the store

@@ -2,7 +2,7 @@
 //! user's logout fails; and replicas stay ready.
 
 use futures_util::FutureExt as _;
-use tower_jwt_session::store::Store;
+use tower_jwt_session::store::{FileStore, Store};
 use tower_jwt_session::{KeyRing, OperationErrorKind, RotationPolicy};
 
 use super::*;
@@ -72,6 +72,55 @@ async fn store_that_takes_no_writes_is_noticed_before_a_logout_fails() {
 }
 
 #[tokio::test]
+async fn store_that_takes_entries_and_no_appends_is_noticed_before_a_logout_fails() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone()).await;
+    store.fail(&[Operation::Append]);
+    pass(&[&one], seconds(40 * 60));
+    one.revocations.refresh().await.unwrap_err();
+    for _ in 0..3 {
+        let failure = one.revocations.status().write_failure;
+        assert!(failure.unwrap().contains("refuses to Append"));
+        one.revocations.ready().unwrap();
+        pass(&[&one], seconds(60));
+        one.revocations.refresh().await.unwrap_err();
+    }
+    store.up();
+    pass(&[&one], seconds(60));
+    one.refresh().await;
+    assert_eq!(one.revocations.status().write_failure, None);
+}
+
+/// Where the directories of appends are to be made there are files, which refuse them to any user.
+#[tokio::test]
+async fn directory_that_takes_entries_and_no_appends_is_noticed_before_a_logout_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let keys = directory.path().join("keys");
+    let clock = ManualClock::new(START);
+    let store = FileStore::open(&keys).unwrap();
+    let one = Replica::of(builder(store, &clock).found_now(), clock).await;
+    assert_eq!(one.revocations.status().write_failure, None);
+    let session = one.session(&one.login("alice"));
+    pass(&[&one], seconds(40 * 60));
+    let hour = one.clock.now().as_unix_seconds() / 3600;
+    let partitions: Vec<_> = (hour + 1..hour + 100)
+        .map(|hour| keys.join(PLACE).join(".revocations").join(hour.to_string()))
+        .filter(|partition| std::fs::write(partition, b"").is_ok())
+        .collect();
+    one.revocations.refresh().await.unwrap_err();
+    let failure = one.revocations.status().write_failure.expect("appends fail");
+    assert!(failure.contains("revocations"), "{failure}");
+    one.sessions.logout(&session).await.unwrap_err();
+    one.revocations.ready().unwrap();
+    for partition in partitions {
+        std::fs::remove_file(partition).unwrap();
+    }
+    pass(&[&one], seconds(60));
+    one.refresh().await;
+    assert_eq!(one.revocations.status().write_failure, None);
+}
+
+#[tokio::test]
 async fn writes_are_tried_once_in_40_intervals_and_wake_nobody() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;
@@ -84,6 +133,7 @@ async fn writes_are_tried_once_in_40_intervals_and_wake_nobody() {
     assert_eq!(tried.len(), 2);
     assert!(tried[0].starts_with("probe-") && tried[0] == tried[1], "{tried:?}");
     assert_eq!(store.calls(Operation::Remove), tried);
+    assert_eq!(store.calls(Operation::Append), ["0", "0"], "no session");
     // A logout is as good.
     pass(&[&one], seconds(39 * 60));
     one.sessions.revoke_session("s").await.unwrap();
@@ -91,6 +141,7 @@ async fn writes_are_tried_once_in_40_intervals_and_wake_nobody() {
     pass(&[&one], seconds(39 * 60));
     one.refresh().await;
     assert_eq!(store.calls(Operation::Insert), [""; 0]);
+    assert_eq!(store.calls(Operation::Append), [""; 0]);
 
     let memory = tower_jwt_session::store::MemoryStore::new();
     drop(memory.changed("app").now_or_never());
