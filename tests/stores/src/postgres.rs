@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use tower_jwt_session::store::{
     Entry, Insertion, PostgresStore, RefreshTokenStore, RevocationStore, Store,
 };
-use tower_jwt_session::{Revocations, Sessions, SystemClock};
+use tower_jwt_session::{Clock as _, Revocations, Sessions, SystemClock};
 
 use crate::failover::RELIED_ON;
 use crate::forwarder::Forwarder;
@@ -415,6 +415,10 @@ async fn the_smallest_rights_suffice(server: &Postgres) {
     assert_eq!(redeem(&store, "ring", "a", 0, 1).await, last(0, 1));
     assert_eq!(redeem(&store, "ring", "b", 1, 4_000_000).await, last(1, 4_000_000));
     postgres_feed::use_all(&store).await;
+    let revoke = format!("REVOKE INSERT ON tower_jwt_session_revocations FROM {role}");
+    server.send(&database, &revoke).await;
+    let refused = store.append("feed", &[], SystemClock.now()).await.expect_err("may not");
+    assert!(refused.to_string().contains("append to the feed feed"), "{refused}");
 }
 
 async fn redemptions_that_have_expired_are_deleted_in_passing(server: &Postgres) {

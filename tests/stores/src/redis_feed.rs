@@ -43,6 +43,7 @@ pub(crate) fn all() -> Vec<Test<Redis>> {
         feed_registers_are_restored_as_the_reference_does
         feed_hints_come_at_most_twice_a_second
         feed_needs_only_the_smallest_rights
+        feed_without_the_right_to_append_fails_without_a_session_too
     }
 }
 
@@ -704,4 +705,21 @@ async fn feed_needs_only_the_smallest_rights(server: &Redis) {
     }
     timeout(PROMPT, able.changed("feed")).await.expect("is notified").expect("listens");
     able.read_feed("other", None).await.expect_err("may not");
+}
+
+async fn feed_without_the_right_to_append_fails_without_a_session_too(server: &Redis) {
+    const COMMANDS: &str = "+eval +hget +hmget +hset +hdel +hexists +exists +set +pexpireat \
+                            +xrange +time +info +subscribe +ping";
+    let keys = "~{tower-jwt-session:feed:*}:*";
+    let rights = format!("{keys} &tower-jwt-session:changed +publish {COMMANDS}");
+    let able = open_as(server, "appends", &format!("{rights} +xadd")).await;
+    able.changed("feed").await.expect("listens");
+    able.append("feed", &[], now()).await.expect("appends");
+    timeout(Duration::from_secs(1), able.changed("feed")).await.expect_err("nobody is notified");
+    let unable = open_as(server, "reads", &rights).await;
+    page(&unable, None).await;
+    for sessions in [&[][..], &[session(1)]] {
+        let refused = unable.append("feed", sessions, now()).await.expect_err("may not");
+        assert!(refused.to_string().contains("append to the feed feed"), "{refused}");
+    }
 }
