@@ -309,7 +309,8 @@ async fn growing(clock: &ManualClock) -> Sessions<Value> {
         .unwrap()
 }
 
-#[tokio::test]
+// Paused: what is recorded a thousand times waits for its turn.
+#[tokio::test(start_paused = true)]
 async fn session_that_fits_at_login_fits_at_every_later_refresh() {
     let clock = ManualClock::default();
     let sessions = growing(&clock).await;
@@ -327,7 +328,7 @@ async fn session_that_fits_at_login_fits_at_every_later_refresh() {
         };
         began += 1;
         for time in 0..12 {
-            // The version of the revocations grows, and with it `rv`.
+            // The tokens keep the versions of their login.
             sessions.revoke_subject("bob").await.unwrap();
             clock.advance(Duration::from_secs(60));
             let refreshed = sessions.refresh(tokens.refresh_token.as_str()).await;
