@@ -14,8 +14,8 @@ use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{CookieTransport, Transport};
 use tower_jwt_session::{KeyRing, Login, Logout, RefreshTokens, Revocations, Session};
 
-use crate::support::recorder::{Event, Events};
 use crate::support::PLACE;
+use crate::support::recorder::{Event, Events};
 use crate::support::replicas::{RING, Replica, START, seconds};
 use crate::support::stores::{Reach, TestStore};
 use crate::support::web::{Credentials, User, get, send};
