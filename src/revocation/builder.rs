@@ -56,8 +56,8 @@ impl Revocations {
 
 impl RevocationsBuilder {
     /// Sets the store in which revocations are recorded. Required. It can be the store of the keys. The
-    /// records are no secrets: session IDs, and digests of subjects, which anyone can compute for a
-    /// subject that he can guess.
+    /// records are digests of sessions and subjects. They are no secrets: anyone can compute the digest of
+    /// a subject that he can guess.
     pub fn store(mut self, store: impl RevocationStore) -> Self {
         self.store = Some(Arc::new(store));
         self
@@ -98,9 +98,9 @@ impl RevocationsBuilder {
         self
     }
 
-    /// Skips the wait on a store that holds no revocations.
+    /// Skips the wait on a store that holds no revocations, or has lost some.
     ///
-    /// Such a store may be new, or may have lost its contents. So a replica that finds it empty gives
+    /// A store without revocations may be new, or may have lost them. So a replica that finds it so gives
     /// live replicas the time to restore what they hold: 3 seconds if the store reports changes, otherwise
     /// [`refresh_bound`](Revocations::refresh_bound) + `insert_timeout`. Meanwhile it is not
     /// [ready](Revocations::ready), and answers 503 to requests with a valid session.

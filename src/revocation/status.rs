@@ -22,29 +22,29 @@ pub struct RevocationsStatus {
     pub subjects: usize,
     /// The time before which all logins were revoked, if they were.
     pub logins_before: Option<Timestamp>,
-    /// The memory that they take, in bytes.
+    /// The memory that all of them take, in bytes.
     pub bytes: usize,
     /// When the store was last read without a failure.
     pub refreshed_at: Timestamp,
     /// The error of the last read, if it failed, or the reason why none is tried.
     pub failure: Option<String>,
-    /// The error of the last write, until one succeeds; logouts fail until then. While nothing is due to
-    /// be written, a test entry is: once per refresh interval after a failure, otherwise when nothing was
-    /// written for 40 intervals. The replica stays ready: it refuses the sessions that it knows to be
-    /// revoked.
+    /// The error of the last write, until one succeeds; logouts fail until then. While nothing is due, a
+    /// small entry and an append without a session are written as a test: once per refresh interval after a
+    /// failure, otherwise when nothing was written for 40 intervals. The replica stays ready: it refuses the
+    /// sessions that it knows to be revoked.
     pub write_failure: Option<String>,
     /// When this replica last wrote to the store.
     pub written_at: Option<Timestamp>,
     /// The number of panics in background tasks, which are restarted.
     pub task_panics: u64,
-    /// The entries of the store that were skipped, and why; at most a hundred.
+    /// The records and entries of the store that were skipped, and why; at most a hundred.
     pub skipped: Vec<String>,
-    /// The format of entries that only a newer version of this crate understands.
+    /// The format of records or entries that only a newer version of this crate understands.
     pub newer_format: Option<u64>,
 }
 
 impl Revocations {
-    /// Returns the number and version of revocations held, the last read and write, and failures.
+    /// Returns the numbers of revocations held, the last read and write, and failures.
     pub fn status(&self) -> RevocationsStatus {
         let state = self.0.refreshes.state();
         let (tasks, writes) = (&self.0.tasks, &self.0.place.writes);

@@ -10,7 +10,7 @@
 //! 3. **Values are whole.** A reader sees all of a value or none of it, even if a writer dies.
 //!
 //! A [`RefreshTokenStore`] records which refresh token of a session was redeemed last, and when. It can
-//! be the same store or another one.
+//! be the same store or another one. A [`RevocationStore`] also keeps feeds of revocations.
 //!
 //! To make a store of another engine, see [the guide](crate::guide::write_a_store): feature `test-util`
 //! has these promises as tests.
