@@ -185,7 +185,7 @@ impl Revocations {
         let (began, mut failure) = (Moment::now(&*place.clock), None);
         let read = reader.read(place, known).await;
         known.sweep(began.time).await;
-        known.renew_filters().await;
+        known.grow_filters().await;
         inner.publish(&reader);
         match &read {
             Ok(()) => {

@@ -204,11 +204,11 @@ impl Known {
         *ends = ends.split_off(&hour(now));
     }
 
-    /// Renews the filters of the tables that have grown or shrunk.
-    pub(crate) async fn renew_filters(&self) {
-        self.sessions.renew_filter().await;
-        self.subjects.renew_filter().await;
-        self.stale.renew_filter().await;
+    /// Grows the filters of the tables that have grown.
+    pub(crate) async fn grow_filters(&self) {
+        self.sessions.grow_filter().await;
+        self.subjects.grow_filter().await;
+        self.stale.grow_filter().await;
     }
 
     /// The ranges of pieces that are walked without a pause.

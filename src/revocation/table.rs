@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError};
 
 use crate::revocation::filter::Filter;
 use crate::revocation::piece::{Digest, Entry, LEAST_SLOTS, Piece, larger, room};
-use crate::sync::{ArcSwap, ArcSwapOption, AtomicU64, Mutex, MutexGuard};
+use crate::sync::{ArcSwapOption, AtomicU64, Mutex, MutexGuard};
 
 /// Values by digest. With a `V` that is never zero, such as [`NonZeroU32`](std::num::NonZeroU32), an
 /// empty slot needs no byte beside it: 20 bytes an entry.
@@ -26,19 +26,18 @@ pub(crate) struct Table<V> {
     // SECURITY: keyed at random, so that ground subjects do not share a piece.
     hasher: RandomState,
     pieces: Box<[ArcSwapOption<Piece<V>>]>,
-    /// How many entries there are. Never 0 while a reader may find one.
+    /// How many entries there are.
     len: AtomicU64,
     /// The bytes that all pieces take.
     bytes: AtomicU64,
-    filter: ArcSwap<Filter>,
-    /// Held by who writes: the filter that is about to take the place of the other, if one is.
-    writing: Mutex<Option<Arc<Filter>>>,
+    filter: Filter,
+    writing: Mutex<()>,
 }
 
 /// With 10,000,000 entries a copy of one piece is 17 KB; without entries the table takes 128 KB.
 const PIECES: usize = 16_384;
-/// The pieces that are added to a new filter without a pause: half a millisecond with 10,000,000 entries.
-const RENEWED_AT_ONCE: usize = 8;
+/// The pieces whose filter is set without a pause: half a millisecond with 10,000,000 entries.
+const SET_AT_ONCE: usize = 8;
 
 impl<V: Copy + PartialEq> Table<V> {
     /// An empty table.
@@ -48,23 +47,21 @@ impl<V: Copy + PartialEq> Table<V> {
 
     /// An empty table of so many pieces, at least one.
     pub(crate) fn with_pieces(pieces: usize) -> Self {
+        let pieces = pieces.max(1);
         Self {
             hasher: RandomState::new(),
-            pieces: (0..pieces.max(1)).map(|_| ArcSwapOption::default()).collect(),
+            pieces: (0..pieces).map(|_| ArcSwapOption::default()).collect(),
             len: AtomicU64::default(),
             bytes: AtomicU64::default(),
-            filter: ArcSwap::from_pointee(Filter::new(0)),
+            filter: Filter::new(pieces),
             writing: Mutex::default(),
         }
     }
 
     /// The value of that digest.
     pub(crate) fn get(&self, digest: &Digest) -> Option<V> {
-        if self.is_empty() {
-            return None;
-        }
         let hash = self.hash(digest);
-        if !self.filter.load().may_hold(hash) {
+        if !self.filter.may_hold(hash) {
             return None;
         }
         let (piece, fraction) = self.place(hash);
@@ -87,10 +84,10 @@ impl<V: Copy + PartialEq> Table<V> {
         let mut entries: Vec<_> = entries.into_iter().map(hashed).collect();
         // It keeps the order of those with one digest.
         entries.sort_by_key(|(hash, _)| *hash);
-        let writing = self.write();
+        let _writing = self.write();
         let piece = |hash| self.place(hash).0;
         for group in entries.chunk_by(|(one, _), (other, _)| piece(*one) == piece(*other)) {
-            self.insert_into(piece(group[0].0), group, &merge, writing.as_deref());
+            self.insert_into(piece(group[0].0), group, &merge);
         }
     }
 
@@ -109,6 +106,7 @@ impl<V: Copy + PartialEq> Table<V> {
             let slots = old.slots_after_sweep(kept.len());
             let new = (!kept.is_empty()).then(|| self.rebuild(slots, kept));
             self.replace(index, Some(old), new);
+            self.set_filter(index);
         }
         removed
     }
@@ -122,27 +120,18 @@ impl<V: Copy + PartialEq> Table<V> {
         })
     }
 
-    /// Replaces the filter if it has become too full or far too large, and lets others run meanwhile.
-    pub(crate) async fn renew_filter(&self) {
-        if self.filter.load().is_outgrown(self.len()) {
-            self.replace_filter().await;
-        }
-    }
-
-    pub(crate) async fn replace_filter(&self) {
-        let new = Arc::new(Filter::new(self.len()));
-        // From here on writers add to both.
-        *self.write() = Some(new.clone());
-        for first in (0..self.pieces.len()).step_by(RENEWED_AT_ONCE) {
-            for (digest, _) in self.entries(first..first + RENEWED_AT_ONCE) {
-                new.add(self.hash(&digest));
+    /// Grows the filter if it has become too small, and lets others run meanwhile.
+    pub(crate) async fn grow_filter(&self) {
+        let Some(size) = self.filter.begin_to_grow(self.len()) else { return };
+        for piece in 0..self.pieces.len() {
+            let writing = self.write();
+            self.set_filter(piece);
+            drop(writing);
+            if piece % SET_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
             }
-            tokio::task::yield_now().await;
         }
-        let mut writing = self.write();
-        if writing.take_if(|held| Arc::ptr_eq(held, &new)).is_some() {
-            self.filter.store(new);
-        }
+        self.filter.grow(size);
     }
 
     /// The number of pieces, which never changes.
@@ -163,7 +152,7 @@ impl<V: Copy + PartialEq> Table<V> {
     /// The bytes in memory, without what the allocator adds.
     pub(crate) fn bytes(&self) -> usize {
         let pieces = size_of_val(&*self.pieces) + self.bytes.load(Relaxed) as usize;
-        size_of::<Self>() + self.filter.load().bytes() + pieces
+        size_of::<Self>() + self.filter.bytes() + pieces
     }
 
     fn hash(&self, digest: &Digest) -> u64 {
@@ -180,20 +169,13 @@ impl<V: Copy + PartialEq> Table<V> {
         pieces.start..pieces.end.min(self.pieces.len())
     }
 
-    fn write(&self) -> MutexGuard<'_, Option<Arc<Filter>>> {
+    fn write(&self) -> MutexGuard<'_, ()> {
         // Pieces are swapped whole: one who panicked has left nothing behind.
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Copies the piece if one of its entries changes something.
-    fn insert_into(
-        &self,
-        index: usize,
-        entries: &[(u64, Entry<V>)],
-        merge: impl Fn(V, V) -> V,
-        renewal: Option<&Filter>,
-    ) {
-        let filter = self.filter.load();
+    fn insert_into(&self, index: usize, entries: &[(u64, Entry<V>)], merge: impl Fn(V, V) -> V) {
         let held = self.pieces[index].load();
         let old = held.as_deref();
         let mut piece = old.map_or_else(|| Cow::Owned(Piece::empty(LEAST_SLOTS)), Cow::Borrowed);
@@ -213,13 +195,19 @@ impl<V: Copy + PartialEq> Table<V> {
                         piece = Cow::Owned(self.rebuild(slots, piece.entries()));
                     }
                     piece.to_mut().add(fraction, *entry);
-                    [Some(&**filter), renewal].into_iter().flatten().for_each(|it| it.add(*hash));
+                    self.filter.add(*hash);
                 }
             }
         }
         if let Cow::Owned(piece) = piece {
             self.replace(index, old, Some(piece));
         }
+    }
+
+    fn set_filter(&self, piece: usize) {
+        let hashes: Vec<_> =
+            self.entries(piece..piece + 1).map(|(digest, _)| self.hash(&digest)).collect();
+        self.filter.set(piece, &hashes);
     }
 
     fn rebuild<'a>(&self, slots: usize, entries: impl IntoIterator<Item = &'a Entry<V>>) -> Piece<V>
@@ -237,7 +225,6 @@ impl<V: Copy + PartialEq> Table<V> {
     fn replace(&self, index: usize, old: Option<&Piece<V>>, new: Option<Piece<V>>) {
         let [before, after] = [old, new.as_ref()].map(|piece| piece.map_or(0, |piece| piece.len));
         let [freed, taken] = [old, new.as_ref()].map(|piece| piece.map_or(0, Piece::bytes));
-        // Where nothing is counted, readers look into no piece: an entry is counted before it is there.
         self.len.fetch_add(after.saturating_sub(before) as u64, Relaxed);
         self.bytes.fetch_add(taken as u64, Relaxed);
         self.pieces[index].store(new.map(Arc::new));
@@ -253,22 +240,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_filter_that_is_full_is_renewed_and_lets_few_digests_through_that_are_not_there() {
-        let table = Table::<u8>::new();
+    async fn filter_of_a_table_that_grew_and_was_swept_lets_few_digests_through_that_are_not_there()
+    {
+        let table = Table::<u8>::with_pieces(512);
         let digests = |from| (from..from + 100_000_u128).map(u128::to_ne_bytes);
+        let through =
+            || digests(500_000).filter(|it| table.filter.may_hold(table.hash(it))).count();
+        assert_eq!(through(), 0);
         table.insert_all(digests(0).map(|digest| (digest, 1)), u8::max);
-        let through = || {
-            let filter = table.filter.load();
-            digests(500_000).filter(|it| filter.may_hold(table.hash(it))).count()
-        };
-        assert_eq!(through(), 100_000, "it is far too small");
-        table.renew_filter().await;
-        assert!(through() < 2_000, "{} of 100,000", through());
+        assert!(through() > 90_000, "{} of 100,000: it is far too small", through());
+        table.grow_filter().await;
+        assert!((1..4_000).contains(&through()), "{} of 100,000", through());
         assert!(digests(0).all(|digest| table.get(&digest) == Some(1)));
-        let bytes = table.bytes();
-        table.sweep(0..PIECES, |_| false);
-        table.renew_filter().await;
-        assert!(table.bytes() < bytes / 10, "{} of {bytes} bytes", table.bytes());
+        table.sweep(0..512, |_| false);
+        assert_eq!(through(), 0);
     }
 
     #[test]

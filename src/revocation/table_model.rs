@@ -39,6 +39,8 @@ fn the_first_entry_is_found_while_the_only_other_one_is_swept() {
 fn readers_while_entries_come_and_are_swept() {
     let table = Arc::new(Table::with_pieces(2));
     table.insert_all((0..8).map(|number| (digest(number), of(number))), later);
+    // More than the smallest filter has room for, until they are swept.
+    table.insert_all((100..140).step_by(2).map(|number| (digest(number), OLD)), later);
     // All below it are inserted.
     let inserted = Arc::new(AtomicU64::new(8));
     let mut threads: Vec<_> = [1, 3]
@@ -78,7 +80,7 @@ fn readers_while_entries_come_and_are_swept() {
     }));
     threads.push(thread::spawn({
         let table = table.clone();
-        move || shuttle::future::block_on(table.replace_filter())
+        move || shuttle::future::block_on(table.grow_filter())
     }));
     for thread in threads {
         thread.join().unwrap();
