@@ -10,6 +10,7 @@ use super::super::verified::Texts;
 use super::*;
 use crate::Algorithm;
 use crate::clock::Clock as _;
+use crate::revocation::handle::Versions;
 use crate::sync::explore;
 use crate::testing::{ManualClock, fixed_key};
 
@@ -106,7 +107,8 @@ fn verified(origin: Origin) -> Arc<Verified<Origin>> {
         authenticated_at: Some(now),
         valid: now..now + Duration::from_secs(1),
         algorithm: Algorithm::HS256,
-        revocations_version: 0,
+        versions: Versions::default(),
+        digests: None,
         sequence: None,
         claims: origin,
     })
