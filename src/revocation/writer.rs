@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::clock::Timestamp;
 use crate::revocation::known::{Known, seconds};
@@ -60,22 +60,24 @@ pub(crate) async fn write<R: Recorder>(
     }
 }
 
-/// A few writes go at once. Under load there are five a second, each with all that has come: what a store
-/// has to write does not grow with the logouts.
+/// A few writes go at once. Under load each waits for others to come, so that what a store has to write hardly
+/// grows with the logouts.
 struct Pace {
-    next: Instant,
+    /// When as many writes as there may be would need no wait.
+    rested: Instant,
 }
 
 impl Pace {
     fn new() -> Self {
-        Self { next: Instant::now() }
+        Self { rested: Instant::now() }
     }
 
     async fn wait(&mut self) {
+        if self.rested > Instant::now() + REST * (BURST - 1) {
+            sleep(PAUSE).await;
+        }
         let now = Instant::now();
-        let start = self.next.checked_sub(PAUSE * BURST).unwrap_or(now).max(now);
-        sleep_until(start).await;
-        self.next = self.next.max(start) + PAUSE;
+        self.rested = (self.rested.max(now) + REST).min(now + REST * BURST);
     }
 }
 
@@ -147,7 +149,10 @@ async fn advance(
 
 /// How many revocations may wait to be written; others wait to be taken in.
 pub(crate) const LONGEST_QUEUE: usize = 1024;
-/// The time between two writes under load: what a logout then waits at most, beside the write before it.
+/// How long a write waits for others under load, and so a logout at most, beside the write before it. With 15
+/// logouts a second, a write has four.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How many writes need not wait.
+/// How many writes need not wait, after a rest.
 const BURST: u32 = 5;
+/// The rest after which one more write need not wait. More than [`PAUSE`], so that it is not earned by waiting.
+const REST: Duration = Duration::from_millis(500);

@@ -8,6 +8,7 @@ mod following;
 mod founding;
 mod hostile;
 mod loss;
+mod pace;
 mod panics;
 mod races;
 mod restoring;

@@ -89,10 +89,11 @@ async fn under_load(
     figures.add(figure("bytes to a replica per second", bytes / seconds, "B"));
 }
 
-/// A replica makes five writes a second, however many logouts there are: 0.2 a logout from 25 logouts a second
-/// on. With 15, 0.2 would need longer waits than a logout may take. The rest is for other writes and for jitter.
+/// A write waits 200 ms for others once the first has come: with 15 logouts a second it has four. 0.2 would need
+/// a longer wait than a logout may take. The rest is for other writes and for jitter.
 fn writes_limit(replicas: usize, logouts: usize) -> f64 {
-    (5.0 / (logouts as f64 / replicas as f64)).max(0.2) * 1.25
+    let each = logouts as f64 / replicas as f64;
+    (1.0 / (1.0 + 0.2 * each)).max(0.2) * 1.25
 }
 
 struct Snapshot {
