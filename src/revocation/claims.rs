@@ -1,9 +1,10 @@
 //! The registers that the store has lost, as tokens show.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::store::feed::RegisterId;
+use crate::sync::lock;
 
 /// The registers to be advanced, each above the highest version that a token carries.
 #[derive(Debug, Default)]
@@ -21,12 +22,12 @@ impl Claims {
 
     /// Removes and returns them all.
     pub(crate) fn take(&self) -> BTreeMap<RegisterId, u64> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.0))
     }
 
     /// Adds those that are still to be advanced.
     pub(crate) fn extend(&self, claims: BTreeMap<RegisterId, u64>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.0);
         claims.into_iter().for_each(|(id, version)| raise(&mut all, id, version));
     }
 }

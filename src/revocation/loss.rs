@@ -71,7 +71,7 @@ impl Loss {
             missing.extend(lost.map(|session| part_of(&session.digest)));
             tokio::task::yield_now().await;
         }
-        missing.extend(self.missing_registers(known, now).map(|(id, _)| part_of_register(id)));
+        missing.extend(self.missing_registers(known, now).map(|(id, _)| part_of(&id.digest())));
         self.parts.retain(|part| missing.contains(part));
         self.parts.iter().copied().collect()
     }
@@ -102,7 +102,7 @@ impl Loss {
         let now = place.clock.now();
         let registers: Vec<_> = self
             .missing_registers(known, now)
-            .filter(|(id, _)| part_of_register(*id) == part)
+            .filter(|(id, _)| part_of(&id.digest()) == part)
             .collect();
         for registers in registers.chunks(BATCH) {
             place.restore(registers).await?;
@@ -169,14 +169,7 @@ fn part_of(digest: &Digest) -> usize {
     usize::from(digest[0]) % PARTS
 }
 
-fn part_of_register(id: RegisterId) -> usize {
-    match id {
-        RegisterId::Subject(digest) | RegisterId::Stale(digest) => part_of(&digest),
-        RegisterId::All => 0,
-    }
-}
-
 /// Each part is restored by one replica.
 const PARTS: usize = 16;
 /// How many records are restored by one write.
-const BATCH: usize = 500;
+pub(crate) const BATCH: usize = 500;

@@ -176,7 +176,7 @@ impl Reader {
         if self.kept > LEAST_KEPT && self.kept > self.board.needed {
             place.insert(&board::needed(self.kept)).await?;
         }
-        for behind in known.behind().chunks(BATCH) {
+        for behind in known.behind().chunks(loss::BATCH) {
             for (id, restored) in place.restore_and_read(behind).await? {
                 known.mirror(id, restored, now);
             }
@@ -283,8 +283,6 @@ fn implausible_register(Register { version, at, .. }: Register) -> Skipped {
     Skipped::new("register", reason)
 }
 
-/// How many registers are restored by one write.
-const BATCH: usize = 500;
 /// How many sessions are taken in without a pause.
 const CHUNK: usize = 256;
 /// How many unreadable records are reported.

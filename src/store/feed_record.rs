@@ -36,14 +36,22 @@ impl Register {
 impl RegisterId {
     /// The bytes of a register's record before its three numbers, for a store whose server appends these.
     pub(crate) fn encode(self) -> Vec<u8> {
-        let (kind, digest) = match self {
-            Self::Subject(digest) => (SUBJECT, digest),
-            Self::All => (ALL, Digest::default()),
-            Self::Stale(digest) => (STALE, digest),
+        let kind = match self {
+            Self::Subject(_) => SUBJECT,
+            Self::All => ALL,
+            Self::Stale(_) => STALE,
         };
         let mut bytes = vec![FORMAT, REGISTER_BYTES as u8 - 1, kind];
-        bytes.extend(digest);
+        bytes.extend(self.digest());
         bytes
+    }
+
+    /// The digest by which registers are spread; zeros for the one of all.
+    pub(crate) fn digest(self) -> Digest {
+        match self {
+            Self::Subject(digest) | Self::Stale(digest) => digest,
+            Self::All => Digest::default(),
+        }
     }
 }
 

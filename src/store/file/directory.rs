@@ -135,7 +135,11 @@ impl Directory {
             return Err(StoreError::new(format!("{ring:?} is not a ring's name")));
         }
         self.check(&self.path)?;
-        let path = self.path.join(ring);
+        self.existing(self.path.join(ring))
+    }
+
+    /// A private directory, if there is one.
+    pub(crate) fn existing(&self, path: PathBuf) -> Result<Option<PathBuf>, StoreError> {
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             _ => self.check(&path).map(|()| Some(path)),

@@ -80,13 +80,7 @@ pub(crate) enum Opened {
 impl Directory {
     /// The directory of a feed, if there is one.
     pub(crate) fn feed(&self, feed: &str) -> Result<Option<PathBuf>, StoreError> {
-        let Some(path) = self.ring(feed)?.map(|ring| ring.join(REVOCATIONS)) else {
-            return Ok(None);
-        };
-        match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            _ => self.check(&path).map(|()| Some(path)),
-        }
+        self.ring(feed)?.map_or(Ok(None), |ring| self.existing(ring.join(REVOCATIONS)))
     }
 
     /// The directory of a feed, founded unless it is there.
@@ -174,11 +168,7 @@ impl Directory {
         feed: &Path,
         partition: u64,
     ) -> Result<Option<PathBuf>, StoreError> {
-        let path = feed.join(partition.to_string());
-        match fs::symlink_metadata(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            _ => self.check(&path).map(|()| Some(path)),
-        }
+        self.existing(feed.join(partition.to_string()))
     }
 
     pub(crate) fn list_feed(&self, feed: &Path) -> Result<Listing, StoreError> {

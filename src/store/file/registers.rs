@@ -62,10 +62,7 @@ impl Directory {
         held: &[(RegisterId, Register)],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut shelves: BTreeMap<u8, Vec<RegisterId>> = BTreeMap::new();
-        for (id, _) in held {
-            shelves.entry(shelf_of(*id)).or_default().push(*id);
-        }
+        let shelves = shelves(held.iter().map(|(id, _)| *id));
         let held: HashMap<_, _> = held.iter().copied().collect();
         for (shelf, ids) in shelves {
             self.raise(writer, feed, shelf, &ids, now, |id, stored| {
@@ -163,9 +160,7 @@ impl Directory {
     ) -> Result<Vec<Option<Register>>, StoreError> {
         let mut values = Values::new();
         if let Some(directory) = self.feed(feed)? {
-            let mut shelves: BTreeMap<u8, Vec<RegisterId>> = BTreeMap::new();
-            ids.iter().for_each(|id| shelves.entry(shelf_of(*id)).or_default().push(*id));
-            for (shelf, ids) in shelves {
+            for (shelf, ids) in shelves(ids.iter().copied()) {
                 values.extend(self.shelf(&directory, shelf, &ids)?.values);
             }
         }
@@ -244,11 +239,15 @@ fn scan(
     end(&frames)
 }
 
+/// The registers of each shelf.
+fn shelves(ids: impl Iterator<Item = RegisterId>) -> BTreeMap<u8, Vec<RegisterId>> {
+    let mut shelves = BTreeMap::<_, Vec<_>>::new();
+    ids.for_each(|id| shelves.entry(shelf_of(id)).or_default().push(id));
+    shelves
+}
+
 fn shelf_of(id: RegisterId) -> u8 {
-    match id {
-        RegisterId::Subject(digest) | RegisterId::Stale(digest) => digest[0] >> 4,
-        RegisterId::All => 0,
-    }
+    id.digest()[0] >> 4
 }
 
 /// The bytes with which the record of a register begins: format, length, kind and digest.

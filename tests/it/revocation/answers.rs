@@ -135,7 +135,8 @@ async fn page_of_fallen_registers_is_held_against_the_store() {
 
 #[tokio::test]
 async fn register_that_did_not_rise_makes_no_logout_a_success() {
-    let answers: [(fn(&mut Register), &str); 7] = [
+    type Spoil = fn(&mut Register);
+    let answers: [(Spoil, &str); 7] = [
         (|it| it.version = 0, "did not rise"),
         (|it| it.at = it.at - Duration::from_millis(1), "did not rise"),
         (|it| it.until = it.until - Duration::from_millis(1), "did not rise"),
