@@ -130,7 +130,8 @@ impl Server {
         }
     }
 
-    /// Starts it again on its port and its data, and returns when it answers.
+    /// Starts it again on its port and its data, and returns when it answers, and all its parts know each
+    /// other.
     ///
     /// # Errors
     /// If it does not start.
@@ -138,7 +139,8 @@ impl Server {
         for node in &mut self.nodes {
             node.process = serve(self.kind, &node.role, &self.programs, &node.place)?;
         }
-        self.answered().await
+        self.answered().await?;
+        self.complete().await
     }
 
     /// Waits until each process answers.
