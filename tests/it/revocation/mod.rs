@@ -6,6 +6,7 @@ mod answers;
 mod ending;
 mod following;
 mod founding;
+mod hints;
 mod hostile;
 mod loss;
 mod pace;

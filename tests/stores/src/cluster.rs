@@ -72,6 +72,10 @@ impl Group for Cluster {
         RedisStore::cluster([url]).await.expect("connects")
     }
 
+    async fn servers(&self) -> Vec<u16> {
+        self.ports()
+    }
+
     /// As most nodes see it.
     async fn master(&self, ring: &str) -> Option<u16> {
         let mut votes = BTreeMap::<u16, usize>::new();

@@ -14,9 +14,10 @@ use tower_jwt_session::store::{
     StoreFuture, StoreProperties,
 };
 use tower_jwt_session::testing::store_contract;
-use tower_jwt_session::{Clock, Login, SystemClock, Timestamp};
+use tower_jwt_session::{Clock, Login, Revocations, SystemClock, Timestamp};
 
 use crate::connection::connect;
+use crate::dying_writers::writers_that_die_leave_whole_records;
 use crate::failover::RELIED_ON;
 use crate::redis_feed::{self, digests, set};
 use crate::revocations::{is_refused, replica};
@@ -35,6 +36,8 @@ pub(crate) trait Group: Sized + Send + Sync + 'static {
     fn of(server: Server) -> Self;
     /// Opens a store with connections of its own.
     async fn try_open(&self) -> Result<RedisStore, tower_jwt_session::store::StoreError>;
+    /// The ports of the servers that have data.
+    async fn servers(&self) -> Vec<u16>;
     /// The port of the server that takes writes about a ring, if one does.
     async fn master(&self, ring: &str) -> Option<u16>;
     /// Takes the ring's master out of the group, although it goes on to take writes of clients, and waits
@@ -81,7 +84,13 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
     let of_refresh_tokens: [Test<G>; 6] =
         store_contract::refresh_token_store_tests!(renamed, contract!);
     let of_revocations: [Test<G>; 18] = store_contract::revocation_store_tests!(renamed, contract!);
-    let more: [Test<G>; 8] = [
+    let more: [Test<G>; 10] = [
+        ("writers_that_die_leave_whole_records", |group| {
+            block_on(writers_that_die_leave_whole_records(renamed(&*group, "dying")));
+        }),
+        ("failover_restores_an_acknowledged_revocation_that_it_lost", |_: Arc<G>| {
+            block_on(failover_restores_a_lost_revocation::<G>());
+        }),
         ("a_cursor_of_another_store_is_a_gap", |group| {
             block_on(a_cursor_of_another_store_is_a_gap(&*group));
         }),
@@ -339,6 +348,45 @@ async fn a_killed_master_has_a_successor<G: Group>() {
     timeout(PROMPT, store.changed(RING)).await.expect("is woken").expect("listens");
 }
 
+/// No replica of the master gets it before the master dies.
+async fn failover_restores_a_lost_revocation<G: Group>() {
+    // The part of the feed with the cutoff of all logins.
+    const SHARD: &str = "app.ended:0";
+    let group = G::start().await;
+    let (live, late) = (replica(group.open().await).await, group.open().await);
+    let token = live.issue(&Login::new("alice", ())).expect("a key signs");
+    let token = token.as_str();
+    live.revoke_session("other").await.expect("is recorded");
+    let old = group.master(SHARD).await.expect("a master");
+    replicated(old).await;
+    let replicas: Vec<_> = group.servers().await.into_iter().filter(|port| *port != old).collect();
+    let mut processes = Vec::new();
+    for port in replicas {
+        processes.push(process(port).await);
+    }
+    for process in &processes {
+        signal("STOP", process);
+    }
+    let mut disconnect = cmd("CLIENT");
+    let disconnect = disconnect.arg("KILL").arg("TYPE").arg("replica");
+    let _: i64 = send(old, disconnect).await.expect("is done");
+    live.revoke_logins_before(SystemClock.now()).await.expect("is recorded");
+    assert!(is_refused(&live, token));
+    kill(old).await;
+    for process in &processes {
+        signal("CONT", process);
+    }
+    eventually("a newcomer knows the cutoff", async || {
+        // As its polls do; only a replica that listened at the old master reads at once.
+        let _ = live.revocations().expect("has some").refresh().await;
+        let newcomer = Revocations::builder("app").store(late.clone()).found_now().open().await;
+        newcomer.is_ok_and(|it| it.status().logins_before.is_some())
+    })
+    .await;
+    assert_ne!(group.successor(SHARD, old).await, old);
+    assert!(is_refused(&replica(late).await, token));
+}
+
 /// It says that it is the master, and takes writes.
 async fn an_isolated_old_master_is_left<G: Group>() {
     const RING: &str = "isolated";
@@ -386,10 +434,19 @@ async fn replicated(master: u16) {
 
 /// Kills the server at a port, one of those that the group has started.
 pub(crate) async fn kill(port: u16) {
+    signal("KILL", &process(port).await);
+}
+
+/// The process of the server at a port.
+async fn process(port: u16) -> String {
     let info: String = send(port, cmd("INFO").arg("server")).await.expect("answers");
     let process = info.lines().find_map(|line| line.strip_prefix("process_id:"));
-    let killed = Command::new("kill").args(["-KILL", process.expect("a number").trim()]).status();
-    assert!(killed.expect("runs").success());
+    process.expect("a number").trim().to_owned()
+}
+
+fn signal(signal: &str, process: &str) {
+    let sent = Command::new("kill").args([&format!("-{signal}"), process]).status();
+    assert!(sent.expect("runs").success());
 }
 
 pub(crate) async fn send<T: FromRedisValue>(port: u16, command: &Cmd) -> RedisResult<T> {

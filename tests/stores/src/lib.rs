@@ -7,6 +7,7 @@
 
 pub mod cluster;
 mod connection;
+mod dying_writers;
 mod failover;
 mod forwarder;
 mod founding;

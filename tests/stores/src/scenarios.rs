@@ -12,6 +12,7 @@ use tower_jwt_session::store::{Insertion, RefreshTokenStore, SealingNeed, Store,
 use tower_jwt_session::testing::{ManualClock, store_contract};
 use tower_jwt_session::{Clock, KeyRing, KeyState, NotReadyKind, SystemClock, Timestamp};
 
+use crate::dying_writers;
 use crate::rings;
 use crate::support::counted::Counted;
 use crate::support::entries::{
@@ -43,7 +44,8 @@ pub(crate) fn all<B: Backend>() -> Vec<Test<B>> {
         store_contract::refresh_token_store_tests!(empty_store, contract!);
     let of_revocations: [Test<B>; 18] =
         store_contract::revocation_store_tests!(empty_store, contract!);
-    let more: [Test<B>; 18] = scenarios! {
+    let more: [Test<B>; 19] = scenarios! {
+        writers_that_die_leave_whole_records
         a_cursor_of_another_store_is_a_gap
         hints_are_at_most_about_two_a_second
         redemptions_are_no_entries
@@ -75,6 +77,10 @@ async fn empty_store<B: Backend>(server: &B) -> impl AsyncFn() -> B::Store {
 async fn a_cursor_of_another_store_is_a_gap<B: Backend>(server: &B) {
     let (one, other) = (empty_store(server).await, empty_store(server).await);
     store_contract::revocation_store::a_cursor_of_another_store_is_a_gap(one, other).await;
+}
+
+async fn writers_that_die_leave_whole_records<B: Backend>(server: &B) {
+    dying_writers::writers_that_die_leave_whole_records(empty_store(server).await).await;
 }
 
 async fn hints_are_at_most_about_two_a_second<B: Backend>(server: &B) {

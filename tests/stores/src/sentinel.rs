@@ -49,17 +49,21 @@ impl Group for Sentinel {
 
     /// As the user `app`, which an isolated master keeps.
     async fn try_open(&self) -> Result<RedisStore, StoreError> {
-        let master = self.master("").await.expect("a master");
-        let info = cmd("INFO").arg("replication").take();
-        let info: String = send(master, &info).await.unwrap_or_default();
-        let port = |line: &str| line.split("port=").nth(1)?.split(',').next()?.parse().ok();
-        for port in info.lines().filter_map(port).chain([master]) {
+        for port in self.servers().await {
             let mut user = cmd("ACL");
             user.arg("SETUSER").arg("app").arg("on").arg(format!(">{PASSWORD}"));
             let _: () = send(port, user.arg(&["~*", "&*", "+@all"])).await.expect("is made");
         }
         let url = self.server.url().replace("redis://:", "redis://app:");
         RedisStore::sentinel(self.server.urls(), &url).await
+    }
+
+    async fn servers(&self) -> Vec<u16> {
+        let master = self.master("").await.expect("a master");
+        let info = cmd("INFO").arg("replication").take();
+        let info: String = send(master, &info).await.unwrap_or_default();
+        let port = |line: &str| line.split("port=").nth(1)?.split(',').next()?.parse().ok();
+        info.lines().filter_map(port).chain([master]).collect()
     }
 
     async fn master(&self, _ring: &str) -> Option<u16> {
