@@ -4,15 +4,15 @@
 //! itself adds. The time of one more is that of a whole refresh which brings one session. Its longest is
 //! the thread's processor time, so that the times in which another thread has the processor do not count.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use allocation_counter::measure;
-use nix::time::{ClockId, clock_gettime};
 use tokio::runtime::{Builder, Runtime};
 use tower_jwt_session::Revocations;
 
 use crate::fed::Fed;
 use crate::figures::{Figure, Figures, mean, percentile};
+use crate::processes::thread_time;
 use crate::settings::Settings;
 
 const PART: &str = "memory";
@@ -66,9 +66,9 @@ fn one_more(
     let times = |more: usize| {
         let time = |_| {
             fed.add(more);
-            let (start, worked) = (Instant::now(), processor_time());
+            let (start, worked) = (Instant::now(), thread_time());
             refresh(runtime, replica);
-            [processor_time() - worked, start.elapsed()].map(|time| time.as_secs_f64() * 1e6)
+            [thread_time() - worked, start.elapsed()].map(|time| time.as_secs_f64() * 1e6)
         };
         let times: Vec<_> = (0..SINGLES).map(time).collect();
         [0, 1].map(|clock| times.iter().map(|times| times[clock]).collect::<Vec<_>>())
@@ -91,9 +91,4 @@ async fn open(fed: &Fed) -> Revocations {
 
 fn refresh(runtime: &Runtime, replica: &Revocations) {
     runtime.block_on(replica.refresh()).expect("the store does not fail");
-}
-
-/// The time that this thread had a processor.
-fn processor_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has it").into()
 }

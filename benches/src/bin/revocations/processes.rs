@@ -1,7 +1,9 @@
-//! The processor time of a server, with its children, and the memory of this process, as Linux counts them.
+//! The processor time of a server, with its children, and of this thread; and the memory of this process, as Linux counts them.
 
 use std::fs;
 use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 /// Of the server that listens on that port.
 pub(crate) fn processor_time(port: u16) -> Duration {
@@ -45,4 +47,9 @@ pub(crate) fn resident() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process");
     let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kilobytes * 1024.0
+}
+
+/// The time that this thread had a processor.
+pub(crate) fn thread_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has it").into()
 }
