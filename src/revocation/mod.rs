@@ -17,7 +17,7 @@ pub(crate) mod status;
 pub(crate) mod table;
 #[cfg(all(test, shuttle))]
 mod table_model;
-#[cfg(test)]
+#[cfg(all(test, not(miri)))]
 mod table_tests;
 pub(crate) mod waiting;
 pub(crate) mod writer;

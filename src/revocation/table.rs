@@ -233,7 +233,8 @@ impl<V: Copy + PartialEq> Table<V> {
     }
 }
 
-#[cfg(test)]
+// Not for Miri: it takes minutes, and bytes from the wire are far away.
+#[cfg(all(test, not(miri)))]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -242,18 +243,21 @@ mod tests {
     #[tokio::test]
     async fn filter_of_a_table_that_grew_and_was_swept_lets_few_digests_through_that_are_not_there()
     {
+        const COUNT: u128 = 100_000;
         let table = Table::<u8>::with_pieces(512);
-        let digests = |from| (from..from + 100_000_u128).map(u128::to_ne_bytes);
-        let through =
-            || digests(500_000).filter(|it| table.filter.may_hold(table.hash(it))).count();
-        assert_eq!(through(), 0);
+        let digests = |from| (from..from + COUNT).map(u128::to_ne_bytes);
+        let percent_through = || {
+            let through = digests(COUNT).filter(|it| table.filter.may_hold(table.hash(it)));
+            through.count() * 100 / COUNT as usize
+        };
+        assert_eq!(percent_through(), 0);
         table.insert_all(digests(0).map(|digest| (digest, 1)), u8::max);
-        assert!(through() > 90_000, "{} of 100,000: it is far too small", through());
+        assert!(percent_through() > 90, "{} %: it is far too small", percent_through());
         table.grow_filter().await;
-        assert!((1..4_000).contains(&through()), "{} of 100,000", through());
+        assert!(percent_through() < 4, "{} %", percent_through());
         assert!(digests(0).all(|digest| table.get(&digest) == Some(1)));
         table.sweep(0..512, |_| false);
-        assert_eq!(through(), 0);
+        assert_eq!(percent_through(), 0);
     }
 
     #[test]
