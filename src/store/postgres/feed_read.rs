@@ -91,7 +91,7 @@ fn unanswered(operation: &str) -> StoreError {
 type Answer = (Option<String>, Option<String>, String, bool, i64, Vec<i64>, Vec<Option<Vec<u8>>>);
 
 /// The most rows and bytes in a page.
-const MOST_ROWS: i64 = 20_000;
+const MOST_ROWS: i64 = 5_000;
 const MOST_BYTES: i64 = 1 << 20;
 /// The most bytes of a row: many times what is written.
 const MOST_BYTES_OF_A_ROW: i32 = 64 * 1024;
