@@ -14,8 +14,8 @@ use crate::sync::{AtomicU8, AtomicU64};
 /// processor goes on while it waits for memory.
 pub(crate) struct Filter {
     pieces: usize,
-    /// With one word for each piece, with two, with four, and so on. Each is made when it is needed, and
-    /// stays.
+    /// With one word for each piece, with two, with four, and so on. The first is there from the start; each
+    /// other is made when it is needed, and stays.
     sizes: [OnceLock<Box<[AtomicU64]>>; SIZES],
     /// The one that readers look at.
     size: AtomicU8,
@@ -24,7 +24,10 @@ pub(crate) struct Filter {
 impl Filter {
     /// An empty filter for a table of so many pieces.
     pub(crate) fn new(pieces: usize) -> Self {
-        Self { pieces, sizes: Default::default(), size: AtomicU8::default() }
+        let sizes = std::array::from_fn(|_| OnceLock::new());
+        let filter = Self { pieces, sizes, size: AtomicU8::default() };
+        filter.make(0);
+        filter
     }
 
     /// Whether an entry with that hash may be there. If this is false, it is not.
@@ -36,7 +39,6 @@ impl Filter {
 
     /// Adds an entry.
     pub(crate) fn add(&self, hash: u64) {
-        self.sizes[self.size()].get_or_init(|| empty(self.pieces << self.size()));
         for words in self.in_use() {
             words[place(hash, words.len())].fetch_or(bits(hash), Relaxed);
         }
@@ -63,7 +65,7 @@ impl Filter {
         let fits = |size: &usize| entries <= (self.pieces << size) * FULL;
         let size = (0..SIZES).find(fits).unwrap_or(SIZES - 1);
         (size > self.size()).then(|| {
-            self.sizes[size].get_or_init(|| empty(self.pieces << size));
+            self.make(size);
             size
         })
     }
@@ -76,6 +78,11 @@ impl Filter {
         self.sizes.iter().filter_map(OnceLock::get).map(|words| size_of_val(&**words)).sum()
     }
 
+    fn make(&self, size: usize) {
+        let words = self.pieces << size;
+        self.sizes[size].get_or_init(|| (0..words).map(|_| AtomicU64::new(0)).collect());
+    }
+
     fn size(&self) -> usize {
         self.size.load(Acquire).into()
     }
@@ -84,10 +91,6 @@ impl Filter {
     fn in_use(&self) -> impl Iterator<Item = &[AtomicU64]> {
         self.sizes[self.size()..].iter().filter_map(OnceLock::get).map(|words| &**words)
     }
-}
-
-fn empty(words: usize) -> Box<[AtomicU64]> {
-    (0..words).map(|_| AtomicU64::new(0)).collect()
 }
 
 /// The high bits of a hash choose the word.

@@ -49,7 +49,7 @@ fn readers_while_entries_come_and_are_swept() {
             thread::spawn(move || {
                 for step in 0..6 {
                     let end = inserted.load(SeqCst);
-                    let number = (start + step * 4) % end | 1;
+                    let number = ((start + step * 4) % end) | 1;
                     if number < end {
                         assert!(table.get(&digest(number)) >= Some(NEW), "{number} is missing");
                     }
@@ -102,7 +102,7 @@ const OLD: NonZeroU32 = NonZeroU32::MIN;
 const NEW: NonZeroU32 = OLD.saturating_add(1);
 
 fn of(number: u64) -> NonZeroU32 {
-    if number % 2 == 0 { OLD } else { NEW }
+    if number.is_multiple_of(2) { OLD } else { NEW }
 }
 
 fn later(old: NonZeroU32, new: NonZeroU32) -> NonZeroU32 {
