@@ -51,7 +51,7 @@ use crate::telemetry::RECORDED;
 /// 4. A subject's cutoff has a version, and so has the one of everyone. Tokens carry those under which
 ///    their login was made (the claims `rv` and `rg`; absent is 0): a cutoff ends the logins of lower
 ///    versions, whatever the clocks, and no login after it.
-/// 5. Replicas hold digests, 20 to 30 bytes for each revoked session, and follow what is new: nobody
+/// 5. Replicas hold digests, about 30 bytes for each revoked session, and follow what is new: nobody
 ///    reads all of it again, unless the store has lost some.
 ///
 /// ```
