@@ -241,6 +241,7 @@ mod tests {
             assert_eq!(page.newer_format, Some(format.into()));
             assert!(page.is_empty() && reason(&page).contains("upgrade this replica"));
         }
+        bytes[0] = u8::MAX;
         let mut page = decode(&bytes);
         bytes[0] = FORMAT + 1;
         page.decode("there", &bytes);
