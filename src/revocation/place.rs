@@ -153,7 +153,7 @@ impl Place {
     }
 }
 
-/// SECURITY: a value below the requested one would end fewer sessions than the caller is told.
+/// SECURITY: a value below the requested one would end fewer sessions than the caller requested.
 fn check_advanced(
     advanced: Register,
     advance: &Advance,

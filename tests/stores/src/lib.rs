@@ -5,6 +5,15 @@
 //! directories. Where there are none, its tests are reported as ignored, with the reason; with the
 //! environment variable `REQUIRE_SERVERS=1` that is a failure.
 
+/// Tests of PostgreSQL's feeds, by the names of their functions.
+macro_rules! feed_tests {
+    ($($test:ident)+) => {
+        vec![$((concat!("feed_", stringify!($test)), |server: std::sync::Arc<Postgres>| {
+            crate::block_on($test(&server));
+        })),+]
+    };
+}
+
 pub mod cluster;
 mod connection;
 mod dying_writers;

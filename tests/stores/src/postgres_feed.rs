@@ -16,17 +16,10 @@ use tower_jwt_session::{Clock, SystemClock};
 
 use crate::postgres::Postgres;
 use crate::scenarios::{PROMPT, eventually};
-use crate::{Backend, Test, block_on};
+use crate::{Backend, Test};
 
 pub(crate) fn all() -> Vec<Test<Postgres>> {
-    macro_rules! tests {
-        ($($test:ident)+) => {
-            vec![$((concat!("feed_", stringify!($test)), |server: Arc<Postgres>| {
-                block_on($test(&server));
-            })),+]
-        };
-    }
-    tests! {
+    feed_tests! {
         commits_out_of_order_are_all_read
         commit_during_a_read_of_the_whole_is_read
         open_transaction_in_another_database_holds_nothing_back

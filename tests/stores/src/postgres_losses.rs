@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 use tower_jwt_session::store::{PostgresStore, RegisterId, RevocationStore};
@@ -10,17 +9,10 @@ use tower_jwt_session::store::{PostgresStore, RegisterId, RevocationStore};
 use crate::forwarder::Forwarder;
 use crate::postgres::{Postgres, TABLES, output};
 use crate::postgres_feed::{Reader, advance, append};
-use crate::{Backend, Test, block_on};
+use crate::{Backend, Test};
 
 pub(crate) fn all() -> Vec<Test<Postgres>> {
-    macro_rules! tests {
-        ($($test:ident)+) => {
-            vec![$((concat!("feed_", stringify!($test)), |server: Arc<Postgres>| {
-                block_on($test(&server));
-            })),+]
-        };
-    }
-    tests! {
+    feed_tests! {
         purge_is_a_gap
         dump_that_is_restored_is_a_gap
         dump_of_another_server_is_read_as_a_whole

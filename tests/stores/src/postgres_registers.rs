@@ -1,24 +1,16 @@
 //! The registers of revocations in PostgreSQL: concurrency, and bounds.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use tower_jwt_session::store::{Advance, PostgresStore, Register, RegisterId, RevocationStore};
 use tower_jwt_session::{Clock, SystemClock, Timestamp};
 
 use crate::postgres::Postgres;
 use crate::postgres_feed::{HOUR, advance, digest};
-use crate::{Backend, Test, block_on};
+use crate::{Backend, Test};
 
 pub(crate) fn all() -> Vec<Test<Postgres>> {
-    macro_rules! tests {
-        ($($test:ident)+) => {
-            vec![$((concat!("feed_", stringify!($test)), |server: Arc<Postgres>| {
-                block_on($test(&server));
-            })),+]
-        };
-    }
-    tests! {
+    feed_tests! {
         writers_on_one_register_each_get_a_higher_version
         restores_in_opposite_orders_all_succeed
         registers_rise_as_those_in_memory_do

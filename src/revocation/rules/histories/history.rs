@@ -68,7 +68,7 @@ impl History {
     }
 
     /// A history that writes down what happens.
-    pub(super) fn told(seed: u64, world: World) -> Self {
+    pub(super) fn with_story(seed: u64, world: World) -> Self {
         Self { is_told: true, ..Self::new(seed, world) }
     }
 

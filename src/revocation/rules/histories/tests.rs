@@ -17,7 +17,7 @@ fn all(worlds: impl IntoIterator<Item = World>) -> Outcome {
         for seed in 0..seeds {
             let outcome = History::new(seed, world).run().0;
             if revoked_is_good(&outcome) && !revoked_is_good(&found) {
-                let story = History::told(seed, world).run().1.join("\n");
+                let story = History::with_story(seed, world).run().1.join("\n");
                 println!("a revoked token is good, seed {seed}:\n{story}");
             }
             found.add(outcome);
@@ -37,7 +37,7 @@ fn assert_finds(broken: Broken, world: World, is_violation: impl Fn(&Outcome) ->
     let world = World { broken: Some(broken), ..world };
     let found = (0..200_000).find(|seed| is_violation(&History::new(*seed, world).run().0));
     let seed = found.unwrap_or_else(|| panic!("200000 histories of {world:?} have no violation"));
-    let story = History::told(seed, world).run().1.join("\n");
+    let story = History::with_story(seed, world).run().1.join("\n");
     println!("{broken:?} was found by {} histories:\n{story}", seed + 1);
     // It is the broken rule that was found.
     let whole = History::new(seed, World { broken: None, ..world }).run().0;
