@@ -4,11 +4,12 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use tower_layer::Layer;
 
-use crate::error::operation::{OperationError, OperationErrorKind};
+use crate::error::operation::OperationError;
 use crate::layer::presented::Presented;
+use crate::layer::renew::Renewer;
 use crate::layer::service::{Around, Granted, SessionService, Work, Worked};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
@@ -102,20 +103,15 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         T: Respond<B>,
     {
         let extensions = response.extensions();
-        let logout = extensions.get::<Arc<Pending<Logout>>>();
         if let Some(pending) = extensions.get::<Arc<Pending<Login<C>>>>() {
             pending.take();
-            if let Some(logout) = logout {
+            if let Some(logout) = extensions.get::<Arc<Pending<Logout>>>() {
                 logout.take();
             }
             let replaced = presented.and_then(|presented| presented.session.as_ref().ok());
             return self.log_in(pending, self.travel::<B>(pending).ok()?, replaced);
         }
-        let (presented, has_logout) = (presented?, logout.is_some());
-        let session = presented.past_half()?;
-        if presented.by_cookie() && !has_logout {
-            self.renew(response.headers_mut(), session);
-        }
+        Renewer::new().begin(&self.sessions, presented?, response);
         None
     }
 
@@ -199,25 +195,6 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         };
         respond::answer_whole(response, answer, &self.respond);
         Ok(())
-    }
-
-    /// A renewal that fails leaves the session as it was.
-    #[cold]
-    fn renew(&self, headers: &mut HeaderMap, session: &Session<C>) {
-        // The keys of another issuer cannot renew.
-        if self.sessions.transports().has_set_cookie(headers) || !self.sessions.keys().issues() {
-            return;
-        }
-        let renewed = self.sessions.renew(session);
-        match renewed.and_then(|token| self.sessions.set_cookie(&token)) {
-            Ok(cookie) => append_cookie(headers, cookie),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    OperationErrorKind::LifetimeReached | OperationErrorKind::Rejected
-                ) => {}
-            Err(error) => tracing::warn!(%error, "a session could not be renewed"),
-        }
     }
 
     #[cold]

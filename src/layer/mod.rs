@@ -4,8 +4,10 @@
 //!
 //! 1. the [`ValidateLayer`], which turns the credential into a [`Session`](crate::Session) or a reason why there is
 //!    none, and, where sessions travel in a cookie, is the guard against cross-site requests,
-//! 2. the [`IssueLayer`], which on the way out turns what the handler returned into a token, and
-//!    renews a cookie session past half of its life.
+//! 2. the [`IssueLayer`], which on the way out turns what the handler returned into a token.
+//!
+//! Each of them renews a cookie session past half of its life on the way out; where there are several, one
+//! does it.
 //!
 //! Rules:
 //!
@@ -42,6 +44,7 @@
 pub(crate) mod issue;
 pub(crate) mod logout;
 pub(crate) mod presented;
+pub(crate) mod renew;
 pub(crate) mod require;
 pub(crate) mod service;
 pub(crate) mod session;

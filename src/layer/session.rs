@@ -7,6 +7,7 @@ use http::{Request, Response};
 use tower_layer::Layer;
 
 use crate::layer::issue::IssueLayer;
+use crate::layer::renew::Renewer;
 use crate::layer::service::{Around, SessionService, Work, Worked};
 use crate::layer::validate::{Kept, ValidateLayer};
 use crate::response::respond::{Respond, WithBody};
@@ -43,12 +44,22 @@ impl<C> Sessions<C> {
 
     /// The layer that validates: strict, so that a request without a session is a 401.
     ///
-    /// Inside [`layer`](Self::layer), around some routes, it uses what that has found.
+    /// It renews a cookie session past half of its life, unless its keys are another issuer's. Inside
+    /// [`layer`](Self::layer), around some routes, it uses what that has found, and leaves renewal to it.
     pub fn validate_layer(&self) -> ValidateLayer<C>
+    where
+        C: SessionClaims,
+    {
+        ValidateLayer::new(self.clone(), Some(Renewer::new()))
+    }
+
+    /// Like [`validate_layer`](Self::validate_layer), for claims that cannot be issued: it never renews.
+    /// For the tokens of another issuer, or of another service with the same keys, which renews them.
+    pub fn validate_only_layer(&self) -> ValidateLayer<C>
     where
         C: ReadClaims,
     {
-        ValidateLayer::new(self.clone())
+        ValidateLayer::new(self.clone(), None)
     }
 }
 

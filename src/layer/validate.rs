@@ -11,6 +11,7 @@ use tower_layer::Layer;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::logout;
 use crate::layer::presented::{Presented, Refused};
+use crate::layer::renew::Renewer;
 use crate::layer::service::{Around, SessionService, Work, Worked};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
@@ -42,6 +43,8 @@ pub struct ValidateLayer<C, T = WithBody> {
     /// answered may set a cookie.
     guards_all: bool,
     pub(crate) checks: Vec<Check<C>>,
+    /// None if the claims cannot be issued.
+    renewer: Option<Renewer<C>>,
     respond: T,
 }
 
@@ -49,8 +52,9 @@ pub struct ValidateLayer<C, T = WithBody> {
 type Check<C> = Arc<dyn Fn(&Session<C>) -> Option<Rejection> + Send + Sync>;
 
 impl<C> ValidateLayer<C> {
-    pub(crate) fn new(sessions: Sessions<C>) -> Self {
-        Self { sessions, optional: false, guards_all: false, checks: Vec::new(), respond: WithBody }
+    pub(crate) fn new(sessions: Sessions<C>, renewer: Option<Renewer<C>>) -> Self {
+        let (checks, respond) = (Vec::new(), WithBody);
+        Self { sessions, optional: false, guards_all: false, checks, renewer, respond }
     }
 }
 
@@ -66,8 +70,8 @@ impl<C, T> ValidateLayer<C, T> {
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> ValidateLayer<C, U> {
-        let Self { sessions, optional, guards_all, checks, .. } = self;
-        ValidateLayer { sessions, optional, guards_all, checks, respond }
+        let Self { sessions, optional, guards_all, checks, renewer, .. } = self;
+        ValidateLayer { sessions, optional, guards_all, checks, renewer, respond }
     }
 
     pub(crate) fn guard_all(mut self) -> Self {
@@ -244,6 +248,9 @@ impl<B, C: ReadClaims, T: Respond<B>> Around<B> for ValidateLayer<C, T> {
     }
 
     fn after(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work> {
+        if let Some(renewer) = self.renewer.as_ref().filter(|_| kept.is_first) {
+            renewer.begin(&self.sessions, &kept.presented, response);
+        }
         self.log_out(response, kept)
     }
 
@@ -259,6 +266,7 @@ impl<C, T: Clone> Clone for ValidateLayer<C, T> {
             optional: self.optional,
             guards_all: self.guards_all,
             checks: self.checks.clone(),
+            renewer: self.renewer,
             respond: self.respond.clone(),
         }
     }

@@ -55,7 +55,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> ReadClaims for C {}
     message = "`{Self}` cannot be the claims of a session: derive `serde::Serialize` and \
                `serde::Deserialize`",
     label = "these claims cannot be issued",
-    note = "claims are owned, `Send`, `Sync` and `'static`; use `()` for no claims"
+    note = "claims are owned, `Send`, `Sync` and `'static`; use `()` for no claims",
+    note = "a service that only validates needs no `Serialize`: use `validate_only_layer()`"
 )]
 pub trait SessionClaims: ReadClaims + Serialize {}
 

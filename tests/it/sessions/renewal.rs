@@ -55,6 +55,75 @@ async fn a_session_is_renewed_past_half_of_its_life_and_not_before() {
 }
 
 #[tokio::test]
+async fn validate_layer_alone_renews_past_half_and_not_before() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let alone = |layer| Router::new().route("/", on_get(async || "hello")).layer(layer);
+    let strict = alone(sessions.validate_layer());
+    let optional = alone(sessions.validate_layer().optional());
+    let only = alone(sessions.validate_only_layer());
+    let token = sessions.issue(&login().scope("read")).unwrap();
+    clock.advance(HALF);
+    for app in [&strict, &optional] {
+        let answer = send(app, get("/").cookie(token.as_str())).await;
+        assert_eq!((&*answer.body, answer.headers.get("set-cookie")), ("hello", None));
+    }
+    clock.advance(SECOND);
+    for app in [&strict, &optional] {
+        let answer = send(app, get("/").cookie(token.as_str())).await;
+        assert_eq!((&*answer.body, answer.all("cache-control")), ("hello", vec!["no-store"]));
+        let (old, new) = (claims_of(token.as_str()), claims_of(answer.cookie_token()));
+        for name in ["sub", "sid", "auth_time", "scope", "role"] {
+            assert_eq!(old[name], new[name], "{name}");
+        }
+        assert_eq!(new["iat"].as_i64(), old["iat"].as_i64().map(|at| at + 1801));
+        let answer = send(app, get("/").bearer(token.as_str())).await;
+        assert_eq!(answer.headers.get("set-cookie"), None);
+    }
+    let answer = send(&only, get("/").cookie(token.as_str())).await;
+    assert_eq!((&*answer.body, answer.headers.get("set-cookie")), ("hello", None));
+}
+
+/// A request every half hour, behind the strict layer alone.
+#[tokio::test]
+async fn active_user_behind_validate_layer_stays_logged_in() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let app = Router::new()
+        .route("/", on_get(async || "hello"))
+        .route("/logout", on_post(async || Logout::new()))
+        .layer(sessions.validate_layer());
+    let mut token = token(&sessions);
+    for _ in 0..12 {
+        clock.advance(HALF + SECOND);
+        let answer = send(&app, get("/").cookie(&token)).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        token = answer.cookie_token().to_owned();
+    }
+    // A logout beats the renewal here, too.
+    clock.advance(HALF + SECOND);
+    let answer = send(&app, post("/logout").cookie(&token)).await;
+    assert_eq!(answer.all("set-cookie"), [CLEARED]);
+}
+
+#[tokio::test]
+async fn of_nested_layers_one_renews() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let token = token(&sessions);
+    clock.advance(HALF + SECOND);
+    let route = || Router::new().route("/", on_get(async || "hello"));
+    for app in [
+        route().layer(sessions.validate_layer()).layer(sessions.layer()),
+        route().layer(sessions.issue_layer()).layer(sessions.validate_layer()),
+        route().layer(sessions.validate_layer()).layer(sessions.validate_layer()),
+    ] {
+        let answer = send(&app, get("/").cookie(&token)).await;
+        assert_eq!((&*answer.body, answer.all("set-cookie").len()), ("hello", 1));
+    }
+}
+
+#[tokio::test]
 async fn a_renewed_answer_is_in_no_shared_cache() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);

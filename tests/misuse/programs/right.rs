@@ -32,5 +32,5 @@ pub fn validates(keys: KeyRing) -> Result<Router, BuildError> {
     let _ = sessions.validate("token").map(|session| session.claims().name.clone());
     Ok(Router::new()
         .route("/", get(async |session: Session<ReadOnly>| session.claims().name.clone()))
-        .layer(sessions.validate_layer()))
+        .layer(sessions.validate_only_layer()))
 }

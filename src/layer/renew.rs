@@ -1,0 +1,84 @@
+//! Renewal on the way out: a cookie session past half of its life gets a new token.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response};
+
+use crate::error::operation::OperationErrorKind;
+use crate::layer::presented::Presented;
+use crate::sessions::handle::{SessionClaims, Sessions, SessionsId};
+use crate::sessions::logout::Logout;
+use crate::sessions::pending::Pending;
+use crate::sessions::session::Session;
+use crate::transport::transports::append_cookie;
+
+/// The functions of a layer for claims that can be issued. A layer of claims that are only read has none.
+pub(crate) struct Renewer<C> {
+    renew: fn(&Sessions<C>, &Session<C>, &mut HeaderMap),
+}
+
+impl<C: SessionClaims> Renewer<C> {
+    pub(crate) fn new() -> Self {
+        Self { renew }
+    }
+}
+
+impl<C> Renewer<C> {
+    /// Begins the renewal of a request's session, if it is due and no layer of these sessions has tried
+    /// it. A logout takes precedence, and a response that sets the cookie is left alone.
+    pub(crate) fn begin<B>(
+        &self,
+        sessions: &Sessions<C>,
+        presented: &Presented<C>,
+        response: &mut Response<B>,
+    ) {
+        let Some(session) = presented.past_half().filter(|_| presented.by_cookie()) else { return };
+        self.try_renew(sessions, session, response);
+    }
+
+    #[cold]
+    fn try_renew<B>(
+        &self,
+        sessions: &Sessions<C>,
+        session: &Session<C>,
+        response: &mut Response<B>,
+    ) {
+        let extensions = response.extensions();
+        let tried = extensions.get::<Tried>();
+        // The keys of another issuer cannot renew.
+        let is_done = tried.is_some_and(|Tried(id)| *id == sessions.0.id)
+            || extensions.get::<Arc<Pending<Logout>>>().is_some()
+            || sessions.transports().has_set_cookie(response.headers())
+            || !sessions.keys().issues();
+        if !is_done {
+            response.extensions_mut().insert(Tried(sessions.0.id));
+            (self.renew)(sessions, session, response.headers_mut());
+        }
+    }
+}
+
+/// In a response's extensions: a layer of these sessions has tried to renew the session.
+#[derive(Clone, Copy)]
+struct Tried(SessionsId);
+
+/// A renewal that fails leaves the session as it was.
+fn renew<C: SessionClaims>(sessions: &Sessions<C>, session: &Session<C>, headers: &mut HeaderMap) {
+    let renewed = sessions.renew(session);
+    match renewed.and_then(|token| sessions.set_cookie(&token)) {
+        Ok(cookie) => append_cookie(headers, cookie),
+        Err(error)
+            if matches!(
+                error.kind(),
+                OperationErrorKind::LifetimeReached | OperationErrorKind::Rejected
+            ) => {}
+        Err(error) => tracing::warn!(%error, "a session could not be renewed"),
+    }
+}
+
+impl<C> Clone for Renewer<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Renewer<C> {}
