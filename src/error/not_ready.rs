@@ -36,8 +36,12 @@ pub enum NotReadyKind {
     Clock,
     /// A background task has stopped with the Tokio runtime on which the handle was opened.
     TaskStopped,
+    /// The keys of a followed issuer were never fetched since
+    /// [`start_without_keys`](crate::IssuerRingBuilder::start_without_keys). Tokens of the issuer are
+    /// answered 503.
+    NoKeysYet,
     /// The last good refresh is longer ago than `max_staleness`. The keys of a followed issuer no
-    /// longer verify; with old revocations, requests with a session are answered 503.
+    /// longer verify, and its tokens are answered 503; with old revocations, requests with a session are answered 503.
     Stale,
 }
 

@@ -78,6 +78,9 @@ pub enum RejectionKind {
         /// When the client may try again.
         retry_after: Duration,
     },
+    /// The issuer's keys could not be fetched for too long, or never, so that the token may be valid.
+    /// Answered 503.
+    KeysUnavailable,
     /// A refresh token was reused after its successor was redeemed, or long after it was redeemed.
     Reused,
     /// The request comes from another site, and could carry a cookie.
@@ -128,6 +131,7 @@ texts! {
     Self::LifetimeTooLong => "lifetime_too_long", "lifetime too long";
     Self::Revoked => "revoked", "session revoked";
     Self::StaleRevocations { .. } => "stale_revocations", "revocation state is stale";
+    Self::KeysUnavailable => "keys_unavailable", "keys of the issuer are unavailable";
     Self::Forbidden => "forbidden", "forbidden";
     Self::InsufficientScope => "insufficient_scope", "insufficient scope";
     Self::InsufficientUserAuthentication { .. } =>
@@ -176,7 +180,7 @@ impl Rejection {
 
     /// Returns whether the service is at fault, and the credential may be valid.
     pub fn is_temporary(&self) -> bool {
-        matches!(self.kind, RejectionKind::StaleRevocations { .. })
+        self.kind.is_temporary()
     }
 
     /// Returns the status of the answer: 400, 401, 403 or 503.
@@ -186,13 +190,18 @@ impl Rejection {
             RejectionKind::Forbidden
             | RejectionKind::InsufficientScope
             | RejectionKind::CrossSite => StatusCode::FORBIDDEN,
-            RejectionKind::StaleRevocations { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            kind if kind.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::UNAUTHORIZED,
         }
     }
 }
 
 impl RejectionKind {
+    /// Whether the service is at fault, and the credential may be valid.
+    pub(crate) fn is_temporary(self) -> bool {
+        matches!(self, Self::StaleRevocations { .. } | Self::KeysUnavailable)
+    }
+
     /// A rejection of this kind that says what was found and what was expected.
     #[cold]
     #[inline(never)]

@@ -85,11 +85,19 @@ impl KeyRing {
             if keys.keys().iter().any(|key| keys.verifies(key, now)) {
                 return Ok(());
             }
+            let failure = refreshed.failure.as_deref().unwrap_or("none was tried");
+            if refreshed.refreshed.is_none() {
+                let text = format!(
+                    "the keys of {} were never fetched, and are tried again; the last fetch failed: \
+                     {failure}",
+                    self.name(),
+                );
+                return Err(NotReady::new(NotReadyKind::NoKeysYet, text));
+            }
             let text = format!(
                 "the keys of {} are older than max_staleness ({limit:?}) and no longer verify; the \
-                 last fetch failed: {}",
+                 last fetch failed: {failure}",
                 self.name(),
-                refreshed.failure.as_deref().unwrap_or("none was tried"),
             );
             return Err(NotReady::new(NotReadyKind::Stale, text));
         }

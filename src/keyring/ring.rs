@@ -87,16 +87,17 @@ impl KeyRing {
         }))
     }
 
-    /// A ring whose first keys are published, as that report says, and its background task.
+    /// A ring whose first keys are published, as that report says, or could not be read yet; and its
+    /// background task.
     pub(crate) fn opened(
         core: RingCore,
         source: impl KeySource,
-        report: Report,
+        report: Result<Report, OperationError>,
         jitter: Jitter,
         began: Instant,
         store: Option<Arc<dyn Store>>,
     ) -> Self {
-        core.refreshes.record(&Ok::<_, OperationError>(report));
+        core.refreshes.record(&report);
         let ring = Self::new(core, source);
         ring.observe_refresh();
         ring.follow(jitter, began, store);

@@ -99,6 +99,17 @@ impl KeySet {
         Self::scheduled([], [])
     }
 
+    /// The keys of an issuer that is followed, before they were ever fetched.
+    pub(crate) fn unfetched() -> Self {
+        Self::followed(Vec::new(), Timestamp::from_unix_millis(0))
+    }
+
+    /// Whether no key of the set verifies at `now` because an issuer's keys could not be fetched for
+    /// too long, or never.
+    pub(crate) fn is_out_of_date(&self, now: Timestamp) -> bool {
+        self.limit() <= now
+    }
+
     /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
     pub(crate) fn followed(keys: Vec<Key>, until: Timestamp) -> Self {
         Self { limit: until.as_unix_millis().into(), ..Self::scheduled([], keys) }

@@ -26,7 +26,7 @@
 //!   | `UnknownKey`, `IssuedInFuture`, `NotYetValid` | kept: another replica may know the key, or have the right time |
 //!   | `WrongIssuer`, `WrongAudience`, `WrongType` | kept: it belongs to another service |
 //!   | `InvalidApplicationClaims`, `MissingClaim`, `InvalidClaim`, `LifetimeTooLong`, `TooLong` | kept: a replica of another release or other settings may accept it |
-//!   | `StaleRevocations` | kept: it is answered 503, and may be valid |
+//!   | `StaleRevocations`, `KeysUnavailable` | kept: it is answered 503, and may be valid |
 //!
 //!   A login replaces it in any case.
 //! - A handler returns a [`Login`](crate::Login) or [`Logout`](crate::Logout), and needs no state. The

@@ -95,9 +95,13 @@ pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Resp
     if let Some(challenge) = challenge(&rejection, sessions.transports()) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
-    if let RejectionKind::StaleRevocations { retry_after } = rejection.kind() {
-        let seconds = retry_after.as_secs().max(1);
-        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    match rejection.kind() {
+        RejectionKind::StaleRevocations { retry_after } => {
+            let seconds = retry_after.as_secs().max(1);
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        RejectionKind::KeysUnavailable => try_again(&mut answer),
+        _ => {}
     }
     answer.extensions_mut().insert(rejection);
     answer
@@ -207,7 +211,8 @@ fn challenge(rejection: &Rejection, transports: &Transports) -> Option<HeaderVal
     let challenge = match rejection.kind() {
         RejectionKind::Forbidden
         | RejectionKind::CrossSite
-        | RejectionKind::StaleRevocations { .. } => return None,
+        | RejectionKind::StaleRevocations { .. }
+        | RejectionKind::KeysUnavailable => return None,
         // Scripts of a page have to see it, too: the session is good, and its user is to log in.
         RejectionKind::InsufficientUserAuthentication { max_age } => {
             let scheme = transports.scheme();

@@ -51,6 +51,9 @@ impl<C: Send + Sync + 'static> Sessions<C> {
             let key_id = verified.texts.key_id();
             let keys = self.keys().keys(now);
             let key = keys.by_key_id(key_id, verified.algorithm);
+            if keys.is_out_of_date(now) {
+                return RejectionKind::KeysUnavailable;
+            }
             if !key.is_some_and(|key| keys.verifies(key, now)) {
                 return RejectionKind::UnknownKey;
             }

@@ -224,7 +224,7 @@ impl<C: ReadClaims> Sessions<C> {
         let ring = &self.0.keys;
         self.0.counters.invalid(is_cached, kind);
         match kind {
-            RejectionKind::UnknownKey => ring.request_refetch(now),
+            RejectionKind::UnknownKey | RejectionKind::KeysUnavailable => ring.request_refetch(now),
             RejectionKind::IssuedInFuture => ring.warn_of_future_token(now),
             _ => {}
         }

@@ -110,7 +110,7 @@ pub(crate) fn authenticate<'t, 'k>(
             observer.passed("key", || key_text(key.key_id()));
             ring_key
         }
-        None => key_of_header(segments.header, buffer, keys, token_type, observer)?,
+        None => key_of_header(segments.header, buffer, keys, token_type, now, observer)?,
     };
     if !keys.verifies(ring_key, now) {
         return Err(key_is_over(ring_key, keys, now));
@@ -157,6 +157,9 @@ fn unreadable<C>(error: &ReadError) -> Rejection {
 #[inline(never)]
 fn key_is_over(ring_key: &RingKey, keys: &KeySet, now: Timestamp) -> Rejection {
     let key_id = ring_key.key.key_id();
+    if !ring_key.scheduled.revoked && keys.is_out_of_date(now) {
+        return keys_unavailable(key_id, keys);
+    }
     let until = ring_key.scheduled.times.verifies_until.min(keys.limit());
     let found = match ring_key.scheduled.revoked {
         true => format!("{key_id:?}, which is revoked"),
@@ -164,6 +167,17 @@ fn key_is_over(ring_key: &RingKey, keys: &KeySet, now: Timestamp) -> Rejection {
     };
     let expected = format_args!("a key that verifies at {now}");
     RejectionKind::UnknownKey.about("header kid", found, expected)
+}
+
+/// Why no key of an issuer can be asked about a token, which may be valid.
+#[cold]
+#[inline(never)]
+fn keys_unavailable(key_id: &str, keys: &KeySet) -> Rejection {
+    let expected = match keys.keys() {
+        [] => "the keys of the issuer, which were never fetched".to_owned(),
+        _ => format!("keys of the issuer that verify after {}", keys.limit()),
+    };
+    RejectionKind::KeysUnavailable.about("header kid", format_args!("{key_id:?}"), expected)
 }
 
 fn key_text(key_id: &str) -> String {
@@ -178,6 +192,7 @@ fn key_of_header<'k>(
     buffer: &mut Buffer,
     keys: &'k KeySet,
     token_type: &TokenType,
+    now: Timestamp,
     observer: &mut impl Observer,
 ) -> Result<&'k RingKey, Rejection> {
     let (algorithm, header) = Header::parse(header, buffer, observer)?;
@@ -188,7 +203,7 @@ fn key_of_header<'k>(
     observer.passed("type", || Found(typ).to_string());
     let key_id = header.kid.as_deref();
     let found = key_id.and_then(|key_id| keys.by_key_id(key_id, algorithm));
-    let ring_key = found.ok_or_else(|| no_key(key_id, algorithm, keys))?;
+    let ring_key = found.ok_or_else(|| no_key(key_id, algorithm, keys, now))?;
     observer.passed("key", || key_text(ring_key.key.key_id()));
     Ok(ring_key)
 }
@@ -196,7 +211,10 @@ fn key_of_header<'k>(
 /// Why no key of the ring is the one that a header names.
 #[cold]
 #[inline(never)]
-fn no_key(key_id: Option<&str>, algorithm: Algorithm, keys: &KeySet) -> Rejection {
+fn no_key(key_id: Option<&str>, algorithm: Algorithm, keys: &KeySet, now: Timestamp) -> Rejection {
+    if keys.is_out_of_date(now) {
+        return keys_unavailable(key_id.unwrap_or("none"), keys);
+    }
     let mut others = key_id.into_iter().flat_map(|key_id| keys.of_key_id(key_id));
     if let Some(other) = others.next() {
         let found = format_args!("{algorithm:?}");

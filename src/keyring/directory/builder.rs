@@ -124,6 +124,6 @@ impl DirectoryRingBuilder {
         let source = DirectorySource::new(self.files);
         let began = Instant::now();
         let report = source.update(&core).await.map_err(|error| error.at_start(&core.name))?;
-        Ok(KeyRing::opened(core, source, report, Jitter::Random, began, None))
+        Ok(KeyRing::opened(core, source, Ok(report), Jitter::Random, began, None))
     }
 }

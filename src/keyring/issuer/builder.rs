@@ -16,9 +16,11 @@ use crate::crypto::der::KeyType;
 use crate::crypto::material::key_type;
 use crate::error::build::BuildError;
 use crate::keyring::core::RingCore;
-use crate::keyring::issuer::fetch::Endpoint;
+use crate::keyring::error::RingError;
+use crate::keyring::issuer::discovery::Places;
+use crate::keyring::issuer::fetch::{Endpoint, PlainHttp};
 use crate::keyring::issuer::http_client::HttpClient;
-use crate::keyring::issuer::source::{IssuerSource, Limits};
+use crate::keyring::issuer::source::{IssuerSource, Limits, Origin};
 use crate::keyring::ring::KeyRing;
 use crate::keys::key_set::KeySet;
 use crate::keys::rotation_policy::RotationPolicy;
@@ -36,6 +38,7 @@ pub struct IssuerRingBuilder {
     clock: Arc<dyn Clock>,
     limits: Limits,
     policy: RotationPolicy,
+    starts_without_keys: bool,
 }
 
 /// For services that only validate: the keys of an issuer that is another service.
@@ -69,10 +72,15 @@ impl KeyRing {
         IssuerRingBuilder::new(issuer.into(), Some(url.into()))
     }
 
-    /// Begins a ring that follows the JWKS of `issuer`'s discovery document at
-    /// `<issuer>/.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4), which
-    /// must name exactly this issuer. The JWKS may be on another host. The discovery document is
-    /// read again for every fetch.
+    /// Begins a ring that follows the JWKS of `issuer`'s discovery document, which must name exactly
+    /// this issuer. The JWKS may be on another host. The document is read again for every fetch.
+    ///
+    /// Of these places the first that does not answer 404 is taken:
+    ///
+    /// 1. `<issuer>/.well-known/openid-configuration` (OpenID Connect Discovery 1.0, section 4),
+    /// 2. `/.well-known/oauth-authorization-server` between the issuer's host and its path (RFC 8414,
+    ///    section 3.1),
+    /// 3. `/.well-known/openid-configuration` between them (RFC 8414, section 5).
     pub fn discover(issuer: impl Into<String>) -> IssuerRingBuilder {
         IssuerRingBuilder::new(issuer.into(), None)
     }
@@ -90,7 +98,7 @@ impl Default for Limits {
             max_staleness: DAY,
             rsa_algorithm: None,
             backend: CryptoBackend::default(),
-            http_on_loopback: false,
+            plain_http: PlainHttp::default(),
         }
     }
 }
@@ -100,7 +108,7 @@ impl IssuerRingBuilder {
         // The issuer publishes its keys itself.
         let policy = RotationPolicy { jwks_max_age: Duration::ZERO, ..RotationPolicy::default() };
         let (clock, limits) = (Arc::new(SystemClock), Limits::default());
-        Self { issuer, url, client: None, clock, limits, policy }
+        Self { issuer, url, client: None, clock, limits, policy, starts_without_keys: false }
     }
 
     /// Sets the HTTP client. Default: the bundled `JwksClient` with feature `jwks-client`; required
@@ -194,7 +202,35 @@ impl IssuerRingBuilder {
     /// Accepts `http` URLs of a loopback address or `localhost`: for tests, or a local proxy that
     /// speaks https to the issuer.
     pub fn allow_http_on_loopback(mut self) -> Self {
-        self.limits.http_on_loopback = true;
+        self.limits.plain_http.on_loopback = true;
+        self
+    }
+
+    /// Accepts `http` URLs of exactly this host, such as `keycloak.auth.svc.cluster.local`, for an
+    /// issuer inside a cluster that speaks no TLS; call it once for each host. The port is free.
+    /// Sub-domains, other hosts and redirects are refused as before.
+    ///
+    /// # Security
+    ///
+    /// An attacker on the network between this service and that host can replace the keys, and then
+    /// sign tokens of any user that this service accepts. Use it only where the network authenticates
+    /// both ends, as a service mesh does.
+    pub fn dangerous_allow_http(mut self, host: impl Into<String>) -> Self {
+        self.limits.plain_http.hosts.push(host.into());
+        self
+    }
+
+    /// Opens the ring also while the issuer cannot be reached. Until the first fetch succeeds, the ring
+    /// is not [ready](KeyRing::ready) ([`NoKeysYet`](crate::NotReadyKind::NoKeysYet)), and tokens that
+    /// need its keys are answered 503 with `Retry-After`, not 401: they may be valid. Fetches are tried
+    /// again after the [cooldown](Self::unknown_key_cooldown), and after twice as long each further time.
+    /// Default: `open` fails.
+    ///
+    /// Only what may pass by itself is waited for: no answer, status 408, 429 or 5xx. Any other answer,
+    /// such as a redirect, status 404 or a document of another issuer, is the mark of a wrong setting,
+    /// and `open` fails as before.
+    pub fn start_without_keys(mut self) -> Self {
+        self.starts_without_keys = true;
         self
     }
 
@@ -204,38 +240,50 @@ impl IssuerRingBuilder {
     /// # Errors
     ///
     /// If a setting is invalid, there is no client, or the keys cannot be fetched. The error names
-    /// the URL and the cause.
+    /// the URL and the cause. See [`start_without_keys`](Self::start_without_keys).
     pub async fn open(self) -> Result<KeyRing, BuildError> {
-        let endpoint = self.endpoint()?;
+        let origin = self.origin()?;
         self.check()?;
         let client = match self.client {
             Some(client) => client,
             None => default_client()?,
         };
         let source = IssuerSource {
-            endpoint,
-            discovers: self.url.is_none(),
+            origin,
             client,
             cooldown: Cooldown::new(self.limits.cooldown),
             limits: self.limits,
             pace: Mutex::default(),
         };
-        let core = RingCore::new(self.issuer.into(), self.clock, self.policy, KeySet::empty());
-        let report = source.update(&core).await.map_err(|error| error.at_start(&core.name))?;
+        let core = RingCore::new(self.issuer.into(), self.clock, self.policy, KeySet::unfetched());
+        let report = match source.update(&core).await {
+            Err(RingError::Fetch(error)) if self.starts_without_keys && error.is_outage() => {
+                Err(RingError::Fetch(error).into())
+            }
+            updated => Ok(updated.map_err(|error| error.at_start(&core.name))?),
+        };
         Ok(KeyRing::opened(core, source, report, Jitter::Random, Instant::now(), None))
     }
 
-    fn endpoint(&self) -> Result<Endpoint, BuildError> {
-        let loopback = self.limits.http_on_loopback;
+    fn origin(&self) -> Result<Origin, BuildError> {
+        let plain_http = &self.limits.plain_http;
+        if let Err(host) = plain_http.check() {
+            let fix = "give a host alone, without a scheme, a port, a path or a wildcard";
+            let value = format_args!("{host:?}");
+            return Err(BuildError::invalid("dangerous_allow_http", value, fix));
+        }
         if self.issuer.is_empty() {
             let fix = "give the `iss` of the tokens to be validated";
             return Err(BuildError::invalid("issuer", "empty", fix));
         }
-        let (setting, value, endpoint) = match &self.url {
-            Some(url) => ("url", url, Endpoint::parse(url, loopback)),
-            None => ("issuer", &self.issuer, Endpoint::discovery(&self.issuer, loopback)),
+        let (setting, value, origin) = match &self.url {
+            Some(url) => ("url", url, Endpoint::parse(url, plain_http).map(Origin::Jwks)),
+            None => {
+                let places = Places::of(&self.issuer, plain_http);
+                ("issuer", &self.issuer, places.map(Origin::Described))
+            }
         };
-        endpoint.map_err(|fix| BuildError::invalid(setting, format_args!("{value:?}"), fix))
+        origin.map_err(|fix| BuildError::invalid(setting, format_args!("{value:?}"), fix))
     }
 
     fn check(&self) -> Result<(), BuildError> {

@@ -21,7 +21,7 @@ use crate::keyring::issuer::http_client::{ClientBody, ClientError, ClientFuture,
 ///
 /// It follows no redirects, keeps no cookies and no idle connections, decompresses nothing, and
 /// speaks HTTP/1.1. A proxy is taken from `HTTPS_PROXY` or `ALL_PROXY` unless `NO_PROXY` names the
-/// host; plain http to this machine, where it is allowed, takes none.
+/// host; plain http, where it is allowed, takes none.
 ///
 /// TLS is rustls with a [`CryptoProvider`] of the application: a provider that this crate turned on
 /// would be turned on for every crate of the build, and rustls then refuses to choose one for them.

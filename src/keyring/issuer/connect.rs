@@ -49,7 +49,7 @@ impl Service<Uri> for Connect {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        // Plain http goes to this machine alone.
+        // Plain http goes to this machine, or to a host that the application has named.
         let is_https = to.scheme() == Some(&Scheme::HTTPS);
         let Some(proxy) = self.proxies.intercept(&to).filter(|_| is_https) else {
             let connecting = self.direct.call(to);

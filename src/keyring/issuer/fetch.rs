@@ -1,22 +1,52 @@
 //! Getting an issuer's documents: which URLs are taken, and the limits under which they are read.
+//! Where an issuer describes itself is in `discovery`.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use http::header::{ACCEPT, ACCEPT_ENCODING};
 use http::response::Parts;
+use http::uri::Authority;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use serde::Deserialize;
 
 use crate::keyring::issuer::found;
 use crate::keyring::issuer::found::Answer;
 use crate::keyring::issuer::http_client::{ClientBody, ClientError, HttpClient};
 
-/// A URL that a ring takes keys from: https, or http on loopback where that is allowed.
+/// A URL that a ring takes keys from: https, or http where that is allowed.
 #[derive(Clone, Debug)]
 pub(crate) struct Endpoint(Uri);
+
+/// The hosts that keys are fetched from over plain http. Default: none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PlainHttp {
+    pub(crate) on_loopback: bool,
+    /// Hosts that the application has named, each compared as a whole.
+    pub(crate) hosts: Vec<String>,
+}
+
+impl PlainHttp {
+    fn allows(&self, host: &str) -> bool {
+        (self.on_loopback && is_loopback(host))
+            || self.hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
+
+    /// Checks the hosts that are named: one that is no host would match nothing.
+    ///
+    /// # Errors
+    ///
+    /// With the host, if it has a scheme, a port, a path or a wildcard.
+    pub(crate) fn check(&self) -> Result<(), &str> {
+        let is_host = |host: &&String| {
+            let authority: Result<Authority, _> = host.parse();
+            let is_whole = authority.is_ok_and(|authority| authority.host() == **host);
+            is_whole && !host.contains(['*', '@', '%'])
+        };
+        self.hosts.iter().find(|host| !is_host(host)).map_or(Ok(()), |host| Err(host))
+    }
+}
 
 impl Endpoint {
     /// Parses a URL.
@@ -24,7 +54,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// With the fix, if it is not such a URL.
-    pub(crate) fn parse(url: &str, allow_http_on_loopback: bool) -> Result<Self, &'static str> {
+    pub(crate) fn parse(url: &str, plain_http: &PlainHttp) -> Result<Self, &'static str> {
         // `Uri` would drop it.
         if url.contains('#') {
             return Err("give a URL without a fragment");
@@ -36,7 +66,7 @@ impl Endpoint {
         }
         match uri.scheme_str() {
             Some("https") => Ok(Self(uri)),
-            Some("http") if allow_http_on_loopback && is_loopback(host) => Ok(Self(uri)),
+            Some("http") if plain_http.allows(host) => Ok(Self(uri)),
             Some("http") if is_loopback(host) => {
                 Err("give an https URL; for a test, set `allow_http_on_loopback`")
             }
@@ -44,20 +74,6 @@ impl Endpoint {
                 "give an https URL: with any other, an attacker on the network can replace the keys",
             ),
         }
-    }
-
-    /// Where an issuer describes itself (OpenID Connect Discovery 1.0, section 4).
-    pub(crate) fn discovery(
-        issuer: &str,
-        allow_http_on_loopback: bool,
-    ) -> Result<Self, &'static str> {
-        if issuer.contains('?') {
-            return Err("give an issuer without a query");
-        }
-        Self::parse(issuer, allow_http_on_loopback)?;
-        let base = issuer.strip_suffix('/').unwrap_or(issuer);
-        let url = format!("{base}/.well-known/openid-configuration");
-        Self::parse(&url, allow_http_on_loopback)
     }
 
     /// Gets the document, of at most `limit` bytes.
@@ -72,7 +88,7 @@ impl Endpoint {
         match status {
             StatusCode::OK => Ok(Answer { headers, body: read(body, limit).await? }),
             status if status.is_redirection() => Err(Cause::Redirect(status)),
-            status => Err(Cause::Status(found::head(status, &headers))),
+            status => Err(Cause::Status { status, head: found::head(status, &headers) }),
         }
     }
 
@@ -109,13 +125,6 @@ async fn read(mut body: ClientBody, limit: usize) -> Result<Vec<u8>, Cause> {
     Ok(bytes)
 }
 
-/// The members of a discovery document that are used (OpenID Connect Discovery 1.0, section 3).
-#[derive(Deserialize)]
-pub(crate) struct Description {
-    pub(crate) issuer: String,
-    pub(crate) jwks_uri: String,
-}
-
 /// Why an issuer's keys could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[error("{url}: {cause}")]
@@ -123,6 +132,21 @@ pub(crate) struct FetchError {
     url: String,
     #[source]
     cause: Cause,
+}
+
+impl FetchError {
+    /// Whether the network or the issuer is at fault, so that the same fetch may succeed later. A
+    /// redirect, another status and a wrong document are the mark of a wrong setting.
+    pub(crate) fn is_outage(&self) -> bool {
+        match &self.cause {
+            Cause::Client(_) => true,
+            Cause::Status { status, .. } => {
+                let is_early = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                status.is_server_error() || is_early.contains(status)
+            }
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -133,8 +157,10 @@ pub(crate) enum Cause {
         "found status {0}; expected 200 OK: redirects are not followed, give the URL it leads to"
     )]
     Redirect(StatusCode),
-    #[error("found {0}; expected status 200 OK")]
-    Status(String),
+    #[error("found {head}; expected status 200 OK")]
+    Status { status: StatusCode, head: String },
+    #[error("found {head}; expected status 200 OK there, or at {others}")]
+    NoDescription { head: String, others: String },
     #[error("the document is longer than {limit} bytes, the setting max_document_bytes")]
     TooLong { limit: usize },
     #[error("{0}")]

@@ -6,6 +6,7 @@ pub(crate) mod builder;
 pub(crate) mod bundled_client;
 #[cfg(feature = "jwks-client")]
 pub(crate) mod connect;
+pub(crate) mod discovery;
 pub(crate) mod document;
 pub(crate) mod fetch;
 pub(crate) mod found;

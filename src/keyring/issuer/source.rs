@@ -21,9 +21,10 @@ use crate::crypto::backend::CryptoBackend;
 use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
+use crate::keyring::issuer::discovery::Places;
 use crate::keyring::issuer::document::{self, Parsed};
-use crate::keyring::issuer::fetch::{Cause, Description, Endpoint, FetchError};
-use crate::keyring::issuer::found::{Answer, Expected, cut};
+use crate::keyring::issuer::fetch::{Cause, Endpoint, FetchError, PlainHttp};
+use crate::keyring::issuer::found::cut;
 use crate::keyring::issuer::freshness;
 use crate::keyring::issuer::http_client::{ClientError, HttpClient};
 use crate::keyring::refreshes::Report;
@@ -33,15 +34,30 @@ use crate::keys::key_set::{KeySet, RingKey};
 
 /// The source of a ring that follows an issuer, whose name is the ring's.
 pub(crate) struct IssuerSource {
-    /// Where the JWKS is, or the discovery document that names its URL.
-    pub(crate) endpoint: Endpoint,
-    pub(crate) discovers: bool,
+    pub(crate) origin: Origin,
     pub(crate) client: Arc<dyn HttpClient>,
     pub(crate) limits: Limits,
     /// When a fetch was last begun or requested. Requests touch only this.
     pub(crate) cooldown: Cooldown,
     /// Held for a whole fetch, so that fetches follow each other.
     pub(crate) pace: Mutex<Pace>,
+}
+
+/// Where the keys are found.
+pub(crate) enum Origin {
+    Jwks(Endpoint),
+    /// At the URL that the issuer's description names.
+    Described(Places),
+}
+
+impl Origin {
+    /// The URL that is asked first.
+    fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Jwks(endpoint) => endpoint,
+            Self::Described(places) => &places.first,
+        }
+    }
 }
 
 /// The limits that an issuer is followed within.
@@ -56,7 +72,7 @@ pub(crate) struct Limits {
     pub(crate) max_staleness: Duration,
     pub(crate) rsa_algorithm: Option<Algorithm>,
     pub(crate) backend: CryptoBackend,
-    pub(crate) http_on_loopback: bool,
+    pub(crate) plain_http: PlainHttp,
 }
 
 /// The outcome of the last fetches, for the time of the next one.
@@ -80,7 +96,7 @@ impl IssuerSource {
         let fetching = tokio::time::timeout(timeout, self.fetch(&ring.name));
         let fetched = fetching.await.unwrap_or_else(|_| {
             let text = format!("no whole answer within {timeout:?}");
-            Err(self.endpoint.error(ClientError::new(text)))
+            Err(self.origin.endpoint().error(ClientError::new(text)))
         });
         let before = ring.keys().clone();
         match fetched {
@@ -111,40 +127,19 @@ impl IssuerSource {
     }
 
     async fn fetch(&self, issuer: &str) -> Result<(Parsed, Option<Duration>), FetchError> {
-        let endpoint = match self.discovers {
-            true => &self.discover(issuer).await?,
-            false => &self.endpoint,
+        let limit = self.limits.document_bytes;
+        let endpoint = match &self.origin {
+            Origin::Jwks(endpoint) => endpoint,
+            Origin::Described(places) => {
+                let plain_http = &self.limits.plain_http;
+                &places.find_keys(issuer, &*self.client, limit, plain_http).await?
+            }
         };
-        let answer = self.get(endpoint).await?;
+        let got = endpoint.get(&*self.client, limit).await;
+        let answer = got.map_err(|cause| endpoint.error(cause))?;
         let parsed = document::parse(&answer, self.limits.rsa_algorithm, self.limits.backend)
             .map_err(|reason| endpoint.error(Cause::Document(reason)))?;
         Ok((parsed, freshness::remaining(&answer.headers)))
-    }
-
-    /// Asks the issuer's description where the keys are. OpenID Connect Discovery 1.0, section 4.3:
-    /// it must name the very issuer that was asked.
-    async fn discover(&self, issuer: &str) -> Result<Endpoint, FetchError> {
-        let endpoint = &self.endpoint;
-        let answer = self.get(endpoint).await?;
-        let document = |reason| endpoint.error(Cause::Document(reason));
-        let description: Description = serde_json::from_slice(&answer.body)
-            .map_err(|_| document(answer.is_not(Expected::Description)))?;
-        if description.issuer != issuer {
-            let found = cut(&description.issuer);
-            let expected = cut(issuer);
-            let reason =
-                format!("it describes another issuer: found `issuer` {found}; expected {expected}");
-            return Err(document(reason));
-        }
-        Endpoint::parse(&description.jwks_uri, self.limits.http_on_loopback).map_err(|_| {
-            let url = cut(&description.jwks_uri);
-            document(format!("found `jwks_uri` {url}; expected an https URL"))
-        })
-    }
-
-    async fn get(&self, endpoint: &Endpoint) -> Result<Answer, FetchError> {
-        let got = endpoint.get(&*self.client, self.limits.document_bytes).await;
-        got.map_err(|cause| endpoint.error(cause))
     }
 }
 

@@ -224,6 +224,6 @@ impl KeyRingBuilder {
         let keys = log.snapshot(self.algorithm);
         let core = RingCore::new(name, self.clock, policy, keys);
         let source = RotatingSource::new(replica, log);
-        Ok(KeyRing::opened(core, source, report, self.jitter, began, Some(store)))
+        Ok(KeyRing::opened(core, source, Ok(report), self.jitter, began, Some(store)))
     }
 }

@@ -3,11 +3,14 @@
 
 mod bodies;
 mod claims;
+mod discovery;
 mod documents;
 #[cfg(feature = "jwks-client")]
 mod http;
+mod late;
 mod login_time;
 mod open;
+mod plain_http;
 mod refresh;
 mod session_claims;
 mod tokens;

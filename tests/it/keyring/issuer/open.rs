@@ -4,8 +4,6 @@ use super::*;
 use std::error::Error;
 use tower_jwt_session::KeyState;
 
-const DISCOVERY: &str = "https://login.example/.well-known/openid-configuration";
-
 fn one_key() -> String {
     set([jwk(Algorithm::EdDSA, "a")])
 }
@@ -114,55 +112,6 @@ async fn the_longest_document_is_the_last_that_is_read() {
     open(&document).await.unwrap();
     document.push(' ');
     open(&document).await.unwrap_err();
-}
-
-#[tokio::test]
-async fn discovery_leads_to_the_keys() {
-    let clock = ManualClock::default();
-    for (issuer, description) in [
-        (ISSUER, DISCOVERY),
-        ("https://login.example/", DISCOVERY),
-        ("https://login.example/a", "https://login.example/a/.well-known/openid-configuration"),
-        ("https://login.example/a/", "https://login.example/a/.well-known/openid-configuration"),
-    ] {
-        let client = FakeClient::new("");
-        let elsewhere = "https://keys.example/set";
-        let document = json!({ "issuer": issuer, "jwks_uri": elsewhere, "other": [1] });
-        client.answers(description, Answer::Says(200, "", document.to_string()));
-        client.answers(elsewhere, Answer::Says(200, "", one_key()));
-        let ring = KeyRing::discover(issuer).client(client.clone()).clock(clock.clone());
-        let keys = ring.open().await.unwrap();
-        assert_eq!(client.requests(), [description, elsewhere]);
-        assert_eq!(keys.status().ring, issuer);
-    }
-}
-
-#[tokio::test]
-async fn a_description_of_another_issuer_or_place_is_refused() {
-    let cases = [
-        (json!({ "issuer": "https://login.example/", "jwks_uri": URL }), "another issuer"),
-        (json!({ "issuer": "https://LOGIN.example", "jwks_uri": URL }), "another issuer"),
-        (json!({ "issuer": "https://evil.example", "jwks_uri": URL }), "another issuer"),
-        (json!({ "issuer": ISSUER, "jwks_uri": "http://login.example/keys" }), "`jwks_uri`"),
-        (json!({ "issuer": ISSUER, "jwks_uri": "file:///keys" }), "`jwks_uri`"),
-        (json!({ "issuer": ISSUER }), "without `jwks_uri`"),
-        (json!({ "jwks_uri": URL }), "without `issuer`"),
-        (json!([ISSUER]), "a bare JSON array"),
-    ];
-    for (document, cause) in cases {
-        let client = FakeClient::new(one_key());
-        client.answers(DISCOVERY, Answer::Says(200, "", document.to_string()));
-        let ring = KeyRing::discover(ISSUER).client(client.clone());
-        let error = ring.open().await.unwrap_err().to_string();
-        assert!(error.contains(DISCOVERY) && error.contains(cause), "{document}: {error}");
-        assert_eq!(client.requests(), [DISCOVERY], "its keys were not asked for");
-    }
-    for issuer in ["http://login.example", "https://login.example?a=b", "https://login.example#a"] {
-        let client = FakeClient::new(one_key());
-        let error = KeyRing::discover(issuer).client(client.clone()).open().await.unwrap_err();
-        assert!(error.setting() == Some("issuer"), "{error}");
-        assert_eq!(client.count(), 0);
-    }
 }
 
 #[tokio::test]

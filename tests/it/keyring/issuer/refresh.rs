@@ -77,7 +77,7 @@ async fn a_failure_leaves_the_last_good_keys_for_a_day() {
 
         clock.advance(MILLISECOND);
         let ended = validate(&keys, &clock, Algorithm::EdDSA, "a");
-        assert_eq!(kind(ended), RejectionKind::UnknownKey, "{failure:?}");
+        assert_eq!(kind(ended), RejectionKind::KeysUnavailable, "{failure:?}");
         let unready = keys.ready().unwrap_err();
         assert_eq!(unready.kind(), NotReadyKind::Stale);
         let expected =
@@ -99,7 +99,10 @@ async fn a_failure_leaves_the_last_good_keys_for_a_day() {
 async fn a_ring_that_went_stale_comes_back_by_itself() {
     let (keys, client, clock) = open(set([jwk(Algorithm::EdDSA, "a")])).await;
     clock.advance(DAY);
-    assert_eq!(kind(validate(&keys, &clock, Algorithm::EdDSA, "a")), RejectionKind::UnknownKey);
+    assert_eq!(
+        kind(validate(&keys, &clock, Algorithm::EdDSA, "a")),
+        RejectionKind::KeysUnavailable
+    );
     client.reaches(2).await;
     settle().await;
     assert!(validate(&keys, &clock, Algorithm::EdDSA, "a").is_ok());
@@ -253,7 +256,7 @@ async fn cached_tokens_end_with_the_limit_of_the_last_fetch() {
     assert_eq!([(); 2].map(|()| cached.validate(&token)), [Ok(false), Ok(true)]);
     keys.ready().unwrap();
     clock.advance(MILLISECOND);
-    assert_eq!(cached.validate(&token), Err(RejectionKind::UnknownKey));
+    assert_eq!(cached.validate(&token), Err(RejectionKind::KeysUnavailable));
     keys.ready().unwrap_err();
 
     // A clock that was set back brings the limit nearer, also for what is cached.
@@ -266,5 +269,5 @@ async fn cached_tokens_end_with_the_limit_of_the_last_fetch() {
     keys.refresh().await.unwrap();
     cached.validate(&token).unwrap();
     clock.set(start + hour);
-    assert_eq!(cached.validate(&token), Err(RejectionKind::UnknownKey));
+    assert_eq!(cached.validate(&token), Err(RejectionKind::KeysUnavailable));
 }

@@ -149,7 +149,7 @@ async fn followed_keys_end_with_a_clock_that_is_set_back() {
     clock.set(clock.now() - limit);
     let token = token(&clock, Algorithm::EdDSA, "a");
     keys.refresh().await.unwrap_err();
-    assert_eq!(judge(&sessions(&keys), &token), Some(RejectionKind::UnknownKey));
+    assert_eq!(judge(&sessions(&keys), &token), Some(RejectionKind::KeysUnavailable));
     keys.ready().unwrap_err();
     client.answers(URL, Answer::Says(200, "", set([jwk(Algorithm::EdDSA, "a")])));
     keys.refresh().await.unwrap();
