@@ -10,8 +10,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, IntoResponseParts, Response, ResponseParts};
 use axum::routing::{get, post};
+use http::header::LOCATION;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::error::operation::OperationError;
 use crate::error::rejection::Rejection;
@@ -23,6 +24,7 @@ use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::login::Login;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Intent;
+use crate::sessions::return_to::ReturnTo;
 use crate::sessions::session::Session;
 
 /// Why a handler that asks for a [`Session`] is not called, or its response not sent.
@@ -155,6 +157,24 @@ impl IntoResponseParts for Logout {
     fn into_response_parts(self, mut parts: ResponseParts) -> Result<ResponseParts, Infallible> {
         self.insert_into(parts.extensions_mut());
         Ok(parts)
+    }
+}
+
+/// From the parameter `next` of the query.
+impl<S: Sync> FromRequestParts<S> for ReturnTo {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::from_query(parts.uri.query()))
+    }
+}
+
+/// `303 See Other`.
+impl IntoResponse for ReturnTo {
+    fn into_response(self) -> Response {
+        // It is visible ASCII.
+        let to = HeaderValue::try_from(self.as_str()).unwrap_or(HeaderValue::from_static("/"));
+        (StatusCode::SEE_OTHER, [(LOCATION, to)]).into_response()
     }
 }
 

@@ -5,17 +5,22 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, Request, Response};
 use tower_layer::Layer;
 
+use crate::error::build::BuildError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::logout;
 use crate::layer::presented::{Presented, Refused};
 use crate::layer::renew::Renewer;
 use crate::layer::service::{Around, SessionService, Work, Worked};
+use crate::response::login_redirect;
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
 use crate::sessions::handle::{ReadClaims, Sessions};
+use crate::sessions::login_page::LoginPage;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
 use crate::sessions::session::Session;
@@ -45,6 +50,7 @@ pub struct ValidateLayer<C, T = WithBody> {
     pub(crate) checks: Vec<Check<C>>,
     /// None if the claims cannot be issued.
     renewer: Option<Renewer<C>>,
+    login_page: Option<LoginPage>,
     respond: T,
 }
 
@@ -53,8 +59,9 @@ type Check<C> = Arc<dyn Fn(&Session<C>) -> Option<Rejection> + Send + Sync>;
 
 impl<C> ValidateLayer<C> {
     pub(crate) fn new(sessions: Sessions<C>, renewer: Option<Renewer<C>>) -> Self {
-        let (checks, respond) = (Vec::new(), WithBody);
-        Self { sessions, optional: false, guards_all: false, checks, renewer, respond }
+        let (login_page, checks) = (sessions.0.login_page.clone(), Vec::new());
+        let (optional, guards_all, respond) = (false, false, WithBody);
+        Self { sessions, optional, guards_all, checks, renewer, login_page, respond }
     }
 }
 
@@ -70,8 +77,19 @@ impl<C, T> ValidateLayer<C, T> {
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> ValidateLayer<C, U> {
-        let Self { sessions, optional, guards_all, checks, renewer, .. } = self;
-        ValidateLayer { sessions, optional, guards_all, checks, renewer, respond }
+        let Self { sessions, optional, guards_all, checks, renewer, login_page, .. } = self;
+        ValidateLayer { sessions, optional, guards_all, checks, renewer, login_page, respond }
+    }
+
+    /// Sends browsers that navigate to these routes without a valid session to this page, in place of the
+    /// one of the [sessions](crate::SessionsBuilder::login_page).
+    ///
+    /// # Errors
+    ///
+    /// Fails if `path` is not a path of this site.
+    pub fn login_page(mut self, path: &str) -> Result<Self, BuildError> {
+        self.login_page = Some(LoginPage::parse(path)?);
+        Ok(self)
     }
 
     pub(crate) fn guard_all(mut self) -> Self {
@@ -169,7 +187,17 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         parts.version = request.version();
         parts.headers = mem::take(request.headers_mut());
         parts.extensions = mem::take(request.extensions_mut());
-        self.respond.respond(respond::rejection(rejection, &self.sessions), Some(&parts))
+        self.respond.respond(self.answer(rejection, &parts), Some(&parts))
+    }
+
+    /// The answer to a rejected request: for a navigation without a session, the way to the login page.
+    #[cold]
+    fn answer(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
+        let mut answer = respond::rejection(rejection, &self.sessions);
+        if let Some(page) = &self.login_page {
+            login_redirect::redirect(&mut answer, page, request);
+        }
+        answer
     }
 
     /// Clears a cookie that no replica accepts any more, unless the response sets a new one.
@@ -213,7 +241,7 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
             if let Some(Refused { rejection, request }) =
                 response.extensions_mut().remove::<Refused>()
             {
-                let answer = respond::rejection(rejection, &self.sessions);
+                let answer = self.answer(rejection, &request);
                 let answer = self.respond.respond(answer, Some(&request));
                 respond::put_in_place(response, answer);
             }
@@ -267,6 +295,7 @@ impl<C, T: Clone> Clone for ValidateLayer<C, T> {
             guards_all: self.guards_all,
             checks: self.checks.clone(),
             renewer: self.renewer,
+            login_page: self.login_page.clone(),
             respond: self.respond.clone(),
         }
     }

@@ -3,5 +3,6 @@
 #[cfg(feature = "axum")]
 pub(crate) mod health;
 pub(crate) mod jwks;
+pub(crate) mod login_redirect;
 pub(crate) mod respond;
 pub(crate) mod token_endpoint;

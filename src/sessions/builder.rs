@@ -10,6 +10,7 @@ use crate::revocation::handle::Revocations;
 use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ExternalTokens;
 use crate::sessions::handle::{Inner, ReadClaims, Sessions, SessionsId};
+use crate::sessions::login_page::LoginPage;
 use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
 use crate::sessions::room;
 use crate::token::cache::TokenCache;
@@ -30,6 +31,7 @@ pub struct SessionsBuilder<C> {
     max_token_bytes: usize,
     token_cache_bytes: usize,
     transports: Option<Vec<Transport>>,
+    login_page: Option<String>,
     revocations: Option<Revocations>,
     refresh_tokens: Option<RefreshTokens>,
     external: ExternalTokens,
@@ -56,6 +58,7 @@ impl<C> Sessions<C> {
             max_token_bytes: 8 * 1024,
             token_cache_bytes: 8 * 1024 * 1024,
             transports: None,
+            login_page: None,
             revocations: None,
             refresh_tokens: None,
             external: ExternalTokens::default(),
@@ -106,6 +109,27 @@ impl<C> SessionsBuilder<C> {
     /// A login is by cookie where there is one, unless it is [`Login::bearer`](crate::Login::bearer).
     pub fn transports(mut self, transports: impl IntoIterator<Item = Transport>) -> Self {
         self.transports = Some(transports.into_iter().collect());
+        self
+    }
+
+    /// Sends browsers that navigate to a page without a valid session to this page: `303 See Other` to
+    /// `/login?next=...`, where `next` is the path and query that the browser asked for. The login page
+    /// reads it with [`ReturnTo`](crate::ReturnTo). Default: none: they get the 401.
+    ///
+    /// `path` is a path of this site as browsers see it, in the prefix of a proxy, too. It holds for all
+    /// layers and for the extractor; a [`ValidateLayer`](crate::layer::ValidateLayer::login_page) can have
+    /// another one.
+    ///
+    /// - A navigation is a `GET` or `HEAD` that accepts `text/html` by its name, with `Sec-Fetch-Mode:
+    ///   navigate` where the browser sends it. Scripts that fetch, WebSockets and other clients get the 401.
+    /// - A route with [`max_auth_age`](crate::layer::ValidateLayer::max_auth_age) sends a user with an older
+    ///   login to `/login?next=...&max_age=300`. So with `max_age` in the query, a login page must not send
+    ///   a user with a session back.
+    /// - A request for the login page itself is not redirected.
+    #[doc(alias = "login_url")]
+    #[doc(alias = "redirect")]
+    pub fn login_page(mut self, path: impl Into<String>) -> Self {
+        self.login_page = Some(path.into());
         self
     }
 
@@ -268,6 +292,7 @@ impl<C> SessionsBuilder<C> {
             ]
         });
         let transports = Transports::build(transports, self.keys.name())?;
+        let login_page = self.login_page.as_deref().map(LoginPage::parse).transpose()?;
         let has_revocations = self.revocations.is_some();
         let has_refresh_tokens = self.refresh_tokens.is_some();
         let cookie = transports.cookie.as_ref();
@@ -288,6 +313,7 @@ impl<C> SessionsBuilder<C> {
             idle_lifetime: self.idle_lifetime,
             absolute_lifetime: self.absolute_lifetime,
             transports,
+            login_page,
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
             refreshing: refreshing.transpose()?,
             revocations: self.revocations,

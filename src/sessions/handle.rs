@@ -21,6 +21,7 @@ use crate::revocation::writer::Revocation;
 use crate::sessions::counters::Counters;
 use crate::sessions::issued::IssuedToken;
 use crate::sessions::login::Login;
+use crate::sessions::login_page::LoginPage;
 use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::session::Session;
 use crate::store::feed::{Digest, RegisterId};
@@ -115,6 +116,7 @@ pub(crate) struct Inner<C> {
     pub(crate) idle_lifetime: Duration,
     pub(crate) absolute_lifetime: Duration,
     pub(crate) transports: Transports,
+    pub(crate) login_page: Option<LoginPage>,
     pub(crate) cache: Option<TokenCache<C>>,
     pub(crate) refreshing: Option<Refreshing>,
     pub(crate) revocations: Option<Revocations>,

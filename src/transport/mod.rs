@@ -8,7 +8,9 @@ pub(crate) mod credential;
 #[cfg(feature = "cookie")]
 pub(crate) mod cross_site;
 pub(crate) mod grammar;
+pub(crate) mod local_path;
 pub(crate) mod named_header;
+pub(crate) mod navigation;
 #[cfg(feature = "cookie")]
 pub(crate) mod origin;
 #[expect(clippy::module_inception, reason = "the file of `Transport`")]

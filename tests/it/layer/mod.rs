@@ -3,6 +3,7 @@
 mod extractors;
 mod issue;
 mod login_age;
+mod login_page;
 mod odd_wiring;
 mod readiness;
 mod respond;

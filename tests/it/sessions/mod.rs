@@ -6,3 +6,4 @@ mod refresh_tokens;
 mod reissue;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod renewal;
+mod return_to;

@@ -1,0 +1,35 @@
+//! The answer to a browser that navigates to a page without a session: to the login page.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, LOCATION, VARY, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::error::rejection::{Rejection, RejectionKind};
+use crate::sessions::login_page::LoginPage;
+use crate::transport::navigation;
+
+/// Replaces a 401 to a navigation by `303 See Other`. Every other answer stays as it is.
+#[cold]
+pub(crate) fn redirect(answer: &mut Response<Bytes>, page: &LoginPage, request: &Parts) {
+    if answer.status() != StatusCode::UNAUTHORIZED {
+        return;
+    }
+    // What another client gets depends on these.
+    answer.headers_mut().append(VARY, HeaderValue::from_static(navigation::DECIDING));
+    if !navigation::is_navigation(request) {
+        return;
+    }
+    let max_age = match answer.extensions().get().map(Rejection::kind) {
+        Some(RejectionKind::InsufficientUserAuthentication { max_age }) => Some(max_age.as_secs()),
+        _ => None,
+    };
+    let location = page.location(navigation::target(request).as_deref(), max_age);
+    let Some(Ok(location)) = location.map(HeaderValue::try_from) else { return };
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    *answer.body_mut() = Bytes::new();
+    let headers = answer.headers_mut();
+    headers.remove(CONTENT_TYPE);
+    headers.remove(WWW_AUTHENTICATE);
+    headers.insert(LOCATION, location);
+}
