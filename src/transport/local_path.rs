@@ -7,19 +7,9 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 /// Longer ones are refused: they have to fit into a `Location` beside the login page's own path.
 const MOST_BYTES: usize = 2048;
 
-/// Escaped for `Location` and for HTML: what URLs do not hold as it is (WHATWG URL, section 1.3), and
-/// quotes.
-const ESCAPED: &AsciiSet = &CONTROLS
-    .add(b' ')
-    .add(b'"')
-    .add(b'\'')
-    .add(b'<')
-    .add(b'>')
-    .add(b'`')
-    .add(b'^')
-    .add(b'{')
-    .add(b'|')
-    .add(b'}');
+/// Escaped for `Location` and for an attribute of HTML: what no URL holds as it is (WHATWG URL, section 1.3),
+/// and quotes.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'\'').add(b'<').add(b'>');
 
 /// Checks a path with its query and fragment, and escapes what URLs do not hold as it is. `None` for what
 /// a browser, or a server or proxy that decodes or normalizes it, may read as a URL of another site: a

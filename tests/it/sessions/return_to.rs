@@ -88,7 +88,7 @@ fn return_to_of_this_site_is_kept_and_escaped() {
         ("/100%25", "/100%25"),
         ("/bücher?q=ß", "/b%C3%BCcher?q=%C3%9F"),
         ("/a b", "/a%20b"),
-        (r#"/"><script>'`"#, "/%22%3E%3Cscript%3E%27%60"),
+        (r#"/"><script>'`{|}"#, "/%22%3E%3Cscript%3E%27`{|}"),
         (&longest, &longest),
     ] {
         let new = ReturnTo::new(next).unwrap_or_else(|| panic!("{next:?}"));
