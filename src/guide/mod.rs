@@ -11,6 +11,7 @@
 //! | Which store, and what does it need? | [`stores`] |
 //! | How do I make a store of another engine? | [`write_a_store`] |
 //! | What do I check, watch and alert on in production? | [`operations`] |
+//! | How do I use it with tonic (gRPC), hyper, or another framework? | [`other_frameworks`] |
 //! | How do I test an application that uses this crate? | [`testing`] |
 //! | What is promised against which attacker? | [`security`] |
 //! | What does it cost per request? | [`costs`] |
@@ -37,6 +38,7 @@ pages! {
     stores "stores.md" "Where replicas meet: a directory, Redis, PostgreSQL, or no store."
     write_a_store "write_a_store.md" "Make a store of the engine that a service already has."
     operations "operations.md" "Production checklist, readiness, metrics, alerts and emergencies."
+    other_frameworks "other_frameworks.md" "gRPC (tonic), hyper, and any other Tower service."
     testing "testing.md" "Test an application that uses this crate."
     security "security.md" "The security model in one page."
     costs "costs.md" "What a request costs."

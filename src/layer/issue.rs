@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use tower_layer::Layer;
 
 use crate::error::operation::OperationError;
@@ -161,7 +161,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         });
         match issued.and_then(|granted| self.write(response, &pending, granted)) {
             Ok(()) => {}
-            Err(error) => *response = self.failure(&error),
+            Err(error) => *response = self.failure(&error, response.headers()),
         }
         None
     }
@@ -198,18 +198,18 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     }
 
     #[cold]
-    fn failure<B>(&self, error: &OperationError) -> Response<B>
+    fn failure<B>(&self, error: &OperationError, handler: &HeaderMap) -> Response<B>
     where
         T: Respond<B>,
     {
         if let Some(rejection) = error.rejection() {
             let answer = respond::rejection(rejection.clone(), &self.sessions);
-            return self.respond.respond(answer, None);
+            return self.respond.respond_after(answer, handler);
         }
         tracing::error!(%error, "a session could not be issued");
         let mut answer = respond::problem(error.status());
         respond::retry_issuing(&mut answer, error, &self.sessions);
-        self.respond.respond(answer, None)
+        self.respond.respond_after(answer, handler)
     }
 }
 

@@ -54,4 +54,5 @@ pub use self::issue::IssueLayer;
 pub use self::service::{ResponseFuture, SessionService};
 pub use self::session::SessionLayer;
 pub use self::validate::ValidateLayer;
+pub use crate::response::grpc::Grpc;
 pub use crate::response::respond::{HeadersOnly, Respond, WithBody};

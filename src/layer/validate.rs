@@ -216,7 +216,7 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
             response.extensions().get::<Arc<Pending<Logout>>>().filter(|_| kept.is_first)?;
         let logout = pending.take().intent;
         logout::begin(&self.sessions, &kept.presented, logout).unwrap_or_else(|answer| {
-            *response = self.respond.respond(*answer, None);
+            *response = self.respond.respond_after(*answer, response.headers());
             None
         })
     }
@@ -232,7 +232,8 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         if kept.is_first && response.extensions().get::<Arc<Pending<Logout>>>().is_some() {
             match worked {
                 Some(Err(error)) => {
-                    *response = self.respond.respond(logout::not_recorded(&error), None);
+                    let answer = logout::not_recorded(&error);
+                    *response = self.respond.respond_after(answer, response.headers());
                 }
                 _ => logout::complete(&self.sessions, &kept.presented, response, &self.respond),
             }

@@ -1,5 +1,6 @@
-//! Bodies of answers: problem details (RFC 9457), a token endpoint's (RFC 6749), health documents.
+//! Bodies of answers: problem details (RFC 9457), gRPC statuses, a token endpoint's (RFC 6749), health documents.
 
+pub(crate) mod grpc;
 #[cfg(feature = "axum")]
 pub(crate) mod health;
 pub(crate) mod jwks;

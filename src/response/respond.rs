@@ -8,7 +8,7 @@ use http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
 };
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use crate::error::operation::{OperationError, OperationErrorKind};
@@ -20,7 +20,7 @@ use crate::transport::transports::Transports;
 /// Turns an answer of the layers into a response of the inner service's type. Requests share
 /// it: where they are answered by several threads, it has to be `Send` and `Sync`.
 ///
-/// Implemented by [`WithBody`], the default, by [`HeadersOnly`], and by any
+/// Implemented by [`WithBody`], the default, by [`HeadersOnly`] and [`Grpc`](crate::layer::Grpc), and by any
 /// `Fn(Response<Bytes>, Option<&Parts>) -> Response<B> + Clone`. A rejection's reason is in the
 /// answer's extensions, and the request that was rejected comes with it, so that an application can
 /// make answers of its own:
@@ -50,6 +50,14 @@ pub trait Respond<B>: Clone {
     /// Turns the answer into a response. `request` is the request that was rejected, without its body;
     /// `None` where the handler has answered, as with a login.
     fn respond(&self, answer: Response<Bytes>, request: Option<&Parts>) -> Response<B>;
+
+    /// Turns the answer into a response where the handler has answered with the headers `handler`, as with
+    /// a login, or a logout that could not be recorded. Default: [`respond`](Self::respond) without a
+    /// request.
+    fn respond_after(&self, answer: Response<Bytes>, handler: &HeaderMap) -> Response<B> {
+        let _ = handler;
+        self.respond(answer, None)
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -153,7 +161,8 @@ pub(crate) fn answer_whole<B>(
     if response.status() != StatusCode::INTERNAL_SERVER_ERROR {
         *answer.status_mut() = response.status();
     }
-    put_in_place(response, respond.respond(answer, None));
+    let answer = respond.respond_after(answer, response.headers());
+    put_in_place(response, answer);
 }
 
 /// Says that the same request may succeed in some seconds.
@@ -174,8 +183,14 @@ pub(crate) fn problem(status: StatusCode) -> Response<Bytes> {
 
 /// An RFC 9457 problem that says what happened.
 pub(crate) fn problem_because(status: StatusCode, detail: &'static str) -> Response<Bytes> {
-    problem_of(status, Some(detail))
+    let mut answer = problem_of(status, Some(detail));
+    answer.extensions_mut().insert(ProblemDetail(detail));
+    answer
 }
+
+/// In an answer's extensions: the detail that its body has, for answers of another form.
+#[derive(Clone, Copy)]
+pub(crate) struct ProblemDetail(pub(crate) &'static str);
 
 fn problem_of(status: StatusCode, detail: Option<&'static str>) -> Response<Bytes> {
     #[derive(Serialize)]

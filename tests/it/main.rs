@@ -17,6 +17,8 @@ mod store;
 mod support;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod telemetry;
+#[cfg(all(feature = "axum", feature = "cookie"))]
+mod testing;
 mod token;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod transport;

@@ -1,6 +1,7 @@
 //! The layers, over HTTP.
 
 mod extractors;
+mod grpc;
 mod issue;
 mod login_age;
 mod login_page;
