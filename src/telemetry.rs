@@ -90,6 +90,7 @@
 //! | error | a session could not be issued | error | the request is answered 500 or 503 |
 //! | error | a refresh token could not be redeemed | error | the request is answered 500 or 503; the same token may be tried again |
 //! | error | a logout was not recorded | error | the request is answered 503; the session stays valid |
+//! | warn | the session cookie is for local development | name | sessions with [`for_local_development`](crate::CookieTransport::for_local_development) are built; a login for another host is a 500 |
 //! | warn | cannot revoke the session before a login | session_id, error | the login succeeds; the session before it stays valid |
 //! | warn | a session could not be renewed | error | the old token stays valid |
 //! | warn | a refresh token was used again: its session is ended | session_id | a copy of it exists, or a client retried late |
@@ -130,7 +131,7 @@
 //! | debug | deleted expired revocations | revocations, registers | by this replica, of all feeds in PostgreSQL |
 //! | debug | revoked a session | session_id | by a logout, a login in its place, or `revoke_session` |
 //! | debug | rejected a request | reason, about, found, expected | the reason, which the client does not see, and the part of the token |
-//! | debug | a request comes from another site | origin, host, sec_fetch_site | the cross-site guard refused it; the values found, or `none` |
+//! | debug | a request comes from another site | origin, host, sec_fetch_site | the cross-site guard refused it, or lets it set no cookie; the values found, or `none` |
 //! | debug | a request has more than one credential | places | where they are, without their values |
 //! | debug | refused a refresh token | reason, about, found, expected | the same for a refresh token |
 //! | debug | found an unreadable entry under the name of a new one | ring, entry, reason | an insert found data that can't be read |

@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, Response};
 use tower_layer::Layer;
 
 use crate::error::operation::OperationError;
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::presented::Presented;
 use crate::layer::renew::Renewer;
 use crate::layer::service::{Around, Granted, SessionService, Work, Worked};
@@ -20,6 +21,7 @@ use crate::sessions::login::Login;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
 use crate::sessions::session::Session;
+use crate::transport::cookie_use::{CookieUse, Sets};
 use crate::transport::transports::append_cookie;
 
 /// How a login's session travels.
@@ -72,13 +74,20 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     fn travel<B>(
         &self,
         Pending { intent: login, is_whole, .. }: &Pending<Login<C>>,
+        cookie_use: CookieUse,
     ) -> Result<Travel, OperationError>
     where
         T: Respond<B>,
     {
         let transports = self.sessions.transports();
         if !login.bearer && transports.cookie.is_some() {
-            return Ok(Travel::Cookie);
+            return match cookie_use.sets {
+                Sets::Allowed => Ok(Travel::Cookie),
+                Sets::FromAnotherSite => {
+                    Err(OperationError::rejected(Rejection::new(RejectionKind::CrossSite)))
+                }
+                Sets::NotLocal => Err(OperationError::not_local()),
+            };
         }
         if !transports.bearer {
             return Err(OperationError::no_transport("bearer"));
@@ -98,6 +107,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         &self,
         response: &mut Response<B>,
         presented: Option<&Presented<C>>,
+        cookie_use: CookieUse,
     ) -> Option<Work>
     where
         T: Respond<B>,
@@ -109,7 +119,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
                 logout.take();
             }
             let replaced = presented.and_then(|presented| presented.session.as_ref().ok());
-            return self.log_in(pending, self.travel::<B>(pending).ok()?, replaced);
+            return self.log_in(pending, self.travel::<B>(pending, cookie_use).ok()?, replaced);
         }
         Renewer::new().begin(&self.sessions, presented?, response);
         None
@@ -145,6 +155,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         &self,
         response: &mut Response<B>,
         worked: Option<Worked>,
+        cookie_use: CookieUse,
     ) -> Option<Worked>
     where
         T: Respond<B>,
@@ -153,13 +164,17 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             return worked;
         };
         let login = &pending.intent;
-        let issued = self.travel::<B>(&pending).and_then(|travel| match worked {
-            Some(worked) => worked,
-            None => {
-                grant(&self.sessions, login, travel, self.sessions.known_versions(login)).map(Some)
-            }
+        let issued = self.travel::<B>(&pending, cookie_use).and_then(|travel| {
+            let granted = match worked {
+                Some(worked) => worked?,
+                None => {
+                    let versions = self.sessions.known_versions(login);
+                    Some(grant(&self.sessions, login, travel, versions)?)
+                }
+            };
+            self.write(response, &pending, travel, granted)
         });
-        match issued.and_then(|granted| self.write(response, &pending, granted)) {
+        match issued {
             Ok(()) => {}
             Err(error) => *response = self.failure(&error, response.headers()),
         }
@@ -171,13 +186,14 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         &self,
         response: &mut Response<B>,
         pending: &Pending<Login<C>>,
+        travel: Travel,
         granted: Option<Granted>,
     ) -> Result<(), OperationError>
     where
         T: Respond<B>,
     {
         let scope = pending.intent.scope.as_deref();
-        let answer = match (self.travel::<B>(pending)?, granted) {
+        let answer = match (travel, granted) {
             (_, None) => return Ok(()),
             (Travel::Cookie, Some(Granted::Token(token))) => {
                 let cookie = self.sessions.set_cookie(&token)?;
@@ -213,6 +229,12 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     }
 }
 
+/// The state of a request that its response needs.
+pub struct Found<C> {
+    presented: Option<Presented<C>>,
+    cookie_use: CookieUse,
+}
+
 impl<S, C, T: Clone> Layer<S> for IssueLayer<C, T> {
     type Service = SessionService<S, Self>;
 
@@ -222,18 +244,27 @@ impl<S, C, T: Clone> Layer<S> for IssueLayer<C, T> {
 }
 
 impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
-    type Kept = Option<Presented<C>>;
+    type Kept = Found<C>;
 
-    fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>> {
-        Ok(Presented::of(&self.sessions, request.extensions()))
+    /// Refuses nothing: what comes from another site logs nobody in.
+    fn before<R>(&self, request: &mut Request<R>) -> Result<Found<C>, Response<B>> {
+        let presented = Presented::of(&self.sessions, request.extensions());
+        let has_cookie = presented.as_ref().is_some_and(Presented::may_have_cookie);
+        let is_other = presented.as_ref().is_some_and(|it| it.place.is_some()) && !has_cookie;
+        let cookie_use = match &self.sessions.transports().cookie {
+            Some(cookie) if is_other => cookie.unguarded(request),
+            Some(cookie) => cookie.admit(request, has_cookie).unwrap_or(CookieUse::NONE),
+            None => CookieUse::FULL,
+        };
+        Ok(Found { presented, cookie_use })
     }
 
-    fn after(&self, response: &mut Response<B>, presented: &Self::Kept) -> Option<Work> {
-        self.issue_or_renew(response, presented.as_ref())
+    fn after(&self, response: &mut Response<B>, found: &Found<C>) -> Option<Work> {
+        self.issue_or_renew(response, found.presented.as_ref(), found.cookie_use)
     }
 
-    fn finish(&self, response: &mut Response<B>, _: Self::Kept, worked: Option<Worked>) {
-        self.complete(response, worked);
+    fn finish(&self, response: &mut Response<B>, found: Found<C>, worked: Option<Worked>) {
+        self.complete(response, worked, found.cookie_use);
         self.sessions.transports().forbid_storing_cookie(response.headers_mut());
     }
 }

@@ -6,8 +6,9 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use tower_layer::Layer;
 
 use crate::error::build::BuildError;
@@ -24,7 +25,9 @@ use crate::sessions::login_page::LoginPage;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
 use crate::sessions::session::Session;
+use crate::transport::cookie_use::{CookieUse, Sets};
 use crate::transport::credential::{Credential, Place};
+use crate::transport::old_cookies::OldCookies;
 
 /// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
 /// [`optional`](Self::optional).
@@ -119,15 +122,22 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         Presented { session, place, now, sessions: self.sessions.0.id }
     }
 
-    /// Whether the request does not come from another site, as far as it matters: no browser sends a
-    /// bearer token by itself.
-    fn passes<B>(&self, request: &Request<B>, place: Option<Place>, may_have_cookie: bool) -> bool {
-        let cookie = self.sessions.transports().cookie.as_ref();
-        let Some(cookie) = cookie else { return true };
+    /// What the request may do with the cookie, by where it comes from: no browser sends a bearer token by
+    /// itself.
+    fn cookie_use<B>(
+        &self,
+        request: &Request<B>,
+        place: Option<Place>,
+        may_have_cookie: bool,
+    ) -> Result<CookieUse, RejectionKind> {
         let is_other = place.is_some() && !may_have_cookie;
-        is_other
-            || (!may_have_cookie && !self.guards_all)
-            || cookie.passes(request, may_have_cookie)
+        match &self.sessions.transports().cookie {
+            Some(cookie) if may_have_cookie || (self.guards_all && !is_other) => {
+                cookie.admit(request, may_have_cookie)
+            }
+            Some(cookie) if self.guards_all => Ok(cookie.unguarded(request)),
+            _ => Ok(CookieUse::FULL),
+        }
     }
 
     /// Why the layer itself refuses what was presented, if it does.
@@ -144,35 +154,45 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         T: Respond<B>,
     {
         let found = Presented::of(&self.sessions, request.extensions());
-        let is_first = found.is_none();
-        let presented = match found {
+        let transports = self.sessions.transports();
+        let (presented, cookie_use, is_first, old) = match found {
             // The layer that has found it has asked, as far as it concerns a request with a session.
             Some(found) => {
-                let has_cookie = found.may_have_cookie();
-                if self.guards_all && !self.passes(request, found.place, has_cookie) {
-                    return Err(self.reject(Rejection::new(RejectionKind::CrossSite), request));
+                let cookie_use = match self.guards_all {
+                    true => self.cookie_use(request, found.place, found.may_have_cookie()),
+                    false => Ok(CookieUse::FULL),
+                };
+                match cookie_use {
+                    Ok(cookie_use) => (found, cookie_use, false, None),
+                    Err(kind) => return Err(self.reject(Rejection::new(kind), request)),
                 }
-                found
             }
             None => {
-                let credential = self.sessions.transports().read(request.headers());
+                let credential = transports.read(request.headers());
                 let place = credential.ok().flatten().map(|credential| credential.place);
                 let has_cookie = place == Some(Place::Cookie) || credential.is_err();
-                if !self.passes(request, place, has_cookie) {
-                    return Err(self.reject(Rejection::new(RejectionKind::CrossSite), request));
+                let cookie_use = match self.cookie_use(request, place, has_cookie) {
+                    Ok(cookie_use) => cookie_use,
+                    Err(kind) => return Err(self.reject(Rejection::new(kind), request)),
+                };
+                if cookie_use.reads {
+                    let old = transports.old_cookies(request.headers());
+                    (self.presented(credential, request.headers()), cookie_use, true, old)
+                } else {
+                    (self.presented(Ok(None), request.headers()), cookie_use, true, None)
                 }
-                self.presented(credential, request.headers())
             }
         };
         if let Some(rejection) = self.refusal(&presented) {
             let mut answer = self.reject(rejection, request);
             self.clear(&mut answer, &presented);
+            self.replace_old_cookies(&mut answer, &presented, old.as_deref());
             return Err(answer);
         }
         if let Some(protocol) = &self.sessions.transports().web_socket {
             protocol.remove(request.headers_mut());
         }
-        Ok(Kept { presented, is_first })
+        Ok(Kept { presented, cookie_use, is_first, old })
     }
 
     /// Answers in the place of the inner service, which does not get the request any more.
@@ -207,6 +227,19 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         }
     }
 
+    fn replace_old_cookies<B>(
+        &self,
+        response: &mut Response<B>,
+        presented: &Presented<C>,
+        old: Option<&OldCookies>,
+    ) {
+        if let Some(old) = old {
+            let is_valid = presented.session.is_ok();
+            let headers = response.headers_mut();
+            self.sessions.transports().replace_old_cookies(headers, old, is_valid);
+        }
+    }
+
     /// The work of a logout that the response asks for, if this layer has found the session.
     pub(crate) fn log_out<B>(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work>
     where
@@ -215,6 +248,12 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         let pending =
             response.extensions().get::<Arc<Pending<Logout>>>().filter(|_| kept.is_first)?;
         let logout = pending.take().intent;
+        if matches!(kept.cookie_use.sets, Sets::FromAnotherSite) {
+            let rejection = Rejection::new(RejectionKind::CrossSite);
+            let answer = respond::rejection(rejection, &self.sessions);
+            *response = self.respond.respond(answer, None);
+            return None;
+        }
         logout::begin(&self.sessions, &kept.presented, logout).unwrap_or_else(|answer| {
             *response = self.respond.respond_after(*answer, response.headers());
             None
@@ -248,6 +287,13 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
             }
             self.clear(response, &kept.presented);
         }
+        if matches!(kept.cookie_use.sets, Sets::FromAnotherSite) {
+            // Whatever is inside of this layer: another site sets no cookie here.
+            let headers = response.headers_mut();
+            headers.remove(SET_COOKIE);
+            headers.remove(HeaderName::from_static("clear-site-data"));
+        }
+        self.replace_old_cookies(response, &kept.presented, kept.old.as_deref());
         self.sessions.transports().forbid_storing_cookie(response.headers_mut());
     }
 }
@@ -255,6 +301,9 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
 /// The state of an admitted request that its response needs.
 pub struct Kept<C> {
     pub(crate) presented: Presented<C>,
+    pub(crate) cookie_use: CookieUse,
+    /// The old cookies of the request, if this layer has found the session.
+    old: Option<Box<OldCookies>>,
     /// Whether no outer layer of the same sessions has found it.
     is_first: bool,
 }

@@ -24,7 +24,8 @@ pub(crate) fn redirect(answer: &mut Response<Bytes>, page: &LoginPage, request: 
         Some(RejectionKind::InsufficientUserAuthentication { max_age }) => Some(max_age.as_secs()),
         _ => None,
     };
-    let location = page.location(navigation::target(request).as_deref(), max_age);
+    let target = navigation::target(&request.uri, &request.extensions);
+    let location = page.location(target.as_deref(), max_age);
     let Some(Ok(location)) = location.map(HeaderValue::try_from) else { return };
     *answer.status_mut() = StatusCode::SEE_OTHER;
     *answer.body_mut() = Bytes::new();

@@ -1,17 +1,17 @@
-//! The session cookie (RFC 6265): read exactly, set and cleared by one builder.
+//! The session cookie (RFC 6265): its settings, and the guard that comes with it.
 
 use std::borrow::Cow;
 
-use cookie::{Cookie, SameSite};
-use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue, Request};
+use http::Request;
+use http::header::{AUTHORIZATION, COOKIE};
 
-use super::cross_site::{CrossSiteCheck, may_change};
+use super::cross_site::{CrossSiteCheck, is_subresource, may_change};
+use super::origin;
 use crate::error::build::BuildError;
-use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
-use crate::transport::credential::Found;
+use crate::transport::cookie_use::{CookieUse, Sets};
 use crate::transport::grammar::{is_token, is_token_byte};
+use crate::transport::{local_path, navigation};
 
 /// The cookie that carries a session, and the guard that comes with it.
 ///
@@ -19,13 +19,16 @@ use crate::transport::grammar::{is_token, is_token_byte};
 ///    other host sets it, no plain connection carries it. Services of different rings on one host,
 ///    also on different ports, do not overwrite each other's cookie.
 /// 2. It has no `Max-Age`: it ends with the browser's session, or when its token expires.
-/// 3. Requests that change something and come from another site are answered 403 (tower-http's
-///    CSRF guard), and so are upgrades that carry the cookie, since browsers let any site open a
-///    WebSocket. What counts is `Sec-Fetch-Site`. Only of browsers that do not send it, `Origin` is
-///    compared with `Host`, without case and default ports; the scheme counts where it is known,
+/// 3. Requests that change something, come from another site and carry a cookie or other credentials are
+///    answered 403 (tower-http's CSRF guard), and so are upgrades that carry the cookie, since browsers let
+///    any site open a WebSocket. What counts is `Sec-Fetch-Site`. Only of browsers that do not send it,
+///    `Origin` is compared with `Host`, without case and default ports; the scheme counts where it is known,
 ///    which is where the request carries the `Secure` cookie. A proxy in front has to pass all
 ///    three on unchanged. What was found is in the debug log.
-/// 4. Name and token have 4,096 bytes: a name, issuer or audience that leaves no room for any token
+/// 4. A request from another site without any cookie and `Authorization` reaches the handler, so that a
+///    client elsewhere gets a [bearer token](crate::Login::bearer) from it. Its response sets no cookie: a
+///    login by cookie and a logout are answered 403.
+/// 5. Name and token have 4,096 bytes: a name, issuer or audience that leaves no room for any token
 ///    is refused when the sessions are built.
 ///
 /// ```
@@ -40,9 +43,17 @@ use crate::transport::grammar::{is_token, is_token_byte};
 pub struct CookieTransport {
     /// `None` for the ring's, until the sessions are built.
     name: Option<Cow<'static, str>>,
-    is_strict: bool,
-    is_insecure: bool,
+    pub(super) is_strict: bool,
+    /// For http on this machine.
+    pub(super) is_local: bool,
+    /// Other sites' frames have it.
+    pub(super) is_framed: bool,
+    /// The domain whose hosts share it.
+    pub(super) domain: Option<String>,
     trusted_origins: Vec<String>,
+    callback_paths: Vec<String>,
+    /// Those of former settings.
+    pub(super) old: Vec<CookieTransport>,
     /// Made when the sessions are built.
     cross_site: Option<CrossSiteCheck>,
 }
@@ -56,14 +67,49 @@ impl CookieTransport {
         Self::default()
     }
 
+    /// A cookie for plain http on a developer's machine, where Safari and older browsers drop `Secure`
+    /// cookies and the prefix `__Host-` without a message. It has neither; its default name is the ring's
+    /// name and `-development`.
+    ///
+    /// It works on `localhost`, `*.localhost`, 127.0.0.0/8 and `[::1]`, on any port. A login for any other
+    /// host, by `Host` or by a page's `Origin`, is a 500, and the log names this setting. The sessions log a
+    /// warning when they are built.
+    #[must_use]
+    pub fn for_local_development() -> Self {
+        Self { is_local: true, ..Self::default() }
+    }
+
     /// The cookie's name, which has to begin with `__Host-`. Default: `__Host-` and the name of the
     /// ring, in which `-` replaces characters that a cookie's name cannot hold.
     ///
     /// Services that share a host and a ring's name need different names: [fixed](crate::KeyRing::fixed)
-    /// rings are all named `fixed`.
+    /// rings are all named `fixed`. [`also_read_cookie`](Self::also_read_cookie) changes the name without
+    /// logging users out.
     #[must_use]
     pub fn name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Also reads the cookie with these other settings, where the own cookie is absent. The response
+    /// replaces it: it sets the own cookie with the same token, or a renewed one, and clears the old one. An
+    /// invalid old cookie counts as an invalid cookie. If both are present, the own one counts, and the old
+    /// one is cleared.
+    ///
+    /// `old` needs its name and what it had of
+    /// [`dangerous_share_with_subdomains`](Self::dangerous_share_with_subdomains): browsers clear a cookie
+    /// only by the attributes that set it. Remove this setting when the longest session has ended.
+    ///
+    /// ```
+    /// use tower_jwt_session::CookieTransport;
+    ///
+    /// let old = CookieTransport::new().name("__Host-app");
+    /// let cookie = CookieTransport::new().name("__Host-shop").also_read_cookie(old);
+    /// ```
+    #[doc(alias = "rename")]
+    #[must_use]
+    pub fn also_read_cookie(mut self, old: CookieTransport) -> Self {
+        self.old.push(old);
         self
     }
 
@@ -75,8 +121,12 @@ impl CookieTransport {
         self
     }
 
-    /// Lets requests of another origin pass the guard: `https://host` or `https://host:port`. Case
-    /// and a default port do not matter. What no browser sends as its `Origin` is refused when the
+    /// Lets requests of another origin pass the guard: `https://host` or `https://host:port`, such as
+    /// `http://localhost:5173` of a development server. Also that of an app or a browser extension:
+    /// `capacitor://localhost`, `ionic://localhost`, `tauri://localhost`, `app://name`,
+    /// `chrome-extension://id`, `moz-extension://id`, `safari-web-extension://id`.
+    ///
+    /// Case and a default port do not matter. What no browser sends as its `Origin` is refused when the
     /// sessions are built: another scheme, a wildcard, a path, a host that is not in Punycode.
     #[must_use]
     pub fn trusted_origin(mut self, origin: impl Into<String>) -> Self {
@@ -84,103 +134,219 @@ impl CookieTransport {
         self
     }
 
-    /// A cookie without `Secure` and of any name, for plain http on a developer's machine where
-    /// the browser does not take `Secure` cookies from localhost.
+    /// Lets other sites send requests to this path, such as `/login/apple/callback` with
+    /// `response_mode=form_post`, SAML's `POST` binding, or the return of a payment. Such a request acts
+    /// without a session: its cookie is ignored. A login that it ends in sets the cookie.
+    ///
+    /// The path is compared exactly, as browsers see it. Requests of the own site have their session.
     ///
     /// # Security
     ///
-    /// Whoever listens on the network reads the cookie and is logged in; any host of the same
-    /// domain can set it. Never use it in production.
+    /// Another site can make a user's browser send such a request with values of its choice, and so log the
+    /// user in as someone else. The handler has to check that this browser began the login, by `state` or a
+    /// nonce (RFC 6749, section 10.12). A cookie that holds it arrives only with `SameSite=None; Secure`.
+    #[doc(alias = "form_post")]
+    #[doc(alias = "saml")]
     #[must_use]
-    pub fn dangerous_without_secure(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = Some(name.into());
-        self.is_insecure = true;
+    pub fn callback_path(mut self, path: impl Into<String>) -> Self {
+        self.callback_paths.push(path.into());
+        self
+    }
+
+    /// Sends the cookie in frames of other sites' pages, too: `SameSite=None; Secure; Partitioned`. Each site
+    /// that has a frame has a cookie, and so a login, of its own.
+    ///
+    /// # Security
+    ///
+    /// `SameSite` no longer keeps the cookie from other sites' requests; the guard alone refuses those that
+    /// change something and WebSockets, and ignores the cookie of what other sites' pages load or fetch.
+    /// What remains: any site can show a page of the user's session in a frame and have the user click in
+    /// it, so send `Content-Security-Policy: frame-ancestors` with the sites that may. Browsers that know
+    /// neither `Partitioned` nor `Sec-Fetch-Site` send the cookie with every `GET` of any site.
+    #[doc(alias = "iframe")]
+    #[doc(alias = "SameSite=None")]
+    #[must_use]
+    pub fn dangerous_in_frames(mut self) -> Self {
+        self.is_framed = true;
+        self
+    }
+
+    /// Shares the cookie among all hosts of a domain, such as `example.com`, and is named `__Secure-` in
+    /// place of `__Host-`. Each service of the domain needs this setting, and the same keys.
+    ///
+    /// # Security
+    ///
+    /// Every host of the domain gets the cookie, and can set and replace it, also one that an attacker has
+    /// taken over: it can log a user in as someone else, and use the sessions that it sees. The guard still
+    /// refuses requests of other hosts, unless each is a [`trusted_origin`](Self::trusted_origin).
+    #[doc(alias = "Domain")]
+    #[doc(alias = "sso")]
+    #[must_use]
+    pub fn dangerous_share_with_subdomains(mut self, domain: impl Into<String>) -> Self {
+        self.domain = Some(domain.into());
         self
     }
 
     /// Checks the settings. `ring` names the cookie unless it has a name.
     pub(crate) fn build(mut self, ring: &str) -> Result<Self, BuildError> {
-        let name = self.name.take().unwrap_or_else(|| named_by(ring).into());
+        self.check_kind()?;
+        let prefix = self.prefix();
+        let name = self.name.take().unwrap_or_else(|| {
+            let end = if self.is_local { "-development" } else { "" };
+            format!("{prefix}{}{end}", fitting(ring)).into()
+        });
         let help = if !is_token(&name) {
-            "use letters, digits and - _ ."
-        } else if !self.is_insecure && !name.starts_with("__Host-") {
-            "begin it with `__Host-`, which makes browsers refuse it from other hosts"
-        } else if self.is_insecure && is_prefixed(&name) {
-            "give it another name: browsers refuse this prefix without `Secure`"
+            "use letters, digits and - _ .".into()
+        } else if self.is_local && is_prefixed(&name) {
+            "give it another name: browsers refuse this prefix without `Secure`".into()
+        } else if !name.starts_with(prefix) {
+            let why = match prefix {
+                "__Host-" => "which makes browsers refuse it from other hosts",
+                _ => "which makes browsers refuse it from plain http",
+            };
+            format!("begin it with `{prefix}`, {why}")
         } else {
+            self.name = Some(name);
             self.cross_site = Some(CrossSiteCheck::new(&self.trusted_origins)?);
-            return Ok(Self { name: Some(name), ..self });
+            self.check_callback_paths()?;
+            if self.is_local {
+                let name = self.own_name();
+                tracing::warn!(name, "the session cookie is for local development");
+            }
+            return self.build_old(ring);
         };
         Err(BuildError::invalid("cookie name", format_args!("{name:?}"), help))
     }
 
-    /// Whether the request does not come from another site, as far as that matters.
-    pub(crate) fn passes<B>(&self, request: &Request<B>, has_cookie: bool) -> bool {
-        let check = self.cross_site.as_ref().filter(|_| may_change(request));
-        check.is_none_or(|check| check.passes(request, has_cookie, !self.is_insecure))
+    fn prefix(&self) -> &'static str {
+        match (self.is_local, &self.domain) {
+            (true, _) => "",
+            (false, Some(_)) => "__Secure-",
+            (false, None) => "__Host-",
+        }
+    }
+
+    /// Refuses what contradicts itself.
+    fn check_kind(&self) -> Result<(), BuildError> {
+        let contradiction = [
+            (self.is_local && self.is_framed, "for_local_development", "dangerous_in_frames"),
+            (
+                self.is_local && self.domain.is_some(),
+                "for_local_development",
+                "dangerous_share_with_subdomains",
+            ),
+            (self.is_strict && self.is_framed, "same_site_strict", "dangerous_in_frames"),
+        ];
+        if let Some((_, one, other)) = contradiction.into_iter().find(|(is_found, ..)| *is_found) {
+            let found = format_args!("set beside `{other}`");
+            return Err(BuildError::invalid(one, found, "remove one of the two"));
+        }
+        match &self.domain {
+            Some(domain) => origin::check_domain(domain).map_err(|help| {
+                let setting = "dangerous_share_with_subdomains";
+                BuildError::invalid(setting, format_args!("{domain:?}"), help)
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_callback_paths(&self) -> Result<(), BuildError> {
+        for path in &self.callback_paths {
+            if local_path::parse(path).is_none() || path.contains(['?', '#']) {
+                let help = "give a path that begins with one `/`, without query, fragment and dot segments";
+                return Err(BuildError::invalid("callback_path", format_args!("{path:?}"), help));
+            }
+        }
+        Ok(())
+    }
+
+    fn build_old(mut self, ring: &str) -> Result<Self, BuildError> {
+        for old in std::mem::take(&mut self.old) {
+            let invalid = |value: &str, help: &str| {
+                BuildError::invalid("also_read_cookie", format_args!("{value:?}"), help)
+            };
+            if !old.old.is_empty() {
+                let name = old.name.as_deref().unwrap_or_default();
+                return Err(invalid(
+                    name,
+                    "list each old cookie beside this one, not inside of it",
+                ));
+            }
+            let old = old.build(ring).map_err(|error| {
+                let value = error.value().unwrap_or_default();
+                BuildError::invalid("also_read_cookie", value, error.help().unwrap_or_default())
+            })?;
+            let name = old.own_name();
+            if name == self.own_name() || self.old.iter().any(|other| other.own_name() == name) {
+                return Err(invalid(
+                    name,
+                    "give the old name, which differs from the own one; each once",
+                ));
+            }
+            self.old.push(old);
+        }
+        Ok(self)
+    }
+
+    /// What the request may do with the cookie; `has_cookie` says that it has one, or may have.
+    ///
+    /// # Errors
+    ///
+    /// Fails if it comes from another site, as far as that matters.
+    pub(crate) fn admit<B>(
+        &self,
+        request: &Request<B>,
+        has_cookie: bool,
+    ) -> Result<CookieUse, RejectionKind> {
+        let changes = may_change(request);
+        if (changes || (self.is_framed && is_subresource(request)))
+            && let Some(check) = &self.cross_site
+            && !check.passes(request, has_cookie, !self.is_local)
+        {
+            return self.admit_from_another_site(request, changes);
+        }
+        Ok(self.unguarded(request))
+    }
+
+    /// What a request of the own site, or with another credential, may do with the cookie.
+    pub(crate) fn unguarded<B>(&self, request: &Request<B>) -> CookieUse {
+        match self.is_local {
+            true => CookieUse { reads: true, sets: local(request, true) },
+            false => CookieUse::FULL,
+        }
+    }
+
+    #[cold]
+    fn admit_from_another_site<B>(
+        &self,
+        request: &Request<B>,
+        changes: bool,
+    ) -> Result<CookieUse, RejectionKind> {
+        let target = navigation::target(request.uri(), request.extensions());
+        let path = target.as_deref().and_then(|target| target.split('?').next());
+        let headers = request.headers();
+        if self.callback_paths.iter().any(|callback| Some(&**callback) == path) {
+            // The page that sends it is elsewhere.
+            let sets = if self.is_local { local(request, false) } else { Sets::Allowed };
+            return Ok(CookieUse { reads: false, sets });
+        }
+        // Any cookie, and what a browser adds to `Authorization` by itself, may act for its user.
+        let has_any = headers.contains_key(COOKIE) || headers.contains_key(AUTHORIZATION);
+        if changes && has_any { Err(RejectionKind::CrossSite) } else { Ok(CookieUse::NONE) }
     }
 
     pub(crate) fn own_name(&self) -> &str {
         self.name.as_deref().unwrap_or_default()
     }
-
-    /// Finds the cookie's value. Names are compared byte by byte; cookies may come in several
-    /// header fields (RFC 9113, section 8.2.3).
-    pub(crate) fn read<'r>(&self, headers: &'r HeaderMap) -> Found<'r> {
-        let (mut found, name) = (None, self.own_name().as_bytes());
-        for field in headers.get_all(COOKIE) {
-            let (field, mut start) = (field.as_bytes(), 0);
-            for end in memchr::memchr_iter(b';', field).chain([field.len()]) {
-                // White space may surround a pair (RFC 6265, section 5.2).
-                let pair = field[start..end].trim_ascii();
-                start = end + 1;
-                let value = pair.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"="));
-                if value.is_some() && found.is_some() {
-                    return Err(RejectionKind::Ambiguous);
-                }
-                found = found.or(value);
-            }
-        }
-        Ok(found)
-    }
-
-    /// The `Set-Cookie` field that carries `token`, with room for so many characters more.
-    pub(crate) fn set(&self, token: &str, room: usize) -> Result<HeaderValue, OperationError> {
-        let bytes = self.own_name().len() + token.len() + room;
-        if bytes > Self::MOST_BYTES {
-            return Err(OperationError::too_long("cookie", bytes, Self::MOST_BYTES));
-        }
-        Ok(field(&self.cookie(token)))
-    }
-
-    /// The `Set-Cookie` field that takes the cookie away.
-    pub(crate) fn clear(&self) -> HeaderValue {
-        let mut cookie = self.cookie("");
-        cookie.set_max_age(cookie::time::Duration::ZERO);
-        field(&cookie)
-    }
-
-    /// Whether a `Set-Cookie` field is of this cookie.
-    pub(crate) fn is_set_by(&self, field: &HeaderValue) -> bool {
-        let rest = field.as_bytes().strip_prefix(self.own_name().as_bytes());
-        rest.is_some_and(|rest| rest.starts_with(b"="))
-    }
-
-    /// The one builder: a cookie is cleared only by the same attributes that set it.
-    fn cookie<'c>(&'c self, value: &'c str) -> Cookie<'c> {
-        Cookie::build((self.own_name(), value))
-            .path("/")
-            .http_only(true)
-            .secure(!self.is_insecure)
-            .same_site(if self.is_strict { SameSite::Strict } else { SameSite::Lax })
-            .build()
-    }
 }
 
-/// The cookie's name where it is the ring's.
-fn named_by(ring: &str) -> String {
-    let fitting = ring.bytes().map(|byte| if is_token_byte(byte) { byte.into() } else { '-' });
-    format!("__Host-{}", fitting.collect::<String>())
+fn local<B>(request: &Request<B>, has_own_origin: bool) -> Sets {
+    if origin::is_local(request, has_own_origin) { Sets::Allowed } else { Sets::NotLocal }
+}
+
+/// A ring's name as a part of a cookie's name.
+fn fitting(ring: &str) -> String {
+    ring.bytes().map(|byte| if is_token_byte(byte) { byte.into() } else { '-' }).collect()
 }
 
 /// Whether browsers put conditions to a cookie of this name (RFC 6265bis, section 4.1.3).
@@ -189,12 +355,4 @@ fn is_prefixed(name: &str) -> bool {
         name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
     begins("__Host-") || begins("__Secure-")
-}
-
-fn field(cookie: &Cookie<'_>) -> HeaderValue {
-    // A token name and base64url are visible ASCII.
-    let mut field =
-        HeaderValue::try_from(cookie.to_string()).unwrap_or(HeaderValue::from_static(""));
-    field.set_sensitive(true);
-    field
 }

@@ -17,20 +17,29 @@ use tower_service::Service;
 
 use super::origin;
 use crate::error::build::BuildError;
+use crate::transport::credential::one;
 
 #[derive(Clone, Debug)]
-pub(crate) struct CrossSiteCheck(Csrf<Reached>);
+pub(crate) struct CrossSiteCheck {
+    guard: Csrf<Reached>,
+    /// Trusted origins of apps and extensions, which the guard does not know.
+    apps: Vec<String>,
+}
 
 impl CrossSiteCheck {
     pub(crate) fn new(trusted_origins: &[String]) -> Result<Self, BuildError> {
-        let mut layer = CsrfLayer::new();
+        let (mut layer, mut apps) = (CsrfLayer::new(), Vec::new());
         for origin in trusted_origins {
             let invalid =
                 |help| BuildError::invalid("trusted_origin", format_args!("{origin:?}"), help);
             let origin = origin::canonical(origin).map_err(invalid)?;
+            if !origin.starts_with("http") {
+                apps.push(origin);
+                continue;
+            }
             layer = layer.add_trusted_origin(origin).map_err(|error| invalid(error.to_string()))?;
         }
-        Ok(Self(layer.layer(Reached)))
+        Ok(Self { guard: layer.layer(Reached), apps })
     }
 
     /// Whether the request may pass. `is_secure` says that it carries a cookie which travels by
@@ -53,8 +62,11 @@ impl CrossSiteCheck {
         if site.is_none() && origin::is_same_origin(request, is_secure && has_cookie) {
             return true;
         }
+        if self.is_trusted_app(request) {
+            return true;
+        }
         let mut asked = Request::new(());
-        *asked.method_mut() = match is_upgrade(request) {
+        *asked.method_mut() = match is_upgrade(request) || !may_change(request) {
             true if has_cookie => Method::POST,
             true => Method::GET,
             false => request.method().clone(),
@@ -64,7 +76,7 @@ impl CrossSiteCheck {
                 asked.headers_mut().insert(name, value.clone());
             }
         }
-        let mut guard = self.0.clone();
+        let mut guard = self.guard.clone();
         // The guard decides at once: its future is ready, and nothing ever wakes it.
         let answer = pin!(guard.call(asked)).poll(&mut Context::from_waker(Waker::noop()));
         let passes = matches!(answer, Poll::Ready(Ok(answer)) if answer.status().is_success());
@@ -77,8 +89,14 @@ impl CrossSiteCheck {
         }
         passes
     }
+
+    fn is_trusted_app<B>(&self, request: &Request<B>) -> bool {
+        let origin = one(request.headers().get_all(ORIGIN)).ok().flatten();
+        origin.is_some_and(|origin| self.apps.iter().any(|app| origin == app.as_str()))
+    }
 }
 
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// A field's value for a log: not all of a long one, and nothing but printable ASCII.
@@ -87,6 +105,12 @@ fn shown(value: Option<&[u8]>) -> String {
     let Some(value) = value else { return "none".into() };
     let more = if value.len() > MOST { "..." } else { "" };
     format!("{}{more}", value[..value.len().min(MOST)].escape_ascii())
+}
+
+/// Whether a page's script, image or other part asks for it, and no one navigates to it: with a cookie of
+/// `SameSite=Lax`, browsers would not send it with such a request of another site.
+pub(crate) fn is_subresource<B>(request: &Request<B>) -> bool {
+    request.headers().get(SEC_FETCH_MODE).is_some_and(|mode| mode != "navigate")
 }
 
 /// Whether the guard would ask where the request comes from: what only reads, it lets pass, since

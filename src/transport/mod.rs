@@ -4,6 +4,9 @@ pub(crate) mod bearer;
 pub(crate) mod caching;
 #[cfg_attr(not(feature = "cookie"), path = "no_cookie.rs")]
 pub(crate) mod cookie;
+#[cfg(feature = "cookie")]
+pub(crate) mod cookie_field;
+pub(crate) mod cookie_use;
 pub(crate) mod credential;
 #[cfg(feature = "cookie")]
 pub(crate) mod cross_site;
@@ -11,6 +14,7 @@ pub(crate) mod grammar;
 pub(crate) mod local_path;
 pub(crate) mod named_header;
 pub(crate) mod navigation;
+pub(crate) mod old_cookies;
 #[cfg(feature = "cookie")]
 pub(crate) mod origin;
 #[expect(clippy::module_inception, reason = "the file of `Transport`")]

@@ -2,7 +2,7 @@
 
 use http::header::ACCEPT;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method};
+use http::{Extensions, HeaderMap, HeaderName, Method, Uri};
 
 /// The header fields that decide it, for `Vary`.
 pub(crate) const DECIDING: &str = "accept, sec-fetch-mode, sec-fetch-dest";
@@ -63,10 +63,11 @@ fn is_zero_weight(parameter: &[u8]) -> bool {
 
 /// The path and query for which the browser asked, also inside of axum's nested routers, which remove
 /// their prefix. `None` if it is unknown, because the prefix has captures.
-pub(crate) fn target(request: &Parts) -> Option<String> {
-    let seen = request.uri.path_and_query()?;
+#[cfg_attr(not(feature = "axum"), expect(unused_variables, reason = "axum's extension is there"))]
+pub(crate) fn target(uri: &Uri, extensions: &Extensions) -> Option<String> {
+    let seen = uri.path_and_query()?;
     #[cfg(feature = "axum")]
-    if let Some(nested) = request.extensions.get::<axum::extract::NestedPath>() {
+    if let Some(nested) = extensions.get::<axum::extract::NestedPath>() {
         let prefix = nested.as_str().trim_end_matches('/');
         // The router itself is at its prefix, without a slash.
         let path = if seen.path() == "/" { "" } else { seen.path() };

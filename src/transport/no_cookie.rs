@@ -4,7 +4,10 @@ use http::{HeaderMap, HeaderValue, Request};
 
 use crate::error::build::BuildError;
 use crate::error::operation::OperationError;
+use crate::error::rejection::RejectionKind;
+use crate::transport::cookie_use::CookieUse;
 use crate::transport::credential::Found;
+use crate::transport::old_cookies::OldCookies;
 
 #[derive(Clone, Debug)]
 pub(crate) enum CookieTransport {}
@@ -36,7 +39,21 @@ impl CookieTransport {
         match self {}
     }
 
-    pub(crate) fn passes<B>(&self, _: &Request<B>, _: bool) -> bool {
+    pub(crate) fn admit<B>(&self, _: &Request<B>, _: bool) -> Result<CookieUse, RejectionKind> {
         match *self {}
+    }
+
+    pub(crate) fn unguarded<B>(&self, _: &Request<B>) -> CookieUse {
+        match *self {}
+    }
+
+    pub(crate) fn old_cookies(&self, _: &HeaderMap) -> Option<Box<OldCookies>> {
+        match *self {}
+    }
+
+    pub(crate) fn clear_old(&self, _: &OldCookies) -> impl Iterator<Item = HeaderValue> {
+        match *self {}
+        #[expect(unreachable_code, reason = "the type is inferred from it")]
+        std::iter::empty()
     }
 }

@@ -20,7 +20,7 @@ pub(crate) fn canonical(origin: &str) -> Result<String, String> {
     };
     let scheme = scheme.to_ascii_lowercase();
     let Some(default_port) = default_port(scheme.as_bytes()) else {
-        return Err("begin it with `https://` or `http://`: pages have no other origins".into());
+        return app(&scheme, authority);
     };
     if authority.contains(['/', '?', '#']) {
         return Err(
@@ -45,6 +45,54 @@ pub(crate) fn canonical(origin: &str) -> Result<String, String> {
         _ => String::new(),
     };
     Ok(format!("{scheme}://{host}{port}"))
+}
+
+/// The origin of an app's or a browser extension's page.
+fn app(scheme: &str, authority: &str) -> Result<String, String> {
+    const SCHEMES: [&str; 7] = [
+        "app",
+        "capacitor",
+        "chrome-extension",
+        "ionic",
+        "moz-extension",
+        "safari-web-extension",
+        "tauri",
+    ];
+    if !SCHEMES.contains(&scheme) {
+        let schemes = SCHEMES.join("://`, `");
+        return Err(format!(
+            "begin it with `https://` or `http://`, or for an app or extension with `{schemes}://`: \
+             pages have no other origins"
+        ));
+    }
+    // It has no port, so that a colon is refused.
+    Ok(format!("{scheme}://{}", canonical_host(authority)?))
+}
+
+/// Checks the domain of a cookie (RFC 6265, section 5.2.3), as one that several hosts share.
+///
+/// # Errors
+///
+/// How to write it instead.
+pub(crate) fn check_domain(domain: &str) -> Result<(), String> {
+    if domain.starts_with('.') || domain.ends_with('.') {
+        return Err("write it without the dot at its beginning or end".into());
+    }
+    let host = canonical_host(domain)?;
+    if host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok() {
+        return Err("give a domain: an address has no sub-domains".into());
+    }
+    if !host.contains('.') {
+        return Err(
+            "give a domain of your own, such as `example.com`: browsers refuse cookies for \
+                    a whole top-level domain"
+                .into(),
+        );
+    }
+    if host != domain {
+        return Err(format!("write it in lower case: `{host}`"));
+    }
+    Ok(())
 }
 
 fn canonical_host(host: &str) -> Result<String, String> {
@@ -86,14 +134,7 @@ fn canonical_host(host: &str) -> Result<String, String> {
 /// A request does not say its own scheme where a proxy speaks TLS for the service. One with a
 /// `Secure` cookie came by https, or to this machine: `is_secure`.
 pub(crate) fn is_same_origin<B>(request: &Request<B>, is_secure: bool) -> bool {
-    // A field that comes twice counts as none.
-    let field = |name: HeaderName| {
-        let value = one(request.headers().get_all(name)).ok().flatten();
-        value.map(HeaderValue::as_bytes)
-    };
-    let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-    let host = target.or(field(header::HOST));
-    let origin = field(header::ORIGIN);
+    let (host, origin) = (host(request), field(request, header::ORIGIN));
     let compare = || {
         let origin = origin?;
         let end = origin.windows(3).position(|bytes| bytes == b"://")?;
@@ -106,6 +147,29 @@ pub(crate) fn is_same_origin<B>(request: &Request<B>, is_secure: bool) -> bool {
         Some(is_same_host && port(&origin) == port(&host) && is_same_scheme)
     };
     compare().unwrap_or(false)
+}
+
+/// The host that a request is for, and its port.
+fn host<B>(request: &Request<B>) -> Option<&[u8]> {
+    let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+    target.or_else(|| field(request, header::HOST))
+}
+
+/// A field's value. One that comes twice counts as none.
+fn field<B>(request: &Request<B>, name: HeaderName) -> Option<&[u8]> {
+    let value = one(request.headers().get_all(name)).ok().flatten();
+    value.map(HeaderValue::as_bytes)
+}
+
+/// Whether a request is for this machine. A proxy may replace `Host` by `localhost`; then the origin of the
+/// service's own page shows the host: `has_own_origin`.
+pub(crate) fn is_local<B>(request: &Request<B>, has_own_origin: bool) -> bool {
+    let is_local = |authority: &[u8]| {
+        split(authority).is_some_and(|(authority, _)| is_this_machine(authority.host()))
+    };
+    let origin = field(request, header::ORIGIN).filter(|_| has_own_origin).unwrap_or_default();
+    let page = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
+    host(request).is_some_and(is_local) && page.is_none_or(is_local)
 }
 
 /// An authority without a user, and its port.

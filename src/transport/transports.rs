@@ -13,6 +13,7 @@ use crate::transport::caching::forbid_storing;
 use crate::transport::cookie::CookieTransport;
 use crate::transport::credential::{Credential, Found, Place, one};
 use crate::transport::named_header::NamedHeader;
+use crate::transport::old_cookies::OldCookies;
 use crate::transport::transport::{Kind, Transport};
 use crate::transport::web_socket::WebSocketProtocol;
 
@@ -113,6 +114,34 @@ impl Transports {
         room: usize,
     ) -> Result<HeaderValue, OperationError> {
         self.cookie.as_ref().ok_or_else(|| OperationError::no_transport("cookie"))?.set(token, room)
+    }
+
+    /// The old cookies of a request, which its response replaces.
+    pub(crate) fn old_cookies(&self, headers: &HeaderMap) -> Option<Box<OldCookies>> {
+        self.cookie.as_ref()?.old_cookies(headers)
+    }
+
+    /// Replaces old cookies in a response's headers by the cookie, with the token of the request's valid
+    /// session unless the response sets or clears it. Old cookies that a replica may accept later stay.
+    #[cold]
+    pub(crate) fn replace_old_cookies(
+        &self,
+        headers: &mut HeaderMap,
+        old: &OldCookies,
+        is_valid: bool,
+    ) {
+        let Some(cookie) = &self.cookie else { return };
+        if let Some(token) = &old.token
+            && !self.has_set_cookie(headers)
+        {
+            match cookie.set(token, 0) {
+                Ok(field) if is_valid => append_cookie(headers, field),
+                _ => return,
+            }
+        }
+        for field in cookie.clear_old(old) {
+            append_cookie(headers, field);
+        }
     }
 
     /// The field that takes the cookie away, if there is one.

@@ -69,7 +69,7 @@ async fn own_answers_replace_those_of_extractor_and_guard() {
         send(&app, get("/any").cookie("a").bearer("b")).await.body,
         "own: more than one credential"
     );
-    let cross_site = post("/").header("origin", "https://else.example");
+    let cross_site = post("/").header("origin", "https://else.example").cookie("x");
     assert_eq!(send(&app, cross_site).await.body, "own: cross-site request");
     assert_eq!(send(&app, get("/any")).await.body, "false");
 }

@@ -139,7 +139,7 @@ async fn one_answer_sets_one_session_cookie() {
 #[test]
 fn a_host_prefix_without_secure_is_refused() {
     for name in ["__Host-fixed", "__Secure-session", "__hOST-x"] {
-        let cookie = CookieTransport::new().dangerous_without_secure(name);
+        let cookie = CookieTransport::for_local_development().name(name);
         assert!(
             builder(&ManualClock::default())
                 .transports([Transport::cookie(cookie), Transport::bearer()])

@@ -7,7 +7,7 @@ use http::{Method, Request, StatusCode};
 use tower_http::cors::{Any, CorsLayer};
 use tower_jwt_session::Transport;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{CookieTransport, RejectionKind, Sessions};
+use tower_jwt_session::{CookieTransport, Logout, RejectionKind, Session, Sessions};
 
 use crate::support::web::*;
 
@@ -46,9 +46,14 @@ fn websocket(origin: &str) -> Builder {
 }
 
 #[tokio::test]
-async fn cross_site_request_is_refused_with_and_without_cookie() {
+async fn cross_site_request_with_any_credential_is_refused() {
     let sessions = guarded();
-    for cookie in [None, Some(token(&sessions)), Some("garbage".into())] {
+    for (name, value) in [
+        ("cookie", format!("__Host-fixed={}", token(&sessions))),
+        ("cookie", "__Host-fixed=garbage".into()),
+        ("cookie", "theme=dark".into()),
+        ("authorization", "Basic YTpi".into()),
+    ] {
         for fields in [
             &[("origin", "https://else.example")][..],
             &[("sec-fetch-site", "cross-site")],
@@ -59,11 +64,7 @@ async fn cross_site_request_is_refused_with_and_without_cookie() {
             let request = fields
                 .iter()
                 .fold(post("/"), |request, (name, value)| request.header(*name, *value));
-            let request = match &cookie {
-                Some(token) => request.cookie(token),
-                None => request,
-            };
-            let answer = send(&app(&sessions), request).await;
+            let answer = send(&app(&sessions), request.header(name, &value)).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{fields:?}");
             assert_eq!(answer.body, r#"{"type":"about:blank","title":"Forbidden","status":403}"#);
             assert_eq!(answer.all("content-type"), ["application/problem+json"]);
@@ -72,6 +73,61 @@ async fn cross_site_request_is_refused_with_and_without_cookie() {
             assert_eq!(answer.headers.len(), 2, "{:?}", answer.headers);
             assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
         }
+    }
+}
+
+#[tokio::test]
+async fn cross_site_request_without_credentials_is_anonymous_and_sets_no_cookie() {
+    let sessions = guarded();
+    let inner = async |session: Option<Session<User>>| {
+        ([("set-cookie", "a=b"), ("clear-site-data", "*")], session.is_some().to_string())
+    };
+    let app = Router::new().route("/", on_post(inner)).layer(sessions.layer());
+    for field in [("origin", "https://else.example"), ("sec-fetch-site", "cross-site")] {
+        let answer = send(&app, post("/").header(field.0, field.1)).await;
+        assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "false"));
+        assert_eq!((answer.all("set-cookie"), answer.all("clear-site-data")), (vec![], vec![]));
+    }
+    let answer = send(&app, post("/").header("origin", "https://app.example")).await;
+    assert_eq!((answer.all("set-cookie"), answer.all("clear-site-data")), (vec!["a=b"], vec!["*"]));
+}
+
+#[tokio::test]
+async fn bearer_login_from_another_site_is_not_the_guards() {
+    let sessions = guarded();
+    let routes = || {
+        Router::new()
+            .route("/token", on_post(async || login().bearer()))
+            .route("/login", on_post(async || (login(), "welcome")))
+    };
+    let from_else = |path| post(path).header("origin", "https://else.example");
+    let whole = routes().layer(sessions.layer());
+    let issue_alone = routes().layer(sessions.issue_layer());
+    let apart = routes().layer(sessions.issue_layer()).layer(sessions.validate_layer().optional());
+    for app in [whole, issue_alone, apart] {
+        let answer = send(&app, from_else("/token")).await;
+        assert_eq!(answer.status, StatusCode::OK);
+        assert!(answer.body.starts_with(r#"{"access_token":"ey"#), "{}", answer.body);
+        assert!(answer.all("set-cookie").is_empty());
+        // A login by cookie is, in every layer.
+        let answer = send(&app, from_else("/login")).await;
+        assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
+        assert_eq!(answer.body, r#"{"type":"about:blank","title":"Forbidden","status":403}"#);
+        assert!(answer.all("set-cookie").is_empty());
+        assert_eq!(send(&app, post("/login")).await.all("set-cookie").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn another_site_cannot_log_a_user_out() {
+    let logout = async || Logout::new().clear_site_data();
+    let sessions = guarded();
+    let app = Router::new().route("/logout", on_post(logout)).layer(sessions.layer());
+    // Browsers leave out the cookie, which is `SameSite=Lax`.
+    for request in [post("/logout"), post("/logout").cookie(&token(&sessions))] {
+        let answer = send(&app, request.header("origin", "https://else.example")).await;
+        assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
+        assert_eq!(answer.headers.len(), 2, "{:?}", answer.headers);
     }
 }
 
@@ -90,10 +146,8 @@ async fn another_site_cannot_log_a_user_in() {
 #[tokio::test]
 async fn every_method_that_may_change_something_is_guarded() {
     for method in ["POST", "PUT", "PATCH", "DELETE", "PROPFIND", "TRACE"] {
-        assert!(
-            !passes(request(method).header("origin", "https://else.example")).await,
-            "{method}"
-        );
+        let cross_site = request(method).header("origin", "https://else.example");
+        assert!(!passes(cross_site.header("cookie", "theme=dark")).await, "{method}");
         assert!(passes(request(method).header("origin", "https://app.example")).await, "{method}");
     }
     for method in ["GET", "HEAD", "OPTIONS"] {
@@ -137,7 +191,8 @@ async fn a_trusted_origin_passes_and_nothing_like_it() {
 #[tokio::test]
 async fn another_port_or_a_longer_host_is_another_origin() {
     for origin in ["https://app.example:8443", "https://app.example.else.example", "app.example"] {
-        assert!(!passes(post("/").header("origin", origin)).await, "{origin}");
+        let request = post("/").header("origin", origin).header("cookie", "theme=dark");
+        assert!(!passes(request).await, "{origin}");
     }
 }
 
@@ -190,13 +245,14 @@ async fn the_own_origin_is_compared_without_case_and_default_ports() {
         ("", "https://"),
     ] {
         assert!(!passes(from(host, origin).cookie(&token)).await, "{host} {origin}");
-        assert!(!passes(from(host, origin)).await, "{host} {origin}");
+        let without = from(host, origin).header("cookie", "theme=dark");
+        assert!(!passes(without).await, "{host} {origin}");
     }
     // Nothing is folded where browsers say where it comes from.
     let cross = from("app.example", "https://app.example").header("sec-fetch-site", "cross-site");
-    assert!(!passes(cross).await);
+    assert!(!passes(cross.cookie(&token)).await);
     let twice = from("app.example", "https://app.example").header("host", "else.example");
-    assert!(!passes(twice).await);
+    assert!(!passes(twice.cookie(&token)).await);
 }
 
 #[tokio::test]
@@ -218,7 +274,7 @@ async fn secure_cookie_from_plain_http_page_is_cross_site() {
     let (request, app) = from(&trusting, "__Host-fixed", "http://app.example");
     assert_eq!(send(&app, request).await.status, StatusCode::OK);
     assert!(passes(self::from("app.example", "http://app.example")).await);
-    let cookie = CookieTransport::new().dangerous_without_secure("dev");
+    let cookie = CookieTransport::for_local_development().name("dev");
     let plain = builder(&ManualClock::default())
         .transports([Transport::cookie(cookie), Transport::bearer()])
         .build()
@@ -339,7 +395,8 @@ async fn a_cors_layer_around_answers_preflights_and_marks_refusals() {
     let answer = send(&app, preflight.header("access-control-request-method", "PUT")).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.all("access-control-allow-methods"), ["PUT"]);
-    let answer = send(&app, post("/").header("origin", "https://else.example")).await;
+    let cross_site = post("/").header("origin", "https://else.example").cookie("x");
+    let answer = send(&app, cross_site).await;
     assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
     assert_eq!(answer.all("access-control-allow-origin"), ["*"]);
 }
@@ -349,8 +406,8 @@ async fn a_refused_request_reaches_no_handler() {
     let handler = async || -> &'static str { panic!("reached") };
     let app = Router::new().route("/", on_post(handler)).route("/ws", on_get(handler));
     let app = app.layer(guarded().layer());
-    let answer = send(&app, post("/").header("origin", "https://else.example")).await;
-    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    let cross_site = post("/").header("origin", "https://else.example").cookie("x");
+    assert_eq!(send(&app, cross_site).await.status, StatusCode::FORBIDDEN);
     let upgrade = get("/ws").header("upgrade", "websocket").header("origin", "null").cookie("x");
     assert_eq!(send(&app, upgrade).await.status, StatusCode::FORBIDDEN);
 }

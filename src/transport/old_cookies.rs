@@ -1,0 +1,11 @@
+//! The cookies of former settings in a request, which the response replaces.
+
+use smallvec::SmallVec;
+
+/// Those of a request.
+pub(crate) struct OldCookies {
+    /// Their places in the list of the settings.
+    pub(crate) present: SmallVec<[usize; 1]>,
+    /// The token of the first one, if the cookie itself is absent.
+    pub(crate) token: Option<Box<str>>,
+}
