@@ -12,7 +12,7 @@ use crate::sessions::session::Session;
 use crate::transport::credential::Place;
 
 /// The session that a request presents, or why there is none.
-pub struct Presented<C> {
+pub(crate) struct Presented<C> {
     pub(crate) session: Result<Session<C>, Rejection>,
     pub(crate) place: Option<Place>,
     /// The time of the request, read once.

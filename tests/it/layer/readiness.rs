@@ -129,7 +129,7 @@ async fn a_refused_request_does_not_reach_the_service_inside() {
     let (unauthorized, forbidden) = (StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN);
     refuses_outside(&alice, strict.clone(), empty(get("/")), unauthorized).await;
     refuses_outside(&alice, strict, empty(get("/").cookie("x")), unauthorized).await;
-    let cross_site = post("/").header("origin", "https://else.example");
+    let cross_site = post("/").header("origin", "https://else.example").cookie("x");
     refuses_outside(&alice, alice.0.layer(), empty(cross_site), forbidden).await;
     let admins = alice.0.validate_layer().authorize(|session| session.subject() != "mallory");
     let mallory = Login::new("mallory", User { role: "x".into() });

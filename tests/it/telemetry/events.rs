@@ -90,6 +90,9 @@ async fn emit_everything() {
     send(&app, get("/me").cookie("x").bearer("x")).await;
     send(&app, get("/out").bearer(&token)).await;
 
+    let local = Transport::cookie(CookieTransport::for_local_development());
+    crate::support::web::builder(&clock).transports([local]).build().expect("sessions");
+
     let store = TestStore::new();
     let revocations = Revocations::builder(RING).store(store.clone()).clock(clock.clone());
     let revocations = revocations.open().await.expect("opens");

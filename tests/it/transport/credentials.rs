@@ -344,7 +344,7 @@ fn trusted_origin_no_browser_sends_is_refused_with_fix() {
         ("https:app.example", "`https://host`"),
         ("file:///x", "`https://` or `http://`"),
         ("wss://app.example", "`https://` or `http://`"),
-        ("moz-extension://app", "`https://` or `http://`"),
+        ("chrome://app", "`https://` or `http://`"),
         ("https://app.example/", "no path"),
         ("https://app.example/a", "no path"),
         ("https://app.example?a", "no path"),

@@ -64,9 +64,8 @@ async fn old_cookie_is_read_and_replaced_by_the_same_token() {
     assert_eq!(answer.all("set-cookie").len(), 2);
     assert!(answer.all("set-cookie")[1].starts_with("__Host-older=; "));
     // A refusal of the layer inside keeps the session, too.
-    let answer =
-        send(&app(&sessions), get("/admin").header("cookie", format!("__Secure-old={token}")));
-    let answer = answer.await;
+    let refused = get("/admin").header("cookie", format!("__Secure-old={token}"));
+    let answer = send(&app(&sessions), refused).await;
     assert_eq!((answer.status, answer.all("set-cookie").len()), (StatusCode::FORBIDDEN, 2));
 }
 
