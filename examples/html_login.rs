@@ -8,7 +8,7 @@ use axum::response::{Html, Redirect};
 use axum::routing::{get, post};
 use axum::{Form, Router};
 use serde::{Deserialize, Serialize};
-use tower_jwt_session::store::{MemoryStore, Store};
+use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::{BuildError, Session, Sessions, Transport};
 use tower_jwt_session::{CookieTransport, KeyRing, Login, Logout, ReturnTo, Revocations};
 
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(axum::serve(listener, app(MemoryStore::new()).await?).await?)
 }
 
-async fn app(store: impl Store) -> Result<Router, BuildError> {
+async fn app(store: MemoryStore) -> Result<Router, BuildError> {
     let keys = KeyRing::builder("site").store(store.clone()).open().await?;
     let revocations = Revocations::builder("site").store(store).open().await?;
     // In production: `CookieTransport::new()`, and https.

@@ -59,7 +59,7 @@ impl Browser {
                 ));
             }
         }
-        let driver = Program::start(Command::new("chromedriver").arg("--port=0"), "on port ");
+        let driver = Program::start(Command::new("chromedriver").arg("--port=0"), "successfully on port ");
         let profile = tempfile::tempdir().expect("a directory");
         let mut browser = Self { driver, session: String::new(), _profile: profile };
         let profile = format!("--user-data-dir={}", browser._profile.path().display());
