@@ -3,6 +3,7 @@
 use cookie::{Cookie, SameSite};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
+use smallvec::SmallVec;
 
 use super::cookie::CookieTransport;
 use crate::error::operation::OperationError;
@@ -48,15 +49,15 @@ impl CookieTransport {
 
     #[cold]
     fn find_old_cookies(&self, headers: &HeaderMap) -> Option<Box<OldCookies>> {
-        let is_absent = |old: &CookieTransport| old.read_own(headers).is_ok_and(|it| it.is_none());
+        let is_absent = |it: &CookieTransport| it.read_own(headers).is_ok_and(|it| it.is_none());
         let places = self.old.iter().enumerate().filter(|(_, old)| !is_absent(old));
-        let present = places.map(|(place, _)| place).collect();
-        let own = self.read_own(headers);
-        let found = || self.read(headers).ok().flatten();
-        let token = own.is_ok_and(|own| own.is_none()).then(found).flatten();
+        let present: SmallVec<[usize; 1]> = places.map(|(place, _)| place).collect();
+        if present.is_empty() {
+            return None;
+        }
+        let token = is_absent(self).then(|| self.read(headers).ok().flatten()).flatten();
         let token = token.and_then(|token| str::from_utf8(token).ok()).map(Into::into);
         Some(OldCookies { present, token }.into())
-            .filter(|old: &Box<OldCookies>| !old.present.is_empty())
     }
 
     /// The `Set-Cookie` fields that clear old cookies.

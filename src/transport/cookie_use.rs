@@ -16,6 +16,7 @@ pub(crate) enum Sets {
     /// The request comes from another site: no cookie is set, and nobody is logged out.
     FromAnotherSite,
     /// The cookie is for local development, and the request is for another host than this machine.
+    #[cfg_attr(not(feature = "cookie"), expect(dead_code, reason = "there is no cookie"))]
     NotLocal,
 }
 
