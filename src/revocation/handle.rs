@@ -281,6 +281,28 @@ impl Revocations {
         }
     }
 
+    /// The version under which a login was made at the register `next`, if it was made under `version` of
+    /// the register `held`: the registers of one subject under two names of its issuer.
+    ///
+    /// SECURITY: a cutoff is recorded in both, at one time, and a replica may know it in one of them only.
+    /// So `next` counts if the last cutoff in it is one that `held` has, too, and that this login knew; and
+    /// if it is old enough for a later one in `held` to be known. Otherwise 0: the time of the login decides.
+    pub(crate) fn renamed_version(
+        &self,
+        held: &Digest,
+        version: u64,
+        next: &Digest,
+        now: Timestamp,
+    ) -> u64 {
+        let registers = [held, next].map(|digest| self.0.known.subject(digest));
+        let [Some(held), Some(next)] = registers else { return 0 };
+        let durations = self.0.durations();
+        let settled = durations.refresh_bound + durations.insert_timeout * 2;
+        let settled = settled + durations.clock_skew * 2;
+        let is_known = version >= held.version && next.at <= held.at;
+        if is_known && now - next.at >= settled { next.version } else { 0 }
+    }
+
     /// Waits for revocations that concern a session.
     pub(crate) fn wait_for(&self, digests: Digests) -> Waiter {
         self.0.known.waiting.wait_for(digests)

@@ -14,6 +14,7 @@ use crate::sessions::login_page::LoginPage;
 use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
 use crate::sessions::room;
 use crate::token::cache::TokenCache;
+use crate::token::names::Names;
 #[cfg(feature = "cookie")]
 use crate::transport::cookie::CookieTransport;
 use crate::transport::transport::Transport;
@@ -26,6 +27,8 @@ pub struct SessionsBuilder<C> {
     keys: KeyRing,
     issuer: String,
     audience: String,
+    other_issuers: Vec<String>,
+    other_audiences: Vec<String>,
     idle_lifetime: Duration,
     absolute_lifetime: Duration,
     max_token_bytes: usize,
@@ -53,6 +56,8 @@ impl<C> Sessions<C> {
             keys,
             issuer: issuer.into(),
             audience: audience.into(),
+            other_issuers: Vec::new(),
+            other_audiences: Vec::new(),
             idle_lifetime: Duration::from_secs(60 * 60),
             absolute_lifetime: Duration::from_secs(12 * 60 * 60),
             max_token_bytes: 8 * 1024,
@@ -68,6 +73,31 @@ impl<C> Sessions<C> {
 }
 
 impl<C> SessionsBuilder<C> {
+    /// Accepts tokens with this `iss`, too, in addition to that of [`builder`](Sessions::builder): an earlier
+    /// or a later name of this service, or a second name of a followed issuer (Google's tokens have
+    /// `https://accounts.google.com` or `accounts.google.com`). May be called several times. Tokens are issued
+    /// with the builder's issuer only. [`Session::issuer`](crate::Session::issuer) is the name that a token has.
+    ///
+    /// All names are names of one issuer, whose keys are those of the ring, and a subject is the same user under
+    /// each of them: a revocation of a subject is recorded for each.
+    ///
+    /// To rename an issuer without logging anyone out: let all replicas accept the new name, then let all
+    /// issue it and accept the old name, and remove the old name once the last old token has expired.
+    #[doc(alias = "rename")]
+    pub fn also_accept_issuer(mut self, issuer: impl Into<String>) -> Self {
+        self.other_issuers.push(issuer.into());
+        self
+    }
+
+    /// Accepts tokens for these audiences, too, in addition to that of [`builder`](Sessions::builder): an
+    /// earlier or a later name of this service, or the client IDs of an issuer that names clients. One of them
+    /// in `aud` suffices. Tokens are issued for the builder's audience only.
+    #[doc(alias = "aud")]
+    pub fn audiences(mut self, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.other_audiences.extend(audiences.into_iter().map(Into::into));
+        self
+    }
+
     /// Sets the lifetime of a token, and so how long a session lives without a request. A cookie session
     /// past half of it is renewed by the next request. At least one second, at most the ring's
     /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
@@ -238,20 +268,12 @@ impl<C> SessionsBuilder<C> {
     ///
     /// Returns an error that names the setting, its value and how to fix it.
     pub fn build(self) -> Result<Sessions<C>, BuildError> {
-        for (field, value) in [("issuer", &self.issuer), ("audience", &self.audience)] {
-            if value.is_empty() {
-                return Err(BuildError::invalid(
-                    field,
-                    "empty",
-                    "set it to the name of this service",
-                ));
-            }
-        }
+        self.check_names()?;
         let external = &self.external;
         let policy = external.policy(
             &self.keys,
-            &self.issuer,
-            &self.audience,
+            Names::new(&self.issuer, &self.other_issuers),
+            Names::new(&self.audience, &self.other_audiences),
             self.max_token_bytes,
             self.revocations.is_some(),
         )?;
@@ -319,5 +341,29 @@ impl<C> SessionsBuilder<C> {
             revocations: self.revocations,
             revokes_by_issued_at: external.revokes_by_issued_at,
         })))
+    }
+
+    /// Checks the names that are issued and those that are accepted.
+    fn check_names(&self) -> Result<(), BuildError> {
+        let names = [("issuer", &self.issuer), ("audience", &self.audience)].into_iter();
+        let issuers = self.other_issuers.iter().map(|name| ("also_accept_issuer", name));
+        let audiences = self.other_audiences.iter().map(|name| ("audiences", name));
+        let mut names = names.chain(issuers.clone()).chain(audiences);
+        if let Some((field, _)) = names.find(|(_, name)| name.is_empty()) {
+            let help = match field {
+                "issuer" | "audience" => "set it to the name of this service",
+                _ => "give a name, or remove it",
+            };
+            return Err(BuildError::invalid(field, "empty", help));
+        }
+        let mut known = vec![&self.issuer];
+        for (field, name) in issuers {
+            if known.contains(&name) {
+                let help = "it is accepted already: remove it";
+                return Err(BuildError::invalid(field, format_args!("{name:?}"), help));
+            }
+            known.push(name);
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::claims::read::Dialect;
 use crate::error::build::BuildError;
 use crate::keyring::ring::KeyRing;
+use crate::token::names::Names;
 use crate::token::policy::{Policy, TokenType, subtype};
 
 /// The settings for another issuer's tokens.
@@ -24,15 +25,15 @@ impl ExternalTokens {
     pub(crate) fn policy(
         &self,
         keys: &KeyRing,
-        issuer: &str,
-        audience: &str,
+        issuers: Names,
+        audiences: Names,
         max_token_bytes: usize,
         has_revocations: bool,
     ) -> Result<Policy, BuildError> {
-        let token_type = self.check(keys, issuer)?;
+        let token_type = self.check(keys, &issuers.first)?;
         Ok(Policy {
-            issuer: issuer.into(),
-            audience: audience.into(),
+            issuers,
+            audiences,
             dialect: match keys.issues() {
                 true => Dialect::Own,
                 false => Dialect::Other { versions: self.trusts_revocation_version },

@@ -14,7 +14,6 @@ use crate::clock::Timestamp;
 use crate::error::operation::OperationError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
-use crate::revocation::digest;
 use crate::revocation::handle::{Revocations, Versions};
 use crate::revocation::known::Candidate;
 use crate::revocation::writer::Revocation;
@@ -24,7 +23,7 @@ use crate::sessions::login::Login;
 use crate::sessions::login_page::LoginPage;
 use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::session::Session;
-use crate::store::feed::{Digest, RegisterId};
+use crate::store::feed::RegisterId;
 use crate::token;
 use crate::token::cache::TokenCache;
 use crate::token::cache::entry::Shared;
@@ -249,8 +248,9 @@ impl<C> Sessions<C> {
         self.revoke_session(session.session_id()).await
     }
 
-    /// Revokes all sessions of the same subject: a logout everywhere. Otherwise like
-    /// [`logout`](Self::logout).
+    /// Revokes all sessions of the same subject, under every
+    /// [accepted name](crate::SessionsBuilder::also_accept_issuer) of the issuer: a logout everywhere.
+    /// Otherwise like [`logout`](Self::logout).
     ///
     /// # Errors
     ///
@@ -258,9 +258,7 @@ impl<C> Sessions<C> {
     pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), OperationError> {
         let verified = session.verified();
         let login = verified.authenticated_at.unwrap_or(verified.issued_at);
-        let subject = self.digest_of_subject(session.subject());
-        self.cut_off(RegisterId::Subject(subject), verified.versions.subject, self.now().max(login))
-            .await
+        self.cut_off_subject(session.subject(), Some(session), self.now().max(login)).await
     }
 
     /// Revokes the session of that ID.
@@ -269,8 +267,7 @@ impl<C> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn revoke_session(&self, session_id: &str) -> Result<(), OperationError> {
-        let digest = digest::of_session(&self.0.policy.issuer, session_id);
-        self.record(Revocation::Session(digest)).await?;
+        self.record_session(session_id).await?;
         tracing::debug!(session_id, "revoked a session");
         Ok(())
     }
@@ -286,8 +283,7 @@ impl<C> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn revoke_subject(&self, subject: &str) -> Result<(), OperationError> {
-        let subject = self.digest_of_subject(subject);
-        self.cut_off(RegisterId::Subject(subject), 0, self.now()).await
+        self.cut_off_subject(subject, None, self.now()).await
     }
 
     /// Revokes all sessions of all subjects whose login was before `time`, at the latest now: after an
@@ -303,20 +299,7 @@ impl<C> Sessions<C> {
         // No session began before 1970.
         let earliest = Timestamp::from_unix_seconds(0);
         let at = time.clamp(earliest, self.now().max(earliest));
-        self.cut_off(RegisterId::All, 0, at).await
-    }
-
-    async fn cut_off(
-        &self,
-        id: RegisterId,
-        above: u64,
-        at: Timestamp,
-    ) -> Result<(), OperationError> {
-        self.record(Revocation::Cutoff { id, above, at }).await
-    }
-
-    fn digest_of_subject(&self, subject: &str) -> Digest {
-        digest::of_subject(&self.0.policy.issuer, subject)
+        self.record(Revocation::Cutoff { id: RegisterId::All, above: 0, at }).await
     }
 
     /// The `Set-Cookie` field that clears the session's cookie, where no layer does it; `None` if the
@@ -346,7 +329,7 @@ impl<C> Sessions<C> {
 
     /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
     /// of keys that were made under another one and still verify.
-    async fn record(&self, revocation: Revocation) -> Result<(), OperationError> {
+    pub(crate) async fn record(&self, revocation: Revocation) -> Result<(), OperationError> {
         let revocations = self.revocations().ok_or_else(|| {
             OperationError::not_configured(
                 "the sessions have no revocations: add `.revocations(..)` to their builder",
@@ -401,8 +384,8 @@ impl<C> Clone for Sessions<C> {
 impl<C> fmt::Debug for Sessions<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sessions")
-            .field("issuer", &self.0.policy.issuer)
-            .field("audience", &self.0.policy.audience)
+            .field("issuer", &self.0.policy.issuers.first)
+            .field("audience", &self.0.policy.audiences.first)
             .field("keys", &self.0.keys)
             .finish_non_exhaustive()
     }

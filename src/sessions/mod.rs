@@ -20,6 +20,7 @@ pub(crate) mod logout;
 pub(crate) mod pending;
 pub(crate) mod refresh_tokens;
 pub(crate) mod return_to;
+pub(crate) mod revoking;
 pub(crate) mod room;
 pub(crate) mod session;
 pub(crate) mod sign;

@@ -158,7 +158,8 @@ impl<C: SessionClaims> Sessions<C> {
         let next = sequence.checked_add(1).ok_or_else(invalid)?;
         let missing = || rejected(RejectionKind::MissingClaim("auth_time"));
         let begun = verified.authenticated_at.ok_or_else(missing)?;
-        let pair = self.sign_pair(next, at, Later::AsThis, &self.claims_of(verified, begun));
+        let pair =
+            self.sign_pair(next, at, Later::AsThis, &self.claims_of(verified, begun, self.now()));
         if matches!(&pair, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
             return Err(rejected(RejectionKind::Expired));
         }

@@ -20,7 +20,7 @@ pub(crate) fn check(
     }
     let keys = keys.keys(keys.now());
     let shortest = |seq| {
-        let (iss, aud) = (&policy.issuer, &policy.audience);
+        let (iss, aud) = (&policy.issuers.first, &policy.audiences.first);
         let of = |key| token::encode::shortest(iss, aud, key, seq, has_revocations);
         let of_keys = keys.keys().iter().filter_map(|key| of(Some(key))).min();
         // A ring that has no key yet gets one of some algorithm.
@@ -28,7 +28,7 @@ pub(crate) fn check(
     };
     let session = shortest(None);
     let refresh = if has_refresh_tokens { shortest(Some(0)) } else { 0 };
-    let names = [("issuer", &*policy.issuer), ("audience", &*policy.audience)];
+    let names = [("issuer", &*policy.issuers.first), ("audience", &*policy.audiences.first)];
     let (bytes, limit) = (session.max(refresh), policy.max_token_bytes);
     if bytes > limit {
         let (field, text) = longest(&names);

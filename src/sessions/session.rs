@@ -23,6 +23,12 @@ impl<C> Session<C> {
         self.0.texts.subject()
     }
 
+    /// Returns the issuer: the `iss` claim. A subject is unique only together with its issuer, where
+    /// [several](crate::SessionsBuilder::also_accept_issuer) are accepted.
+    pub fn issuer(&self) -> &str {
+        self.0.texts.issuer()
+    }
+
     /// Returns the application's claims.
     pub fn claims(&self) -> &C {
         &self.0.claims

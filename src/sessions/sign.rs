@@ -67,7 +67,7 @@ impl<C: SessionClaims> Sessions<C> {
         }
         let token = self.sign_again(
             session,
-            self.claims_of(session.verified(), begun),
+            self.claims_of(session.verified(), begun, now),
             self.0.idle_lifetime,
             Later::AsThis,
             now,
@@ -101,7 +101,7 @@ impl<C: SessionClaims> Sessions<C> {
             jti,
             auth_time,
             // SECURITY: those of the login. A cutoff since then concerns this session.
-            rv: verified.versions.subject,
+            rv: self.next_subject_version(verified, now),
             rg: verified.versions.all,
             ..claims
         };
@@ -123,7 +123,7 @@ impl<C: SessionClaims> Sessions<C> {
     }
 
     fn subject(&self, login: &Login<C>) -> Digest {
-        digest::of_subject(&self.0.policy.issuer, &login.subject)
+        digest::of_subject(&self.0.policy.issuers.first, &login.subject)
     }
 
     /// The claims of a new session's tokens; their IDs and times are set when they are signed.
@@ -135,9 +135,9 @@ impl<C: SessionClaims> Sessions<C> {
         now: Timestamp,
     ) -> TokenClaims<'a, C> {
         TokenClaims {
-            iss: &self.0.policy.issuer,
+            iss: &self.0.policy.issuers.first,
             sub: &login.subject,
-            aud: &self.0.policy.audience,
+            aud: &self.0.policy.audiences.first,
             iat: now,
             exp: now,
             jti: "",
@@ -156,18 +156,19 @@ impl<C: SessionClaims> Sessions<C> {
         &'a self,
         verified: &'a Verified<C>,
         auth_time: Timestamp,
+        now: Timestamp,
     ) -> TokenClaims<'a, C> {
         TokenClaims {
-            iss: &self.0.policy.issuer,
+            iss: &self.0.policy.issuers.first,
             sub: verified.texts.subject(),
-            aud: &self.0.policy.audience,
+            aud: &self.0.policy.audiences.first,
             iat: verified.issued_at,
             exp: verified.expires_at,
             jti: "",
             sid: verified.texts.session_id(),
             auth_time,
             scope: verified.texts.scope(),
-            rv: verified.versions.subject,
+            rv: self.next_subject_version(verified, now),
             rg: verified.versions.all,
             seq: None,
             claims: &verified.claims,

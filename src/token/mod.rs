@@ -7,6 +7,7 @@ pub(crate) mod encode;
 pub(crate) mod id;
 #[cfg(test)]
 pub(crate) mod mutants;
+pub(crate) mod names;
 pub(crate) mod policy;
 pub(crate) mod verified;
 pub(crate) mod verify;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::checks::Observer;
+use super::names::Names;
 use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
 use crate::claims::read::{Dialect, Registered};
 use crate::clock::Timestamp;
@@ -16,8 +17,8 @@ use crate::store::feed::Register;
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    pub(crate) issuer: Box<str>,
-    pub(crate) audience: Box<str>,
+    pub(crate) issuers: Names,
+    pub(crate) audiences: Names,
     /// Whose tokens they are.
     pub(crate) dialect: Dialect,
     pub(crate) leeway: Duration,
@@ -82,6 +83,7 @@ pub(crate) fn subtype(typ: &str) -> &str {
 
 /// The claims that a session is made of, known to be there.
 pub(crate) struct Required<'c> {
+    pub(crate) issuer: &'c str,
     pub(crate) subject: &'c str,
     /// `None` only where the policy lets it.
     pub(crate) token_id: Option<&'c str>,
@@ -124,13 +126,15 @@ impl Policy {
         observer: &mut impl Observer,
     ) -> Result<Required<'c>, Rejection> {
         let issuer = claims.iss.as_deref().ok_or_else(|| missing("iss"))?;
-        if *issuer != *self.issuer {
-            return Err(different(WrongIssuer, "iss", &issuer, &self.issuer));
+        if *issuer != *self.issuers.first && !self.issuers.has_other(|other| other == issuer) {
+            return Err(different(WrongIssuer, "iss", &issuer, &self.issuers));
         }
         observer.passed("issuer", || format!("{issuer:?}"));
         let audience = claims.aud.as_ref().ok_or_else(|| missing("aud"))?;
-        if !audience.contains(&self.audience) {
-            return Err(different(WrongAudience, "aud", audience, &self.audience));
+        if !audience.contains(&self.audiences.first)
+            && !self.audiences.has_other(|other| audience.contains(other))
+        {
+            return Err(different(WrongAudience, "aud", audience, &self.audiences));
         }
         observer.passed("audience", || format!("{audience:?}"));
         let subject = claims.sub.as_ref().ok_or_else(|| missing("sub"))?;
@@ -211,7 +215,7 @@ impl Policy {
         let times_of = [claims.nbf, claims.auth_time].into_iter().flatten().map(|date| date.0);
         let latest = times_of.fold(issued_at, Timestamp::max);
         let valid = latest - self.leeway..ends.min(times.verifies_until);
-        Ok(Required { subject, token_id, issued_at, expires_at, valid })
+        Ok(Required { issuer, subject, token_id, issued_at, expires_at, valid })
     }
 
     /// A time of the future.
@@ -239,7 +243,7 @@ fn different(
     kind: RejectionKind,
     claim: &'static str,
     found: &dyn fmt::Debug,
-    expected: &str,
+    expected: &Names,
 ) -> Rejection {
-    kind.about(claim, format_args!("{found:?}"), format_args!("{expected:?}"))
+    kind.about(claim, format_args!("{found:?}"), expected)
 }

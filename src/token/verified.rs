@@ -32,16 +32,17 @@ pub(crate) struct Verified<C> {
 #[derive(Debug)]
 pub(crate) struct Texts {
     all: Box<str>,
-    /// Where the subject, the token's ID, the session's ID and the key's end; the scope follows.
-    ends: [usize; 4],
+    /// Where the issuer, the subject, the token's ID, the session's ID and the key's end; the scope follows.
+    ends: [usize; 5],
     has_scope: bool,
 }
 
 impl Texts {
-    /// Copies the subject, the token's ID, the session's ID and the key's, and the scope.
-    pub(crate) fn new(texts: [&str; 4], scope: Option<&str>) -> Self {
-        let [subject, token_id, session_id, key_id] = texts;
-        let all = [subject, token_id, session_id, key_id, scope.unwrap_or_default()].concat();
+    /// Copies the issuer, the subject, the token's ID, the session's ID and the key's, and the scope.
+    pub(crate) fn new(texts: [&str; 5], scope: Option<&str>) -> Self {
+        let [issuer, subject, token_id, session_id, key_id] = texts;
+        let all =
+            [issuer, subject, token_id, session_id, key_id, scope.unwrap_or_default()].concat();
         let mut end = 0;
         let ends = texts.map(|text| {
             end += text.len();
@@ -50,25 +51,29 @@ impl Texts {
         Self { all: all.into(), ends, has_scope: scope.is_some() }
     }
 
-    pub(crate) fn subject(&self) -> &str {
+    pub(crate) fn issuer(&self) -> &str {
         &self.all[..self.ends[0]]
+    }
+
+    pub(crate) fn subject(&self) -> &str {
+        &self.all[self.ends[0]..self.ends[1]]
     }
 
     /// The `jti` claim; for a token without one, a hash of the token.
     pub(crate) fn token_id(&self) -> &str {
-        &self.all[self.ends[0]..self.ends[1]]
-    }
-
-    pub(crate) fn session_id(&self) -> &str {
         &self.all[self.ends[1]..self.ends[2]]
     }
 
-    pub(crate) fn key_id(&self) -> &str {
+    pub(crate) fn session_id(&self) -> &str {
         &self.all[self.ends[2]..self.ends[3]]
     }
 
+    pub(crate) fn key_id(&self) -> &str {
+        &self.all[self.ends[3]..self.ends[4]]
+    }
+
     pub(crate) fn scope(&self) -> Option<&str> {
-        self.has_scope.then(|| &self.all[self.ends[3]..])
+        self.has_scope.then(|| &self.all[self.ends[4]..])
     }
 
     /// All of them, in bytes.

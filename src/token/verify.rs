@@ -56,10 +56,10 @@ pub(crate) fn verify<C: DeserializeOwned>(
     // A token of another issuer may have neither: then it is a session of its own.
     let session_id = policy.session_id(&registered).unwrap_or(&token_id);
     let digests =
-        policy.is_revocable.then(|| Digests::of(&policy.issuer, session_id, required.subject));
+        policy.is_revocable.then(|| Digests::of(required.issuer, session_id, required.subject));
     Ok(Arc::new(Verified {
         texts: Texts::new(
-            [required.subject, &token_id, session_id, ring_key.key.key_id()],
+            [required.issuer, required.subject, &token_id, session_id, ring_key.key.key_id()],
             registered.scope.as_deref(),
         ),
         authenticated_at: registered.auth_time.map(|at| at.0),

@@ -101,7 +101,7 @@ fn keys() -> KeySet {
 fn verified(origin: Origin) -> Arc<Verified<Origin>> {
     let now = ManualClock::default().now();
     Arc::new(Verified {
-        texts: Texts::new(["alice", "1", "2", "3"], None),
+        texts: Texts::new(["https://app.example", "alice", "1", "2", "3"], None),
         issued_at: now,
         expires_at: now,
         authenticated_at: Some(now),

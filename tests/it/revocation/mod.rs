@@ -12,6 +12,7 @@ mod loss;
 mod pace;
 mod panics;
 mod races;
+mod renamed;
 mod restoring;
 mod retention;
 #[cfg(all(feature = "axum", feature = "cookie"))]
@@ -25,8 +26,8 @@ use std::time::Duration;
 use tower_jwt_session::store::RevocationStore;
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{
-    Clock as _, Login, NotReady, NotReadyKind, RejectionKind, Revocations, RevocationsBuilder,
-    Session, Sessions, Timestamp,
+    Clock as _, KeyRing, Login, NotReady, NotReadyKind, RejectionKind, Revocations,
+    RevocationsBuilder, Session, Sessions, Timestamp,
 };
 
 use crate::support::PLACE;
