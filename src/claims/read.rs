@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use serde::de::Error as _;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
+use serde_json::value::RawValue;
 
+use super::extra::Extra;
 use super::strict::{Name, Names, Strict, Text, twice};
 use super::values::{Audience, NumericDate, Scope};
 
@@ -72,6 +75,7 @@ pub(crate) fn read<'de, C: DeserializeOwned>(
     json: &'de [u8],
     dialect: Dialect,
     registered: &mut Registered<'de>,
+    extra: &mut Extra<'_, 'de>,
 ) -> Result<C, ReadError> {
     let text = str::from_utf8(json).map_err(|_| ReadError {
         what: Unread::Malformed,
@@ -80,7 +84,7 @@ pub(crate) fn read<'de, C: DeserializeOwned>(
     let mut reading = Unread::Malformed;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let claims = PhantomData::<C>;
-    let payload = Payload { dialect, registered, reading: &mut reading, claims };
+    let payload = Payload { dialect, registered, extra, reading: &mut reading, claims };
     let claims = deserializer
         .deserialize_map(payload)
         .and_then(|claims| deserializer.end().map(|()| claims));
@@ -90,15 +94,16 @@ pub(crate) fn read<'de, C: DeserializeOwned>(
     })
 }
 
-struct Payload<'a, 'de, C> {
+struct Payload<'a, 'n, 'de, C> {
     dialect: Dialect,
     registered: &'a mut Registered<'de>,
+    extra: &'a mut Extra<'n, 'de>,
     /// The part that is being read, for the error.
     reading: &'a mut Unread,
     claims: PhantomData<C>,
 }
 
-impl<'de, C: DeserializeOwned> Visitor<'de> for Payload<'_, 'de, C> {
+impl<'de, C: DeserializeOwned> Visitor<'de> for Payload<'_, '_, 'de, C> {
     type Value = C;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -106,9 +111,10 @@ impl<'de, C: DeserializeOwned> Visitor<'de> for Payload<'_, 'de, C> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<C, A::Error> {
-        let Self { dialect, registered, reading, .. } = self;
+        let Self { dialect, registered, extra, reading, .. } = self;
         let names = Names::default();
-        let mut members = Members { access, dialect, registered, reading, names };
+        let mut members =
+            Members { access, dialect, registered, extra, place: None, reading, names };
         *members.reading = Unread::Application;
         let claims = C::deserialize(ApplicationClaims(&mut members))?;
         members.drain()?;
@@ -117,17 +123,20 @@ impl<'de, C: DeserializeOwned> Visitor<'de> for Payload<'_, 'de, C> {
 }
 
 /// The members of a payload: keeps the registered ones and shows the rest.
-struct Members<'a, 'de, A> {
+struct Members<'a, 'n, 'de, A> {
     access: A,
     dialect: Dialect,
     registered: &'a mut Registered<'de>,
+    extra: &'a mut Extra<'n, 'de>,
+    /// Where the JSON of the claim is kept whose value is read next.
+    place: Option<usize>,
     reading: &'a mut Unread,
     /// The names of the application's claims; a repeated registered claim is found by its field. For
     /// another issuer all names, since `null` fills no field.
     names: Names<'de>,
 }
 
-impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
+impl<'de, A: MapAccess<'de>> Members<'_, '_, 'de, A> {
     /// Keeps the claim of that name, if it is a registered one.
     fn keep(&mut self, name: &str) -> Result<bool, A::Error> {
         match name {
@@ -187,13 +196,32 @@ impl<'de, A: MapAccess<'de>> Members<'_, 'de, A> {
         Ok(())
     }
 
+    /// Keeps the JSON of a claim, and shows it to the application, too.
+    #[cold]
+    fn keep_and_show<S: DeserializeSeed<'de>>(
+        &mut self,
+        place: usize,
+        seed: S,
+    ) -> Result<S::Value, A::Error> {
+        let json: &'de RawValue = self.access.next_value()?;
+        self.extra.keep(place, json);
+        let mut value = serde_json::Deserializer::from_str(json.get());
+        let shown = Strict(seed).deserialize(&mut value);
+        shown.map_err(|error| {
+            // The place is that in the claim.
+            let message = error.to_string();
+            let message = message.rsplit_once(" at line ").map_or(&*message, |(text, _)| text);
+            A::Error::custom(message)
+        })
+    }
+
     fn drain(&mut self) -> Result<(), A::Error> {
         while self.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(())
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, '_, 'de, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(
@@ -213,12 +241,16 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Members<'_, 'de, A> {
                 return Err(twice(&name));
             }
             *self.reading = Unread::Application;
+            self.place = self.extra.place(&name);
             return seed.deserialize(Name::new(name)).map(Some);
         }
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.access.next_value_seed(Strict(seed))
+        match self.place.take() {
+            None => self.access.next_value_seed(Strict(seed)),
+            Some(place) => self.keep_and_show(place, seed),
+        }
     }
 }
 

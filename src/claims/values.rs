@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for OneOrSeveral {
 /// The `scope` claim of another issuer: a string (RFC 8693, section 4.2), or an array of strings, as
 /// IdentityServer and Spring Authorization Server write it by default.
 #[derive(Debug)]
-pub(crate) struct Scope<'de>(pub(super) Text<'de>);
+pub(crate) struct Scope<'de>(pub(crate) Text<'de>);
 
 impl<'de> Deserialize<'de> for Scope<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde::ser::{Error, Impossible, SerializeMap, SerializeStruct, Serializer};
 
+use super::extra::Extra;
 use super::finite::Finite;
 use super::names::REGISTERED;
 use super::read::{Dialect, ReadError, Registered, read};
@@ -68,7 +69,8 @@ pub(crate) fn write<C: Serialize + DeserializeOwned>(
     let start = json.len();
     serde_json::to_writer(&mut *json, &Application(payload.claims))?;
     // As validation does.
-    let read = read::<C>(&json[start..], Dialect::Own, &mut Registered::default());
+    let read =
+        read::<C>(&json[start..], Dialect::Own, &mut Registered::default(), &mut Extra::new(&[]));
     read.map_err(|ReadError { message, .. }| {
         let refused = "a token with these claims would be refused at validation";
         Error::custom(format_args!("{refused}: {message}"))

@@ -54,6 +54,9 @@ pub enum RejectionKind {
     WrongIssuer,
     /// The token's audience does not contain this service.
     WrongAudience,
+    /// A claim that the application [requires](crate::SessionsBuilder::require_claim) is missing, or has
+    /// another value: the token is of another kind, such as an ID token.
+    WrongClaim,
     /// The token has expired.
     Expired,
     /// The token is not valid yet (`nbf`).
@@ -125,6 +128,7 @@ texts! {
     Self::InvalidApplicationClaims => "invalid_application_claims", "invalid application claims";
     Self::WrongIssuer => "wrong_issuer", "wrong issuer";
     Self::WrongAudience => "wrong_audience", "wrong audience";
+    Self::WrongClaim => "wrong_claim", "wrong claim";
     Self::Expired => "expired", "expired";
     Self::NotYetValid => "not_yet_valid", "not yet valid";
     Self::IssuedInFuture => "issued_in_future", "issued in the future";
@@ -152,7 +156,7 @@ impl Rejection {
     }
 
     /// Returns the part of the token that was refused: `token`, `header`, `header kid` or another member
-    /// of the header, `signature`, `payload`, `application claims`, or a registered claim's name. `None`
+    /// of the header, `signature`, `payload`, `application claims`, `claims`, `roles`, or a registered claim's name. `None`
     /// if the kind says it all.
     pub fn about(&self) -> Option<&'static str> {
         self.detail.as_ref().map(|detail| detail.about)

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::key::Key;
 use crate::base64url;
+use crate::claims::issuer::IssuerName;
 use crate::crypto::algorithm::{Algorithm, Curve, Primitive};
 use crate::crypto::error::{KeyError, KeyErrorKind};
 use crate::crypto::numbers::{PrivateKey, PublicKey, RsaPrivate, RsaPublic};
@@ -63,6 +64,20 @@ impl Jwk {
             Json::Text(kid) if !kid.is_empty() => Ok(Some(kid)),
             other => Err(KeyError::member("kid", other.kind(), expected)),
         }
+    }
+
+    /// The issuer that the key is bound to, as Entra ID writes it into its JWKS; fails if it is not a string.
+    pub(crate) fn issuer(&self) -> Result<Option<IssuerName>, KeyError> {
+        match self.member("issuer") {
+            Json::Missing | Json::Null => Ok(None),
+            Json::Text(issuer) if !issuer.is_empty() => Ok(Some(IssuerName::new(issuer))),
+            other => Err(KeyError::member("issuer", other.kind(), "the `iss` of tokens")),
+        }
+    }
+
+    /// Whether the key says that it is for signatures.
+    pub(crate) fn is_for_signatures(&self) -> bool {
+        self.member("use").text() == Some("sig")
     }
 
     /// Reads a public key. `rsa_algorithm` is that of an RSA key that names none. Fails if it holds
@@ -365,9 +380,9 @@ const RSA_ALGORITHMS: [Algorithm; 6] = [
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// The members that are read; others are ignored.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "p", "q", "dp", "dq",
-    "qi", "oth", "k", "keys",
+    "qi", "oth", "k", "keys", "issuer",
 ];
 
 /// The parts of a JSON value that a JWK needs.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jsonwebtoken::jwk::Jwk;
 
 use crate::base64url;
+use crate::claims::issuer::IssuerName;
 use crate::crypto::algorithm::{Algorithm, Primitive};
 use crate::crypto::backend;
 use crate::crypto::backend::CryptoBackend;
@@ -34,7 +35,13 @@ use crate::crypto::secret::Advice;
 #[derive(Clone)]
 pub struct Key {
     key_id: Arc<str>,
+    /// Whether the key ID was given with the key. Otherwise no issuer need write it into its tokens.
+    is_named: bool,
+    /// Whether it never signs, though its material could.
+    verify_only: bool,
     algorithm: Algorithm,
+    /// The issuer that the key is bound to, if an issuer's JWKS says so.
+    issuer: Option<Arc<IssuerName>>,
     material: Arc<Material>,
 }
 
@@ -191,17 +198,45 @@ impl Key {
         key_id: Option<&str>,
     ) -> Result<Self, KeyError> {
         let material = Material::of_public(CryptoBackend::default(), algorithm, &public)?;
-        let key_id = match key_id {
-            Some(key_id) => key_id.into(),
-            None => thumbprint(algorithm, &public).into(),
-        };
-        Ok(Self::new(key_id, algorithm, material))
+        let key = Self::with_default_id(algorithm, material);
+        Ok(match key_id {
+            Some(key_id) => key.with_key_id(key_id),
+            None => key,
+        })
     }
 
     /// Returns the same key with its private part.
     pub(crate) fn with_private(self, private: PrivateKey) -> Result<Self, KeyError> {
         let material = Material::of_private(CryptoBackend::default(), self.algorithm, &private)?;
-        Ok(Self::new(self.key_id, self.algorithm, material.keeping(private)))
+        Ok(Self { material: Arc::new(material.keeping(private)), ..self })
+    }
+
+    /// Returns a key of the same material that verifies and never signs: for the shared secret of another
+    /// issuer (Supabase, or one that signs with HMAC), whose tokens this service only validates. A ring of such
+    /// keys has no signer, and its sessions take the settings for another issuer's tokens.
+    ///
+    /// ```
+    /// use tower_jwt_session::{Algorithm, IssuerProfile, Key, KeyRing, Sessions, Transport};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let secret = "super-secret-jwt-token-with-at-least-32-characters-long";
+    /// let key = Key::hmac_from_text(Algorithm::HS256, secret)?.verify_only();
+    /// assert!(!key.can_sign());
+    /// let keys = KeyRing::fixed([key]).build()?;
+    /// let sessions = Sessions::<()>::builder(keys, "https://ref.supabase.co/auth/v1", "authenticated")
+    ///     .profile(IssuerProfile::SUPABASE_SECRET)
+    ///     .transports([Transport::bearer()])
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// Whoever holds the secret can sign with it: prefer an issuer with public keys.
+    #[must_use]
+    pub fn verify_only(self) -> Self {
+        Self { verify_only: true, ..self }
     }
 
     /// Returns the same key with that backend.
@@ -217,7 +252,7 @@ impl Key {
             // It has one already.
             (None, _) => return Ok(self),
         };
-        Ok(Self::new(self.key_id, self.algorithm, material))
+        Ok(Self { material: Arc::new(material), ..self })
     }
 
     pub(crate) fn public(&self) -> Option<&PublicKey> {
@@ -231,7 +266,23 @@ impl Key {
     #[must_use]
     pub fn with_key_id(mut self, key_id: impl Into<Arc<str>>) -> Self {
         self.key_id = key_id.into();
+        self.is_named = true;
         self
+    }
+
+    /// Binds the key to an issuer.
+    pub(crate) fn bound_to(self, issuer: Option<Arc<IssuerName>>) -> Self {
+        Self { issuer, ..self }
+    }
+
+    /// The issuer that the key is bound to.
+    pub(crate) fn issuer(&self) -> Option<&IssuerName> {
+        self.issuer.as_deref()
+    }
+
+    /// Whether the key ID was given with the key.
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_named
     }
 
     /// Sets another name of the key's algorithm; does nothing if `algorithm` is another one.
@@ -244,7 +295,7 @@ impl Key {
 
     fn new(key_id: Arc<str>, algorithm: Algorithm, material: Material) -> Self {
         let material = Arc::new(material);
-        Self { key_id, algorithm, material }
+        Self { key_id, is_named: false, verify_only: false, algorithm, issuer: None, material }
     }
 
     /// Makes a key from a shared secret or a PKCS#8 document.
@@ -287,6 +338,8 @@ impl Key {
         self.key_id == other.key_id
             && self.algorithm == other.algorithm
             && self.can_sign() == other.can_sign()
+            && self.is_named == other.is_named
+            && self.issuer == other.issuer
             && self.is_pair_of(other)
     }
 
@@ -318,11 +371,11 @@ impl Key {
 
     /// Returns whether this key can sign.
     pub fn can_sign(&self) -> bool {
-        self.material.signer.is_some()
+        self.material.signer.is_some() && !self.verify_only
     }
 
     pub(crate) fn signer(&self) -> Option<&dyn Sign> {
-        self.material.signer.as_deref()
+        self.material.signer.as_deref().filter(|_| !self.verify_only)
     }
 
     /// Returns whether `signature` is this key's over `message`.

@@ -218,6 +218,29 @@ impl KeySet {
         self.of_key_id(key_id).find(|key| key.key.algorithm().canonical() == algorithm.canonical())
     }
 
+    /// The key that a token means which names no key of the set: the only one that verifies with that
+    /// algorithm at `now`. If the token has a `kid`, only keys without an ID of their own come into question.
+    /// The error is how many there are.
+    ///
+    /// SECURITY: the algorithm stays the key's. With several keys a token could choose among them.
+    pub(crate) fn only_key(
+        &self,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+        now: Timestamp,
+    ) -> Result<&RingKey, usize> {
+        let is_it = |key: &&RingKey| {
+            key.key.algorithm().canonical() == algorithm.canonical()
+                && (key_id.is_none() || !key.key.is_named())
+                && self.verifies(key, now)
+        };
+        let mut keys = self.keys.iter().filter(is_it);
+        match (keys.next(), keys.count()) {
+            (Some(key), 0) => Ok(key),
+            (found, others) => Err(usize::from(found.is_some()) + others),
+        }
+    }
+
     /// Whether a key of this set verifies at `now`.
     pub(crate) fn verifies(&self, key: &RingKey, now: Timestamp) -> bool {
         key.scheduled.verifies(now) && now < self.limit()

@@ -50,8 +50,8 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
 
 /// Whether the token is another service's, whose cookie stays.
 fn is_of_another(kind: RejectionKind) -> bool {
-    use RejectionKind::{WrongAudience, WrongIssuer, WrongType};
-    matches!(kind, WrongIssuer | WrongAudience | WrongType)
+    use RejectionKind::{WrongAudience, WrongClaim, WrongIssuer, WrongType};
+    matches!(kind, WrongIssuer | WrongAudience | WrongType | WrongClaim)
 }
 
 /// The response to a logout that is done.

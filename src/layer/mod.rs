@@ -24,7 +24,7 @@
 //!   | `Expired`, `Revoked` | cleared: the session has ended |
 //!   | `Malformed`, `BadSignature`, `WrongAlgorithm` | cleared: no token of these keys |
 //!   | `UnknownKey`, `IssuedInFuture`, `NotYetValid` | kept: another replica may know the key, or have the right time |
-//!   | `WrongIssuer`, `WrongAudience`, `WrongType` | kept: it belongs to another service |
+//!   | `WrongIssuer`, `WrongAudience`, `WrongType`, `WrongClaim` | kept: it belongs to another service |
 //!   | `InvalidApplicationClaims`, `MissingClaim`, `InvalidClaim`, `LifetimeTooLong`, `TooLong` | kept: a replica of another release or other settings may accept it |
 //!   | `StaleRevocations`, `KeysUnavailable` | kept: it is answered 503, and may be valid |
 //!

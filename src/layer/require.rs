@@ -30,6 +30,26 @@ impl<C, T> ValidateLayer<C, T> {
         })
     }
 
+    /// Requires a role of a session, from the claim that
+    /// [`roles_claim`](crate::SessionsBuilder::roles_claim) names; otherwise 403.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the sessions have no `roles_claim`: no session would have a role.
+    #[doc(alias = "rbac")]
+    pub fn require_role(self, role: impl Into<String>) -> Result<Self, BuildError> {
+        let required = role.into();
+        if !self.sessions.reads_roles() {
+            let help = "set `roles_claim` on the builder of the sessions";
+            return Err(BuildError::invalid("require_role", format_args!("{required:?}"), help));
+        }
+        Ok(self.refuse(move |session| {
+            let has_role = session.roles().any(|role| role == required);
+            let found = || format!("{:?}", session.roles().collect::<Vec<_>>());
+            (!has_role).then(|| RejectionKind::Forbidden.about("roles", found(), &required))
+        }))
+    }
+
     /// Requires that the user has logged in no longer than `max_age` ago, the ring's clock skew
     /// aside; otherwise 401 with `insufficient_user_authentication` and the `max_age` in whole
     /// seconds (RFC 9470, section 3). The session and its cookie stay valid.

@@ -58,6 +58,9 @@ impl<C: Send + Sync + 'static> Sessions<C> {
                 return RejectionKind::UnknownKey;
             }
             drop(keys);
+            if let Err(rejection) = self.check_tenant(verified) {
+                return rejection.kind();
+            }
             if let Err(kind) = self.check_revocation(verified, now) {
                 return kind;
             }

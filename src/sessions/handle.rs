@@ -205,6 +205,7 @@ impl<C: ReadClaims> Sessions<C> {
             None => verify().map(Shared::Owned),
         };
         let checked = verified.and_then(|verified| {
+            self.check_tenant(&verified)?;
             self.check_revocation(&verified, now).map_err(Rejection::new)?;
             Ok(verified)
         });
@@ -245,7 +246,7 @@ impl<C> Sessions<C> {
     /// If the sessions have no revocations, or the store did not record it. The session then stays
     /// valid: keep its cookie, and let the user try again.
     pub async fn logout(&self, session: &Session<C>) -> Result<(), OperationError> {
-        self.revoke_session(session.session_id()).await
+        self.record_session(Some(session.issuer()), session.session_id()).await
     }
 
     /// Revokes all sessions of the same subject, under every
@@ -258,7 +259,7 @@ impl<C> Sessions<C> {
     pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), OperationError> {
         let verified = session.verified();
         let login = verified.authenticated_at.unwrap_or(verified.issued_at);
-        self.cut_off_subject(session.subject(), Some(session), self.now().max(login)).await
+        self.cut_off_session(session, self.now().max(login)).await
     }
 
     /// Revokes the session of that ID.
@@ -267,7 +268,7 @@ impl<C> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn revoke_session(&self, session_id: &str) -> Result<(), OperationError> {
-        self.record_session(session_id).await?;
+        self.record_session(None, session_id).await?;
         tracing::debug!(session_id, "revoked a session");
         Ok(())
     }
@@ -283,7 +284,22 @@ impl<C> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn revoke_subject(&self, subject: &str) -> Result<(), OperationError> {
-        self.cut_off_subject(subject, None, self.now()).await
+        self.cut_off_subject(None, subject).await
+    }
+
+    /// Revokes all sessions of a subject of one issuer, where these sessions accept several
+    /// [tenants](crate::SessionsBuilder::tenants): `issuer` is the `iss` of its tokens. Otherwise like
+    /// [`revoke_subject`](Self::revoke_subject), which revokes the subject of every tenant.
+    ///
+    /// # Errors
+    ///
+    /// If these sessions do not accept the issuer, they have no revocations, or the store did not record it.
+    pub async fn revoke_subject_of(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<(), OperationError> {
+        self.cut_off_subject(Some(issuer), subject).await
     }
 
     /// Revokes all sessions of all subjects whose login was before `time`, at the latest now: after an
@@ -340,6 +356,16 @@ impl<C> Sessions<C> {
         recorded.map_err(|error| OperationError::store(error))
     }
 
+    /// Refuses a session whose tenant is no longer allowed, also if its token is in the cache.
+    #[inline]
+    pub(crate) fn check_tenant(&self, verified: &Verified<C>) -> Result<(), Rejection> {
+        let Policy { others, issuers, .. } = &self.0.policy;
+        match others {
+            Some(others) => others.check_tenant(issuers, verified.texts.issuer()),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses a session that is revoked.
     pub(crate) fn check_revocation(
         &self,
@@ -364,6 +390,11 @@ impl<C> Sessions<C> {
             slack,
         };
         revocations.check(candidate, now)
+    }
+
+    /// Whether sessions have roles.
+    pub(crate) fn reads_roles(&self) -> bool {
+        !self.0.policy.roles.is_empty()
     }
 
     pub(crate) fn transports(&self) -> &Transports {

@@ -12,15 +12,18 @@ pub(crate) mod ended;
 pub(crate) mod explain;
 
 pub(crate) mod counters;
+pub(crate) mod external_settings;
 pub(crate) mod external_tokens;
 pub(crate) mod issued;
 pub(crate) mod login;
 pub(crate) mod login_page;
 pub(crate) mod logout;
 pub(crate) mod pending;
+pub(crate) mod profiles;
 pub(crate) mod refresh_tokens;
 pub(crate) mod return_to;
 pub(crate) mod revoking;
+pub(crate) mod roles;
 pub(crate) mod room;
 pub(crate) mod session;
 pub(crate) mod sign;

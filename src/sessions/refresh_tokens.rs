@@ -9,7 +9,8 @@ use crate::revocation::handle::Revocations;
 use crate::store::contract::StoreError;
 use crate::store::polling::{check_durations, within};
 use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
-use crate::token::policy::{Policy, TokenType};
+use crate::token::header_rules::{HeaderRules, TokenType};
+use crate::token::policy::Policy;
 
 /// Refresh tokens for clients that are no browsers: a short access token, and a long refresh token
 /// with which the client gets the next two. Given to
@@ -226,7 +227,8 @@ impl Refreshing {
             );
             return invalid("grace", grace, help);
         }
-        let policy = Policy { token_type: TokenType::Refresh, ..sessions.clone() };
+        let policy =
+            Policy { header: HeaderRules::of_type(TokenType::Refresh), ..sessions.clone() };
         Ok(Self { policy, access_token_lifetime, lifetime, grace, redemptions })
     }
 }

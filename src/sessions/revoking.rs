@@ -7,15 +7,21 @@ use crate::revocation::writer::Revocation;
 use crate::sessions::handle::Sessions;
 use crate::sessions::session::Session;
 use crate::store::feed::RegisterId;
+use crate::token::policy::Policy;
+use crate::token::tenants::Tenants;
 use crate::token::verified::Verified;
 
 impl<C> Sessions<C> {
-    /// Revokes the session of that ID, under every name of its issuer.
-    pub(crate) async fn record_session(&self, session_id: &str) -> Result<(), OperationError> {
+    /// Revokes the session of that ID, under every name of its issuer; of all if it is not known.
+    pub(crate) async fn record_session(
+        &self,
+        issuer: Option<&str>,
+        session_id: &str,
+    ) -> Result<(), OperationError> {
         let mut recorded = Vec::new();
-        for issuer in self.0.policy.issuers.iter() {
-            let digest = digest::of_session(issuer, session_id);
-            // An ID of this crate is its own digest, whoever the issuer is.
+        // An ID of this crate is its own digest, whoever the issuer is.
+        for issuer in self.names_of(issuer, "a session with an ID of the issuer")? {
+            let digest = digest::of_session(&issuer, session_id);
             if !recorded.contains(&digest) {
                 self.record(Revocation::Session(digest)).await?;
                 recorded.push(digest);
@@ -24,22 +30,74 @@ impl<C> Sessions<C> {
         Ok(())
     }
 
-    /// Revokes the logins of a subject until `at`, under every name of its issuer. `session` is one of its
-    /// sessions, if one is at hand.
+    /// Revokes the logins of a subject until now, under every name of its issuer; of all if it is not known.
     pub(crate) async fn cut_off_subject(
         &self,
+        issuer: Option<&str>,
         subject: &str,
-        session: Option<&Session<C>>,
-        at: Timestamp,
     ) -> Result<(), OperationError> {
-        for issuer in self.0.policy.issuers.iter() {
-            let id = RegisterId::Subject(digest::of_subject(issuer, subject));
-            // A session knows the version of its own name's register.
-            let own = session.filter(|session| session.issuer() == issuer);
-            let above = own.map_or(0, |session| session.verified().versions.subject);
-            self.record(Revocation::Cutoff { id, above, at }).await?;
+        let at = self.now();
+        for issuer in self.names_of(issuer, "a subject")? {
+            self.cut_off(&issuer, subject, 0, at).await?;
         }
         Ok(())
+    }
+
+    /// Revokes the logins of a session's subject until `at`, under every name of its issuer.
+    pub(crate) async fn cut_off_session(
+        &self,
+        session: &Session<C>,
+        at: Timestamp,
+    ) -> Result<(), OperationError> {
+        for issuer in self.names_of(Some(session.issuer()), "a subject")? {
+            // A session knows the version of its own name's register.
+            let is_own = session.issuer() == issuer;
+            let above = if is_own { session.verified().versions.subject } else { 0 };
+            self.cut_off(&issuer, session.subject(), above, at).await?;
+        }
+        Ok(())
+    }
+
+    async fn cut_off(
+        &self,
+        issuer: &str,
+        subject: &str,
+        above: u64,
+        at: Timestamp,
+    ) -> Result<(), OperationError> {
+        let id = RegisterId::Subject(digest::of_subject(issuer, subject));
+        self.record(Revocation::Cutoff { id, above, at }).await
+    }
+
+    /// The names of one issuer, or of all that these sessions accept.
+    fn names_of(
+        &self,
+        issuer: Option<&str>,
+        whose: &'static str,
+    ) -> Result<Vec<String>, OperationError> {
+        let Policy { issuers, others, .. } = &self.0.policy;
+        if let Some(issuer) = issuer {
+            if !issuers.accept(issuer) {
+                let text = format!("the issuer is {issuer:?}, expected {issuers}");
+                return Err(OperationError::not_configured(text));
+            }
+            return Ok(issuers.of_tenant(issuers.tenant(issuer)));
+        }
+        let mut names = issuers.of_tenant(None);
+        match others.as_ref().and_then(|others| others.tenants.as_ref()) {
+            None => {}
+            Some(Tenants::Listed(tenants)) => {
+                names.extend(tenants.iter().flat_map(|tenant| issuers.of_tenant(Some(tenant))));
+            }
+            Some(Tenants::Where(_)) => {
+                let text = format!(
+                    "the tenants of {issuers} are not listed, so {whose} cannot be revoked in each: use \
+                     `revoke_subject_of` or `logout`, which name the issuer"
+                );
+                return Err(OperationError::not_configured(text));
+            }
+        }
+        Ok(names)
     }
 
     /// The version of the subject's cutoffs that the next token of a session carries: that of its login.

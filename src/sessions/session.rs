@@ -73,6 +73,13 @@ impl<C> Session<C> {
         self.scope().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
     }
 
+    /// Returns the roles of the session: the texts of the
+    /// [`roles_claim`](crate::SessionsBuilder::roles_claim). None if that is not set.
+    #[doc(alias = "groups")]
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        self.0.roles.iter().map(|role| &**role)
+    }
+
     pub(crate) fn verified(&self) -> &Verified<C> {
         &self.0
     }

@@ -9,7 +9,7 @@ use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
 use crate::keys::key::{Key, Operations};
 use crate::token;
-use crate::token::policy::TokenType;
+use crate::token::header_rules::{HeaderRules, TokenType};
 
 /// Returns the fixed key of `algorithm`.
 ///
@@ -101,11 +101,12 @@ pub fn open(ring: &KeyRing, token: &str) -> Result<Vec<u8>, Rejection> {
     let now = ring.now();
     let keys = ring.keys(now);
     let mut buffer = Buffer::new();
-    let (token, typ) = (token.as_bytes(), TokenType::Untyped);
+    let (token, any) = (token.as_bytes(), Some("JWT".into()));
+    let rules = HeaderRules::of_type(TokenType::Other { name: any, or_none: true });
     let (segments, _) = token::verify::authenticate(
         token,
         &keys,
-        &typ,
+        &rules,
         &mut buffer,
         now,
         &mut token::checks::Nobody,

@@ -1,7 +1,7 @@
 //! The checks that a token passes, in their order, and the observer that sees each result.
 
 /// The names of the checks of a token, in their order.
-pub(crate) const CHECKS: [&str; 19] = [
+pub(crate) const CHECKS: [&str; 20] = [
     "length",
     "parts",
     "header",
@@ -14,6 +14,7 @@ pub(crate) const CHECKS: [&str; 19] = [
     "issuer",
     "audience",
     "identity",
+    "required claims",
     "times",
     "lifetime",
     "expiry",

@@ -106,12 +106,14 @@ impl<'h> Header<'h> {
     pub(crate) fn parse(
         segment: &[u8],
         buffer: &'h mut Buffer,
+        ignores_embedded_keys: bool,
         observer: &mut impl Observer,
     ) -> Result<(Algorithm, Self), Rejection> {
         // Nothing is signed yet: what is read has to be little.
-        if segment.len() > MAX_HEADER_BYTES {
+        let longest = if ignores_embedded_keys { MAX_WITH_KEYS } else { MAX_HEADER_BYTES };
+        if segment.len() > longest {
             let found = format_args!("{} characters", segment.len());
-            let expected = format_args!("at most {MAX_HEADER_BYTES}");
+            let expected = format_args!("at most {longest}");
             return Err(RejectionKind::Malformed.about("header", found, expected));
         }
         let json = buffer.decode(segment).ok_or_else(|| not_decoded("header", segment))?;
@@ -120,7 +122,7 @@ impl<'h> Header<'h> {
         let mut reading = "header";
         let mut deserializer = serde_json::Deserializer::from_str(json);
         let header = deserializer
-            .deserialize_map(HeaderVisitor { reading: &mut reading })
+            .deserialize_map(HeaderVisitor { reading: &mut reading, ignores_embedded_keys })
             .and_then(|header| deserializer.end().map(|()| header));
         let header = header.map_err(|error| unreadable(reading, &error))?;
         let missing = || RejectionKind::Malformed.about("header alg", "none", "an algorithm");
@@ -136,19 +138,16 @@ impl<'h> Header<'h> {
     }
 }
 
-/// Members that change what a token means, or bring a key of the sender's. No extension is
-/// understood here, so that `crit` in itself is a reason to refuse (RFC 7515, section 4.1.11), and
-/// the others would be wrong to ignore: RFC 7797, RFC 7516 and RFC 7515, sections 4.1.2 to 4.1.6.
-const REFUSED: [(&str, &str); 8] = [
-    ("crit", "header crit"),
-    ("b64", "header b64"),
-    ("enc", "header enc"),
-    ("zip", "header zip"),
-    ("jwk", "header jwk"),
-    ("jku", "header jku"),
-    ("x5u", "header x5u"),
-    ("x5c", "header x5c"),
-];
+/// Members that change what a token means. No extension is understood here, so that `crit` in itself is
+/// a reason to refuse (RFC 7515, section 4.1.11), and the others would be wrong to ignore: RFC 7797 and
+/// RFC 7516.
+const REFUSED: [(&str, &str); 4] =
+    [("crit", "header crit"), ("b64", "header b64"), ("enc", "header enc"), ("zip", "header zip")];
+
+/// Members that bring a key of the sender's (RFC 7515, sections 4.1.2 to 4.1.6). A key is never taken from a
+/// token: they are refused, or ignored where the application says so.
+const EMBEDDED_KEYS: [(&str, &str); 4] =
+    [("jwk", "header jwk"), ("jku", "header jku"), ("x5u", "header x5u"), ("x5c", "header x5c")];
 
 /// Why a header could not be read: the member, and the parser's message.
 #[cold]
@@ -163,12 +162,24 @@ fn unreadable(reading: &'static str, error: &serde_json::Error) -> Rejection {
 /// The longest encoded header: several times what issuers write.
 const MAX_HEADER_BYTES: usize = 1024;
 
+/// The longest encoded header with a key that is ignored: several certificates.
+const MAX_WITH_KEYS: usize = 8 * 1024;
+
 /// More than any header has, and few enough that nobody makes the search for a double costly.
 const MAX_MEMBERS: usize = 16;
 
 /// Reads the members of a header, and keeps the place for the case that it fails.
 struct HeaderVisitor<'r> {
     reading: &'r mut &'static str,
+    ignores_embedded_keys: bool,
+}
+
+impl HeaderVisitor<'_> {
+    /// The member of that name, if it is a reason to refuse.
+    fn refused(&self, name: &str) -> Option<&'static (&'static str, &'static str)> {
+        let embedded = EMBEDDED_KEYS.iter().filter(|_| !self.ignores_embedded_keys);
+        REFUSED.iter().chain(embedded).find(|(refused, _)| *refused == name)
+    }
 }
 
 impl<'de> Visitor<'de> for HeaderVisitor<'_> {
@@ -193,8 +204,7 @@ impl<'de> Visitor<'de> for HeaderVisitor<'_> {
             if let Some((place, member)) = member {
                 *self.reading = place;
                 *member = Some(access.next_value()?);
-            } else if let Some((_, refused)) = REFUSED.iter().find(|(refused, _)| *refused == name)
-            {
+            } else if let Some((_, refused)) = self.refused(&name) {
                 *self.reading = refused;
                 return Err(A::Error::custom("this member, expected a header without it"));
             } else {

@@ -4,10 +4,13 @@ pub(crate) mod cache;
 pub(crate) mod checks;
 pub(crate) mod decode;
 pub(crate) mod encode;
+pub(crate) mod header_rules;
 pub(crate) mod id;
 #[cfg(test)]
 pub(crate) mod mutants;
 pub(crate) mod names;
+pub(crate) mod other_rules;
 pub(crate) mod policy;
+pub(crate) mod tenants;
 pub(crate) mod verified;
 pub(crate) mod verify;

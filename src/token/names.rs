@@ -3,7 +3,9 @@
 
 use std::fmt;
 
-/// The name that tokens are issued with, and other names that are accepted.
+use crate::claims::issuer::IssuerName;
+
+/// The audience that tokens are issued for, and others that are accepted.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     pub(crate) first: Box<str>,
@@ -12,10 +14,8 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(first: &str, others: &[String]) -> Self {
-        Self {
-            first: first.into(),
-            others: others.iter().map(|other| &**other).map(Box::from).collect(),
-        }
+        let others = others.iter().map(|other| &**other).map(Box::from);
+        Self { first: first.into(), others: others.collect() }
     }
 
     /// Whether any of the other names is one of these. The first name is compared by the caller, for speed.
@@ -24,11 +24,6 @@ impl Names {
     pub(crate) fn has_other(&self, is_it: impl Fn(&str) -> bool) -> bool {
         self.others.iter().any(|other| is_it(other))
     }
-
-    /// All names, the issued one first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &str> {
-        [&*self.first].into_iter().chain(self.others.iter().map(|other| &**other))
-    }
 }
 
 /// As what a name is expected.
@@ -36,5 +31,61 @@ impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.first)?;
         self.others.iter().try_for_each(|other| write!(f, " or {other:?}"))
+    }
+}
+
+/// The issuer whose name is issued, and its other names that are accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Issuers {
+    pub(crate) first: Box<str>,
+    /// All, that one too.
+    names: Box<[IssuerName]>,
+}
+
+impl Issuers {
+    pub(crate) fn new(first: &str, others: &[String]) -> Self {
+        let names = [first].into_iter().chain(others.iter().map(|other| &**other));
+        Self { first: first.into(), names: names.map(IssuerName::new).collect() }
+    }
+
+    /// Whether a token with this `iss` is of the issuer. The first name is compared by the caller, for speed.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn accept(&self, iss: &str) -> bool {
+        self.names.iter().any(|name| name.accepts(iss))
+    }
+
+    /// Whether an `iss` is one of the names that are no templates.
+    pub(crate) fn is_exact(&self, iss: &str) -> bool {
+        self.names.iter().any(|name| !name.is_template() && name.accepts(iss))
+    }
+
+    /// The tenant in an `iss`; `None` if it is one of the names, or of no template.
+    pub(crate) fn tenant<'i>(&self, iss: &'i str) -> Option<&'i str> {
+        match self.is_exact(iss) {
+            true => None,
+            false => self.names.iter().find_map(|name| name.tenant(iss)),
+        }
+    }
+
+    pub(crate) fn has_template(&self) -> bool {
+        self.names.iter().any(IssuerName::is_template)
+    }
+
+    /// The names of the issuer of that tenant; without one, the names that are no templates.
+    pub(crate) fn of_tenant(&self, tenant: Option<&str>) -> Vec<String> {
+        let of = |name: &IssuerName| match tenant {
+            Some(tenant) => name.is_template().then(|| name.of_tenant(tenant)),
+            None => (!name.is_template()).then(|| name.to_string()),
+        };
+        self.names.iter().filter_map(of).collect()
+    }
+}
+
+/// As what an issuer is expected.
+impl fmt::Display for Issuers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.first)?;
+        self.names.iter().skip(1).try_for_each(|other| write!(f, " or \"{other}\""))
     }
 }

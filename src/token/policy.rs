@@ -5,8 +5,11 @@ use std::ops::Range;
 use std::time::Duration;
 
 use super::checks::Observer;
-use super::names::Names;
-use crate::claims::names::{REFRESH_TOKEN_TYPE, SESSION_TOKEN_TYPE};
+use super::header_rules::HeaderRules;
+use super::names::{Issuers, Names};
+use super::other_rules::OtherRules;
+use crate::claims::extra::Extra;
+use crate::claims::issuer::IssuerName;
 use crate::claims::read::{Dialect, Registered};
 use crate::clock::Timestamp;
 use crate::error::rejection::Rejection;
@@ -17,7 +20,7 @@ use crate::store::feed::Register;
 /// The rules for a token's registered claims (RFC 7519, section 4.1; RFC 8725, section 3).
 #[derive(Clone, Debug)]
 pub(crate) struct Policy {
-    pub(crate) issuers: Names,
+    pub(crate) issuers: Issuers,
     pub(crate) audiences: Names,
     /// Whose tokens they are.
     pub(crate) dialect: Dialect,
@@ -25,7 +28,7 @@ pub(crate) struct Policy {
     /// The longest from `iat` to `exp`, where the key does not say it.
     pub(crate) max_lifetime: Duration,
     pub(crate) max_token_bytes: usize,
-    pub(crate) token_type: TokenType,
+    pub(crate) header: HeaderRules,
     pub(crate) without_token_id: bool,
     pub(crate) without_issued_at: bool,
     /// Whether `sid` is the session's ID, as it is in tokens of this crate.
@@ -33,52 +36,12 @@ pub(crate) struct Policy {
     pub(crate) requires_auth_time: bool,
     /// Whether sessions are looked up among revocations.
     pub(crate) is_revocable: bool,
-}
-
-/// The required `typ` of a token (RFC 8725, section 3.11).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum TokenType {
-    /// Our own, exactly as we write it.
-    Session,
-    /// That of our refresh tokens, exactly as we write it.
-    Refresh,
-    /// Another issuer's: a media type, of which `application/` may be left out (RFC 7515, section
-    /// 4.1.9), in upper or lower case (RFC 9068, section 4; RFC 2045, section 5.1).
-    Named(Box<str>),
-    /// None, or one that says nothing but that it is a JWT.
-    Untyped,
-}
-
-impl TokenType {
-    pub(crate) fn accepts(&self, typ: Option<&str>) -> bool {
-        match self {
-            Self::Session => typ == Some(SESSION_TOKEN_TYPE),
-            Self::Refresh => typ == Some(REFRESH_TOKEN_TYPE),
-            Self::Named(name) => typ.is_some_and(|typ| subtype(typ).eq_ignore_ascii_case(name)),
-            Self::Untyped => typ.is_none_or(|typ| subtype(typ).eq_ignore_ascii_case("JWT")),
-        }
-    }
-}
-
-/// As what a type is expected.
-impl fmt::Display for TokenType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Session => write!(f, "{SESSION_TOKEN_TYPE:?}"),
-            Self::Refresh => write!(f, "{REFRESH_TOKEN_TYPE:?}"),
-            Self::Named(name) => write!(f, "{name:?}"),
-            Self::Untyped => f.write_str("none or \"JWT\""),
-        }
-    }
-}
-
-/// A media type without `application/`.
-pub(crate) fn subtype(typ: &str) -> &str {
-    const PREFIX: &str = "application/";
-    match typ.split_at_checked(PREFIX.len()) {
-        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest,
-        _ => typ,
-    }
+    /// The further rules of another issuer's tokens.
+    pub(crate) others: Option<Box<OtherRules>>,
+    /// Where the roles are: the names of members, one in the other. Empty if none are read.
+    pub(crate) roles: Box<[Box<str>]>,
+    /// The claims whose JSON these rules need.
+    pub(crate) extra: Box<[Box<str>]>,
 }
 
 /// The claims that a session is made of, known to be there.
@@ -121,13 +84,18 @@ impl Policy {
     pub(crate) fn check<'c>(
         &self,
         claims: &'c Registered<'_>,
-        times: &KeyTimes,
+        extra: &Extra<'_, '_>,
+        key: (&KeyTimes, Option<&IssuerName>),
         now: Timestamp,
         observer: &mut impl Observer,
     ) -> Result<Required<'c>, Rejection> {
+        let (times, key_issuer) = key;
         let issuer = claims.iss.as_deref().ok_or_else(|| missing("iss"))?;
-        if *issuer != *self.issuers.first && !self.issuers.has_other(|other| other == issuer) {
+        if *issuer != *self.issuers.first && !self.issuers.accept(issuer) {
             return Err(different(WrongIssuer, "iss", &issuer, &self.issuers));
+        }
+        if let Some(others) = &self.others {
+            others.check_issuer(&self.issuers, issuer, key_issuer, extra)?;
         }
         observer.passed("issuer", || format!("{issuer:?}"));
         let audience = claims.aud.as_ref().ok_or_else(|| missing("aud"))?;
@@ -156,6 +124,10 @@ impl Policy {
             }
         }
         observer.passed("identity", || "sub and jti".to_owned());
+        if let Some(others) = &self.others {
+            others.check_required(claims, extra)?;
+        }
+        observer.passed("required claims", || self.required_claims());
         let expires_at = claims.exp.ok_or_else(|| missing("exp"))?.0;
         let longest = self.lifetime_of(times);
         let issued_at = match claims.iat {
@@ -218,6 +190,13 @@ impl Policy {
         Ok(Required { issuer, subject, token_id, issued_at, expires_at, valid })
     }
 
+    /// The names of the claims that are required beside the registered ones.
+    fn required_claims(&self) -> String {
+        let required = self.others.iter().flat_map(|others| &others.required);
+        let names: Vec<_> = required.map(|claim| &*claim.name).collect();
+        if names.is_empty() { "none is required".to_owned() } else { names.join(", ") }
+    }
+
     /// A time of the future.
     #[cold]
     fn too_late(
@@ -243,7 +222,7 @@ fn different(
     kind: RejectionKind,
     claim: &'static str,
     found: &dyn fmt::Debug,
-    expected: &Names,
+    expected: &dyn fmt::Display,
 ) -> Rejection {
     kind.about(claim, format_args!("{found:?}"), expected)
 }

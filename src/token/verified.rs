@@ -25,6 +25,8 @@ pub(crate) struct Verified<C> {
     pub(crate) digests: Option<Digests>,
     /// The `seq` claim of a refresh token.
     pub(crate) sequence: Option<u32>,
+    /// The roles, if they are read.
+    pub(crate) roles: Box<[Box<str>]>,
     pub(crate) claims: C,
 }
 

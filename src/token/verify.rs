@@ -8,10 +8,12 @@ use serde::de::DeserializeOwned;
 
 use super::checks::Observer;
 use super::decode::{Header, Segments, not_decoded, not_split};
-use super::policy::{Policy, TokenType};
+use super::header_rules::{HeaderRules, TokenType};
+use super::policy::Policy;
 use super::verified::{Texts, Verified};
 use crate::base64url::{self, Buffer};
 use crate::claims;
+use crate::claims::extra::Extra;
 use crate::claims::read::{ReadError, Registered, Unread};
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
@@ -40,14 +42,19 @@ pub(crate) fn verify<C: DeserializeOwned>(
     observer.passed("length", || format!("{} bytes", token.len()));
     let mut buffer = Buffer::new();
     let (segments, ring_key) =
-        authenticate(token, keys, &policy.token_type, &mut buffer, now, observer)?;
+        authenticate(token, keys, &policy.header, &mut buffer, now, observer)?;
     let payload =
         buffer.decode(segments.payload).ok_or_else(|| not_decoded("payload", segments.payload))?;
     let mut registered = Registered::default();
-    let claims = claims::read::read(payload, policy.dialect, &mut registered)
+    let mut extra = Extra::new(&policy.extra);
+    let claims = claims::read::read(payload, policy.dialect, &mut registered, &mut extra)
         .map_err(|error| unreadable::<C>(&error))?;
     observer.passed("payload", || "claims that can be read".to_owned());
-    let required = policy.check(&registered, &ring_key.scheduled.times, now, observer)?;
+    if let Some(others) = &policy.others {
+        others.fill(&mut registered, &extra);
+    }
+    let key = (&ring_key.scheduled.times, ring_key.key.issuer());
+    let required = policy.check(&registered, &extra, key, now, observer)?;
     let token_id = match required.token_id {
         Some(token_id) => Cow::Borrowed(token_id),
         // What is signed names it: an ECDSA signature can be written in two ways.
@@ -73,6 +80,10 @@ pub(crate) fn verify<C: DeserializeOwned>(
         },
         digests,
         sequence: registered.seq,
+        roles: match policy.roles.is_empty() {
+            true => Box::default(),
+            false => extra.texts_at(&policy.roles).into(),
+        },
         claims,
     }))
 }
@@ -86,13 +97,13 @@ pub(crate) fn verify<C: DeserializeOwned>(
 pub(crate) fn authenticate<'t, 'k>(
     token: &'t [u8],
     keys: &'k KeySet,
-    token_type: &TokenType,
+    rules: &HeaderRules,
     buffer: &mut Buffer,
     now: Timestamp,
     observer: &mut impl Observer,
 ) -> Result<(Segments<'t>, &'k RingKey), Rejection> {
     // The encoded headers are those of our own type.
-    let ours = *token_type == TokenType::Session;
+    let ours = rules.token_type == TokenType::Session;
     let known = ours.then(|| keys.by_beginning(token)).flatten();
     let segments = match known {
         Some(ring_key) => Segments::behind(token, ring_key.header.len()),
@@ -106,11 +117,11 @@ pub(crate) fn authenticate<'t, 'k>(
             let key = &ring_key.key;
             observer.passed("header", || "the header of a key of the ring".to_owned());
             observer.passed("algorithm", || format!("{:?}", key.algorithm()));
-            observer.passed("type", || token_type.to_string());
+            observer.passed("type", || rules.token_type.to_string());
             observer.passed("key", || key_text(key.key_id()));
             ring_key
         }
-        None => key_of_header(segments.header, buffer, keys, token_type, now, observer)?,
+        None => key_of_header(segments.header, buffer, keys, rules, now, observer)?,
     };
     if !keys.verifies(ring_key, now) {
         return Err(key_is_over(ring_key, keys, now));
@@ -191,19 +202,26 @@ fn key_of_header<'k>(
     header: &[u8],
     buffer: &mut Buffer,
     keys: &'k KeySet,
-    token_type: &TokenType,
+    rules: &HeaderRules,
     now: Timestamp,
     observer: &mut impl Observer,
 ) -> Result<&'k RingKey, Rejection> {
-    let (algorithm, header) = Header::parse(header, buffer, observer)?;
+    let (algorithm, header) = Header::parse(header, buffer, rules.ignores_embedded_keys, observer)?;
     let typ = header.typ.as_deref();
-    if !token_type.accepts(typ) {
-        return Err(RejectionKind::WrongType.about("header typ", Found(typ), token_type));
+    if !rules.token_type.accepts(typ) {
+        return Err(RejectionKind::WrongType.about("header typ", Found(typ), &rules.token_type));
     }
     observer.passed("type", || Found(typ).to_string());
     let key_id = header.kid.as_deref();
     let found = key_id.and_then(|key_id| keys.by_key_id(key_id, algorithm));
-    let ring_key = found.ok_or_else(|| no_key(key_id, algorithm, keys, now))?;
+    let ring_key = match found {
+        Some(ring_key) => ring_key,
+        None if rules.without_key_id => {
+            let found = keys.only_key(key_id, algorithm, now);
+            found.map_err(|count| no_only_key(key_id, algorithm, count, keys, now))?
+        }
+        None => return Err(no_key(key_id, algorithm, keys, now)),
+    };
     observer.passed("key", || key_text(ring_key.key.key_id()));
     Ok(ring_key)
 }
@@ -225,6 +243,23 @@ fn no_key(key_id: Option<&str>, algorithm: Algorithm, keys: &KeySet, now: Timest
     let more = if keys.keys().len() > held.len() { " and others" } else { "" };
     let expected = format_args!("a key of the ring: {}{more}", List(&held));
     RejectionKind::UnknownKey.about("header kid", Found(key_id), expected)
+}
+
+/// Why no key of the ring can be the only one that a token without the ID of a key may mean.
+#[cold]
+#[inline(never)]
+fn no_only_key(
+    key_id: Option<&str>,
+    algorithm: Algorithm,
+    count: usize,
+    keys: &KeySet,
+    now: Timestamp,
+) -> Rejection {
+    if key_id.is_some_and(|key_id| keys.of_key_id(key_id).next().is_some()) || count == 0 {
+        return no_key(key_id, algorithm, keys, now);
+    }
+    let found = format_args!("{}, and {count} keys for {algorithm:?}", Found(key_id));
+    RejectionKind::UnknownKey.about("header kid", found, "the `kid` of one of them")
 }
 
 /// A text that was found, or that there is none.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::claims::issuer::IssuerName;
 use crate::clock::{Clock, SystemClock};
 use crate::cooldown::Cooldown;
 use crate::crypto::algorithm::Algorithm;
@@ -39,6 +40,7 @@ pub struct IssuerRingBuilder {
     limits: Limits,
     policy: RotationPolicy,
     starts_without_keys: bool,
+    discovery_tenant: Option<String>,
 }
 
 /// For services that only validate: the keys of an issuer that is another service.
@@ -61,13 +63,14 @@ pub struct IssuerRingBuilder {
 /// # }
 /// ```
 ///
-/// It accepts keys for EdDSA (Ed25519), ES256, ES384, RS and PS with a `kid` of their own, not for
+/// It accepts keys for EdDSA (Ed25519), ES256, ES384, RS and PS, not for
 /// another `use`. A key that is not taken is skipped, affects no other key, and is listed with the
 /// reason in [`status`](KeyRing::status). Several keys may have one `kid` if their `alg` differs
 /// (RFC 7517, section 4.5); of different keys with the same `kid` and `alg` none is taken.
 impl KeyRing {
     /// Begins a ring that follows the JWKS (RFC 7517) at `url`. `issuer` is the `iss` of its
-    /// tokens.
+    /// tokens; with `{tenantid}` in it that of a multi-tenant issuer, one for each tenant: see
+    /// [`SessionsBuilder::tenants`](crate::SessionsBuilder::tenants).
     pub fn jwks_url(issuer: impl Into<String>, url: impl Into<String>) -> IssuerRingBuilder {
         IssuerRingBuilder::new(issuer.into(), Some(url.into()))
     }
@@ -108,7 +111,16 @@ impl IssuerRingBuilder {
         // The issuer publishes its keys itself.
         let policy = RotationPolicy { jwks_max_age: Duration::ZERO, ..RotationPolicy::default() };
         let (clock, limits) = (Arc::new(SystemClock), Limits::default());
-        Self { issuer, url, client: None, clock, limits, policy, starts_without_keys: false }
+        Self {
+            issuer,
+            url,
+            client: None,
+            clock,
+            limits,
+            policy,
+            starts_without_keys: false,
+            discovery_tenant: None,
+        }
     }
 
     /// Sets the HTTP client. Default: the bundled `JwksClient` with feature `jwks-client`; required
@@ -166,8 +178,10 @@ impl IssuerRingBuilder {
         self
     }
 
-    /// Sets the algorithm of RSA keys without `alg`, which six algorithms could use. Default: they
-    /// are skipped.
+    /// Sets the algorithm of RSA keys without `alg`, which six algorithms could use. Default: for keys with
+    /// `use: sig`, the only RSA algorithm that the issuer's metadata lists in
+    /// `id_token_signing_alg_values_supported` (OpenID Connect Discovery 1.0, section 3); others are skipped.
+    /// A token never decides it.
     pub fn rsa_algorithm(mut self, algorithm: Algorithm) -> Self {
         self.limits.rsa_algorithm = Some(algorithm);
         self
@@ -234,6 +248,25 @@ impl IssuerRingBuilder {
         self
     }
 
+    /// Sets the tenant at whose URL a multi-tenant issuer is discovered, such as `common` or `organizations`
+    /// of Entra ID: for an issuer with `{tenantid}`. The document there has to name that issuer, with
+    /// `{tenantid}`.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "jwks-client")]
+    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tower_jwt_session::KeyRing;
+    ///
+    /// let issuer = "https://login.microsoftonline.com/{tenantid}/v2.0";
+    /// let keys = KeyRing::discover(issuer).discovery_tenant("common").open().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn discovery_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.discovery_tenant = Some(tenant.into());
+        self
+    }
+
     /// Fetches the first keys and starts the background task, which ends when the last clone of the
     /// ring is dropped. Requires a Tokio runtime.
     ///
@@ -279,11 +312,33 @@ impl IssuerRingBuilder {
         let (setting, value, origin) = match &self.url {
             Some(url) => ("url", url, Endpoint::parse(url, plain_http).map(Origin::Jwks)),
             None => {
-                let places = Places::of(&self.issuer, plain_http);
+                let places = Places::of(&self.discovered()?, plain_http);
                 ("issuer", &self.issuer, places.map(Origin::Described))
             }
         };
         origin.map_err(|fix| BuildError::invalid(setting, format_args!("{value:?}"), fix))
+    }
+
+    /// The URL of the issuer that is discovered: of a multi-tenant issuer that of a tenant.
+    fn discovered(&self) -> Result<String, BuildError> {
+        let issuer = IssuerName::new(&self.issuer);
+        match &self.discovery_tenant {
+            None if issuer.is_template() => {
+                let fix = "it stands for many tenants: set `discovery_tenant`, such as \"common\", or give \
+                           the URL of the keys with `KeyRing::jwks_url`";
+                Err(BuildError::invalid("issuer", format_args!("{:?}", self.issuer), fix))
+            }
+            Some(tenant) if !issuer.is_template() => {
+                let fix = "it applies only to an issuer with `{tenantid}`: remove it";
+                Err(BuildError::invalid("discovery_tenant", format_args!("{tenant:?}"), fix))
+            }
+            Some(tenant) if issuer.tenant(&issuer.of_tenant(tenant)) != Some(tenant) => {
+                let fix = "give one segment of a path, such as \"common\"";
+                Err(BuildError::invalid("discovery_tenant", format_args!("{tenant:?}"), fix))
+            }
+            Some(tenant) => Ok(issuer.of_tenant(tenant)),
+            None => Ok(self.issuer.clone()),
+        }
     }
 
     fn check(&self) -> Result<(), BuildError> {

@@ -6,7 +6,11 @@
 
 use http::StatusCode;
 use serde::Deserialize;
+use serde_json::Value;
 
+use crate::crypto::algorithm::Algorithm;
+use crate::crypto::der::KeyType;
+use crate::crypto::material::key_type;
 use crate::keyring::issuer::fetch::{Cause, Endpoint, FetchError, PlainHttp};
 use crate::keyring::issuer::found::{Answer, Expected, cut};
 use crate::keyring::issuer::http_client::HttpClient;
@@ -24,6 +28,16 @@ pub(crate) struct Places {
 struct Description {
     issuer: String,
     jwks_uri: String,
+    #[serde(default)]
+    id_token_signing_alg_values_supported: Value,
+}
+
+/// The place of an issuer's keys, and what its description says of them.
+#[derive(Debug)]
+pub(crate) struct Described {
+    pub(crate) keys: Endpoint,
+    /// The only RSA algorithm in `id_token_signing_alg_values_supported`.
+    pub(crate) rsa_algorithm: Option<Algorithm>,
 }
 
 impl Places {
@@ -60,11 +74,11 @@ impl Places {
         client: &dyn HttpClient,
         limit: usize,
         plain_http: &PlainHttp,
-    ) -> Result<Endpoint, FetchError> {
+    ) -> Result<Described, FetchError> {
         let mut first_head = None;
         for place in std::iter::once(&self.first).chain(&self.others) {
             match place.get(client, limit).await {
-                Ok(answer) => return jwks_uri(place, &answer, issuer, plain_http),
+                Ok(answer) => return described(place, &answer, issuer, plain_http),
                 Err(Cause::Status { status: StatusCode::NOT_FOUND, head }) => {
                     first_head.get_or_insert(head);
                 }
@@ -77,12 +91,12 @@ impl Places {
     }
 }
 
-fn jwks_uri(
+fn described(
     place: &Endpoint,
     answer: &Answer,
     issuer: &str,
     plain_http: &PlainHttp,
-) -> Result<Endpoint, FetchError> {
+) -> Result<Described, FetchError> {
     let document = |reason| place.error(Cause::Document(reason));
     let description: Description = serde_json::from_slice(&answer.body)
         .map_err(|_| document(answer.is_not(Expected::Description)))?;
@@ -92,10 +106,21 @@ fn jwks_uri(
             format!("it describes another issuer: found `issuer` {found}; expected {expected}");
         return Err(document(reason));
     }
-    Endpoint::parse(&description.jwks_uri, plain_http).map_err(|_| {
+    let keys = Endpoint::parse(&description.jwks_uri, plain_http).map_err(|_| {
         let url = cut(&description.jwks_uri);
         document(format!("found `jwks_uri` {url}; expected an https URL"))
-    })
+    })?;
+    let listed = description.id_token_signing_alg_values_supported;
+    Ok(Described { keys, rsa_algorithm: only_rsa_algorithm(&listed) })
+}
+
+/// The RSA algorithm of a list of algorithms, if there is one of them.
+fn only_rsa_algorithm(listed: &Value) -> Option<Algorithm> {
+    let names = listed.as_array()?.iter().filter_map(Value::as_str);
+    let mut rsa = names
+        .filter_map(|name| name.parse().ok())
+        .filter(|algorithm| key_type(*algorithm) == Some(KeyType::Rsa));
+    rsa.next().filter(|only| rsa.all(|other| other == *only))
 }
 
 const OPENID: &str = "openid-configuration";

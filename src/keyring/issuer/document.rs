@@ -1,6 +1,8 @@
 //! From an issuer's JWKS (RFC 7517, section 5) to keys: one JWK at a time, so that a bad one hurts
 //! no other.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 
 use crate::crypto::algorithm::Algorithm;
@@ -18,6 +20,15 @@ pub(crate) struct Parsed {
     pub(crate) skipped: Vec<Skipped>,
 }
 
+/// The algorithm of RSA keys that name none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RsaAlgorithm {
+    /// The application's setting.
+    pub(crate) set: Option<Algorithm>,
+    /// The only one that the issuer's metadata lists. It is that of keys that are for signatures.
+    pub(crate) described: Option<Algorithm>,
+}
+
 /// More than any issuer publishes, and few enough that checking them takes no time worth naming.
 const MOST_KEYS: usize = 128;
 
@@ -33,7 +44,7 @@ struct Document {
 /// If it is none as a whole, or holds too many keys, or none that can be used.
 pub(crate) fn parse(
     answer: &Answer,
-    rsa_algorithm: Option<Algorithm>,
+    rsa_algorithm: RsaAlgorithm,
     backend: CryptoBackend,
 ) -> Result<Parsed, String> {
     let document: Document =
@@ -91,19 +102,20 @@ fn refuse_doubled(parsed: &mut Parsed) {
     parsed.keys = keys;
 }
 
-/// One JWK as a key, or why it can't verify anything here.
-fn key(jwk: &Jwk, rsa_algorithm: Option<Algorithm>) -> Result<Key, String> {
-    let key = jwk.public(rsa_algorithm).map_err(|error| match error.kind() {
+/// One JWK as a key, or why it can't verify anything here. Without `kid` its ID is its thumbprint.
+fn key(jwk: &Jwk, rsa_algorithm: RsaAlgorithm) -> Result<Key, String> {
+    let described = rsa_algorithm.described.filter(|_| jwk.is_for_signatures());
+    let key = jwk.public(rsa_algorithm.set.or(described)).map_err(|error| match error.kind() {
         KeyErrorKind::SharedSecret => {
             "JWK member `kty` is \"oct\", a shared secret, which cannot be published".to_owned()
         }
-        KeyErrorKind::AmbiguousAlgorithm => format!("{error}: set `rsa_algorithm`"),
+        KeyErrorKind::AmbiguousAlgorithm => {
+            format!("{error}, and no metadata lists exactly one for RSA: set `rsa_algorithm`")
+        }
         _ => error.to_string(),
     })?;
-    match jwk.key_id() {
-        Ok(Some(_)) => Ok(key),
-        _ => Err("JWK member `kid` is missing, expected because tokens refer to it".to_owned()),
-    }
+    let issuer = jwk.issuer().map_err(|error| error.to_string())?;
+    Ok(key.bound_to(issuer.map(Arc::new)))
 }
 
 /// The name of a JWK in logs and in the ring's status.

@@ -22,7 +22,7 @@ use crate::error::operation::OperationError;
 use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
 use crate::keyring::issuer::discovery::Places;
-use crate::keyring::issuer::document::{self, Parsed};
+use crate::keyring::issuer::document::{self, Parsed, RsaAlgorithm};
 use crate::keyring::issuer::fetch::{Cause, Endpoint, FetchError, PlainHttp};
 use crate::keyring::issuer::found::cut;
 use crate::keyring::issuer::freshness;
@@ -128,16 +128,19 @@ impl IssuerSource {
 
     async fn fetch(&self, issuer: &str) -> Result<(Parsed, Option<Duration>), FetchError> {
         let limit = self.limits.document_bytes;
-        let endpoint = match &self.origin {
-            Origin::Jwks(endpoint) => endpoint,
+        let found;
+        let (endpoint, described) = match &self.origin {
+            Origin::Jwks(endpoint) => (endpoint, None),
             Origin::Described(places) => {
                 let plain_http = &self.limits.plain_http;
-                &places.find_keys(issuer, &*self.client, limit, plain_http).await?
+                found = places.find_keys(issuer, &*self.client, limit, plain_http).await?;
+                (&found.keys, found.rsa_algorithm)
             }
         };
+        let rsa_algorithm = RsaAlgorithm { set: self.limits.rsa_algorithm, described };
         let got = endpoint.get(&*self.client, limit).await;
         let answer = got.map_err(|cause| endpoint.error(cause))?;
-        let parsed = document::parse(&answer, self.limits.rsa_algorithm, self.limits.backend)
+        let parsed = document::parse(&answer, rsa_algorithm, self.limits.backend)
             .map_err(|reason| endpoint.error(Cause::Document(reason)))?;
         Ok((parsed, freshness::remaining(&answer.headers)))
     }

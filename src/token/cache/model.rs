@@ -110,6 +110,7 @@ fn verified(origin: Origin) -> Arc<Verified<Origin>> {
         versions: Versions::default(),
         digests: None,
         sequence: None,
+        roles: Box::default(),
         claims: origin,
     })
 }

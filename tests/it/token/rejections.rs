@@ -271,7 +271,7 @@ fn explanation_of_a_valid_token_shows_header_claims_and_times() {
     let names: Vec<_> = explanation.checks.iter().map(|check| check.name).collect();
     assert_eq!(names[..5], ["length", "parts", "header", "algorithm", "type"]);
     assert_eq!(names[5..10], ["key", "key times", "signature", "payload", "issuer"]);
-    assert_eq!(names[10..14], ["audience", "identity", "times", "lifetime"]);
+    assert_eq!(names[10..14], ["audience", "identity", "required claims", "times"]);
     assert_eq!(names[14..], ["expiry", "issue time", "not before", "login time", "revocation"]);
     let text = explanation.to_string();
     for line in [

@@ -102,9 +102,11 @@ async fn our_own_header_is_no_way_around_the_type() {
     let login = tower_jwt_session::Login::new("alice", ());
     let token = sessions(&issuing).issue(&login).unwrap();
     assert!(sessions(&keys).validate(token.as_str()).is_ok());
-    for other in
-        [builder(&keys).accept_token_type("at+jwt"), builder(&keys).dangerous_accept_untyped()]
-    {
+    for other in [
+        builder(&keys).accept_token_type("at+jwt"),
+        builder(&keys).accept_token_type("JWT"),
+        builder(&keys).accept_without_token_type(),
+    ] {
         let refused = other.build().unwrap().validate(token.as_str());
         assert_eq!(kind(refused), RejectionKind::WrongType);
     }
@@ -125,15 +127,31 @@ async fn our_own_type_is_exact() {
 }
 
 #[tokio::test]
-async fn untyped_tokens_are_taken_where_that_is_said() {
+async fn token_of_usual_type_or_none_is_accepted_as_set() {
     let (keys, clock) = open().await;
-    let sessions = builder(&keys).dangerous_accept_untyped().build().unwrap();
-    for untyped in [None, Some("JWT"), Some("jwt"), Some("application/jwt")] {
-        assert!(sessions.validate(&typed(&clock, untyped)).is_ok(), "{untyped:?}");
-    }
-    for other in ["at+jwt", "session+jwt", "logout+jwt", "application:JWT", ""] {
-        let refused = sessions.validate(&typed(&clock, Some(other)));
-        assert_eq!(kind(refused), RejectionKind::WrongType, "{other}");
+    let usual = [Some("JWT"), Some("jwt"), Some("application/jwt")];
+    let typed = |typ| typed(&clock, typ);
+    let cases = [
+        (builder(&keys).accept_token_type("JWT"), true, false, "\"JWT\""),
+        (builder(&keys).accept_without_token_type(), false, true, "none"),
+        (
+            builder(&keys).accept_token_type("JWT").accept_without_token_type(),
+            true,
+            true,
+            "\"JWT\" or none",
+        ),
+    ];
+    for (builder, accepts_usual, accepts_none, expected) in cases {
+        let sessions = builder.build().unwrap();
+        for usual in usual {
+            assert_eq!(sessions.validate(&typed(usual)).is_ok(), accepts_usual, "{expected}");
+        }
+        assert_eq!(sessions.validate(&typed(None)).is_ok(), accepts_none, "{expected}");
+        for other in ["at+jwt", "session+jwt", "logout+jwt", "application:JWT", ""] {
+            let refused = sessions.validate(&typed(Some(other))).unwrap_err();
+            assert_eq!(refused.kind(), RejectionKind::WrongType, "{other}");
+            assert_eq!(refused.expected(), Some(expected));
+        }
     }
 }
 
@@ -193,7 +211,13 @@ async fn other_issuer_settings_on_issuing_ring_are_refused() {
     for keys in [rotated, fixed] {
         let cases = [
             ("accept_token_type", builder(&keys).accept_token_type("at+jwt")),
-            ("dangerous_accept_untyped", builder(&keys).dangerous_accept_untyped()),
+            ("accept_without_token_type", builder(&keys).accept_without_token_type()),
+            ("accept_without_key_id", builder(&keys).accept_without_key_id()),
+            ("ignore_embedded_keys", builder(&keys).ignore_embedded_keys()),
+            ("audience_claim", builder(&keys).audience_claim("azp")),
+            ("subject_claim", builder(&keys).subject_claim("azp")),
+            ("require_claim", builder(&keys).require_claim("token_use", "access")),
+            ("tenants", builder(&keys).tenants(["one"])),
             ("accept_without_token_id", builder(&keys).accept_without_token_id()),
             (
                 "dangerous_accept_without_issued_at",
@@ -213,11 +237,15 @@ async fn other_issuer_settings_on_issuing_ring_are_refused() {
 }
 
 #[tokio::test]
-async fn types_that_say_nothing_are_no_types() {
+async fn text_that_is_no_access_tokens_type_is_a_build_error() {
     let (keys, _) = open().await;
-    for typ in ["", "JWT", "jwt", "application/jwt", "application/", "at jwt", "at+jwt\n"] {
+    for typ in ["", "application/", "at jwt", "at+jwt\n", "refresh+jwt"] {
         let error = builder(&keys).accept_token_type(typ).build().unwrap_err();
         assert!(error.setting() == Some("accept_token_type"), "{typ:?}: {error}");
     }
-    builder(&keys).accept_token_type("at+jwt").dangerous_accept_untyped().build().unwrap_err();
+    builder(&keys)
+        .accept_token_type("session+jwt")
+        .accept_without_token_type()
+        .build()
+        .unwrap_err();
 }
