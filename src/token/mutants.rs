@@ -9,6 +9,7 @@ use super::checks::Nobody;
 use super::decode::{Header, Segments};
 use crate::base64url::{self, Buffer};
 use crate::claims;
+use crate::claims::extra::Extra;
 use crate::claims::read::{Dialect, Registered, Unread};
 use crate::claims::write::Payload;
 use crate::clock::Timestamp;
@@ -25,7 +26,8 @@ fn a_header_that_is_read_says_what_another_reader_finds() {
     for mutant in mutants(HEADER.as_bytes()) {
         let segment = base64url::encode(&mutant);
         let mut buffer = Buffer::new();
-        let Ok((algorithm, header)) = Header::parse(segment.as_bytes(), &mut buffer, &mut Nobody)
+        let Ok((algorithm, header)) =
+            Header::parse(segment.as_bytes(), &mut buffer, false, &mut Nobody)
         else {
             continue;
         };
@@ -78,7 +80,12 @@ fn payload_that_is_read_says_what_another_reader_finds() {
     {
         for mutant in mutants(PAYLOAD.as_bytes()) {
             let mut registered = Registered::default();
-            let Ok(claims) = claims::read::read::<Value>(&mutant, dialect, &mut registered) else {
+            let Ok(claims) = claims::read::read::<Value>(
+                &mutant,
+                dialect,
+                &mut registered,
+                &mut Extra::new(&[]),
+            ) else {
                 continue;
             };
             let mut found: Map<String, Value> = serde_json::from_slice(&mutant).expect("JSON");
@@ -119,8 +126,12 @@ fn payload_that_is_read_says_what_another_reader_finds() {
 #[test]
 fn payload_that_is_cut_or_repeats_a_name_is_malformed() {
     let read = |json: &str| {
-        let read =
-            claims::read::read::<Value>(json.as_bytes(), Dialect::Own, &mut Registered::default());
+        let read = claims::read::read::<Value>(
+            json.as_bytes(),
+            Dialect::Own,
+            &mut Registered::default(),
+            &mut Extra::new(&[]),
+        );
         read.map_err(|error| error.what)
     };
     assert!(read(PAYLOAD).is_ok());
@@ -158,7 +169,8 @@ fn payload_that_is_written_is_read() {
         let mut json = Vec::new();
         claims::write::write(&payload, &mut json).expect("an object");
         let mut registered = Registered::default();
-        let read = claims::read::read::<Value>(&json, Dialect::Own, &mut registered);
+        let read =
+            claims::read::read::<Value>(&json, Dialect::Own, &mut registered, &mut Extra::new(&[]));
         assert_eq!(read.expect("as it was written"), claims);
         let Registered { iss, sub, aud, jti, sid, scope, .. } = &registered;
         for read in [iss, sub, jti, sid, scope] {

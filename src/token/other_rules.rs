@@ -72,7 +72,7 @@ impl OtherRules {
         key_issuer: Option<&IssuerName>,
         extra: &Extra<'_, '_>,
     ) -> Result<(), Rejection> {
-        if let Some(tenants) = &self.tenants {
+        if self.tenants.is_some() {
             let kind = RejectionKind::WrongIssuer;
             let Some(tenant) = issuers.tenant(iss) else {
                 // The template itself is nobody's `iss`.
