@@ -229,8 +229,13 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// | route | answer |
     /// |---|---|
     /// | `GET /health/live` | 200: the process runs |
-    /// | `GET /health/ready` | 200 if the replica should get requests, else 503: `ready`, `reasons`; of `ring` the `name`, `fingerprint`, `generation`, `clock_offset`, `reads_ok`, `writes_ok`; of `revocations`, or `null`, the `name`, `version`, `reads_ok`, `writes_ok` |
-    /// | `GET /health/status` | 200: `ready`, `reasons`; `ring` is the [`KeyRingStatus`](crate::KeyRingStatus), `revocations` the [`RevocationsStatus`](crate::RevocationsStatus) or `null` |
+    /// | `GET /health/ready` | 200 if the replica should get requests, else 503: `ready`, `reasons`; of `ring` the `name`, `fingerprint`, `generation`, `clock_offset`, `reads_ok`, `writes_ok`; of `revocations`, or `null`, the `name`, `sessions`, `subjects`, `reads_ok`, `writes_ok`; `issuers` |
+    /// | `GET /health/status` | 200: `ready`, `reasons`; `ring` is the [`KeyRingStatus`](crate::KeyRingStatus), `revocations` the [`RevocationsStatus`](crate::RevocationsStatus) or `null`; `issuers` |
+    ///
+    /// `issuers` has a row for each [accepted](crate::SessionsBuilder::also_accept_sessions) other issuer, with
+    /// its `issuer`, `ready`, `ring` and `revocations`. The replica is not ready before the keys of each were
+    /// fetched once. It stays ready if those of another issuer are later too old to verify: all replicas lose
+    /// them at the same time, and its tokens are answered 503.
     ///
     /// # Security
     ///

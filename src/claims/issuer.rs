@@ -45,6 +45,22 @@ impl IssuerName {
         (!tenant.is_empty() && tenant.bytes().all(is_tenant)).then_some(tenant)
     }
 
+    /// Whether one `iss` may be of both names. Two templates may be said to overlap that no tenant has in
+    /// common.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(name), other) | (other, Self::Exact(name)) => other.accepts(name),
+            (
+                Self::Template { prefix, suffix },
+                Self::Template { prefix: other_prefix, suffix: other_suffix },
+            ) => {
+                let begins = prefix.starts_with(&**other_prefix) || other_prefix.starts_with(&**prefix);
+                let ends = suffix.ends_with(&**other_suffix) || other_suffix.ends_with(&**suffix);
+                begins && ends
+            }
+        }
+    }
+
     /// The name of a tenant's issuer.
     pub(crate) fn of_tenant(&self, tenant: &str) -> String {
         match self {

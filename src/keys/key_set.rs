@@ -205,6 +205,12 @@ impl KeySet {
         self.by_header.get(header).map(|place| &self.keys[*place])
     }
 
+    /// Whether a token begins with a header that one of the keys writes.
+    pub(crate) fn has_header_of(&self, token: &[u8]) -> bool {
+        let by_header = || self.by_encoded_header(token.split(|byte| *byte == b'.').next()?);
+        self.by_beginning(token).or_else(by_header).is_some()
+    }
+
     /// The keys of that ID, each of an algorithm of its own.
     pub(crate) fn of_key_id(&self, key_id: &str) -> impl Iterator<Item = &RingKey> {
         self.by_key_id.get(key_id).into_iter().flatten().map(|place| &self.keys[*place])

@@ -136,7 +136,8 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     ) -> Option<Work> {
         self.sessions.revocations().filter(|_| pending.intent.continues.is_none())?;
         let (sessions, pending) = (self.sessions.clone(), pending.clone());
-        let replaced = replaced.cloned();
+        let can_end = |session: &&Session<C>| sessions.home_of(session).revocations().is_some();
+        let replaced = replaced.filter(can_end).cloned();
         Some(Box::pin(async move {
             let versions = sessions.versions_for_login(&pending.intent).await;
             let granted = grant(&sessions, &pending.intent, travel, versions)?;

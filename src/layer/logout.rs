@@ -21,7 +21,11 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
     presented: &Presented<C>,
     logout: Logout,
 ) -> Result<Option<Work>, Box<Response<Bytes>>> {
-    let has_revocations = sessions.revocations().is_some();
+    let home = match &presented.session {
+        Ok(session) => sessions.home_of(session),
+        Err(_) => sessions,
+    };
+    let has_revocations = home.revocations().is_some();
     let is_cookies_alone = presented.by_cookie() && !has_revocations && !logout.everywhere;
     match &presented.session {
         _ if is_cookies_alone => Ok(None),

@@ -49,7 +49,8 @@ impl<C> Renewer<C> {
         let is_done = tried.is_some_and(|Tried(id)| *id == sessions.0.id)
             || extensions.get::<Arc<Pending<Logout>>>().is_some()
             || sessions.transports().has_set_cookie(response.headers())
-            || !sessions.keys().issues();
+            || !sessions.keys().issues()
+            || !sessions.is_own(session);
         if !is_done {
             response.extensions_mut().insert(Tried(sessions.0.id));
             (self.renew)(sessions, session, response.headers_mut());

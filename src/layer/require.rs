@@ -64,9 +64,10 @@ impl<C, T> ValidateLayer<C, T> {
         let sessions = self.sessions.clone();
         let refusal = RejectionKind::InsufficientUserAuthentication { max_age };
         self.refuse(move |session| {
-            let allowed = max_age.saturating_add(sessions.keys().policy().clock_skew);
+            let home = sessions.home_of(session);
+            let allowed = max_age.saturating_add(home.keys().policy().clock_skew);
             let logged_in = session.authenticated_at();
-            let is_recent = logged_in.is_some_and(|at| sessions.now() - at <= allowed);
+            let is_recent = logged_in.is_some_and(|at| home.now() - at <= allowed);
             (!is_recent).then(|| Rejection::new(refusal))
         })
     }
@@ -81,7 +82,8 @@ impl<C, T> ValidateLayer<C, T> {
     /// # Errors
     ///
     /// Fails if the sessions have no revocations, or `max_age` is less than their
-    /// [`refresh_bound`](crate::Revocations::refresh_bound).
+    /// [`refresh_bound`](crate::Revocations::refresh_bound); also if that is so for
+    /// [accepted sessions](crate::SessionsBuilder::also_accept_sessions) of another issuer.
     pub fn require_fresh_revocations(self, max_age: Duration) -> Result<Self, BuildError>
     where
         C: Send + Sync + 'static,
@@ -89,19 +91,27 @@ impl<C, T> ValidateLayer<C, T> {
         let invalid = |help: &dyn std::fmt::Display| {
             Err(BuildError::invalid("require_fresh_revocations", format_args!("{max_age:?}"), help))
         };
-        let Some(revocations) = self.sessions.revocations().cloned() else {
-            return invalid(&"set `revocations` on the builder of the sessions");
-        };
-        let bound = revocations.refresh_bound();
-        if max_age < bound {
-            let help = format_args!(
-                "make it at least the revocations' refresh bound ({bound:?}), or shorten their \
-                 refresh_interval, refresh_timeout and insert_timeout"
-            );
-            return invalid(&help);
+        for sessions in self.sessions.each() {
+            let Some(revocations) = sessions.revocations() else {
+                let issuer = &sessions.0.policy.issuers.first;
+                let help =
+                    format_args!("set `revocations` on the builder of the sessions of {issuer}");
+                return invalid(&help);
+            };
+            let bound = revocations.refresh_bound();
+            if max_age < bound {
+                let help = format_args!(
+                    "make it at least the revocations' refresh bound ({bound:?}), or shorten their \
+                     refresh_interval, refresh_timeout and insert_timeout"
+                );
+                return invalid(&help);
+            }
         }
-        let refusal = revocations.stale();
-        Ok(self.refuse(move |_| (!revocations.is_fresh(max_age)).then(|| Rejection::new(refusal))))
+        let sessions = self.sessions.clone();
+        Ok(self.refuse(move |session| {
+            let revocations = sessions.home_of(session).revocations()?;
+            (!revocations.is_fresh(max_age)).then(|| Rejection::new(revocations.stale()))
+        }))
     }
 
     /// Adds a requirement: the rejection of a session that fails it.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::keyring::skew::reading::ClockOffset;
 use crate::response::respond::json;
 use crate::sessions::handle::Sessions;
@@ -16,6 +17,22 @@ struct Document<R, V> {
     version: u32,
     ready: bool,
     reasons: Vec<String>,
+    #[serde(flatten)]
+    own: State<R, V>,
+    /// The other issuers whose sessions are accepted.
+    issuers: Vec<Issuer<R, V>>,
+}
+
+#[derive(Serialize)]
+struct Issuer<R, V> {
+    issuer: String,
+    ready: bool,
+    #[serde(flatten)]
+    state: State<R, V>,
+}
+
+#[derive(Serialize)]
+struct State<R, V> {
     ring: R,
     revocations: Option<V>,
 }
@@ -52,40 +69,66 @@ pub(crate) fn live() -> Response<Bytes> {
 
 /// 200 if the replica should get requests, else 503.
 pub(crate) fn ready<C>(sessions: &Sessions<C>) -> Response<Bytes> {
-    let ring = sessions.keys().status();
-    let ring = Ring {
-        name: ring.ring,
-        fingerprint: ring.fingerprint,
-        generation: ring.generation,
-        clock_offset: ring.clock_offset,
-        reads_ok: ring.failure.is_none(),
-        writes_ok: ring.write_failure.is_none(),
-    };
-    let revocations = sessions.revocations().map(|revocations| {
-        let status = revocations.status();
-        Revocations {
-            name: status.name,
-            sessions: status.sessions,
-            subjects: status.subjects,
-            reads_ok: status.failure.is_none(),
-            writes_ok: status.write_failure.is_none(),
-        }
+    let document = document(sessions, |sessions| {
+        let ring = sessions.keys().status();
+        let ring = Ring {
+            name: ring.ring,
+            fingerprint: ring.fingerprint,
+            generation: ring.generation,
+            clock_offset: ring.clock_offset,
+            reads_ok: ring.failure.is_none(),
+            writes_ok: ring.write_failure.is_none(),
+        };
+        let revocations = sessions.revocations().map(|revocations| {
+            let status = revocations.status();
+            Revocations {
+                name: status.name,
+                sessions: status.sessions,
+                subjects: status.subjects,
+                reads_ok: status.failure.is_none(),
+                writes_ok: status.write_failure.is_none(),
+            }
+        });
+        State { ring, revocations }
     });
-    let document = document(sessions, ring, revocations);
     let status = if document.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json(status, &document)
 }
 
 /// Everything, always 200.
 pub(crate) fn status<C>(sessions: &Sessions<C>) -> Response<Bytes> {
-    let revocations = sessions.revocations().map(|revocations| revocations.status());
-    json(StatusCode::OK, &document(sessions, sessions.keys().status(), revocations))
+    let document = document(sessions, |sessions| State {
+        ring: sessions.keys().status(),
+        revocations: sessions.revocations().map(|revocations| revocations.status()),
+    });
+    json(StatusCode::OK, &document)
 }
 
-fn document<C, R, V>(sessions: &Sessions<C>, ring: R, revocations: Option<V>) -> Document<R, V> {
-    let of_keys = sessions.keys().ready().err().map(|reason| reason.to_string());
+fn document<C, R, V>(
+    sessions: &Sessions<C>,
+    state: impl Fn(&Sessions<C>) -> State<R, V>,
+) -> Document<R, V> {
+    let mut reasons: Vec<_> = unready(sessions).collect();
+    let issuers = sessions.0.others.iter().map(|other| {
+        let of_other: Vec<_> = unready(other).collect();
+        let ready = of_other.is_empty();
+        // All replicas lose a followed issuer's keys at once: the others' requests still succeed.
+        reasons.extend(of_other.into_iter().filter(|reason| reason.kind() != NotReadyKind::Stale));
+        let issuer = other.0.policy.issuers.first.to_string();
+        Issuer { issuer, ready, state: state(other) }
+    });
+    let issuers = issuers.collect();
+    Document {
+        version: VERSION,
+        ready: reasons.is_empty(),
+        reasons: reasons.iter().map(NotReady::to_string).collect(),
+        own: state(sessions),
+        issuers,
+    }
+}
+
+/// Why the keys and the revocations of one issuer's sessions are not ready.
+fn unready<C>(sessions: &Sessions<C>) -> impl Iterator<Item = NotReady> {
     let of_revocations = sessions.revocations().and_then(|revocations| revocations.ready().err());
-    let of_revocations = of_revocations.map(|reason| reason.to_string());
-    let reasons: Vec<_> = of_keys.into_iter().chain(of_revocations).collect();
-    Document { version: VERSION, ready: reasons.is_empty(), reasons, ring, revocations }
+    sessions.keys().ready().err().into_iter().chain(of_revocations)
 }

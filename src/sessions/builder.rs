@@ -10,6 +10,7 @@ use crate::revocation::handle::Revocations;
 use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ExternalTokens;
 use crate::sessions::handle::{Inner, ReadClaims, Sessions, SessionsId};
+use crate::sessions::issuers;
 use crate::sessions::login_page::LoginPage;
 use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
 use crate::sessions::roles;
@@ -40,6 +41,7 @@ pub struct SessionsBuilder<C> {
     refresh_tokens: Option<RefreshTokens>,
     pub(crate) external: ExternalTokens,
     roles_claim: Option<String>,
+    others: Vec<Sessions<C>>,
     claims: PhantomData<fn() -> C>,
 }
 
@@ -70,6 +72,7 @@ impl<C> Sessions<C> {
             refresh_tokens: None,
             external: ExternalTokens::default(),
             roles_claim: None,
+            others: Vec::new(),
             claims: PhantomData,
         }
     }
@@ -98,6 +101,45 @@ impl<C> SessionsBuilder<C> {
     #[doc(alias = "aud")]
     pub fn audiences(mut self, audiences: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.other_audiences.extend(audiences.into_iter().map(Into::into));
+        self
+    }
+
+    /// Also accepts the tokens of another issuer: those that `other` accepts, with its keys, its audience, its
+    /// settings for tokens, its cache and its revocations. May be called several times. The layers, the
+    /// extractor and the requirements of routes then work for the sessions of all issuers as for those of
+    /// one.
+    ///
+    /// Credentials are read by the transports of this builder. Renewal, [`reissue`](Sessions::reissue) and
+    /// refresh tokens are for its own sessions only; [`logout`](Sessions::logout) and
+    /// [`ended`](Sessions::ended) use the revocations of the session's own issuer. The replica is not ready
+    /// before the keys of every issuer were fetched once.
+    ///
+    /// ```
+    /// # fn example(ours: tower_jwt_session::KeyRing, theirs: tower_jwt_session::KeyRing)
+    /// # -> Result<(), tower_jwt_session::BuildError> {
+    /// use tower_jwt_session::{Session, Sessions};
+    ///
+    /// let partner = Sessions::<()>::builder(theirs, "https://login.example", "orders")
+    ///     .accept_token_type("at+jwt")
+    ///     .build()?;
+    /// let sessions = Sessions::<()>::builder(ours, "https://app.example", "app")
+    ///     .also_accept_sessions(partner)
+    ///     .build()?;
+    /// let only_ours = sessions
+    ///     .validate_layer()
+    ///     .authorize(|session: &Session<()>| session.issuer() == "https://app.example");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Security
+    ///
+    /// A subject is unique only together with its [issuer](crate::Session::issuer): look users up by both. An
+    /// issuer can give its tokens any subject, scope and claims, those of your own users too, but its keys
+    /// never verify a token of another issuer.
+    #[doc(alias = "multi-issuer")]
+    pub fn also_accept_sessions(mut self, other: Sessions<C>) -> Self {
+        self.others.push(other);
         self
     }
 
@@ -202,10 +244,12 @@ impl<C> SessionsBuilder<C> {
     /// Returns an error that names the setting, its value and how to fix it.
     pub fn build(self) -> Result<Sessions<C>, BuildError> {
         self.check_names()?;
+        let own = Issuers::new(&self.issuer, &self.other_issuers);
+        issuers::check(&self.others, &own)?;
         let external = &self.external;
         let policy = external.policy(
             &self.keys,
-            Issuers::new(&self.issuer, &self.other_issuers),
+            own,
             Names::new(&self.audience, &self.other_audiences),
             roles::path(self.roles_claim.as_deref())?,
             self.max_token_bytes,
@@ -274,6 +318,7 @@ impl<C> SessionsBuilder<C> {
             refreshing: refreshing.transpose()?,
             revocations: self.revocations,
             revokes_by_issued_at: external.revokes_by_issued_at,
+            others: self.others.into(),
         })))
     }
 

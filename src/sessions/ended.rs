@@ -36,7 +36,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     ///
     /// Outside of a tokio runtime, as its timers do.
     pub fn ended(&self, session: &Session<C>) -> impl Future<Output = Rejection> + Send + use<C> {
-        let (sessions, session) = (self.clone(), session.clone());
+        let (sessions, session) = (self.home_of(session).clone(), session.clone());
         async move { Rejection::new(sessions.until_refused(session.verified()).await) }
     }
 

@@ -49,6 +49,36 @@ impl<C: ReadClaims> Sessions<C> {
     /// signature.
     pub fn explain(&self, token: &str) -> Explanation {
         let (now, token) = (self.now(), token.as_bytes());
+        let judge = match self.judge_of(token, now) {
+            Ok(judge) => judge,
+            Err(rejection) => {
+                let checks = of_unknown_issuer(&rejection);
+                let [header, claims] = readable(token);
+                let times = claims.as_ref().map(times).unwrap_or_default();
+                let (rejection, signature_verified) = (Some(rejection), false);
+                return Explanation {
+                    at: now,
+                    rejection,
+                    signature_verified,
+                    header,
+                    claims,
+                    times,
+                    checks,
+                };
+            }
+        };
+        let explanation = judge.explain_alone(token, now);
+        let other = match &explanation.rejection {
+            Some(rejection) if judge.0.id == self.0.id => {
+                self.other_judge_of(token, rejection.kind())
+            }
+            _ => None,
+        };
+        other.map_or(explanation, |other| other.explain_alone(token, now))
+    }
+
+    /// Explains a token with the keys of these sessions' own issuer.
+    fn explain_alone(&self, token: &[u8], now: Timestamp) -> Explanation {
         let keys = self.0.keys.keys(now);
         let mut passed = Passed(Vec::new());
         let verified = token::verify::verify::<C>(token, &keys, &self.0.policy, now, &mut passed);
@@ -63,9 +93,7 @@ impl<C: ReadClaims> Sessions<C> {
         let rejection = checked.err();
         // Text longer than any token is not parsed.
         let [header, claims] = match token.len() <= self.0.policy.max_token_bytes {
-            true => [0, 1].map(|part| {
-                token.split(|byte| *byte == b'.').nth(part).and_then(token::decode::readable)
-            }),
+            true => readable(token),
             false => [None, None],
         };
         let signature_verified = passed.0.iter().any(|check| check.name == "signature");
@@ -73,6 +101,23 @@ impl<C: ReadClaims> Sessions<C> {
         let checks = passed.explained(rejection.as_ref());
         Explanation { at: now, rejection, signature_verified, header, claims, times, checks }
     }
+}
+
+/// Header and claims, as far as they can be read.
+fn readable(token: &[u8]) -> [Option<Value>; 2] {
+    [0, 1].map(|part| token.split(|byte| *byte == b'.').nth(part).and_then(token::decode::readable))
+}
+
+/// All checks of a token whose issuer is not accepted: no key is asked about it.
+fn of_unknown_issuer(rejection: &Rejection) -> Vec<ExplainedCheck> {
+    let checks = CHECKS.into_iter().map(|name| {
+        let is_failed = name == "issuer";
+        let shown = |text: Option<&str>| text.filter(|_| is_failed).map(Box::from);
+        let (found, expected) = (shown(rejection.found()), shown(rejection.expected()));
+        let outcome = if is_failed { CheckOutcome::Failed } else { CheckOutcome::NotReached };
+        ExplainedCheck { name, outcome, found, expected }
+    });
+    checks.collect()
 }
 
 /// The times among the claims.

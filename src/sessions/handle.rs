@@ -121,6 +121,8 @@ pub(crate) struct Inner<C> {
     pub(crate) revocations: Option<Revocations>,
     /// Whether `iat` replaces a login time that is missing.
     pub(crate) revokes_by_issued_at: bool,
+    /// The sessions of other issuers that these accept.
+    pub(crate) others: Box<[Sessions<C>]>,
 }
 
 impl<C> Sessions<C> {
@@ -189,11 +191,30 @@ impl<C: ReadClaims> Sessions<C> {
         self.validate_bytes(token.as_bytes(), self.now())
     }
 
+    #[inline]
     pub(crate) fn validate_bytes(
         &self,
         token: &[u8],
         now: Timestamp,
     ) -> Result<Session<C>, Rejection> {
+        match self.0.others.is_empty() {
+            true => self.validate_own(token, now),
+            false => self.validate_among(token, now),
+        }
+    }
+
+    /// Validates a token with the keys of these sessions' own issuer.
+    #[inline(never)]
+    pub(crate) fn validate_alone(
+        &self,
+        token: &[u8],
+        now: Timestamp,
+    ) -> Result<Session<C>, Rejection> {
+        self.validate_own(token, now)
+    }
+
+    #[inline(always)]
+    fn validate_own(&self, token: &[u8], now: Timestamp) -> Result<Session<C>, Rejection> {
         let (ring, mut is_cached) = (&self.0.keys, self.0.cache.as_ref().map(|_| true));
         let keys = ring.keys(now);
         let mut verify = || {
@@ -239,14 +260,17 @@ impl<C> Sessions<C> {
     ///
     /// Afterwards no replica accepts a token of the session: this one as soon as this returns, the
     /// others within the revocations' [`refresh_bound`](crate::Revocations::refresh_bound), usually in
-    /// milliseconds. [`clear_cookie`](Self::clear_cookie) is the field for the response.
+    /// milliseconds. [`clear_cookie`](Self::clear_cookie) is the field for the response. A session of
+    /// [another issuer](crate::SessionsBuilder::also_accept_sessions) is revoked with the revocations of
+    /// that one's sessions.
     ///
     /// # Errors
     ///
     /// If the sessions have no revocations, or the store did not record it. The session then stays
     /// valid: keep its cookie, and let the user try again.
     pub async fn logout(&self, session: &Session<C>) -> Result<(), OperationError> {
-        self.record_session(Some(session.issuer()), session.session_id()).await
+        let home = self.home_of(session);
+        home.record_session(Some(session.issuer()), session.session_id()).await
     }
 
     /// Revokes all sessions of the same subject, under every
@@ -259,7 +283,8 @@ impl<C> Sessions<C> {
     pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), OperationError> {
         let verified = session.verified();
         let login = verified.authenticated_at.unwrap_or(verified.issued_at);
-        self.cut_off_session(session, self.now().max(login)).await
+        let home = self.home_of(session);
+        home.cut_off_session(session, home.now().max(login)).await
     }
 
     /// Revokes the session of that ID.

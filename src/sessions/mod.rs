@@ -15,6 +15,7 @@ pub(crate) mod counters;
 pub(crate) mod external_settings;
 pub(crate) mod external_tokens;
 pub(crate) mod issued;
+pub(crate) mod issuers;
 pub(crate) mod login;
 pub(crate) mod login_page;
 pub(crate) mod logout;

@@ -87,6 +87,10 @@ impl<C: SessionClaims> Sessions<C> {
         later: Later,
         now: Timestamp,
     ) -> Result<IssuedToken, OperationError> {
+        if !self.is_own(session) {
+            let text = "only its own issuer can issue a session again: get a new token there";
+            return Err(OperationError::not_configured(text));
+        }
         let verified = session.verified();
         let checked = self.check_revocation(verified, now);
         checked.map_err(|kind| OperationError::rejected(Rejection::new(kind)))?;

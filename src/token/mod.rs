@@ -12,5 +12,6 @@ pub(crate) mod names;
 pub(crate) mod other_rules;
 pub(crate) mod policy;
 pub(crate) mod tenants;
+pub(crate) mod unverified;
 pub(crate) mod verified;
 pub(crate) mod verify;

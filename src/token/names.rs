@@ -68,6 +68,12 @@ impl Issuers {
         }
     }
 
+    /// A name of this issuer that an `iss` of the other one may have, too.
+    pub(crate) fn shared_with(&self, other: &Self) -> Option<String> {
+        let is_shared = |name: &&IssuerName| other.names.iter().any(|it| it.overlaps(name));
+        self.names.iter().find(is_shared).map(IssuerName::to_string)
+    }
+
     pub(crate) fn has_template(&self) -> bool {
         self.names.iter().any(IssuerName::is_template)
     }

@@ -120,6 +120,13 @@ impl<C> TokenCache<C> {
         Ok(Shared::Owned(verified))
     }
 
+    /// Whether the cache would return this token.
+    pub(crate) fn holds(&self, token: &[u8], keys: &Arc<KeySet>, now: Timestamp) -> bool {
+        let hash = self.hash(token);
+        let found = self.find(self.number(hash), hash, token);
+        found.and_then(|(_, held)| held.as_ref()?.get(keys, now)).is_some()
+    }
+
     /// The place of `token` in its bucket, and what is held there.
     fn find(&self, number: usize, hash: u64, token: &[u8]) -> Option<(usize, Guard<C>)> {
         places_of(hash, self.tags[number].load(Relaxed)).find_map(|place| {

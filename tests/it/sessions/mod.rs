@@ -7,3 +7,4 @@ mod reissue;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod renewal;
 mod return_to;
+mod several_issuers;
