@@ -223,6 +223,19 @@ impl<C: Send + Sync + 'static> Sessions<C> {
         Router::new().route(KeyRing::JWKS_PATH, get(serve))
     }
 
+    /// A route that serves the metadata of the
+    /// [`protected_resource`](crate::SessionsBuilder::protected_resource) at
+    /// [`resource_metadata_path`](Self::resource_metadata_path) (RFC 9728, section 3). It needs no session.
+    ///
+    /// Clients in a browser, as of MCP, read it from another origin: put a CORS layer around it that allows
+    /// any origin, and one around the resource that exposes the header `WWW-Authenticate`.
+    #[doc(alias = "mcp")]
+    pub fn resource_metadata_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        let sessions = self.clone();
+        let serve = async move || sessions.resource_metadata_response().map(Body::from);
+        Router::new().route(self.resource_metadata_path(), get(serve))
+    }
+
     /// Routes for balancers, orchestrators and dashboards. Each answer is a JSON object with the format's
     /// `version`, 1; within it, members are only added. Times are in milliseconds since 1970.
     ///

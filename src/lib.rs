@@ -147,6 +147,7 @@ pub use crate::sessions::issued::{IssuedToken, IssuedTokens};
 pub use crate::sessions::login::Login;
 pub use crate::sessions::logout::Logout;
 pub use crate::sessions::profiles::IssuerProfile;
+pub use crate::sessions::protected_resource::ProtectedResource;
 pub use crate::sessions::refresh_tokens::RefreshTokens;
 pub use crate::sessions::return_to::ReturnTo;
 pub use crate::sessions::session::Session;

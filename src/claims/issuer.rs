@@ -54,7 +54,8 @@ impl IssuerName {
                 Self::Template { prefix, suffix },
                 Self::Template { prefix: other_prefix, suffix: other_suffix },
             ) => {
-                let begins = prefix.starts_with(&**other_prefix) || other_prefix.starts_with(&**prefix);
+                let begins =
+                    prefix.starts_with(&**other_prefix) || other_prefix.starts_with(&**prefix);
                 let ends = suffix.ends_with(&**other_suffix) || other_suffix.ends_with(&**suffix);
                 begins && ends
             }

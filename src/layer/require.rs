@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::build::BuildError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::validate::ValidateLayer;
+use crate::sessions::protected_resource::is_scope;
 use crate::sessions::session::Session;
 
 impl<C, T> ValidateLayer<C, T> {
@@ -19,10 +20,16 @@ impl<C, T> ValidateLayer<C, T> {
     }
 
     /// Requires a scope of a session; otherwise 403 with `insufficient_scope` and the
-    /// `scope` (RFC 6750, section 3.1).
+    /// `scope` (RFC 6750, section 3.1). A 401 of these routes names it, too, so that clients ask for it at
+    /// once. If several are required, a challenge names all.
     #[must_use]
-    pub fn require_scope(self, scope: impl Into<String>) -> Self {
+    pub fn require_scope(mut self, scope: impl Into<String>) -> Self {
         let required = scope.into();
+        if is_scope(&required) {
+            let others = self.scope.iter().map(|scope| &**scope);
+            let scopes: Vec<_> = others.chain([&*required]).collect();
+            self.scope = Some(scopes.join(" ").into());
+        }
         self.refuse(move |session| {
             let has_scope = session.scopes().any(|scope| scope == required);
             let found = session.scope().unwrap_or("none");

@@ -51,6 +51,8 @@ pub struct ValidateLayer<C, T = WithBody> {
     /// answered may set a cookie.
     guards_all: bool,
     pub(crate) checks: Vec<Check<C>>,
+    /// The required scopes, for challenges.
+    pub(crate) scope: Option<Arc<str>>,
     /// None if the claims cannot be issued.
     renewer: Option<Renewer<C>>,
     login_page: Option<LoginPage>,
@@ -63,8 +65,8 @@ type Check<C> = Arc<dyn Fn(&Session<C>) -> Option<Rejection> + Send + Sync>;
 impl<C> ValidateLayer<C> {
     pub(crate) fn new(sessions: Sessions<C>, renewer: Option<Renewer<C>>) -> Self {
         let (login_page, checks) = (sessions.0.login_page.clone(), Vec::new());
-        let (optional, guards_all, respond) = (false, false, WithBody);
-        Self { sessions, optional, guards_all, checks, renewer, login_page, respond }
+        let (optional, guards_all, scope, respond) = (false, false, None, WithBody);
+        Self { sessions, optional, guards_all, checks, scope, renewer, login_page, respond }
     }
 }
 
@@ -80,8 +82,17 @@ impl<C, T> ValidateLayer<C, T> {
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> ValidateLayer<C, U> {
-        let Self { sessions, optional, guards_all, checks, renewer, login_page, .. } = self;
-        ValidateLayer { sessions, optional, guards_all, checks, renewer, login_page, respond }
+        let Self { sessions, optional, guards_all, checks, scope, renewer, login_page, .. } = self;
+        ValidateLayer {
+            sessions,
+            optional,
+            guards_all,
+            checks,
+            scope,
+            renewer,
+            login_page,
+            respond,
+        }
     }
 
     /// Sends browsers that navigate to these routes without a valid session to this page, in place of the
@@ -213,7 +224,7 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
     /// The answer to a rejected request: for a navigation without a session, the way to the login page.
     #[cold]
     fn answer(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
-        let mut answer = respond::rejection(rejection, &self.sessions);
+        let mut answer = respond::rejection_where(rejection, &self.sessions, self.scope.as_deref());
         if let Some(page) = &self.login_page {
             login_redirect::redirect(&mut answer, page, request);
         }
@@ -344,6 +355,7 @@ impl<C, T: Clone> Clone for ValidateLayer<C, T> {
             optional: self.optional,
             guards_all: self.guards_all,
             checks: self.checks.clone(),
+            scope: self.scope.clone(),
             renewer: self.renewer,
             login_page: self.login_page.clone(),
             respond: self.respond.clone(),

@@ -5,5 +5,6 @@ pub(crate) mod grpc;
 pub(crate) mod health;
 pub(crate) mod jwks;
 pub(crate) mod login_redirect;
+pub(crate) mod resource_metadata;
 pub(crate) mod respond;
 pub(crate) mod token_endpoint;

@@ -14,8 +14,8 @@ use serde::Serialize;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::sessions::handle::Sessions;
+use crate::sessions::protected_resource::is_scope;
 use crate::transport::caching::remove_targeted;
-use crate::transport::transports::Transports;
 
 /// Turns an answer of the layers into a response of the inner service's type. Requests share
 /// it: where they are answered by several threads, it has to be `Send` and `Sync`.
@@ -95,12 +95,21 @@ impl<B: Default> Respond<B> for HeadersOnly {
 
 /// The answer to a rejected request: the same for every reason that has the same status.
 pub(crate) fn rejection<C>(rejection: Rejection, sessions: &Sessions<C>) -> Response<Bytes> {
+    rejection_where(rejection, sessions, None)
+}
+
+/// The same, on a route that requires these scopes (RFC 6750, section 3).
+pub(crate) fn rejection_where<C>(
+    rejection: Rejection,
+    sessions: &Sessions<C>,
+    scope: Option<&str>,
+) -> Response<Bytes> {
     let (reason, about) = (rejection.kind(), rejection.about());
     let (found, expected) = (rejection.found(), rejection.expected());
     tracing::debug!(%reason, about, found, expected, "rejected a request");
     sessions.0.counters.rejected(rejection.kind());
     let mut answer = problem(rejection.status());
-    if let Some(challenge) = challenge(&rejection, sessions.transports()) {
+    if let Some(challenge) = challenge(&rejection, sessions, scope) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
     }
     match rejection.kind() {
@@ -222,35 +231,43 @@ pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes>
 
 /// RFC 6750, section 3: no error code where no credential came. Where only cookies are taken there
 /// is no registered scheme; a 401 has to name one all the same (RFC 9110, section 11.6.1).
-fn challenge(rejection: &Rejection, transports: &Transports) -> Option<HeaderValue> {
-    let challenge = match rejection.kind() {
+fn challenge<C>(
+    rejection: &Rejection,
+    sessions: &Sessions<C>,
+    required: Option<&str>,
+) -> Option<HeaderValue> {
+    let scheme = sessions.transports().scheme();
+    let is_bearer = scheme == "Bearer";
+    let (mut error, mut scope, mut age) = (None, required, None);
+    match rejection.kind() {
         RejectionKind::Forbidden
         | RejectionKind::CrossSite
         | RejectionKind::StaleRevocations { .. }
         | RejectionKind::KeysUnavailable => return None,
         // Scripts of a page have to see it, too: the session is good, and its user is to log in.
         RejectionKind::InsufficientUserAuthentication { max_age } => {
-            let scheme = transports.scheme();
-            let error = "insufficient_user_authentication";
-            let max_age = max_age.as_secs();
-            let challenge = format!(r#"{scheme} error="{error}", max_age="{max_age}""#);
-            return HeaderValue::try_from(challenge).ok();
+            (error, age) = (Some("insufficient_user_authentication"), Some(max_age.as_secs()));
         }
-        _ if transports.scheme() == "Cookie" => "Cookie",
-        RejectionKind::Missing => "Bearer",
-        RejectionKind::Ambiguous => r#"Bearer error="invalid_request""#,
+        _ if !is_bearer => return Some(HeaderValue::from_static("Cookie")),
+        RejectionKind::Missing => {}
+        RejectionKind::Ambiguous => (error, scope) = (Some("invalid_request"), None),
         RejectionKind::InsufficientScope => {
-            let scope = rejection.expected().filter(|scope| is_scope(scope));
-            let scope = scope.map_or_else(String::new, |scope| format!(r#", scope="{scope}""#));
-            let challenge = format!(r#"Bearer error="insufficient_scope"{scope}"#);
-            return HeaderValue::try_from(challenge).ok();
+            error = Some("insufficient_scope");
+            scope = required.or_else(|| rejection.expected().filter(|scope| is_scope(scope)));
         }
-        _ => r#"Bearer error="invalid_token""#,
-    };
-    Some(HeaderValue::from_static(challenge))
-}
-
-/// Whether it is a scope's grammar (RFC 6749, section 3.3), and can be quoted in a header.
-fn is_scope(text: &str) -> bool {
-    text.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~'))
+        _ => error = Some("invalid_token"),
+    }
+    let age = age.map(|age| age.to_string());
+    let resource = sessions.0.resource.as_ref().map(|resource| &*resource.url);
+    let parameters = [
+        ("error", error),
+        ("max_age", age.as_deref()),
+        ("scope", scope.filter(|_| is_bearer)),
+        // RFC 9728, section 5.1.
+        ("resource_metadata", resource.filter(|_| is_bearer)),
+    ];
+    let set =
+        parameters.iter().filter_map(|(name, value)| Some(format!(r#"{name}="{}""#, (*value)?)));
+    let set = set.collect::<Vec<_>>().join(", ");
+    HeaderValue::try_from(format!("{scheme} {set}").trim_end()).ok()
 }

@@ -12,6 +12,7 @@ use crate::sessions::external_tokens::ExternalTokens;
 use crate::sessions::handle::{Inner, ReadClaims, Sessions, SessionsId};
 use crate::sessions::issuers;
 use crate::sessions::login_page::LoginPage;
+use crate::sessions::protected_resource::{self, ProtectedResource};
 use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
 use crate::sessions::roles;
 use crate::sessions::room;
@@ -42,6 +43,7 @@ pub struct SessionsBuilder<C> {
     pub(crate) external: ExternalTokens,
     roles_claim: Option<String>,
     others: Vec<Sessions<C>>,
+    resource: Option<ProtectedResource>,
     claims: PhantomData<fn() -> C>,
 }
 
@@ -73,6 +75,7 @@ impl<C> Sessions<C> {
             external: ExternalTokens::default(),
             roles_claim: None,
             others: Vec::new(),
+            resource: None,
             claims: PhantomData,
         }
     }
@@ -140,6 +143,21 @@ impl<C> SessionsBuilder<C> {
     #[doc(alias = "multi-issuer")]
     pub fn also_accept_sessions(mut self, other: Sessions<C>) -> Self {
         self.others.push(other);
+        self
+    }
+
+    /// Describes this service as an OAuth 2.0 protected resource (RFC 9728), such as an MCP server. Default:
+    /// none.
+    ///
+    /// 1. The resource's URL is an accepted audience (RFC 8707), in addition to the others, for the tokens
+    ///    of this builder's issuer. Sessions of
+    ///    [other issuers](Self::also_accept_sessions) name it as an audience of their own.
+    /// 2. Challenges of `Bearer` name the metadata document as `resource_metadata` (RFC 9728, section 5.1).
+    /// 3. `Sessions::resource_metadata_router` serves the document, or
+    ///    [`resource_metadata_response`](Sessions::resource_metadata_response) without axum.
+    #[doc(alias = "mcp")]
+    pub fn protected_resource(mut self, resource: ProtectedResource) -> Self {
+        self.resource = Some(resource);
         self
     }
 
@@ -242,8 +260,14 @@ impl<C> SessionsBuilder<C> {
     /// # Errors
     ///
     /// Returns an error that names the setting, its value and how to fix it.
-    pub fn build(self) -> Result<Sessions<C>, BuildError> {
+    pub fn build(mut self) -> Result<Sessions<C>, BuildError> {
         self.check_names()?;
+        if let Some(resource) = self.resource.as_ref().map(ProtectedResource::resource)
+            && self.audience != resource
+            && !self.other_audiences.iter().any(|audience| audience == resource)
+        {
+            self.other_audiences.push(resource.to_owned());
+        }
         let own = Issuers::new(&self.issuer, &self.other_issuers);
         issuers::check(&self.others, &own)?;
         let external = &self.external;
@@ -301,6 +325,15 @@ impl<C> SessionsBuilder<C> {
             external.check_revocations(&self.keys, &policy.header.token_type)?;
             revocations.keep_for(self.keys.longest_token_lifetime(), policy.leeway);
         }
+        let resource = self.resource.map(|resource| {
+            let others = self.others.iter().map(|Sessions(other)| (&other.keys, &other.policy));
+            let issuers = [(&self.keys, &policy)].into_iter().chain(others);
+            let followed = issuers.filter(|(keys, _)| !keys.issues());
+            let names = followed.map(|(_, policy)| policy.issuers.first.to_string());
+            let names = names.filter(|name| protected_resource::is_url(name)).collect();
+            resource.build(names, transports.bearer)
+        });
+        let resource = resource.transpose()?;
         let refreshing = self.refresh_tokens.map(|tokens| {
             let revocations = self.revocations.as_ref();
             Refreshing::new(tokens, &self.keys, &policy, transports.bearer, revocations)
@@ -319,6 +352,7 @@ impl<C> SessionsBuilder<C> {
             revocations: self.revocations,
             revokes_by_issued_at: external.revokes_by_issued_at,
             others: self.others.into(),
+            resource,
         })))
     }
 

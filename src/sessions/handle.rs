@@ -21,6 +21,7 @@ use crate::sessions::counters::Counters;
 use crate::sessions::issued::IssuedToken;
 use crate::sessions::login::Login;
 use crate::sessions::login_page::LoginPage;
+use crate::sessions::protected_resource::Described;
 use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::session::Session;
 use crate::store::feed::RegisterId;
@@ -123,6 +124,8 @@ pub(crate) struct Inner<C> {
     pub(crate) revokes_by_issued_at: bool,
     /// The sessions of other issuers that these accept.
     pub(crate) others: Box<[Sessions<C>]>,
+    /// How the service describes itself to OAuth clients, if it does.
+    pub(crate) resource: Option<Described>,
 }
 
 impl<C> Sessions<C> {
@@ -313,7 +316,8 @@ impl<C> Sessions<C> {
     }
 
     /// Revokes all sessions of a subject of one issuer, where these sessions accept several
-    /// [tenants](crate::SessionsBuilder::tenants): `issuer` is the `iss` of its tokens. Otherwise like
+    /// [tenants](crate::SessionsBuilder::tenants) or
+    /// [issuers](crate::SessionsBuilder::also_accept_sessions): `issuer` is the `iss` of its tokens. Otherwise like
     /// [`revoke_subject`](Self::revoke_subject), which revokes the subject of every tenant.
     ///
     /// # Errors
@@ -324,7 +328,8 @@ impl<C> Sessions<C> {
         issuer: &str,
         subject: &str,
     ) -> Result<(), OperationError> {
-        self.cut_off_subject(Some(issuer), subject).await
+        let home = self.of_issuer(issuer).unwrap_or(self);
+        home.cut_off_subject(Some(issuer), subject).await
     }
 
     /// Revokes all sessions of all subjects whose login was before `time`, at the latest now: after an

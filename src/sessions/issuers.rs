@@ -16,8 +16,7 @@ use crate::token::names::Issuers;
 
 impl<C> Sessions<C> {
     /// Returns the sessions that validate tokens with this `iss`: these, or
-    /// [accepted ones](crate::SessionsBuilder::also_accept_sessions). To revoke a subject of another issuer:
-    /// `sessions.of_issuer(issuer)` and [`revoke_subject`](Self::revoke_subject).
+    /// [accepted ones](crate::SessionsBuilder::also_accept_sessions).
     pub fn of_issuer(&self, issuer: &str) -> Option<&Self> {
         self.each().find(|sessions| sessions.0.policy.issuers.accept(issuer))
     }

@@ -21,6 +21,7 @@ pub(crate) mod login_page;
 pub(crate) mod logout;
 pub(crate) mod pending;
 pub(crate) mod profiles;
+pub(crate) mod protected_resource;
 pub(crate) mod refresh_tokens;
 pub(crate) mod return_to;
 pub(crate) mod revoking;

@@ -104,7 +104,7 @@ impl fmt::Display for Endpoint {
 }
 
 /// Whether it is a loopback address or `localhost` (RFC 6761, section 6.3).
-fn is_loopback(host: &str) -> bool {
+pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

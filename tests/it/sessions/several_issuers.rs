@@ -209,7 +209,19 @@ fn overlapping_or_nested_sessions_are_a_build_error() {
     let partner = builder(2, PARTNER).build().unwrap();
     let renamed = builder(3, "https://new.example").also_accept_issuer(PARTNER).build().unwrap();
     let nested = builder(4, "https://nested.example").also_accept_sessions(partner.clone());
+    let of_tenants = |issuer| {
+        let key = ed25519(5, "k").verify_only();
+        of(&clock, key, issuer).tenants(["a"]).build().unwrap()
+    };
+    let [tenants, more] = ["https://t.example/{tenantid}/v2", "https://t.example/{tenantid}/x/v2"];
     let cases = [
+        (builder(1, "https://t.example/b/v2").also_accept_sessions(of_tenants(tenants)), tenants),
+        (
+            builder(1, APP)
+                .also_accept_sessions(of_tenants(tenants))
+                .also_accept_sessions(of_tenants(more)),
+            more,
+        ),
         (builder(1, PARTNER).also_accept_sessions(partner.clone()), PARTNER),
         (
             builder(1, APP).also_accept_issuer(PARTNER).also_accept_sessions(partner.clone()),
@@ -259,7 +271,7 @@ async fn logout_and_end_of_a_session_are_its_own_issuers() {
     sessions.logout_everywhere(&other.0).await.unwrap();
     assert_eq!(counts(), [(0, 0), (1, 1)]);
     accepted(&sessions, &own.1);
-    sessions.of_issuer(PARTNER).unwrap().revoke_subject("bob").await.unwrap();
+    sessions.revoke_subject_of(PARTNER, "bob").await.unwrap();
     assert_eq!(counts(), [(0, 0), (1, 2)]);
     sessions.logout(&own.0).await.unwrap();
     assert_eq!(counts(), [(1, 0), (1, 2)]);
