@@ -28,6 +28,10 @@ use crate::sessions::return_to::ReturnTo;
 use crate::sessions::session::Session;
 
 /// Why a handler that asks for a [`Session`] is not called, or its response not sent.
+///
+/// Take it as `Result<Session<C>, SessionRejection>` to answer it in the handler, or turn it into an
+/// application's own error with `From`. Its own response is the answer of the layer, with its challenge, cookie and
+/// metrics.
 pub struct SessionRejection(Reason);
 
 enum Reason {
@@ -43,6 +47,12 @@ impl SessionRejection {
     fn rejected(rejection: Rejection, parts: &Parts) -> Self {
         let request = Arc::new(parts.clone());
         Self(Reason::Rejected(Refused { rejection, request }))
+    }
+
+    /// Returns the status of the answer: 500 for a mistake of the application's, else that of the
+    /// [rejection](Rejection::status).
+    pub fn status(&self) -> StatusCode {
+        self.rejection().map_or(StatusCode::INTERNAL_SERVER_ERROR, Rejection::status)
     }
 
     /// Why the request was rejected; `None` for a mistake of the application's.
@@ -64,6 +74,18 @@ impl fmt::Debug for SessionRejection {
         }
     }
 }
+
+/// The kind alone: see [`Rejection`].
+impl fmt::Display for SessionRejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Reason::Rejected(refused) => refused.rejection.fmt(f),
+            Reason::Mistake(mistake) => f.write_str(mistake),
+        }
+    }
+}
+
+impl std::error::Error for SessionRejection {}
 
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
@@ -196,13 +218,15 @@ impl IntoResponse for OperationError {
 }
 
 impl<C: SessionClaims> Sessions<C> {
-    /// The token endpoint at `POST /token`, where clients renew their access tokens (RFC 6749,
-    /// section 6): see [`token_response`](Self::token_response).
-    ///
-    /// It needs no session: put it outside of a strict
+    /// The endpoints of clients with refresh tokens. They need no session: put them outside of a strict
     /// [`validate_layer`](Self::validate_layer).
+    ///
+    /// | route | |
+    /// |---|---|
+    /// | `POST /token` | renews the access token (RFC 6749, section 6): see [`token_response`](Self::token_response) |
+    /// | `POST /revoke` | logs out by the refresh token (RFC 7009): see [`revocation_response`](Self::revocation_response) |
     pub fn token_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        let sessions = self.clone();
+        let (sessions, revoking) = (self.clone(), self.clone());
         // Each byte of a token may be escaped as three, and other parameters may come with it.
         let limit = DefaultBodyLimit::max(3 * self.0.policy.max_token_bytes + 4096);
         let refresh = async move |headers: HeaderMap, body: Result<Bytes, BytesRejection>| {
@@ -210,7 +234,13 @@ impl<C: SessionClaims> Sessions<C> {
             let body = body.unwrap_or_default();
             sessions.token_response(&headers, &body).await.map(Body::from)
         };
-        Router::new().route("/token", post(refresh).layer(limit))
+        let revoke = async move |headers: HeaderMap, body: Result<Bytes, BytesRejection>| {
+            let body = body.unwrap_or_default();
+            revoking.revocation_response(&headers, &body).await.map(Body::from)
+        };
+        Router::new()
+            .route("/token", post(refresh).layer(limit))
+            .route("/revoke", post(revoke).layer(limit))
     }
 }
 

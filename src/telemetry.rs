@@ -82,12 +82,14 @@
 //!
 //! | level | event | fields | when |
 //! |---|---|---|---|
-//! | error | a login was lost | mistake | no layer is around a handler that returned `Login` |
+//! | error | a login was lost | mistake | no layer is around a handler that returned `Login`, or a gRPC method returned `Login::bearer` |
 //! | error | a logout was lost | mistake | no layer is around a handler that returned `Logout` |
 //! | error | a session cannot be ended | mistake | a `Logout` that needs revocations is answered 500 |
 //! | error | an operation of a handler failed | error | a handler returned an `OperationError`: 500 or 503 |
 //! | error | no layer of these sessions | mistake | a handler asked for a session, and no layer, or that of other sessions, is around it |
 //! | error | a session could not be issued | error | the request is answered 500 or 503 |
+//! | error | a token was not revoked | error | the revocation endpoint answered 503; the token is still valid |
+//! | error | a token cannot be revoked | error | the revocation endpoint is there, but the sessions have no revocations |
 //! | error | a refresh token could not be redeemed | error | the request is answered 500 or 503; the same token may be tried again |
 //! | error | a logout was not recorded | error | the request is answered 503; the session stays valid |
 //! | warn | the session cookie is for local development | name | sessions with [`for_local_development`](crate::CookieTransport::for_local_development) are built; a login for another host is a 500 |
@@ -133,6 +135,7 @@
 //! | debug | rejected a request | reason, about, found, expected | the reason, which the client does not see, and the part of the token |
 //! | debug | a request comes from another site | origin, host, sec_fetch_site | the cross-site guard refused it, or lets it set no cookie; the values found, or `none` |
 //! | debug | a request has more than one credential | places | where they are, without their values |
+//! | debug | ignored the revocation of an invalid token | reason, about, found, expected | the revocation endpoint answered 200 |
 //! | debug | refused a refresh token | reason, about, found, expected | the same for a refresh token |
 //! | debug | found an unreadable entry under the name of a new one | ring, entry, reason | an insert found data that can't be read |
 //! | debug | the store cannot report changes now | ring, error | once per failure |

@@ -48,27 +48,31 @@ impl<C: SessionClaims> Sessions<C> {
 /// Finds the refresh token in a form. A parameter that comes twice is ambiguous, and one without a
 /// value has not come (RFC 6749, section 3.2).
 fn refresh_token<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, str>, &'static str> {
+    let [grant_type, refresh_token] = parameters(headers, body, ["grant_type", "refresh_token"])?;
+    match grant_type.as_deref() {
+        None => Err(INVALID_REQUEST),
+        Some("refresh_token") => refresh_token.ok_or(INVALID_REQUEST),
+        Some(_) => Err(UNSUPPORTED),
+    }
+}
+
+/// The values of a form's parameters.
+pub(crate) fn parameters<'b, const N: usize>(
+    headers: &HeaderMap,
+    body: &'b [u8],
+    names: [&str; N],
+) -> Result<[Option<Cow<'b, str>>; N], &'static str> {
     if !is_form(headers) {
         return Err(INVALID_REQUEST);
     }
-    let (mut grant_type, mut refresh_token) = (None, None);
+    let mut values = [const { None }; N];
     for (name, value) in form_urlencoded::parse(body) {
-        let parameter = match &*name {
-            "grant_type" => &mut grant_type,
-            "refresh_token" => &mut refresh_token,
-            _ => continue,
-        };
-        if parameter.replace(value).is_some() {
+        let Some(place) = names.iter().position(|known| *known == name) else { continue };
+        if values[place].replace(value).is_some() {
             return Err(INVALID_REQUEST);
         }
     }
-    match grant_type.as_deref() {
-        None | Some("") => Err(INVALID_REQUEST),
-        Some("refresh_token") => {
-            refresh_token.filter(|token| !token.is_empty()).ok_or(INVALID_REQUEST)
-        }
-        Some(_) => Err(UNSUPPORTED),
-    }
+    Ok(values.map(|value| value.filter(|value| !value.is_empty())))
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
@@ -107,14 +111,9 @@ pub(crate) fn granted(
     respond::json(StatusCode::OK, &granted)
 }
 
-/// RFC 6749, section 5.2: a code and its fixed text, without the reason.
+/// A code and its fixed text, without the reason.
 fn refused(status: StatusCode, error: &'static str) -> Response<Bytes> {
-    #[derive(Serialize)]
-    struct Refused {
-        error: &'static str,
-        error_description: &'static str,
-    }
-    let error_description = match error {
+    let description = match error {
         INVALID_REQUEST => "expected one form with grant_type=refresh_token and one refresh_token",
         UNSUPPORTED => "expected grant_type=refresh_token",
         INVALID_GRANT => {
@@ -123,7 +122,21 @@ fn refused(status: StatusCode, error: &'static str) -> Response<Bytes> {
         UNAVAILABLE => "try again later with the same refresh token",
         _ => "the service is misconfigured",
     };
-    respond::json(status, &Refused { error, error_description })
+    failure(status, error, description)
+}
+
+/// RFC 6749, section 5.2: a code and a text.
+pub(crate) fn failure(
+    status: StatusCode,
+    error: &'static str,
+    error_description: &'static str,
+) -> Response<Bytes> {
+    #[derive(Serialize)]
+    struct Failure {
+        error: &'static str,
+        error_description: &'static str,
+    }
+    respond::json(status, &Failure { error, error_description })
 }
 
 fn failed(error: &OperationError) -> Response<Bytes> {
@@ -149,7 +162,7 @@ fn failed(error: &OperationError) -> Response<Bytes> {
     answer
 }
 
-const INVALID_REQUEST: &str = "invalid_request";
+pub(crate) const INVALID_REQUEST: &str = "invalid_request";
 const INVALID_GRANT: &str = "invalid_grant";
 const UNSUPPORTED: &str = "unsupported_grant_type";
-const UNAVAILABLE: &str = "temporarily_unavailable";
+pub(crate) const UNAVAILABLE: &str = "temporarily_unavailable";

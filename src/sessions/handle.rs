@@ -373,14 +373,18 @@ impl<C> Sessions<C> {
         self.0.revocations.as_ref()
     }
 
-    /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
-    /// of keys that were made under another one and still verify.
-    pub(crate) async fn record(&self, revocation: Revocation) -> Result<(), OperationError> {
-        let revocations = self.revocations().ok_or_else(|| {
+    pub(crate) fn require_revocations(&self) -> Result<&Revocations, OperationError> {
+        self.revocations().ok_or_else(|| {
             OperationError::not_configured(
                 "the sessions have no revocations: add `.revocations(..)` to their builder",
             )
-        })?;
+        })
+    }
+
+    /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
+    /// of keys that were made under another one and still verify.
+    pub(crate) async fn record(&self, revocation: Revocation) -> Result<(), OperationError> {
+        let revocations = self.require_revocations()?;
         revocations.keep_for(self.keys().longest_token_lifetime(), self.keys().policy().clock_skew);
         let recorded = revocations.record(revocation).await;
         recorded.map_err(|error| OperationError::store(error))

@@ -7,6 +7,8 @@ pub(crate) mod handle;
 
 pub(crate) mod refresh;
 
+pub(crate) mod revoke_token;
+
 pub(crate) mod ended;
 
 pub(crate) mod explain;

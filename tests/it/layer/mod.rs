@@ -6,6 +6,7 @@ mod issue;
 mod login_age;
 mod login_page;
 mod odd_wiring;
+mod own_pages;
 mod protected_resource;
 mod readiness;
 mod respond;

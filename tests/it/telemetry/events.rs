@@ -108,6 +108,9 @@ async fn emit_everything() {
     let mut headers = HeaderMap::new();
     let form = "application/x-www-form-urlencoded";
     headers.insert("content-type", HeaderValue::from_static(form));
+    sessions.revocation_response(&headers, b"token=x").await;
+    let without_revocations = crate::support::web::sessions(&clock);
+    without_revocations.revocation_response(&headers, b"token=x").await;
     let redeem = format!("grant_type=refresh_token&refresh_token={first}");
     sessions.token_response(&headers, redeem.as_bytes()).await;
     store.purge_feed(PLACE).await;
@@ -117,6 +120,8 @@ async fn emit_everything() {
         format!("grant_type=refresh_token&refresh_token={}", issued.refresh_token.as_str());
     store.down();
     sessions.token_response(&headers, redeem.as_bytes()).await;
+    let revoke = format!("token={}", issued.refresh_token.as_str());
+    sessions.revocation_response(&headers, revoke.as_bytes()).await;
     sessions.revoke_session("s").await.expect_err("the store is down");
     sessions.login(&crate::support::web::login()).await.expect("under the last known cutoffs");
 }

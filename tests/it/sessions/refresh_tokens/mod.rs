@@ -2,6 +2,8 @@
 
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod endpoint;
+#[cfg(all(feature = "axum", feature = "cookie"))]
+mod revocation;
 mod rotation;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod settings;
