@@ -6,39 +6,65 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
+use crate::error::operation::OperationError;
 use crate::error::rejection::RejectionKind;
 use crate::layer::presented::{Presented, is_final};
-use crate::layer::service::Work;
-use crate::response::respond::{self, Respond, problem_because};
+use crate::layer::renew::Renewer;
+use crate::layer::service::{Granted, Work};
+use crate::response::respond::{self, Respond, problem, problem_because};
+use crate::response::token_endpoint;
 use crate::sessions::handle::Sessions;
-use crate::sessions::logout::Logout;
+use crate::sessions::logout::{Logout, Reach};
 use crate::sessions::pending::Pending;
+use crate::sessions::session::Session;
+use crate::transport::transports::append_cookie;
 
-/// The work that ends the session of a request, if there is some; or the answer if nothing can end it.
+/// The work that ends the session of a request, or the others of its subject, if there is some; or the
+/// answer if nothing can end it. `has_body` says whether the response can get a body.
 #[cold]
 pub(crate) fn begin<C: Send + Sync + 'static>(
     sessions: &Sessions<C>,
     presented: &Presented<C>,
     logout: Logout,
+    renewer: Option<&Renewer<C>>,
+    has_body: bool,
 ) -> Result<Option<Work>, Box<Response<Bytes>>> {
     let home = match &presented.session {
         Ok(session) => sessions.home_of(session),
         Err(_) => sessions,
     };
     let has_revocations = home.revocations().is_some();
-    let is_cookies_alone = presented.by_cookie() && !has_revocations && !logout.everywhere;
+    let is_cookies_alone =
+        presented.by_cookie() && !has_revocations && logout.reach == Reach::This;
     match &presented.session {
         _ if is_cookies_alone => Ok(None),
         Ok(_) if !has_revocations => Err(no_revocations(logout).into()),
         Ok(session) => {
             let (sessions, session) = (sessions.clone(), session.clone());
-            Ok(Some(Box::pin(async move {
-                match logout.everywhere {
-                    true => sessions.logout_everywhere(&session).await?,
-                    false => sessions.logout(&session).await?,
+            match (logout.reach, renewer) {
+                (Reach::Others, None) => Err(mistake(ONLY_READ).into()),
+                (Reach::Others, _) if !sessions.is_own(&session) => {
+                    Err(mistake(OF_ANOTHER).into())
                 }
-                Ok(None)
-            })))
+                (Reach::Others, Some(_)) if !presented.by_cookie() && !has_body => {
+                    Err(mistake(NO_BODY).into())
+                }
+                (Reach::Others, Some(renewer)) => {
+                    Ok(Some((renewer.log_out_others)(sessions, session, presented.by_cookie())))
+                }
+                (Reach::Everywhere, _) => Ok(Some(Box::pin(async move {
+                    sessions.logout_everywhere(&session).await.map(|()| None)
+                }))),
+                (Reach::This, _) => {
+                    Ok(Some(Box::pin(
+                        async move { sessions.logout(&session).await.map(|()| None) },
+                    )))
+                }
+            }
+        }
+        // Nobody's other sessions can be ended, and none goes on.
+        Err(rejection) if logout.reach == Reach::Others => {
+            Err(respond::rejection(rejection.clone(), sessions).into())
         }
         Err(rejection) => match rejection.kind() {
             RejectionKind::Missing => Ok(None),
@@ -58,27 +84,43 @@ fn is_of_another(kind: RejectionKind) -> bool {
     matches!(kind, WrongIssuer | WrongAudience | WrongType | WrongClaim)
 }
 
-/// The response to a logout that is done.
+/// The response to a logout that is done, with the new token of a session that goes on.
 #[cold]
 pub(crate) fn complete<B, C>(
     sessions: &Sessions<C>,
     presented: &Presented<C>,
     response: &mut Response<B>,
     respond: &impl Respond<B>,
+    granted: Option<Granted>,
 ) {
     let Some(pending) = response.extensions().get::<Arc<Pending<Logout>>>().cloned() else {
         return;
     };
     let pending = pending.take();
+    let scope = presented.session.as_ref().ok().and_then(Session::scope);
+    let (cookie, answer) = match &granted {
+        Some(Granted::Token(token)) if presented.by_cookie() => {
+            (sessions.set_cookie(token).ok(), respond::no_content())
+        }
+        Some(Granted::Token(token)) => (None, token_endpoint::granted(token, None, scope)),
+        Some(Granted::Pair(tokens)) => {
+            let refresh_token = Some(&tokens.refresh_token);
+            (None, token_endpoint::granted(&tokens.access_token, refresh_token, scope))
+        }
+        None => (None, respond::no_content()),
+    };
     if pending.is_whole {
-        respond::answer_whole(response, respond::no_content(), respond);
+        respond::answer_whole(response, answer, respond);
     }
     let headers = response.headers_mut();
     let is_ours = match &presented.session {
         Ok(_) => true,
         Err(rejection) => !is_of_another(rejection.kind()),
     };
-    if presented.by_cookie() && is_ours {
+    if let Some(cookie) = cookie {
+        sessions.transports().remove_set_cookie(headers);
+        append_cookie(headers, cookie);
+    } else if presented.by_cookie() && is_ours {
         sessions.transports().clear_cookie(headers);
     }
     if pending.intent.clear_site_data {
@@ -88,9 +130,22 @@ pub(crate) fn complete<B, C>(
     }
 }
 
+/// The answer to a logout whose work failed.
+#[cold]
+pub(crate) fn failed<C>(sessions: &Sessions<C>, error: &OperationError) -> Response<Bytes> {
+    match error.rejection() {
+        Some(rejection) => respond::rejection(rejection.clone(), sessions),
+        None if error.is_temporary() => not_recorded(error),
+        None => {
+            tracing::error!(%error, "a logout was not recorded");
+            problem(error.status())
+        }
+    }
+}
+
 /// The answer to a logout that is not recorded.
 #[cold]
-pub(crate) fn not_recorded(error: &dyn Display) -> Response<Bytes> {
+fn not_recorded(error: &dyn Display) -> Response<Bytes> {
     tracing::error!(%error, "a logout was not recorded");
     let detail = "The logout was not recorded, and the session is still valid. Try again.";
     let mut answer = problem_because(StatusCode::SERVICE_UNAVAILABLE, detail);
@@ -100,13 +155,29 @@ pub(crate) fn not_recorded(error: &dyn Display) -> Response<Bytes> {
 
 /// The application's mistake: it is shown to the client, too, so that it is seen. It holds no secret.
 fn no_revocations(logout: Logout) -> Response<Bytes> {
-    let detail = match logout.everywhere {
-        true => "A logout everywhere needs `revocations`: add them to the builder of the sessions.",
-        false => {
+    mistake(match logout.reach {
+        Reach::Everywhere => {
+            "A logout everywhere needs `revocations`: add them to the builder of the sessions."
+        }
+        Reach::Others => {
+            "A logout of other sessions needs `revocations`: add them to the builder of the \
+             sessions."
+        }
+        Reach::This => {
             "A logout of a bearer session needs `revocations`: add them to the builder of the \
              sessions."
         }
-    };
+    })
+}
+
+fn mistake(detail: &'static str) -> Response<Bytes> {
     tracing::error!(mistake = detail, "a session cannot be ended");
     problem_because(StatusCode::INTERNAL_SERVER_ERROR, detail)
 }
+
+const ONLY_READ: &str = "A logout of other sessions issues a new token: use `layer()` or \
+                         `validate_layer()` instead of `validate_only_layer()`.";
+const OF_ANOTHER: &str = "Only its own issuer can issue a session again: return \
+                          `Logout::new().everywhere()` for this one.";
+const NO_BODY: &str = "The new token of a bearer session is a whole response: return \
+                       `Logout::new().others()` by itself.";

@@ -6,6 +6,7 @@ use http::{HeaderMap, Response};
 
 use crate::error::operation::OperationErrorKind;
 use crate::layer::presented::Presented;
+use crate::layer::service::{Granted, Work};
 use crate::sessions::handle::{SessionClaims, Sessions, SessionsId};
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
@@ -15,11 +16,13 @@ use crate::transport::transports::append_cookie;
 /// The functions of a layer for claims that can be issued. A layer of claims that are only read has none.
 pub(crate) struct Renewer<C> {
     renew: fn(&Sessions<C>, &Session<C>, &mut HeaderMap),
+    /// Logs out the other sessions of the subject, of a session that came in the cookie or not.
+    pub(crate) log_out_others: fn(Sessions<C>, Session<C>, bool) -> Work,
 }
 
 impl<C: SessionClaims> Renewer<C> {
     pub(crate) fn new() -> Self {
-        Self { renew }
+        Self { renew, log_out_others }
     }
 }
 
@@ -74,6 +77,23 @@ fn renew<C: SessionClaims>(sessions: &Sessions<C>, session: &Session<C>, headers
             ) => {}
         Err(error) => tracing::warn!(%error, "a session could not be renewed"),
     }
+}
+
+fn log_out_others<C: SessionClaims>(
+    sessions: Sessions<C>,
+    session: Session<C>,
+    by_cookie: bool,
+) -> Work {
+    Box::pin(async move {
+        let granted = if by_cookie {
+            Granted::Token(sessions.logout_others_by_cookie(&session).await?)
+        } else if sessions.0.refreshing.is_some() {
+            Granted::Pair(sessions.logout_others_with_refresh_token(&session).await?)
+        } else {
+            Granted::Token(sessions.logout_others(&session).await?)
+        };
+        Ok(Some(granted))
+    })
 }
 
 impl<C> Clone for Renewer<C> {

@@ -258,14 +258,17 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
     {
         let pending =
             response.extensions().get::<Arc<Pending<Logout>>>().filter(|_| kept.is_first)?;
-        let logout = pending.take().intent;
+        let pending = pending.take();
+        let (logout, has_body) = (pending.intent, pending.is_whole && T::CARRIES_BODY);
         if matches!(kept.cookie_use.sets, Sets::FromAnotherSite) {
             let rejection = Rejection::new(RejectionKind::CrossSite);
             let answer = respond::rejection(rejection, &self.sessions);
             *response = self.respond.respond(answer, None);
             return None;
         }
-        logout::begin(&self.sessions, &kept.presented, logout).unwrap_or_else(|answer| {
+        let renewer = self.renewer.as_ref();
+        let begun = logout::begin(&self.sessions, &kept.presented, logout, renewer, has_body);
+        begun.unwrap_or_else(|answer| {
             *response = self.respond.respond_after(*answer, response.headers());
             None
         })
@@ -282,10 +285,14 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         if kept.is_first && response.extensions().get::<Arc<Pending<Logout>>>().is_some() {
             match worked {
                 Some(Err(error)) => {
-                    let answer = logout::not_recorded(&error);
+                    let answer = logout::failed(&self.sessions, &error);
                     *response = self.respond.respond_after(answer, response.headers());
                 }
-                _ => logout::complete(&self.sessions, &kept.presented, response, &self.respond),
+                worked => {
+                    let granted = worked.and_then(Result::ok).flatten();
+                    let (sessions, presented) = (&self.sessions, &kept.presented);
+                    logout::complete(sessions, presented, response, &self.respond, granted);
+                }
             }
         }
         if kept.presented.session.is_err() {

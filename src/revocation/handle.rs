@@ -214,8 +214,9 @@ impl Revocations {
 
     /// Records a revocation; then it holds on this replica.
     ///
-    /// It is written even if the caller stops waiting.
-    pub(crate) async fn record(&self, revocation: Revocation) -> Result<(), Arc<StoreError>> {
+    /// Returns the version that a register has risen to; 0 for a session. It is written even if the caller
+    /// stops waiting.
+    pub(crate) async fn record(&self, revocation: Revocation) -> Result<u64, Arc<StoreError>> {
         let (done, recorded) = oneshot::channel();
         // One that is written just now goes before it.
         let limit = self.0.place.polling.insert_timeout.saturating_mul(2);

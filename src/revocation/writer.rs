@@ -29,7 +29,8 @@ pub(crate) enum Revocation {
 /// A revocation on its way to the store, and the channel to the caller.
 pub(crate) struct Recording {
     pub(crate) revocation: Revocation,
-    pub(crate) done: oneshot::Sender<Result<(), Arc<StoreError>>>,
+    /// Answered with the version that a register has risen to; 0 for a session.
+    pub(crate) done: oneshot::Sender<Result<u64, Arc<StoreError>>>,
 }
 
 /// Where they are recorded, and then held.
@@ -113,7 +114,7 @@ async fn record_all<R: Recorder>(recorder: Arc<R>, batch: &mut Vec<Recording>) {
             recorder.known().insert(&sessions, now);
         }
         for done in appended {
-            let _ = done.send(recorded.clone());
+            let _ = done.send(recorded.clone().map(|()| 0));
         }
     }
     advancing.join_all().await;
@@ -130,7 +131,7 @@ async fn advance(
     above: u64,
     at: Timestamp,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<u64, StoreError> {
     let (place, known) = (recorder.place(), recorder.known());
     let held = known.register(id);
     // A version that no issuer can know counts as none, as where sessions are checked.
@@ -142,7 +143,7 @@ async fn advance(
     known.mirror(id, advanced, now);
     // A later advance by this replica may have been answered before this one.
     match known.register(id).filter(|held| held.dominates(&advanced)) {
-        Some(_) => Ok(()),
+        Some(_) => Ok(advanced.version),
         None => Err(StoreError::new("the store lost a register while it was advanced; try again")),
     }
 }

@@ -284,6 +284,14 @@ impl<C> Sessions<C> {
     ///
     /// If the sessions have no revocations, or the store did not record it.
     pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), OperationError> {
+        self.cut_off_subject_of(session).await.map(drop)
+    }
+
+    /// Returns the version of the cutoff.
+    pub(crate) async fn cut_off_subject_of(
+        &self,
+        session: &Session<C>,
+    ) -> Result<u64, OperationError> {
         let verified = session.verified();
         let login = verified.authenticated_at.unwrap_or(verified.issued_at);
         let home = self.home_of(session);
@@ -345,7 +353,7 @@ impl<C> Sessions<C> {
         // No session began before 1970.
         let earliest = Timestamp::from_unix_seconds(0);
         let at = time.clamp(earliest, self.now().max(earliest));
-        self.record(Revocation::Cutoff { id: RegisterId::All, above: 0, at }).await
+        self.record(Revocation::Cutoff { id: RegisterId::All, above: 0, at }).await.map(drop)
     }
 
     /// The `Set-Cookie` field that clears the session's cookie, where no layer does it; `None` if the
@@ -383,7 +391,7 @@ impl<C> Sessions<C> {
 
     /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
     /// of keys that were made under another one and still verify.
-    pub(crate) async fn record(&self, revocation: Revocation) -> Result<(), OperationError> {
+    pub(crate) async fn record(&self, revocation: Revocation) -> Result<u64, OperationError> {
         let revocations = self.require_revocations()?;
         revocations.keep_for(self.keys().longest_token_lifetime(), self.keys().policy().clock_skew);
         let recorded = revocations.record(revocation).await;

@@ -34,20 +34,55 @@ use crate::sessions::pending::{Intent, Pending};
 #[must_use = "the session stays valid unless the handler returns this"]
 #[doc(alias = "sign out")]
 pub struct Logout {
-    pub(crate) everywhere: bool,
+    pub(crate) reach: Reach,
     pub(crate) clear_site_data: bool,
+}
+
+/// Which sessions of the subject end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reach {
+    #[default]
+    This,
+    Others,
+    Everywhere,
 }
 
 impl Logout {
     /// Ends the session that the request came with.
     pub const fn new() -> Self {
-        Self { everywhere: false, clear_site_data: false }
+        Self { reach: Reach::This, clear_site_data: false }
     }
 
     /// Ends all sessions of the same subject. Needs
     /// [revocations](crate::SessionsBuilder::revocations).
     pub const fn everywhere(mut self) -> Self {
-        self.everywhere = true;
+        self.reach = Reach::Everywhere;
+        self
+    }
+
+    /// Ends all other sessions of the same subject: after a change of the password. The session that the
+    /// request came with goes on under a new ID. Needs
+    /// [revocations](crate::SessionsBuilder::revocations), and a request with a valid session; otherwise
+    /// it is answered 401, also if the session was logged out elsewhere.
+    ///
+    /// The response carries the new token as that of a [login](crate::Login) does: in the cookie if the
+    /// session came in it, else in the body, with a new refresh token if the sessions have them. So without
+    /// a cookie it is the whole response. See [`Sessions::logout_others`](crate::Sessions::logout_others)
+    /// for what it changes, and what the route should ask for.
+    ///
+    /// ```
+    /// use axum::http::StatusCode;
+    /// use tower_jwt_session::{Logout, Session};
+    ///
+    /// async fn change_password(session: Session<()>, form: String) -> Result<Logout, StatusCode> {
+    ///     # let store_password = |_: &str, _: String| Ok::<_, StatusCode>(());
+    ///     store_password(session.subject(), form)?;
+    ///     Ok(Logout::new().others())
+    /// }
+    /// ```
+    #[doc(alias = "logout_others")]
+    pub const fn others(mut self) -> Self {
+        self.reach = Reach::Others;
         self
     }
 

@@ -21,6 +21,7 @@ pub(crate) mod issuers;
 pub(crate) mod login;
 pub(crate) mod login_page;
 pub(crate) mod logout;
+pub(crate) mod others;
 pub(crate) mod pending;
 pub(crate) mod profiles;
 pub(crate) mod protected_resource;

@@ -192,7 +192,7 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// All that is new in it comes from its session, its sequence and `at`: whoever issues it, at
     /// whatever time, issues the same.
-    fn sign_pair(
+    pub(crate) fn sign_pair(
         &self,
         sequence: u32,
         at: Timestamp,

@@ -43,19 +43,24 @@ impl<C> Sessions<C> {
         Ok(())
     }
 
-    /// Revokes the logins of a session's subject until `at`, under every name of its issuer.
+    /// Revokes the logins of a session's subject until `at`, under every name of its issuer. Returns the
+    /// version of the cutoff under the name that new tokens have.
     pub(crate) async fn cut_off_session(
         &self,
         session: &Session<C>,
         at: Timestamp,
-    ) -> Result<(), OperationError> {
+    ) -> Result<u64, OperationError> {
+        let mut version = 0;
         for issuer in self.names_of(Some(session.issuer()), "a subject")? {
             // A session knows the version of its own name's register.
             let is_own = session.issuer() == issuer;
             let above = if is_own { session.verified().versions.subject } else { 0 };
-            self.cut_off(&issuer, session.subject(), above, at).await?;
+            let advanced = self.cut_off(&issuer, session.subject(), above, at).await?;
+            if *issuer == *self.0.policy.issuers.first {
+                version = advanced;
+            }
         }
-        Ok(())
+        Ok(version)
     }
 
     async fn cut_off(
@@ -64,7 +69,7 @@ impl<C> Sessions<C> {
         subject: &str,
         above: u64,
         at: Timestamp,
-    ) -> Result<(), OperationError> {
+    ) -> Result<u64, OperationError> {
         let id = RegisterId::Subject(digest::of_subject(issuer, subject));
         self.record(Revocation::Cutoff { id, above, at }).await
     }

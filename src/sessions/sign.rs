@@ -94,11 +94,7 @@ impl<C: SessionClaims> Sessions<C> {
         let verified = session.verified();
         let checked = self.check_revocation(verified, now);
         checked.map_err(|kind| OperationError::rejected(Rejection::new(kind)))?;
-        let auth_time = session.authenticated_at().ok_or_else(|| {
-            let text =
-                "the session's token has no `auth_time`, so it cannot be issued again: log in anew";
-            OperationError::new(OperationErrorKind::InvalidClaims, text)
-        })?;
+        let auth_time = session.login_time()?;
         let mut ids = Ids::default();
         let [jti] = ids.draw()?;
         let claims = TokenClaims {
@@ -222,6 +218,21 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(OperationError::too_long("token", bytes, limit));
         }
         Ok(IssuedToken { token, issued_at, expires_at, room })
+    }
+}
+
+impl<C> Session<C> {
+    /// The time of the login, which every later token has, too.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the token does not say it.
+    pub(crate) fn login_time(&self) -> Result<Timestamp, OperationError> {
+        self.authenticated_at().ok_or_else(|| {
+            let text =
+                "the session's token has no `auth_time`, so it cannot be issued again: log in anew";
+            OperationError::new(OperationErrorKind::InvalidClaims, text)
+        })
     }
 }
 

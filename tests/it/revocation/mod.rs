@@ -9,6 +9,7 @@ mod founding;
 mod hints;
 mod hostile;
 mod loss;
+mod others;
 mod pace;
 mod panics;
 mod races;

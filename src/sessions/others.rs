@@ -1,0 +1,134 @@
+//! Logging out a subject's other sessions: a cutoff of all, above which the session at hand begins anew.
+
+use crate::claims::write::Payload as TokenClaims;
+use crate::error::operation::OperationError;
+use crate::error::rejection::{Rejection, RejectionKind};
+use crate::revocation::handle::Versions;
+use crate::sessions::handle::{SessionClaims, Sessions};
+use crate::sessions::issued::{IssuedToken, IssuedTokens};
+use crate::sessions::session::Session;
+use crate::sessions::sign::Later;
+use crate::store::feed::Register;
+use crate::token::id::Ids;
+
+/// Signs the tokens of a session that begins anew.
+type Sign<C, T> = fn(&Sessions<C>, &Session<C>, Versions) -> Result<T, OperationError>;
+
+impl<C: SessionClaims> Sessions<C> {
+    /// Revokes all sessions of the same subject but this one, and returns the new token of this one: after
+    /// a change of the password, where no layer does it. A handler returns
+    /// [`Logout::others`](crate::Logout::others) instead.
+    ///
+    /// The session goes on under a new ID, with its claims, its scope and the time of its login. All its
+    /// tokens until now are revoked with the others, copies included. It is no new login: the
+    /// [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) counts from the old one. To begin
+    /// a new one, [`revoke_subject`](Self::revoke_subject) and return a [`Login`](crate::Login).
+    ///
+    /// The other sessions end on every replica as after [`logout_everywhere`](Self::logout_everywhere). If
+    /// this replica stops before it answers, this session may be logged out, too.
+    ///
+    /// # Security
+    ///
+    /// Ask for the password on this route, or require
+    /// [`max_auth_age`](crate::layer::ValidateLayer::max_auth_age): the holder of a stolen session can log
+    /// out its owner. A session that was logged out before this call is refused. One that is logged out
+    /// within the milliseconds in which this call writes can stay valid, to the end of its
+    /// `absolute_lifetime`.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no revocations, the session was revoked, its new token can't be issued, or the
+    /// store did not record it. Nothing has changed then.
+    pub async fn logout_others(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
+        self.log_out_others(session, Self::sign_anew).await
+    }
+
+    /// Like [`logout_others`](Self::logout_others), for a client with a refresh token: returns the new pair.
+    /// Its refresh token until now is revoked, too.
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no refresh tokens, and as [`logout_others`](Self::logout_others).
+    pub async fn logout_others_with_refresh_token(
+        &self,
+        session: &Session<C>,
+    ) -> Result<IssuedTokens, OperationError> {
+        self.log_out_others(session, Self::sign_pair_anew).await
+    }
+
+    /// Like [`logout_others`](Self::logout_others), for a token that has to fit the cookie.
+    pub(crate) async fn logout_others_by_cookie(
+        &self,
+        session: &Session<C>,
+    ) -> Result<IssuedToken, OperationError> {
+        let sign: Sign<C, IssuedToken> = |sessions, session, versions| {
+            let token = sessions.sign_anew(session, versions)?;
+            sessions.set_cookie(&token).map(|_| token)
+        };
+        self.log_out_others(session, sign).await
+    }
+
+    async fn log_out_others<T>(
+        &self,
+        session: &Session<C>,
+        sign: Sign<C, T>,
+    ) -> Result<T, OperationError> {
+        if !self.is_own(session) {
+            let text = "only its own issuer can issue a session again: use `logout_everywhere`";
+            return Err(OperationError::not_configured(text));
+        }
+        let revocations = self.require_revocations()?;
+        // SECURITY: a session that was logged out elsewhere must not rise above its own cutoff, so all is
+        // read that was recorded until now.
+        revocations.refresh().await?;
+        let verified = session.verified();
+        self.check_revocation(verified, self.now()).map_err(rejected)?;
+        // Before anything is recorded: a token that can't be issued shall not cost the session.
+        let versions = |subject| Versions { subject, ..verified.versions };
+        sign(self, session, versions(Register::MAX_VERSION))?;
+        let version = self.cut_off_subject_of(session).await?;
+        let issued = sign(self, session, versions(version)).map_err(|error| {
+            tracing::error!(%error, "a session could not be issued");
+            // It has ended with the others.
+            rejected(RejectionKind::Revoked)
+        });
+        self.0.counters.issued(&issued);
+        issued
+    }
+
+    fn sign_anew(
+        &self,
+        session: &Session<C>,
+        versions: Versions,
+    ) -> Result<IssuedToken, OperationError> {
+        let mut ids = Ids::default();
+        let [session_id, jti] = ids.draw()?;
+        let claims = self.claims_anew(session, session_id, versions)?;
+        self.sign(self.now(), self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
+    }
+
+    fn sign_pair_anew(
+        &self,
+        session: &Session<C>,
+        versions: Versions,
+    ) -> Result<IssuedTokens, OperationError> {
+        let mut ids = Ids::default();
+        let [session_id] = ids.draw()?;
+        let claims = self.claims_anew(session, session_id, versions)?;
+        self.sign_pair(0, self.now(), Later::Longer, &claims)
+    }
+
+    fn claims_anew<'a>(
+        &'a self,
+        session: &'a Session<C>,
+        sid: &'a str,
+        Versions { subject, all }: Versions,
+    ) -> Result<TokenClaims<'a, C>, OperationError> {
+        let claims = self.claims_of(session.verified(), session.login_time()?, self.now());
+        Ok(TokenClaims { sid, rv: subject, rg: all, ..claims })
+    }
+}
+
+fn rejected(kind: RejectionKind) -> OperationError {
+    OperationError::rejected(Rejection::new(kind))
+}
