@@ -143,6 +143,7 @@ pub use crate::revocation::status::RevocationsStatus;
 pub use crate::sessions::builder::SessionsBuilder;
 pub use crate::sessions::explain::{CheckOutcome, ExplainedCheck, Explanation};
 pub use crate::sessions::handle::{ReadClaims, SessionClaims, Sessions};
+pub use crate::sessions::hook::Renewal;
 pub use crate::sessions::issued::{IssuedToken, IssuedTokens};
 pub use crate::sessions::login::Login;
 pub use crate::sessions::logout::Logout;

@@ -108,7 +108,7 @@ impl Drop for Running {
 }
 
 /// Runs a future to its end or to its panic.
-async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+pub(crate) async fn caught<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
     let mut future = Box::pin(future);
     // It is not polled again after a panic, only dropped, as tokio does with a task.
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {

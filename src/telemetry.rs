@@ -62,6 +62,7 @@
 //! | `revocations` | gauge | revocations held: sessions, subjects and cutoff times |
 //! | `revocations_recorded_total` | counter | revocations on this replica; `outcome` is `recorded`, or `failed`: the logout was answered 503 |
 //! | `redemptions_total` | counter | refresh tokens given to the store; `outcome` is `redeemed`, `repeated` (that token or a later one was redeemed before), or `failed`: the refresh was answered 503 |
+//! | `renewal_hooks_total` | counter | calls of [`on_renewal`](crate::SessionsBuilder::on_renewal); `outcome` is `kept`, `replaced`, `ended`, or, where the old claims stay, `failed`, `timed_out` or `panicked` |
 //! | `refreshes_total` | counter | reads of the store, directory or followed issuer; `outcome` is `ok`, `unwritten` (read, but a write failed) or `failed` |
 //! | `refresh_failures` | gauge | refreshes that failed in a row |
 //! | `refresh_lag_seconds` | gauge | time since the last successful read |
@@ -95,6 +96,8 @@
 //! | warn | the session cookie is for local development | name | sessions with [`for_local_development`](crate::CookieTransport::for_local_development) are built; a login for another host is a 500 |
 //! | warn | cannot revoke the session before a login | session_id, error | the login succeeds; the session before it stays valid |
 //! | warn | a session could not be renewed | error | the old token stays valid |
+//! | warn | the renewal hook failed; the claims stay | ring, error | it returned an error, panicked, or gave no answer within 1 second; at most once a minute |
+//! | error | cannot revoke a session that the renewal hook ended | session_id, error | its cookie is cleared; a copy of its token stays valid until it expires |
 //! | warn | a refresh token was used again: its session is ended | session_id | a copy of it exists, or a client retried late |
 //! | warn | rotation is overdue | ring, generation, signs_until | no successor could be made in time; once per occurrence |
 //! | error | a background task panicked; restarting it | ring, task, pause | a bug in this crate or in a store; please report it |
@@ -152,6 +155,7 @@ pub(crate) const REJECTIONS: &str = "tower_jwt_session_rejections_total";
 pub(crate) const ISSUED: &str = "tower_jwt_session_issued_total";
 pub(crate) const RECORDED: &str = "tower_jwt_session_revocations_recorded_total";
 pub(crate) const REDEMPTIONS: &str = "tower_jwt_session_redemptions_total";
+pub(crate) const RENEWAL_HOOKS: &str = "tower_jwt_session_renewal_hooks_total";
 pub(crate) const KEYS: &str = "tower_jwt_session_keys";
 pub(crate) const REVOCATIONS: &str = "tower_jwt_session_revocations";
 pub(crate) const REFRESHES: &str = "tower_jwt_session_refreshes_total";
@@ -177,6 +181,7 @@ pub fn describe() {
     describe_counter!(WRITE_FAILURES, Unit::Count, "Failed writes to the store.");
     describe_counter!(RECORDED, Unit::Count, "Revocations on this replica, by outcome.");
     describe_counter!(REDEMPTIONS, Unit::Count, "Redeemed refresh tokens, by outcome.");
+    describe_counter!(RENEWAL_HOOKS, Unit::Count, "Calls of the renewal hook, by outcome.");
     describe_counter!(TASK_PANICS, Unit::Count, "Panics in background tasks.");
     describe_gauge!(
         REVOCATIONS,

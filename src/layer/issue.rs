@@ -10,7 +10,7 @@ use tower_layer::Layer;
 use crate::error::operation::OperationError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::presented::Presented;
-use crate::layer::renew::Renewer;
+use crate::layer::renew::{self, Renewer};
 use crate::layer::service::{Around, Granted, SessionService, Work, Worked};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
@@ -101,8 +101,8 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     }
 
     /// Begins to issue the session of a [`Login`] that the handler's response asks for, or renews the one
-    /// of the request. A login and a logout take precedence over a renewal. Returns the work that a login
-    /// needs in a store; without any, [`complete`](Self::complete) issues.
+    /// of the request. A login and a logout take precedence over a renewal. Returns the work of a login in a
+    /// store, without which [`complete`](Self::complete) issues, or that of a renewal.
     pub(crate) fn issue_or_renew<B>(
         &self,
         response: &mut Response<B>,
@@ -121,8 +121,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             let replaced = presented.and_then(|presented| presented.session.as_ref().ok());
             return self.log_in(pending, self.travel::<B>(pending, cookie_use).ok()?, replaced);
         }
-        Renewer::new().begin(&self.sessions, presented?, response);
-        None
+        Renewer::new().begin(&self.sessions, presented?, response)
     }
 
     /// The work of a new session's login: it reads the cutoffs, issues, and revokes the session that the
@@ -195,7 +194,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     {
         let scope = pending.intent.scope.as_deref();
         let answer = match (travel, granted) {
-            (_, None) => return Ok(()),
+            (_, None | Some(Granted::Renewed(_) | Granted::Ended)) => return Ok(()),
             (Travel::Cookie, Some(Granted::Token(token))) => {
                 let cookie = self.sessions.set_cookie(&token)?;
                 if pending.is_whole {
@@ -265,7 +264,9 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
     }
 
     fn finish(&self, response: &mut Response<B>, found: Found<C>, worked: Option<Worked>) {
-        self.complete(response, worked, found.cookie_use);
+        if let Some(worked) = self.complete(response, worked, found.cookie_use) {
+            renew::complete(&self.sessions, response, worked);
+        }
         self.sessions.transports().forbid_storing_cookie(response.headers_mut());
     }
 }

@@ -107,7 +107,7 @@ pub(crate) fn complete<B, C>(
             let refresh_token = Some(&tokens.refresh_token);
             (None, token_endpoint::granted(&tokens.access_token, refresh_token, scope))
         }
-        None => (None, respond::no_content()),
+        _ => (None, respond::no_content()),
     };
     if pending.is_whole {
         respond::answer_whole(response, answer, respond);

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response};
 
-use crate::error::operation::OperationErrorKind;
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::layer::presented::Presented;
-use crate::layer::service::{Granted, Work};
+use crate::layer::service::{Granted, Work, Worked};
 use crate::sessions::handle::{SessionClaims, Sessions, SessionsId};
+use crate::sessions::issued::IssuedToken;
 use crate::sessions::logout::Logout;
 use crate::sessions::pending::Pending;
+use crate::sessions::renewal::Renewed;
 use crate::sessions::session::Session;
 use crate::transport::transports::append_cookie;
 
 /// The functions of a layer for claims that can be issued. A layer of claims that are only read has none.
 pub(crate) struct Renewer<C> {
-    renew: fn(&Sessions<C>, &Session<C>, &mut HeaderMap),
+    renew: fn(&Sessions<C>, &Session<C>, &mut HeaderMap) -> Option<Work>,
     /// Logs out the other sessions of the subject, of a session that came in the cookie or not.
     pub(crate) log_out_others: fn(Sessions<C>, Session<C>, bool) -> Work,
 }
@@ -28,15 +30,16 @@ impl<C: SessionClaims> Renewer<C> {
 
 impl<C> Renewer<C> {
     /// Begins the renewal of a request's session, if it is due and no layer of these sessions has tried
-    /// it. A logout takes precedence, and a response that sets the cookie is left alone.
+    /// it. A logout takes precedence, and a response that sets the cookie is left alone. Returns the work
+    /// of a renewal with the application's hook.
     pub(crate) fn begin<B>(
         &self,
         sessions: &Sessions<C>,
         presented: &Presented<C>,
         response: &mut Response<B>,
-    ) {
-        let Some(session) = presented.past_half().filter(|_| presented.by_cookie()) else { return };
-        self.try_renew(sessions, session, response);
+    ) -> Option<Work> {
+        let session = presented.past_half().filter(|_| presented.by_cookie())?;
+        self.try_renew(sessions, session, response)
     }
 
     #[cold]
@@ -45,7 +48,7 @@ impl<C> Renewer<C> {
         sessions: &Sessions<C>,
         session: &Session<C>,
         response: &mut Response<B>,
-    ) {
+    ) -> Option<Work> {
         let extensions = response.extensions();
         let tried = extensions.get::<Tried>();
         // The keys of another issuer cannot renew.
@@ -54,10 +57,11 @@ impl<C> Renewer<C> {
             || sessions.transports().has_set_cookie(response.headers())
             || !sessions.keys().issues()
             || !sessions.is_own(session);
-        if !is_done {
-            response.extensions_mut().insert(Tried(sessions.0.id));
-            (self.renew)(sessions, session, response.headers_mut());
+        if is_done {
+            return None;
         }
+        response.extensions_mut().insert(Tried(sessions.0.id));
+        (self.renew)(sessions, session, response.headers_mut())
     }
 }
 
@@ -65,9 +69,48 @@ impl<C> Renewer<C> {
 #[derive(Clone, Copy)]
 struct Tried(SessionsId);
 
+/// Renews a session, or returns the work if the application says with which claims.
+fn renew<C: SessionClaims>(
+    sessions: &Sessions<C>,
+    session: &Session<C>,
+    headers: &mut HeaderMap,
+) -> Option<Work> {
+    if sessions.0.on_renewal.is_none() {
+        set(sessions, headers, sessions.renew(session, None));
+        return None;
+    }
+    // The application is not asked where its answer could not be used.
+    sessions.gains_time(session).then(|| {
+        let (sessions, session) = (sessions.clone(), session.clone());
+        let work = async move {
+            Ok(match sessions.renew_by_hook(&session).await? {
+                Renewed::By(token) => Some(Granted::Renewed(token)),
+                Renewed::Ended => Some(Granted::Ended),
+                Renewed::Not => None,
+            })
+        };
+        Box::pin(work) as Work
+    })
+}
+
+/// Writes what came of a renewal into the response.
+#[cold]
+pub(crate) fn complete<B, C>(sessions: &Sessions<C>, response: &mut Response<B>, worked: Worked) {
+    let headers = response.headers_mut();
+    match worked {
+        Ok(Some(Granted::Renewed(token))) => set(sessions, headers, Ok(token)),
+        Ok(Some(Granted::Ended)) => sessions.transports().clear_cookie(headers),
+        Ok(_) => {}
+        Err(error) => set(sessions, headers, Err(error)),
+    }
+}
+
 /// A renewal that fails leaves the session as it was.
-fn renew<C: SessionClaims>(sessions: &Sessions<C>, session: &Session<C>, headers: &mut HeaderMap) {
-    let renewed = sessions.renew(session);
+fn set<C>(
+    sessions: &Sessions<C>,
+    headers: &mut HeaderMap,
+    renewed: Result<IssuedToken, OperationError>,
+) {
     match renewed.and_then(|token| sessions.set_cookie(&token)) {
         Ok(cookie) => append_cookie(headers, cookie),
         Err(error)

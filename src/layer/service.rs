@@ -21,25 +21,28 @@ pub trait Around<B> {
     /// Looks at a request; an error is the answer in the inner service's place.
     fn before<R>(&self, request: &mut Request<R>) -> Result<Self::Kept, Response<B>>;
 
-    /// Does what the inner service's response asks for, but for work in a store: that is awaited
-    /// before `finish`.
+    /// Does what the inner service's response asks for, but for work that is awaited before `finish`.
     fn after(&self, response: &mut Response<B>, kept: &Self::Kept) -> Option<Work>;
 
     /// Turns the response into the one that is sent.
     fn finish(&self, response: &mut Response<B>, kept: Self::Kept, worked: Option<Worked>);
 }
 
-/// Work in a store for a login or a logout.
+/// Work for a login, a logout or a renewal.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Worked> + Send>>;
-/// How it went: with the tokens of a login.
+/// How it went.
 pub(crate) type Worked = Result<Option<Granted>, OperationError>;
 
-/// The tokens of a login.
+/// What the response gets.
 pub enum Granted {
     /// A session token.
     Token(IssuedToken),
     /// An access token and a refresh token.
     Pair(IssuedTokens),
+    /// The next token of a cookie session.
+    Renewed(IssuedToken),
+    /// Nothing: the session has ended at its renewal.
+    Ended,
 }
 
 /// The service of a [`SessionLayer`](super::SessionLayer), [`ValidateLayer`](super::ValidateLayer) or

@@ -90,7 +90,7 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for SessionLayer<C, T> {
     fn after(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work> {
         let is_login = response.extensions().get::<Arc<Pending<Login<C>>>>().is_some();
         let work = self.issue.issue_or_renew(response, Some(&kept.presented), kept.cookie_use);
-        if is_login { work } else { self.validate.log_out(response, kept) }
+        if is_login { work } else { self.validate.log_out(response, kept).or(work) }
     }
 
     fn finish(&self, response: &mut Response<B>, kept: Kept<C>, worked: Option<Worked>) {

@@ -15,7 +15,7 @@ use crate::error::build::BuildError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::logout;
 use crate::layer::presented::{Presented, Refused};
-use crate::layer::renew::Renewer;
+use crate::layer::renew::{self, Renewer};
 use crate::layer::service::{Around, SessionService, Work, Worked};
 use crate::response::login_redirect;
 use crate::response::respond;
@@ -294,6 +294,8 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
                     logout::complete(sessions, presented, response, &self.respond, granted);
                 }
             }
+        } else if let Some(worked) = worked {
+            renew::complete(&self.sessions, response, worked);
         }
         if kept.presented.session.is_err() {
             if let Some(Refused { rejection, request }) =
@@ -344,10 +346,9 @@ impl<B, C: ReadClaims, T: Respond<B>> Around<B> for ValidateLayer<C, T> {
     }
 
     fn after(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work> {
-        if let Some(renewer) = self.renewer.as_ref().filter(|_| kept.is_first) {
-            renewer.begin(&self.sessions, &kept.presented, response);
-        }
-        self.log_out(response, kept)
+        let renewer = self.renewer.as_ref().filter(|_| kept.is_first);
+        let work = renewer.and_then(|it| it.begin(&self.sessions, &kept.presented, response));
+        self.log_out(response, kept).or(work)
     }
 
     fn finish(&self, response: &mut Response<B>, kept: Kept<C>, worked: Option<Worked>) {

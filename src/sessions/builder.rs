@@ -1,5 +1,6 @@
 //! The settings of [`Sessions`], checked together.
 
+use std::error::Error;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,13 +10,15 @@ use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
 use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ExternalTokens;
-use crate::sessions::handle::{Inner, ReadClaims, Sessions, SessionsId};
+use crate::sessions::handle::{Inner, ReadClaims, SessionClaims, Sessions, SessionsId};
+use crate::sessions::hook::{Hook, Renewal};
 use crate::sessions::issuers;
 use crate::sessions::login_page::LoginPage;
 use crate::sessions::protected_resource::{self, ProtectedResource};
 use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
 use crate::sessions::roles;
 use crate::sessions::room;
+use crate::sessions::session::Session;
 use crate::token::cache::TokenCache;
 use crate::token::names::{Issuers, Names};
 #[cfg(feature = "cookie")]
@@ -40,6 +43,7 @@ pub struct SessionsBuilder<C> {
     login_page: Option<String>,
     revocations: Option<Revocations>,
     refresh_tokens: Option<RefreshTokens>,
+    on_renewal: Option<Hook<C>>,
     pub(crate) external: ExternalTokens,
     roles_claim: Option<String>,
     others: Vec<Sessions<C>>,
@@ -72,6 +76,7 @@ impl<C> Sessions<C> {
             login_page: None,
             revocations: None,
             refresh_tokens: None,
+            on_renewal: None,
             external: ExternalTokens::default(),
             roles_claim: None,
             others: Vec::new(),
@@ -241,6 +246,62 @@ impl<C> SessionsBuilder<C> {
         self
     }
 
+    /// Sets a function that says with which claims a session goes on: roles that are read from a database
+    /// again, for example. Default: the claims of the login stay as long as the session.
+    ///
+    /// It is awaited
+    ///
+    /// - when a cookie session is renewed, past half of its [`idle_lifetime`](Self::idle_lifetime): after
+    ///   the handler, and before the response is sent. The handler has seen the old claims. Requests of one
+    ///   session that come at once each await it.
+    /// - when a refresh token is redeemed, a repeated redemption included.
+    ///
+    /// A bearer session without a refresh token is never renewed.
+    ///
+    /// An error, a panic, or no answer within 1 second never fails the request, and is counted in the
+    /// metric `renewal_hooks_total`. A cookie session is then not renewed: its claims stay until the
+    /// token expires, and the next request tries again. So a function that fails for half of an
+    /// `idle_lifetime` logs users out. A refresh issues the old claims, for one
+    /// [`access_token_lifetime`](RefreshTokens::access_token_lifetime). A function that blocks its thread
+    /// cannot be interrupted: do no blocking work in it.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    /// use tower_jwt_session::{BuildError, KeyRing, Renewal, Session, Sessions};
+    ///
+    /// #[derive(Serialize, Deserialize, PartialEq)]
+    /// struct User {
+    ///     roles: Vec<String>,
+    /// }
+    /// # #[derive(Clone)]
+    /// # struct Users;
+    /// # impl Users {
+    /// #     async fn find(&self, _: &str) -> Result<Option<User>, std::io::Error> { Ok(None) }
+    /// # }
+    ///
+    /// # fn build(keys: KeyRing, users: Users) -> Result<Sessions<User>, BuildError> {
+    /// Sessions::<User>::builder(keys, "https://app.example", "app")
+    ///     .on_renewal(async move |session: Session<User>| {
+    ///         Ok(match users.find(session.subject()).await? {
+    ///             Some(user) if user == *session.claims() => Renewal::Keep,
+    ///             Some(user) => Renewal::Replace(user),
+    ///             None => Renewal::End,
+    ///         })
+    ///     })
+    ///     .build()
+    /// # }
+    /// ```
+    #[doc(alias = "role")]
+    pub fn on_renewal<H, F>(mut self, hook: H) -> Self
+    where
+        C: SessionClaims,
+        H: FnOnce(Session<C>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<Renewal<C>, Box<dyn Error + Send + Sync>>> + Send + 'static,
+    {
+        self.on_renewal = Some(Hook::new(hook));
+        self
+    }
+
     /// Reads the roles of a session from this claim, for
     /// [`require_role`](crate::layer::ValidateLayer::require_role) and
     /// [`Session::roles`](crate::Session::roles): the name of a claim, such as `roles`, `cognito:groups` or
@@ -279,6 +340,10 @@ impl<C> SessionsBuilder<C> {
             self.max_token_bytes,
             self.revocations.is_some(),
         )?;
+        if self.on_renewal.is_some() && !self.keys.issues() {
+            let help = "these sessions are issued by another service, which renews them: remove it";
+            return Err(BuildError::invalid("on_renewal", "set", help));
+        }
         let longest = policy.max_lifetime;
         // How long sessions live is the issuer's to say, where that is another service.
         let issues = self.keys.followed_issuer().is_none();
@@ -350,6 +415,7 @@ impl<C> SessionsBuilder<C> {
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
             refreshing: refreshing.transpose()?,
             revocations: self.revocations,
+            on_renewal: self.on_renewal,
             revokes_by_issued_at: external.revokes_by_issued_at,
             others: self.others.into(),
             resource,

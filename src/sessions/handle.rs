@@ -18,6 +18,7 @@ use crate::revocation::handle::{Revocations, Versions};
 use crate::revocation::known::Candidate;
 use crate::revocation::writer::Revocation;
 use crate::sessions::counters::Counters;
+use crate::sessions::hook::Hook;
 use crate::sessions::issued::IssuedToken;
 use crate::sessions::login::Login;
 use crate::sessions::login_page::LoginPage;
@@ -120,6 +121,7 @@ pub(crate) struct Inner<C> {
     pub(crate) cache: Option<TokenCache<C>>,
     pub(crate) refreshing: Option<Refreshing>,
     pub(crate) revocations: Option<Revocations>,
+    pub(crate) on_renewal: Option<Hook<C>>,
     /// Whether `iat` replaces a login time that is missing.
     pub(crate) revokes_by_issued_at: bool,
     /// The sessions of other issuers that these accept.
@@ -173,8 +175,9 @@ impl<C> Sessions<C> {
     /// Returns a login that continues the session with other claims, for example after a role was
     /// granted; return it from the handler. The session keeps its ID, its scope and the time of its login.
     ///
-    /// The old token stays valid until it expires. To remove a role, revoke the session, so that the user
-    /// logs in again. A bearer client's refresh token keeps the claims of the login; this issues none.
+    /// The old token stays valid until it expires, and the session's other clients keep theirs. A bearer
+    /// client's refresh token keeps the claims of the login; this issues none. To read claims again at each
+    /// renewal and refresh, see [`on_renewal`](crate::SessionsBuilder::on_renewal).
     #[doc(alias = "role")]
     pub fn reissue(&self, session: &Session<C>, claims: C) -> Login<C> {
         let mut issue = Login::new(session.subject(), claims);

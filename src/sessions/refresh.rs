@@ -12,14 +12,17 @@ use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::revocation::handle::Versions;
 use crate::sessions::handle::{SessionClaims, Sessions};
+use crate::sessions::hook::Renewal;
 use crate::sessions::issued::IssuedTokens;
 use crate::sessions::login::Login;
 use crate::sessions::refresh_tokens::Refreshing;
+use crate::sessions::session::Session;
 use crate::sessions::sign::Later;
 use crate::store::contract::{EntryName, StoreError};
 use crate::store::redemption::Redemption;
 use crate::telemetry::REDEMPTIONS;
 use crate::token;
+use crate::token::cache::entry::Shared;
 use crate::token::checks::Nobody;
 use crate::token::id::Ids;
 use crate::token::verified::Verified;
@@ -61,8 +64,9 @@ impl<C: SessionClaims> Sessions<C> {
     ///
     /// # Errors
     ///
-    /// If it is not a good one, the store can't record that it was redeemed, or its successor can't be
-    /// issued. In the last two cases it may be tried again.
+    /// If it is not a good one, the [renewal hook](crate::SessionsBuilder::on_renewal) ends the session, the
+    /// store can't record that it was redeemed, or its successor can't be issued. In the last two cases it
+    /// may be tried again.
     pub async fn refresh(&self, refresh_token: &str) -> Result<IssuedTokens, OperationError> {
         let refreshed = self.redeem(refresh_token).await;
         match &refreshed {
@@ -86,8 +90,12 @@ impl<C: SessionClaims> Sessions<C> {
         let (verified, sequence) = self
             .verify_refresh_token(refresh_token, refreshing, now)
             .map_err(OperationError::rejected)?;
+        // For a repeated redemption, too: the old claims shall not come back by asking twice. What makes a
+        // repetition is the token's number alone, whatever the claims.
+        let claims = self.ask_at_refresh(&verified).await?;
+        let now = self.now();
         // Before anything is recorded: what can't be issued shall not cost the token.
-        let tokens = self.successor(&verified, sequence, now)?;
+        let tokens = self.successor(&verified, claims.as_ref(), sequence, now)?;
         let Some(redemptions) = &refreshing.redemptions else { return Ok(tokens) };
         let redemption = self.redemption(&verified, sequence, now);
         let redemption = redemption.map_err(OperationError::rejected)?;
@@ -115,7 +123,7 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(OperationError::store(Arc::new(error)));
         }
         if last.sequence == sequence && now - last.at <= refreshing.grace + leeway {
-            let mut tokens = self.successor(&verified, sequence, last.at)?;
+            let mut tokens = self.successor(&verified, claims.as_ref(), sequence, last.at)?;
             // The client counts its lifetime from now.
             let now = Timestamp::from_unix_seconds(now.as_unix_seconds());
             tokens.access_token.issued_at = tokens.access_token.issued_at.max(now);
@@ -125,6 +133,29 @@ impl<C: SessionClaims> Sessions<C> {
         tracing::warn!(session_id, "a refresh token was used again: its session is ended");
         self.revoke_session(session_id).await?;
         Err(rejected(RejectionKind::Reused))
+    }
+
+    /// The claims with which the session goes on, in place of its own.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the session ends, and if that could not be recorded.
+    async fn ask_at_refresh(
+        &self,
+        verified: &Arc<Verified<C>>,
+    ) -> Result<Option<C>, OperationError> {
+        let session = Session::new(Shared::Owned(verified.clone()));
+        let claims = match self.ask_hook(&session).await {
+            None | Some(Renewal::Keep) => None,
+            Some(Renewal::Replace(claims)) => Some(claims),
+            Some(Renewal::End) => {
+                self.end_by_hook(session.session_id()).await?;
+                return Err(rejected(RejectionKind::Revoked));
+            }
+        };
+        // It may have been revoked meanwhile.
+        self.check_revocation(verified, self.now()).map_err(rejected)?;
+        Ok(claims)
     }
 
     fn verify_refresh_token(
@@ -151,6 +182,7 @@ impl<C: SessionClaims> Sessions<C> {
     fn successor(
         &self,
         verified: &Verified<C>,
+        claims: Option<&C>,
         sequence: u32,
         at: Timestamp,
     ) -> Result<IssuedTokens, OperationError> {
@@ -158,8 +190,9 @@ impl<C: SessionClaims> Sessions<C> {
         let next = sequence.checked_add(1).ok_or_else(invalid)?;
         let missing = || rejected(RejectionKind::MissingClaim("auth_time"));
         let begun = verified.authenticated_at.ok_or_else(missing)?;
-        let pair =
-            self.sign_pair(next, at, Later::AsThis, &self.claims_of(verified, begun, self.now()));
+        let old = self.claims_of(verified, begun, self.now());
+        let claims = TokenClaims { claims: claims.unwrap_or(old.claims), ..old };
+        let pair = self.sign_pair(next, at, Later::AsThis, &claims);
         if matches!(&pair, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
             return Err(rejected(RejectionKind::Expired));
         }
@@ -190,8 +223,8 @@ impl<C: SessionClaims> Sessions<C> {
 
     /// Signs the pair of that sequence, which began at `at`.
     ///
-    /// All that is new in it comes from its session, its sequence and `at`: whoever issues it, at
-    /// whatever time, issues the same.
+    /// All that is new in it comes from its session, its sequence and `at`: with the same claims, every
+    /// replica issues the same at any time.
     pub(crate) fn sign_pair(
         &self,
         sequence: u32,

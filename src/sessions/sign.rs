@@ -47,31 +47,43 @@ impl<C: SessionClaims> Sessions<C> {
         self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
 
-    /// Issues the session anew, with its ID and its login's time, if it is past half of its
-    /// lifetime and that gains anything.
-    pub(crate) fn renew(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
-        let renewed = self.sign_renewed(session);
+    /// Issues the session anew, with its ID and its login's time, and with other claims if there are some.
+    ///
+    /// # Errors
+    ///
+    /// Fails if that gains no time, the session was revoked, or no token can be issued.
+    pub(crate) fn renew(
+        &self,
+        session: &Session<C>,
+        claims: Option<&C>,
+    ) -> Result<IssuedToken, OperationError> {
+        let renewed = self.sign_renewed(session, claims);
         if !matches!(&renewed, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
             self.0.counters.issued(&renewed);
         }
         renewed
     }
 
-    fn sign_renewed(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
-        let now = self.now();
-        // Without a login time there is no end to count from.
-        let begun = session.authenticated_at().ok_or_else(OperationError::lifetime_reached)?;
-        let latest = begun + self.0.absolute_lifetime;
-        if (now + self.0.idle_lifetime).min(latest) <= session.expires_at() {
+    /// Whether a renewal gains time. Without a login time there is no end to count from.
+    pub(crate) fn gains_time(&self, session: &Session<C>) -> bool {
+        session.authenticated_at().is_some_and(|begun| {
+            let latest = begun + self.0.absolute_lifetime;
+            (self.now() + self.0.idle_lifetime).min(latest) > session.expires_at()
+        })
+    }
+
+    fn sign_renewed(
+        &self,
+        session: &Session<C>,
+        claims: Option<&C>,
+    ) -> Result<IssuedToken, OperationError> {
+        if !self.gains_time(session) {
             return Err(OperationError::lifetime_reached());
         }
-        let token = self.sign_again(
-            session,
-            self.claims_of(session.verified(), begun, now),
-            self.0.idle_lifetime,
-            Later::AsThis,
-            now,
-        )?;
+        let (lifetime, now) = (self.0.idle_lifetime, self.now());
+        let old = self.claims_of(session.verified(), session.login_time()?, now);
+        let claims = TokenClaims { claims: claims.unwrap_or(old.claims), ..old };
+        let token = self.sign_again(session, claims, lifetime, Later::AsThis, now)?;
         if token.expires_at <= session.expires_at() {
             return Err(OperationError::lifetime_reached());
         }

@@ -1,6 +1,8 @@
 //! Sessions: how they are renewed, changed and ended.
 
 mod ended;
+#[cfg(all(feature = "axum", feature = "cookie"))]
+mod on_renewal;
 mod refresh_tokens;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod reissue;

@@ -7,8 +7,8 @@ use axum::routing::get as on_get;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{
-    Algorithm, KeyRing, Login, OperationErrorKind, RefreshTokens, RejectionKind, Revocations, Root,
-    Session, Sessions, telemetry,
+    Algorithm, KeyRing, Login, OperationErrorKind, RefreshTokens, RejectionKind, Renewal,
+    Revocations, Root, Session, Sessions, telemetry,
 };
 
 use crate::support::recorder::Metrics;
@@ -35,6 +35,7 @@ async fn redeem_and_fail() {
     let (store, clock) = (TestStore::new(), ManualClock::default());
     let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
     let sessions = crate::support::web::builder(&clock)
+        .on_renewal(async |_: Session<User>| Ok(Renewal::Keep))
         .revocations(revocations.open().await.expect("opens"))
         .refresh_tokens(RefreshTokens::new().store(store.clone()))
         .build()
