@@ -20,10 +20,10 @@ pub(crate) enum Dialect {
     /// Those of a ring that issues: every claim has the one type that we write.
     Own,
     /// Another issuer's: `null` is as good as absent, and `scope` may be an array. `seq` is the
-    /// issuer's own claim, for the application to read, and so are `rv` and `rg` unless they are said to
-    /// be ours.
+    /// issuer's own claim, for the application to read, and so are `rv`, `rg` and `rc` unless they are said
+    /// to be ours.
     Other {
-        /// Whether `rv` and `rg` are the versions of revocations that this crate writes.
+        /// Whether `rv`, `rg` and `rc` are the versions of registers that this crate writes.
         versions: bool,
     },
 }
@@ -49,6 +49,7 @@ pub(crate) struct Registered<'de> {
     pub(crate) scope: Option<Text<'de>>,
     pub(crate) rv: Option<u64>,
     pub(crate) rg: Option<u64>,
+    pub(crate) rc: Option<u64>,
     pub(crate) seq: Option<u32>,
 }
 
@@ -158,6 +159,9 @@ impl<'de, A: MapAccess<'de>> Members<'_, '_, 'de, A> {
             }
             "rg" if self.dialect.reads_versions() => {
                 self.once("rg", |registered| &mut registered.rg)?;
+            }
+            "rc" if self.dialect.reads_versions() => {
+                self.once("rc", |registered| &mut registered.rc)?;
             }
             "seq" if self.dialect == Dialect::Own => {
                 self.once("seq", |registered| &mut registered.seq)?;

@@ -35,6 +35,9 @@ pub(crate) struct Payload<'a, C> {
     /// 0 for none.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) rg: u64,
+    /// 0 for none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) rc: u64,
     /// Of a refresh token alone: it is what makes it one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seq: Option<u32>,

@@ -84,6 +84,9 @@ pub enum RejectionKind {
     /// The issuer's keys could not be fetched for too long, or never, so that the token may be valid.
     /// Answered 503.
     KeysUnavailable,
+    /// The claims of the bearer token are to be [reloaded](crate::Sessions::reload_claims): its client gets a
+    /// new one for its refresh token.
+    StaleClaims,
     /// A refresh token was reused after its successor was redeemed, or long after it was redeemed.
     Reused,
     /// The request comes from another site, and could carry a cookie.
@@ -136,6 +139,7 @@ texts! {
     Self::Revoked => "revoked", "session revoked";
     Self::StaleRevocations { .. } => "stale_revocations", "revocation state is stale";
     Self::KeysUnavailable => "keys_unavailable", "keys of the issuer are unavailable";
+    Self::StaleClaims => "stale_claims", "claims are stale";
     Self::Forbidden => "forbidden", "forbidden";
     Self::InsufficientScope => "insufficient_scope", "insufficient scope";
     Self::InsufficientUserAuthentication { .. } =>

@@ -69,7 +69,10 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
         Err(rejection) => match rejection.kind() {
             RejectionKind::Missing => Ok(None),
             kind if is_final(kind) || is_of_another(kind) => Ok(None),
-            kind if kind.is_temporary() || kind == RejectionKind::Ambiguous => {
+            RejectionKind::Ambiguous | RejectionKind::StaleClaims => {
+                Err(respond::rejection(rejection.clone(), sessions).into())
+            }
+            kind if kind.is_temporary() => {
                 Err(respond::rejection(rejection.clone(), sessions).into())
             }
             // Another replica may accept the token, and this one cannot read whose session it is.

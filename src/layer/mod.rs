@@ -32,6 +32,8 @@
 //! - A handler returns a [`Login`](crate::Login) or [`Logout`](crate::Logout), and needs no state. The
 //!   layer does the work in the store after the handler, within the timeouts of the revocations. Both
 //!   take precedence over a renewal, and a login over a logout.
+//! - A cookie session whose claims are to be [reloaded](crate::Sessions::reload_claims) is renewed at any age. A
+//!   bearer token of sessions with refresh tokens is then a 401.
 //! - A response that sets or clears the cookie is not stored by any cache: it gets
 //!   `Cache-Control: no-store`, and loses `Expires` and every field that a cache may obey in its
 //!   place, such as `CDN-Cache-Control` (RFC 9213). Fields that a layer around these adds stay.

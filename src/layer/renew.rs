@@ -1,4 +1,4 @@
-//! Renewal on the way out: a cookie session past half of its life gets a new token.
+//! Renewal on the way out: a cookie session past half of its life, or with stale claims, gets a new token.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl<C> Renewer<C> {
         presented: &Presented<C>,
         response: &mut Response<B>,
     ) -> Option<Work> {
-        let session = presented.past_half().filter(|_| presented.by_cookie())?;
+        let session = presented.to_renew(sessions)?;
         self.try_renew(sessions, session, response)
     }
 
@@ -76,11 +76,12 @@ fn renew<C: SessionClaims>(
     headers: &mut HeaderMap,
 ) -> Option<Work> {
     if sessions.0.on_renewal.is_none() {
-        set(sessions, headers, sessions.renew(session, None));
+        let version = sessions.kept_claims_version(session.verified());
+        set(sessions, headers, sessions.renew(session, None, version));
         return None;
     }
     // The application is not asked where its answer could not be used.
-    sessions.gains_time(session).then(|| {
+    sessions.gains_from_renewal(session).then(|| {
         let (sessions, session) = (sessions.clone(), session.clone());
         let work = async move {
             Ok(match sessions.renew_by_hook(&session).await? {

@@ -122,7 +122,8 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         let now = self.sessions.now();
         let (session, place) = match credential {
             Ok(Some(Credential { token, place })) => {
-                (self.sessions.validate_bytes(token, now), Some(place))
+                let valid = self.sessions.validate_bytes(token, now);
+                (valid.and_then(|it| self.sessions.refuse_stale_claims(it, place)), Some(place))
             }
             Ok(None) => (Err(Rejection::new(RejectionKind::Missing)), None),
             Err(kind) => {

@@ -126,11 +126,13 @@ pub(crate) struct Found {
     pub(crate) newer_format: Option<u64>,
 }
 
-/// The versions of the registers under which a login is made: the claims `rv` and `rg`.
+/// The versions of the registers under which a login is made: the claims `rv` and `rg`. And `rc`, the version
+/// of stale claims after which the token's claims were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Versions {
     pub(crate) subject: u64,
     pub(crate) all: u64,
+    pub(crate) claims: u64,
 }
 
 impl Inner {
@@ -273,12 +275,13 @@ impl Revocations {
         self.versions(subject)
     }
 
-    /// The versions that this replica knows.
+    /// The versions that this replica knows, for a login.
     pub(crate) fn versions(&self, subject: &Digest) -> Versions {
         let known = &self.0.known;
         Versions {
             subject: known.version(RegisterId::Subject(*subject)),
             all: known.version(RegisterId::All),
+            claims: self.claims_version_at_login(subject),
         }
     }
 
@@ -302,6 +305,28 @@ impl Revocations {
         let settled = settled + durations.clock_skew * 2;
         let is_known = version >= held.version && next.at <= held.at;
         if is_known && now - next.at >= settled { next.version } else { 0 }
+    }
+
+    /// The version of a subject's stale claims after which the claims of a login were read. The handler has
+    /// read them before it returned the login, so a call of `reload_claims` within the last moments does
+    /// not count: the next request then renews once more than it has to.
+    fn claims_version_at_login(&self, subject: &Digest) -> u64 {
+        let id = RegisterId::Stale(*subject);
+        let Some(stale) = self.0.known.register(id) else { return 0 };
+        let moments = self.0.durations().clock_skew.saturating_add(LOGIN_TAKES);
+        let is_later = self.0.place.clock.now() - stale.at > moments;
+        if is_later { self.0.known.version(id) } else { 0 }
+    }
+
+    /// The version of a subject's stale claims that this replica knows; 0 for none.
+    pub(crate) fn claims_version(&self, subject: &Digest) -> u64 {
+        self.0.known.version(RegisterId::Stale(*subject))
+    }
+
+    /// Whether a subject's claims became stale after they were read under that version. It costs a request
+    /// nothing where nobody's claims are.
+    pub(crate) fn has_stale_claims(&self, subject: &Digest, version: u64) -> bool {
+        self.0.known.stale(subject).is_some_and(|stale| stale.version > version)
     }
 
     /// Waits for revocations that concern a session.
@@ -363,6 +388,9 @@ impl Recorder for Inner {
         &self.known
     }
 }
+
+/// How long a handler of a login may take.
+const LOGIN_TAKES: Duration = Duration::from_secs(60);
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

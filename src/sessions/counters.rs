@@ -116,12 +116,13 @@ fn handle(name: &'static str, ring: &Arc<str>, outcome: &'static str) -> Counter
 }
 
 /// The kinds that validating a token never returns.
-const OF_REQUESTS: [RejectionKind; 7] = [
+const OF_REQUESTS: [RejectionKind; 8] = [
     RejectionKind::Missing,
     RejectionKind::Ambiguous,
     RejectionKind::Forbidden,
     RejectionKind::InsufficientScope,
     RejectionKind::InsufficientUserAuthentication { max_age: Duration::ZERO },
+    RejectionKind::StaleClaims,
     RejectionKind::Reused,
     RejectionKind::CrossSite,
 ];

@@ -52,7 +52,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> ReadClaims for C {}
 /// [`ReadClaims`] that is serializable; use `()` for none.
 ///
 /// They are written as members of the token's payload, beside the registered claims, whose names
-/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv rg seq`.
+/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv rg rc seq`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the claims of a session: derive `serde::Serialize` and \
                `serde::Deserialize`",
@@ -425,7 +425,7 @@ impl<C> Sessions<C> {
         // Tokens of issuers that write no versions are judged by their times alone.
         let has_versions = self.0.policy.dialect.reads_versions();
         let slack = if has_versions { revocations.slack() } else { self.0.policy.leeway };
-        let Versions { subject, all } = verified.versions;
+        let Versions { subject, all, .. } = verified.versions;
         let candidate = Candidate {
             digests,
             login,

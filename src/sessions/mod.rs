@@ -7,6 +7,8 @@ pub(crate) mod handle;
 
 pub(crate) mod refresh;
 
+pub(crate) mod reload;
+
 pub(crate) mod revoke_token;
 
 pub(crate) mod ended;

@@ -122,7 +122,7 @@ impl<C: SessionClaims> Sessions<C> {
         &'a self,
         session: &'a Session<C>,
         sid: &'a str,
-        Versions { subject, all }: Versions,
+        Versions { subject, all, .. }: Versions,
     ) -> Result<TokenClaims<'a, C>, OperationError> {
         let claims = self.claims_of(session.verified(), session.login_time()?, self.now());
         Ok(TokenClaims { sid, rv: subject, rg: all, ..claims })

@@ -92,10 +92,14 @@ impl<C: SessionClaims> Sessions<C> {
             .map_err(OperationError::rejected)?;
         // For a repeated redemption, too: the old claims shall not come back by asking twice. What makes a
         // repetition is the token's number alone, whatever the claims.
+        // SECURITY: before the application reads, so that a change meanwhile is not missed. If that fails, the
+        // version counts, too: the access token would be refused again, and the next refresh asks anyway.
+        let version = self.next_claims_version(&verified);
         let claims = self.ask_at_refresh(&verified).await?;
+        let fresh = (claims.as_ref(), version);
         let now = self.now();
         // Before anything is recorded: what can't be issued shall not cost the token.
-        let tokens = self.successor(&verified, claims.as_ref(), sequence, now)?;
+        let tokens = self.successor(&verified, fresh, sequence, now)?;
         let Some(redemptions) = &refreshing.redemptions else { return Ok(tokens) };
         let redemption = self.redemption(&verified, sequence, now);
         let redemption = redemption.map_err(OperationError::rejected)?;
@@ -123,7 +127,7 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(OperationError::store(Arc::new(error)));
         }
         if last.sequence == sequence && now - last.at <= refreshing.grace + leeway {
-            let mut tokens = self.successor(&verified, claims.as_ref(), sequence, last.at)?;
+            let mut tokens = self.successor(&verified, fresh, sequence, last.at)?;
             // The client counts its lifetime from now.
             let now = Timestamp::from_unix_seconds(now.as_unix_seconds());
             tokens.access_token.issued_at = tokens.access_token.issued_at.max(now);
@@ -182,7 +186,7 @@ impl<C: SessionClaims> Sessions<C> {
     fn successor(
         &self,
         verified: &Verified<C>,
-        claims: Option<&C>,
+        (claims, rc): (Option<&C>, u64),
         sequence: u32,
         at: Timestamp,
     ) -> Result<IssuedTokens, OperationError> {
@@ -191,7 +195,7 @@ impl<C: SessionClaims> Sessions<C> {
         let missing = || rejected(RejectionKind::MissingClaim("auth_time"));
         let begun = verified.authenticated_at.ok_or_else(missing)?;
         let old = self.claims_of(verified, begun, self.now());
-        let claims = TokenClaims { claims: claims.unwrap_or(old.claims), ..old };
+        let claims = TokenClaims { claims: claims.unwrap_or(old.claims), rc, ..old };
         let pair = self.sign_pair(next, at, Later::AsThis, &claims);
         if matches!(&pair, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
             return Err(rejected(RejectionKind::Expired));

@@ -33,6 +33,8 @@ impl<C: SessionClaims> Sessions<C> {
         &self,
         session: &Session<C>,
     ) -> Result<Renewed, OperationError> {
+        // SECURITY: before the application reads, so that a change meanwhile is not missed.
+        let version = self.next_claims_version(session.verified());
         let claims = match self.ask_hook(session).await {
             None => return Ok(Renewed::Not),
             Some(Renewal::Keep) => None,
@@ -45,7 +47,7 @@ impl<C: SessionClaims> Sessions<C> {
                 return Ok(Renewed::Ended);
             }
         };
-        self.renew(session, claims.as_ref()).map(Renewed::By)
+        self.renew(session, claims.as_ref(), version).map(Renewed::By)
     }
 
     /// Revokes a session that the hook has ended, if there are revocations.

@@ -63,6 +63,16 @@ impl<C> Sessions<C> {
         Ok(version)
     }
 
+    /// Marks the claims of a subject as stale, under every name of its issuer.
+    pub(crate) async fn mark_claims_stale(&self, subject: &str) -> Result<(), OperationError> {
+        let at = self.now();
+        for issuer in self.names_of(None, "a subject")? {
+            let id = RegisterId::Stale(digest::of_subject(&issuer, subject));
+            self.record(Revocation::Cutoff { id, above: 0, at }).await?;
+        }
+        Ok(())
+    }
+
     async fn cut_off(
         &self,
         issuer: &str,

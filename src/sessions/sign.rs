@@ -47,28 +47,31 @@ impl<C: SessionClaims> Sessions<C> {
         self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
 
-    /// Issues the session anew, with its ID and its login's time, and with other claims if there are some.
+    /// Issues the session anew, with its ID and its login's time, and with other claims if there are some,
+    /// which were read after that version of stale claims.
     ///
     /// # Errors
     ///
-    /// Fails if that gains no time, the session was revoked, or no token can be issued.
+    /// Fails if that gains neither time nor claims, the session was revoked, or no token can be issued.
     pub(crate) fn renew(
         &self,
         session: &Session<C>,
         claims: Option<&C>,
+        version: u64,
     ) -> Result<IssuedToken, OperationError> {
-        let renewed = self.sign_renewed(session, claims);
+        let renewed = self.sign_renewed(session, claims, version);
         if !matches!(&renewed, Err(error) if error.kind() == OperationErrorKind::LifetimeReached) {
             self.0.counters.issued(&renewed);
         }
         renewed
     }
 
-    /// Whether a renewal gains time. Without a login time there is no end to count from.
-    pub(crate) fn gains_time(&self, session: &Session<C>) -> bool {
+    /// Whether a renewal gains time or claims. Without a login time there is no end to count from.
+    pub(crate) fn gains_from_renewal(&self, session: &Session<C>) -> bool {
         session.authenticated_at().is_some_and(|begun| {
             let latest = begun + self.0.absolute_lifetime;
-            (self.now() + self.0.idle_lifetime).min(latest) > session.expires_at()
+            let gains_time = (self.now() + self.0.idle_lifetime).min(latest) > session.expires_at();
+            gains_time || self.has_stale_claims(session)
         })
     }
 
@@ -76,15 +79,16 @@ impl<C: SessionClaims> Sessions<C> {
         &self,
         session: &Session<C>,
         claims: Option<&C>,
+        version: u64,
     ) -> Result<IssuedToken, OperationError> {
-        if !self.gains_time(session) {
+        if !self.gains_from_renewal(session) {
             return Err(OperationError::lifetime_reached());
         }
         let (lifetime, now) = (self.0.idle_lifetime, self.now());
         let old = self.claims_of(session.verified(), session.login_time()?, now);
-        let claims = TokenClaims { claims: claims.unwrap_or(old.claims), ..old };
+        let claims = TokenClaims { claims: claims.unwrap_or(old.claims), rc: version, ..old };
         let token = self.sign_again(session, claims, lifetime, Later::AsThis, now)?;
-        if token.expires_at <= session.expires_at() {
+        if token.expires_at <= session.expires_at() && !self.has_stale_claims(session) {
             return Err(OperationError::lifetime_reached());
         }
         Ok(token)
@@ -158,6 +162,7 @@ impl<C: SessionClaims> Sessions<C> {
             scope: login.scope.as_deref(),
             rv: versions.subject,
             rg: versions.all,
+            rc: versions.claims,
             seq: None,
             claims: &login.claims,
         }
@@ -182,6 +187,7 @@ impl<C: SessionClaims> Sessions<C> {
             scope: verified.texts.scope(),
             rv: self.next_subject_version(verified, now),
             rg: verified.versions.all,
+            rc: self.kept_claims_version(verified),
             seq: None,
             claims: &verified.claims,
         }
@@ -221,7 +227,7 @@ impl<C: SessionClaims> Sessions<C> {
         let claims = TokenClaims { iat: issued_at, exp: expires_at, auth_time, ..claims };
         let token = token::encode::encode(&claims, key)?;
         let room = match later {
-            Later::Longer => token::encode::room(&claims),
+            Later::Longer => token::encode::room(&claims) + self.room_for_claims_version(claims.rc),
             Later::AsThis => 0,
         };
         let (bytes, limit) = (token.len() + room, inner.policy.max_token_bytes);
@@ -245,6 +251,14 @@ impl<C> Session<C> {
                 "the session's token has no `auth_time`, so it cannot be issued again: log in anew";
             OperationError::new(OperationErrorKind::InvalidClaims, text)
         })
+    }
+}
+
+impl<C> Sessions<C> {
+    /// How many characters a later token of the session may have more, since its claims were reloaded.
+    fn room_for_claims_version(&self, rc: u64) -> usize {
+        let may_be_reloaded = self.0.on_renewal.is_some() && self.0.revocations.is_some();
+        if may_be_reloaded && rc == 0 { token::encode::room_for_claims_version() } else { 0 }
     }
 }
 

@@ -52,6 +52,13 @@ pub(crate) fn room<C>(payload: &Payload<'_, C>) -> usize {
     }
 }
 
+/// How many characters the `rc` claim adds to a token without it, at most.
+pub(crate) fn room_for_claims_version() -> usize {
+    let longest = format!(r#","rc":{}"#, Register::MAX_VERSION);
+    // Beside a character of what is there.
+    base64url::encoded_length(longest.len()) + 1
+}
+
 /// How long the shortest token of this issuer and audience is that the key can sign, with the room that a login
 /// leaves: for a subject of one character, without claims of the application, with the longest versions of
 /// cutoffs where there are revocations. A refresh token if
@@ -83,6 +90,7 @@ pub(crate) fn shortest(
         scope: None,
         rv: version,
         rg: version,
+        rc: 0,
         seq,
         claims: &(),
     };

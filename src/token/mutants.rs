@@ -18,7 +18,7 @@ use crate::transport::transports::Transports;
 
 const HEADER: &str = r#"{"alg":"HS256","typ":"session+jwt","kid":"k\u00e9","x":[1,{}]}"#;
 
-const PAYLOAD: &str = r#"{"iss":"a","sub":"b","aud":"c","iat":1800000010,"exp":1800000090,"jti":"the-token-of-22-letter","sid":"session-1-of-22-letter","auth_time":1800000005,"scope":"e","rv":7,"rg":9,"x":{"y":"\n"}}"#;
+const PAYLOAD: &str = r#"{"iss":"a","sub":"b","aud":"c","iat":1800000010,"exp":1800000090,"jti":"the-token-of-22-letter","sid":"session-1-of-22-letter","auth_time":1800000005,"scope":"e","rv":7,"rg":9,"rc":6,"x":{"y":"\n"}}"#;
 
 #[test]
 fn a_header_that_is_read_says_what_another_reader_finds() {
@@ -111,7 +111,8 @@ fn payload_that_is_read_says_what_another_reader_finds() {
                 let millis = take(name).and_then(|value| Some((value.as_f64()? * 1000.0).trunc()));
                 assert_eq!(millis, date.map(|date| date.0.as_unix_millis() as f64), "{name}");
             }
-            for (name, version) in [("rv", registered.rv), ("rg", registered.rg)] {
+            let versions = [("rv", registered.rv), ("rg", registered.rg), ("rc", registered.rc)];
+            for (name, version) in versions {
                 if let Some(version) = version {
                     assert_eq!(take(name), Some(version.into()));
                 }
@@ -163,6 +164,7 @@ fn payload_that_is_written_is_read() {
             scope: Some(text),
             rv: 7,
             rg: 9,
+            rc: 6,
             seq: Some(8),
             claims: &claims,
         };
@@ -177,8 +179,8 @@ fn payload_that_is_written_is_read() {
             assert_eq!(read.as_deref(), Some(text));
         }
         assert!(aud.as_ref().is_some_and(|aud| aud.contains(text)));
-        let numbers = (registered.rv, registered.rg, registered.seq);
-        assert_eq!(numbers, (Some(7), Some(9), Some(8)));
+        let numbers = [registered.rv, registered.rg, registered.rc, registered.seq.map(u64::from)];
+        assert_eq!(numbers, [7, 9, 6, 8].map(Some));
         let dates = [registered.iat, registered.exp, registered.auth_time];
         let dates = dates.map(|date| date.map(|date| date.0));
         assert_eq!(dates, [1_800_000_010, 1_800_000_090, 1_800_000_005].map(|s| Some(at(s))));

@@ -118,7 +118,7 @@ impl Policy {
                 return Err(InvalidClaim(name).about(name, "an empty text", "a text"));
             }
         }
-        for (name, version) in [("rv", claims.rv), ("rg", claims.rg)] {
+        for (name, version) in [("rv", claims.rv), ("rg", claims.rg), ("rc", claims.rc)] {
             if let Some(version) = version.filter(|version| *version > Register::MAX_VERSION) {
                 return Err(InvalidClaim(name).about(name, version, "a number up to 2^53-1"));
             }

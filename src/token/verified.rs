@@ -19,7 +19,7 @@ pub(crate) struct Verified<C> {
     pub(crate) valid: Range<Timestamp>,
     /// With the key's ID, which key has signed it.
     pub(crate) algorithm: Algorithm,
-    /// The `rv` and `rg` claims; 0 for none.
+    /// The `rv`, `rg` and `rc` claims; 0 for none.
     pub(crate) versions: Versions,
     /// The digests under which it is looked up, if it is.
     pub(crate) digests: Option<Digests>,

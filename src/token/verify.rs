@@ -77,6 +77,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
         versions: Versions {
             subject: registered.rv.unwrap_or_default(),
             all: registered.rg.unwrap_or_default(),
+            claims: registered.rc.unwrap_or_default(),
         },
         digests,
         sequence: registered.seq,

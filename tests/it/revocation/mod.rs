@@ -13,6 +13,8 @@ mod others;
 mod pace;
 mod panics;
 mod races;
+#[cfg(all(feature = "axum", feature = "cookie"))]
+mod reload;
 mod renamed;
 mod restoring;
 mod retention;
