@@ -60,5 +60,19 @@ fn kind<C>(validated: &Result<Session<C>, Rejection>) -> Option<RejectionKind> {
     validated.as_ref().err().map(Rejection::kind)
 }
 
-const REGISTERED: [&str; 12] =
-    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv", "seq"];
+const REGISTERED: [&str; 14] = [
+    "iss",
+    "sub",
+    "aud",
+    "iat",
+    "nbf",
+    "exp",
+    "jti",
+    "sid",
+    "auth_time",
+    "scope",
+    "rv",
+    "rg",
+    "rc",
+    "seq",
+];

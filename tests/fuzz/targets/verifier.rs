@@ -64,7 +64,7 @@ fuzz_target!(|input: &[u8]| {
             let text = payload_read.get(name).and_then(Json::text);
             text.is_none_or(str::is_empty)
         }
-        InvalidClaim("rv") => payload_read.get("rv").is_some(),
+        InvalidClaim(name @ ("rv" | "rg" | "rc")) => payload_read.get(name).is_some(),
         InvalidClaim("exp") => {
             // It has to come after `iat`, and a time of this age.
             seconds("exp").zip(seconds("iat")).is_some_and(|(exp, iat)| exp <= iat + 0.001)
