@@ -69,10 +69,7 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
         Err(rejection) => match rejection.kind() {
             RejectionKind::Missing => Ok(None),
             kind if is_final(kind) || is_of_another(kind) => Ok(None),
-            RejectionKind::Ambiguous | RejectionKind::StaleClaims => {
-                Err(respond::rejection(rejection.clone(), sessions).into())
-            }
-            kind if kind.is_temporary() => {
+            kind if kind.is_temporary() || has_another_answer(kind) => {
                 Err(respond::rejection(rejection.clone(), sessions).into())
             }
             // Another replica may accept the token, and this one cannot read whose session it is.
@@ -85,6 +82,11 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
 fn is_of_another(kind: RejectionKind) -> bool {
     use RejectionKind::{WrongAudience, WrongClaim, WrongIssuer, WrongType};
     matches!(kind, WrongIssuer | WrongAudience | WrongType | WrongClaim)
+}
+
+/// Whether the client can present the session in another way.
+fn has_another_answer(kind: RejectionKind) -> bool {
+    matches!(kind, RejectionKind::Ambiguous | RejectionKind::StaleClaims)
 }
 
 /// The response to a logout that is done, with the new token of a session that goes on.
