@@ -34,8 +34,7 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
         Err(_) => sessions,
     };
     let has_revocations = home.revocations().is_some();
-    let is_cookies_alone =
-        presented.by_cookie() && !has_revocations && logout.reach == Reach::This;
+    let is_cookies_alone = presented.by_cookie() && !has_revocations && logout.reach == Reach::This;
     match &presented.session {
         _ if is_cookies_alone => Ok(None),
         Ok(_) if !has_revocations => Err(no_revocations(logout).into()),
@@ -43,9 +42,7 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
             let (sessions, session) = (sessions.clone(), session.clone());
             match (logout.reach, renewer) {
                 (Reach::Others, None) => Err(mistake(ONLY_READ).into()),
-                (Reach::Others, _) if !sessions.is_own(&session) => {
-                    Err(mistake(OF_ANOTHER).into())
-                }
+                (Reach::Others, _) if !sessions.is_own(&session) => Err(mistake(OF_ANOTHER).into()),
                 (Reach::Others, Some(_)) if !presented.by_cookie() && !has_body => {
                     Err(mistake(NO_BODY).into())
                 }

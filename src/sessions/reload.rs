@@ -50,7 +50,7 @@ impl<C> Sessions<C> {
     /// Whether the claims of a session are to be reloaded.
     #[inline]
     pub(crate) fn has_stale_claims(&self, session: &Session<C>) -> bool {
-        self.0.on_renewal.is_some() && self.is_stale(session.verified())
+        self.0.on_renewal.is_some() && self.is_stale(session.verified()) && self.is_own(session)
     }
 
     fn is_stale(&self, verified: &Verified<C>) -> bool {
