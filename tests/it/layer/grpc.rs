@@ -34,7 +34,7 @@ async fn grpc_request_is_refused_by_trailers_alone() {
     let answer = send(&app, call("/app.Orders/Place")).await;
     assert_eq!(status(&answer), ("16", "no valid session"));
     assert_eq!(answer.all("content-type"), ["application/grpc"]);
-    assert_eq!(answer.all("www-authenticate"), ["Bearer"]);
+    assert_eq!(answer.all("www-authenticate"), [r#"Bearer scope="write""#]);
     assert_eq!(answer.kind(), Some(RejectionKind::Missing));
     let answer = send(&app, call("/").bearer("garbage")).await;
     assert_eq!(status(&answer), ("16", "no valid session"));
