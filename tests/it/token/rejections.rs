@@ -247,7 +247,7 @@ fn explanation_agrees_with_validation() {
         assert_eq!(explanation.failed().is_none(), rejection.is_none(), "{token}");
         let outcomes: Vec<_> = explanation.checks.iter().map(|check| check.outcome).collect();
         assert!(outcomes.is_sorted_by_key(|outcome| *outcome as u8), "{outcomes:?}");
-        assert_eq!(outcomes.len(), 19);
+        assert_eq!(outcomes.len(), 20);
         if let (Some(rejection), Some(failed)) = (&rejection, explanation.failed()) {
             assert!(failed.found.is_some(), "{explanation}");
             if rejection.expected().is_some() {
@@ -272,7 +272,8 @@ fn explanation_of_a_valid_token_shows_header_claims_and_times() {
     assert_eq!(names[..5], ["length", "parts", "header", "algorithm", "type"]);
     assert_eq!(names[5..10], ["key", "key times", "signature", "payload", "issuer"]);
     assert_eq!(names[10..14], ["audience", "identity", "required claims", "times"]);
-    assert_eq!(names[14..], ["expiry", "issue time", "not before", "login time", "revocation"]);
+    assert_eq!(names[14..16], ["lifetime", "expiry"]);
+    assert_eq!(names[16..], ["issue time", "not before", "login time", "revocation"]);
     let text = explanation.to_string();
     for line in [
         "outcome: valid at 2027-01-15T08:00:00Z",
