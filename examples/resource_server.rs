@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run --example resource_server --features jwks-client -- \
-//!     --issuer https://login.example --audience orders --type at+jwt \
+//!     --issuer https://sso.example/realms/shop --audience orders --type keycloak \
 //!     --issuer https://app.example --audience app --keys http://localhost:3000/.well-known/jwks.json
 //! curl -i localhost:3001/orders; curl localhost:3001/.well-known/oauth-protected-resource
 //! TOKEN=$(curl -sX POST localhost:3001/login | sed 's/.*"access_token":"\([^"]*\).*/\1/')
@@ -44,10 +44,12 @@ async fn follow(flags: &[String]) -> Result<Sessions<()>, Box<dyn Error>> {
     };
     let keys = keys.allow_http_on_loopback().start_without_keys().open().await?;
     let audience = value("--audience").map_or(RESOURCE, String::as_str);
-    let mut sessions = Sessions::builder(keys, issuer, audience);
-    if let Some(name) = value("--type") {
-        sessions = sessions.accept_token_type(name);
-    }
+    let sessions = Sessions::builder(keys, issuer, audience);
+    let sessions = match value("--type").map(String::as_str) {
+        Some("keycloak") => sessions.profile(tower_jwt_session::IssuerProfile::KEYCLOAK),
+        Some(name) => sessions.accept_token_type(name),
+        None => sessions,
+    };
     Ok(sessions.build()?)
 }
 
