@@ -88,6 +88,7 @@
 //! | error | a session cannot be ended | mistake | a `Logout` that needs revocations is answered 500 |
 //! | error | an operation of a handler failed | error | a handler returned an `OperationError`: 500 or 503 |
 //! | error | no layer of these sessions | mistake | a handler asked for a session, and no layer, or that of other sessions, is around it |
+//! | error | no protected resource is described | mistake | `resource_metadata_router` without `protected_resource` is answered 500 |
 //! | error | a session could not be issued | error | the request is answered 500 or 503 |
 //! | error | a token was not revoked | error | the revocation endpoint answered 503; the token is still valid |
 //! | error | a token cannot be revoked | error | the revocation endpoint is there, but the sessions have no revocations |

@@ -240,8 +240,8 @@ impl IssuerRingBuilder {
     /// again after the [cooldown](Self::unknown_key_cooldown), and after twice as long each further time.
     /// Default: `open` fails.
     ///
-    /// Only what may pass by itself is waited for: no answer, status 408, 429 or 5xx. Any other answer,
-    /// such as a redirect, status 404 or a document of another issuer, is the mark of a wrong setting,
+    /// Only what may pass by itself is waited for: no answer, status 408, 429 or 5xx, and a JWKS without any
+    /// key, as of an issuer that has not made its first one yet. Any other answer, such as a redirect, status 404 or a document of another issuer, is the mark of a wrong setting,
     /// and `open` fails as before.
     pub fn start_without_keys(mut self) -> Self {
         self.starts_without_keys = true;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::crypto::algorithm::Algorithm;
 use crate::crypto::backend::CryptoBackend;
 use crate::crypto::error::KeyErrorKind;
+use crate::keyring::issuer::fetch::Cause;
 use crate::keyring::issuer::found::{Answer, Expected, cut};
 use crate::keys::jwk::Jwk;
 use crate::keys::key::Key;
@@ -46,12 +47,13 @@ pub(crate) fn parse(
     answer: &Answer,
     rsa_algorithm: RsaAlgorithm,
     backend: CryptoBackend,
-) -> Result<Parsed, String> {
-    let document: Document =
-        serde_json::from_slice(&answer.body).map_err(|_| answer.is_not(Expected::Jwks))?;
+) -> Result<Parsed, Cause> {
+    let document: Document = serde_json::from_slice(&answer.body)
+        .map_err(|_| Cause::Document(answer.is_not(Expected::Jwks)))?;
     if document.keys.len() > MOST_KEYS {
         let count = document.keys.len();
-        return Err(format!("found {count} keys; expected at most {MOST_KEYS}"));
+        let reason = format!("found {count} keys; expected at most {MOST_KEYS}");
+        return Err(Cause::Document(reason));
     }
     let mut parsed = Parsed::default();
     for (place, jwk) in document.keys.into_iter().enumerate() {
@@ -68,9 +70,11 @@ pub(crate) fn parse(
     parsed.keys.sort_by(|one, other| names(one).cmp(&names(other)));
     refuse_doubled(&mut parsed);
     if parsed.keys.is_empty() {
-        let first = parsed.skipped.first().map(|first| format!("{}: {}", first.name, first.reason));
-        let found = first.unwrap_or_else(|| "`keys` is empty".to_owned());
-        return Err(format!("the JWKS holds no key that can be used: {found}"));
+        let Some(Skipped { name, reason }) = parsed.skipped.first() else {
+            return Err(Cause::NoKeys);
+        };
+        let reason = format!("the JWKS holds no key that can be used: {name}: {reason}");
+        return Err(Cause::Document(reason));
     }
     Ok(parsed)
 }

@@ -139,7 +139,7 @@ impl FetchError {
     /// redirect, another status and a wrong document are the mark of a wrong setting.
     pub(crate) fn is_outage(&self) -> bool {
         match &self.cause {
-            Cause::Client(_) => true,
+            Cause::Client(_) | Cause::NoKeys => true,
             Cause::Status { status, .. } => {
                 let is_early = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
                 status.is_server_error() || is_early.contains(status)
@@ -163,6 +163,9 @@ pub(crate) enum Cause {
     NoDescription { head: String, others: String },
     #[error("the document is longer than {limit} bytes, the setting max_document_bytes")]
     TooLong { limit: usize },
+    /// As an issuer publishes it that has not made its first key yet.
+    #[error("the JWKS holds no key that can be used: `keys` is empty")]
+    NoKeys,
     #[error("{0}")]
     Document(String),
 }

@@ -23,7 +23,7 @@ use crate::keyring::core::RingCore;
 use crate::keyring::error::RingError;
 use crate::keyring::issuer::discovery::Places;
 use crate::keyring::issuer::document::{self, Parsed, RsaAlgorithm};
-use crate::keyring::issuer::fetch::{Cause, Endpoint, FetchError, PlainHttp};
+use crate::keyring::issuer::fetch::{Endpoint, FetchError, PlainHttp};
 use crate::keyring::issuer::found::cut;
 use crate::keyring::issuer::freshness;
 use crate::keyring::issuer::http_client::{ClientError, HttpClient};
@@ -141,7 +141,7 @@ impl IssuerSource {
         let got = endpoint.get(&*self.client, limit).await;
         let answer = got.map_err(|cause| endpoint.error(cause))?;
         let parsed = document::parse(&answer, rsa_algorithm, self.limits.backend)
-            .map_err(|reason| endpoint.error(Cause::Document(reason)))?;
+            .map_err(|cause| endpoint.error(cause))?;
         Ok((parsed, freshness::remaining(&answer.headers)))
     }
 }

@@ -19,6 +19,7 @@ async fn ring_started_without_keys_becomes_ready_when_they_come() {
         Answer::Hangs,
         Answer::Says(503, "", String::new()),
         Answer::Says(429, "", String::new()),
+        Answer::Says(200, "", r#"{"keys":[]}"#.to_owned()),
     ] {
         let (client, clock) = (FakeClient::new(""), ManualClock::default());
         client.answers(URL, failure.clone());
@@ -94,7 +95,7 @@ async fn start_without_keys_still_refuses_a_wrong_setting() {
         Answer::Says(401, "", String::new()),
         Answer::Says(302, "", String::new()),
         Answer::Says(200, "", "<html>".to_owned()),
-        Answer::Says(200, "", r#"{"keys":[]}"#.to_owned()),
+        Answer::Says(200, "", r#"{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"s"}]}"#.to_owned()),
     ] {
         let (client, clock) = (FakeClient::new(""), ManualClock::default());
         client.answers(URL, wrong.clone());
