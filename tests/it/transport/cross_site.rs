@@ -114,6 +114,8 @@ async fn bearer_login_from_another_site_is_not_the_guards() {
         assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
         assert_eq!(answer.body, r#"{"type":"about:blank","title":"Forbidden","status":403}"#);
         assert!(answer.all("set-cookie").is_empty());
+        let with_another = from_else("/login").header("cookie", "theme=dark");
+        assert_eq!(send(&app, with_another).await.kind(), Some(RejectionKind::CrossSite));
         assert_eq!(send(&app, post("/login")).await.all("set-cookie").len(), 1);
     }
 }
