@@ -264,7 +264,7 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         if matches!(kept.cookie_use.sets, Sets::FromAnotherSite) {
             let rejection = Rejection::new(RejectionKind::CrossSite);
             let answer = respond::rejection(rejection, &self.sessions);
-            *response = self.respond.respond(answer, None);
+            *response = self.respond.respond_after(answer, response.headers());
             return None;
         }
         let renewer = self.renewer.as_ref();
