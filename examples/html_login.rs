@@ -46,6 +46,7 @@ async fn app() -> Result<Router, BuildError> {
         .route("/account", get(account))
         .route("/login", get(form).post(log_in))
         .route("/logout", post(async || (Logout::new(), Redirect::to("/"))))
+        .route("/others", post(async || (Logout::new().others(), Redirect::to("/account"))))
         .layer(sessions.layer()))
 }
 
@@ -53,7 +54,8 @@ async fn app() -> Result<Router, BuildError> {
 async fn account(session: Session<User>) -> Html<String> {
     let name = escape(&session.claims().name);
     let logout = "<form method=post action=/logout><button>Log out</button></form>";
-    Html(format!("<h1>Account of {name}</h1>{logout}"))
+    let others = "<form method=post action=/others><button>Log out elsewhere</button></form>";
+    Html(format!("<h1>Account of {name}</h1>{logout}{others}"))
 }
 
 async fn form(next: ReturnTo) -> Html<String> {
