@@ -12,9 +12,9 @@ pub(crate) const ID_LENGTH: usize = 22;
 /// The claims that are the crate's to read and write; an application's claims can't have their
 /// names. RFC 7519, section 4.1; `auth_time` and `sid` of OpenID Connect; `scope` of RFC 8693,
 /// section 4.2; `rv` and `rg`, the versions of the subject's cutoff and of everyone's under which the
-/// login was made; `rc`, that of the subject's stale claims after which the token's claims were read; `seq`,
-/// which of a session's refresh tokens it is.
-pub(crate) const REGISTERED: [&str; 14] = [
+/// login was made; `rc`, that of the subject's stale claims after which the token's claims were read; `pu`,
+/// until when a persistent login's session lasts; `seq`, which of a session's refresh tokens it is.
+pub(crate) const REGISTERED: [&str; 15] = [
     "iss",
     "sub",
     "aud",
@@ -28,5 +28,6 @@ pub(crate) const REGISTERED: [&str; 14] = [
     "rv",
     "rg",
     "rc",
+    "pu",
     "seq",
 ];

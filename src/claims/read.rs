@@ -20,10 +20,11 @@ pub(crate) enum Dialect {
     /// Those of a ring that issues: every claim has the one type that we write.
     Own,
     /// Another issuer's: `null` is as good as absent, and `scope` may be an array. `seq` is the
-    /// issuer's own claim, for the application to read, and so are `rv`, `rg` and `rc` unless they are said
-    /// to be ours.
+    /// issuer's own claim, for the application to read, and so are `rv`, `rg`, `rc` and `pu` unless they are
+    /// said to be ours.
     Other {
-        /// Whether `rv`, `rg` and `rc` are the versions of registers that this crate writes.
+        /// Whether `rv`, `rg` and `rc` are the versions of registers that this crate writes, and `pu` is its
+        /// claim.
         versions: bool,
     },
 }
@@ -50,6 +51,7 @@ pub(crate) struct Registered<'de> {
     pub(crate) rv: Option<u64>,
     pub(crate) rg: Option<u64>,
     pub(crate) rc: Option<u64>,
+    pub(crate) pu: Option<NumericDate>,
     pub(crate) seq: Option<u32>,
 }
 
@@ -162,6 +164,9 @@ impl<'de, A: MapAccess<'de>> Members<'_, '_, 'de, A> {
             }
             "rc" if self.dialect.reads_versions() => {
                 self.once("rc", |registered| &mut registered.rc)?;
+            }
+            "pu" if self.dialect.reads_versions() => {
+                self.once("pu", |registered| &mut registered.pu)?;
             }
             "seq" if self.dialect == Dialect::Own => {
                 self.once("seq", |registered| &mut registered.seq)?;

@@ -38,6 +38,9 @@ pub(crate) struct Payload<'a, C> {
     /// 0 for none.
     #[serde(skip_serializing_if = "is_zero")]
     pub(crate) rc: u64,
+    /// Of a persistent login alone: when its session ends.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_seconds")]
+    pub(crate) pu: Option<Timestamp>,
     /// Of a refresh token alone: it is what makes it one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seq: Option<u32>,
@@ -48,6 +51,13 @@ pub(crate) struct Payload<'a, C> {
 /// RFC 7519, section 2: `NumericDate`.
 fn seconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(time.as_unix_seconds())
+}
+
+fn optional_seconds<S: Serializer>(
+    time: &Option<Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    time.map(Timestamp::as_unix_seconds).serialize(serializer)
 }
 
 fn is_zero(number: &u64) -> bool {

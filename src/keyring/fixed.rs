@@ -18,6 +18,7 @@ use crate::keys::rotation_policy::RotationPolicy;
 pub struct FixedRingBuilder {
     keys: Vec<Key>,
     backend: CryptoBackend,
+    policy: RotationPolicy,
     clock: Arc<dyn Clock>,
 }
 
@@ -37,7 +38,8 @@ impl KeyRing {
     /// ```
     pub fn fixed(keys: impl IntoIterator<Item = Key>) -> FixedRingBuilder {
         let (keys, backend) = (keys.into_iter().collect(), CryptoBackend::default());
-        FixedRingBuilder { keys, backend, clock: Arc::new(SystemClock) }
+        let policy = RotationPolicy::default();
+        FixedRingBuilder { keys, backend, policy, clock: Arc::new(SystemClock) }
     }
 
     /// Replaces all keys of a [fixed](Self::fixed) ring at once. Each request sees the old keys or
@@ -64,6 +66,13 @@ impl FixedRingBuilder {
         self
     }
 
+    /// Sets the longest token lifetime, the clock skew and the age of the JWKS. The rest of the policy
+    /// has no effect: these keys are not rotated.
+    pub fn rotation(mut self, policy: RotationPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
     /// Sets where the time is read. Default: the system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -74,10 +83,11 @@ impl FixedRingBuilder {
     ///
     /// # Errors
     ///
-    /// If there is no key, or two have the same key ID.
+    /// If there is no key, two have the same key ID, or a duration is out of range.
     pub fn build(self) -> Result<KeyRing, BuildError> {
+        self.policy.validate_each()?;
         let keys = KeySet::fixed(bound(self.keys, self.backend)?)?;
-        let core = RingCore::new("fixed".into(), self.clock, RotationPolicy::default(), keys);
+        let core = RingCore::new("fixed".into(), self.clock, self.policy, keys);
         Ok(KeyRing::new(core, Fixed(self.backend)))
     }
 }

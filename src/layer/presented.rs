@@ -30,11 +30,12 @@ impl<C: Send + Sync + 'static> Presented<C> {
 }
 
 impl<C> Presented<C> {
-    /// The session, if it came in the cookie, and either more than half of its life is over or its claims
-    /// are stale.
+    /// The session, if it came in the cookie, and either more than half of its token's life or of an
+    /// idle lifetime is over, or its claims are stale.
     pub(crate) fn to_renew(&self, sessions: &Sessions<C>) -> Option<&Session<C>> {
         let session = self.session.as_ref().ok()?;
         let lifetime = session.expires_at() - session.issued_at();
+        let lifetime = lifetime.min(sessions.0.idle_lifetime);
         let is_past_half = self.now - session.issued_at() > lifetime / 2;
         let is_due = is_past_half || sessions.has_stale_claims(session);
         (is_due && self.by_cookie()).then_some(session)

@@ -246,9 +246,11 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         old: Option<&OldCookies>,
     ) {
         if let Some(old) = old {
-            let is_valid = presented.session.is_ok();
-            let headers = response.headers_mut();
-            self.sessions.transports().replace_old_cookies(headers, old, is_valid);
+            let session = presented.session.as_ref().ok();
+            let persistent = session.filter(|session| session.persistent_until().is_some());
+            let max_age = persistent.map(|session| session.expires_at() - presented.now);
+            let (headers, is_valid) = (response.headers_mut(), session.is_some());
+            self.sessions.transports().replace_old_cookies(headers, old, is_valid, max_age);
         }
     }
 

@@ -37,6 +37,7 @@ pub struct SessionsBuilder<C> {
     other_audiences: Vec<String>,
     idle_lifetime: Duration,
     absolute_lifetime: Duration,
+    persistent_lifetime: Option<Duration>,
     max_token_bytes: usize,
     token_cache_bytes: usize,
     transports: Option<Vec<Transport>>,
@@ -70,6 +71,7 @@ impl<C> Sessions<C> {
             other_audiences: Vec::new(),
             idle_lifetime: Duration::from_secs(60 * 60),
             absolute_lifetime: Duration::from_secs(12 * 60 * 60),
+            persistent_lifetime: None,
             max_token_bytes: 8 * 1024,
             token_cache_bytes: 8 * 1024 * 1024,
             transports: None,
@@ -170,7 +172,6 @@ impl<C> SessionsBuilder<C> {
     /// past half of it is renewed by the next request. At least one second, at most the ring's
     /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
     #[doc(alias = "expiry")]
-    #[doc(alias = "remember me")]
     pub fn idle_lifetime(mut self, lifetime: Duration) -> Self {
         self.idle_lifetime = lifetime;
         self
@@ -180,6 +181,36 @@ impl<C> SessionsBuilder<C> {
     /// hours.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
         self.absolute_lifetime = lifetime;
+        self
+    }
+
+    /// Allows [persistent logins](crate::Login::persistent) ("remember me"), and sets their longest
+    /// lifetime: at least [`idle_lifetime`](Self::idle_lifetime), at most the ring's
+    /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: none.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_jwt_session::{BuildError, KeyRing, Login, RotationPolicy, Sessions};
+    /// use tower_jwt_session::store::MemoryStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), BuildError> {
+    /// const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+    ///
+    /// let rotation = RotationPolicy::new().max_token_lifetime(MONTH);
+    /// let keys = KeyRing::builder("app").store(MemoryStore::new()).rotation(rotation).open().await?;
+    /// let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
+    ///     .persistent_lifetime(MONTH)
+    ///     .build()?;
+    ///
+    /// let remember_me = Login::new("alice", ()).persistent(MONTH);
+    /// # assert!(sessions.issue(&remember_me).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "remember me")]
+    pub fn persistent_lifetime(mut self, longest: Duration) -> Self {
+        self.persistent_lifetime = Some(longest);
         self
     }
 
@@ -364,6 +395,24 @@ impl<C> SessionsBuilder<C> {
                 format_args!("make it at least the idle_lifetime ({:?})", self.idle_lifetime),
             ));
         }
+        if let Some(persistent) = self.persistent_lifetime {
+            let help = if !issues {
+                "it applies only to sessions that are issued here: remove it".to_owned()
+            } else if persistent < self.idle_lifetime || persistent > longest {
+                format!(
+                    "make it at least the idle_lifetime ({:?}) and at most the ring's \
+                     max_token_lifetime ({longest:?}), or make that longer: \
+                     `RotationPolicy::new().max_token_lifetime(..)`",
+                    self.idle_lifetime
+                )
+            } else {
+                String::new()
+            };
+            if !help.is_empty() {
+                let value = format_args!("{persistent:?}");
+                return Err(BuildError::invalid("persistent_lifetime", value, help));
+            }
+        }
         if !(512..=65_536).contains(&self.max_token_bytes) {
             let help = "set it to 512 to 65,536 bytes";
             return Err(BuildError::invalid("max_token_bytes", self.max_token_bytes, help));
@@ -385,7 +434,9 @@ impl<C> SessionsBuilder<C> {
         let has_revocations = self.revocations.is_some();
         let has_refresh_tokens = self.refresh_tokens.is_some();
         let cookie = transports.cookie.as_ref();
-        room::check(&self.keys, &policy, cookie, has_revocations, has_refresh_tokens)?;
+        let has_persistent = self.persistent_lifetime.is_some();
+        let keys = &self.keys;
+        room::check(keys, &policy, cookie, has_revocations, has_refresh_tokens, has_persistent)?;
         if let Some(revocations) = &self.revocations {
             external.check_revocations(&self.keys, &policy.header.token_type)?;
             revocations.keep_for(self.keys.longest_token_lifetime(), policy.leeway);
@@ -410,6 +461,7 @@ impl<C> SessionsBuilder<C> {
             keys: self.keys,
             idle_lifetime: self.idle_lifetime,
             absolute_lifetime: self.absolute_lifetime,
+            persistent_lifetime: self.persistent_lifetime,
             transports,
             login_page,
             cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),

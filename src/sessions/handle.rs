@@ -52,7 +52,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> ReadClaims for C {}
 /// [`ReadClaims`] that is serializable; use `()` for none.
 ///
 /// They are written as members of the token's payload, beside the registered claims, whose names
-/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv rg rc seq`.
+/// they can't use: `iss sub aud iat nbf exp jti sid auth_time scope rv rg rc pu seq`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be the claims of a session: derive `serde::Serialize` and \
                `serde::Deserialize`",
@@ -116,6 +116,8 @@ pub(crate) struct Inner<C> {
     pub(crate) policy: Policy,
     pub(crate) idle_lifetime: Duration,
     pub(crate) absolute_lifetime: Duration,
+    /// The longest of a persistent login; `None` if there are none.
+    pub(crate) persistent_lifetime: Option<Duration>,
     pub(crate) transports: Transports,
     pub(crate) login_page: Option<LoginPage>,
     pub(crate) cache: Option<TokenCache<C>>,
@@ -365,13 +367,15 @@ impl<C> Sessions<C> {
         self.transports().clearing_cookie()
     }
 
-    /// Returns the `Set-Cookie` field for a token, if no layer sets it.
+    /// Returns the `Set-Cookie` field for a token, if no layer sets it. It has a `Max-Age` if the login
+    /// is [persistent](crate::Login::persistent).
     ///
     /// # Errors
     ///
     /// Fails if the sessions have no cookie transport, or name and value are too long for a cookie.
     pub fn set_cookie(&self, token: &IssuedToken) -> Result<HeaderValue, OperationError> {
-        self.transports().cookie_of(token.as_str(), token.room)
+        let max_age = token.is_persistent.then(|| token.lifetime());
+        self.transports().cookie_of(token.as_str(), token.room, max_age)
     }
 
     /// Returns the ring that signs these sessions.

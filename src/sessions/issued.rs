@@ -13,6 +13,8 @@ pub struct IssuedToken {
     pub(crate) expires_at: Timestamp,
     /// The number of characters by which later tokens of the session may be longer.
     pub(crate) room: usize,
+    /// Whether its cookie outlives the browser's session.
+    pub(crate) is_persistent: bool,
 }
 
 impl IssuedToken {

@@ -1,6 +1,7 @@
 //! [`Login`]: what a handler returns to log a user in.
 
 use std::fmt;
+use std::time::Duration;
 
 use http::Extensions;
 
@@ -21,6 +22,8 @@ pub struct Login<C> {
     pub(crate) claims: C,
     pub(crate) scope: Option<String>,
     pub(crate) bearer: bool,
+    /// How long the session lasts, if it is persistent.
+    pub(crate) persistent: Option<Duration>,
     /// The session that gets new claims.
     pub(crate) continues: Option<Session<C>>,
 }
@@ -28,7 +31,14 @@ pub struct Login<C> {
 impl<C> Login<C> {
     /// A session of `subject` with the application's claims, in the cookie if the sessions have one.
     pub fn new(subject: impl Into<String>, claims: C) -> Self {
-        Self { subject: subject.into(), claims, scope: None, bearer: false, continues: None }
+        Self {
+            subject: subject.into(),
+            claims,
+            scope: None,
+            bearer: false,
+            persistent: None,
+            continues: None,
+        }
     }
 
     /// Adds scopes, separated by single spaces: the `scope` claim (RFC 8693, section 4.2).
@@ -42,6 +52,34 @@ impl<C> Login<C> {
     #[must_use]
     pub fn bearer(mut self) -> Self {
         self.bearer = true;
+        self
+    }
+
+    /// Keeps the user logged in for this long from the login, whether or not there are requests, and
+    /// after the browser was closed: for a login form's "remember me". At least 1 second, at most
+    /// [`persistent_lifetime`](crate::SessionsBuilder::persistent_lifetime), without which the login is
+    /// answered 500.
+    ///
+    /// 1. The session ends `lifetime` after the login; `idle_lifetime` and `absolute_lifetime` do not
+    ///    apply.
+    /// 2. The cookie has a `Max-Age` (RFC 6265, section 5.2.2), until its token expires. Browsers keep a
+    ///    cookie for 400 days at most.
+    /// 3. The cookie is renewed by requests past half of `idle_lifetime`, as any other, so that the
+    ///    session is always with a current key and current claims. Its end stays the same.
+    /// 4. With [`bearer`](Self::bearer), the refresh tokens are redeemed for this long from the login,
+    ///    and each is valid for [`RefreshTokens::lifetime`](crate::RefreshTokens::lifetime) or less.
+    ///    A bearer login without refresh tokens is answered 500: no layer renews its token.
+    ///
+    /// # Security
+    ///
+    /// A copy of the token is good for as long. Use it with
+    /// [`revocations`](crate::SessionsBuilder::revocations), and require a recent login for what
+    /// matters: [`max_auth_age`](crate::layer::ValidateLayer::max_auth_age).
+    #[doc(alias = "remember me")]
+    #[doc(alias = "max-age")]
+    #[must_use]
+    pub fn persistent(mut self, lifetime: Duration) -> Self {
+        self.persistent = Some(lifetime);
         self
     }
 }

@@ -54,8 +54,10 @@ impl<C: SessionClaims> Sessions<C> {
         let now = self.now();
         let mut ids = Ids::default();
         let [session_id] = ids.draw()?;
-        let claims = self.claims_of_login(login, session_id, versions, now);
-        let issued = self.sign_pair(0, now, Later::Longer, &claims);
+        let issued = self.persistent_until(login, now, false).and_then(|pu| {
+            let claims = self.claims_of_login(login, session_id, versions, now);
+            self.sign_pair(0, now, Later::Longer, &TokenClaims { pu, ..claims })
+        });
         self.0.counters.issued(&issued);
         issued
     }

@@ -14,6 +14,7 @@ pub(crate) fn check(
     cookie: Option<&CookieTransport>,
     has_revocations: bool,
     has_refresh_tokens: bool,
+    has_persistent: bool,
 ) -> Result<(), BuildError> {
     if !keys.issues() {
         return Ok(());
@@ -21,7 +22,7 @@ pub(crate) fn check(
     let keys = keys.keys(keys.now());
     let shortest = |seq| {
         let (iss, aud) = (&policy.issuers.first, &policy.audiences.first);
-        let of = |key| token::encode::shortest(iss, aud, key, seq, has_revocations);
+        let of = |key| token::encode::shortest(iss, aud, key, seq, has_revocations, has_persistent);
         let of_keys = keys.keys().iter().filter_map(|key| of(Some(key))).min();
         // A ring that has no key yet gets one of some algorithm.
         of_keys.or_else(|| of(None)).unwrap_or_default()

@@ -68,6 +68,13 @@ impl<C> Session<C> {
         self.0.authenticated_at
     }
 
+    /// Returns when the session of a [persistent login](crate::Login::persistent) ends; `None` for any
+    /// other login.
+    #[doc(alias = "remember me")]
+    pub fn persistent_until(&self) -> Option<Timestamp> {
+        self.0.persistent_until
+    }
+
     /// Returns the scopes of the session: the `scope` claim (RFC 8693, section 4.2).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scope().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())

@@ -36,15 +36,20 @@ impl<C: SessionClaims> Sessions<C> {
     ) -> Result<IssuedToken, OperationError> {
         let now = self.now();
         if let Some(session) = &login.continues {
+            let begun = session.authenticated_at().unwrap_or(now);
+            let pu = self.persistent_until(login, begun, true)?.or(session.persistent_until());
             let claims = self.claims_of_login(login, session.session_id(), versions, now);
             let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
-            let lifetime = refreshing.map_or(self.0.idle_lifetime, |r| r.access_token_lifetime);
+            let lifetime = refreshing.map_or(self.idle_lifetime(pu), |r| r.access_token_lifetime);
+            let claims = TokenClaims { pu, ..claims };
             return self.sign_again(session, claims, lifetime, Later::Longer, now);
         }
         let mut ids = Ids::default();
         let [session_id, jti] = ids.draw()?;
+        let pu = self.persistent_until(login, now, true)?;
         let claims = self.claims_of_login(login, session_id, versions, now);
-        self.sign(now, self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
+        let claims = TokenClaims { jti, pu, ..claims };
+        self.sign(now, self.idle_lifetime(pu), Later::Longer, claims)
     }
 
     /// Issues the session anew, with its ID and its login's time, and with other claims if there are some,
@@ -69,8 +74,9 @@ impl<C: SessionClaims> Sessions<C> {
     /// Whether a renewal gains time or claims. Without a login time there is no end to count from.
     pub(crate) fn gains_from_renewal(&self, session: &Session<C>) -> bool {
         session.authenticated_at().is_some_and(|begun| {
-            let latest = begun + self.0.absolute_lifetime;
-            let gains_time = (self.now() + self.0.idle_lifetime).min(latest) > session.expires_at();
+            let (until, now) = (session.persistent_until(), self.now());
+            let latest = (now + self.idle_lifetime(until)).min(self.end_of(until, begun));
+            let gains_time = now < latest && gains_time(session, latest);
             gains_time || self.has_stale_claims(session)
         })
     }
@@ -84,14 +90,59 @@ impl<C: SessionClaims> Sessions<C> {
         if !self.gains_from_renewal(session) {
             return Err(OperationError::lifetime_reached());
         }
-        let (lifetime, now) = (self.0.idle_lifetime, self.now());
+        let (lifetime, now) = (self.idle_lifetime(session.persistent_until()), self.now());
         let old = self.claims_of(session.verified(), session.login_time()?, now);
         let claims = TokenClaims { claims: claims.unwrap_or(old.claims), rc: version, ..old };
         let token = self.sign_again(session, claims, lifetime, Later::AsThis, now)?;
-        if token.expires_at <= session.expires_at() && !self.has_stale_claims(session) {
+        if !gains_time(session, token.expires_at) && !self.has_stale_claims(session) {
             return Err(OperationError::lifetime_reached());
         }
         Ok(token)
+    }
+
+    /// When the session of a login ends that began then, if it is a persistent one.
+    ///
+    /// # Errors
+    ///
+    /// If the login's lifetime is out of range, or nothing renews its token.
+    pub(crate) fn persistent_until(
+        &self,
+        login: &Login<C>,
+        begun: Timestamp,
+        in_cookie: bool,
+    ) -> Result<Option<Timestamp>, OperationError> {
+        let Some(lifetime) = login.persistent else { return Ok(None) };
+        let Some(longest) = self.0.persistent_lifetime else {
+            return Err(OperationError::not_configured(
+                "`Login::persistent` was called, but the sessions have no `persistent_lifetime`: add \
+                 `.persistent_lifetime(..)` to their builder",
+            ));
+        };
+        if lifetime < Duration::from_secs(1) || lifetime > longest {
+            return Err(OperationError::not_configured(format!(
+                "`Login::persistent` is {lifetime:?}, expected 1s to the sessions' \
+                 persistent_lifetime ({longest:?})"
+            )));
+        }
+        if in_cookie && (login.bearer || self.transports().cookie.is_none()) {
+            return Err(OperationError::not_configured(
+                "`Login::persistent` was called for a bearer token without a refresh token, which is \
+                 not renewed: add `.refresh_tokens(..)` to the sessions, or log in by cookie",
+            ));
+        }
+        let until = begun + lifetime;
+        in_range(until)?;
+        Ok(Some(until))
+    }
+
+    /// How long a token lives of a session that is persistent until then, or is not.
+    fn idle_lifetime(&self, persistent_until: Option<Timestamp>) -> Duration {
+        persistent_until.map_or(self.0.idle_lifetime, |_| Duration::MAX)
+    }
+
+    /// When a session ends that began then, however often it is renewed.
+    fn end_of(&self, persistent_until: Option<Timestamp>, begun: Timestamp) -> Timestamp {
+        persistent_until.unwrap_or(begun + self.0.absolute_lifetime)
     }
 
     /// Signs the next token of a session, unless it is revoked.
@@ -163,6 +214,7 @@ impl<C: SessionClaims> Sessions<C> {
             rv: versions.subject,
             rg: versions.all,
             rc: versions.claims,
+            pu: None,
             seq: None,
             claims: &login.claims,
         }
@@ -188,6 +240,7 @@ impl<C: SessionClaims> Sessions<C> {
             rv: self.next_subject_version(verified, now),
             rg: verified.versions.all,
             rc: self.kept_claims_version(verified),
+            pu: verified.persistent_until,
             seq: None,
             claims: &verified.claims,
         }
@@ -215,7 +268,7 @@ impl<C: SessionClaims> Sessions<C> {
         let times = &key.scheduled.times;
         let longest = inner.policy.issued_lifetime(times);
         let expires_at = (issued_at + lifetime.min(longest))
-            .min(claims.auth_time + inner.absolute_lifetime)
+            .min(self.end_of(claims.pu, claims.auth_time))
             .min(times.verifies_until - inner.policy.leeway);
         let expires_at = whole(expires_at);
         if expires_at <= issued_at {
@@ -235,7 +288,8 @@ impl<C: SessionClaims> Sessions<C> {
             let limit = format_args!("max_token_bytes ({limit})");
             return Err(OperationError::too_long("token", bytes, limit));
         }
-        Ok(IssuedToken { token, issued_at, expires_at, room })
+        let is_persistent = claims.pu.is_some();
+        Ok(IssuedToken { token, issued_at, expires_at, room, is_persistent })
     }
 }
 
@@ -259,6 +313,15 @@ impl<C> Sessions<C> {
     fn room_for_claims_version(&self, rc: u64) -> usize {
         let may_be_reloaded = self.0.on_renewal.is_some() && self.0.revocations.is_some();
         if may_be_reloaded && rc == 0 { token::encode::room_for_claims_version() } else { 0 }
+    }
+}
+
+/// Whether a token that expires then is a gain. The end of a persistent session stays: its new token has a
+/// current key and current claims.
+fn gains_time<C>(session: &Session<C>, expires_at: Timestamp) -> bool {
+    match session.persistent_until() {
+        Some(_) => expires_at >= session.expires_at(),
+        None => expires_at > session.expires_at(),
     }
 }
 

@@ -61,14 +61,15 @@ pub(crate) fn room_for_claims_version() -> usize {
 
 /// How long the shortest token of this issuer and audience is that the key can sign, with the room that a login
 /// leaves: for a subject of one character, without claims of the application, with the longest versions of
-/// cutoffs where there are revocations. A refresh token if
-/// `seq` is given; without a key, what any has at least.
+/// cutoffs where there are revocations, and with the end of a persistent login where there are such. A
+/// refresh token if `seq` is given; without a key, what any has at least.
 pub(crate) fn shortest(
     iss: &str,
     aud: &str,
     ring_key: Option<&RingKey>,
     seq: Option<u32>,
     has_revocations: bool,
+    has_persistent: bool,
 ) -> Option<usize> {
     let (header, signature) = match ring_key {
         Some(ring_key) => (header(ring_key, seq).len(), ring_key.key.signer()?.signature_length()),
@@ -91,6 +92,7 @@ pub(crate) fn shortest(
         rv: version,
         rg: version,
         rc: 0,
+        pu: has_persistent.then_some(at),
         seq,
         claims: &(),
     };

@@ -165,6 +165,7 @@ fn payload_that_is_written_is_read() {
             rv: 7,
             rg: 9,
             rc: 6,
+            pu: Some(at(1_800_000_099)),
             seq: Some(8),
             claims: &claims,
         };
@@ -181,9 +182,10 @@ fn payload_that_is_written_is_read() {
         assert!(aud.as_ref().is_some_and(|aud| aud.contains(text)));
         let numbers = [registered.rv, registered.rg, registered.rc, registered.seq.map(u64::from)];
         assert_eq!(numbers, [7, 9, 6, 8].map(Some));
-        let dates = [registered.iat, registered.exp, registered.auth_time];
+        let dates = [registered.iat, registered.exp, registered.auth_time, registered.pu];
         let dates = dates.map(|date| date.map(|date| date.0));
-        assert_eq!(dates, [1_800_000_010, 1_800_000_090, 1_800_000_005].map(|s| Some(at(s))));
+        let expected = [1_800_000_010, 1_800_000_090, 1_800_000_005, 1_800_000_099];
+        assert_eq!(dates, expected.map(|s| Some(at(s))));
     }
 }
 

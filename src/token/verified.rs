@@ -15,6 +15,8 @@ pub(crate) struct Verified<C> {
     pub(crate) expires_at: Timestamp,
     /// The `auth_time` claim, which another issuer's token may lack. Nothing is taken in its place.
     pub(crate) authenticated_at: Option<Timestamp>,
+    /// The `pu` claim: when the session of a persistent login ends.
+    pub(crate) persistent_until: Option<Timestamp>,
     /// The times at which the token is valid, leeway counted.
     pub(crate) valid: Range<Timestamp>,
     /// With the key's ID, which key has signed it.

@@ -70,6 +70,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
             registered.scope.as_deref(),
         ),
         authenticated_at: registered.auth_time.map(|at| at.0),
+        persistent_until: registered.pu.map(|at| at.0),
         issued_at: required.issued_at,
         expires_at: required.expires_at,
         valid: required.valid.start..required.valid.end.min(keys.limit()),

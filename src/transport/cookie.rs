@@ -18,7 +18,8 @@ use crate::transport::{local_path, navigation};
 /// 1. It is named `__Host-` and the ring's name, and is `Secure; HttpOnly; SameSite=Lax; Path=/`: no script reads it, no
 ///    other host sets it, no plain connection carries it. Services of different rings on one host,
 ///    also on different ports, do not overwrite each other's cookie.
-/// 2. It has no `Max-Age`: it ends with the browser's session, or when its token expires.
+/// 2. It has no `Max-Age`: it ends with the browser's session, or when its token expires. The cookie of
+///    a [persistent login](crate::Login::persistent) has one, and stays until its token expires.
 /// 3. Requests that change something, come from another site and carry a cookie or other credentials are
 ///    answered 403 (tower-http's CSRF guard), and so are upgrades that carry the cookie, since browsers let
 ///    any site open a WebSocket. What counts is `Sec-Fetch-Site`. Only of browsers that do not send it,

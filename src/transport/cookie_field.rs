@@ -1,5 +1,7 @@
 //! The session cookie in header fields: read exactly, set and cleared by one builder.
 
+use std::time::Duration;
+
 use cookie::{Cookie, SameSite};
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderValue};
@@ -65,13 +67,21 @@ impl CookieTransport {
         cookies.present.iter().filter_map(|place| self.old.get(*place)).map(Self::clear)
     }
 
-    /// The `Set-Cookie` field that carries `token`, with room for so many characters more.
-    pub(crate) fn set(&self, token: &str, room: usize) -> Result<HeaderValue, OperationError> {
+    /// The `Set-Cookie` field that carries `token`, with room for so many characters more. With
+    /// `max_age`, whole seconds, it outlives the browser's session.
+    pub(crate) fn set(
+        &self,
+        token: &str,
+        room: usize,
+        max_age: Option<Duration>,
+    ) -> Result<HeaderValue, OperationError> {
         let bytes = self.own_name().len() + token.len() + room;
         if bytes > Self::MOST_BYTES {
             return Err(OperationError::too_long("cookie", bytes, Self::MOST_BYTES));
         }
-        Ok(field(&self.cookie(token)))
+        let mut cookie = self.cookie(token);
+        cookie.set_max_age(max_age.and_then(|age| cookie::time::Duration::try_from(age).ok()));
+        Ok(field(&cookie))
     }
 
     /// The `Set-Cookie` field that takes the cookie away.

@@ -1,5 +1,7 @@
 //! The cookie transport where the feature `cookie` is off: there is none, and nobody makes one.
 
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderValue, Request};
 
 use crate::error::build::BuildError;
@@ -23,7 +25,12 @@ impl CookieTransport {
         match *self {}
     }
 
-    pub(crate) fn set(&self, _: &str, _: usize) -> Result<HeaderValue, OperationError> {
+    pub(crate) fn set(
+        &self,
+        _: &str,
+        _: usize,
+        _: Option<Duration>,
+    ) -> Result<HeaderValue, OperationError> {
         match *self {}
     }
 

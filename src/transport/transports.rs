@@ -1,6 +1,7 @@
 //! [`Transports`]: the checked list, which finds the one credential of a request.
 
 use std::mem;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
@@ -107,13 +108,15 @@ impl Transports {
     }
 
     /// The field that carries the token in the cookie, which a token longer by `room` has to fit,
-    /// too.
+    /// too. With `max_age` it outlives the browser's session.
     pub(crate) fn cookie_of(
         &self,
         token: &str,
         room: usize,
+        max_age: Option<Duration>,
     ) -> Result<HeaderValue, OperationError> {
-        self.cookie.as_ref().ok_or_else(|| OperationError::no_transport("cookie"))?.set(token, room)
+        let cookie = self.cookie.as_ref().ok_or_else(|| OperationError::no_transport("cookie"))?;
+        cookie.set(token, room, max_age)
     }
 
     /// The old cookies of a request, which its response replaces.
@@ -122,19 +125,21 @@ impl Transports {
     }
 
     /// Replaces old cookies in a response's headers by the cookie, with the token of the request's valid
-    /// session unless the response sets or clears it. Old cookies that a replica may accept later stay.
+    /// session unless the response sets or clears it, with `max_age` if that is persistent. Old cookies that
+    /// a replica may accept later stay.
     #[cold]
     pub(crate) fn replace_old_cookies(
         &self,
         headers: &mut HeaderMap,
         old: &OldCookies,
         is_valid: bool,
+        max_age: Option<Duration>,
     ) {
         let Some(cookie) = &self.cookie else { return };
         if let Some(token) = &old.token
             && !self.has_set_cookie(headers)
         {
-            match cookie.set(token, 0) {
+            match cookie.set(token, 0, max_age) {
                 Ok(field) if is_valid => append_cookie(headers, field),
                 _ => return,
             }

@@ -111,6 +111,7 @@ fn verified(origin: Origin) -> Arc<Verified<Origin>> {
         digests: None,
         sequence: None,
         roles: Box::default(),
+        persistent_until: None,
         claims: origin,
     })
 }

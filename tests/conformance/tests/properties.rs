@@ -25,8 +25,22 @@ fn sessions<C: SessionClaims>() -> Sessions<C> {
     Sessions::builder(ring, "https://issuer.test", "app").build().expect("good settings")
 }
 
-const REGISTERED: [&str; 12] =
-    ["iss", "sub", "aud", "iat", "nbf", "exp", "jti", "sid", "auth_time", "scope", "rv", "seq"];
+const REGISTERED: [&str; 14] = [
+    "iss",
+    "sub",
+    "aud",
+    "iat",
+    "nbf",
+    "exp",
+    "jti",
+    "sid",
+    "auth_time",
+    "scope",
+    "rv",
+    "rg",
+    "pu",
+    "seq",
+];
 
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![

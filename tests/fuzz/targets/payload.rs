@@ -60,7 +60,7 @@ fn kind<C>(validated: &Result<Session<C>, Rejection>) -> Option<RejectionKind> {
     validated.as_ref().err().map(Rejection::kind)
 }
 
-const REGISTERED: [&str; 14] = [
+const REGISTERED: [&str; 15] = [
     "iss",
     "sub",
     "aud",
@@ -74,5 +74,6 @@ const REGISTERED: [&str; 14] = [
     "rv",
     "rg",
     "rc",
+    "pu",
     "seq",
 ];

@@ -3,6 +3,8 @@
 mod ended;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod on_renewal;
+#[cfg(all(feature = "axum", feature = "cookie"))]
+mod persistent;
 mod refresh_tokens;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod reissue;
