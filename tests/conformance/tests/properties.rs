@@ -25,7 +25,7 @@ fn sessions<C: SessionClaims>() -> Sessions<C> {
     Sessions::builder(ring, "https://issuer.test", "app").build().expect("good settings")
 }
 
-const REGISTERED: [&str; 14] = [
+const REGISTERED: [&str; 15] = [
     "iss",
     "sub",
     "aud",
@@ -38,6 +38,7 @@ const REGISTERED: [&str; 14] = [
     "scope",
     "rv",
     "rg",
+    "rc",
     "pu",
     "seq",
 ];
