@@ -226,8 +226,9 @@ pub(crate) struct Derived {
 impl Derived {
     /// The keys to hold at `now`: those whose tokens may still be valid on any clock, and the next.
     fn keys(&self, now: Timestamp) -> Result<KeySet, KeyError> {
-        let RotationPolicy { signing_period, max_token_lifetime, clock_skew, .. } = self.policy;
-        let (before, period) = (max_token_lifetime + 2 * clock_skew, millis(signing_period));
+        let RotationPolicy { max_token_lifetime, clock_skew, .. } = self.policy;
+        let period = millis(self.policy.derived_period());
+        let before = max_token_lifetime + 2 * clock_skew;
         let epoch = |time: Timestamp| time.as_unix_millis().div_euclid(period);
         let (first, latest) = (epoch(now - before), epoch(now + clock_skew));
         let mut keys = Vec::new();
@@ -253,7 +254,7 @@ impl Derived {
 
     /// The life of a root's key in an epoch, if it has one: the epoch, as far as the root signs.
     fn times(&self, epoch: i64, root: &Root, successor: Option<&Root>) -> Option<KeyTimes> {
-        let period = millis(self.policy.signing_period);
+        let period = millis(self.policy.derived_period());
         let boundary = |epoch: i64| Timestamp::from_unix_millis(epoch.saturating_mul(period));
         let signs_from = boundary(epoch).max(root.signs_from.unwrap_or(EPOCH));
         let ends = successor.and_then(|successor| successor.signs_from).unwrap_or(Timestamp::MAX);

@@ -134,6 +134,13 @@ impl KeyRing {
     /// and every cache of the JWKS; returns that time. No token is refused, and nobody is logged
     /// out.
     ///
+    /// The successor is the next key of the ring's [algorithm](crate::KeyRingBuilder::algorithm). After
+    /// that setting was changed, the published keys of the former algorithm are retired together with
+    /// the signing key, and the new algorithm signs a full lead from now, 12.5 minutes by default.
+    /// Call it once every replica has the new setting: until then replicas with the former one go on
+    /// making keys of the former algorithm, which take their turn later. Calling it again skips those.
+    /// Open the ring with the service's own settings, also in an operator's tool.
+    ///
     /// # Errors
     ///
     /// If the store fails, the ring does not rotate in a store, no key signs, or no successor could

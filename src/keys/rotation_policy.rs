@@ -20,7 +20,8 @@ use crate::store::polling::{Polling, check_durations};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RotationPolicy {
-    pub(crate) signing_period: Duration,
+    /// `None` for the default, which follows the longest life of a token.
+    pub(crate) signing_period: Option<Duration>,
     pub(crate) max_token_lifetime: Duration,
     pub(crate) clock_skew: Duration,
     pub(crate) refresh_interval: Duration,
@@ -34,17 +35,16 @@ pub struct RotationPolicy {
 
 impl Default for RotationPolicy {
     fn default() -> Self {
-        const MINUTE: u64 = 60;
-        const DAY: u64 = 24 * 60 * MINUTE;
+        const MINUTE: Duration = Duration::from_secs(60);
         Self {
-            signing_period: Duration::from_secs(DAY),
-            max_token_lifetime: Duration::from_secs(DAY),
-            clock_skew: Duration::from_secs(MINUTE),
+            signing_period: None,
+            max_token_lifetime: DAY,
+            clock_skew: MINUTE,
             refresh_interval: Duration::from_secs(15),
             refresh_timeout: Duration::from_secs(5),
             insert_timeout: Duration::from_secs(10),
-            jwks_max_age: Duration::from_secs(10 * MINUTE),
-            max_overdue_signing: Duration::from_secs(DAY),
+            jwks_max_age: 10 * MINUTE,
+            max_overdue_signing: DAY,
             store_staleness: Duration::ZERO,
         }
     }
@@ -56,15 +56,22 @@ impl RotationPolicy {
         Self::default()
     }
 
-    /// Sets how long a key signs before its successor takes over (P). Default: 24 hours.
+    /// Sets how long a key signs before its successor takes over (P). Default: 24 hours, or a sixth of
+    /// [`max_token_lifetime`](Self::max_token_lifetime) if that is longer; and in a ring that rotates in
+    /// a store, as long as it takes for at most 9 keys to be published.
+    ///
+    /// On a [derived ring](crate::KeyRing::derived) a change of it refuses the tokens of before: there,
+    /// set it before `max_token_lifetime` is changed to more than 6 days.
     #[must_use]
     pub fn signing_period(mut self, period: Duration) -> Self {
-        self.signing_period = period;
+        self.signing_period = Some(period);
         self
     }
 
     /// Sets the longest life of any token of the ring, refresh tokens included (L). A key verifies
     /// for this long after it stopped signing. Default: 24 hours.
+    ///
+    /// Weeks are good: the [signing period](Self::signing_period) follows, so that the JWKS stays short.
     #[must_use]
     pub fn max_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_token_lifetime = lifetime;
@@ -149,13 +156,34 @@ impl RotationPolicy {
         sum([self.full_lead(), self.refresh_bound()])
     }
 
+    /// How long a key signs in a ring that rotates in a store. The default publishes at most
+    /// [`MOST_KEYS`] at any time: one signs, one or two are ahead, and each further one verifies until
+    /// its tokens have expired.
+    pub(crate) fn period(&self) -> Duration {
+        self.signing_period.unwrap_or_else(|| {
+            let RotationPolicy { max_token_lifetime, max_overdue_signing, clock_skew, .. } = *self;
+            let kept =
+                sum([max_token_lifetime, max_overdue_signing, clock_skew, self.publication()]);
+            // Rounded up: the bound is exact.
+            let least = Duration::from_secs((kept / (MOST_KEYS - 2)).as_secs().saturating_add(1));
+            self.derived_period().max(least)
+        })
+    }
+
+    /// The same of a ring that is derived: a function of the two settings on which all its replicas
+    /// have to agree.
+    pub(crate) fn derived_period(&self) -> Duration {
+        self.signing_period.unwrap_or_else(|| DAY.max(self.max_token_lifetime / 6))
+    }
+
     /// Checks every inequality of a ring that rotates in a store.
     pub(crate) fn validate(&self) -> Result<(), BuildError> {
         self.validate_each()?;
-        if self.signing_period < self.publication() {
+        let period = self.period();
+        if period < self.publication() {
             return Err(BuildError::invalid(
                 "signing_period",
-                format_args!("{:?}", self.signing_period),
+                format_args!("{period:?}"),
                 format_args!(
                     "a successor has to be published to everyone while its predecessor signs, \
                      which takes insert_timeout {:?} + 2 x refresh bound {:?} + 2 x clock_skew {:?} \
@@ -175,10 +203,11 @@ impl RotationPolicy {
     pub(crate) fn validate_derived(&self) -> Result<(), BuildError> {
         self.validate_each()?;
         let publication = sum([self.jwks_max_age, self.clock_skew, self.clock_skew]);
-        if self.signing_period < publication {
+        let period = self.derived_period();
+        if period < publication {
             return Err(BuildError::invalid(
                 "signing_period",
-                format_args!("{:?}", self.signing_period),
+                format_args!("{period:?}"),
                 format_args!(
                     "a key is published one period ahead, which has to cover jwks_max_age {:?} + \
                      2 x clock_skew {:?}: make signing_period at least {publication:?}",
@@ -186,7 +215,7 @@ impl RotationPolicy {
                 ),
             ));
         }
-        let most = self.signing_period.saturating_mul(MOST_DERIVED_KEYS);
+        let most = period.saturating_mul(MOST_DERIVED_KEYS);
         if self.max_token_lifetime > most {
             return Err(BuildError::invalid(
                 "max_token_lifetime",
@@ -203,7 +232,7 @@ impl RotationPolicy {
     /// Checks each duration by itself, and the token's.
     pub(crate) fn validate_each(&self) -> Result<(), BuildError> {
         check_durations([
-            ("signing_period", self.signing_period, false),
+            ("signing_period", self.signing_period.unwrap_or(DAY), false),
             ("max_token_lifetime", self.max_token_lifetime, false),
             ("clock_skew", self.clock_skew, true),
             ("refresh_interval", self.refresh_interval, false),
@@ -242,6 +271,11 @@ impl RotationPolicy {
         lead.saturating_sub(sum([self.insert_timeout, self.clock_skew, self.clock_skew]))
     }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The most keys that are published at once with the default signing period.
+const MOST_KEYS: u32 = 9;
 
 /// The most keys that a derived ring holds per root.
 const MOST_DERIVED_KEYS: u32 = 100;

@@ -24,13 +24,23 @@ impl RotationPolicy {
                 let retired = keys.iter().filter_map(|key| key.retire_at).max();
                 let early = retired.unwrap_or(now).max(now).max(only.times.propagated);
                 let begins = only.times.signs_from.min(early);
-                let ends = only.times.signs_until.min(begins + self.signing_period);
+                let ends = only.times.signs_until.min(begins + self.period());
                 let ends = passed_over_from(keys, only).fold(ends, Timestamp::min);
                 // Never before its predecessor's own time, so that keys end in their order.
                 ends.max(only.times.signs_from).max(ready)
             }
             [.., last] => last.times.signs_until.max(ready),
         };
+        self.times(now, now + self.replica_lead(), signs_from)
+    }
+
+    /// The life of a key that is made now, and to which signing is handed over ahead of the keys before
+    /// it. Its time is not before theirs, so that keys end in their order: it signs earlier because
+    /// they are retired.
+    pub(crate) fn handover_times(&self, keys: &[ScheduledKey], now: Timestamp) -> KeyTimes {
+        let before = keys.iter().filter(|key| !self.is_of_the_future(key, now));
+        let before = before.map(|key| key.times.signs_from);
+        let signs_from = before.fold(now + self.full_lead(), Timestamp::max);
         self.times(now, now + self.replica_lead(), signs_from)
     }
 
@@ -58,7 +68,7 @@ impl RotationPolicy {
         propagated: Timestamp,
         signs_from: Timestamp,
     ) -> KeyTimes {
-        let signs_until = signs_from + self.signing_period;
+        let signs_until = signs_from + self.period();
         let signs_latest = signs_until + self.max_overdue_signing;
         KeyTimes {
             published,
@@ -257,6 +267,25 @@ pub(crate) fn signer<K>(
 ) -> Option<&K> {
     let base = base(keys, &scheduled, now);
     keys.iter().find(|key| scheduled(key).generation >= base && scheduled(key).may_sign(now))
+}
+
+/// When the key of that generation begins to sign, as the keys and marks are; `None` if it will not.
+pub(crate) fn takes_over(
+    keys: &[ScheduledKey],
+    generation: u64,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    // The signer changes at no other time.
+    let times = keys.iter().flat_map(|key| {
+        let KeyTimes { propagated, signs_from, signs_latest, .. } = key.times;
+        [Some(propagated), Some(signs_from), Some(signs_latest), key.retire_at]
+    });
+    let mut times: Vec<_> = times.flatten().filter(|at| now < *at).chain([now]).collect();
+    times.sort_unstable();
+    let signs = |at: &Timestamp| {
+        signer(keys, |key| key, *at).is_some_and(|signer| signer.generation == generation)
+    };
+    times.into_iter().find(signs)
 }
 
 /// When the time of each later key begins, revoked or not: from then on this one signs no more.

@@ -384,7 +384,8 @@ impl<C> SessionsBuilder<C> {
                 format_args!("{:?}", self.idle_lifetime),
                 format_args!(
                     "make it at least 1s and at most the ring's max_token_lifetime ({longest:?}), \
-                     or make that longer: keys are kept for as long"
+                     or make that longer: `RotationPolicy::new().max_token_lifetime(..)`; for \
+                     \"remember me\", see `persistent_lifetime`"
                 ),
             ));
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{Clock as _, OperationErrorKind};
+use tower_jwt_session::{Algorithm, Clock as _, OperationErrorKind};
 
 use crate::support::replicas::{LEAD, LIFE, PERIOD, REFRESH, Replica, START, policy, seconds};
 use crate::support::stores::{SlowInserts, TestStore};
@@ -29,11 +29,15 @@ async fn random_commands_leave_a_signer_or_a_known_pause() {
         let max_age = seconds([0, 300][random.below(2) as usize]);
         let content = TestStore::new();
         let mut open = Vec::new();
-        for _ in 0..2 {
+        // A rolling deployment that changes the algorithm.
+        let algorithms =
+            [Algorithm::HS256, [Algorithm::HS256, Algorithm::HS384][seed as usize % 2]];
+        for algorithm in algorithms {
             let takes = Duration::from_millis(random.below(4_000));
             let store = SlowInserts { store: content.sibling(), clock: clock.clone(), takes };
             let ring = tower_jwt_session::KeyRing::builder(crate::support::replicas::RING)
                 .store(store)
+                .algorithm(algorithm)
                 .found_now();
             let ring = ring.rotation(policy().jwks_max_age(max_age)).clock(clock.clone());
             open.push(Replica::of(ring.open().await.expect("opens"), clock.clone(), LIFE));

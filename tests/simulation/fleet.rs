@@ -28,7 +28,7 @@ pub(super) async fn start(world: Arc<World>, replica: usize, life: u64, wait: Mi
             let at_once = scenario.founding.is_none() || scenario.broken == Some(Broken::Founding);
             let builder = KeyRing::builder("app").store(link);
             if at_once { builder.found_now() } else { builder }
-                .algorithm(state.scenario.algorithm)
+                .algorithm(state.scenario.algorithm_of(replica, life))
                 .rotation(state.scenario.policy.clone())
                 .clock(state.replicas[replica].clock.clone())
                 .jitter_seed(state.random.next())

@@ -181,6 +181,13 @@ impl Scenario {
         scenario
     }
 
+    /// The algorithm of a replica in one of its lives. In each third run replicas differ, as in a rolling
+    /// deployment: rotations by hand then hand over from one algorithm to the other.
+    pub(super) fn algorithm_of(&self, replica: usize, life: u64) -> Algorithm {
+        let differ = self.algorithm == Algorithm::HS256 && self.seed.is_multiple_of(3);
+        if differ && (replica as u64 + life) % 2 == 1 { Algorithm::HS384 } else { self.algorithm }
+    }
+
     /// R: the longest time until a replica sees a change.
     pub(super) fn bound(&self) -> Millis {
         millis(self.policy.refresh_bound())

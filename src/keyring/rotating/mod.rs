@@ -1,6 +1,7 @@
 //! A ring whose keys are in a store and change by a schedule.
 
 pub(crate) mod builder;
+pub(crate) mod handover;
 pub(crate) mod key_log;
 pub(crate) mod record;
 pub(crate) mod replica;

@@ -23,8 +23,7 @@ use crate::keyring::skew::lease::{LeaseDue, Leases};
 use crate::keyring::skew::reading::RoundTrip;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keys::rotation_policy::RotationPolicy;
-use crate::keys::schedule;
-use crate::keys::schedule::ScheduledKey;
+use crate::keys::schedule::KeyTimes;
 use crate::replica::founding::Content;
 use crate::replica::note::Notes;
 use crate::replica::writes::Writes;
@@ -216,42 +215,6 @@ impl Replica {
         written
     }
 
-    /// Retires the signing key for the time when its successor has reached every replica and cache.
-    pub(crate) async fn retire_signer(&self, log: &mut KeyLog) -> Result<Timestamp, RingError> {
-        if let Some(blocked) = &log.blocked {
-            return Err(RingError::Blocked(blocked.clone()));
-        }
-        if let Some(retire_at) = signing(log, self.clock.now())?.1.retire_at {
-            return Ok(retire_at);
-        }
-        // A successor that is made only now takes the time of its writes: when the signer stops is
-        // decided after that.
-        self.create_due_keys(log).await?;
-        let now = self.clock.now();
-        let (record, signer) = signing(log, now)?;
-        let kid = record.key.key_id().to_owned();
-        if let Some(retire_at) = signer.retire_at {
-            return Ok(retire_at);
-        }
-        let is_successor = |next: &ScheduledKey| {
-            next.generation > signer.generation
-                && next.is_unmarked()
-                && !self.policy.is_of_the_future(next, now)
-        };
-        let keys = log.schedule();
-        let next = keys.iter().find(|key| is_successor(key)).ok_or(RingError::NoSuccessor)?;
-        let reaches_everyone = next.times.published + self.policy.full_lead();
-        // The mark, too, has to reach everyone.
-        let at = now + self.policy.replica_lead();
-        let at = at.max(reaches_everyone).max(next.times.propagated);
-        if let Some(mark) = log.mark(&kid, at) {
-            self.write_statement(log, Statement::Mark(MarkKind::Retire, mark)).await?;
-        }
-        self.create_due_keys(log).await?;
-        // Another replica's mark may have been there first.
-        Ok(log.retire_at(&kid).unwrap_or(at))
-    }
-
     /// Writes the revocations of the log, and makes the keys that are due then.
     pub(crate) async fn persist_revocations(
         &self,
@@ -322,7 +285,7 @@ impl Replica {
     }
 
     /// Makes keys until enough are ahead.
-    async fn create_due_keys(&self, log: &mut KeyLog) -> Result<(), RingError> {
+    pub(crate) async fn create_due_keys(&self, log: &mut KeyLog) -> Result<(), RingError> {
         for _ in 0..MOST_KEYS_AT_ONCE {
             let now = self.clock.now();
             let keys = log.schedule();
@@ -340,20 +303,29 @@ impl Replica {
                     }
                 },
             };
-            let generation = log.next_generation(&identity.id);
-            let times = self.policy.next_times(&keys, now);
-            let algorithm = self.algorithm;
-            let record =
-                KeyRecord::generate(&identity, generation, algorithm, times, &self.context)?;
-            let kid = record.key.key_id().to_owned();
-            self.write_statement(log, Statement::Key(Arc::new(record))).await?;
-            if log.record(&kid).is_some() {
-                let (ring, signs_from) = (&*self.context.ring, times.signs_from);
-                tracing::info!(ring, generation, kid, %signs_from, "published a key");
-            }
-            // An unreadable entry takes the generation, too.
-            log.skip_generation(&identity.id, generation);
+            self.create_key(log, &identity, self.policy.next_times(&keys, now)).await?;
         }
+        Ok(())
+    }
+
+    /// Makes the key of the next generation, unless another replica is first.
+    pub(crate) async fn create_key(
+        &self,
+        log: &mut KeyLog,
+        identity: &RingIdentity,
+        times: KeyTimes,
+    ) -> Result<(), RingError> {
+        let generation = log.next_generation(&identity.id);
+        let algorithm = self.algorithm;
+        let record = KeyRecord::generate(identity, generation, algorithm, times, &self.context)?;
+        let kid = record.key.key_id().to_owned();
+        self.write_statement(log, Statement::Key(Arc::new(record))).await?;
+        if log.record(&kid).is_some() {
+            let (ring, signs_from) = (&*self.context.ring, times.signs_from);
+            tracing::info!(ring, generation, kid, %signs_from, "published a key");
+        }
+        // An unreadable entry takes the generation, too.
+        log.skip_generation(&identity.id, generation);
         Ok(())
     }
 
@@ -385,7 +357,7 @@ impl Replica {
 
     /// Writes a statement, and merges the one that the store then holds: this one or an earlier
     /// one.
-    async fn write_statement(
+    pub(crate) async fn write_statement(
         &self,
         log: &mut KeyLog,
         statement: Statement,
@@ -433,14 +405,6 @@ impl Replica {
     }
 }
 
-/// The signing key and its schedule.
-fn signing(log: &KeyLog, now: Timestamp) -> Result<(&KeyRecord, ScheduledKey), RingError> {
-    let (mut keys, signing) = log.keys();
-    keys.truncate(signing);
-    let signer = schedule::signer(&keys, |(_, scheduled)| scheduled, now);
-    signer.cloned().ok_or(RingError::NoSigningKey)
-}
-
 /// The store's content after a write: the statement, or an earlier one, if that can be read.
 enum InsertOutcome {
     Written,
@@ -448,4 +412,4 @@ enum InsertOutcome {
 }
 
 /// After `replace_all` two keys have to be made; more give room for lost generations.
-const MOST_KEYS_AT_ONCE: usize = 4;
+pub(crate) const MOST_KEYS_AT_ONCE: usize = 4;

@@ -147,7 +147,7 @@ impl Rotating for RotatingSource {
         Box::pin(async {
             let mut log = self.log.lock().await;
             self.read_and_record(ring, &mut log).await?;
-            let retired = self.replica.in_time(self.replica.retire_signer(&mut log)).await;
+            let retired = self.replica.in_time(self.replica.hand_over(&mut log)).await;
             self.publish(ring, &log);
             Ok(retired?)
         })

@@ -1,6 +1,7 @@
 //! The ring: its birth, its changes by hand, and what becomes of it when its store fails, forgets
 //! or holds what it should not.
 
+mod algorithm;
 mod background;
 mod birth;
 mod builder;
@@ -10,6 +11,7 @@ mod outage;
 mod overdue;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod paused;
+mod period;
 mod recovery;
 mod revocation;
 mod revoked_keys;
