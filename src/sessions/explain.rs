@@ -49,6 +49,9 @@ impl<C: ReadClaims> Sessions<C> {
     /// signature.
     pub fn explain(&self, token: &str) -> Explanation {
         let (now, token) = (self.now(), token.as_bytes());
+        if self.0.others.is_empty() {
+            return self.explain_alone(token, now);
+        }
         let judge = match self.judge_of(token, now) {
             Ok(judge) => judge,
             Err(rejection) => {
