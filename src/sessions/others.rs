@@ -104,7 +104,8 @@ impl<C: SessionClaims> Sessions<C> {
         let mut ids = Ids::default();
         let [session_id, jti] = ids.draw()?;
         let claims = self.claims_anew(session, session_id, versions)?;
-        self.sign(self.now(), self.0.idle_lifetime, Later::Longer, TokenClaims { jti, ..claims })
+        let lifetime = self.idle_lifetime(claims.pu);
+        self.sign(self.now(), lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
 
     fn sign_pair_anew(

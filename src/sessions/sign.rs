@@ -136,7 +136,7 @@ impl<C: SessionClaims> Sessions<C> {
     }
 
     /// How long a token lives of a session that is persistent until then, or is not.
-    fn idle_lifetime(&self, persistent_until: Option<Timestamp>) -> Duration {
+    pub(crate) fn idle_lifetime(&self, persistent_until: Option<Timestamp>) -> Duration {
         persistent_until.map_or(self.0.idle_lifetime, |_| Duration::MAX)
     }
 

@@ -160,6 +160,22 @@ mod routes {
     }
 
     #[tokio::test]
+    async fn persistent_session_that_logs_out_others_stays_persistent() {
+        let clock = ManualClock::new(START);
+        let revocations = builder(TestStore::new(), &clock).open().await.unwrap();
+        let life = seconds(12 * 60 * 60);
+        let sessions = Sessions::<()>::builder(fixed_ring(clock), "https://app.example", "app")
+            .revocations(revocations)
+            .persistent_lifetime(life)
+            .build()
+            .unwrap();
+        let token = sessions.issue(&Login::new("alice", ()).persistent(life)).unwrap();
+        let answer = send(&app(&sessions), post("/whole").cookie(token.as_str())).await;
+        let new = sessions.validate(answer.cookie_token()).unwrap();
+        assert_eq!(new.expires_at(), START + life);
+    }
+
+    #[tokio::test]
     async fn bearer_logout_others_answers_the_new_token() {
         let one = Replica::open(TestStore::new()).await;
         let app = app(&one.sessions);
