@@ -4,6 +4,7 @@
 //! |---|---|
 //! | How do I log users in, read their session and log them out? | [`first_service`] |
 //! | What does the cookie protect against, and what must a browser application do? | [`browsers`] |
+//! | What about pages on another origin, apps, callbacks, frames and sub-domains? | [`cross_origin`] |
 //! | How do mobile apps, command-line tools and other services stay logged in? | [`bearer`] |
 //! | How do I validate tokens that another service issues? | [`other_issuers`] |
 //! | Which algorithm, which key source, and how do keys rotate? | [`keys`] |
@@ -31,6 +32,7 @@ macro_rules! pages {
 pages! {
     first_service "first_service.md" "Log in, read the session, log out: a whole axum service."
     browsers "browsers.md" "Cookies, renewal and the guard against cross-site requests (CSRF)."
+    cross_origin "cross_origin.md" "Pages on other origins, apps, callbacks, frames and sub-domains."
     bearer "bearer.md" "Bearer tokens and refresh tokens, for clients that are not browsers."
     other_issuers "other_issuers.md" "Validate the tokens of another service."
     keys "keys.md" "Algorithms, key sources, and how keys rotate."
