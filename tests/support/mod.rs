@@ -13,3 +13,7 @@ pub(crate) mod web;
 
 /// The entry under which the revocations named `app` are kept in a store.
 pub(crate) const PLACE: &str = "app.ended";
+
+/// The size of a cache for few tokens, in bytes. In a debug build it takes 30 ms to make and drop one of the
+/// default size.
+pub(crate) const SMALL_CACHE: usize = 64 * 1024;

@@ -10,6 +10,8 @@ use tower_jwt_session::{
     RejectionKind, RotationPolicy, Sessions, Timestamp,
 };
 
+use super::SMALL_CACHE;
+
 pub(crate) const RING: &str = "app";
 
 /// When every test begins.
@@ -85,7 +87,8 @@ impl Replica {
     /// A replica of that ring, whose tokens live for `life`.
     pub(crate) fn of(ring: KeyRing, clock: ManualClock, life: Duration) -> Self {
         let sessions = Sessions::builder(ring.clone(), "https://app.example", "app");
-        let sessions = sessions.idle_lifetime(life).build().expect("good settings");
+        let sessions = sessions.idle_lifetime(life).token_cache_bytes(SMALL_CACHE);
+        let sessions = sessions.build().expect("good settings");
         Self { clock, ring, sessions }
     }
 

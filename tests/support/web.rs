@@ -12,6 +12,8 @@ use tower_jwt_session::{
     Algorithm, Clock, Login, Rejection, RejectionKind, Sessions, SessionsBuilder,
 };
 
+use super::SMALL_CACHE;
+
 /// The claims of the application under test.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct User {
@@ -27,6 +29,7 @@ pub(crate) const CLEARED: &str = "__Host-fixed=; HttpOnly; SameSite=Lax; Secure;
 
 pub(crate) fn builder(clock: &ManualClock) -> SessionsBuilder<User> {
     Sessions::builder(fixed_ring(clock.clone()), "https://app.example", "app")
+        .token_cache_bytes(SMALL_CACHE)
 }
 
 pub(crate) fn sessions(clock: &ManualClock) -> Sessions<User> {

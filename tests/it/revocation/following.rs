@@ -158,7 +158,7 @@ async fn a_mark_is_known_within_the_bound_however_long_reads_take() {
     assert_eq!(two.judge(&token), Err(RejectionKind::Revoked));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn refresh_reads_only_new_revocations() {
     let store = TestStore::new();
     let one = Replica::open(store.clone()).await;

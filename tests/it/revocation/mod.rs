@@ -33,8 +33,8 @@ use tower_jwt_session::{
     RevocationsBuilder, Session, Sessions, Timestamp,
 };
 
-use crate::support::PLACE;
 use crate::support::replicas::{START, seconds};
+use crate::support::{PLACE, SMALL_CACHE};
 use crate::token::answer;
 
 /// The largest difference between two clocks: the default.
@@ -73,6 +73,7 @@ impl Replica {
         let revocations = builder.open().await.unwrap();
         let ring = fixed_ring(clock.clone());
         let sessions = Sessions::builder(ring, "https://app.example", "app");
+        let sessions = sessions.token_cache_bytes(SMALL_CACHE);
         let sessions = sessions.revocations(revocations.clone()).build().unwrap();
         Self { clock, revocations, sessions }
     }

@@ -11,6 +11,7 @@ use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::{OperationErrorKind, RefreshTokens, Revocations, SessionClaims, Timestamp};
 
 use super::*;
+use crate::support::SMALL_CACHE;
 use crate::support::web::{Credentials as _, get, send};
 
 /// Issues claims at every entrance: each accepts them and the token is valid, or each refuses them
@@ -350,7 +351,8 @@ async fn session_fitting_its_cookie_at_login_fits_at_renewals() {
         let revocations = revocations.clock(clock.clone()).open().await.unwrap();
         let ring = fixed_ring(clock.clone());
         let sessions = Sessions::<Value>::builder(ring, "https://issuer.test", "app");
-        let sessions = sessions.revocations(revocations).build().unwrap();
+        let sessions = sessions.revocations(revocations).token_cache_bytes(SMALL_CACHE);
+        let sessions = sessions.build().unwrap();
         let login = Login::new("alice", json!({ "a": "x".repeat(length) }));
         let token = sessions.issue(&login).unwrap();
         match sessions.set_cookie(&token) {

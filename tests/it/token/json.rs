@@ -230,6 +230,7 @@ fn a_deep_payload_is_refused_and_overflows_nothing() {
     fn deepest<C: SessionClaims>() -> Sessions<C> {
         Sessions::builder(fixed_ring(ManualClock::default()), "https://issuer.test", "app")
             .max_token_bytes(65_536)
+            .token_cache_bytes(SMALL_CACHE)
             .build()
             .unwrap()
     }

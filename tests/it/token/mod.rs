@@ -21,6 +21,8 @@ use tower_jwt_session::{
     Algorithm, Key, KeyRing, Login, Rejection, RejectionKind, Session, SessionClaims, Sessions,
 };
 
+use crate::support::SMALL_CACHE;
+
 /// The time of the manual clock.
 pub(crate) const NOW: i64 = 1_800_000_000;
 
@@ -33,7 +35,8 @@ pub(crate) fn sessions<C: SessionClaims>() -> Sessions<C> {
 }
 
 pub(crate) fn sessions_of<C: SessionClaims>(ring: KeyRing) -> Sessions<C> {
-    Sessions::builder(ring, "https://issuer.test", "app").build().expect("good settings")
+    let sessions = Sessions::builder(ring, "https://issuer.test", "app");
+    sessions.token_cache_bytes(SMALL_CACHE).build().expect("good settings")
 }
 
 pub(crate) fn ring(keys: impl IntoIterator<Item = Key>) -> KeyRing {
