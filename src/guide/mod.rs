@@ -5,6 +5,7 @@
 //! | How do I log users in, read their session and log them out? | [`first_service`] |
 //! | What does the cookie protect against, and what must a browser application do? | [`browsers`] |
 //! | What about pages on another origin, apps, callbacks, frames and sub-domains? | [`cross_origin`] |
+//! | How do users stay logged in for weeks ("remember me")? | [`remember_me`] |
 //! | How do mobile apps, command-line tools and other services stay logged in? | [`bearer`] |
 //! | How do I validate tokens that another service issues? | [`other_issuers`] |
 //! | Which algorithm, which key source, and how do keys rotate? | [`keys`] |
@@ -13,6 +14,7 @@
 //! | How do I make a store of another engine? | [`write_a_store`] |
 //! | What do I check, watch and alert on in production? | [`operations`] |
 //! | How do I use it with tonic (gRPC), hyper, or another framework? | [`other_frameworks`] |
+//! | How do I rename the issuer or change the keys without logging users out? | [`changing`] |
 //! | How do I test an application that uses this crate? | [`testing`] |
 //! | What is promised against which attacker? | [`security`] |
 //! | What does it cost per request? | [`costs`] |
@@ -33,6 +35,7 @@ pages! {
     first_service "first_service.md" "Log in, read the session, log out: a whole axum service."
     browsers "browsers.md" "Cookies, renewal and the guard against cross-site requests (CSRF)."
     cross_origin "cross_origin.md" "Pages on other origins, apps, callbacks, frames and sub-domains."
+    remember_me "remember_me.md" "Persistent logins: a lifetime of their own, and a cookie that stays."
     bearer "bearer.md" "Bearer tokens and refresh tokens, for clients that are not browsers."
     other_issuers "other_issuers.md" "Validate the tokens of another service."
     keys "keys.md" "Algorithms, key sources, and how keys rotate."
@@ -41,6 +44,7 @@ pages! {
     write_a_store "write_a_store.md" "Make a store of the engine that a service already has."
     operations "operations.md" "Production checklist, readiness, metrics, alerts and emergencies."
     other_frameworks "other_frameworks.md" "gRPC (tonic), hyper, and any other Tower service."
+    changing "changing.md" "Renames and upgrades without logging anyone out."
     testing "testing.md" "Test an application that uses this crate."
     security "security.md" "The security model in one page."
     costs "costs.md" "What a request costs."

@@ -1,5 +1,7 @@
 //! Sessions: how they are renewed, changed and ended.
 
+#[cfg(all(feature = "axum", feature = "cookie"))]
+mod changing;
 mod ended;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod on_renewal;
