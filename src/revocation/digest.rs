@@ -12,15 +12,20 @@ pub(crate) struct Digests {
 }
 
 impl Digests {
-    pub(crate) fn of(issuer: &str, session_id: &str, subject: &str) -> Self {
-        Self { session: of_session(issuer, session_id), subject: of_subject(issuer, subject) }
+    /// `is_own_id` says that the session's ID is one of this crate.
+    pub(crate) fn of(issuer: &str, session_id: &str, is_own_id: bool, subject: &str) -> Self {
+        let session = of_session(issuer, session_id, is_own_id);
+        Self { session, subject: of_subject(issuer, subject) }
     }
 }
 
 /// The digest of a session's ID. An ID of this crate is 16 random bytes, which are the digest. No other
 /// ID has the same bytes: they have one text.
-pub(crate) fn of_session(issuer: &str, session_id: &str) -> Digest {
-    let own = base64url::decode_16(session_id);
+///
+/// SECURITY: another issuer may write any ID. Its digest includes the issuer, so that no logout there ends a
+/// session of this crate.
+pub(crate) fn of_session(issuer: &str, session_id: &str, is_own_id: bool) -> Digest {
+    let own = if is_own_id { base64url::decode_16(session_id) } else { None };
     own.unwrap_or_else(|| hash("tower-jwt-session session", issuer, session_id))
 }
 

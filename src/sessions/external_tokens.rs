@@ -45,6 +45,8 @@ impl ExternalTokens {
     ) -> Result<Policy, BuildError> {
         let token_type = self.check(keys, &issuers)?;
         let others = (!keys.issues()).then(|| Box::new(self.rules()));
+        let has_own_session_ids =
+            self.trusts_revocation_version || !Self::are_others(keys, &token_type);
         let extra = others.as_ref().map(|others| others.names()).unwrap_or_default();
         Ok(Policy {
             extra: extra.into_iter().chain(roles.first().cloned()).collect(),
@@ -61,9 +63,8 @@ impl ExternalTokens {
             max_token_bytes,
             without_token_id: self.without_token_id,
             without_issued_at: self.without_issued_at,
-            takes_session_id: self.takes_session_id
-                || self.trusts_revocation_version
-                || !Self::are_others(keys, &token_type),
+            takes_session_id: self.takes_session_id || has_own_session_ids,
+            has_own_session_ids,
             requires_auth_time: self.requires_auth_time,
             is_revocable: has_revocations,
             header: HeaderRules {

@@ -21,7 +21,8 @@ impl<C> Sessions<C> {
         let mut recorded = Vec::new();
         // An ID of this crate is its own digest, whoever the issuer is.
         for issuer in self.names_of(issuer, "a session with an ID of the issuer")? {
-            let digest = digest::of_session(&issuer, session_id);
+            let is_own_id = self.0.policy.has_own_session_ids;
+            let digest = digest::of_session(&issuer, session_id, is_own_id);
             if !recorded.contains(&digest) {
                 self.record(Revocation::Session(digest)).await?;
                 recorded.push(digest);

@@ -33,6 +33,8 @@ pub(crate) struct Policy {
     pub(crate) without_issued_at: bool,
     /// Whether `sid` is the session's ID, as it is in tokens of this crate.
     pub(crate) takes_session_id: bool,
+    /// Whether session IDs are those of this crate.
+    pub(crate) has_own_session_ids: bool,
     pub(crate) requires_auth_time: bool,
     /// Whether sessions are looked up among revocations.
     pub(crate) is_revocable: bool,

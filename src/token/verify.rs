@@ -62,8 +62,9 @@ pub(crate) fn verify<C: DeserializeOwned>(
     };
     // A token of another issuer may have neither: then it is a session of its own.
     let session_id = policy.session_id(&registered).unwrap_or(&token_id);
+    let (is_own_id, subject) = (policy.has_own_session_ids, required.subject);
     let digests =
-        policy.is_revocable.then(|| Digests::of(required.issuer, session_id, required.subject));
+        policy.is_revocable.then(|| Digests::of(required.issuer, session_id, is_own_id, subject));
     Ok(Arc::new(Verified {
         texts: Texts::new(
             [required.issuer, required.subject, &token_id, session_id, ring_key.key.key_id()],

@@ -278,6 +278,42 @@ async fn logout_and_end_of_a_session_are_its_own_issuers() {
     assert_eq!(kind(&sessions, &own.1), RejectionKind::Revoked);
 }
 
+/// An issuer may write any `sid` and `jti`, also the ID of a session of ours.
+#[tokio::test]
+async fn logout_at_another_issuer_ends_no_session_of_ours_with_the_same_id() {
+    let clock = ManualClock::default();
+    let revocations = Revocations::builder("app").store(MemoryStore::new()).found_now();
+    let revocations = revocations.clock(clock.clone()).open().await.unwrap();
+    for takes_session_id in [false, true] {
+        let theirs = ed25519(2, "theirs");
+        let public = Key::from_jwk(&serde_json::to_string(&theirs.to_jwk()).unwrap()).unwrap();
+        let mut partner = of(&clock, public, PARTNER)
+            .revocations(revocations.clone())
+            .accept_token_type("at+jwt")
+            .require_auth_time();
+        if takes_session_id {
+            partner = partner.accept_issuer_session_id();
+        }
+        let sessions = of(&clock, ed25519(1, "ours"), APP).revocations(revocations.clone());
+        let sessions = sessions.also_accept_sessions(partner.build().unwrap()).build().unwrap();
+
+        let ours = sessions.login(&Login::new("alice", ())).await.unwrap();
+        let id = accepted(&sessions, ours.as_str()).session_id().to_owned();
+        let now = clock.now().as_unix_seconds();
+        let claims = json!({
+            "iss": PARTNER, "sub": "mallory", "aud": "app", "iat": now, "exp": now + 600, "jti": id,
+            "sid": id, "auth_time": now,
+        });
+        let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": "theirs" });
+        let same = mint(&theirs, header.to_string(), claims.to_string());
+        let session = accepted(&sessions, &same);
+        assert_eq!(session.session_id(), id);
+        sessions.logout(&session).await.unwrap();
+        assert_eq!(kind(&sessions, &same), RejectionKind::Revoked);
+        accepted(&sessions, ours.as_str());
+    }
+}
+
 #[tokio::test]
 async fn session_of_an_issuer_without_revocations_cannot_be_logged_out() {
     let clock = ManualClock::default();
