@@ -286,7 +286,7 @@ async fn logout_at_another_issuer_ends_no_session_of_ours_with_the_same_id() {
     let revocations = revocations.clock(clock.clone()).open().await.unwrap();
     for takes_session_id in [false, true] {
         let theirs = ed25519(2, "theirs");
-        let public = Key::from_jwk(&serde_json::to_string(&theirs.to_jwk()).unwrap()).unwrap();
+        let public = Key::from_jwk(serde_json::to_string(&theirs.to_jwk()).unwrap()).unwrap();
         let mut partner = of(&clock, public, PARTNER)
             .revocations(revocations.clone())
             .accept_token_type("at+jwt")
