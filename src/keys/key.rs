@@ -233,7 +233,7 @@ impl Key {
     ///
     /// # Security
     ///
-    /// Whoever holds the secret can sign with it: prefer an issuer with public keys.
+    /// Anyone with the secret can sign: prefer an issuer with public keys.
     #[must_use]
     pub fn verify_only(self) -> Self {
         Self { verify_only: true, ..self }

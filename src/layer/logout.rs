@@ -59,7 +59,7 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
                 }
             }
         }
-        // Nobody's other sessions can be ended, and none goes on.
+        // The request has no session, so that neither its subject nor the others are known.
         Err(rejection) if logout.reach == Reach::Others => {
             Err(respond::rejection(rejection.clone(), sessions).into())
         }
@@ -86,7 +86,7 @@ fn has_another_answer(kind: RejectionKind) -> bool {
     matches!(kind, RejectionKind::Ambiguous | RejectionKind::StaleClaims)
 }
 
-/// The response to a logout that is done, with the new token of a session that goes on.
+/// The response to a completed logout, with the new token of a session that stays.
 #[cold]
 pub(crate) fn complete<B, C>(
     sessions: &Sessions<C>,

@@ -277,7 +277,7 @@ impl<C> SessionsBuilder<C> {
         self
     }
 
-    /// Sets a function that says with which claims a session goes on: roles that are read from a database
+    /// Sets a function that returns the claims of a renewed session: roles that are read from a database
     /// again, for example. Default: the claims of the login stay as long as the session.
     ///
     /// It is awaited

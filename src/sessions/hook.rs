@@ -1,4 +1,4 @@
-//! [`Renewal`] and the hook that answers it: with which claims a session goes on.
+//! [`Renewal`] and the hook that returns it: which claims a renewed session has.
 
 use std::error::Error;
 use std::fmt;
@@ -14,7 +14,7 @@ use crate::sessions::session::Session;
 use crate::tasks::caught;
 use crate::telemetry::RENEWAL_HOOKS;
 
-/// With which claims a session goes on: the answer of
+/// Which claims a renewed session has: the answer of
 /// [`SessionsBuilder::on_renewal`](crate::SessionsBuilder::on_renewal).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Renewal<C> {
@@ -47,7 +47,7 @@ impl<C> Hook<C> {
         Self { ask, warnings: Cooldown::new(WARNING_PAUSE) }
     }
 
-    /// Asks with which claims a session goes on, under the name of its ring. None if the hook failed, hung
+    /// Asks which claims a renewed session has, under the name of its ring. None if the hook failed, hung
     /// or panicked.
     pub(crate) async fn ask(
         &self,

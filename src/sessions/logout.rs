@@ -61,7 +61,7 @@ impl Logout {
     }
 
     /// Ends all other sessions of the same subject: after a change of the password. The session that the
-    /// request came with goes on under a new ID. Needs
+    /// request came with continues under a new ID. Needs
     /// [revocations](crate::SessionsBuilder::revocations), and a request with a valid session; otherwise
     /// it is answered 401, also if the session was logged out elsewhere.
     ///
