@@ -15,51 +15,28 @@
 //! the control, over sessions in each process's memory. The first must lose no session; the second
 //! must lose some, else the script would prove nothing.
 //!
-//! Where to read: `stateless.rs` is the crate at work and `keys.rs` where its keys come from,
-//! `memory.rs` is what it replaces, `steps.rs` is what is done to both, `verdict.rs` is what counts
-//! as a pass.
+//! Where to read: `arms/stateless.rs` is the crate at work and `store/keys.rs` where its keys come
+//! from, `arms/memory.rs` is what it replaces, `script/steps.rs` is what is done to both,
+//! `script/verdict.rs` is what counts as a pass.
 
-mod app;
-mod args;
+mod arms;
 mod balancer;
-mod bare;
-mod client;
-mod cluster;
-mod connection;
+mod command;
 mod figures;
-mod headers;
-mod keys;
-mod load;
-mod measure;
-mod meeting;
-mod memory;
-mod outage;
-mod pool;
-mod process;
-mod refresh;
-mod replay;
-mod replica;
-mod report;
-mod revocation;
-mod root;
+mod page;
+mod processes;
 mod script;
-mod serve;
-mod server;
-mod stateless;
-mod steps;
 mod store;
-mod table;
-mod tally;
 mod terminal;
-mod tour;
-mod unrecorded;
-mod verdict;
+mod users;
 
 use std::process::ExitCode;
 
-use args::{Command, Keys, ProveOptions};
-use meeting::Meeting;
-use store::Store;
+use command::{
+    args::{self, Command},
+    prove::{Keys, ProveOptions},
+};
+use store::{choice::Store, meeting::Meeting};
 use terminal::Terminal;
 
 /// Any error; every message is for the person at the terminal.
@@ -72,33 +49,34 @@ const INTERRUPTED: u8 = 130;
 async fn main() -> ExitCode {
     let command = match args::parse(std::env::args().skip(1)) {
         Ok(command) => command,
-        Err(problem) => {
-            eprintln!("cluster: {problem}\n\n{}", args::USAGE);
+        Err((problem, usage)) => {
+            eprintln!("cluster: {problem}\n\n{usage}");
             return ExitCode::from(2);
         }
     };
     let terminal = Terminal::detect();
     let outcome = match command {
-        Command::Help => {
-            println!("{}", args::USAGE);
+        Command::Print(text) => {
+            println!("{text}");
             Ok(ExitCode::SUCCESS)
         }
-        Command::Prove(ProveOptions { store, keys }) => {
-            let prove = async |meeting: &mut Meeting| script::prove(meeting, &terminal).await;
+        Command::Prove(ProveOptions { store, keys, arms }) => {
+            let prove =
+                async |meeting: &mut Meeting| script::proof::prove(&arms, meeting, &terminal).await;
             run(store, keys, prove, ExitCode::from(INTERRUPTED)).await
         }
         Command::Serve(mut options) => {
             let store = std::mem::replace(&mut options.store, Store::File);
             let serve =
-                async |meeting: &mut Meeting| serve::serve(options, meeting, &terminal).await;
+                async |meeting: &mut Meeting| page::serve::serve(options, meeting, &terminal).await;
             run(store, Keys::Shared, serve, ExitCode::SUCCESS).await
         }
         Command::Load(options) => {
-            let load = measure::measure(&options, &terminal);
+            let load = figures::measure::measure(&options, &terminal);
             until_interrupted(load, ExitCode::from(INTERRUPTED)).await
         }
-        Command::Replica => replica::run().await,
-        Command::Balancer { port } => balancer::run(port).await,
+        Command::Replica => arms::replica::run().await,
+        Command::Balancer { port, affinity } => balancer::proxy::run(port, affinity).await,
     };
     outcome.unwrap_or_else(|reason| {
         eprintln!("cluster: {reason}");
@@ -127,7 +105,7 @@ async fn until_interrupted(
     // The signal has to win at any moment.
     tokio::select! {
         outcome = work => outcome,
-        () = process::interrupted() => {
+        () = processes::process::interrupted() => {
             println!();
             Ok(interrupted)
         }

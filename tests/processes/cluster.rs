@@ -96,14 +96,15 @@ fn a_mistake_is_answered_with_the_usage() {
     for (arguments, problem) in [
         (["load", "--seconds", "0"], "cluster: --seconds 0: expected 1 to 600\n"),
         (["load", "--seconds", "ten"], "cluster: --seconds ten: invalid digit"),
-        (["load", "--arm", "redis"], "cluster: --arm redis: expected `stateless`, `memory`, "),
+        (["load", "--arm", "redis"], "cluster: --arm redis: expected one of stateless, memory, "),
         (["serve", "--arm", "bare"], "cluster: `--arm bare` is for `load`\n"),
     ] {
         let temporary = tempfile::tempdir().unwrap();
         let output = cluster(&arguments, &temporary).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{text}");
-        assert!(text.contains(problem) && text.contains("-- load [options]"), "{text}");
+        let usage = format!("-- {} [options]", arguments[0]);
+        assert!(text.contains(problem) && text.contains(&usage), "{text}");
         assert!(output.stdout.is_empty(), "nothing was started");
     }
 }

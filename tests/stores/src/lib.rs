@@ -32,7 +32,7 @@ mod revocations;
 mod rings;
 mod scenarios;
 pub mod sentinel;
-#[path = "../../../examples/cluster/server/mod.rs"]
+#[path = "../../../examples/cluster/store/server/mod.rs"]
 mod server;
 /// What the tests of the package itself share, too.
 #[path = "../../support"]

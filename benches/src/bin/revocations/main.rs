@@ -18,7 +18,7 @@ mod outage;
 mod processes;
 mod scale;
 #[allow(dead_code, reason = "others restart their servers")]
-#[path = "../../../../examples/cluster/server/mod.rs"]
+#[path = "../../../../examples/cluster/store/server/mod.rs"]
 mod server;
 mod settings;
 mod soak;

@@ -1,0 +1,85 @@
+//! The replica process: one arm of the application, until its parent orders it to drain or ends.
+
+use std::{net::Ipv4Addr, process::ExitCode, time::Duration};
+
+use axum::serve::ListenerExt;
+use serde::{Deserialize, Serialize};
+use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+
+use crate::{
+    BoxError,
+    arms::app,
+    arms::bare,
+    arms::memory,
+    arms::stateless,
+    command::{arm::Arm, pace::Pace},
+    processes::process::{Orders, announce},
+    store::keys::KeyOptions,
+};
+
+/// The configuration from the parent, in JSON, as the first line on standard input. It contains secrets
+/// of the keys, and everyone on the machine can read a process's arguments.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct ReplicaOptions {
+    /// How it signs its answers: `replica-1`, …
+    pub(crate) name: String,
+    /// Where it listens on 127.0.0.1; 0 picks a free port.
+    pub(crate) port: u16,
+    /// Which kind of sessions.
+    pub(crate) arm: Arm,
+    /// How fast keys change and sessions end.
+    pub(crate) pace: Pace,
+    /// Where the keys are. They are this run's own, and go with it.
+    pub(crate) keys: KeyOptions,
+}
+
+/// The line on standard input that asks for a graceful end.
+pub(crate) const DRAIN: &str = "drain";
+
+/// How long a replica without a parent tries to clear the keys.
+const CLEARING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Serves on 127.0.0.1 and prints its address as soon as it is ready.
+///
+/// # Errors
+/// If the configuration is invalid, the keys cannot be opened, or no port is free.
+pub(crate) async fn run() -> Result<ExitCode, BoxError> {
+    let mut orders = Orders::new();
+    let first = orders.next().await.ok_or("no configuration on standard input")?;
+    let options: ReplicaOptions = serde_json::from_str(&first)?;
+    let app = match options.arm {
+        Arm::Stateless | Arm::Cold => stateless::app(&options).await?,
+        Arm::Memory | Arm::Sticky => memory::app(&options),
+        Arm::Bare => bare::app(&options),
+    };
+    let app = app::with_common_routes(app, &options.name)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+    announce(&format!("http://{}", listener.local_addr()?));
+    let listener = listener.tap_io(|stream| {
+        // Small answers must not wait for more; if the option fails they are only slower.
+        let _ = stream.set_nodelay(true);
+    });
+
+    let (drain, drained) = oneshot::channel::<()>();
+    tokio::spawn(obey(orders, options, drain));
+    // Stops accepting, answers what is in flight, closes what is idle.
+    let graceful = async { drained.await.unwrap_or_default() };
+    axum::serve(listener, app).with_graceful_shutdown(graceful).await?;
+    // The thread that reads standard input cannot be joined.
+    std::process::exit(0)
+}
+
+/// Reads orders; ends the process when its parent is gone.
+async fn obey(mut orders: Orders, options: ReplicaOptions, drain: oneshot::Sender<()>) {
+    let mut drain = Some(drain);
+    while let Some(order) = orders.next().await {
+        match drain.take_if(|_| order == DRAIN) {
+            // It fails only if the server has ended already.
+            Some(drain) => drain.send(()).unwrap_or_default(),
+            None => eprintln!("{}: unknown order `{order}`", options.name),
+        }
+    }
+    // The parent was killed, so nobody else will do it. Each replica tries, the last one wins.
+    let _ = timeout(CLEARING_TIMEOUT, options.keys.clear()).await;
+    std::process::exit(0)
+}

@@ -1,0 +1,6 @@
+//! The balancer: a process that knows no sessions.
+
+pub(crate) mod affinity;
+pub(crate) mod headers;
+pub(crate) mod pool;
+pub(crate) mod proxy;

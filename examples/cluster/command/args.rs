@@ -1,0 +1,197 @@
+//! The command line: what a person may ask for, and what the parent asks of its children.
+
+use crate::command::{
+    flags::{Flags, unexpected},
+    load::{self, LoadOptions},
+    prove::{self, ProveOptions},
+    serve::{self, ServeOptions},
+};
+
+/// The text of `--help`.
+pub(crate) const USAGE: &str = "\
+Any request can land on any replica: a cluster of real processes.
+
+Usage: cargo run --release --example cluster [-- COMMAND [options]]
+
+Commands:
+  prove            the proof: two arms, one script, a table; this runs without a command, too
+  serve            keeps a cluster up for curl and a browser
+  load             requests per second, with and without sessions
+
+  COMMAND --help   its options
+  --version        the version of tower-jwt-session";
+
+/// The text of `--version`.
+pub(crate) const VERSION: &str = concat!("cluster ", env!("CARGO_PKG_VERSION"));
+
+/// The command of one process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Command {
+    /// Run the script over arms.
+    Prove(ProveOptions),
+    /// Keep a cluster up.
+    Serve(ServeOptions),
+    /// Measure it.
+    Load(LoadOptions),
+    /// Print a text.
+    Print(&'static str),
+    /// Be one replica, as standard input says. For the parent only.
+    Replica,
+    /// Be the balancer. For the parent only.
+    Balancer {
+        /// Where to listen; 0 picks a free port.
+        port: u16,
+        /// Whether a user goes to the same replica for as long as that is up.
+        affinity: bool,
+    },
+}
+
+/// Reads the arguments of a process, without its name.
+///
+/// # Errors
+/// One sentence that names the argument at fault, and the usage of the command that it is about.
+pub(crate) fn parse(
+    arguments: impl IntoIterator<Item = String>,
+) -> Result<Command, (String, &'static str)> {
+    let arguments: Vec<String> = arguments.into_iter().collect();
+    let (name, rest) = match arguments.split_first() {
+        Some((name, rest)) if !name.starts_with('-') => (Some(name.as_str()), rest),
+        _ => (None, &*arguments),
+    };
+    let usage = match name {
+        None => USAGE,
+        Some(name) => usage(name).ok_or_else(|| (unexpected(name), USAGE))?,
+    };
+    let asks = |words: [&str; 2]| rest.iter().any(|argument| words.contains(&argument.as_str()));
+    if asks(["--help", "-h"]) {
+        return Ok(Command::Print(usage));
+    }
+    if name.is_none() && asks(["--version", "-V"]) {
+        return Ok(Command::Print(VERSION));
+    }
+    command(name.unwrap_or("prove"), rest).map_err(|problem| (problem, usage))
+}
+
+/// The usage of a command; none if there is no such command.
+fn usage(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "prove" => prove::USAGE,
+        "serve" => serve::USAGE,
+        "load" => load::USAGE,
+        "replica" | "balancer" => USAGE,
+        _ => return None,
+    })
+}
+
+fn command(name: &str, arguments: &[String]) -> Result<Command, String> {
+    let mut flags = Flags::read(arguments)?;
+    let command = match name {
+        "serve" => Command::Serve(ServeOptions::take(&mut flags)?),
+        "load" => Command::Load(LoadOptions::take(&mut flags)?),
+        "replica" => Command::Replica,
+        "balancer" => Command::Balancer {
+            port: flags.need("port")?,
+            affinity: flags.take("affinity")?.unwrap_or(false),
+        },
+        _ => Command::Prove(ProveOptions::take(&mut flags)?),
+    };
+    flags.finish()?;
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        command::{arm::Arm, prove::Keys},
+        store::choice::Store,
+    };
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(str::to_owned)).map_err(|(problem, _)| problem)
+    }
+
+    #[test]
+    fn no_arguments_is_the_proof() {
+        let prove = |store, keys| {
+            let arms = vec![Arm::Stateless, Arm::Memory];
+            Ok(Command::Prove(ProveOptions { store, keys, arms }))
+        };
+        assert_eq!(parsed(""), prove(Store::File, Keys::Shared));
+        assert_eq!(parsed("prove"), prove(Store::File, Keys::Shared));
+        assert_eq!(parsed("prove --keys private"), prove(Store::File, Keys::Private));
+        assert_eq!(parsed("--store derived"), prove(Store::Derived, Keys::Shared));
+        assert_eq!(parsed("prove --store=derived"), prove(Store::Derived, Keys::Shared));
+    }
+
+    #[test]
+    fn help_wins_over_everything_else() {
+        assert_eq!(parsed("serve --nonsense --help"), Ok(Command::Print(serve::USAGE)));
+        assert_eq!(parsed("-h"), Ok(Command::Print(USAGE)));
+        assert_eq!(parsed("--version"), Ok(Command::Print(VERSION)));
+    }
+
+    #[test]
+    fn serve_has_defaults_and_takes_both_spellings() {
+        let store = Store::File;
+        let defaults = ServeOptions { replicas: 3, port: 8080, arm: Arm::Stateless, store };
+        assert_eq!(parsed("serve"), Ok(Command::Serve(defaults)));
+        let store = Store::Derived;
+        let options = ServeOptions { replicas: 5, port: 9000, arm: Arm::Stateless, store };
+        let command = Ok(Command::Serve(options));
+        let line = "serve --replicas 5 --port=9000 --arm stateless --store derived";
+        assert_eq!(parsed(line), command);
+    }
+
+    #[test]
+    fn load_measures_everything_unless_told_otherwise() {
+        let load =
+            |seconds, replicas, arms| Ok(Command::Load(LoadOptions { seconds, replicas, arms }));
+        assert_eq!(parsed("load"), load(10, vec![1, 3, 5], Arm::MEASURED.to_vec()));
+        let line = "load --seconds 1 --replicas 2 --arm bare";
+        assert_eq!(parsed(line), load(1, vec![2], vec![Arm::Bare]));
+    }
+
+    #[test]
+    fn a_mistake_is_named() {
+        for (line, problem) in [
+            ("sevre", "unexpected argument `sevre`"),
+            ("--port 1", "unknown option `--port`"),
+            ("redis://:password@host", "a URL belongs behind `--store`"),
+            ("serve postgres://app:password@host", "a URL belongs behind `--store`"),
+            ("--store", "`--store` needs a value"),
+            ("--store derived --keys private", "`--keys private` is for `--store file`"),
+            (
+                "serve --arm memory --store file",
+                "`--arm memory` has no keys, and takes no `--store`",
+            ),
+            ("serve 4", "unexpected argument `4`"),
+            ("serve --port", "`--port` needs a value"),
+            ("serve --port --arm memory", "`--port` needs a value"),
+            ("serve --replicas 0", "--replicas 0: expected 1 to 9"),
+            ("serve --port 1 --port 2", "`--port` was given twice"),
+            ("serve --speed 9", "unknown option `--speed`"),
+            (
+                "serve --arm redis",
+                "--arm redis: expected one of stateless, memory, sticky, cold, bare",
+            ),
+            ("load --arm sticky", "`--arm sticky` is not for `load`"),
+            ("--arms stateless,bare", "--arms: `bare` is for `load`"),
+            ("--arms stateless,memory,memory", "--arms: `memory` was named twice"),
+            ("serve --arm bare", "`--arm bare` is for `load`"),
+            ("load --seconds 0", "--seconds 0: expected 1 to 600"),
+            ("load --replicas 10", "--replicas 10: expected 1 to 9"),
+            ("load --store file", "`load` derives its keys, and takes no `--store`"),
+            ("load --port 1", "unknown option `--port`"),
+            ("balancer", "`--port` is missing"),
+        ] {
+            assert_eq!(parsed(line), Err(problem.to_owned()), "{line}");
+        }
+        let error = parsed("--arms memory,sticky").expect_err("nothing is proved");
+        assert!(error.starts_with("--arms: expected `stateless` and then "), "{error}");
+        let error = parsed("serve --port 70000").expect_err("no such port");
+        assert!(error.starts_with("--port 70000: "), "{error}");
+        let error = parsed("--store mysql://app:password@host").expect_err("no such store");
+        assert!(error.starts_with("--store: expected `file`, "), "{error}");
+    }
+}

@@ -1,0 +1,132 @@
+//! `--name value` and `--name=value`, taken out one by one.
+
+use std::{fmt, str::FromStr};
+
+use crate::{command::arm::Arm, store::choice::Store};
+
+/// The options behind a command that nobody has taken yet.
+pub(crate) struct Flags(Vec<(String, String)>);
+
+impl Flags {
+    /// Reads the arguments behind a command.
+    ///
+    /// # Errors
+    /// One sentence that names the argument at fault.
+    pub(crate) fn read(arguments: &[String]) -> Result<Self, String> {
+        let mut flags: Vec<(String, String)> = Vec::new();
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let Some(flag) = argument.strip_prefix("--") else {
+                return Err(unexpected(argument));
+            };
+            let (name, value) = match flag.split_once('=') {
+                Some((name, value)) => (name, value.to_owned()),
+                None => match rest.next() {
+                    Some(value) if !value.starts_with("--") => (flag, value.clone()),
+                    _ => return Err(format!("`--{flag}` needs a value")),
+                },
+            };
+            if flags.iter().any(|(known, _)| known == name) {
+                return Err(format!("`--{name}` was given twice"));
+            }
+            flags.push((name.to_owned(), value));
+        }
+        Ok(Self(flags))
+    }
+
+    /// Takes one option.
+    ///
+    /// # Errors
+    /// If its value cannot be parsed.
+    pub(crate) fn take<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<T>, String> {
+        let Some(index) = self.0.iter().position(|(known, _)| known == name) else {
+            return Ok(None);
+        };
+        let (_, value) = self.0.remove(index);
+        value.parse().map(Some).map_err(|problem| format!("--{name} {value}: {problem}"))
+    }
+
+    /// Takes an option that has to be there.
+    ///
+    /// # Errors
+    /// If it is not, or its value cannot be parsed.
+    pub(crate) fn need<T: FromStr<Err: fmt::Display>>(&mut self, name: &str) -> Result<T, String> {
+        self.take(name)?.ok_or_else(|| format!("`--{name}` is missing"))
+    }
+
+    /// Takes a list, its parts between commas.
+    ///
+    /// # Errors
+    /// If one of them cannot be parsed.
+    pub(crate) fn list<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Vec<T>>, String> {
+        let Some(text) = self.take::<String>(name)? else { return Ok(None) };
+        let parts = text.split(',').map(|part| {
+            part.parse().map_err(|problem| format!("--{name} {text}: `{part}`: {problem}"))
+        });
+        parts.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Takes `--arms`: different arms, of those that keep sessions.
+    ///
+    /// # Errors
+    /// If one is unknown, or keeps none, or is named twice.
+    pub(crate) fn arms(&mut self) -> Result<Option<Vec<Arm>>, String> {
+        let Some(arms) = self.list::<Arm>("arms")? else { return Ok(None) };
+        for (index, arm) in arms.iter().enumerate() {
+            if !Arm::COMPARED.contains(arm) {
+                return Err(format!("--arms: `{arm}` is for `load`"));
+            }
+            if arms[..index].contains(arm) {
+                return Err(format!("--arms: `{arm}` was named twice"));
+            }
+        }
+        Ok(Some(arms))
+    }
+
+    /// Takes `--store`. Parsed apart from the others, since an error must not repeat a password.
+    ///
+    /// # Errors
+    /// If it is no store.
+    pub(crate) fn store(&mut self) -> Result<Option<Store>, String> {
+        let text: Option<String> = self.take("store")?;
+        text.map(|text| text.parse()).transpose().map_err(|problem| format!("--store: {problem}"))
+    }
+
+    /// Takes `--replicas`.
+    ///
+    /// # Errors
+    /// If it is none, or more than nine.
+    pub(crate) fn replicas(&mut self) -> Result<Option<usize>, String> {
+        match self.take("replicas")? {
+            Some(count) if !(1..=9).contains(&count) => {
+                Err(format!("--replicas {count}: expected 1 to 9"))
+            }
+            count => Ok(count),
+        }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// If an option was not taken.
+    pub(crate) fn finish(self) -> Result<(), String> {
+        match self.0.first() {
+            Some((name, _)) => Err(format!("unknown option `--{name}`")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What to say of an argument that has no place.
+pub(crate) fn unexpected(argument: &str) -> String {
+    match argument.contains("://") {
+        true => "a URL belongs behind `--store`".to_owned(),
+        false => format!("unexpected argument `{argument}`"),
+    }
+}

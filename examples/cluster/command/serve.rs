@@ -1,0 +1,54 @@
+//! `serve`: one cluster, for curl and a browser.
+
+use crate::{
+    command::{arm::Arm, flags::Flags},
+    store::choice::Store,
+};
+
+/// The text of `serve --help`.
+pub(crate) const USAGE: &str = "\
+Keeps a cluster up for curl and a browser, until Ctrl-C.
+
+Usage: cargo run --release --example cluster -- serve [options]
+
+Options:
+  --replicas N     how many replicas, 1 to 9 (3)
+  --port P         where the balancer listens on 127.0.0.1; 0 picks a free port (8080)
+  --arm ARM        stateless (the crate), memory or sticky (stateless)
+  --store STORE    as in `prove --help`, for the arm `stateless` (file)";
+
+/// The options of `serve`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ServeOptions {
+    /// How many replicas, 1 to 9.
+    pub(crate) replicas: usize,
+    /// Where the balancer listens.
+    pub(crate) port: u16,
+    /// Which kind of sessions.
+    pub(crate) arm: Arm,
+    /// Where the keys meet.
+    pub(crate) store: Store,
+}
+
+impl ServeOptions {
+    /// Takes the options.
+    ///
+    /// # Errors
+    /// If one is wrong, or two contradict each other.
+    pub(crate) fn take(flags: &mut Flags) -> Result<Self, String> {
+        let store = flags.store()?;
+        let arm = flags.take("arm")?.unwrap_or(Arm::Stateless);
+        if !Arm::COMPARED.contains(&arm) {
+            return Err(format!("`--arm {arm}` is for `load`"));
+        }
+        if arm != Arm::Stateless && store.is_some() {
+            return Err(format!("`--arm {arm}` has no keys, and takes no `--store`"));
+        }
+        Ok(Self {
+            replicas: flags.replicas()?.unwrap_or(3),
+            port: flags.take("port")?.unwrap_or(8080),
+            arm,
+            store: store.unwrap_or(Store::File),
+        })
+    }
+}

@@ -1,0 +1,3 @@
+//! The cluster in the hands of a person.
+
+pub(crate) mod serve;

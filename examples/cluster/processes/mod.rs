@@ -1,0 +1,4 @@
+//! The cluster as its parent holds it: child processes that cannot outlive it.
+
+pub(crate) mod cluster;
+pub(crate) mod process;

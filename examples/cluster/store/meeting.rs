@@ -1,0 +1,162 @@
+//! The place where the replicas meet, in the hands of the parent: made for one run, and cleared after it.
+
+use ring::rand::{SystemRandom, generate};
+use tempfile::TempDir;
+use tower_jwt_session::Timestamp;
+
+use crate::{
+    BoxError,
+    command::prove::Keys,
+    store::choice::Store,
+    store::keys::{KeyOptions, KeySource, Place, RootOptions, Secret},
+    store::server::{Server, ServerKind},
+};
+
+/// A place for the keys of one run, and for what it ends.
+pub(crate) struct Meeting {
+    store: Store,
+    sharing: Keys,
+    options: KeyOptions,
+    held: Held,
+}
+
+/// The resources of the run, removed at its end.
+enum Held {
+    Nothing,
+    Directory(TempDir),
+    Server(Server),
+}
+
+impl Meeting {
+    /// Makes the place, and starts its server if it is to be one of this run's own.
+    ///
+    /// # Errors
+    /// If that fails, or somebody's server cannot be used.
+    pub(crate) async fn prepare(store: Store, sharing: Keys) -> Result<Self, BoxError> {
+        let (place, held) = match &store {
+            Store::File | Store::Derived => {
+                let directory = tempfile::Builder::new().prefix("cluster-keys-").tempdir()?;
+                (Place::Directory(directory.path().into()), Held::Directory(directory))
+            }
+            Store::Own(kind) => {
+                let server = Server::start(*kind, &hexadecimal(&random()?)).await?;
+                (own(*kind, &server), Held::Server(server))
+            }
+            Store::Given(url) => (at(url.kind, url.secret.clone()), Held::Nothing),
+        };
+        let source = match &store {
+            Store::Derived => {
+                KeySource::Derived(vec![RootOptions { secret: random()?, follows: None }])
+            }
+            _ => KeySource::Stored(random()?),
+        };
+        let ring = format!("cluster-{}", hexadecimal(&random()?[..8]));
+        let meeting = Self {
+            options: KeyOptions { ring, source, place, founds: false },
+            store,
+            sharing,
+            held,
+        };
+        if let Store::Given(url) = &meeting.store {
+            // There is nothing to clear yet; it shows whether the server can be used.
+            let usable = meeting.options.clear().await;
+            usable.map_err(|error| format!("cannot use {url}: {error}"))?;
+        }
+        Ok(meeting)
+    }
+
+    /// Where it is.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The configuration of a replica; `is_first` if there is no other yet.
+    pub(crate) fn options(&self, replica: &str, is_first: bool) -> KeyOptions {
+        let mut options = self.options.clone();
+        options.founds = is_first || self.sharing == Keys::Private;
+        if self.sharing == Keys::Private {
+            options.ring = format!("{}-{replica}", options.ring);
+        }
+        options
+    }
+
+    /// The server of this run's own, if it has one.
+    pub(crate) fn server(&mut self) -> Option<&mut Server> {
+        match &mut self.held {
+            Held::Server(server) => Some(server),
+            Held::Nothing | Held::Directory(_) => None,
+        }
+    }
+
+    /// Adds a root secret, of which replicas hear when they start, to follow the last one then.
+    ///
+    /// # Errors
+    /// If the keys are not derived, or there is no randomness.
+    pub(crate) fn add_root(&mut self, signs_from: Timestamp) -> Result<(), BoxError> {
+        let secret = random()?;
+        let roots = self.roots()?;
+        let last = roots.last().and_then(|root| root.follows);
+        let generation = last.map_or(1, |(generation, _)| generation + 1);
+        roots.push(RootOptions { secret, follows: Some((generation, signs_from)) });
+        Ok(())
+    }
+
+    /// Drops the oldest root secret; replicas that start from now on know nothing of it.
+    ///
+    /// # Errors
+    /// If the keys are not derived.
+    pub(crate) fn drop_root(&mut self) -> Result<(), BoxError> {
+        self.roots()?.remove(0);
+        Ok(())
+    }
+
+    fn roots(&mut self) -> Result<&mut Vec<RootOptions>, BoxError> {
+        match &mut self.options.source {
+            KeySource::Derived(roots) => Ok(roots),
+            KeySource::Stored(_) => Err("these keys are not derived".into()),
+        }
+    }
+
+    /// Leaves nothing behind.
+    ///
+    /// # Errors
+    /// If something cannot be removed.
+    pub(crate) async fn clear(self) -> Result<(), BoxError> {
+        match self.held {
+            Held::Nothing => self.options.clear().await,
+            Held::Directory(directory) => Ok(directory.close()?),
+            Held::Server(server) => {
+                drop(server);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Where a server of this run's own is.
+fn own(kind: ServerKind, server: &Server) -> Place {
+    match kind {
+        ServerKind::RedisSentinel => {
+            Place::RedisSentinel { sentinels: server.urls(), service: server.url() }
+        }
+        ServerKind::RedisCluster => Place::RedisCluster(server.urls()),
+        ServerKind::Redis | ServerKind::Postgres => at(kind, server.url()),
+    }
+}
+
+/// The place behind one URL.
+fn at(kind: ServerKind, url: String) -> Place {
+    match kind {
+        ServerKind::Postgres => Place::Postgres(url),
+        _ => Place::Redis(url),
+    }
+}
+
+fn random() -> Result<Secret, BoxError> {
+    let random = generate(&SystemRandom::new()).map_err(|_| "the system has no randomness")?;
+    Ok(random.expose())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,6 @@
+//! The users: their cookie jars, their requests, and the counts of the answers.
+
+pub(crate) mod client;
+pub(crate) mod connection;
+pub(crate) mod load;
+pub(crate) mod tally;
