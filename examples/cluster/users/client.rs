@@ -202,7 +202,7 @@ impl Jar {
     }
 
     /// Throws all cookies away.
-    fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.state().cookies.clear();
     }
 

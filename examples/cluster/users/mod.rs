@@ -2,5 +2,6 @@
 
 pub(crate) mod client;
 pub(crate) mod connection;
+pub(crate) mod crowd;
 pub(crate) mod load;
 pub(crate) mod tally;

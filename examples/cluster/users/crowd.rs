@@ -1,0 +1,205 @@
+//! The crowd: users who each hold one session and ask for themselves again and again, for as long as the
+//! crowd lives. A user who is logged out notices, waits, and logs in again.
+
+#![allow(dead_code)]
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::Serialize;
+use tokio::{
+    sync::{OwnedRwLockWriteGuard, RwLock},
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::users::{
+    client::{Answer, Client, Credentials, Jar},
+    tally::{Expect, Tally},
+};
+
+/// How long a user who was logged out waits before the next login.
+const OUT: Duration = Duration::from_secs(2);
+
+/// A crowd at work. Dropping it stops its users where they are.
+pub(crate) struct Crowd {
+    base: String,
+    shared: Arc<Shared>,
+    users: JoinSet<()>,
+}
+
+/// One user, as seen from outside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub(crate) struct User {
+    /// Which replica gave the last answer; empty if it was the balancer, or there is none yet.
+    pub(crate) replica: String,
+    /// Whether the user has a session.
+    pub(crate) logged_in: bool,
+    /// How often a session of this user was lost.
+    pub(crate) lost: u64,
+}
+
+struct Shared {
+    /// How long a user waits between two requests, in microseconds.
+    pause: AtomicU64,
+    /// Held for reading while a login is on its way.
+    logins: Arc<RwLock<()>>,
+    tally: Mutex<Tally>,
+    users: Mutex<Vec<User>>,
+}
+
+/// A panic under these locks cannot leave anything half changed, so poison says nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Crowd {
+    /// Starts `count` users of the server at `base`, each of whom waits for `pause` between two
+    /// requests.
+    pub(crate) fn start(base: &str, count: usize, pause: Duration) -> Self {
+        let shared = Shared {
+            pause: AtomicU64::new(micros(pause)),
+            logins: Arc::default(),
+            tally: Mutex::default(),
+            users: Mutex::default(),
+        };
+        let (base, shared) = (base.to_owned(), Arc::new(shared));
+        let mut crowd = Self { base, shared, users: JoinSet::new() };
+        crowd.grow(count);
+        crowd
+    }
+
+    /// Adds users, spread over one pause.
+    pub(crate) fn grow(&mut self, count: usize) {
+        let mut users = lock(&self.shared.users);
+        let pause = self.shared.pause();
+        for number in 0..count {
+            let place = users.len();
+            users.push(User::default());
+            let begins = Instant::now() + pause * number as u32 / count as u32;
+            let user = work(Client::new(&self.base), Arc::clone(&self.shared), place, begins);
+            self.users.spawn(user);
+        }
+    }
+
+    /// Changes how long each user waits between two requests: the load.
+    pub(crate) fn set_pause(&self, pause: Duration) {
+        self.shared.pause.store(micros(pause), Ordering::Relaxed);
+    }
+
+    /// The users, in the order in which they came.
+    pub(crate) fn users(&self) -> Vec<User> {
+        lock(&self.shared.users).clone()
+    }
+
+    /// What was counted since the last call.
+    pub(crate) fn take(&self) -> Tally {
+        std::mem::take(&mut *lock(&self.shared.tally))
+    }
+
+    /// Lets no login go out while the guard lives, and waits for those on their way: see
+    /// [`Load::hold_logins`](crate::users::load::Load::hold_logins).
+    pub(crate) async fn hold_logins(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.shared.logins).write_owned().await
+    }
+}
+
+impl Shared {
+    fn pause(&self) -> Duration {
+        Duration::from_micros(self.pause.load(Ordering::Relaxed))
+    }
+
+    fn change(&self, place: usize, change: impl FnOnce(&mut User)) {
+        change(&mut lock(&self.users)[place]);
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// One user.
+async fn work(client: Client, shared: Arc<Shared>, place: usize, begins: Instant) {
+    let jar = Jar::default();
+    sleep_until(begins).await;
+    loop {
+        if jar.is_empty() {
+            if let Ok(_on_its_way) = shared.logins.try_read() {
+                let answer = client.login(&jar, "alice", "wonderland").await;
+                lock(&shared.tally).record(&answer, Expect::Success, "");
+                shared.change(place, |user| user.see(answer.as_ref().ok(), !jar.is_empty()));
+            }
+        } else {
+            let who = Credentials::Cookie(&jar);
+            let maker = who.maker();
+            let answer = client.get("/me", who).await;
+            lock(&shared.tally).record(&answer, Expect::Success, &maker);
+            let refused = answer.as_ref().is_ok_and(|it| it.status.as_u16() == 401);
+            shared.change(place, |user| {
+                user.see(answer.as_ref().ok(), !refused);
+                user.lost += u64::from(refused);
+            });
+            if refused {
+                jar.forget();
+                sleep(OUT).await;
+                continue;
+            }
+        }
+        sleep(shared.pause()).await;
+    }
+}
+
+impl User {
+    fn see(&mut self, answer: Option<&Answer>, logged_in: bool) {
+        self.logged_in = logged_in;
+        if let Some(answer) = answer {
+            self.replica.clone_from(&answer.replica);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        Json, Router,
+        http::{StatusCode, header},
+        response::IntoResponse,
+        routing::{get, post},
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    /// A server that forgets every session at the second request.
+    async fn forgetful() -> String {
+        let asked = Arc::new(AtomicU64::new(0));
+        let me = async move || match asked.fetch_add(1, Ordering::Relaxed) {
+            0 => Json(json!({})).into_response(),
+            _ => StatusCode::UNAUTHORIZED.into_response(),
+        };
+        let login = async || (StatusCode::NO_CONTENT, [(header::SET_COOKIE, "session=x")]);
+        let app = Router::new().route("/login", post(login)).route("/me", get(me));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        format!("http://{address}")
+    }
+
+    #[tokio::test]
+    async fn a_user_who_is_refused_has_lost_a_session() {
+        let crowd = Crowd::start(&forgetful().await, 1, Duration::from_millis(1));
+        let mut tally = Tally::default();
+        while tally.unexpected_401 == 0 {
+            sleep(Duration::from_millis(1)).await;
+            tally.merge(crowd.take());
+        }
+        assert_eq!((tally.requests, tally.unexpected_401, tally.failed), (3, 1, 0));
+        let users = crowd.users();
+        assert_eq!(users, [User { replica: String::new(), logged_in: false, lost: 1 }]);
+    }
+}
