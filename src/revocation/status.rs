@@ -24,6 +24,9 @@ pub struct RevocationsStatus {
     pub logins_before: Option<Timestamp>,
     /// The memory that all of them take, in bytes.
     pub bytes: usize,
+    /// The upper limit, in milliseconds, until this replica refuses a session that another replica has
+    /// revoked: the [refresh bound](Revocations::refresh_bound).
+    pub refresh_bound_ms: u64,
     /// When the store was last read without a failure.
     pub refreshed_at: Timestamp,
     /// The error of the last read, if it failed, or the reason why none is tried.
@@ -57,6 +60,7 @@ impl Revocations {
             subjects,
             logins_before: self.0.known.all().map(|all| all.at),
             bytes,
+            refresh_bound_ms: u64::try_from(self.refresh_bound().as_millis()).unwrap_or(u64::MAX),
             refreshed_at: self.read_at(),
             failure: tasks.failure().map(str::to_owned).or_else(|| state.failure.clone()),
             write_failure: writes.failure(),

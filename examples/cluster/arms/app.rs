@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     http::{HeaderName, HeaderValue, StatusCode},
     middleware::map_response,
-    response::{Html, IntoResponse, Response},
+    response::{Html, Response},
     routing::get,
 };
 use serde::{Deserialize, Serialize};
@@ -92,33 +92,11 @@ pub(crate) struct Revoked {
     pub(crate) everywhere_within_ms: u128,
 }
 
-/// The answer of `GET /health/ready`.
-#[derive(Default, Serialize)]
-pub(crate) struct Readiness {
-    /// Who answered.
-    pub(crate) replica: String,
-    /// Why it is not ready; none if it is.
-    pub(crate) reason: Option<String>,
-    /// A fault that does not stop the replica: its last read of keys or revocations has
-    /// failed.
-    pub(crate) warning: Option<String>,
-    /// The number of the key that signs now; none without keys.
-    pub(crate) generation: Option<u64>,
-    /// Two replicas with the same fingerprint hold the same keys; none without keys.
-    pub(crate) fingerprint: Option<String>,
-    /// The upper limit in milliseconds until it refuses a session that was revoked on another; none if
-    /// it never hears of that.
-    pub(crate) sessions_end_within_ms: Option<u128>,
-}
-
-impl IntoResponse for Readiness {
-    fn into_response(self) -> Response {
-        let status = match self.reason {
-            None => StatusCode::OK,
-            Some(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        (status, Json(self)).into_response()
-    }
+/// The health routes of an arm that holds nothing that it would have to wait for. Those of the crate are
+/// the same routes.
+pub(crate) fn always_ready<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let ready = async || Json(serde_json::json!({ "ready": true }));
+    Router::new().route("/health/live", get(ready)).route("/health/ready", get(ready))
 }
 
 /// Adds the routes that need no session, and the name of the replica to every answer.
@@ -127,13 +105,12 @@ impl IntoResponse for Readiness {
 /// If the name is not a valid header value.
 pub(crate) fn with_common_routes(app: Router, replica: &str) -> Result<Router, BoxError> {
     let name = HeaderValue::from_str(replica)?;
-    Ok(app
-        .route("/", get(|| async { Html(include_str!("../page/serve.html")) }))
-        .route("/health/live", get(|| async { "live\n" }))
-        .layer(map_response(move |mut response: Response| {
+    Ok(app.route("/", get(|| async { Html(include_str!("../page/serve.html")) })).layer(
+        map_response(move |mut response: Response| {
             response.headers_mut().insert(REPLICA, name.clone());
             std::future::ready(response)
-        })))
+        }),
+    ))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
-    arms::app::{LoginForm, Me, Readiness, User},
+    arms::app::{self, LoginForm, Me, User},
     arms::replica::ReplicaOptions,
 };
 
@@ -33,7 +33,7 @@ pub(crate) fn app(options: &ReplicaOptions) -> Router {
         .route("/me", get(me))
         .route("/admin", get(|| async { "welcome\n" }))
         .route("/logout", post(|| async { StatusCode::NO_CONTENT }))
-        .route("/health/ready", get(ready))
+        .merge(app::always_ready())
         .with_state(Shared {
             replica: options.name.as_str().into(),
             alice: Arc::new(User { name: "Alice".to_owned(), roles }),
@@ -56,10 +56,4 @@ async fn me(State(shared): State<Shared>) -> Json<Me> {
         replica: shared.replica.to_string(),
         kid: None,
     })
-}
-
-/// Ready at once.
-async fn ready(State(shared): State<Shared>) -> Readiness {
-    let replica = shared.replica.to_string();
-    Readiness { replica, ..Readiness::default() }
 }

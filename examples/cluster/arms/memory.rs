@@ -23,7 +23,7 @@ use serde_json::json;
 use tower_jwt_session::{Clock as _, SystemClock, Timestamp};
 
 use crate::{
-    arms::app::{LoginForm, LoginQuery, Me, Readiness, User},
+    arms::app::{self, LoginForm, LoginQuery, Me, User},
     arms::replica::ReplicaOptions,
 };
 
@@ -54,7 +54,7 @@ pub(crate) fn app(options: &ReplicaOptions) -> Router {
         .route("/me", get(me))
         .route("/admin", get(admin))
         .route("/logout", post(logout))
-        .route("/health/ready", get(ready))
+        .merge(app::always_ready())
         .with_state(Shared {
             replica: options.name.as_str().into(),
             lifetime: options.pace.session_lifetime,
@@ -146,12 +146,6 @@ async fn admin(session: Session) -> Result<&'static str, StatusCode> {
 async fn logout(State(shared): State<Shared>, session: Session) -> Response {
     shared.sessions().remove(&session.id);
     set_cookie(format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0"))
-}
-
-/// Ready at once: there is nothing that it would have to know.
-async fn ready(State(shared): State<Shared>) -> Readiness {
-    let replica = shared.replica.to_string();
-    Readiness { replica, ..Readiness::default() }
 }
 
 fn set_cookie(cookie: String) -> Response {

@@ -5,3 +5,4 @@ pub(crate) mod bare;
 pub(crate) mod memory;
 pub(crate) mod replica;
 pub(crate) mod stateless;
+pub(crate) mod telemetry;

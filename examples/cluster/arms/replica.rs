@@ -11,7 +11,10 @@ use crate::{
     arms::app,
     arms::bare,
     arms::memory,
-    arms::stateless,
+    arms::{
+        stateless,
+        telemetry::{self, Log},
+    },
     command::{arm::Arm, pace::Pace},
     processes::process::{Orders, announce},
     store::keys::KeyOptions,
@@ -31,6 +34,8 @@ pub(crate) struct ReplicaOptions {
     pub(crate) pace: Pace,
     /// Where the keys are. They are this run's own, and go with it.
     pub(crate) keys: KeyOptions,
+    /// Where its log goes.
+    pub(crate) log: Log,
 }
 
 /// The line on standard input that asks for a graceful end.
@@ -47,12 +52,13 @@ pub(crate) async fn run() -> Result<ExitCode, BoxError> {
     let mut orders = Orders::new();
     let first = orders.next().await.ok_or("no configuration on standard input")?;
     let options: ReplicaOptions = serde_json::from_str(&first)?;
+    let metrics = telemetry::install(&options.log)?;
     let app = match options.arm {
         Arm::Stateless | Arm::Cold => stateless::app(&options).await?,
         Arm::Memory | Arm::Sticky => memory::app(&options),
         Arm::Bare => bare::app(&options),
     };
-    let app = app::with_common_routes(app, &options.name)?;
+    let app = app::with_common_routes(app.merge(telemetry::routes(metrics)), &options.name)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
     announce(&format!("http://{}", listener.local_addr()?));
     let listener = listener.tap_io(|stream| {

@@ -9,12 +9,12 @@ use axum::{
     routing::{get, post},
 };
 use tower_jwt_session::{
-    KeyRing, Login, Logout, OperationErrorKind, RefreshTokens, Revocations, Session, Sessions,
+    KeyRing, Login, Logout, OperationErrorKind, RefreshTokens, Session, Sessions,
 };
 
 use crate::{
     BoxError,
-    arms::app::{LoginForm, LoginQuery, Me, Readiness, Revoked, User},
+    arms::app::{LoginForm, LoginQuery, Me, Revoked, User},
     arms::replica::ReplicaOptions,
     command::{arm::Arm, pace::Pace},
 };
@@ -24,7 +24,6 @@ use crate::{
 struct Shared {
     replica: Arc<str>,
     keys: KeyRing,
-    revocations: Revocations,
 }
 
 /// The application of one replica; it is ready to serve every session when this returns.
@@ -38,7 +37,7 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
     let (keys, revocations, refresh_tokens) = options.keys.open(options.pace).await?;
     let sessions = Sessions::<User>::builder(keys.clone(), "https://cluster.example", "cluster")
         .idle_lifetime(options.pace.session_lifetime)
-        .revocations(revocations.clone())
+        .revocations(revocations)
         .refresh_tokens(at_this_pace(refresh_tokens, options.pace));
     let sessions = match options.arm {
         Arm::Cold => sessions.token_cache_bytes(0),
@@ -55,9 +54,10 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
         .merge(sessions.jwks_router())
         .merge(sessions.token_router())
         .layer(sessions.layer())
-        // Below the layer: a health check carries no session and needs no guard.
-        .route("/health/ready", get(ready))
-        .with_state(Shared { replica: options.name.as_str().into(), keys, revocations }))
+        // Below the layer: a health check carries no session and needs no guard. A real service has
+        // these routes on an internal port.
+        .merge(sessions.status_router())
+        .with_state(Shared { replica: options.name.as_str().into(), keys }))
 }
 
 /// For clients that are no browsers. As short as the other periods here; all have a default.
@@ -121,23 +121,4 @@ async fn revoke_key(
 /// recorded, the answer says so, and the session stays valid.
 async fn logout(_: Session<User>) -> Logout {
     Logout::new()
-}
-
-/// Whether this replica holds the keys and revocations that it needs.
-async fn ready(State(shared): State<Shared>) -> Readiness {
-    let (keys, revocations) = (shared.keys.status(), shared.revocations.status());
-    let reason = shared.keys.ready().map_err(|reason| reason.to_string());
-    let reason = reason.and_then(|()| shared.revocations.ready().map_err(|it| it.to_string()));
-    Readiness {
-        replica: shared.replica.to_string(),
-        reason: reason.err(),
-        warning: keys
-            .failure
-            .or(revocations.failure)
-            .or(keys.write_failure)
-            .or(revocations.write_failure),
-        generation: keys.generation,
-        fingerprint: Some(keys.fingerprint),
-        sessions_end_within_ms: Some(shared.revocations.refresh_bound().as_millis()),
-    }
 }

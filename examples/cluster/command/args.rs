@@ -134,12 +134,24 @@ mod tests {
     #[test]
     fn serve_has_defaults_and_takes_both_spellings() {
         let store = Store::File;
-        let defaults = ServeOptions { replicas: 3, port: 8080, arm: Arm::Stateless, store };
+        let defaults = ServeOptions {
+            replicas: 3,
+            port: 8080,
+            arm: Arm::Stateless,
+            store,
+            log: "warn".to_owned(),
+        };
         assert_eq!(parsed("serve"), Ok(Command::Serve(defaults)));
         let store = Store::Derived;
-        let options = ServeOptions { replicas: 5, port: 9000, arm: Arm::Stateless, store };
+        let options = ServeOptions {
+            replicas: 5,
+            port: 9000,
+            arm: Arm::Stateless,
+            store,
+            log: "debug".to_owned(),
+        };
         let command = Ok(Command::Serve(options));
-        let line = "serve --replicas 5 --port=9000 --arm stateless --store derived";
+        let line = "serve --replicas 5 --port=9000 --arm stateless --store derived --log debug";
         assert_eq!(parsed(line), command);
     }
 
@@ -178,6 +190,7 @@ mod tests {
             ("load --arm sticky", "`--arm sticky` is not for `load`"),
             ("--arms stateless,bare", "--arms: `bare` is for `load`"),
             ("--arms stateless,memory,memory", "--arms: `memory` was named twice"),
+            ("serve --log loud", "--log loud: expected one of off, error, warn, info, debug"),
             ("serve --arm bare", "`--arm bare` is for `load`"),
             ("load --seconds 0", "--seconds 0: expected 1 to 600"),
             ("load --replicas 10", "--replicas 10: expected 1 to 9"),

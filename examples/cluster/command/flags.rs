@@ -98,6 +98,20 @@ impl Flags {
         text.map(|text| text.parse()).transpose().map_err(|problem| format!("--store: {problem}"))
     }
 
+    /// Takes `--log`: how much of a log is written.
+    ///
+    /// # Errors
+    /// If it is no level.
+    pub(crate) fn level(&mut self) -> Result<Option<String>, String> {
+        const LEVELS: [&str; 5] = ["off", "error", "warn", "info", "debug"];
+        match self.take::<String>("log")? {
+            Some(level) if !LEVELS.contains(&level.as_str()) => {
+                Err(format!("--log {level}: expected one of {}", LEVELS.join(", ")))
+            }
+            level => Ok(level),
+        }
+    }
+
     /// Takes `--replicas`.
     ///
     /// # Errors

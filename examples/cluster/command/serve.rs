@@ -15,6 +15,7 @@ Options:
   --replicas N     how many replicas, 1 to 9 (3)
   --port P         where the balancer listens on 127.0.0.1; 0 picks a free port (8080)
   --arm ARM        stateless (the crate), memory or sticky (stateless)
+  --log LEVEL      the replicas' logs on standard error: off, error, warn, info or debug (warn)
   --store STORE    as in `prove --help`, for the arm `stateless` (file)";
 
 /// The options of `serve`.
@@ -28,6 +29,8 @@ pub(crate) struct ServeOptions {
     pub(crate) arm: Arm,
     /// Where the keys meet.
     pub(crate) store: Store,
+    /// The level of the replicas' logs.
+    pub(crate) log: String,
 }
 
 impl ServeOptions {
@@ -49,6 +52,7 @@ impl ServeOptions {
             port: flags.take("port")?.unwrap_or(8080),
             arm,
             store: store.unwrap_or(Store::File),
+            log: flags.level()?.unwrap_or_else(|| "warn".to_owned()),
         })
     }
 }

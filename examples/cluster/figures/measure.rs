@@ -10,9 +10,10 @@ use tokio::{
 
 use crate::{
     BoxError,
+    arms::telemetry::Log,
     command::{arm::Arm, load::LoadOptions, pace::Pace, prove::Keys},
     figures::load_report::{self, Figures},
-    processes::cluster::Cluster,
+    processes::cluster::{Cluster, ClusterOptions},
     store::choice::Store,
     store::meeting::Meeting,
     terminal::Terminal,
@@ -63,7 +64,8 @@ pub(crate) async fn measure(
     terminal.meanwhile("starting");
     let mut clusters = Vec::new();
     for (&arm, meeting) in options.arms.iter().zip(&mut meetings) {
-        clusters.push(Cluster::start(arm, PACE, meeting, 1, 0).await?);
+        let options = ClusterOptions { arm, pace: PACE, replicas: 1, port: 0, log: Log::Off };
+        clusters.push(Cluster::start(options, meeting).await?);
     }
     let mut measured = Vec::new();
     let balanced = options.replicas.iter().map(|&count| Way::Balanced(count));

@@ -6,9 +6,10 @@ use tokio::time::sleep;
 
 use crate::{
     BoxError,
+    arms::telemetry::Log,
     command::{pace::Pace, serve::ServeOptions},
     figures::report,
-    processes::cluster::{Cluster, Replica},
+    processes::cluster::{Cluster, ClusterOptions, Replica},
     store::meeting::Meeting,
     terminal::Terminal,
 };
@@ -32,8 +33,9 @@ pub(crate) async fn serve(
     terminal: &Terminal,
 ) -> Result<ExitCode, BoxError> {
     let title = report::arm_title(options.arm, meeting.store(), PACE);
-    let mut cluster =
-        Cluster::start(options.arm, PACE, meeting, options.replicas, options.port).await?;
+    let ServeOptions { arm, replicas, port, log, .. } = options;
+    let options = ClusterOptions { arm, pace: PACE, replicas, port, log: Log::StandardError(log) };
+    let mut cluster = Cluster::start(options, meeting).await?;
     terminal.line(&terminal.bold(&format!("{} is up. {title}", cluster.url())));
     terminal.line(&instructions(&cluster, terminal));
     loop {
@@ -81,10 +83,10 @@ fn instructions(cluster: &Cluster<'_>, terminal: &Terminal) -> String {
             ),
         ),
         (
-            "A route for admins; the public keys; the state of one replica:",
+            "A route for admins; the public keys; the status and the metrics of one replica:",
             format!(
                 "curl -i -b jar {url}/admin\n  curl -s {url}/.well-known/jwks.json\n  \
-                 curl -s {keys}/health/ready"
+                 curl -s {keys}/health/status\n  curl -s {keys}/metrics"
             ),
         ),
         ("Log out:", format!("curl -i -c jar -b jar -X POST {url}/logout")),

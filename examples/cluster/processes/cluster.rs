@@ -7,6 +7,7 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     BoxError,
     arms::replica::{DRAIN, ReplicaOptions},
+    arms::telemetry::Log,
     command::{arm::Arm, pace::Pace},
     processes::process::Process,
     store::meeting::Meeting,
@@ -20,12 +21,26 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Processes that end with this value.
 pub(crate) struct Cluster<'m> {
-    arm: Arm,
-    pace: Pace,
+    options: ClusterOptions,
     replicas: Vec<Replica>,
     balancer: Balancer,
     /// Where the keys meet. Replicas hear of a change there when they start.
     pub(crate) meeting: &'m mut Meeting,
+}
+
+/// What a cluster is to be.
+#[derive(Clone)]
+pub(crate) struct ClusterOptions {
+    /// Where the sessions are.
+    pub(crate) arm: Arm,
+    /// How fast keys change and sessions end.
+    pub(crate) pace: Pace,
+    /// How many replicas it begins with.
+    pub(crate) replicas: usize,
+    /// Where the balancer listens on 127.0.0.1; 0 picks a free port.
+    pub(crate) port: u16,
+    /// Where the replicas' logs go.
+    pub(crate) log: Log,
 }
 
 /// One replica; its name stays when its process is replaced.
@@ -46,20 +61,17 @@ impl Replica {
 }
 
 impl<'m> Cluster<'m> {
-    /// Starts a balancer at `port` of 127.0.0.1 and `count` replicas, all at once; returns when the
-    /// balancer knows that all are ready.
+    /// Starts a balancer and the replicas, all at once; returns when the balancer knows that all are ready.
     ///
     /// # Errors
     /// If a process does not come up.
     pub(crate) async fn start(
-        arm: Arm,
-        pace: Pace,
+        options: ClusterOptions,
         meeting: &'m mut Meeting,
-        count: usize,
-        port: u16,
     ) -> Result<Self, BoxError> {
-        let balancer = Balancer::start(port, arm.needs_affinity()).await?;
-        let mut cluster = Self { arm, pace, replicas: Vec::new(), balancer, meeting };
+        let balancer = Balancer::start(options.port, options.arm.needs_affinity()).await?;
+        let count = options.replicas;
+        let mut cluster = Self { options, replicas: Vec::new(), balancer, meeting };
         cluster.grow(count).await?;
         Ok(cluster)
     }
@@ -71,12 +83,12 @@ impl<'m> Cluster<'m> {
 
     /// Which arm it runs.
     pub(crate) fn arm(&self) -> Arm {
-        self.arm
+        self.options.arm
     }
 
     /// How fast keys change and sessions end.
     pub(crate) fn pace(&self) -> Pace {
-        self.pace
+        self.options.pace
     }
 
     /// The replicas, in the order of their names.
@@ -196,9 +208,10 @@ impl<'m> Cluster<'m> {
         ReplicaOptions {
             name: name.to_owned(),
             port,
-            arm: self.arm,
-            pace: self.pace,
+            arm: self.options.arm,
+            pace: self.options.pace,
             keys: self.meeting.options(name, self.replicas.is_empty()),
+            log: self.options.log.clone(),
         }
     }
 }

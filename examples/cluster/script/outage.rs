@@ -36,7 +36,7 @@ pub(crate) async fn outage(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     run.cluster.meeting.server().ok_or("there is no server to kill")?.kill();
     let killed = Instant::now();
     let (requests, kids) = (load.requests(), load.kids());
-    let warned = |states: &[Value]| states.iter().all(|state| state["warning"].is_string());
+    let warned = |states: &[Value]| states.iter().all(warns);
     if !come_to(&run.cluster, WARNING_TIMEOUT, warned).await {
         surprises.push("a replica does not warn that the server is down");
     }
@@ -50,7 +50,7 @@ pub(crate) async fn outage(run: &mut Run<'_>) -> Result<Tally, BoxError> {
 
     run.cluster.meeting.server().ok_or("there is no server to start")?.restart().await?;
     let (gone, back) = (killed.elapsed(), Instant::now());
-    let well = |states: &[Value]| states.iter().all(|state| state["warning"].is_null());
+    let well = |states: &[Value]| !states.iter().any(warns);
     if !come_to(&run.cluster, WARNING_TIMEOUT, well).await {
         surprises.push("a replica still warns although the server is back");
     }
@@ -76,6 +76,12 @@ pub(crate) async fn outage(run: &mut Run<'_>) -> Result<Tally, BoxError> {
         tally.note_surprise(surprise.to_owned());
     }
     Ok(tally)
+}
+
+/// Whether the status of a replica shows that it cannot read or write its store.
+fn warns(status: &Value) -> bool {
+    let parts = [&status["ring"], &status["revocations"]];
+    parts.iter().any(|part| part["failure"].is_string() || part["write_failure"].is_string())
 }
 
 /// The public keys.

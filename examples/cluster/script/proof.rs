@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use crate::{
     BoxError,
+    arms::telemetry::Log,
     command::{arm::Arm, pace::Pace},
     figures::report,
-    processes::cluster::Cluster,
+    processes::cluster::{Cluster, ClusterOptions},
     script::steps::{Outcome, REPLICAS, Run, Step},
     script::verdict::judge,
     store::choice::Store,
@@ -78,7 +79,8 @@ async fn run(arm: Arm, meeting: &mut Meeting, terminal: &Terminal) -> Result<Arm
     let (order, pace) = (Step::of(arm, meeting.store()), pace(meeting.store()));
     terminal.line(&terminal.bold(&report::arm_title(arm, meeting.store(), pace)));
     terminal.meanwhile("starting");
-    let cluster = Cluster::start(arm, pace, meeting, REPLICAS, 0).await?;
+    let options = ClusterOptions { arm, pace, replicas: REPLICAS, port: 0, log: Log::Off };
+    let cluster = Cluster::start(options, meeting).await?;
     terminal.clear();
 
     let mut run = Run { cluster, jar: Arc::default(), killed: None, finding: None };

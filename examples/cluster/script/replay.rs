@@ -124,8 +124,8 @@ async fn log_out(visitor: &mut Visitor, jar: &Jar) -> usize {
 /// # Errors
 /// If it reports none.
 pub(crate) async fn bound(cluster: &Cluster<'_>) -> Result<Duration, BoxError> {
-    let state = Client::new(cluster.url()).get("/health/ready", Credentials::Nobody).await?;
-    let bound = state.json["sessions_end_within_ms"].as_u64();
+    let state = Client::new(cluster.url()).get("/health/status", Credentials::Nobody).await?;
+    let bound = state.json["revocations"]["refresh_bound_ms"].as_u64();
     Ok(Duration::from_millis(bound.ok_or("a replica does not report its bound for revocations")?))
 }
 

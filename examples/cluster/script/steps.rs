@@ -226,8 +226,9 @@ async fn rotate(run: &mut Run<'_>) -> Result<Tally, BoxError> {
 /// Whether all replicas show the same fingerprint within a while.
 async fn agree(cluster: &Cluster<'_>) -> bool {
     let same = |states: &[Value]| {
-        let all = states.iter().all(|state| state["fingerprint"].is_string());
-        all && states.windows(2).all(|pair| pair[0]["fingerprint"] == pair[1]["fingerprint"])
+        let fingerprint = |state: &Value| state["ring"]["fingerprint"].clone();
+        let all = states.iter().all(|state| fingerprint(state).is_string());
+        all && states.windows(2).all(|pair| fingerprint(&pair[0]) == fingerprint(&pair[1]))
     };
     come_to(cluster, AGREEMENT_TIMEOUT, same).await
 }
@@ -243,7 +244,7 @@ pub(crate) async fn come_to(
     while start.elapsed() < limit {
         let mut states = Vec::new();
         for client in &clients {
-            let answer = client.get("/health/ready", Credentials::Nobody).await;
+            let answer = client.get("/health/status", Credentials::Nobody).await;
             states.push(answer.map(|it| it.json).unwrap_or_default());
         }
         if as_they_should(&states) {

@@ -66,6 +66,7 @@ async fn the_status_names_nobody() {
         serde_json::json!({
             "name": "app", "sessions": 1, "subjects": 1, "logins_before": null,
             "bytes": status["bytes"],
+            "refresh_bound_ms": one.revocations.refresh_bound().as_millis(),
             "refreshed_at": "2027-01-15T08:00:00Z", "failure": null,
             "write_failure": null, "written_at": "2027-01-15T08:00:00Z", "task_panics": 0, "skipped": [],
             "newer_format": null,
