@@ -2,17 +2,26 @@
 
 use axum::{
     Json, Router,
+    extract::Request,
     http::{HeaderName, HeaderValue, StatusCode},
-    middleware::map_response,
-    response::{Html, Response},
+    middleware::{Next, from_fn},
+    response::{Html, IntoResponse},
     routing::get,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::BoxError;
+use crate::{BoxError, arms::health};
 
 /// Which replica answered.
 pub(crate) const REPLICA: HeaderName = HeaderName::from_static("x-replica");
+
+/// The route that balancers ask.
+pub(crate) const READY: &str = "/health/ready";
+
+/// How the names of the crowd's users begin: `user-1`, `user-2`, …
+pub(crate) const CROWD: &str = "user-";
+/// The password of each of them.
+pub(crate) const CROWD_PASSWORD: &str = "one of many";
 
 /// The application's claims.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -46,11 +55,18 @@ impl LoginForm {
         let (name, roles): (_, &[&str]) = match (&*self.username, &*self.password) {
             ("alice", "wonderland") => ("Alice", &["user", "admin"]),
             ("bob", "builder") => ("Bob", &["user"]),
+            (one, CROWD_PASSWORD) if is_of_the_crowd(one) => (one, &["user"]),
             _ => return Err(StatusCode::UNAUTHORIZED),
         };
         let roles = roles.iter().map(|&role| role.to_owned()).collect();
-        Ok((self.username, User { name: name.to_owned(), roles }))
+        let user = User { name: name.to_owned(), roles };
+        Ok((self.username, user))
     }
+}
+
+/// Whether it is `user-1`, `user-2`, …
+fn is_of_the_crowd(username: &str) -> bool {
+    username.strip_prefix(CROWD).is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// The query of `POST /login`.
@@ -96,21 +112,30 @@ pub(crate) struct Revoked {
 /// the same routes.
 pub(crate) fn always_ready<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let ready = async || Json(serde_json::json!({ "ready": true }));
-    Router::new().route("/health/live", get(ready)).route("/health/ready", get(ready))
+    Router::new().route("/health/live", get(ready)).route(READY, get(ready))
 }
 
-/// Adds the routes that need no session, and the name of the replica to every answer.
+/// Adds the routes that need no session, the name of the replica to every answer, and a readiness that
+/// fails if that is ordered.
 ///
 /// # Errors
 /// If the name is not a valid header value.
 pub(crate) fn with_common_routes(app: Router, replica: &str) -> Result<Router, BoxError> {
     let name = HeaderValue::from_str(replica)?;
-    Ok(app.route("/", get(|| async { Html(include_str!("../page/serve.html")) })).layer(
-        map_response(move |mut response: Response| {
-            response.headers_mut().insert(REPLICA, name.clone());
-            std::future::ready(response)
-        }),
-    ))
+    let answer = move |request: Request, next: Next| {
+        let name = name.clone();
+        async move {
+            let mut response = match health::is_ordered_down() && request.uri().path() == READY {
+                true => (StatusCode::SERVICE_UNAVAILABLE, "not ready, by order\n").into_response(),
+                false => next.run(request).await,
+            };
+            response.headers_mut().insert(REPLICA, name);
+            response
+        }
+    };
+    Ok(app
+        .route("/", get(|| async { Html(include_str!("../page/serve.html")) }))
+        .layer(from_fn(answer)))
 }
 
 #[cfg(test)]
@@ -128,5 +153,13 @@ mod tests {
         assert!(alice.is("admin"));
         assert!(!login("bob", "builder").expect("his password").1.is("admin"));
         assert_eq!(login("alice", "builder").err(), Some(StatusCode::UNAUTHORIZED));
+    }
+
+    #[test]
+    fn each_user_of_the_crowd_is_another_one() {
+        let (subject, user) = login("user-7", CROWD_PASSWORD).expect("their password");
+        assert_eq!((subject.as_str(), user.name.as_str()), ("user-7", "user-7"));
+        assert!(login("user-", CROWD_PASSWORD).is_err());
+        assert!(login("user-7", "builder").is_err());
     }
 }

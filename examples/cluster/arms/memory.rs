@@ -20,10 +20,11 @@ use axum::{
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 
-use tower_jwt_session::{Clock as _, SystemClock, Timestamp};
+use tower_jwt_session::{Clock as _, Timestamp};
 
 use crate::{
     arms::app::{self, LoginForm, LoginQuery, Me, User},
+    arms::clock::OffsetClock,
     arms::replica::ReplicaOptions,
 };
 
@@ -35,6 +36,7 @@ const ATTRIBUTES: &str = "Path=/; HttpOnly; Secure; SameSite=Lax";
 struct Shared {
     replica: Arc<str>,
     lifetime: Duration,
+    clock: OffsetClock,
     sessions: Arc<Mutex<HashMap<String, Session>>>,
 }
 
@@ -54,10 +56,12 @@ pub(crate) fn app(options: &ReplicaOptions) -> Router {
         .route("/me", get(me))
         .route("/admin", get(admin))
         .route("/logout", post(logout))
+        .route("/logout-everywhere", post(logout_everywhere))
         .merge(app::always_ready())
         .with_state(Shared {
             replica: options.name.as_str().into(),
             lifetime: options.pace.session_lifetime,
+            clock: options.clock(),
             sessions: Arc::default(),
         })
 }
@@ -72,7 +76,7 @@ impl Shared {
     fn find(&self, id: &str) -> Option<Session> {
         let mut sessions = self.sessions();
         let session = sessions.get_mut(id)?;
-        let now = SystemClock.now();
+        let now = self.clock.now();
         if session.expires_at <= now {
             sessions.remove(id);
             return None;
@@ -115,7 +119,7 @@ async fn login(
     // Without randomness nobody can be logged in safely.
     SystemRandom::new().fill(&mut random).map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let expires_at = SystemClock.now() + shared.lifetime;
+    let expires_at = shared.clock.now() + shared.lifetime;
     let session = Session { id: id.clone(), subject, user, expires_at };
     shared.sessions().insert(id.clone(), session);
     Ok(if query.wants_bearer() {
@@ -145,6 +149,12 @@ async fn admin(session: Session) -> Result<&'static str, StatusCode> {
 /// Forgets the session, and clears the cookie with the attributes that set it.
 async fn logout(State(shared): State<Shared>, session: Session) -> Response {
     shared.sessions().remove(&session.id);
+    set_cookie(format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0"))
+}
+
+/// Forgets every session of the user in this process. Those in other processes stay valid.
+async fn logout_everywhere(State(shared): State<Shared>, session: Session) -> Response {
+    shared.sessions().retain(|_, other| other.subject != session.subject);
     set_cookie(format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0"))
 }
 

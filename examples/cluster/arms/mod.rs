@@ -2,6 +2,8 @@
 
 pub(crate) mod app;
 pub(crate) mod bare;
+pub(crate) mod clock;
+pub(crate) mod health;
 pub(crate) mod memory;
 pub(crate) mod replica;
 pub(crate) mod stateless;

@@ -4,12 +4,18 @@ use std::{net::Ipv4Addr, process::ExitCode, time::Duration};
 
 use axum::serve::ListenerExt;
 use serde::{Deserialize, Serialize};
-use tokio::{net::TcpListener, sync::oneshot, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::oneshot,
+    time::{sleep, timeout},
+};
 
 use crate::{
     BoxError,
     arms::app,
     arms::bare,
+    arms::clock::OffsetClock,
+    arms::health,
     arms::memory,
     arms::{
         stateless,
@@ -36,10 +42,27 @@ pub(crate) struct ReplicaOptions {
     pub(crate) keys: KeyOptions,
     /// Where its log goes.
     pub(crate) log: Log,
+    /// By how many milliseconds its clock is ahead; negative if it is behind.
+    pub(crate) clock_offset: i64,
+}
+
+impl ReplicaOptions {
+    /// The clock of this replica.
+    pub(crate) fn clock(&self) -> OffsetClock {
+        OffsetClock { offset: self.clock_offset }
+    }
 }
 
 /// The line on standard input that asks for a graceful end.
 pub(crate) const DRAIN: &str = "drain";
+/// The line that makes its readiness fail, and nothing else.
+pub(crate) const UNHEALTHY: &str = "unhealthy";
+/// The line that ends that.
+pub(crate) const HEALTHY: &str = "healthy";
+
+/// How long a replica that drains answers as before, so that balancers notice that it is not ready: five
+/// checks of ours.
+const DRAIN_NOTICE: Duration = Duration::from_millis(500);
 
 /// How long a replica without a parent tries to clear the keys.
 const CLEARING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -79,10 +102,20 @@ pub(crate) async fn run() -> Result<ExitCode, BoxError> {
 async fn obey(mut orders: Orders, options: ReplicaOptions, drain: oneshot::Sender<()>) {
     let mut drain = Some(drain);
     while let Some(order) = orders.next().await {
-        match drain.take_if(|_| order == DRAIN) {
-            // It fails only if the server has ended already.
-            Some(drain) => drain.send(()).unwrap_or_default(),
-            None => eprintln!("{}: unknown order `{order}`", options.name),
+        match order.as_str() {
+            UNHEALTHY => health::order(false),
+            HEALTHY => health::order(true),
+            DRAIN => {
+                health::order(false);
+                if let Some(drain) = drain.take() {
+                    tokio::spawn(async move {
+                        sleep(DRAIN_NOTICE).await;
+                        // It fails only if the server has ended already.
+                        drain.send(()).unwrap_or_default();
+                    });
+                }
+            }
+            _ => eprintln!("{}: unknown order `{order}`", options.name),
         }
     }
     // The parent was killed, so nobody else will do it. Each replica tries, the last one wins.

@@ -34,7 +34,8 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
     // The keys, and which sessions were ended early, are all that the replicas share. Nobody is the
     // leader: each one publishes the next key if nobody has yet, and all agree on who signs because
     // all read the same times.
-    let (keys, revocations, refresh_tokens) = options.keys.open(options.pace).await?;
+    let (keys, revocations, refresh_tokens) =
+        options.keys.open(options.pace, options.clock()).await?;
     let sessions = Sessions::<User>::builder(keys.clone(), "https://cluster.example", "cluster")
         .idle_lifetime(options.pace.session_lifetime)
         .revocations(revocations)
@@ -50,7 +51,9 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
         .route("/me", get(me))
         .route("/admin", get(admin))
         .route("/admin/revoke-key", post(revoke_key))
+        .route("/admin/rotate-keys", post(rotate_keys))
         .route("/logout", post(logout))
+        .route("/logout-everywhere", post(logout_everywhere))
         .merge(sessions.jwks_router())
         .merge(sessions.token_router())
         .layer(sessions.layer())
@@ -115,6 +118,29 @@ async fn revoke_key(
         // Revoked on this replica; it records that as soon as the store is back.
         Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
     }
+}
+
+/// Lets another key sign as soon as every replica has it; what the present one has signed stays valid.
+async fn rotate_keys(
+    State(shared): State<Shared>,
+    session: Session<User>,
+) -> Result<StatusCode, StatusCode> {
+    if !session.claims().is("admin") {
+        return Err(StatusCode::FORBIDDEN);
+    }
+    match shared.keys.rotate_now().await {
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+        // The keys of a derived ring change by its schedule alone.
+        Err(error) if error.kind() == OperationErrorKind::NotConfigured => {
+            Err(StatusCode::CONFLICT)
+        }
+        Err(_) => Err(StatusCode::SERVICE_UNAVAILABLE),
+    }
+}
+
+/// Ends every session of the user on every replica, as after a stolen device.
+async fn logout_everywhere(_: Session<User>) -> Logout {
+    Logout::new().everywhere()
 }
 
 /// Ends the session on every replica; the layer records it and clears the cookie. If that cannot be

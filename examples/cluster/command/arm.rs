@@ -31,6 +31,16 @@ impl Arm {
         matches!(self, Self::Sticky)
     }
 
+    /// Whether it has keys, which rotate.
+    pub(crate) fn has_keys(self) -> bool {
+        matches!(self, Self::Stateless | Self::Cold)
+    }
+
+    /// Whether its replicas share a store.
+    pub(crate) fn has_store(self) -> bool {
+        matches!(self, Self::Stateless | Self::Cold)
+    }
+
     fn word(self) -> &'static str {
         match self {
             Self::Stateless => "stateless",

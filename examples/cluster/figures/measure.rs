@@ -82,7 +82,7 @@ pub(crate) async fn measure(
     }
     terminal.clear();
     for cluster in clusters {
-        cluster.stop().await;
+        cluster.end().await;
     }
     terminal.line(&load_report::report(&measured));
     let failures = load_report::failures(&measured);

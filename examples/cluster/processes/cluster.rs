@@ -1,22 +1,22 @@
-//! The cluster in the hands of the parent: a balancer, and replicas whose keys meet somewhere.
+//! A balancer, and replicas whose keys meet somewhere.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
 
 use crate::{
     BoxError,
-    arms::replica::{DRAIN, ReplicaOptions},
+    arms::replica::{DRAIN, HEALTHY, ReplicaOptions, UNHEALTHY},
     arms::telemetry::Log,
     command::{arm::Arm, pace::Pace},
+    processes::balancer::{Balancer, Seen},
     processes::process::Process,
+    processes::view::{Known, Phase, Shown, State, View},
     store::meeting::Meeting,
     users::client::Client,
 };
 
-/// How long the balancer may take to see a change.
-const SEEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a replica may take to answer what is in flight.
+/// How long a replica may take to be noticed, and to answer what is in flight.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Processes that end with this value.
@@ -24,6 +24,7 @@ pub(crate) struct Cluster<'m> {
     options: ClusterOptions,
     replicas: Vec<Replica>,
     balancer: Balancer,
+    known: watch::Sender<Vec<Known>>,
     /// Where the keys meet. Replicas hear of a change there when they start.
     pub(crate) meeting: &'m mut Meeting,
 }
@@ -51,12 +52,19 @@ pub(crate) struct Replica {
     pub(crate) url: String,
     port: u16,
     process: Process,
+    phase: Phase,
+    clock_offset: i64,
 }
 
 impl Replica {
     /// The number of its present process, for those who want to kill it.
     pub(crate) fn id(&self) -> u32 {
         self.process.id().unwrap_or_default()
+    }
+
+    /// By how many milliseconds its clock is ahead.
+    pub(crate) fn clock_offset(&self) -> i64 {
+        self.clock_offset
     }
 }
 
@@ -71,7 +79,8 @@ impl<'m> Cluster<'m> {
     ) -> Result<Self, BoxError> {
         let balancer = Balancer::start(options.port, options.arm.needs_affinity()).await?;
         let count = options.replicas;
-        let mut cluster = Self { options, replicas: Vec::new(), balancer, meeting };
+        let (replicas, known) = (Vec::new(), watch::Sender::default());
+        let mut cluster = Self { options, replicas, balancer, known, meeting };
         cluster.grow(count).await?;
         Ok(cluster)
     }
@@ -96,6 +105,22 @@ impl<'m> Cluster<'m> {
         &self.replicas
     }
 
+    /// A look at the replicas and their states, also while the cluster is at work.
+    pub(crate) fn view(&self) -> View {
+        View { replicas: self.known.subscribe(), seen: self.balancer.seen.clone() }
+    }
+
+    /// The replicas and their states.
+    pub(crate) fn states(&self) -> Vec<Shown> {
+        self.view().replicas()
+    }
+
+    /// The places of the replicas that get requests.
+    pub(crate) fn alive(&self) -> Vec<usize> {
+        let states = self.states().into_iter().enumerate();
+        states.filter(|(_, it)| it.state == State::Alive).map(|(index, _)| index).collect()
+    }
+
     /// A user agent for each replica, past the balancer.
     pub(crate) fn clients(&self) -> Vec<Client> {
         self.replicas.iter().map(|replica| Client::new(&replica.url)).collect()
@@ -114,17 +139,18 @@ impl<'m> Cluster<'m> {
         let first = self.replicas.len();
         let starting: Vec<_> = (first..first + count)
             .map(|index| {
-                tokio::spawn(start_replica(self.options(&format!("replica-{}", index + 1), 0)))
+                tokio::spawn(start_replica(self.options(&format!("replica-{}", index + 1), 0, 0)))
             })
             .collect();
         for replica in starting {
             self.replicas.push(replica.await??);
+            self.publish();
         }
         for replica in &self.replicas[first..] {
-            self.balancer.process.tell(&format!("add {}", replica.url)).await?;
+            self.balancer.add(&replica.url).await?;
         }
-        for replica in &self.replicas[first..] {
-            self.balancer.seen(&replica.url, Seen::Up).await?;
+        for index in first..self.replicas.len() {
+            self.comes_up(index).await?;
         }
         Ok(())
     }
@@ -135,7 +161,77 @@ impl<'m> Cluster<'m> {
     /// If the balancer does not notice.
     pub(crate) async fn kill(&mut self, index: usize) -> Result<(), BoxError> {
         self.replicas[index].process.kill().await;
-        self.balancer.seen(&self.replicas[index].url, Seen::Down).await
+        self.set(index, Phase::Dead);
+        self.balancer.sees(&self.replicas[index].url, Seen::Down).await
+    }
+
+    /// Stops the process of a replica where it is; returns when the balancer has noticed.
+    ///
+    /// # Errors
+    /// If it cannot be stopped, or the balancer does not notice.
+    pub(crate) async fn stop(&mut self, index: usize) -> Result<(), BoxError> {
+        self.replicas[index].process.signal("STOP").await?;
+        self.set(index, Phase::Stopped);
+        self.balancer.sees(&self.replicas[index].url, Seen::Down).await
+    }
+
+    /// Orders a replica to fail its readiness checks while it goes on; returns when the balancer has
+    /// noticed.
+    ///
+    /// # Errors
+    /// If the balancer does not notice.
+    pub(crate) async fn fail_health(&mut self, index: usize) -> Result<(), BoxError> {
+        self.replicas[index].process.tell(UNHEALTHY).await?;
+        self.balancer.sees(&self.replicas[index].url, Seen::Down).await
+    }
+
+    /// Drains a replica as services do: its readiness fails, it answers until the balancer has
+    /// noticed, then it accepts nothing new, answers what is in flight, and ends.
+    ///
+    /// # Errors
+    /// If it does not end.
+    pub(crate) async fn drain(&mut self, index: usize) -> Result<(), BoxError> {
+        self.set(index, Phase::Draining);
+        let replica = &mut self.replicas[index];
+        replica.process.tell(DRAIN).await?;
+        replica.process.wait(DRAIN_TIMEOUT).await?;
+        self.set(index, Phase::Drained);
+        self.balancer.sees(&self.replicas[index].url, Seen::Down).await
+    }
+
+    /// Drains the last replica, and takes it out for good.
+    ///
+    /// # Errors
+    /// If there is none, or it does not end.
+    pub(crate) async fn shrink(&mut self) -> Result<(), BoxError> {
+        let last = self.replicas.len().checked_sub(1).ok_or("there is no replica")?;
+        if self.states()[last].state == State::Alive {
+            self.drain(last).await?;
+        }
+        self.leave(last).await?;
+        let mut replica = self.replicas.remove(last);
+        self.publish();
+        replica.process.kill().await;
+        Ok(())
+    }
+
+    /// Brings a replica back, whatever happened to it: a stopped one continues, an unhealthy one is
+    /// healthy, the process of any other one is started again, with a clock that is right.
+    ///
+    /// # Errors
+    /// If it does not become ready.
+    pub(crate) async fn recover(&mut self, index: usize) -> Result<(), BoxError> {
+        let replica = &mut self.replicas[index];
+        match replica.phase {
+            _ if replica.clock_offset != 0 => return self.restart_with_clock(index, 0).await,
+            Phase::Stopped => {
+                replica.process.signal("CONT").await?;
+                self.set(index, Phase::Running);
+            }
+            Phase::Starting | Phase::Running => replica.process.tell(HEALTHY).await?,
+            Phase::Draining | Phase::Drained | Phase::Dead => self.start_again(index, 0).await?,
+        }
+        self.comes_up(index).await
     }
 
     /// Starts the process of a replica again, and does not tell the balancer yet.
@@ -144,7 +240,7 @@ impl<'m> Cluster<'m> {
     /// If it does not come up.
     pub(crate) async fn revive(&mut self, index: usize) -> Result<(), BoxError> {
         self.leave(index).await?;
-        self.start_again(index).await
+        self.start_again(index, 0).await
     }
 
     /// Gives a replica its share of the requests.
@@ -153,28 +249,48 @@ impl<'m> Cluster<'m> {
     /// If it does not become ready.
     pub(crate) async fn join(&mut self, index: usize) -> Result<(), BoxError> {
         let url = self.replicas[index].url.clone();
-        self.balancer.process.tell(&format!("add {url}")).await?;
-        self.balancer.seen(&url, Seen::Up).await
+        self.balancer.add(&url).await?;
+        self.comes_up(index).await
     }
 
-    /// Replaces the process of a replica and loses no request: out of the balancer, drained, ended,
-    /// started, into the balancer.
+    /// Replaces the process of a replica and loses no request: drained, then started again.
     ///
     /// # Errors
     /// If any of it fails or takes too long.
     pub(crate) async fn restart(&mut self, index: usize) -> Result<(), BoxError> {
-        self.leave(index).await?;
-        let replica = &mut self.replicas[index];
-        replica.process.tell(DRAIN).await?;
-        replica.process.wait(DRAIN_TIMEOUT).await?;
-        self.start_again(index).await?;
-        self.join(index).await
+        self.restart_with_clock(index, 0).await
+    }
+
+    /// The same, with a clock that is ahead by so many milliseconds. A replica whose clock is wrong
+    /// need not become ready, and is not waited for.
+    ///
+    /// # Errors
+    /// As for [`Cluster::restart`].
+    pub(crate) async fn restart_with_clock(
+        &mut self,
+        index: usize,
+        offset: i64,
+    ) -> Result<(), BoxError> {
+        self.drain(index).await?;
+        self.start_again(index, offset).await?;
+        if offset == 0 {
+            return self.comes_up(index).await;
+        }
+        self.set(index, Phase::Running);
+        Ok(())
     }
 
     /// The replicas whose process has ended.
     pub(crate) fn ended(&mut self) -> Vec<usize> {
         let replicas = self.replicas.iter_mut().enumerate();
-        replicas.filter_map(|(index, it)| it.process.ended().map(|_| index)).collect()
+        let ended: Vec<_> =
+            replicas.filter_map(|(index, it)| it.process.ended().map(|_| index)).collect();
+        for &index in &ended {
+            if self.replicas[index].phase != Phase::Drained {
+                self.set(index, Phase::Dead);
+            }
+        }
+        ended
     }
 
     /// Whether the balancer has ended.
@@ -183,7 +299,7 @@ impl<'m> Cluster<'m> {
     }
 
     /// Ends every process, and waits for that.
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn end(mut self) {
         self.balancer.process.kill().await;
         for replica in &mut self.replicas {
             replica.process.kill().await;
@@ -193,18 +309,42 @@ impl<'m> Cluster<'m> {
     /// Takes a replica out of the balancer; returns when it has answered its last request.
     async fn leave(&mut self, index: usize) -> Result<(), BoxError> {
         let url = self.replicas[index].url.clone();
-        self.balancer.process.tell(&format!("remove {url}")).await?;
-        self.balancer.seen(&url, Seen::Removed).await
+        self.balancer.remove(&url).await
     }
 
-    /// Starts a process in the place of one that has ended, on its port.
-    async fn start_again(&mut self, index: usize) -> Result<(), BoxError> {
-        let Replica { name, port, .. } = &self.replicas[index];
-        self.replicas[index] = start_replica(self.options(name, *port)).await?;
+    /// Returns when the balancer has seen that a replica is ready.
+    async fn comes_up(&mut self, index: usize) -> Result<(), BoxError> {
+        self.balancer.sees(&self.replicas[index].url, Seen::Up).await?;
+        self.set(index, Phase::Running);
         Ok(())
     }
 
-    fn options(&self, name: &str, port: u16) -> ReplicaOptions {
+    /// Starts a process in the place of one that has ended, on its port.
+    async fn start_again(&mut self, index: usize, clock_offset: i64) -> Result<(), BoxError> {
+        self.set(index, Phase::Starting);
+        let Replica { name, port, .. } = &self.replicas[index];
+        self.replicas[index] = start_replica(self.options(name, *port, clock_offset)).await?;
+        self.publish();
+        Ok(())
+    }
+
+    fn set(&mut self, index: usize, phase: Phase) {
+        self.replicas[index].phase = phase;
+        self.publish();
+    }
+
+    /// Shows the replicas to those who watch.
+    fn publish(&self) {
+        let known = self.replicas.iter().map(|it| Known {
+            name: it.name.clone(),
+            url: it.url.clone(),
+            id: it.id(),
+            phase: it.phase,
+        });
+        self.known.send_replace(known.collect());
+    }
+
+    fn options(&self, name: &str, port: u16, clock_offset: i64) -> ReplicaOptions {
         ReplicaOptions {
             name: name.to_owned(),
             port,
@@ -212,6 +352,7 @@ impl<'m> Cluster<'m> {
             pace: self.options.pace,
             keys: self.meeting.options(name, self.replicas.is_empty()),
             log: self.options.log.clone(),
+            clock_offset,
         }
     }
 }
@@ -221,72 +362,6 @@ async fn start_replica(options: ReplicaOptions) -> Result<Replica, BoxError> {
     process.tell(&serde_json::to_string(&options)?).await?;
     let (url, _) = process.listens().await?;
     let port = url.rsplit_once(':').map_or(Ok(0), |(_, port)| port.parse())?;
-    Ok(Replica { name: options.name, url, port, process })
-}
-
-/// The state of a replica that the balancer last reported.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Seen {
-    Up,
-    Down,
-    Removed,
-}
-
-struct Balancer {
-    url: String,
-    process: Process,
-    seen: watch::Receiver<HashMap<String, Seen>>,
-}
-
-impl Balancer {
-    async fn start(port: u16, affinity: bool) -> Result<Self, BoxError> {
-        let (port, affinity) = (port.to_string(), affinity.to_string());
-        let arguments = ["balancer", "--port", &port, "--affinity", &affinity];
-        let mut process = Process::start("the balancer", &arguments)?;
-        let (url, mut lines) = process.listens().await?;
-        let (sender, seen) = watch::channel(HashMap::new());
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                if let Some((url, state)) = read_event(&line) {
-                    sender.send_modify(|seen| {
-                        seen.insert(url.to_owned(), state);
-                    });
-                }
-            }
-        });
-        Ok(Self { url, process, seen })
-    }
-
-    async fn seen(&mut self, url: &str, state: Seen) -> Result<(), BoxError> {
-        let change = self.seen.wait_for(|seen| seen.get(url) == Some(&state));
-        match timeout(SEEN_TIMEOUT, change).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err("the balancer has ended".into()),
-            Err(_) => Err(format!("the balancer did not see {url} as {state:?}").into()),
-        }
-    }
-}
-
-fn read_event(line: &str) -> Option<(&str, Seen)> {
-    let (event, url) = line.split_once(' ')?;
-    let state = match event {
-        "up" => Seen::Up,
-        "down" => Seen::Down,
-        "removed" => Seen::Removed,
-        _ => return None,
-    };
-    Some((url, state))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_are_a_word_and_an_address() {
-        assert_eq!(read_event("up http://a"), Some(("http://a", Seen::Up)));
-        assert_eq!(read_event("removed http://a"), Some(("http://a", Seen::Removed)));
-        assert_eq!(read_event("up"), None);
-        assert_eq!(read_event("went http://a"), None);
-    }
+    let ReplicaOptions { name, clock_offset, .. } = options;
+    Ok(Replica { name, url, port, process, phase: Phase::Starting, clock_offset })
 }

@@ -83,6 +83,22 @@ impl Process {
         })
     }
 
+    /// Sends it a signal, by its name.
+    ///
+    /// # Errors
+    /// If it has ended, or `kill` cannot be called.
+    pub(crate) async fn signal(&self, signal: &str) -> Result<(), BoxError> {
+        let name = &self.name;
+        let id = self.id().ok_or_else(|| format!("{name} has ended"))?;
+        let mut kill = Command::new("/bin/sh");
+        let sent = kill.args(["-c", &format!("kill -{signal} {id}")]).status().await;
+        match sent {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("cannot send SIG{signal} to {name}: {status}").into()),
+            Err(error) => Err(format!("cannot start `/bin/sh`: {error}").into()),
+        }
+    }
+
     /// Kills it as `kill -9` does, and returns when it is gone.
     pub(crate) async fn kill(&mut self) {
         // An error says that it is gone already.

@@ -93,7 +93,7 @@ async fn run(arm: Arm, meeting: &mut Meeting, terminal: &Terminal) -> Result<Arm
         report::progress(terminal, arm, step, &outcome);
         steps.push((step, outcome));
     }
-    run.cluster.stop().await;
+    run.cluster.end().await;
     terminal.line("");
     Ok(ArmReport { arm, steps })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "redis")]
 use tower_jwt_session::store::RedisStore;
 use tower_jwt_session::{
-    KeyRing, RefreshTokens, Revocations, Root, RotationPolicy, SealingKey, Timestamp,
+    Clock, KeyRing, RefreshTokens, Revocations, Root, RotationPolicy, SealingKey, Timestamp,
     store::{FileStore, RefreshTokenStore, RevocationStore, Store},
 };
 #[cfg(feature = "postgres")]
@@ -17,6 +17,9 @@ use crate::{BoxError, command::pace::Pace};
 
 /// How often replicas poll the store, if it does not report changes.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The directory of a store, in the directory that is this run's own.
+pub(crate) const DIRECTORY: &str = "store";
 
 /// The configuration of the keys. It is secret, so it is neither an argument nor shown.
 #[derive(Clone, Deserialize, Serialize)]
@@ -45,7 +48,7 @@ pub(crate) enum KeySource {
 /// The store that replicas share.
 #[derive(Clone, Deserialize, Serialize)]
 pub(crate) enum Place {
-    /// In the subdirectory `store` of this directory, which goes with it.
+    /// In the subdirectory [`DIRECTORY`] of this directory, which goes with it.
     Directory(PathBuf),
     /// In the Redis of this URL.
     Redis(String),
@@ -77,21 +80,27 @@ impl KeyOptions {
     ///
     /// # Errors
     /// If the place cannot be used, or the periods contradict each other.
-    pub(crate) async fn open(&self, pace: Pace) -> Result<Opened, BoxError> {
+    pub(crate) async fn open(
+        &self,
+        pace: Pace,
+        clock: impl Clock + Copy,
+    ) -> Result<Opened, BoxError> {
         match &self.place {
             Place::Directory(path) => {
-                self.open_in(FileStore::open(path.join("store"))?, pace).await
+                self.open_in(FileStore::open(path.join(DIRECTORY))?, pace, clock).await
             }
             #[cfg(feature = "redis")]
-            Place::Redis(url) => self.open_in(RedisStore::connect(url).await?, pace).await,
+            Place::Redis(url) => self.open_in(RedisStore::connect(url).await?, pace, clock).await,
             #[cfg(feature = "redis")]
             Place::RedisSentinel { sentinels, service } => {
-                self.open_in(RedisStore::sentinel(sentinels, service).await?, pace).await
+                self.open_in(RedisStore::sentinel(sentinels, service).await?, pace, clock).await
             }
             #[cfg(feature = "redis")]
-            Place::RedisCluster(urls) => self.open_in(RedisStore::cluster(urls).await?, pace).await,
+            Place::RedisCluster(urls) => {
+                self.open_in(RedisStore::cluster(urls).await?, pace, clock).await
+            }
             #[cfg(feature = "postgres")]
-            Place::Postgres(url) => self.open_in(postgres(url).await?, pace).await,
+            Place::Postgres(url) => self.open_in(postgres(url).await?, pace, clock).await,
             #[cfg(not(all(feature = "postgres", feature = "redis")))]
             _ => Err(NOT_BUILT_IN.into()),
         }
@@ -101,21 +110,24 @@ impl KeyOptions {
         &self,
         store: impl RevocationStore + RefreshTokenStore + Clone,
         pace: Pace,
+        clock: impl Clock + Copy,
     ) -> Result<Opened, BoxError> {
         // A user waits for it, which is better than a failure.
         let write_timeout = 3 * pace.store_timeout;
         let refresh_tokens =
             RefreshTokens::new().store(store.clone()).redeem_timeout(write_timeout);
         let revocations = Revocations::builder(&self.ring)
+            .clock(clock)
             .store(store.clone())
             .refresh_interval(REFRESH_INTERVAL)
             .refresh_timeout(pace.store_timeout)
             .insert_timeout(write_timeout);
         let revocations = if self.founds { revocations.found_now() } else { revocations };
         let keys = match &self.source {
-            KeySource::Derived(roots) => derive(&self.ring, roots, rotation(pace))?,
+            KeySource::Derived(roots) => derive(&self.ring, roots, rotation(pace), clock)?,
             KeySource::Stored(sealing_key) => {
-                let keys = KeyRing::builder(&self.ring).store(store).rotation(rotation(pace));
+                let keys =
+                    KeyRing::builder(&self.ring).clock(clock).store(store).rotation(rotation(pace));
                 let keys = if self.founds { keys.found_now() } else { keys };
                 keys.seal_with([SealingKey::new(sealing_key)?]).open().await?
             }
@@ -165,6 +177,7 @@ fn derive(
     ring: &str,
     roots: &[RootOptions],
     rotation: RotationPolicy,
+    clock: impl Clock,
 ) -> Result<KeyRing, BoxError> {
     let mut roots = roots.iter().map(|root| match root.follows {
         None => Root::new(root.secret),
@@ -173,7 +186,7 @@ fn derive(
         }
     });
     let first = roots.next().ok_or("there is no root secret")??;
-    let mut builder = KeyRing::derived(ring, first).rotation(rotation);
+    let mut builder = KeyRing::derived(ring, first).rotation(rotation).clock(clock);
     for root in roots {
         builder = builder.root(root?);
     }

@@ -1,5 +1,7 @@
 //! The place where the replicas meet, in the hands of the parent: made for one run, and cleared after it.
 
+use std::path::PathBuf;
+
 use ring::rand::{SystemRandom, generate};
 use tempfile::TempDir;
 use tower_jwt_session::Timestamp;
@@ -8,7 +10,8 @@ use crate::{
     BoxError,
     command::prove::Keys,
     store::choice::Store,
-    store::keys::{KeyOptions, KeySource, Place, RootOptions, Secret},
+    store::faulty::{self, Condition, LinkedServer},
+    store::keys::{DIRECTORY, KeyOptions, KeySource, Place, RootOptions, Secret},
     store::server::{Server, ServerKind},
 };
 
@@ -25,6 +28,7 @@ enum Held {
     Nothing,
     Directory(TempDir),
     Server(Server),
+    Linked(LinkedServer),
 }
 
 impl Meeting {
@@ -84,7 +88,89 @@ impl Meeting {
     pub(crate) fn server(&mut self) -> Option<&mut Server> {
         match &mut self.held {
             Held::Server(server) => Some(server),
+            Held::Linked(linked) => Some(&mut linked.server),
             Held::Nothing | Held::Directory(_) => None,
+        }
+    }
+
+    /// Puts a link between the replicas and the Redis of this run's own, before any replica starts: it
+    /// can be slow, and lead to another server. Other places stay as they are.
+    ///
+    /// # Errors
+    /// If no port is free.
+    pub(crate) async fn with_link(mut self) -> Result<Self, BoxError> {
+        self.held = match (self.held, &self.store) {
+            (Held::Server(server), Store::Own(ServerKind::Redis)) => {
+                let linked = LinkedServer::new(server).await?;
+                self.options.place = Place::Redis(linked.url());
+                Held::Linked(linked)
+            }
+            (held, _) => held,
+        };
+        Ok(self)
+    }
+
+    /// Whether there is a link before the server.
+    pub(crate) fn has_link(&self) -> bool {
+        matches!(self.held, Held::Linked(_))
+    }
+
+    /// Whether the place can be used.
+    pub(crate) fn condition(&self) -> Condition {
+        match &self.held {
+            Held::Directory(directory) => faulty::condition(&shared(directory)),
+            Held::Linked(linked) => linked.condition(),
+            Held::Nothing | Held::Server(_) => Condition::Up,
+        }
+    }
+
+    /// Kills the server, or moves the directory away.
+    ///
+    /// # Errors
+    /// If the place is not this run's own, or cannot be moved.
+    pub(crate) fn kill(&mut self) -> Result<(), BoxError> {
+        match &mut self.held {
+            Held::Directory(directory) => faulty::take_away(&shared(directory)),
+            Held::Linked(linked) => {
+                linked.kill();
+                Ok(())
+            }
+            Held::Nothing | Held::Server(_) => Err(NOT_FAULTY.into()),
+        }
+    }
+
+    /// Undoes [`Meeting::kill`] and [`Meeting::slow`].
+    ///
+    /// # Errors
+    /// If the place is not this run's own, or does not start.
+    pub(crate) async fn heal(&mut self) -> Result<(), BoxError> {
+        match &mut self.held {
+            Held::Directory(directory) => faulty::bring_back(&shared(directory)),
+            Held::Linked(linked) => linked.heal().await,
+            Held::Nothing | Held::Server(_) => Err(NOT_FAULTY.into()),
+        }
+    }
+
+    /// Removes everything in the place.
+    ///
+    /// # Errors
+    /// If the place is not this run's own, or cannot be reached.
+    pub(crate) async fn empty(&mut self) -> Result<(), BoxError> {
+        match &mut self.held {
+            Held::Directory(directory) => faulty::clear(&shared(directory)),
+            Held::Linked(linked) => linked.empty().await,
+            Held::Nothing | Held::Server(_) => Err(NOT_FAULTY.into()),
+        }
+    }
+
+    /// The Redis behind the link.
+    ///
+    /// # Errors
+    /// If there is no link.
+    pub(crate) fn linked(&mut self) -> Result<&mut LinkedServer, BoxError> {
+        match &mut self.held {
+            Held::Linked(linked) => Ok(linked),
+            _ => Err(NOT_FAULTY.into()),
         }
     }
 
@@ -125,12 +211,17 @@ impl Meeting {
         match self.held {
             Held::Nothing => self.options.clear().await,
             Held::Directory(directory) => Ok(directory.close()?),
-            Held::Server(server) => {
-                drop(server);
-                Ok(())
-            }
+            // Dropping it ends it.
+            Held::Server(_) | Held::Linked(_) => Ok(()),
         }
     }
+}
+
+const NOT_FAULTY: &str = "this store is not one that this run can break";
+
+/// The directory in which the replicas meet.
+fn shared(directory: &TempDir) -> PathBuf {
+    directory.path().join(DIRECTORY)
 }
 
 /// Where a server of this run's own is.

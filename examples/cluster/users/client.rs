@@ -10,6 +10,7 @@ use axum::{
     body::{Body, Bytes, to_bytes},
     http::{HeaderMap, HeaderName, Method, Request, StatusCode, header},
 };
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hyper_util::client::legacy::{Client as Http, connect::HttpConnector};
 use serde_json::{Value, json};
 
@@ -219,6 +220,17 @@ impl Jar {
         self.state().maker.clone()
     }
 
+    /// Which key signed the session in it; none if there is no signed one.
+    pub(crate) fn kid(&self) -> Option<String> {
+        let state = self.state();
+        state.cookies.values().find_map(|value| {
+            let (header, _) = value.split_once('.')?;
+            let header: Value =
+                serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+            header["kid"].as_str().map(str::to_owned)
+        })
+    }
+
     /// A copy of its cookie, as a thief takes it.
     pub(crate) fn copy(&self) -> Self {
         Self(Mutex::new(self.state().clone()))
@@ -288,6 +300,17 @@ mod tests {
         assert_eq!(jar.line().as_deref(), Some("balancer=here; session=b"));
         learn(&jar, "session=; path=/; max-age=0");
         assert!(jar.is_empty(), "the balancer's cookie is no session");
+    }
+
+    #[test]
+    fn the_key_is_read_from_the_header_of_a_token() {
+        let jar = Jar::default();
+        learn(&jar, "balancer=127.0.0.1:9001; Path=/");
+        learn(&jar, "session=0123abcd");
+        assert_eq!(jar.kid(), None);
+        // {"alg":"EdDSA","kid":"k1"}
+        learn(&jar, "session=eyJhbGciOiJFZERTQSIsImtpZCI6ImsxIn0.e30.x");
+        assert_eq!(jar.kid().as_deref(), Some("k1"));
     }
 
     #[test]

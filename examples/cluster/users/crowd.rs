@@ -1,9 +1,8 @@
-//! The crowd: users who each hold one session and ask for themselves again and again, for as long as the
+//! The crowd: different users, who each hold one session and ask for themselves again and again, for as long as the
 //! crowd lives. A user who is logged out notices, waits, and logs in again.
 
-#![allow(dead_code)]
-
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -11,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::StatusCode;
 use serde::Serialize;
 use tokio::{
     sync::{OwnedRwLockWriteGuard, RwLock},
@@ -18,9 +18,10 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::users::{
-    client::{Answer, Client, Credentials, Jar},
-    tally::{Expect, Tally},
+use crate::{
+    arms::app::{CROWD, CROWD_PASSWORD},
+    users::client::{Answer, Client, Credentials, Jar},
+    users::tally::{Expect, Tally},
 };
 
 /// How long a user who was logged out waits before the next login.
@@ -42,6 +43,10 @@ pub(crate) struct User {
     pub(crate) logged_in: bool,
     /// How often a session of this user was lost.
     pub(crate) lost: u64,
+    /// How often one was ended on purpose.
+    pub(crate) ended: u64,
+    /// Which key signed the session; none if nothing signs it, or there is none.
+    pub(crate) kid: Option<String>,
 }
 
 struct Shared {
@@ -51,6 +56,17 @@ struct Shared {
     logins: Arc<RwLock<()>>,
     tally: Mutex<Tally>,
     users: Mutex<Vec<User>>,
+    jars: Mutex<Vec<Arc<Jar>>>,
+    ended: Mutex<Ended>,
+}
+
+/// What was ended on purpose.
+#[derive(Default)]
+struct Ended {
+    /// All sessions that these keys signed.
+    kids: BTreeSet<String>,
+    /// The sessions of the users at these places, until they log in again.
+    places: BTreeSet<usize>,
 }
 
 /// A panic under these locks cannot leave anything half changed, so poison says nothing.
@@ -67,6 +83,8 @@ impl Crowd {
             logins: Arc::default(),
             tally: Mutex::default(),
             users: Mutex::default(),
+            jars: Mutex::default(),
+            ended: Mutex::default(),
         };
         let (base, shared) = (base.to_owned(), Arc::new(shared));
         let mut crowd = Self { base, shared, users: JoinSet::new() };
@@ -81,8 +99,10 @@ impl Crowd {
         for number in 0..count {
             let place = users.len();
             users.push(User::default());
+            let jar = Arc::new(Jar::default());
+            lock(&self.shared.jars).push(Arc::clone(&jar));
             let begins = Instant::now() + pause * number as u32 / count as u32;
-            let user = work(Client::new(&self.base), Arc::clone(&self.shared), place, begins);
+            let user = work(Client::new(&self.base), jar, Arc::clone(&self.shared), place, begins);
             self.users.spawn(user);
         }
     }
@@ -90,6 +110,11 @@ impl Crowd {
     /// Changes how long each user waits between two requests: the load.
     pub(crate) fn set_pause(&self, pause: Duration) {
         self.shared.pause.store(micros(pause), Ordering::Relaxed);
+    }
+
+    /// How long each user waits between two requests.
+    pub(crate) fn pause(&self) -> Duration {
+        self.shared.pause()
     }
 
     /// The users, in the order in which they came.
@@ -100,6 +125,26 @@ impl Crowd {
     /// What was counted since the last call.
     pub(crate) fn take(&self) -> Tally {
         std::mem::take(&mut *lock(&self.shared.tally))
+    }
+
+    /// Adds what others have counted, who are not of the crowd.
+    pub(crate) fn add(&self, tally: Tally) {
+        lock(&self.shared.tally).merge(tally);
+    }
+
+    /// A copy of the session of the user at a place, as a thief takes it.
+    pub(crate) fn copy_of(&self, place: usize) -> Option<Jar> {
+        lock(&self.shared.jars).get(place).map(|jar| jar.copy())
+    }
+
+    /// The key is about to be revoked: who is refused with a session that it signed has lost none.
+    pub(crate) fn ends_of_key(&self, kid: &str) {
+        lock(&self.shared.ended).kids.insert(kid.to_owned());
+    }
+
+    /// The session of the user at a place is about to be ended: to be refused is what they want.
+    pub(crate) fn ends_of_user(&self, place: usize) {
+        lock(&self.shared.ended).places.insert(place);
     }
 
     /// Lets no login go out while the guard lives, and waits for those on their way: see
@@ -114,6 +159,12 @@ impl Shared {
         Duration::from_micros(self.pause.load(Ordering::Relaxed))
     }
 
+    /// Whether the session of a user was ended on purpose.
+    fn has_ended(&self, place: usize, kid: Option<&str>) -> bool {
+        let ended = lock(&self.ended);
+        ended.places.contains(&place) || kid.is_some_and(|kid| ended.kids.contains(kid))
+    }
+
     fn change(&self, place: usize, change: impl FnOnce(&mut User)) {
         change(&mut lock(&self.users)[place]);
     }
@@ -123,29 +174,40 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// The name of the user at a place, for the login.
+pub(crate) fn username(place: usize) -> String {
+    format!("{CROWD}{}", place + 1)
+}
+
 /// One user.
-async fn work(client: Client, shared: Arc<Shared>, place: usize, begins: Instant) {
-    let jar = Jar::default();
+async fn work(client: Client, jar: Arc<Jar>, shared: Arc<Shared>, place: usize, begins: Instant) {
     sleep_until(begins).await;
     loop {
         if jar.is_empty() {
             if let Ok(_on_its_way) = shared.logins.try_read() {
-                let answer = client.login(&jar, "alice", "wonderland").await;
+                let answer = client.login(&jar, &username(place), CROWD_PASSWORD).await;
+                lock(&shared.ended).places.remove(&place);
                 lock(&shared.tally).record(&answer, Expect::Success, "");
-                shared.change(place, |user| user.see(answer.as_ref().ok(), !jar.is_empty()));
+                shared.change(place, |user| user.see(answer.as_ref().ok(), &jar));
             }
         } else {
             let who = Credentials::Cookie(&jar);
             let maker = who.maker();
             let answer = client.get("/me", who).await;
-            lock(&shared.tally).record(&answer, Expect::Success, &maker);
-            let refused = answer.as_ref().is_ok_and(|it| it.status.as_u16() == 401);
-            shared.change(place, |user| {
-                user.see(answer.as_ref().ok(), !refused);
-                user.lost += u64::from(refused);
-            });
+            let refused = answer.as_ref().is_ok_and(|it| it.status == StatusCode::UNAUTHORIZED);
+            let ended = refused && shared.has_ended(place, jar.kid().as_deref());
+            let expected =
+                if ended { Expect::Status(StatusCode::UNAUTHORIZED) } else { Expect::Success };
+            lock(&shared.tally).record(&answer, expected, &maker);
             if refused {
                 jar.forget();
+            }
+            shared.change(place, |user| {
+                user.see(answer.as_ref().ok(), &jar);
+                user.lost += u64::from(refused && !ended);
+                user.ended += u64::from(ended);
+            });
+            if refused {
                 sleep(OUT).await;
                 continue;
             }
@@ -155,8 +217,9 @@ async fn work(client: Client, shared: Arc<Shared>, place: usize, begins: Instant
 }
 
 impl User {
-    fn see(&mut self, answer: Option<&Answer>, logged_in: bool) {
-        self.logged_in = logged_in;
+    fn see(&mut self, answer: Option<&Answer>, jar: &Jar) {
+        self.logged_in = !jar.is_empty();
+        self.kid = jar.kid();
         if let Some(answer) = answer {
             self.replica.clone_from(&answer.replica);
         }
@@ -167,7 +230,7 @@ impl User {
 mod tests {
     use axum::{
         Json, Router,
-        http::{StatusCode, header},
+        http::header,
         response::IntoResponse,
         routing::{get, post},
     };
@@ -199,7 +262,20 @@ mod tests {
             tally.merge(crowd.take());
         }
         assert_eq!((tally.requests, tally.unexpected_401, tally.failed), (3, 1, 0));
-        let users = crowd.users();
-        assert_eq!(users, [User { replica: String::new(), logged_in: false, lost: 1 }]);
+        assert_eq!(crowd.users(), [User { lost: 1, ..User::default() }]);
+    }
+
+    #[tokio::test]
+    async fn a_user_whose_session_was_ended_has_lost_none() {
+        let crowd = Crowd::start(&forgetful().await, 1, Duration::from_millis(1));
+        while crowd.users().iter().any(|user| !user.logged_in) {
+            sleep(Duration::from_millis(1)).await;
+        }
+        crowd.ends_of_user(0);
+        while crowd.users()[0].ended == 0 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(crowd.take().unexpected_401, 0);
+        assert_eq!(crowd.users(), [User { ended: 1, ..User::default() }]);
     }
 }

@@ -40,6 +40,10 @@ pub(crate) struct Tally {
     pub(crate) failed: u64,
     /// Retries, as the balancer reports.
     pub(crate) retries: u64,
+    /// Copies of a session that were accepted after its logout was answered.
+    pub(crate) accepted_after_logout: u64,
+    /// How long after that the last one was.
+    pub(crate) accepted_for: Duration,
     /// Cookies renewed in passing.
     pub(crate) renewals: u64,
     /// The keys that signed the sessions that were seen.
@@ -108,6 +112,8 @@ impl Tally {
         self.unexpected_401 += other.unexpected_401;
         self.failed += other.failed;
         self.retries += other.retries;
+        self.accepted_after_logout += other.accepted_after_logout;
+        self.accepted_for = self.accepted_for.max(other.accepted_for);
         self.renewals += other.renewals;
         self.kids.extend(other.kids);
         self.micros.extend(other.micros);

@@ -49,7 +49,8 @@ pub(crate) struct Server {
     programs: Programs,
     /// Where the only server or the first master listens on 127.0.0.1.
     pub(crate) port: u16,
-    password: String,
+    /// What everyone needs who connects.
+    pub(crate) password: String,
     nodes: Vec<Node>,
 }
 
