@@ -10,17 +10,18 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+#[cfg(feature = "redis")]
+use crate::arms::database;
 use crate::{
     BoxError,
     arms::app,
     arms::bare,
     arms::clock::OffsetClock,
     arms::health,
-    arms::memory,
-    arms::{
-        stateless,
-        telemetry::{self, Log},
-    },
+    arms::local,
+    arms::memory::Memory,
+    arms::stateless,
+    arms::telemetry::{self, Log},
     command::{arm::Arm, pace::Pace},
     processes::process::{Orders, announce},
     store::keys::KeyOptions,
@@ -44,6 +45,9 @@ pub(crate) struct ReplicaOptions {
     pub(crate) log: Log,
     /// By how many milliseconds its clock is ahead; negative if it is behind.
     pub(crate) clock_offset: i64,
+    /// Where replicas that send each other copies announce themselves: UDP ports of 127.0.0.1, of which
+    /// each binds the first that is free. Empty for the other arms.
+    pub(crate) discovery: Vec<u16>,
 }
 
 impl ReplicaOptions {
@@ -78,7 +82,13 @@ pub(crate) async fn run() -> Result<ExitCode, BoxError> {
     let metrics = telemetry::install(&options.log)?;
     let app = match options.arm {
         Arm::Stateless | Arm::Cold => stateless::app(&options).await?,
-        Arm::Memory | Arm::Sticky => memory::app(&options),
+        Arm::Memory | Arm::Sticky | Arm::Replicated => {
+            local::app(&options.name, Memory::new(options.pace.session_lifetime, options.clock()))
+        }
+        #[cfg(feature = "redis")]
+        Arm::Database => database::app(&options)?,
+        #[cfg(not(feature = "redis"))]
+        Arm::Database => return Err("the arm `database` takes the feature `redis`".into()),
         Arm::Bare => bare::app(&options),
     };
     let app = app::with_common_routes(app.merge(telemetry::routes(metrics)), &options.name)?;

@@ -15,6 +15,7 @@ use tower_jwt_session::{
 use crate::{
     BoxError,
     arms::app::{LoginForm, LoginQuery, Me, Revoked, User},
+    arms::figures::{self, Figures},
     arms::replica::ReplicaOptions,
     command::{arm::Arm, pace::Pace},
 };
@@ -60,7 +61,8 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
         // Below the layer: a health check carries no session and needs no guard. A real service has
         // these routes on an internal port.
         .merge(sessions.status_router())
-        .with_state(Shared { replica: options.name.as_str().into(), keys }))
+        .with_state(Shared { replica: options.name.as_str().into(), keys })
+        .merge(figures::route(Figures::default)))
 }
 
 /// For clients that are no browsers. As short as the other periods here; all have a default.

@@ -165,6 +165,26 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "redis")]
+    fn the_arm_database_is_in_redis() {
+        let arm = Arm::Database;
+        let log = "warn".to_owned();
+        let options = ServeOptions { replicas: 3, port: 8080, arm, store: Store::File, log };
+        let serve = |store| Ok(Command::Serve(ServeOptions { store, ..options.clone() }));
+        let own = Store::Own(crate::store::server::ServerKind::Redis);
+        assert_eq!(parsed("serve --arm database"), serve(own.clone()));
+        assert_eq!(parsed("serve --arm database --store redis"), serve(own));
+        let url = "redis://127.0.0.1:6379";
+        let given = url.parse().expect("a URL");
+        assert_eq!(parsed(&format!("serve --arm database --store {url}")), serve(given));
+        for store in ["file", "derived", "redis-cluster"] {
+            let error = parsed(&format!("serve --arm database --store {store}"));
+            let problem = format!("keeps its sessions in Redis, not in `{store}`: expected");
+            assert!(error.expect_err("no Redis").contains(&problem));
+        }
+    }
+
+    #[test]
     fn a_mistake_is_named() {
         for (line, problem) in [
             ("sevre", "unexpected argument `sevre`"),
@@ -185,7 +205,8 @@ mod tests {
             ("serve --speed 9", "unknown option `--speed`"),
             (
                 "serve --arm redis",
-                "--arm redis: expected one of stateless, memory, sticky, cold, bare",
+                "--arm redis: expected one of stateless, memory, sticky, replicated, database, cold, \
+                 bare",
             ),
             ("load --arm sticky", "`--arm sticky` is not for `load`"),
             ("--arms stateless,bare", "--arms: `bare` is for `load`"),

@@ -14,8 +14,9 @@ The proof: one script over two arms or more, a table. Exit status 0 only if it h
 Usage: cargo run --release --example cluster -- prove [options]
 
 Options:
-  --arms A,B,…     stateless (the crate), and what it is compared with: memory, sticky
-                   (stateless,memory)
+  --arms A,B,…     stateless (the crate), and what it is compared with: memory, sticky,
+                   replicated, database (stateless,memory); database takes the feature redis, and
+                   starts a Redis of its own unless `--store` names one
   --keys KEYS      shared; or private: no replica sees another's keys, and the proof has to
                    fail (shared)
   --store STORE    where the replicas' keys and revocations meet (file):

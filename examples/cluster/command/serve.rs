@@ -14,9 +14,10 @@ Usage: cargo run --release --example cluster -- serve [options]
 Options:
   --replicas N     how many replicas, 1 to 9 (3)
   --port P         where the balancer listens on 127.0.0.1; 0 picks a free port (8080)
-  --arm ARM        stateless (the crate), memory or sticky (stateless)
+  --arm ARM        stateless (the crate), memory, sticky, replicated or database (stateless)
   --log LEVEL      the replicas' logs on standard error: off, error, warn, info or debug (warn)
-  --store STORE    as in `prove --help`, for the arm `stateless` (file)";
+  --store STORE    as in `prove --help`, for the arm `stateless` (file), and `redis` or
+                   `redis://host:port` for the arm `database` (redis)";
 
 /// The options of `serve`.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,14 +45,22 @@ impl ServeOptions {
         if !Arm::COMPARED.contains(&arm) {
             return Err(format!("`--arm {arm}` is for `load`"));
         }
-        if arm != Arm::Stateless && store.is_some() {
-            return Err(format!("`--arm {arm}` has no keys, and takes no `--store`"));
+        match (arm, &store) {
+            (Arm::Stateless, _) | (_, None) => {}
+            (Arm::Database, Some(store)) if store.of_arm(arm) == *store => {}
+            (Arm::Database, Some(store)) => {
+                return Err(format!(
+                    "`--arm database` keeps its sessions in Redis, not in `{store}`: expected \
+                     `--store redis` or `--store redis://host:port`"
+                ));
+            }
+            _ => return Err(format!("`--arm {arm}` has no keys, and takes no `--store`")),
         }
         Ok(Self {
             replicas: flags.replicas()?.unwrap_or(3),
             port: flags.take("port")?.unwrap_or(8080),
             arm,
-            store: store.unwrap_or(Store::File),
+            store: store.unwrap_or(Store::File).of_arm(arm),
             log: flags.level()?.unwrap_or_else(|| "warn".to_owned()),
         })
     }
