@@ -4,6 +4,8 @@
 mod cluster;
 #[cfg(target_os = "linux")]
 mod killed_writer;
+#[cfg(unix)]
+mod replica;
 #[cfg(target_os = "linux")]
 mod stopped_replica;
 #[path = "../support/mod.rs"]

@@ -51,13 +51,14 @@ const DATA: &str = "session";
 /// # Errors
 /// If the place of the keys is no single Redis.
 pub(crate) fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
-    let Place::Redis(url) = &options.keys.place else {
+    let keys = options.keys.as_ref().ok_or("this arm needs a store")?;
+    let Place::Redis(url) = &keys.place else {
         return Err("the arm `database` keeps its sessions in one Redis: `--store redis`".into());
     };
     let store = RedisSessions {
         client: Client::open(url.as_str())?,
         connection: Arc::default(),
-        prefix: format!("{}:session:", options.keys.ring).into(),
+        prefix: format!("{}:session:", keys.ring).into(),
         timeout: options.pace.store_timeout,
         round_trips: Arc::default(),
     };

@@ -1,5 +1,6 @@
 //! The same application, with its sessions kept in different places; and the process that serves it.
 
+pub(crate) mod alone;
 pub(crate) mod app;
 pub(crate) mod bare;
 pub(crate) mod clock;

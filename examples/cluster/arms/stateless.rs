@@ -35,8 +35,8 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
     // The keys, and which sessions were ended early, are all that the replicas share. Nobody is the
     // leader: each one publishes the next key if nobody has yet, and all agree on who signs because
     // all read the same times.
-    let (keys, revocations, refresh_tokens) =
-        options.keys.open(options.pace, options.clock()).await?;
+    let keys = options.keys.as_ref().ok_or("this arm needs keys")?;
+    let (keys, revocations, refresh_tokens) = keys.open(options.pace, options.clock()).await?;
     let sessions = Sessions::<User>::builder(keys.clone(), "https://cluster.example", "cluster")
         .idle_lifetime(options.pace.session_lifetime)
         .revocations(revocations)

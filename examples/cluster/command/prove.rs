@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::{
-    command::{arm::Arm, flags::Flags},
+    command::{algorithm::Signing, arm::Arm, flags::Flags},
     store::choice::Store,
 };
 
@@ -28,7 +28,8 @@ Options:
       postgres     in a PostgreSQL
       redis://host:port, postgres://user:password@host:port/database
                    in a server that is there, and is not killed
-                   They take their feature: --features redis,postgres before the `--`.";
+                   They take their feature: --features redis,postgres before the `--`.
+  --algorithm ALG  what signs the sessions: EdDSA, ES256 or HS256 (EdDSA)";
 
 /// The options of the proof.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,8 @@ pub(crate) struct ProveOptions {
     pub(crate) keys: Keys,
     /// Which arms: first the crate, then at least one that it is compared with.
     pub(crate) arms: Vec<Arm>,
+    /// What signs the crate's sessions.
+    pub(crate) algorithm: Signing,
 }
 
 /// Who sees a replica's keys.
@@ -69,7 +72,9 @@ impl ProveOptions {
                     .to_owned(),
             );
         }
-        Ok(Self { store: store.unwrap_or(Store::File), keys, arms })
+        let store = store.unwrap_or(Store::File);
+        let algorithm = flags.algorithm(&store)?.unwrap_or_default();
+        Ok(Self { store, keys, arms, algorithm })
     }
 }
 

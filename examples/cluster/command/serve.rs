@@ -1,7 +1,7 @@
 //! `serve`: one cluster, for curl and a browser.
 
 use crate::{
-    command::{arm::Arm, flags::Flags},
+    command::{algorithm::Signing, arm::Arm, flags::Flags},
     store::choice::Store,
 };
 
@@ -17,7 +17,8 @@ Options:
   --arm ARM        stateless (the crate), memory, sticky, replicated or database (stateless)
   --log LEVEL      the replicas' logs on standard error: off, error, warn, info or debug (warn)
   --store STORE    as in `prove --help`, for the arm `stateless` (file), and `redis` or
-                   `redis://host:port` for the arm `database` (redis)";
+                   `redis://host:port` for the arm `database` (redis)
+  --algorithm ALG  what signs the sessions of `stateless`: EdDSA, ES256 or HS256 (EdDSA)";
 
 /// The options of `serve`.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub(crate) struct ServeOptions {
     pub(crate) store: Store,
     /// The level of the replicas' logs.
     pub(crate) log: String,
+    /// What signs the crate's sessions.
+    pub(crate) algorithm: Signing,
 }
 
 impl ServeOptions {
@@ -56,12 +59,18 @@ impl ServeOptions {
             }
             _ => return Err(format!("`--arm {arm}` has no keys, and takes no `--store`")),
         }
+        let store = store.unwrap_or(Store::File);
+        let algorithm = flags.algorithm(&store)?;
+        if arm != Arm::Stateless && algorithm.is_some() {
+            return Err(format!("`--arm {arm}` has no keys, and takes no `--algorithm`"));
+        }
         Ok(Self {
             replicas: flags.replicas()?.unwrap_or(3),
             port: flags.take("port")?.unwrap_or(8080),
             arm,
-            store: store.unwrap_or(Store::File).of_arm(arm),
+            store: store.of_arm(arm),
             log: flags.level()?.unwrap_or_else(|| "warn".to_owned()),
+            algorithm: algorithm.unwrap_or_default(),
         })
     }
 }

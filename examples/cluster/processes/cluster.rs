@@ -357,7 +357,7 @@ impl<'m> Cluster<'m> {
             port,
             arm: self.options.arm,
             pace: self.options.pace,
-            keys: self.meeting.options(name, self.replicas.is_empty()),
+            keys: Some(self.meeting.options(name, self.replicas.is_empty())),
             log: self.options.log.clone(),
             clock_offset,
             discovery: self.discovery.clone(),
@@ -366,7 +366,7 @@ impl<'m> Cluster<'m> {
 }
 
 async fn start_replica(options: ReplicaOptions) -> Result<Replica, BoxError> {
-    let mut process = Process::start(&options.name, &["replica"])?;
+    let mut process = Process::start(&options.name, &["child"])?;
     process.tell(&serde_json::to_string(&options)?).await?;
     let (url, _) = process.listens().await?;
     let port = url.rsplit_once(':').map_or(Ok(0), |(_, port)| port.parse())?;
