@@ -2,11 +2,11 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use tokio::time::sleep;
+use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
     BoxError,
-    arms::telemetry::Log,
+    arms::{replica::Service, telemetry::Log},
     command::{pace::Pace, serve::ServeOptions},
     figures::report,
     processes::cluster::{Cluster, ClusterOptions, Replica},
@@ -34,12 +34,21 @@ pub(crate) async fn serve(
 ) -> Result<ExitCode, BoxError> {
     let title = report::arm_title(options.arm, meeting.store(), PACE);
     let ServeOptions { arm, replicas, port, log, .. } = options;
-    let options = ClusterOptions { arm, pace: PACE, replicas, port, log: Log::StandardError(log) };
+    let options = ClusterOptions {
+        arm,
+        pace: PACE,
+        replicas,
+        port,
+        log: Log::StandardError(log),
+        service: Service::default(),
+    };
     let mut cluster = Cluster::start(options, meeting).await?;
     terminal.line(&terminal.bold(&format!("{} is up. {title}", cluster.url())));
-    terminal.line(&instructions(&cluster, terminal));
+    terminal.line(&instructions(&mut cluster, terminal));
+    let mut watch = ServerWatch::start();
     loop {
         sleep(Duration::from_millis(200)).await;
+        watch.look(&mut cluster, terminal).await?;
         if cluster.balancer_ended() {
             return Err("the balancer has ended".into());
         }
@@ -58,12 +67,57 @@ pub(crate) async fn serve(
     }
 }
 
+/// Notices when the store's server dies, and starts it again when Enter is pressed.
+struct ServerWatch {
+    enters: mpsc::UnboundedReceiver<()>,
+    is_dead: bool,
+}
+
+impl ServerWatch {
+    fn start() -> Self {
+        let (pressed, enters) = mpsc::unbounded_channel();
+        // A thread of its own: Tokio would wait for one that reads standard input when it shuts down.
+        std::thread::spawn(move || {
+            let lines = std::io::stdin().lines();
+            lines.map_while(Result::ok).try_for_each(|_| pressed.send(()))
+        });
+        Self { enters, is_dead: false }
+    }
+
+    async fn look(
+        &mut self,
+        cluster: &mut Cluster<'_>,
+        terminal: &Terminal,
+    ) -> Result<(), BoxError> {
+        let Some(server) = cluster.meeting.server() else { return Ok(()) };
+        let kind = server.kind();
+        let enter = self.enters.try_recv().is_ok();
+        if self.is_dead && enter {
+            server.restart().await?;
+            terminal.line(&format!("{kind} is back, process {}", server.id().unwrap_or_default()));
+            self.is_dead = false;
+        } else if !self.is_dead && !server.listens() {
+            terminal.line(&format!(
+                "{kind}, process {}, is dead. Sessions stay valid and keys go on signing; a logout, \
+                 which has to be recorded, answers 503. Press Enter to start it again.",
+                server.id().unwrap_or_default()
+            ));
+            self.is_dead = true;
+        }
+        Ok(())
+    }
+}
+
 /// Commands to try.
-fn instructions(cluster: &Cluster<'_>, terminal: &Terminal) -> String {
+fn instructions(cluster: &mut Cluster<'_>, terminal: &Terminal) -> String {
+    let server = cluster.meeting.server().map(|it| (it.kind(), it.id().unwrap_or_default()));
     let url = cluster.url();
     let mut text = String::new();
     for replica in cluster.replicas() {
         text += &format!("  {} at {}, process {}\n", replica.name, replica.url, replica.id());
+    }
+    if let Some((kind, id)) = server {
+        text += &format!("  the keys' {kind}, process {id}\n");
     }
     let victim = cluster.replicas().first().map(Replica::id).unwrap_or_default();
     let keys = cluster.replicas().first().map_or(url, |it| &it.url);

@@ -32,6 +32,7 @@ mod revocations;
 mod rings;
 mod scenarios;
 pub mod sentinel;
+#[allow(dead_code, reason = "the example names the process of its server")]
 #[path = "../../../examples/cluster/store/server/mod.rs"]
 mod server;
 /// What the tests of the package itself share, too.

@@ -124,6 +124,22 @@ impl Server {
         format!("{scheme}://{user}:{}@{host}", self.password)
     }
 
+    /// Which server it is.
+    pub(crate) fn kind(&self) -> ServerKind {
+        self.kind
+    }
+
+    /// The number of its process, or of the first of them, for those who want to kill it.
+    pub(crate) fn id(&self) -> Option<u32> {
+        let file = self.nodes.first()?.place.path().join("pid");
+        std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+
+    /// Whether it listens at its port, as it does as long as its process lives.
+    pub(crate) fn listens(&self) -> bool {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
+    }
+
     /// Kills it, which cleans nothing up, and waits for its end. Its data stay.
     pub(crate) fn kill(&mut self) {
         for node in &mut self.nodes {
@@ -236,16 +252,11 @@ impl Programs {
             ServerKind::Postgres => (postgres(), place::not_root()?),
             _ => (find("redis-server").or_else(|| find("valkey-server")), None),
         };
-        let (missing, apt, brew) = match kind {
-            ServerKind::Postgres => ("postgres and initdb", "postgresql", "postgresql"),
-            _ => ("redis-server or valkey-server", "redis-server", "redis"),
+        let missing = match kind {
+            ServerKind::Postgres => "postgres and initdb",
+            _ => "redis-server or valkey-server",
         };
-        let program = program.ok_or_else(|| {
-            format!(
-                "{kind} is not installed: needs {missing}; install it with `apt-get install \
-                 {apt}` or `brew install {brew}`"
-            )
-        })?;
+        let program = program.ok_or_else(|| format!("{kind} is not installed: needs {missing}"))?;
         Ok(Self { program, user })
     }
 }

@@ -57,6 +57,7 @@ const WATCH: &str = r#"
 directory=$1 signal=$2
 shift 2
 "$@" >>"$directory/log" 2>&1 </dev/null &
+echo $! >"$directory/pid"
 read -r _
 only=$?
 kill "-$signal" $!
