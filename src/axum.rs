@@ -267,7 +267,7 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     }
 
     /// Routes for balancers, orchestrators and dashboards. Each answer is a JSON object with the format's
-    /// `version`, 1; within it, members are only added. Times are in milliseconds since 1970.
+    /// `version`, 1; within it, members are only added. Times are texts as of RFC 3339, in UTC.
     ///
     /// | route | answer |
     /// |---|---|

@@ -4,6 +4,7 @@
 //! cargo run --release --example cluster             # the proof: two arms, a table, an exit status
 //! cargo run --release --example cluster -- serve    # the same cluster, for curl and a browser
 //! cargo run --release --example cluster -- load     # requests per second, with and without sessions
+//! cargo run --release --example cluster -- diagnose # "users report random logouts": how to find the cause
 //! cargo run --release --example cluster -- --help   # the keys in other places, and all options
 //! ```
 //!
@@ -24,6 +25,7 @@
 mod arms;
 mod balancer;
 mod command;
+mod diagnose;
 mod faults;
 mod figures;
 mod page;
@@ -36,8 +38,8 @@ mod users;
 use std::process::ExitCode;
 
 use command::{
-    algorithm::Signing,
     args::{self, Command},
+    diagnose::DiagnoseOptions,
     prove::{Keys, ProveOptions},
 };
 use store::{choice::Store, meeting::Meeting};
@@ -64,24 +66,26 @@ async fn main() -> ExitCode {
             println!("{text}");
             Ok(ExitCode::SUCCESS)
         }
-        Command::Prove(ProveOptions { store, keys, arms, algorithm }) => {
+        Command::Prove(ProveOptions { store, keys, arms }) => {
             let prove =
                 async |meeting: &mut Meeting| script::proof::prove(&arms, meeting, &terminal).await;
-            run(store, keys, algorithm, prove, ExitCode::from(INTERRUPTED)).await
+            run(store, keys, prove, ExitCode::from(INTERRUPTED)).await
         }
         Command::Serve(mut options) => {
             let store = std::mem::replace(&mut options.store, Store::File);
-            let algorithm = options.algorithm;
             let serve =
                 async |meeting: &mut Meeting| page::serve::serve(options, meeting, &terminal).await;
-            run(store, Keys::Shared, algorithm, serve, ExitCode::SUCCESS).await
+            run(store, Keys::Shared, serve, ExitCode::SUCCESS).await
         }
         Command::Load(options) => {
             let load = figures::measure::measure(&options, &terminal);
             until_interrupted(load, ExitCode::from(INTERRUPTED)).await
         }
-        Command::Replica(options) => arms::alone::run(options).await,
-        Command::Child => arms::replica::run().await,
+        Command::Diagnose(DiagnoseOptions { causes }) => {
+            let diagnose = diagnose::play::diagnose(&causes, &terminal);
+            until_interrupted(diagnose, ExitCode::from(INTERRUPTED)).await
+        }
+        Command::Replica => arms::replica::run().await,
         Command::Balancer { port, affinity } => balancer::proxy::run(port, affinity).await,
     };
     outcome.unwrap_or_else(|reason| {
@@ -94,11 +98,10 @@ async fn main() -> ExitCode {
 async fn run(
     store: Store,
     sharing: Keys,
-    algorithm: Signing,
     work: impl AsyncFnOnce(&mut Meeting) -> Result<ExitCode, BoxError>,
     interrupted: ExitCode,
 ) -> Result<ExitCode, BoxError> {
-    let mut meeting = Meeting::prepare(store, sharing).await?.sign_with(algorithm);
+    let mut meeting = Meeting::prepare(store, sharing).await?;
     let outcome = until_interrupted(work(&mut meeting), interrupted).await;
     let cleared = meeting.clear().await;
     outcome.and_then(|status| cleared.map(|()| status))

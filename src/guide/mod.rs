@@ -12,7 +12,9 @@
 //! | How do I end a session before it expires? | [`ending_sessions`] |
 //! | Which store, and what does it need? | [`stores`] |
 //! | How do I make a store of another engine? | [`write_a_store`] |
-//! | What do I check, watch and alert on in production? | [`operations`] |
+//! | What has to hold before users come? | [`production`] |
+//! | What do I watch and alert on in production? | [`operations`] |
+//! | Why are users logged out at random? | [`random_logouts`] |
 //! | How do I use it with tonic (gRPC), hyper, or another framework? | [`other_frameworks`] |
 //! | How do I rename the issuer or change the keys without logging users out? | [`changing`] |
 //! | How do I test an application that uses this crate? | [`testing`] |
@@ -42,7 +44,9 @@ pages! {
     ending_sessions "ending_sessions.md" "Log users out on every replica."
     stores "stores.md" "Where replicas meet: a directory, Redis, PostgreSQL, or no store."
     write_a_store "write_a_store.md" "Make a store of the engine that a service already has."
-    operations "operations.md" "Production checklist, readiness, metrics, alerts and emergencies."
+    production "production.md" "The checklist before users come, and how to see each line of it."
+    operations "operations.md" "Readiness, metrics, alerts and emergencies."
+    random_logouts "random_logouts.md" "Random logouts: symptom, what to look at, cause, fix."
     other_frameworks "other_frameworks.md" "gRPC (tonic), hyper, and any other Tower service."
     changing "changing.md" "Renames and upgrades without logging anyone out."
     testing "testing.md" "Test an application that uses this crate."

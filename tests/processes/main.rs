@@ -2,10 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod diagnose;
 #[cfg(target_os = "linux")]
 mod killed_writer;
-#[cfg(unix)]
-mod replica;
 #[cfg(target_os = "linux")]
 mod stopped_replica;
 #[path = "../support/mod.rs"]

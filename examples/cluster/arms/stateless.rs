@@ -8,14 +8,15 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
+use serde::Deserialize;
 use tower_jwt_session::{
-    KeyRing, Login, Logout, OperationErrorKind, RefreshTokens, Session, Sessions,
+    CookieTransport, Explanation, KeyRing, Login, Logout, OperationErrorKind, RefreshTokens,
+    Session, Sessions, Transport,
 };
 
 use crate::{
     BoxError,
     arms::app::{LoginForm, LoginQuery, Me, Revoked, User},
-    arms::figures::{self, Figures},
     arms::replica::ReplicaOptions,
     command::{arm::Arm, pace::Pace},
 };
@@ -25,6 +26,7 @@ use crate::{
 struct Shared {
     replica: Arc<str>,
     keys: KeyRing,
+    sessions: Sessions<User>,
 }
 
 /// The application of one replica; it is ready to serve every session when this returns.
@@ -35,15 +37,22 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
     // The keys, and which sessions were ended early, are all that the replicas share. Nobody is the
     // leader: each one publishes the next key if nobody has yet, and all agree on who signs because
     // all read the same times.
-    let keys = options.keys.as_ref().ok_or("this arm needs keys")?;
-    let (keys, revocations, refresh_tokens) = keys.open(options.pace, options.clock()).await?;
-    let sessions = Sessions::<User>::builder(keys.clone(), "https://cluster.example", "cluster")
+    let (keys, revocations, refresh_tokens) =
+        options.keys.open(options.pace, options.clock()).await?;
+    let sessions = Sessions::<User>::builder(keys.clone(), &*options.service.issuer, "cluster")
         .idle_lifetime(options.pace.session_lifetime)
         .revocations(revocations)
         .refresh_tokens(at_this_pace(refresh_tokens, options.pace));
     let sessions = match options.arm {
         Arm::Cold => sessions.token_cache_bytes(0),
         _ => sessions,
+    };
+    let sessions = match &options.service.cookie {
+        None => sessions,
+        Some(name) => {
+            let cookie = CookieTransport::new().name(name.clone());
+            sessions.transports([Transport::bearer(), Transport::cookie(cookie)])
+        }
     }
     .build()?;
 
@@ -61,8 +70,8 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
         // Below the layer: a health check carries no session and needs no guard. A real service has
         // these routes on an internal port.
         .merge(sessions.status_router())
-        .with_state(Shared { replica: options.name.as_str().into(), keys })
-        .merge(figures::route(Figures::default)))
+        .route("/explain", post(explain))
+        .with_state(Shared { replica: options.name.as_str().into(), keys, sessions }))
 }
 
 /// For clients that are no browsers. As short as the other periods here; all have a default.
@@ -143,6 +152,17 @@ async fn rotate_keys(
 /// Ends every session of the user on every replica, as after a stolen device.
 async fn logout_everywhere(_: Session<User>) -> Logout {
     Logout::new().everywhere()
+}
+
+/// Explains a token to an operator. Where these routes can be reached, tokens may be sent.
+async fn explain(State(shared): State<Shared>, Json(body): Json<Explain>) -> Json<Explanation> {
+    Json(shared.sessions.explain(&body.token))
+}
+
+/// The body of `POST /explain`.
+#[derive(Deserialize)]
+struct Explain {
+    token: String,
 }
 
 /// Ends the session on every replica; the layer records it and clears the cookie. If that cannot be

@@ -21,19 +21,23 @@ pub(crate) enum Log {
     Off,
     /// To standard error, from this level on: `off`, `error`, `warn`, `info` or `debug`.
     StandardError(String),
-    /// To this file, everything from `debug` on.
-    File(PathBuf),
+    /// To a file with the name of the replica in this directory, everything from `debug` on.
+    Directory(PathBuf),
 }
 
 /// Installs the log and a recorder of metrics. Before everything else: what is counted earlier is lost.
 ///
 /// # Errors
 /// If the level is unknown, the file cannot be made, or something was installed before.
-pub(crate) fn install(log: &Log) -> Result<PrometheusHandle, BoxError> {
+pub(crate) fn install(log: &Log, replica: &str) -> Result<PrometheusHandle, BoxError> {
     match log {
         Log::Off => {}
         Log::StandardError(level) => write_to(std::io::stderr, level.parse()?)?,
-        Log::File(path) => write_to(Mutex::new(File::create(path)?), LevelFilter::DEBUG)?,
+        Log::Directory(path) => {
+            let path = path.join(format!("{replica}.log"));
+            let file = File::options().create(true).append(true).open(path)?;
+            write_to(Mutex::new(file), LevelFilter::DEBUG)?;
+        }
     }
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();

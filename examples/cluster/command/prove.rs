@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::{
-    command::{algorithm::Signing, arm::Arm, flags::Flags},
+    command::{arm::Arm, flags::Flags},
     store::choice::Store,
 };
 
@@ -14,9 +14,8 @@ The proof: one script over two arms or more, a table. Exit status 0 only if it h
 Usage: cargo run --release --example cluster -- prove [options]
 
 Options:
-  --arms A,B,…     stateless (the crate), and what it is compared with: memory, sticky,
-                   replicated, database (stateless,memory); database takes the feature redis, and
-                   starts a Redis of its own unless `--store` names one
+  --arms A,B,…     stateless (the crate), and what it is compared with: memory, sticky
+                   (stateless,memory)
   --keys KEYS      shared; or private: no replica sees another's keys, and the proof has to
                    fail (shared)
   --store STORE    where the replicas' keys and revocations meet (file):
@@ -28,8 +27,7 @@ Options:
       postgres     in a PostgreSQL
       redis://host:port, postgres://user:password@host:port/database
                    in a server that is there, and is not killed
-                   They take their feature: --features redis,postgres before the `--`.
-  --algorithm ALG  what signs the sessions: EdDSA, ES256 or HS256 (EdDSA)";
+                   They take their feature: --features redis,postgres before the `--`.";
 
 /// The options of the proof.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,8 +38,6 @@ pub(crate) struct ProveOptions {
     pub(crate) keys: Keys,
     /// Which arms: first the crate, then at least one that it is compared with.
     pub(crate) arms: Vec<Arm>,
-    /// What signs the crate's sessions.
-    pub(crate) algorithm: Signing,
 }
 
 /// Who sees a replica's keys.
@@ -72,9 +68,7 @@ impl ProveOptions {
                     .to_owned(),
             );
         }
-        let store = store.unwrap_or(Store::File);
-        let algorithm = flags.algorithm(&store)?.unwrap_or_default();
-        Ok(Self { store, keys, arms, algorithm })
+        Ok(Self { store: store.unwrap_or(Store::File), keys, arms })
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 
 use crate::{
     BoxError,
-    arms::telemetry::Log,
+    arms::{replica::Service, telemetry::Log},
     command::{arm::Arm, load::LoadOptions, pace::Pace, prove::Keys},
     figures::load_report::{self, Figures},
     processes::cluster::{Cluster, ClusterOptions},
@@ -64,7 +64,14 @@ pub(crate) async fn measure(
     terminal.meanwhile("starting");
     let mut clusters = Vec::new();
     for (&arm, meeting) in options.arms.iter().zip(&mut meetings) {
-        let options = ClusterOptions { arm, pace: PACE, replicas: 1, port: 0, log: Log::Off };
+        let options = ClusterOptions {
+            arm,
+            pace: PACE,
+            replicas: 1,
+            port: 0,
+            log: Log::Off,
+            service: Service::default(),
+        };
         clusters.push(Cluster::start(options, meeting).await?);
     }
     let mut measured = Vec::new();

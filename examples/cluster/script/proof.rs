@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::{
     BoxError,
-    arms::telemetry::Log,
-    command::{arm::Arm, pace::Pace, prove::Keys},
+    arms::{replica::Service, telemetry::Log},
+    command::{arm::Arm, pace::Pace},
     figures::report,
     processes::cluster::{Cluster, ClusterOptions},
     script::steps::{Outcome, REPLICAS, Run, Step},
@@ -52,7 +52,7 @@ pub(crate) async fn prove(
     let start = Instant::now();
     let mut reports = Vec::new();
     for &arm in arms {
-        reports.push(place(arm, meeting, terminal).await?);
+        reports.push(run(arm, meeting, terminal).await?);
     }
     let (stateless, others) = reports.split_first().ok_or("no arm was chosen")?;
 
@@ -74,28 +74,19 @@ pub(crate) async fn prove(
     Ok(ExitCode::FAILURE)
 }
 
-/// Runs all steps over one arm, in a place of its own if it needs another than the crate's arm.
-async fn place(
-    arm: Arm,
-    meeting: &mut Meeting,
-    terminal: &Terminal,
-) -> Result<ArmReport, BoxError> {
-    let store = meeting.store().of_arm(arm);
-    if store == *meeting.store() {
-        return run(arm, meeting, terminal).await;
-    }
-    let mut own = Meeting::prepare(store, Keys::Shared).await?;
-    let report = run(arm, &mut own, terminal).await;
-    own.clear().await?;
-    report
-}
-
 /// Runs all steps over one arm.
 async fn run(arm: Arm, meeting: &mut Meeting, terminal: &Terminal) -> Result<ArmReport, BoxError> {
     let (order, pace) = (Step::of(arm, meeting.store()), pace(meeting.store()));
     terminal.line(&terminal.bold(&report::arm_title(arm, meeting.store(), pace)));
     terminal.meanwhile("starting");
-    let options = ClusterOptions { arm, pace, replicas: REPLICAS, port: 0, log: Log::Off };
+    let options = ClusterOptions {
+        arm,
+        pace,
+        replicas: REPLICAS,
+        port: 0,
+        log: Log::Off,
+        service: Service::default(),
+    };
     let cluster = Cluster::start(options, meeting).await?;
     terminal.clear();
 

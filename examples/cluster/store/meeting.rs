@@ -8,7 +8,7 @@ use tower_jwt_session::Timestamp;
 
 use crate::{
     BoxError,
-    command::{algorithm::Signing, prove::Keys},
+    command::prove::Keys,
     store::choice::Store,
     store::faulty::{self, Condition, LinkedServer},
     store::keys::{DIRECTORY, KeyOptions, KeySource, Place, RootOptions, Secret},
@@ -46,7 +46,7 @@ impl Meeting {
                 let server = Server::start(*kind, &hexadecimal(&random()?)).await?;
                 (own(*kind, &server), Held::Server(server))
             }
-            Store::Given(url) => (Place::at(url.kind, url.secret.clone()), Held::Nothing),
+            Store::Given(url) => (at(url.kind, url.secret.clone()), Held::Nothing),
         };
         let source = match &store {
             Store::Derived => {
@@ -56,13 +56,7 @@ impl Meeting {
         };
         let ring = format!("cluster-{}", hexadecimal(&random()?[..8]));
         let meeting = Self {
-            options: KeyOptions {
-                ring,
-                source,
-                place,
-                algorithm: Signing::default(),
-                founds: false,
-            },
+            options: KeyOptions { ring, source, place, founds: false },
             store,
             sharing,
             held,
@@ -75,17 +69,6 @@ impl Meeting {
         Ok(meeting)
     }
 
-    /// Makes new keys of this algorithm.
-    pub(crate) fn sign_with(mut self, algorithm: Signing) -> Self {
-        self.options.algorithm = algorithm;
-        self
-    }
-
-    /// What signs the sessions.
-    pub(crate) fn algorithm(&self) -> Signing {
-        self.options.algorithm
-    }
-
     /// Where it is.
     pub(crate) fn store(&self) -> &Store {
         &self.store
@@ -94,11 +77,25 @@ impl Meeting {
     /// The configuration of a replica; `is_first` if there is no other yet.
     pub(crate) fn options(&self, replica: &str, is_first: bool) -> KeyOptions {
         let mut options = self.options.clone();
-        options.founds = is_first || self.sharing == Keys::Private;
+        options.founds |= is_first || self.sharing == Keys::Private;
         if self.sharing == Keys::Private {
             options.ring = format!("{}-{replica}", options.ring);
         }
         options
+    }
+
+    /// Leads replicas that start from now on into an empty directory of the same ring, as on a machine
+    /// whose volume is not mounted.
+    ///
+    /// # Errors
+    /// If the place is no directory of this run's own, or cannot be made.
+    pub(crate) fn mount_nothing(&mut self) -> Result<(), BoxError> {
+        let Held::Directory(directory) = &self.held else { return Err(NOT_FAULTY.into()) };
+        let empty = directory.path().join("empty");
+        std::fs::create_dir(&empty)?;
+        self.options.place = Place::Directory(empty);
+        self.options.founds = true;
+        Ok(())
     }
 
     /// The server of this run's own, if it has one.
@@ -248,20 +245,23 @@ fn own(kind: ServerKind, server: &Server) -> Place {
             Place::RedisSentinel { sentinels: server.urls(), service: server.url() }
         }
         ServerKind::RedisCluster => Place::RedisCluster(server.urls()),
-        ServerKind::Redis | ServerKind::Postgres => Place::at(kind, server.url()),
+        ServerKind::Redis | ServerKind::Postgres => at(kind, server.url()),
     }
 }
 
-/// 32 random bytes.
-///
-/// # Errors
-/// If the system has none.
-pub(crate) fn random() -> Result<Secret, BoxError> {
+/// The place behind one URL.
+fn at(kind: ServerKind, url: String) -> Place {
+    match kind {
+        ServerKind::Postgres => Place::Postgres(url),
+        _ => Place::Redis(url),
+    }
+}
+
+fn random() -> Result<Secret, BoxError> {
     let random = generate(&SystemRandom::new()).map_err(|_| "the system has no randomness")?;
     Ok(random.expose())
 }
 
-/// Two digits for each byte.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

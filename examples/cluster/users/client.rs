@@ -74,6 +74,8 @@ pub(crate) struct Answer {
     pub(crate) took: Duration,
     /// The body, if it was JSON.
     pub(crate) json: Value,
+    /// The body, as text.
+    pub(crate) text: String,
 }
 
 impl Client {
@@ -125,8 +127,21 @@ impl Client {
         username: &str,
         password: &str,
     ) -> Result<Answer, BoxError> {
-        let form = json!({ "username": username, "password": password });
         jar.forget();
+        self.login_too(jar, username, password).await
+    }
+
+    /// The same, and the jar keeps the cookies of other services.
+    ///
+    /// # Errors
+    /// As for [`Client::login`].
+    pub(crate) async fn login_too(
+        &self,
+        jar: &Jar,
+        username: &str,
+        password: &str,
+    ) -> Result<Answer, BoxError> {
+        let form = json!({ "username": username, "password": password });
         let answer = self.post("/login", Credentials::Cookie(jar), Some(form)).await?;
         jar.state().maker.clone_from(&answer.replica);
         Ok(answer)
@@ -139,7 +154,7 @@ impl Client {
         who: Credentials<'_>,
         body: Option<(&'static str, String)>,
     ) -> Result<Answer, BoxError> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request = Request::builder().method(&method).uri(format!("{}{path}", self.base));
         match who {
             Credentials::Nobody => {}
             Credentials::Cookie(jar) | Credentials::CopyOf(jar) => {
@@ -150,6 +165,10 @@ impl Client {
             Credentials::Bearer { token, .. } => {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
+        }
+        if method == Method::POST {
+            // As browsers do.
+            request = request.header(header::ORIGIN, &self.base);
         }
         let body = match body {
             Some((content_type, text)) => {
@@ -173,6 +192,7 @@ impl Client {
             set_cookie: head.headers.contains_key(header::SET_COOKIE),
             took,
             json: serde_json::from_slice(&body).unwrap_or_default(),
+            text: String::from_utf8_lossy(&body).into_owned(),
         })
     }
 
@@ -213,6 +233,13 @@ impl Jar {
         let pairs: Vec<_> =
             state.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
+    /// The session in it.
+    pub(crate) fn session(&self) -> Option<String> {
+        let state = self.state();
+        let mut cookies = state.cookies.iter().filter(|(name, _)| *name != affinity::COOKIE);
+        cookies.next().map(|(_, value)| value.clone())
     }
 
     /// Which replica made the session that is, or was last, in it.

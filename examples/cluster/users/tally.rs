@@ -152,6 +152,7 @@ mod tests {
             set_cookie: false,
             took: Duration::from_micros(7),
             json: serde_json::json!({ "kid": "k" }),
+            text: String::new(),
         })
     }
 
