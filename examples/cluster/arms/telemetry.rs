@@ -1,6 +1,12 @@
 //! What a replica says of itself to operators: its log, and its metrics as Prometheus reads them.
 
-use std::{fs::File, path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+    sync::Mutex,
+    time::Duration,
+};
 
 use axum::{Router, routing::get};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -32,7 +38,10 @@ pub(crate) enum Log {
 pub(crate) fn install(log: &Log, replica: &str) -> Result<PrometheusHandle, BoxError> {
     match log {
         Log::Off => {}
-        Log::StandardError(level) => write_to(std::io::stderr, level.parse()?)?,
+        Log::StandardError(level) => {
+            let replica = replica.to_owned();
+            write_to(move || Signed { replica: replica.clone() }, level.parse()?)?;
+        }
         Log::Directory(path) => {
             let path = path.join(format!("{replica}.log"));
             let file = File::options().create(true).append(true).open(path)?;
@@ -44,6 +53,23 @@ pub(crate) fn install(log: &Log, replica: &str) -> Result<PrometheusHandle, BoxE
     metrics::set_global_recorder(recorder).map_err(|_| "there is a recorder of metrics already")?;
     telemetry::describe();
     Ok(handle)
+}
+
+/// Standard error, each event with the name of the replica before it: several share a terminal.
+struct Signed {
+    replica: String,
+}
+
+impl Write for Signed {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = [self.replica.as_bytes(), b" ", event].concat();
+        io::stderr().write_all(&line)?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 fn write_to(
