@@ -66,7 +66,9 @@ pub(crate) async fn diagnose(causes: &[Cause], terminal: &Terminal) -> Result<Ex
 
 /// Starts the service and a neighbour, breaks the service, and looks at it.
 async fn play(cause: Cause) -> Result<(Vec<Seen>, Findings), BoxError> {
-    let logs = tempfile::Builder::new().prefix("cluster-logs-").tempdir()?;
+    let mut meeting = Meeting::prepare(Store::File, Keys::Shared).await?;
+    let mut other_meeting = Meeting::prepare(Store::File, Keys::Shared).await?;
+    let logs = meeting.make_directory("logs")?;
     let cookie = (cause == Cause::SharedCookieName).then(|| SHARED_COOKIE.to_owned());
     let options = ClusterOptions {
         arm: Arm::Stateless,
@@ -77,7 +79,7 @@ async fn play(cause: Cause) -> Result<(Vec<Seen>, Findings), BoxError> {
         },
         replicas: 2,
         port: 0,
-        log: Log::Directory(logs.path().to_owned()),
+        log: Log::Directory(logs.clone()),
         service: Service { cookie, ..Service::default() },
     };
     let mut neighbour = options.clone();
@@ -85,13 +87,10 @@ async fn play(cause: Cause) -> Result<(Vec<Seen>, Findings), BoxError> {
     neighbour.replicas = 1;
     neighbour.service.issuer = "https://neighbour.example".to_owned();
 
-    let mut meeting = Meeting::prepare(Store::File, Keys::Shared).await?;
-    let mut other_meeting = Meeting::prepare(Store::File, Keys::Shared).await?;
     let mut cluster = Cluster::start(options, &mut meeting).await?;
     let neighbour = Cluster::start(neighbour, &mut other_meeting).await?;
     let Story { answers, token } = breakage::play(cause, &mut cluster, &neighbour).await?;
-    let findings =
-        Findings::gather(&cluster, logs.path(), answers.clone(), token.as_deref()).await?;
+    let findings = Findings::gather(&cluster, &logs, answers.clone(), token.as_deref()).await?;
     cluster.end().await;
     neighbour.end().await;
     meeting.clear().await?;

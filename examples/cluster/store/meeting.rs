@@ -84,16 +84,24 @@ impl Meeting {
         options
     }
 
+    /// Makes a directory beside the store's, which goes with it, also if this process is killed.
+    ///
+    /// # Errors
+    /// If the place is no directory of this run's own, or there is one of this name.
+    pub(crate) fn make_directory(&self, name: &str) -> Result<PathBuf, BoxError> {
+        let Held::Directory(directory) = &self.held else { return Err(NOT_FAULTY.into()) };
+        let made = directory.path().join(name);
+        std::fs::create_dir(&made)?;
+        Ok(made)
+    }
+
     /// Leads replicas that start from now on into an empty directory of the same ring, as on a machine
     /// whose volume is not mounted.
     ///
     /// # Errors
     /// If the place is no directory of this run's own, or cannot be made.
     pub(crate) fn mount_nothing(&mut self) -> Result<(), BoxError> {
-        let Held::Directory(directory) = &self.held else { return Err(NOT_FAULTY.into()) };
-        let empty = directory.path().join("empty");
-        std::fs::create_dir(&empty)?;
-        self.options.place = Place::Directory(empty);
+        self.options.place = Place::Directory(self.make_directory("empty")?);
         self.options.founds = true;
         Ok(())
     }
