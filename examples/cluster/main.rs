@@ -38,6 +38,7 @@ mod users;
 use std::process::ExitCode;
 
 use command::{
+    algorithm::Signing,
     args::{self, Command},
     diagnose::DiagnoseOptions,
     prove::{Keys, ProveOptions},
@@ -66,16 +67,17 @@ async fn main() -> ExitCode {
             println!("{text}");
             Ok(ExitCode::SUCCESS)
         }
-        Command::Prove(ProveOptions { store, keys, arms }) => {
+        Command::Prove(ProveOptions { store, keys, arms, algorithm }) => {
             let prove =
                 async |meeting: &mut Meeting| script::proof::prove(&arms, meeting, &terminal).await;
-            run(store, keys, prove, ExitCode::from(INTERRUPTED)).await
+            run(store, keys, algorithm, prove, ExitCode::from(INTERRUPTED)).await
         }
         Command::Serve(mut options) => {
             let store = std::mem::replace(&mut options.store, Store::File);
+            let algorithm = options.algorithm;
             let serve =
                 async |meeting: &mut Meeting| page::serve::serve(options, meeting, &terminal).await;
-            run(store, Keys::Shared, serve, ExitCode::SUCCESS).await
+            run(store, Keys::Shared, algorithm, serve, ExitCode::SUCCESS).await
         }
         Command::Load(options) => {
             let load = figures::measure::measure(&options, &terminal);
@@ -85,7 +87,8 @@ async fn main() -> ExitCode {
             let diagnose = diagnose::play::diagnose(&causes, &terminal);
             until_interrupted(diagnose, ExitCode::from(INTERRUPTED)).await
         }
-        Command::Replica => arms::replica::run().await,
+        Command::Replica(options) => arms::alone::run(options).await,
+        Command::Child => arms::replica::run().await,
         Command::Balancer { port, affinity } => balancer::proxy::run(port, affinity).await,
     };
     outcome.unwrap_or_else(|reason| {
@@ -98,10 +101,11 @@ async fn main() -> ExitCode {
 async fn run(
     store: Store,
     sharing: Keys,
+    algorithm: Signing,
     work: impl AsyncFnOnce(&mut Meeting) -> Result<ExitCode, BoxError>,
     interrupted: ExitCode,
 ) -> Result<ExitCode, BoxError> {
-    let mut meeting = Meeting::prepare(store, sharing).await?;
+    let mut meeting = Meeting::prepare(store, sharing).await?.sign_with(algorithm);
     let outcome = until_interrupted(work(&mut meeting), interrupted).await;
     let cleared = meeting.clear().await;
     outcome.and_then(|status| cleared.map(|()| status))

@@ -5,6 +5,8 @@ mod cluster;
 mod diagnose;
 #[cfg(target_os = "linux")]
 mod killed_writer;
+#[cfg(unix)]
+mod replica;
 #[cfg(target_os = "linux")]
 mod stopped_replica;
 #[path = "../support/mod.rs"]

@@ -1,4 +1,4 @@
-//! Shared by both arms: the users, the shapes of the answers, and the routes without a session.
+//! Shared by all arms: the users, the shapes of the answers, and the routes without a session.
 
 use axum::{
     Json, Router,
@@ -24,7 +24,7 @@ pub(crate) const CROWD: &str = "user-";
 pub(crate) const CROWD_PASSWORD: &str = "one of many";
 
 /// The application's claims.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct User {
     /// The user's name.
     pub(crate) name: String,
@@ -108,11 +108,13 @@ pub(crate) struct Revoked {
     pub(crate) everywhere_within_ms: u128,
 }
 
-/// The health routes of an arm that holds nothing that it would have to wait for. Those of the crate are
-/// the same routes.
-pub(crate) fn always_ready<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let ready = async || Json(serde_json::json!({ "ready": true }));
-    Router::new().route("/health/live", get(ready)).route(READY, get(ready))
+/// The health routes of an arm that has nothing to wait for once it is served. Those of the crate are the
+/// same routes. `peers` counts the other replicas that it sends copies to; none if it sends no copies.
+pub(crate) fn always_ready<S: Clone + Send + Sync + 'static>(
+    peers: impl Fn() -> Option<usize> + Clone + Send + Sync + 'static,
+) -> Router<S> {
+    let ready = async move || Json(serde_json::json!({ "ready": true, "peers": peers() }));
+    Router::new().route("/health/live", get(ready.clone())).route(READY, get(ready))
 }
 
 /// Adds the routes that need no session, the name of the replica to every answer, and a readiness that

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::{
     arms::app::{self, LoginForm, Me, User},
+    arms::figures::{self, Figures},
     arms::replica::ReplicaOptions,
 };
 
@@ -33,11 +34,12 @@ pub(crate) fn app(options: &ReplicaOptions) -> Router {
         .route("/me", get(me))
         .route("/admin", get(|| async { "welcome\n" }))
         .route("/logout", post(|| async { StatusCode::NO_CONTENT }))
-        .merge(app::always_ready())
+        .merge(app::always_ready(|| None))
         .with_state(Shared {
             replica: options.name.as_str().into(),
             alice: Arc::new(User { name: "Alice".to_owned(), roles }),
         })
+        .merge(figures::route(Figures::default))
 }
 
 /// Checks the password, and answers with a token that nobody will look at.

@@ -1,8 +1,12 @@
 //! The replica process: one arm of the application, until its parent orders it to drain or ends.
 
-use std::{net::Ipv4Addr, process::ExitCode, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    process::ExitCode,
+    time::Duration,
+};
 
-use axum::serve::ListenerExt;
+use axum::{Router, serve::ListenerExt};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::TcpListener,
@@ -10,17 +14,18 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+#[cfg(feature = "redis")]
+use crate::arms::database;
 use crate::{
     BoxError,
     arms::app,
     arms::bare,
     arms::clock::OffsetClock,
     arms::health,
-    arms::memory,
-    arms::{
-        stateless,
-        telemetry::{self, Log},
-    },
+    arms::local,
+    arms::memory::Memory,
+    arms::stateless,
+    arms::telemetry::{self, Log},
     command::{arm::Arm, pace::Pace},
     processes::process::{Orders, announce},
     store::keys::KeyOptions,
@@ -38,12 +43,15 @@ pub(crate) struct ReplicaOptions {
     pub(crate) arm: Arm,
     /// How fast keys change and sessions end.
     pub(crate) pace: Pace,
-    /// Where the keys are. They are this run's own, and go with it.
-    pub(crate) keys: KeyOptions,
+    /// Where the keys are; none for an arm without. Those of a parent are the run's own, and go with it.
+    pub(crate) keys: Option<KeyOptions>,
     /// Where its log goes.
     pub(crate) log: Log,
     /// By how many milliseconds its clock is ahead; negative if it is behind.
     pub(crate) clock_offset: i64,
+    /// Where replicas that send each other copies announce themselves: UDP ports of 127.0.0.1, of which
+    /// each binds the first that is free. Empty for the other arms.
+    pub(crate) discovery: Vec<u16>,
     /// Which service it is a replica of.
     pub(crate) service: Service,
 }
@@ -95,27 +103,63 @@ pub(crate) async fn run() -> Result<ExitCode, BoxError> {
     let mut orders = Orders::new();
     let first = orders.next().await.ok_or("no configuration on standard input")?;
     let options: ReplicaOptions = serde_json::from_str(&first)?;
+    let app = application(&options).await?;
+    let listener = listen(Ipv4Addr::LOCALHOST.into(), options.port).await?;
+    announce(&format!("http://{}", listener.local_addr()?));
+
+    let (drain, drained) = oneshot::channel::<()>();
+    tokio::spawn(obey(orders, options, drain));
+    serve(listener, app, drained).await?;
+    // The thread that reads standard input cannot be joined.
+    std::process::exit(0)
+}
+
+/// The application of one replica, with the routes that all arms have, and its log.
+///
+/// # Errors
+/// If the keys cannot be opened.
+pub(crate) async fn application(options: &ReplicaOptions) -> Result<Router, BoxError> {
     let metrics = telemetry::install(&options.log, &options.name)?;
     let app = match options.arm {
-        Arm::Stateless | Arm::Cold => stateless::app(&options).await?,
-        Arm::Memory | Arm::Sticky => memory::app(&options),
-        Arm::Bare => bare::app(&options),
+        Arm::Stateless | Arm::Cold => stateless::app(options).await?,
+        Arm::Memory | Arm::Sticky | Arm::Replicated => {
+            local::app(&options.name, Memory::new(options.pace.session_lifetime, options.clock()))
+        }
+        #[cfg(feature = "redis")]
+        Arm::Database => database::app(options)?,
+        #[cfg(not(feature = "redis"))]
+        Arm::Database => return Err("the arm `database` takes the feature `redis`".into()),
+        Arm::Bare => bare::app(options),
     };
-    let app = app::with_common_routes(app.merge(telemetry::routes(metrics)), &options.name)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
-    announce(&format!("http://{}", listener.local_addr()?));
+    app::with_common_routes(app.merge(telemetry::routes(metrics)), &options.name)
+}
+
+/// Listens there.
+///
+/// # Errors
+/// If it cannot, in words that name the address.
+pub(crate) async fn listen(host: IpAddr, port: u16) -> Result<TcpListener, BoxError> {
+    let bound = TcpListener::bind((host, port)).await;
+    bound.map_err(|error| {
+        format!("cannot listen at port {port} of {host}: {error}; choose another `--port`").into()
+    })
+}
+
+/// Serves until `drained`; then it stops accepting, answers what is in flight, closes what is idle.
+///
+/// # Errors
+/// None that a listener of TCP has.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    drained: oneshot::Receiver<()>,
+) -> Result<(), BoxError> {
     let listener = listener.tap_io(|stream| {
         // Small answers must not wait for more; if the option fails they are only slower.
         let _ = stream.set_nodelay(true);
     });
-
-    let (drain, drained) = oneshot::channel::<()>();
-    tokio::spawn(obey(orders, options, drain));
-    // Stops accepting, answers what is in flight, closes what is idle.
     let graceful = async { drained.await.unwrap_or_default() };
-    axum::serve(listener, app).with_graceful_shutdown(graceful).await?;
-    // The thread that reads standard input cannot be joined.
-    std::process::exit(0)
+    Ok(axum::serve(listener, app).with_graceful_shutdown(graceful).await?)
 }
 
 /// Reads orders; ends the process when its parent is gone.
@@ -139,6 +183,8 @@ async fn obey(mut orders: Orders, options: ReplicaOptions, drain: oneshot::Sende
         }
     }
     // The parent was killed, so nobody else will do it. Each replica tries, the last one wins.
-    let _ = timeout(CLEARING_TIMEOUT, options.keys.clear()).await;
+    if let Some(keys) = options.keys {
+        let _ = timeout(CLEARING_TIMEOUT, keys.clear()).await;
+    }
     std::process::exit(0)
 }

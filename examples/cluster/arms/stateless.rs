@@ -17,6 +17,7 @@ use tower_jwt_session::{
 use crate::{
     BoxError,
     arms::app::{LoginForm, LoginQuery, Me, Revoked, User},
+    arms::figures::{self, Figures},
     arms::replica::ReplicaOptions,
     command::{arm::Arm, pace::Pace},
 };
@@ -37,8 +38,8 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
     // The keys, and which sessions were ended early, are all that the replicas share. Nobody is the
     // leader: each one publishes the next key if nobody has yet, and all agree on who signs because
     // all read the same times.
-    let (keys, revocations, refresh_tokens) =
-        options.keys.open(options.pace, options.clock()).await?;
+    let keys = options.keys.as_ref().ok_or("this arm needs keys")?;
+    let (keys, revocations, refresh_tokens) = keys.open(options.pace, options.clock()).await?;
     let sessions = Sessions::<User>::builder(keys.clone(), &*options.service.issuer, "cluster")
         .idle_lifetime(options.pace.session_lifetime)
         .revocations(revocations)
@@ -71,7 +72,8 @@ pub(crate) async fn app(options: &ReplicaOptions) -> Result<Router, BoxError> {
         // these routes on an internal port.
         .merge(sessions.status_router())
         .route("/explain", post(explain))
-        .with_state(Shared { replica: options.name.as_str().into(), keys, sessions }))
+        .with_state(Shared { replica: options.name.as_str().into(), keys, sessions })
+        .merge(figures::route(Figures::default)))
 }
 
 /// For clients that are no browsers. As short as the other periods here; all have a default.

@@ -5,6 +5,7 @@ use crate::command::{
     flags::{Flags, unexpected},
     load::{self, LoadOptions},
     prove::{self, ProveOptions},
+    replica::{self, AloneOptions},
     serve::{self, ServeOptions},
 };
 
@@ -18,6 +19,7 @@ Commands:
   prove            the proof: two arms, one script, a table; this runs without a command, too
   serve            keeps a cluster up for curl and a browser
   load             requests per second, with and without sessions
+  replica          one replica by itself, for a balancer of your own
   diagnose         users report random logouts: eight causes, and how to find each
 
   COMMAND --help   its options
@@ -39,8 +41,10 @@ pub(crate) enum Command {
     Diagnose(DiagnoseOptions),
     /// Print a text.
     Print(&'static str),
+    /// Be one replica, by itself.
+    Replica(AloneOptions),
     /// Be one replica, as standard input says. For the parent only.
-    Replica,
+    Child,
     /// Be the balancer. For the parent only.
     Balancer {
         /// Where to listen; 0 picks a free port.
@@ -82,8 +86,9 @@ fn usage(name: &str) -> Option<&'static str> {
         "prove" => prove::USAGE,
         "serve" => serve::USAGE,
         "load" => load::USAGE,
+        "replica" => replica::USAGE,
         "diagnose" => diagnose::USAGE,
-        "replica" | "balancer" => USAGE,
+        "child" | "balancer" => USAGE,
         _ => return None,
     })
 }
@@ -93,8 +98,9 @@ fn command(name: &str, arguments: &[String]) -> Result<Command, String> {
     let command = match name {
         "serve" => Command::Serve(ServeOptions::take(&mut flags)?),
         "load" => Command::Load(LoadOptions::take(&mut flags)?),
+        "replica" => Command::Replica(AloneOptions::take(&mut flags)?),
         "diagnose" => Command::Diagnose(DiagnoseOptions::take(&mut flags)?),
-        "replica" => Command::Replica,
+        "child" => Command::Child,
         "balancer" => Command::Balancer {
             port: flags.need("port")?,
             affinity: flags.take("affinity")?.unwrap_or(false),
@@ -109,7 +115,7 @@ fn command(name: &str, arguments: &[String]) -> Result<Command, String> {
 mod tests {
     use super::*;
     use crate::{
-        command::{arm::Arm, prove::Keys},
+        command::{algorithm::Signing, arm::Arm, prove::Keys},
         store::choice::Store,
     };
 
@@ -120,8 +126,8 @@ mod tests {
     #[test]
     fn no_arguments_is_the_proof() {
         let prove = |store, keys| {
-            let arms = vec![Arm::Stateless, Arm::Memory];
-            Ok(Command::Prove(ProveOptions { store, keys, arms }))
+            let (arms, algorithm) = (vec![Arm::Stateless, Arm::Memory], Signing::EdDSA);
+            Ok(Command::Prove(ProveOptions { store, keys, arms, algorithm }))
         };
         assert_eq!(parsed(""), prove(Store::File, Keys::Shared));
         assert_eq!(parsed("prove"), prove(Store::File, Keys::Shared));
@@ -139,25 +145,15 @@ mod tests {
 
     #[test]
     fn serve_has_defaults_and_takes_both_spellings() {
-        let store = Store::File;
-        let defaults = ServeOptions {
-            replicas: 3,
-            port: 8080,
-            arm: Arm::Stateless,
-            store,
-            log: "warn".to_owned(),
-        };
+        let (arm, store, log) = (Arm::Stateless, Store::File, "warn".to_owned());
+        let algorithm = Signing::EdDSA;
+        let defaults = ServeOptions { replicas: 3, port: 8080, arm, store, log, algorithm };
         assert_eq!(parsed("serve"), Ok(Command::Serve(defaults)));
-        let store = Store::Derived;
-        let options = ServeOptions {
-            replicas: 5,
-            port: 9000,
-            arm: Arm::Stateless,
-            store,
-            log: "debug".to_owned(),
-        };
+        let (store, log, algorithm) = (Store::Derived, "debug".to_owned(), Signing::HS256);
+        let options = ServeOptions { replicas: 5, port: 9000, arm, store, log, algorithm };
         let command = Ok(Command::Serve(options));
-        let line = "serve --replicas 5 --port=9000 --arm stateless --store derived --log debug";
+        let line = "serve --replicas 5 --port=9000 --arm stateless --store derived --log debug \
+                    --algorithm HS256";
         assert_eq!(parsed(line), command);
     }
 
@@ -168,6 +164,60 @@ mod tests {
         assert_eq!(parsed("load"), load(10, vec![1, 3, 5], Arm::MEASURED.to_vec()));
         let line = "load --seconds 1 --replicas 2 --arm bare";
         assert_eq!(parsed(line), load(1, vec![2], vec![Arm::Bare]));
+    }
+
+    #[test]
+    #[cfg(feature = "redis")]
+    fn the_arm_database_is_in_redis() {
+        let arm = Arm::Database;
+        let log = "warn".to_owned();
+        let (store, algorithm) = (Store::File, Signing::EdDSA);
+        let options = ServeOptions { replicas: 3, port: 8080, arm, store, log, algorithm };
+        let serve = |store| Ok(Command::Serve(ServeOptions { store, ..options.clone() }));
+        let own = Store::Own(crate::store::server::ServerKind::Redis);
+        assert_eq!(parsed("serve --arm database"), serve(own.clone()));
+        assert_eq!(parsed("serve --arm database --store redis"), serve(own));
+        let url = "redis://127.0.0.1:6379";
+        let given = url.parse().expect("a URL");
+        assert_eq!(parsed(&format!("serve --arm database --store {url}")), serve(given));
+        for store in ["file", "derived", "redis-cluster"] {
+            let error = parsed(&format!("serve --arm database --store {store}"));
+            let problem = format!("keeps its sessions in Redis, not in `{store}`: expected");
+            assert!(error.expect_err("no Redis").contains(&problem));
+        }
+    }
+
+    #[test]
+    fn a_replica_by_itself_has_its_own_options() {
+        let line = "replica --port 9001 --store file:keys --secret-file key --algorithm ES256 \
+                    --signing-seconds 3";
+        let Ok(Command::Replica(options)) = parsed(line) else { panic!("{:?}", parsed(line)) };
+        assert_eq!((&*options.name, options.port), ("replica-9001", 9001));
+        let keys = options.keys.expect("it has keys");
+        assert_eq!((keys.algorithm, &*keys.ring), (Signing::ES256, "cluster"));
+        assert_eq!(options.pace.store_timeout.as_millis(), 200);
+        let Ok(Command::Replica(options)) = parsed("replica --port 9001 --arm memory") else {
+            panic!("memory needs no store")
+        };
+        assert_eq!(options.keys, None);
+
+        for (line, problem) in [
+            ("replica", "`--port` is missing"),
+            ("replica --port 1", "`--store` is missing: expected `file:DIR`, "),
+            (
+                "replica --port 1 --store file:keys",
+                "`--secret-file` is missing: expected the file ",
+            ),
+            ("replica --port 1 --store keys", "--store: expected `file:DIR`, "),
+            ("replica --port 1 --store mysql://a:b@host", "--store: expected `file:DIR`, "),
+            ("replica --port 1 --store file:", "--store: `file:` needs a directory"),
+            ("replica --port 1 --arm memory --ring a", "`--arm memory` has no keys: it takes no "),
+            ("replica --port 1 --drain-seconds 61", "--drain-seconds 61: expected 0 to 60"),
+            ("replica --port 1 --host here", "--host here: invalid IP address"),
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert!(error.starts_with(problem), "{line}: {error}");
+        }
     }
 
     #[test]
@@ -183,6 +233,15 @@ mod tests {
                 "serve --arm memory --store file",
                 "`--arm memory` has no keys, and takes no `--store`",
             ),
+            ("--algorithm RS256", "--algorithm RS256: expected EdDSA, ES256 or HS256"),
+            (
+                "serve --store derived --algorithm ES256",
+                "`--store derived` has no ES256: expected EdDSA or HS256",
+            ),
+            (
+                "serve --arm memory --algorithm ES256",
+                "`--arm memory` has no keys, and takes no `--algorithm`",
+            ),
             ("serve 4", "unexpected argument `4`"),
             ("serve --port", "`--port` needs a value"),
             ("serve --port --arm memory", "`--port` needs a value"),
@@ -191,7 +250,8 @@ mod tests {
             ("serve --speed 9", "unknown option `--speed`"),
             (
                 "serve --arm redis",
-                "--arm redis: expected one of stateless, memory, sticky, cold, bare",
+                "--arm redis: expected one of stateless, memory, sticky, replicated, database, cold, \
+                 bare",
             ),
             ("load --arm sticky", "`--arm sticky` is not for `load`"),
             ("--arms stateless,bare", "--arms: `bare` is for `load`"),

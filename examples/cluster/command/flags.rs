@@ -1,8 +1,11 @@
 //! `--name value` and `--name=value`, taken out one by one.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use crate::{command::arm::Arm, store::choice::Store};
+use crate::{
+    command::{algorithm::Signing, arm::Arm},
+    store::choice::Store,
+};
 
 /// The options behind a command that nobody has taken yet.
 pub(crate) struct Flags(Vec<(String, String)>);
@@ -112,6 +115,20 @@ impl Flags {
         }
     }
 
+    /// Takes `--algorithm`, for keys in this store.
+    ///
+    /// # Errors
+    /// If it is unknown, or the store cannot have it.
+    pub(crate) fn algorithm(&mut self, store: &Store) -> Result<Option<Signing>, String> {
+        let algorithm = self.take("algorithm")?;
+        match (algorithm, store) {
+            (Some(Signing::ES256), Store::Derived) => {
+                Err("`--store derived` has no ES256: expected EdDSA or HS256".to_owned())
+            }
+            _ => Ok(algorithm),
+        }
+    }
+
     /// Takes `--replicas`.
     ///
     /// # Errors
@@ -122,6 +139,24 @@ impl Flags {
                 Err(format!("--replicas {count}: expected 1 to 9"))
             }
             count => Ok(count),
+        }
+    }
+
+    /// Takes a number of seconds.
+    ///
+    /// # Errors
+    /// If it is none, or outside the range.
+    pub(crate) fn seconds(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<u64>,
+    ) -> Result<Option<Duration>, String> {
+        match self.take(name)? {
+            Some(seconds) if !range.contains(&seconds) => {
+                let (least, most) = range.into_inner();
+                Err(format!("--{name} {seconds}: expected {least} to {most}"))
+            }
+            seconds => Ok(seconds.map(Duration::from_secs)),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What a person asks for: the commands and their options.
 
+pub(crate) mod algorithm;
 pub(crate) mod args;
 pub(crate) mod arm;
 pub(crate) mod diagnose;
@@ -7,4 +8,5 @@ pub(crate) mod flags;
 pub(crate) mod load;
 pub(crate) mod pace;
 pub(crate) mod prove;
+pub(crate) mod replica;
 pub(crate) mod serve;

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::{
-    command::{arm::Arm, flags::Flags},
+    command::{algorithm::Signing, arm::Arm, flags::Flags},
     store::choice::Store,
 };
 
@@ -14,8 +14,9 @@ The proof: one script over two arms or more, a table. Exit status 0 only if it h
 Usage: cargo run --release --example cluster -- prove [options]
 
 Options:
-  --arms A,B,…     stateless (the crate), and what it is compared with: memory, sticky
-                   (stateless,memory)
+  --arms A,B,…     stateless (the crate), and what it is compared with: memory, sticky,
+                   replicated, database (stateless,memory); database takes the feature redis, and
+                   starts a Redis of its own unless `--store` names one
   --keys KEYS      shared; or private: no replica sees another's keys, and the proof has to
                    fail (shared)
   --store STORE    where the replicas' keys and revocations meet (file):
@@ -27,7 +28,8 @@ Options:
       postgres     in a PostgreSQL
       redis://host:port, postgres://user:password@host:port/database
                    in a server that is there, and is not killed
-                   They take their feature: --features redis,postgres before the `--`.";
+                   They take their feature: --features redis,postgres before the `--`.
+  --algorithm ALG  what signs the sessions: EdDSA, ES256 or HS256 (EdDSA)";
 
 /// The options of the proof.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +40,8 @@ pub(crate) struct ProveOptions {
     pub(crate) keys: Keys,
     /// Which arms: first the crate, then at least one that it is compared with.
     pub(crate) arms: Vec<Arm>,
+    /// What signs the crate's sessions.
+    pub(crate) algorithm: Signing,
 }
 
 /// Who sees a replica's keys.
@@ -68,7 +72,9 @@ impl ProveOptions {
                     .to_owned(),
             );
         }
-        Ok(Self { store: store.unwrap_or(Store::File), keys, arms })
+        let store = store.unwrap_or(Store::File);
+        let algorithm = flags.algorithm(&store)?.unwrap_or_default();
+        Ok(Self { store, keys, arms, algorithm })
     }
 }
 

@@ -19,6 +19,8 @@ fn title(arm: Arm) -> &'static str {
         Arm::Stateless | Arm::Cold => "stateless: signed session tokens",
         Arm::Memory => "memory: sessions in the process",
         Arm::Sticky => "sticky: memory, and affinity",
+        Arm::Replicated => "replicated: in every process",
+        Arm::Database => "database: sessions in Redis",
         Arm::Bare => "bare: no sessions",
     }
 }
@@ -37,6 +39,11 @@ pub(crate) fn arm_title(arm: Arm, store: &Store, pace: Pace) -> String {
         Arm::Sticky => {
             format!("{}: the balancer sends a user to the same replica, same script", title(arm))
         }
+        Arm::Replicated => format!(
+            "{}: copies are sent after the answer, the balancer has affinity; same script",
+            title(arm)
+        ),
+        Arm::Database => format!("{} (tower-sessions), same script", title(arm)),
         Arm::Bare => title(arm).to_owned(),
     }
 }

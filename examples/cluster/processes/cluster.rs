@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::{
     BoxError,
     arms::replica::{DRAIN, HEALTHY, ReplicaOptions, Service, UNHEALTHY},
+    arms::replicated::discovery,
     arms::telemetry::Log,
     command::{arm::Arm, pace::Pace},
     processes::balancer::{Balancer, Seen},
@@ -22,6 +23,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Processes that end with this value.
 pub(crate) struct Cluster<'m> {
     options: ClusterOptions,
+    /// Where replicas that send each other copies announce themselves.
+    discovery: Vec<u16>,
     replicas: Vec<Replica>,
     balancer: Balancer,
     known: watch::Sender<Vec<Known>>,
@@ -80,9 +83,13 @@ impl<'m> Cluster<'m> {
         meeting: &'m mut Meeting,
     ) -> Result<Self, BoxError> {
         let balancer = Balancer::start(options.port, options.arm.needs_affinity()).await?;
+        let discovery = match options.arm {
+            Arm::Replicated => discovery::free_ports()?,
+            _ => Vec::new(),
+        };
         let count = options.replicas;
         let (replicas, known) = (Vec::new(), watch::Sender::default());
-        let mut cluster = Self { options, replicas, balancer, known, meeting };
+        let mut cluster = Self { options, discovery, replicas, balancer, known, meeting };
         cluster.grow(count).await?;
         Ok(cluster)
     }
@@ -352,16 +359,17 @@ impl<'m> Cluster<'m> {
             port,
             arm: self.options.arm,
             pace: self.options.pace,
-            keys: self.meeting.options(name, self.replicas.is_empty()),
+            keys: Some(self.meeting.options(name, self.replicas.is_empty())),
             log: self.options.log.clone(),
             clock_offset,
+            discovery: self.discovery.clone(),
             service: self.options.service.clone(),
         }
     }
 }
 
 async fn start_replica(options: ReplicaOptions) -> Result<Replica, BoxError> {
-    let mut process = Process::start(&options.name, &["replica"])?;
+    let mut process = Process::start(&options.name, &["child"])?;
     process.tell(&serde_json::to_string(&options)?).await?;
     let (url, _) = process.listens().await?;
     let port = url.rsplit_once(':').map_or(Ok(0), |(_, port)| port.parse())?;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     BoxError,
     arms::{replica::Service, telemetry::Log},
-    command::{arm::Arm, pace::Pace},
+    command::{arm::Arm, pace::Pace, prove::Keys},
     figures::report,
     processes::cluster::{Cluster, ClusterOptions},
     script::steps::{Outcome, REPLICAS, Run, Step},
@@ -52,7 +52,7 @@ pub(crate) async fn prove(
     let start = Instant::now();
     let mut reports = Vec::new();
     for &arm in arms {
-        reports.push(run(arm, meeting, terminal).await?);
+        reports.push(place(arm, meeting, terminal).await?);
     }
     let (stateless, others) = reports.split_first().ok_or("no arm was chosen")?;
 
@@ -72,6 +72,22 @@ pub(crate) async fn prove(
         terminal.line(&format!("  - {reason}"));
     }
     Ok(ExitCode::FAILURE)
+}
+
+/// Runs all steps over one arm, in a place of its own if it needs another than the crate's arm.
+async fn place(
+    arm: Arm,
+    meeting: &mut Meeting,
+    terminal: &Terminal,
+) -> Result<ArmReport, BoxError> {
+    let store = meeting.store().of_arm(arm);
+    if store == *meeting.store() {
+        return run(arm, meeting, terminal).await;
+    }
+    let mut own = Meeting::prepare(store, Keys::Shared).await?;
+    let report = run(arm, &mut own, terminal).await;
+    own.clear().await?;
+    report
 }
 
 /// Runs all steps over one arm.

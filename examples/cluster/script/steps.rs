@@ -104,7 +104,10 @@ impl Step {
     /// a server of one's own is killed, and what is derived cannot be revoked one by one.
     pub(crate) fn of(arm: Arm, store: &Store) -> Vec<Self> {
         let more: &[Self] = match (arm, store) {
-            (Arm::Memory | Arm::Sticky | Arm::Cold | Arm::Bare, _) => &[],
+            (
+                Arm::Memory | Arm::Sticky | Arm::Replicated | Arm::Database | Arm::Cold | Arm::Bare,
+                _,
+            ) => &[],
             (Arm::Stateless, Store::Own(_)) => {
                 &[Self::Outage, Self::Revoke, Self::Replay, Self::Refresh, Self::Unrecorded]
             }
@@ -147,7 +150,9 @@ impl Step {
             Self::Return => tour::come_back(run).await?,
             Self::RollingRestart => rolling_restart(run).await?,
             Self::Rotate => {
-                least_kids = LEAST_KIDS;
+                if run.cluster.arm() == Arm::Stateless {
+                    least_kids = LEAST_KIDS;
+                }
                 rotate(run).await?
             }
             Self::Grow => grow(run).await?,

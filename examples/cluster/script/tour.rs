@@ -51,7 +51,7 @@ pub(crate) async fn turns(run: &mut Run<'_>) -> Result<Tally, BoxError> {
         visitor.get("/me", bearer, success).await;
     }
 
-    if run.cluster.arm() == Arm::Stateless {
+    if run.cluster.arm() == Arm::Stateless && run.cluster.meeting.algorithm().has_public_keys() {
         let path = "/.well-known/jwks.json";
         for _ in 0..count {
             let answer = visitor.get(path, Credentials::Nobody, success).await;

@@ -1,4 +1,4 @@
-//! The verdict: no session lost in the one arm, and some lost in each other.
+//! The verdict: no session lost in the one arm, and some lost in each arm that cannot keep them.
 
 use crate::{
     command::arm::Arm,
@@ -14,7 +14,7 @@ pub(crate) fn judge(stateless: &ArmReport, others: &[ArmReport]) -> Vec<String> 
     }
     for ArmReport { arm, steps } in others {
         let lost: u64 = steps.iter().map(|(_, outcome)| outcome.tally.unexpected_401).sum();
-        if lost == 0 {
+        if lost == 0 && arm.loses_sessions() {
             reasons.push(format!(
                 "{arm}: no session was lost, so the script shows no difference between the arms"
             ));

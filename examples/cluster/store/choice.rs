@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::store::server::ServerKind;
+use crate::{command::arm::Arm, store::server::ServerKind};
 
 /// Where the replicas' keys meet.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,17 @@ impl ServerKind {
 }
 
 impl Store {
+    /// Where the replicas of an arm meet if the crate's meet here: the arm `database` needs one Redis, and
+    /// starts its own unless there is one.
+    pub(crate) fn of_arm(&self, arm: Arm) -> Self {
+        match (arm, self.server()) {
+            (Arm::Database, server) if server != Some(ServerKind::Redis) => {
+                Self::Own(ServerKind::Redis)
+            }
+            _ => self.clone(),
+        }
+    }
+
     fn server(&self) -> Option<ServerKind> {
         match self {
             Self::File | Self::Derived => None,

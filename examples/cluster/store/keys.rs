@@ -13,7 +13,11 @@ use tower_jwt_session::{
 #[cfg(feature = "postgres")]
 use {sqlx::postgres::PgPoolOptions, tower_jwt_session::store::PostgresStore};
 
-use crate::{BoxError, command::pace::Pace};
+use crate::{
+    BoxError,
+    command::{algorithm::Signing, pace::Pace},
+    store::server::ServerKind,
+};
 
 /// How often replicas poll the store, if it does not report changes.
 const REFRESH_INTERVAL: Duration = Duration::from_millis(200);
@@ -31,6 +35,8 @@ pub(crate) struct KeyOptions {
     /// Where the replicas meet: for their keys, unless these are derived, and in any case for the
     /// sessions that are ended.
     pub(crate) place: Place,
+    /// The algorithm of new keys.
+    pub(crate) algorithm: Signing,
     /// Whether the run begins, so that there is no replica to wait for.
     pub(crate) founds: bool,
 }
@@ -50,6 +56,8 @@ pub(crate) enum KeySource {
 pub(crate) enum Place {
     /// In the subdirectory [`DIRECTORY`] of this directory, which goes with it.
     Directory(PathBuf),
+    /// In this directory, which stays.
+    Kept(PathBuf),
     /// In the Redis of this URL.
     Redis(String),
     /// In the Redis that these Sentinels name.
@@ -58,6 +66,16 @@ pub(crate) enum Place {
     RedisCluster(Vec<String>),
     /// In the PostgreSQL of this URL.
     Postgres(String),
+}
+
+impl Place {
+    /// The place behind one URL.
+    pub(crate) fn at(kind: ServerKind, url: String) -> Self {
+        match kind {
+            ServerKind::Postgres => Self::Postgres(url),
+            _ => Self::Redis(url),
+        }
+    }
 }
 
 /// What a replica opens.
@@ -89,6 +107,7 @@ impl KeyOptions {
             Place::Directory(path) => {
                 self.open_in(FileStore::open(path.join(DIRECTORY))?, pace, clock).await
             }
+            Place::Kept(path) => self.open_in(FileStore::open(path)?, pace, clock).await,
             #[cfg(feature = "redis")]
             Place::Redis(url) => self.open_in(RedisStore::connect(url).await?, pace, clock).await,
             #[cfg(feature = "redis")]
@@ -124,15 +143,37 @@ impl KeyOptions {
             .insert_timeout(write_timeout);
         let revocations = if self.founds { revocations.found_now() } else { revocations };
         let keys = match &self.source {
-            KeySource::Derived(roots) => derive(&self.ring, roots, rotation(pace), clock)?,
+            KeySource::Derived(roots) => self.derive(roots, rotation(pace), clock)?,
             KeySource::Stored(sealing_key) => {
                 let keys =
                     KeyRing::builder(&self.ring).clock(clock).store(store).rotation(rotation(pace));
+                let keys = keys.algorithm(self.algorithm.algorithm());
                 let keys = if self.founds { keys.found_now() } else { keys };
                 keys.seal_with([SealingKey::new(sealing_key)?]).open().await?
             }
         };
         Ok((keys, revocations.open().await?, refresh_tokens))
+    }
+
+    fn derive(
+        &self,
+        roots: &[RootOptions],
+        rotation: RotationPolicy,
+        clock: impl Clock,
+    ) -> Result<KeyRing, BoxError> {
+        let mut roots = roots.iter().map(|root| match root.follows {
+            None => Root::new(root.secret),
+            Some((generation, signs_from)) => {
+                Root::new(root.secret).map(|root| root.successor(generation, signs_from))
+            }
+        });
+        let first = roots.next().ok_or("there is no root secret")??;
+        let builder = KeyRing::derived(&self.ring, first).rotation(rotation).clock(clock);
+        let mut builder = builder.algorithm(self.algorithm.algorithm());
+        for root in roots {
+            builder = builder.root(root?);
+        }
+        Ok(builder.build()?)
     }
 
     /// Removes what the run has left in its place, when nobody uses it any more. Which refresh tokens
@@ -143,6 +184,7 @@ impl KeyOptions {
     pub(crate) async fn clear(&self) -> Result<(), BoxError> {
         match &self.place {
             Place::Directory(path) => Ok(std::fs::remove_dir_all(path)?),
+            Place::Kept(_) => Ok(()),
             #[cfg(feature = "redis")]
             Place::Redis(url) => empty(&RedisStore::connect(url).await?, &self.ring).await,
             #[cfg(feature = "redis")]
@@ -171,26 +213,6 @@ fn rotation(pace: Pace) -> RotationPolicy {
         .insert_timeout(pace.store_timeout)
         .jwks_max_age(Duration::from_secs(1))
         .max_overdue_signing(Duration::from_secs(60))
-}
-
-fn derive(
-    ring: &str,
-    roots: &[RootOptions],
-    rotation: RotationPolicy,
-    clock: impl Clock,
-) -> Result<KeyRing, BoxError> {
-    let mut roots = roots.iter().map(|root| match root.follows {
-        None => Root::new(root.secret),
-        Some((generation, signs_from)) => {
-            Root::new(root.secret).map(|root| root.successor(generation, signs_from))
-        }
-    });
-    let first = roots.next().ok_or("there is no root secret")??;
-    let mut builder = KeyRing::derived(ring, first).rotation(rotation).clock(clock);
-    for root in roots {
-        builder = builder.root(root?);
-    }
-    Ok(builder.build()?)
 }
 
 /// A pool as an application has one anyway.

@@ -8,7 +8,7 @@ use tower_jwt_session::Timestamp;
 
 use crate::{
     BoxError,
-    command::prove::Keys,
+    command::{algorithm::Signing, prove::Keys},
     store::choice::Store,
     store::faulty::{self, Condition, LinkedServer},
     store::keys::{DIRECTORY, KeyOptions, KeySource, Place, RootOptions, Secret},
@@ -46,7 +46,7 @@ impl Meeting {
                 let server = Server::start(*kind, &hexadecimal(&random()?)).await?;
                 (own(*kind, &server), Held::Server(server))
             }
-            Store::Given(url) => (at(url.kind, url.secret.clone()), Held::Nothing),
+            Store::Given(url) => (Place::at(url.kind, url.secret.clone()), Held::Nothing),
         };
         let source = match &store {
             Store::Derived => {
@@ -56,7 +56,13 @@ impl Meeting {
         };
         let ring = format!("cluster-{}", hexadecimal(&random()?[..8]));
         let meeting = Self {
-            options: KeyOptions { ring, source, place, founds: false },
+            options: KeyOptions {
+                ring,
+                source,
+                place,
+                algorithm: Signing::default(),
+                founds: false,
+            },
             store,
             sharing,
             held,
@@ -67,6 +73,17 @@ impl Meeting {
             usable.map_err(|error| format!("cannot use {url}: {error}"))?;
         }
         Ok(meeting)
+    }
+
+    /// Makes new keys of this algorithm.
+    pub(crate) fn sign_with(mut self, algorithm: Signing) -> Self {
+        self.options.algorithm = algorithm;
+        self
+    }
+
+    /// What signs the sessions.
+    pub(crate) fn algorithm(&self) -> Signing {
+        self.options.algorithm
     }
 
     /// Where it is.
@@ -253,23 +270,20 @@ fn own(kind: ServerKind, server: &Server) -> Place {
             Place::RedisSentinel { sentinels: server.urls(), service: server.url() }
         }
         ServerKind::RedisCluster => Place::RedisCluster(server.urls()),
-        ServerKind::Redis | ServerKind::Postgres => at(kind, server.url()),
+        ServerKind::Redis | ServerKind::Postgres => Place::at(kind, server.url()),
     }
 }
 
-/// The place behind one URL.
-fn at(kind: ServerKind, url: String) -> Place {
-    match kind {
-        ServerKind::Postgres => Place::Postgres(url),
-        _ => Place::Redis(url),
-    }
-}
-
-fn random() -> Result<Secret, BoxError> {
+/// 32 random bytes.
+///
+/// # Errors
+/// If the system has none.
+pub(crate) fn random() -> Result<Secret, BoxError> {
     let random = generate(&SystemRandom::new()).map_err(|_| "the system has no randomness")?;
     Ok(random.expose())
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Two digits for each byte.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,4 +6,5 @@ pub(crate) mod faulty;
 pub(crate) mod keys;
 pub(crate) mod link;
 pub(crate) mod meeting;
+pub(crate) mod sealing_key;
 pub(crate) mod server;

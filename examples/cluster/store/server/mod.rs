@@ -252,11 +252,16 @@ impl Programs {
             ServerKind::Postgres => (postgres(), place::not_root()?),
             _ => (find("redis-server").or_else(|| find("valkey-server")), None),
         };
-        let missing = match kind {
-            ServerKind::Postgres => "postgres and initdb",
-            _ => "redis-server or valkey-server",
+        let (missing, apt, brew) = match kind {
+            ServerKind::Postgres => ("postgres and initdb", "postgresql", "postgresql"),
+            _ => ("redis-server or valkey-server", "redis-server", "redis"),
         };
-        let program = program.ok_or_else(|| format!("{kind} is not installed: needs {missing}"))?;
+        let program = program.ok_or_else(|| {
+            format!(
+                "{kind} is not installed: needs {missing}; install it with `apt-get install \
+                 {apt}` or `brew install {brew}`"
+            )
+        })?;
         Ok(Self { program, user })
     }
 }
