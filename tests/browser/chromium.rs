@@ -40,7 +40,11 @@ impl Chromium {
             "--disable-sync",
             &profile,
         ];
-        let options = json!({"browserName": "chrome", "goog:chromeOptions": {"args": arguments}});
+        let options = json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL"},
+        });
         let session = json!({"capabilities": {"alwaysMatch": options}});
         let session = browser.send(("NewSession", "POST", ""), session);
         browser.session = format!("/{}", session["sessionId"].as_str().expect("an ID"));

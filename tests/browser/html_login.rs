@@ -5,6 +5,7 @@
 
 mod chromium;
 mod firefox;
+mod forms;
 mod program;
 mod web_driver;
 
