@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example cluster             # the proof: two arms, a table, an exit status
 //! cargo run --release --example cluster -- serve    # the same cluster, for curl and a browser
+//! cargo run --release --example cluster -- watch    # every arm side by side, on a page
 //! cargo run --release --example cluster -- load     # requests per second, with and without sessions
 //! cargo run --release --example cluster -- diagnose # "users report random logouts": how to find the cause
 //! cargo run --release --example cluster -- --help   # the keys in other places, and all options
@@ -79,6 +80,7 @@ async fn main() -> ExitCode {
                 async |meeting: &mut Meeting| page::serve::serve(options, meeting, &terminal).await;
             run(store, Keys::Shared, algorithm, serve, ExitCode::SUCCESS).await
         }
+        Command::Watch(options) => page::watch::server::watch(options, &terminal).await,
         Command::Load(options) => {
             let load = figures::measure::measure(&options, &terminal);
             until_interrupted(load, ExitCode::from(INTERRUPTED)).await

@@ -7,6 +7,7 @@ use crate::command::{
     prove::{self, ProveOptions},
     replica::{self, AloneOptions},
     serve::{self, ServeOptions},
+    watch::{self, WatchOptions},
 };
 
 /// The text of `--help`.
@@ -18,6 +19,7 @@ Usage: cargo run --release --example cluster [-- COMMAND [options]]
 Commands:
   prove            the proof: two arms, one script, a table; this runs without a command, too
   serve            keeps a cluster up for curl and a browser
+  watch            every arm side by side on a page: kill a replica and see who is logged out
   load             requests per second, with and without sessions
   replica          one replica by itself, for a balancer of your own
   diagnose         users report random logouts: eight causes, and how to find each
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Prove(ProveOptions),
     /// Keep a cluster up.
     Serve(ServeOptions),
+    /// Show several clusters side by side.
+    Watch(WatchOptions),
     /// Measure it.
     Load(LoadOptions),
     /// Break a cluster, and find out how.
@@ -88,6 +92,7 @@ fn usage(name: &str) -> Option<&'static str> {
         "load" => load::USAGE,
         "replica" => replica::USAGE,
         "diagnose" => diagnose::USAGE,
+        "watch" => watch::USAGE,
         "child" | "balancer" => USAGE,
         _ => return None,
     })
@@ -100,6 +105,7 @@ fn command(name: &str, arguments: &[String]) -> Result<Command, String> {
         "load" => Command::Load(LoadOptions::take(&mut flags)?),
         "replica" => Command::Replica(AloneOptions::take(&mut flags)?),
         "diagnose" => Command::Diagnose(DiagnoseOptions::take(&mut flags)?),
+        "watch" => Command::Watch(WatchOptions::take(&mut flags)?),
         "child" => Command::Child,
         "balancer" => Command::Balancer {
             port: flags.need("port")?,

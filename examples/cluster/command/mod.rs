@@ -10,3 +10,4 @@ pub(crate) mod pace;
 pub(crate) mod prove;
 pub(crate) mod replica;
 pub(crate) mod serve;
+pub(crate) mod watch;

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -18,7 +19,8 @@ use crate::{
 const FOLLOW_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Whether the place can be used.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Condition {
     /// As usual.
     Up,

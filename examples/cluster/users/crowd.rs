@@ -49,6 +49,22 @@ pub(crate) struct User {
     pub(crate) kid: Option<String>,
 }
 
+/// A look at a crowd, also while somebody else directs it.
+#[derive(Clone)]
+pub(crate) struct CrowdView(Arc<Shared>);
+
+impl CrowdView {
+    /// The users, in the order in which they came.
+    pub(crate) fn users(&self) -> Vec<User> {
+        lock(&self.0.users).clone()
+    }
+
+    /// What was counted since the last call.
+    pub(crate) fn take(&self) -> Tally {
+        std::mem::take(&mut *lock(&self.0.tally))
+    }
+}
+
 struct Shared {
     /// How long a user waits between two requests, in microseconds.
     pause: AtomicU64,
@@ -119,12 +135,17 @@ impl Crowd {
 
     /// The users, in the order in which they came.
     pub(crate) fn users(&self) -> Vec<User> {
-        lock(&self.shared.users).clone()
+        self.view().users()
     }
 
     /// What was counted since the last call.
     pub(crate) fn take(&self) -> Tally {
-        std::mem::take(&mut *lock(&self.shared.tally))
+        self.view().take()
+    }
+
+    /// A look at it.
+    pub(crate) fn view(&self) -> CrowdView {
+        CrowdView(Arc::clone(&self.shared))
     }
 
     /// Adds what others have counted, who are not of the crowd.
@@ -179,6 +200,12 @@ pub(crate) fn username(place: usize) -> String {
     format!("{CROWD}{}", place + 1)
 }
 
+/// How long the user at a place waits: up to a quarter more or less than the others. In step with each other and
+/// with the turns of the balancer, each user would meet the same replica again and again.
+fn own_pause(pause: Duration, place: usize) -> Duration {
+    pause * 3 / 4 + pause * (place as u32 * 5 % 11) / 20
+}
+
 /// One user.
 async fn work(client: Client, jar: Arc<Jar>, shared: Arc<Shared>, place: usize, begins: Instant) {
     sleep_until(begins).await;
@@ -212,7 +239,7 @@ async fn work(client: Client, jar: Arc<Jar>, shared: Arc<Shared>, place: usize, 
                 continue;
             }
         }
-        sleep(shared.pause()).await;
+        sleep(own_pause(shared.pause(), place)).await;
     }
 }
 
