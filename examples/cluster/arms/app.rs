@@ -66,7 +66,8 @@ impl LoginForm {
 
 /// Whether it is `user-1`, `user-2`, …
 fn is_of_the_crowd(username: &str) -> bool {
-    username.strip_prefix(CROWD).is_some_and(|number| number.parse::<u32>().is_ok())
+    let number = username.strip_prefix(CROWD).filter(|number| number.len() <= 10);
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
 }
 
 /// The query of `POST /login`.

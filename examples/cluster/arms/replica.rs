@@ -24,6 +24,7 @@ use crate::{
     arms::health,
     arms::local,
     arms::memory::Memory,
+    arms::replicated::server::Replicated,
     arms::stateless,
     arms::telemetry::{self, Log},
     command::{arm::Arm, pace::Pace},
@@ -122,8 +123,14 @@ pub(crate) async fn application(options: &ReplicaOptions) -> Result<Router, BoxE
     let metrics = telemetry::install(&options.log, &options.name)?;
     let app = match options.arm {
         Arm::Stateless | Arm::Cold => stateless::app(options).await?,
-        Arm::Memory | Arm::Sticky | Arm::Replicated => {
+        Arm::Memory | Arm::Sticky => {
             local::app(&options.name, Memory::new(options.pace.session_lifetime, options.clock()))
+        }
+        Arm::Replicated => {
+            let ReplicaOptions { name, pace, keys, discovery, .. } = options;
+            let run = keys.as_ref().map(|keys| &*keys.ring).ok_or("this cluster has no name")?;
+            let lifetime = pace.session_lifetime;
+            local::app(name, Replicated::join(run, name, lifetime, discovery).await?)
         }
         #[cfg(feature = "redis")]
         Arm::Database => database::app(options)?,

@@ -1,0 +1,124 @@
+//! Several replicas in one process, over real sockets.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::arms::{
+    app::User,
+    local::Table as _,
+    replicated::discovery::free_ports,
+    replicated::server::{COPY_EVERY, Replicated},
+};
+
+const LIFETIME: Duration = Duration::from_secs(60);
+
+struct Replicas {
+    run: String,
+    ports: Vec<u16>,
+}
+
+impl Replicas {
+    fn new(run: &str) -> Self {
+        Self { run: run.to_owned(), ports: free_ports().expect("ports") }
+    }
+
+    async fn join(&self, number: usize) -> Replicated {
+        let name = format!("replica-{number}");
+        let joined = Replicated::join(&self.run, &name, LIFETIME, &self.ports);
+        joined.await.expect("it joins")
+    }
+
+    async fn three(&self) -> [Replicated; 3] {
+        let (one, two, three) = tokio::join!(self.join(1), self.join(2), self.join(3));
+        [one, two, three]
+    }
+}
+
+fn log_in(replica: &Replicated, id: &str) {
+    let user = User { name: "Bob".to_owned(), roles: vec!["user".to_owned()] };
+    replica.insert(id, "bob".to_owned(), user);
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_of_sessions_and_of_their_ends_arrive() {
+    let replicas = Replicas::new("copies");
+    let [one, two, three] = replicas.three().await;
+    assert_eq!([&one, &two, &three].map(|it| it.peers()), [Some(2); 3]);
+    for number in 0..1234 {
+        log_in(&one, &format!("session-{number}"));
+    }
+    for other in [&two, &three] {
+        until("the copies arrive", || other.figures().sessions == 1234).await;
+    }
+    assert!(two.find("session-7").is_some());
+    two.remove("session-7");
+    for other in [&one, &three] {
+        until("the end arrives", || other.find("session-7").is_none()).await;
+    }
+    three.remove_all_of("bob");
+    for other in [&one, &two] {
+        until("all ends arrive", || other.figures().sessions == 0).await;
+    }
+    let (sent, received) = (one.figures().bytes_sent, two.figures().bytes_received);
+    assert!(sent > 2 * 1234 * 50 && received > 1234 * 50, "{sent} {received}");
+}
+
+/// On one thread: no task runs between the late login and the crash.
+#[tokio::test]
+async fn a_crash_loses_what_was_not_copied_and_nothing_else() {
+    let replicas = Replicas::new("crash");
+    let [one, two, three] = replicas.three().await;
+    log_in(&one, "copied");
+    until("the copy arrives", || three.figures().sessions == 1).await;
+    log_in(&one, "late");
+    assert!(one.find("late").is_some(), "it is acknowledged after the local write");
+    drop(one);
+    for survivor in [&two, &three] {
+        until("its silence is noticed", || survivor.peers() == Some(1)).await;
+        assert!(survivor.find("late").is_none());
+    }
+    // Only who took over, or was asked for it, sends it to a newcomer.
+    let four = replicas.join(4).await;
+    assert!(four.find("copied").is_some());
+    drop((two, three));
+    until("it is alone", || four.peers() == Some(0)).await;
+    assert!(four.find("copied").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_has_all_sessions_before_it_is_ready() {
+    let replicas = Replicas::new("newcomer");
+    let [one, two, three] = replicas.three().await;
+    for number in 0..700 {
+        log_in(&one, &format!("one-{number}"));
+        log_in(&two, &format!("two-{number}"));
+    }
+    until("the copies arrive", || three.figures().sessions == 1400).await;
+    one.remove("one-1");
+    sleep(4 * COPY_EVERY).await;
+    drop(one);
+    let again = replicas.join(1).await;
+    assert_eq!(again.figures().sessions, 1399);
+    assert!(again.find("one-1").is_none());
+    assert_eq!(again.peers(), Some(2), "its former process is no peer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_clusters_on_the_same_ports_are_ignored() {
+    let ours = Replicas::new("ours");
+    let others = Replicas { run: "others".to_owned(), ports: ours.ports.clone() };
+    let (one, other) = tokio::join!(ours.join(1), others.join(2));
+    log_in(&one, "session");
+    sleep(4 * COPY_EVERY).await;
+    assert_eq!((one.peers(), other.peers()), (Some(0), Some(0)));
+    assert!(other.find("session").is_none());
+}
