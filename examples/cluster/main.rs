@@ -68,9 +68,10 @@ async fn main() -> ExitCode {
             println!("{text}");
             Ok(ExitCode::SUCCESS)
         }
-        Command::Prove(ProveOptions { store, keys, arms, algorithm }) => {
-            let prove =
-                async |meeting: &mut Meeting| script::proof::prove(&arms, meeting, &terminal).await;
+        Command::Prove(ProveOptions { store, keys, arms, algorithm, balancer }) => {
+            let prove = async |meeting: &mut Meeting| {
+                script::proof::prove(&arms, balancer, meeting, &terminal).await
+            };
             run(store, keys, algorithm, prove, ExitCode::from(INTERRUPTED)).await
         }
         Command::Serve(mut options) => {

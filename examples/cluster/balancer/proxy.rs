@@ -80,10 +80,15 @@ pub(crate) async fn run(port: u16, affinity: bool) -> Result<ExitCode, BoxError>
 
 /// A client that keeps its connections, as the balancer and the scripted user agents use it.
 pub(crate) fn keep_alive_client() -> Client<HttpConnector, Body> {
+    client(usize::MAX)
+}
+
+/// A client that keeps at most so many idle connections.
+pub(crate) fn client(idle: usize) -> Client<HttpConnector, Body> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(Duration::from_secs(1)));
-    Client::builder(TokioExecutor::new()).build(connector)
+    Client::builder(TokioExecutor::new()).pool_max_idle_per_host(idle).build(connector)
 }
 
 /// The state that requests share.

@@ -121,7 +121,7 @@ fn command(name: &str, arguments: &[String]) -> Result<Command, String> {
 mod tests {
     use super::*;
     use crate::{
-        command::{algorithm::Signing, arm::Arm, prove::Keys},
+        command::{algorithm::Signing, arm::Arm, balancer::BalancerKind, prove::Keys},
         store::choice::Store,
     };
 
@@ -133,7 +133,8 @@ mod tests {
     fn no_arguments_is_the_proof() {
         let prove = |store, keys| {
             let (arms, algorithm) = (vec![Arm::Stateless, Arm::Memory], Signing::EdDSA);
-            Ok(Command::Prove(ProveOptions { store, keys, arms, algorithm }))
+            let balancer = BalancerKind::Own;
+            Ok(Command::Prove(ProveOptions { store, keys, arms, algorithm, balancer }))
         };
         assert_eq!(parsed(""), prove(Store::File, Keys::Shared));
         assert_eq!(parsed("prove"), prove(Store::File, Keys::Shared));
@@ -218,8 +219,11 @@ mod tests {
             ("replica --port 1 --store mysql://a:b@host", "--store: expected `file:DIR`, "),
             ("replica --port 1 --store file:", "--store: `file:` needs a directory"),
             ("replica --port 1 --arm memory --ring a", "`--arm memory` has no keys: it takes no "),
-            ("replica --port 1 --drain-seconds 61", "--drain-seconds 61: expected 0 to 60"),
-            ("replica --port 1 --host here", "--host here: invalid IP address"),
+            (
+                "replica --port 1 --arm memory --drain-seconds 61",
+                "--drain-seconds 61: expected 0 to 60",
+            ),
+            ("replica --port 1 --arm memory --host here", "--host here: invalid IP address"),
         ] {
             let error = parsed(line).expect_err(line);
             assert!(error.starts_with(problem), "{line}: {error}");
@@ -239,6 +243,7 @@ mod tests {
                 "serve --arm memory --store file",
                 "`--arm memory` has no keys, and takes no `--store`",
             ),
+            ("--balancer envoy", "--balancer envoy: expected own, haproxy or nginx"),
             ("--algorithm RS256", "--algorithm RS256: expected EdDSA, ES256 or HS256"),
             (
                 "serve --store derived --algorithm ES256",

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::{
-    command::{algorithm::Signing, arm::Arm, flags::Flags},
+    command::{algorithm::Signing, arm::Arm, balancer::BalancerKind, flags::Flags},
     store::choice::Store,
 };
 
@@ -29,7 +29,8 @@ Options:
       redis://host:port, postgres://user:password@host:port/database
                    in a server that is there, and is not killed
                    They take their feature: --features redis,postgres before the `--`.
-  --algorithm ALG  what signs the sessions: EdDSA, ES256 or HS256 (EdDSA)";
+  --algorithm ALG  what signs the sessions: EdDSA, ES256 or HS256 (EdDSA)
+  --balancer B     own; or haproxy or nginx, with their file of examples/deploy (own)";
 
 /// The options of the proof.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,8 @@ pub(crate) struct ProveOptions {
     pub(crate) arms: Vec<Arm>,
     /// What signs the crate's sessions.
     pub(crate) algorithm: Signing,
+    /// What is in front of the replicas.
+    pub(crate) balancer: BalancerKind,
 }
 
 /// Who sees a replica's keys.
@@ -74,7 +77,8 @@ impl ProveOptions {
         }
         let store = store.unwrap_or(Store::File);
         let algorithm = flags.algorithm(&store)?.unwrap_or_default();
-        Ok(Self { store, keys, arms, algorithm })
+        let balancer = flags.take("balancer")?.unwrap_or_default();
+        Ok(Self { store, keys, arms, algorithm, balancer })
     }
 }
 

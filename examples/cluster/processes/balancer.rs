@@ -1,46 +1,57 @@
 //! The balancer as its parent holds it: a process, and which replicas it has seen.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use tokio::{sync::watch, time::timeout};
 
-use crate::{BoxError, processes::process::Process};
+use crate::{
+    BoxError,
+    command::balancer::BalancerKind,
+    processes::process::Process,
+    processes::program::{AllSeen, Program, Seen},
+};
 
 /// How long the balancer may take to see a change.
 const SEEN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The state of a replica that the balancer last reported.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Seen {
-    /// Ready.
-    Up,
-    /// Not ready, or not to be reached.
-    Down,
-    /// Taken out.
-    Removed,
-}
+/// How often a balancer that only learns from requests gets one.
+const POKE_EVERY: Duration = Duration::from_millis(50);
 
 /// The process.
 pub(crate) struct Balancer {
     /// Where it listens.
     pub(crate) url: String,
-    /// The process.
-    pub(crate) process: Process,
     /// What it has reported, by address.
-    pub(crate) seen: watch::Receiver<HashMap<String, Seen>>,
+    pub(crate) seen: watch::Receiver<AllSeen>,
+    running: Running,
+}
+
+enum Running {
+    /// The balancer of this example, which is told of replicas.
+    Own(Process),
+    /// One that finds them at ports of its file.
+    Program(Program),
 }
 
 impl Balancer {
     /// Starts it at `port` of 127.0.0.1, with or without affinity by cookie.
     ///
     /// # Errors
-    /// If it does not come up.
-    pub(crate) async fn start(port: u16, affinity: bool) -> Result<Self, BoxError> {
+    /// If it does not come up, or is not installed.
+    pub(crate) async fn start(
+        kind: BalancerKind,
+        port: u16,
+        affinity: bool,
+    ) -> Result<Self, BoxError> {
+        if kind != BalancerKind::Own {
+            let program = Program::start(kind, port, affinity).await?;
+            let (url, seen) = (program.url(), program.seen());
+            return Ok(Self { url, seen, running: Running::Program(program) });
+        }
         let (port, affinity) = (port.to_string(), affinity.to_string());
         let arguments = ["balancer", "--port", &port, "--affinity", &affinity];
         let mut process = Process::start("the balancer", &arguments)?;
         let (url, mut lines) = process.listens().await?;
-        let (sender, seen) = watch::channel(HashMap::new());
+        let (sender, seen) = watch::channel(AllSeen::new());
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
                 if let Some((url, state)) = read_event(&line) {
@@ -50,7 +61,18 @@ impl Balancer {
                 }
             }
         });
-        Ok(Self { url, process, seen })
+        Ok(Self { url, seen, running: Running::Own(process) })
+    }
+
+    /// Where the replica at this place has to listen; 0 if that does not matter.
+    ///
+    /// # Errors
+    /// If there is no such place.
+    pub(crate) fn port_of(&self, index: usize) -> Result<u16, BoxError> {
+        match &self.running {
+            Running::Own(_) => Ok(0),
+            Running::Program(program) => program.port_of(index),
+        }
     }
 
     /// Gives a replica a share of the requests, once it is ready.
@@ -58,7 +80,23 @@ impl Balancer {
     /// # Errors
     /// If the balancer has ended.
     pub(crate) async fn add(&mut self, url: &str) -> Result<(), BoxError> {
-        self.process.tell(&format!("add {url}")).await
+        match &mut self.running {
+            Running::Own(process) => process.tell(&format!("add {url}")).await,
+            // It knows all places.
+            Running::Program(_) => Ok(()),
+        }
+    }
+
+    /// Prepares it for a replica that is about to drain.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    pub(crate) async fn expect_drain(&mut self, url: &str) -> Result<(), BoxError> {
+        match &mut self.running {
+            // It sees by itself that the replica is not ready.
+            Running::Own(_) => Ok(()),
+            Running::Program(program) => program.take_out(url).await,
+        }
     }
 
     /// Takes a replica out; returns when it has answered its last request.
@@ -66,15 +104,66 @@ impl Balancer {
     /// # Errors
     /// If the balancer has ended, or the replica does not answer.
     pub(crate) async fn remove(&mut self, url: &str) -> Result<(), BoxError> {
-        self.process.tell(&format!("remove {url}")).await?;
-        self.sees(url, Seen::Removed).await
+        match &mut self.running {
+            Running::Own(process) => {
+                process.tell(&format!("remove {url}")).await?;
+                self.sees(url, Seen::Removed).await
+            }
+            Running::Program(program) => {
+                program.take_out(url).await?;
+                self.sees_down(url).await
+            }
+        }
     }
 
-    /// Returns when the balancer has seen a replica so.
+    /// Returns when the balancer has seen that a replica is ready.
     ///
     /// # Errors
     /// If it does not.
-    pub(crate) async fn sees(&mut self, url: &str, state: Seen) -> Result<(), BoxError> {
+    pub(crate) async fn sees_up(&mut self, url: &str) -> Result<(), BoxError> {
+        if let Running::Program(program) = &mut self.running {
+            program.put_in(url).await?;
+        }
+        self.sees(url, Seen::Up).await
+    }
+
+    /// Returns when the balancer has seen that a replica is not ready, or cannot be reached.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(crate) async fn sees_down(&mut self, url: &str) -> Result<(), BoxError> {
+        let mut seen = self.seen.clone();
+        let pokes = async {
+            while seen.borrow_and_update().get(url) != Some(&Seen::Down) {
+                match &self.running {
+                    Running::Own(_) => return,
+                    Running::Program(program) => program.poke().await,
+                }
+                tokio::time::sleep(POKE_EVERY).await;
+            }
+        };
+        // The wait below says what is wrong.
+        let _ = timeout(SEEN_TIMEOUT, pokes).await;
+        self.sees(url, Seen::Down).await
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn ended(&mut self) -> bool {
+        match &mut self.running {
+            Running::Own(process) => process.ended().is_some(),
+            Running::Program(program) => !program.listens(),
+        }
+    }
+
+    /// Ends it.
+    pub(crate) async fn end(&mut self) {
+        match &mut self.running {
+            Running::Own(process) => process.kill().await,
+            Running::Program(program) => program.end(),
+        }
+    }
+
+    async fn sees(&mut self, url: &str, state: Seen) -> Result<(), BoxError> {
         let change = self.seen.wait_for(|seen| seen.get(url) == Some(&state));
         match timeout(SEEN_TIMEOUT, change).await {
             Ok(Ok(_)) => Ok(()),

@@ -9,8 +9,8 @@ use crate::{
     arms::replica::{DRAIN, HEALTHY, ReplicaOptions, Service, UNHEALTHY},
     arms::replicated::discovery,
     arms::telemetry::Log,
-    command::{arm::Arm, pace::Pace},
-    processes::balancer::{Balancer, Seen},
+    command::{arm::Arm, balancer::BalancerKind, pace::Pace},
+    processes::balancer::Balancer,
     processes::process::Process,
     processes::view::{Known, Phase, Shown, State, View},
     store::meeting::Meeting,
@@ -82,7 +82,20 @@ impl<'m> Cluster<'m> {
         options: ClusterOptions,
         meeting: &'m mut Meeting,
     ) -> Result<Self, BoxError> {
-        let balancer = Balancer::start(options.port, options.arm.needs_affinity()).await?;
+        Self::behind(BalancerKind::Own, options, meeting).await
+    }
+
+    /// The same, behind another balancer.
+    ///
+    /// # Errors
+    /// Likewise; and if the balancer is not installed.
+    pub(crate) async fn behind(
+        balancer: BalancerKind,
+        options: ClusterOptions,
+        meeting: &'m mut Meeting,
+    ) -> Result<Self, BoxError> {
+        let balancer =
+            Balancer::start(balancer, options.port, options.arm.needs_affinity()).await?;
         let discovery = match options.arm {
             Arm::Replicated => discovery::free_ports()?,
             _ => Vec::new(),
@@ -146,11 +159,12 @@ impl<'m> Cluster<'m> {
     /// If one does not come up.
     pub(crate) async fn grow(&mut self, count: usize) -> Result<(), BoxError> {
         let first = self.replicas.len();
-        let starting: Vec<_> = (first..first + count)
-            .map(|index| {
-                tokio::spawn(start_replica(self.options(&format!("replica-{}", index + 1), 0, 0)))
-            })
-            .collect();
+        let mut starting = Vec::new();
+        for index in first..first + count {
+            let port = self.balancer.port_of(index)?;
+            let options = self.options(&format!("replica-{}", index + 1), port, 0);
+            starting.push(tokio::spawn(start_replica(options)));
+        }
         for replica in starting {
             self.replicas.push(replica.await??);
             self.publish();
@@ -171,7 +185,7 @@ impl<'m> Cluster<'m> {
     pub(crate) async fn kill(&mut self, index: usize) -> Result<(), BoxError> {
         self.replicas[index].process.kill().await;
         self.set(index, Phase::Dead);
-        self.balancer.sees(&self.replicas[index].url, Seen::Down).await
+        self.balancer.sees_down(&self.replicas[index].url).await
     }
 
     /// Stops the process of a replica where it is; returns when the balancer has noticed.
@@ -181,7 +195,7 @@ impl<'m> Cluster<'m> {
     pub(crate) async fn stop(&mut self, index: usize) -> Result<(), BoxError> {
         self.replicas[index].process.signal("STOP").await?;
         self.set(index, Phase::Stopped);
-        self.balancer.sees(&self.replicas[index].url, Seen::Down).await
+        self.balancer.sees_down(&self.replicas[index].url).await
     }
 
     /// Orders a replica to fail its readiness checks while it goes on; returns when the balancer has
@@ -191,7 +205,7 @@ impl<'m> Cluster<'m> {
     /// If the balancer does not notice.
     pub(crate) async fn fail_health(&mut self, index: usize) -> Result<(), BoxError> {
         self.replicas[index].process.tell(UNHEALTHY).await?;
-        self.balancer.sees(&self.replicas[index].url, Seen::Down).await
+        self.balancer.sees_down(&self.replicas[index].url).await
     }
 
     /// Drains a replica as services do: its readiness fails, it answers until the balancer has
@@ -201,11 +215,12 @@ impl<'m> Cluster<'m> {
     /// If it does not end.
     pub(crate) async fn drain(&mut self, index: usize) -> Result<(), BoxError> {
         self.set(index, Phase::Draining);
+        self.balancer.expect_drain(&self.replicas[index].url).await?;
         let replica = &mut self.replicas[index];
         replica.process.tell(DRAIN).await?;
         replica.process.wait(DRAIN_TIMEOUT).await?;
         self.set(index, Phase::Drained);
-        self.balancer.sees(&self.replicas[index].url, Seen::Down).await
+        self.balancer.sees_down(&self.replicas[index].url).await
     }
 
     /// Drains the last replica, and takes it out for good.
@@ -304,12 +319,12 @@ impl<'m> Cluster<'m> {
 
     /// Whether the balancer has ended.
     pub(crate) fn balancer_ended(&mut self) -> bool {
-        self.balancer.process.ended().is_some()
+        self.balancer.ended()
     }
 
     /// Ends every process, and waits for that.
     pub(crate) async fn end(mut self) {
-        self.balancer.process.kill().await;
+        self.balancer.end().await;
         for replica in &mut self.replicas {
             replica.process.kill().await;
         }
@@ -323,7 +338,7 @@ impl<'m> Cluster<'m> {
 
     /// Returns when the balancer has seen that a replica is ready.
     async fn comes_up(&mut self, index: usize) -> Result<(), BoxError> {
-        self.balancer.sees(&self.replicas[index].url, Seen::Up).await?;
+        self.balancer.sees_up(&self.replicas[index].url).await?;
         self.set(index, Phase::Running);
         Ok(())
     }

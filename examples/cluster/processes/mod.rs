@@ -3,4 +3,5 @@
 pub(crate) mod balancer;
 pub(crate) mod cluster;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod view;

@@ -1,11 +1,9 @@
 //! The replicas as their parent knows them, for those who watch while the cluster is at work.
 
-use std::collections::HashMap;
-
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::processes::balancer::Seen;
+use crate::processes::program::{AllSeen, Seen};
 
 /// The state of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -76,7 +74,7 @@ pub(crate) struct View {
     /// What the parent knows.
     pub(crate) replicas: watch::Receiver<Vec<Known>>,
     /// What the balancer has seen, by address.
-    pub(crate) seen: watch::Receiver<HashMap<String, Seen>>,
+    pub(crate) seen: watch::Receiver<AllSeen>,
 }
 
 impl View {

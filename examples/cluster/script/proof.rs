@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     BoxError,
     arms::{replica::Service, telemetry::Log},
-    command::{arm::Arm, pace::Pace, prove::Keys},
+    command::{arm::Arm, balancer::BalancerKind, pace::Pace, prove::Keys},
     figures::report,
     processes::cluster::{Cluster, ClusterOptions},
     script::steps::{Outcome, REPLICAS, Run, Step},
@@ -46,13 +46,14 @@ pub(crate) struct ArmReport {
 /// If a cluster cannot be kept up.
 pub(crate) async fn prove(
     arms: &[Arm],
+    balancer: BalancerKind,
     meeting: &mut Meeting,
     terminal: &Terminal,
 ) -> Result<ExitCode, BoxError> {
     let start = Instant::now();
     let mut reports = Vec::new();
     for &arm in arms {
-        reports.push(place(arm, meeting, terminal).await?);
+        reports.push(place(arm, balancer, meeting, terminal).await?);
     }
     let (stateless, others) = reports.split_first().ok_or("no arm was chosen")?;
 
@@ -77,23 +78,30 @@ pub(crate) async fn prove(
 /// Runs all steps over one arm, in a place of its own if it needs another than the crate's arm.
 async fn place(
     arm: Arm,
+    balancer: BalancerKind,
     meeting: &mut Meeting,
     terminal: &Terminal,
 ) -> Result<ArmReport, BoxError> {
     let store = meeting.store().of_arm(arm);
     if store == *meeting.store() {
-        return run(arm, meeting, terminal).await;
+        return run(arm, balancer, meeting, terminal).await;
     }
     let mut own = Meeting::prepare(store, Keys::Shared).await?;
-    let report = run(arm, &mut own, terminal).await;
+    let report = run(arm, balancer, &mut own, terminal).await;
     own.clear().await?;
     report
 }
 
 /// Runs all steps over one arm.
-async fn run(arm: Arm, meeting: &mut Meeting, terminal: &Terminal) -> Result<ArmReport, BoxError> {
+async fn run(
+    arm: Arm,
+    balancer: BalancerKind,
+    meeting: &mut Meeting,
+    terminal: &Terminal,
+) -> Result<ArmReport, BoxError> {
     let (order, pace) = (Step::of(arm, meeting.store()), pace(meeting.store()));
     terminal.line(&terminal.bold(&report::arm_title(arm, meeting.store(), pace)));
+    terminal.line(&format!("behind {balancer}"));
     terminal.meanwhile("starting");
     let options = ClusterOptions {
         arm,
@@ -103,7 +111,7 @@ async fn run(arm: Arm, meeting: &mut Meeting, terminal: &Terminal) -> Result<Arm
         log: Log::Off,
         service: Service::default(),
     };
-    let cluster = Cluster::start(options, meeting).await?;
+    let cluster = Cluster::behind(balancer, options, meeting).await?;
     terminal.clear();
 
     let mut run = Run { cluster, jar: Arc::default(), killed: None, finding: None };

@@ -42,6 +42,8 @@ pub(crate) enum Step {
     Kill,
     /// Start it again and ask it first.
     Return,
+    /// Stop a replica where it is, and let it go on.
+    Stop,
     /// Replace every process.
     RollingRestart,
     /// Let the keys change several times.
@@ -90,10 +92,11 @@ pub(crate) struct Run<'m> {
 
 impl Step {
     /// The steps for all arms, in their order.
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Turns,
         Self::Kill,
         Self::Return,
+        Self::Stop,
         Self::RollingRestart,
         Self::Rotate,
         Self::Grow,
@@ -125,6 +128,7 @@ impl Step {
             Self::Turns => "every replica, in turn",
             Self::Kill => "kill -9 under load",
             Self::Return => "the killed one returns",
+            Self::Stop => "stop, then continue",
             Self::RollingRestart => "rolling restart",
             Self::Rotate => "keys rotate",
             Self::Grow => "3 → 5 replicas",
@@ -148,6 +152,7 @@ impl Step {
             Self::Turns => tour::turns(run).await?,
             Self::Kill => kill(run).await?,
             Self::Return => tour::come_back(run).await?,
+            Self::Stop => stop(run).await?,
             Self::RollingRestart => rolling_restart(run).await?,
             Self::Rotate => {
                 if run.cluster.arm() == Arm::Stateless {
@@ -198,6 +203,20 @@ async fn kill(run: &mut Run<'_>) -> Result<Tally, BoxError> {
     run.killed = Some(victim);
     drop(held);
     sleep(Duration::from_millis(1500)).await;
+    load.finish().await
+}
+
+/// Stops a replica, which neither answers nor closes its connections, and lets it go on later.
+async fn stop(run: &mut Run<'_>) -> Result<Tally, BoxError> {
+    let load = run.load();
+    sleep(Duration::from_millis(500)).await;
+    let held = load.hold_logins().await;
+    let victim = run.maker();
+    run.cluster.stop(victim).await?;
+    drop(held);
+    sleep(Duration::from_millis(1500)).await;
+    run.cluster.recover(victim).await?;
+    sleep(Duration::from_millis(300)).await;
     load.finish().await
 }
 

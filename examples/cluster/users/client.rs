@@ -28,6 +28,10 @@ const LARGEST_ANSWER: usize = 1 << 20;
 /// One user agent. Each has its own connections.
 pub(crate) struct Client {
     http: Http<HttpConnector, Body>,
+    /// A server may close an idle connection at any moment, as nginx does when it reloads. A read is
+    /// then sent again, as browsers do; a write must not be, and goes over a new connection (RFC 9110,
+    /// section 9.2.2).
+    writes: Http<HttpConnector, Body>,
     base: String,
 }
 
@@ -81,7 +85,7 @@ pub(crate) struct Answer {
 impl Client {
     /// A user agent for the server at `base`, as in `http://127.0.0.1:8080`.
     pub(crate) fn new(base: &str) -> Self {
-        Self { http: proxy::keep_alive_client(), base: base.to_owned() }
+        Self { http: proxy::keep_alive_client(), writes: proxy::client(0), base: base.to_owned() }
     }
 
     /// `GET`.
@@ -200,7 +204,17 @@ impl Client {
         &self,
         request: Request<Body>,
     ) -> Result<(axum::http::response::Parts, Bytes), BoxError> {
-        let sent = self.http.request(request).await;
+        let read = (request.method() == Method::GET).then(|| request.uri().clone());
+        let http = if read.is_some() { &self.http } else { &self.writes };
+        let again = read.map(|uri| (uri, request.headers().clone()));
+        let mut sent = http.request(request).await;
+        if let (Err(error), Some((uri, headers))) = (&sent, again)
+            && !error.is_connect()
+        {
+            let mut request = Request::get(uri).body(Body::empty())?;
+            *request.headers_mut() = headers;
+            sent = self.writes.request(request).await;
+        }
         let (head, body) = sent.map_err(|error| proxy::with_causes(&error))?.into_parts();
         Ok((head, to_bytes(Body::new(body), LARGEST_ANSWER).await?))
     }

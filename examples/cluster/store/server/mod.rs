@@ -2,7 +2,7 @@
 //! a directory that is removed with it, and never outliving its parent. The stores' tests use it too.
 
 mod group;
-mod place;
+pub(crate) mod place;
 
 use std::{
     fmt,
@@ -273,7 +273,7 @@ fn postgres() -> Option<PathBuf> {
 }
 
 /// The program of that name, in one of the places where systems keep servers.
-fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::split_paths(&path).collect::<Vec<_>>();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

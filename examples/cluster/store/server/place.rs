@@ -1,4 +1,5 @@
-//! A directory for a server, and the server in it as a child that never outlives its parent.
+//! A directory for a server, and the server in it as a child that never outlives its parent. The
+//! balancers use it, too.
 
 use std::{
     io::{self, Write},
@@ -9,13 +10,14 @@ use std::{
 use tempfile::TempDir;
 
 /// A directory for a server, which belongs to the user that the server runs as.
-pub(super) struct Place {
+pub(crate) struct Place {
     directory: TempDir,
     user: Option<User>,
 }
 
 impl Place {
-    pub(super) fn new(user: Option<User>) -> io::Result<Self> {
+    /// Makes it.
+    pub(crate) fn new(user: Option<User>) -> io::Result<Self> {
         let mut directory = tempfile::Builder::new();
         // There are passwords in it.
         #[cfg(unix)]
@@ -25,18 +27,20 @@ impl Place {
         Ok(Self { directory, user })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    pub(super) fn write(&self, file: &str, content: &str) -> io::Result<()> {
+    /// Writes a file in it.
+    pub(crate) fn write(&self, file: &str, content: &str) -> io::Result<()> {
         let path = self.path().join(file);
         std::fs::write(&path, content)?;
         self.user.map_or(Ok(()), |user| user.give(&path))
     }
 
     /// A command in the directory, as its user.
-    pub(super) fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.path()).stdin(Stdio::null());
         if let Some(user) = self.user {
@@ -49,7 +53,7 @@ impl Place {
 /// A child that ends with its parent, without its cooperation: a shell beside it
 /// waits for the end of its own input, which comes with the end of its parent, and then kills the
 /// server and removes the directory. A line before that kills the server alone.
-pub(super) struct WatchedChild {
+pub(crate) struct WatchedChild {
     shell: Child,
 }
 
@@ -67,7 +71,7 @@ wait $!
 
 impl WatchedChild {
     /// Starts a server in its directory, where its log is too; `signal` is to kill it.
-    pub(super) fn start(
+    pub(crate) fn start(
         place: &Place,
         signal: &str,
         program: &Path,
@@ -88,7 +92,7 @@ impl WatchedChild {
     }
 
     /// Kills the server and waits for its end. The directory stays.
-    pub(super) fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         if let Some(mut line) = self.shell.stdin.take() {
             // It fails only if the shell has ended, and then the server has too.
             let _ = writeln!(line);
@@ -105,13 +109,13 @@ impl Drop for WatchedChild {
 
 /// The numbers of a user of the system, and of its group.
 #[derive(Clone, Copy)]
-pub(super) struct User {
+pub(crate) struct User {
     user: u32,
     group: u32,
 }
 
 /// Somebody who is not root, if we are: PostgreSQL refuses to be.
-pub(super) fn not_root() -> Result<Option<User>, String> {
+pub(crate) fn not_root() -> Result<Option<User>, String> {
     let id = |arguments: &[&str]| -> Option<u32> {
         let output = Command::new("id").args(arguments).output().ok()?;
         String::from_utf8(output.stdout).ok()?.trim().parse().ok()
