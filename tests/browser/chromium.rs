@@ -38,6 +38,8 @@ impl Chromium {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            // Letters that are all alike make small pictures.
+            "--disable-font-subpixel-positioning",
             &profile,
         ];
         let options = json!({

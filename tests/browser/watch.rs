@@ -201,10 +201,10 @@ fn buttons(browser: &mut Browser, page: &Page) {
             browser.run(&shown).as_u64() == lanes.map(|count| count as u64)
         });
         click(browser, page, "start");
-        assert_eq!(page.count("alive"), all(3), "after {button}");
+        eventually("all are back", 5, || page.count("alive") == all(3));
     }
     click(browser, page, "add");
-    assert_eq!(page.count("alive"), all(4));
+    eventually("four replicas", 5, || page.count("alive") == all(4));
     click(browser, page, "remove");
     assert_eq!(page.count(""), all(3));
 
@@ -220,7 +220,7 @@ fn buttons(browser: &mut Browser, page: &Page) {
     click(browser, page, "start");
 
     click(browser, page, "spike");
-    assert_eq!(page.count("alive"), all(5));
+    eventually("five replicas", 5, || page.count("alive") == all(5));
 
     let signing = |page: &Page| {
         let keys = page.figures()["keys"].as_array().expect("keys").clone();

@@ -42,7 +42,7 @@ use crate::{
 const PACE: Pace = Pace {
     signing_period: Duration::from_secs(20),
     session_lifetime: Duration::from_secs(20),
-    store_timeout: Duration::from_millis(500),
+    store_timeout: Duration::from_millis(1500),
 };
 /// How often the page is sent what there is to see.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(150);
@@ -226,10 +226,10 @@ fn summary(lanes: &[Lane], name: &str, done: &[Done]) -> String {
         lanes.map(|(lane, _)| lane.arm.to_string()).collect()
     };
     let mut text = format!("{name}: done in {} of {} lanes.", of(Done::Yes).len(), lanes.len());
-    for (what, done) in [("not possible in", Done::Impossible), ("failed in", Done::Failed)] {
+    for (what, done) in [("Not possible in", Done::Impossible), ("Failed in", Done::Failed)] {
         let lanes = of(done);
         if !lanes.is_empty() {
-            text += &format!(" It is {what} {}.", lanes.join(", "));
+            text += &format!(" {what} {}.", lanes.join(", "));
         }
     }
     text
