@@ -165,6 +165,12 @@ fn layout(browser: &mut Browser) {
     assert!(browser.run(width).as_u64() <= Some(390));
     devtools::resize(browser, 1280, 800);
 
+    let page = "return getComputedStyle(document.body).backgroundColor";
+    let light = browser.run(page);
+    devtools::prefer(browser, "dark");
+    assert_ne!(browser.run(page), light, "there is a dark page");
+    devtools::prefer(browser, "light");
+
     let usable = "return [...document.querySelectorAll('button:enabled')].map(button => button.id)";
     let usable = browser.run(usable).as_array().expect("buttons").clone();
     assert!(usable.len() > 20, "{usable:?}");
