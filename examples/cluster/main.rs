@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example cluster             # the proof: two arms, a table, an exit status
 //! cargo run --release --example cluster -- serve    # the same cluster, for curl and a browser
+//! cargo run --release --example cluster -- compare  # every arm through the same faults
 //! cargo run --release --example cluster -- watch    # every arm side by side, on a page
 //! cargo run --release --example cluster -- load     # requests per second, with and without sessions
 //! cargo run --release --example cluster -- diagnose # "users report random logouts": how to find the cause
@@ -21,11 +22,10 @@
 //! from, `arms/memory.rs` is what it replaces, `script/steps.rs` is what is done to both,
 //! `script/verdict.rs` is what counts as a pass.
 
-#![allow(dead_code)]
-
 mod arms;
 mod balancer;
 mod command;
+mod compare;
 mod diagnose;
 mod faults;
 mod figures;
@@ -80,6 +80,10 @@ async fn main() -> ExitCode {
             let serve =
                 async |meeting: &mut Meeting| page::serve::serve(options, meeting, &terminal).await;
             run(store, Keys::Shared, algorithm, serve, ExitCode::SUCCESS).await
+        }
+        Command::Compare(options) => {
+            let compare = compare::run::compare(&options, &terminal);
+            until_interrupted(compare, ExitCode::from(INTERRUPTED)).await
         }
         Command::Watch(options) => page::watch::server::watch(options, &terminal).await,
         Command::Load(options) => {

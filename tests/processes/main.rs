@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod compare;
 mod diagnose;
 #[cfg(target_os = "linux")]
 mod killed_writer;

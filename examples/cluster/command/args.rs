@@ -1,6 +1,7 @@
 //! The command line: what a person may ask for, and what the parent asks of its children.
 
 use crate::command::{
+    compare::{self, CompareOptions},
     diagnose::{self, DiagnoseOptions},
     flags::{Flags, unexpected},
     load::{self, LoadOptions},
@@ -19,6 +20,7 @@ Usage: cargo run --release --example cluster [-- COMMAND [options]]
 Commands:
   prove            the proof: two arms, one script, a table; this runs without a command, too
   serve            keeps a cluster up for curl and a browser
+  compare          every arm through the same faults: what each loses, and what it costs
   watch            every arm side by side on a page: kill a replica and see who is logged out
   load             requests per second, with and without sessions
   replica          one replica by itself, for a balancer of your own
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Prove(ProveOptions),
     /// Keep a cluster up.
     Serve(ServeOptions),
+    /// Compare the arms.
+    Compare(CompareOptions),
     /// Show several clusters side by side.
     Watch(WatchOptions),
     /// Measure it.
@@ -89,6 +93,7 @@ fn usage(name: &str) -> Option<&'static str> {
     Some(match name {
         "prove" => prove::USAGE,
         "serve" => serve::USAGE,
+        "compare" => compare::USAGE,
         "load" => load::USAGE,
         "replica" => replica::USAGE,
         "diagnose" => diagnose::USAGE,
@@ -102,6 +107,7 @@ fn command(name: &str, arguments: &[String]) -> Result<Command, String> {
     let mut flags = Flags::read(arguments)?;
     let command = match name {
         "serve" => Command::Serve(ServeOptions::take(&mut flags)?),
+        "compare" => Command::Compare(CompareOptions::take(&mut flags)?),
         "load" => Command::Load(LoadOptions::take(&mut flags)?),
         "replica" => Command::Replica(AloneOptions::take(&mut flags)?),
         "diagnose" => Command::Diagnose(DiagnoseOptions::take(&mut flags)?),
@@ -122,6 +128,7 @@ mod tests {
     use super::*;
     use crate::{
         command::{algorithm::Signing, arm::Arm, balancer::BalancerKind, prove::Keys},
+        faults::event::Event,
         store::choice::Store,
     };
 
@@ -231,6 +238,21 @@ mod tests {
     }
 
     #[test]
+    fn compare_keeps_the_order_of_the_faults() {
+        let options = CompareOptions {
+            arms: Some(vec![Arm::Sticky, Arm::Stateless]),
+            faults: vec![Event::Kill, Event::Replay],
+            seconds: 1,
+            json: Some("a.json".into()),
+            svg: None,
+        };
+        let line = "compare --arms sticky,stateless --faults replay,kill --seconds 1 --json a.json";
+        assert_eq!(parsed(line), Ok(Command::Compare(options)));
+        let Ok(Command::Compare(all)) = parsed("compare") else { panic!("no option is needed") };
+        assert_eq!((all.arms, all.seconds, &all.faults[..]), (None, 2, &compare::FAULTS[..]));
+    }
+
+    #[test]
     fn a_mistake_is_named() {
         for (line, problem) in [
             ("sevre", "unexpected argument `sevre`"),
@@ -273,6 +295,11 @@ mod tests {
             ("load --replicas 10", "--replicas 10: expected 1 to 9"),
             ("load --store file", "`load` derives its keys, and takes no `--store`"),
             ("load --port 1", "unknown option `--port`"),
+            ("compare --seconds 0", "--seconds 0: expected 1 to 60"),
+            (
+                "compare --faults kill,start",
+                "--faults: `start` undoes others, and comes after each of them",
+            ),
             ("balancer", "`--port` is missing"),
         ] {
             assert_eq!(parsed(line), Err(problem.to_owned()), "{line}");

@@ -34,7 +34,7 @@ impl Arm {
 
     /// Whether this build can run it.
     pub(crate) fn is_built_in(self) -> bool {
-        self != Self::Database || cfg!(feature = "redis")
+        !self.needs_redis() || cfg!(feature = "redis")
     }
 
     /// Whether the balancer sends each user to one replica, for as long as that is up.
@@ -45,6 +45,11 @@ impl Arm {
     /// Whether it cannot keep every session when a process ends.
     pub(crate) fn loses_sessions(self) -> bool {
         matches!(self, Self::Memory | Self::Sticky)
+    }
+
+    /// Whether it cannot do without a Redis.
+    pub(crate) fn needs_redis(self) -> bool {
+        self == Self::Database
     }
 
     /// Whether it has keys, which rotate.

@@ -4,6 +4,7 @@ pub(crate) mod algorithm;
 pub(crate) mod args;
 pub(crate) mod arm;
 pub(crate) mod balancer;
+pub(crate) mod compare;
 pub(crate) mod diagnose;
 pub(crate) mod flags;
 pub(crate) mod load;

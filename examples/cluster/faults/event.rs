@@ -162,38 +162,14 @@ impl Event {
         }
     }
 
-    /// Whether it can happen to a cluster now.
+    /// Whether it can ever happen to a cluster of this arm and store.
     ///
     /// # Errors
     /// The reason why not.
-    pub(crate) fn is_possible(self, cluster: &Cluster<'_>) -> Result<(), String> {
+    pub(crate) fn concerns(self, cluster: &Cluster<'_>) -> Result<(), &'static str> {
         let arm = cluster.arm();
-        let need = |holds: bool, reason: &str| if holds { Ok(()) } else { Err(reason.to_owned()) };
         match self {
-            Self::Kill | Self::Stop | Self::Drain | Self::FailHealth | Self::Clock | Self::Roll => {
-                need(cluster.alive().len() > 1, "fewer than two replicas are alive")
-            }
-            Self::Remove => {
-                let last = cluster.states().last().map(|it| it.state);
-                need(cluster.alive().len() > 1, "fewer than two replicas are alive")?;
-                need(last == Some(State::Alive), "the last replica is not alive: start it first")
-            }
-            Self::Start => {
-                let off = cluster.replicas().iter().any(|it| it.clock_offset() != 0);
-                let all = cluster.alive().len() == cluster.replicas().len();
-                need(off || !all, "every replica is alive")
-            }
-            Self::Add => {
-                need(cluster.replicas().len() < MOST_REPLICAS, "there are nine replicas already")
-            }
-            Self::Spike => need(
-                cluster.replicas().len() + SPIKE_REPLICAS <= MOST_REPLICAS,
-                "two more would be more than nine replicas",
-            ),
-            Self::RotateKeys | Self::RevokeKey => need(arm.has_keys(), "this arm has no keys"),
-            Self::LogOutEverywhere | Self::Replay => {
-                need(!cluster.alive().is_empty(), "no replica is alive")
-            }
+            Self::RotateKeys | Self::RevokeKey if !arm.has_keys() => Err("this arm has no keys"),
             Self::KillStore
             | Self::StartStore
             | Self::SlowStore
@@ -201,19 +177,54 @@ impl Event {
             | Self::FailOverStore
                 if !arm.has_store() =>
             {
-                Err("this arm has no store".to_owned())
+                Err("this arm has no store")
             }
-            Self::StartStore => {
-                need(cluster.meeting.condition() != Condition::Up, "the store is up")
+            Self::SlowStore | Self::FailOverStore if !cluster.meeting.has_link() => {
+                Err("this store is not a Redis of this run's own")
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it can happen to a cluster now.
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub(crate) fn is_possible(self, cluster: &Cluster<'_>) -> Result<(), &'static str> {
+        self.concerns(cluster)?;
+        let (alive, replicas) = (cluster.alive().len(), cluster.replicas().len());
+        let (holds, reason) = match self {
+            Self::Kill | Self::Stop | Self::Drain | Self::FailHealth | Self::Clock | Self::Roll => {
+                (alive > 1, "fewer than two replicas are alive")
+            }
+            Self::Remove => {
+                let last = cluster.states().last().map(|it| it.state);
+                (
+                    alive > 1 && last == Some(State::Alive),
+                    "fewer than two replicas are alive, or the last one is not",
+                )
+            }
+            Self::Start => {
+                let off = cluster.replicas().iter().any(|it| it.clock_offset() != 0);
+                (off || alive < replicas, "every replica is alive")
+            }
+            Self::Add => (replicas < MOST_REPLICAS, "there are nine replicas already"),
+            Self::Spike => (
+                replicas + SPIKE_REPLICAS <= MOST_REPLICAS,
+                "two more would be more than nine replicas",
+            ),
+            Self::RotateKeys | Self::RevokeKey | Self::LogOutEverywhere | Self::Replay => {
+                (alive > 0, "no replica is alive")
+            }
+            Self::StartStore => (cluster.meeting.condition() != Condition::Up, "the store is up"),
             Self::KillStore | Self::EmptyStore => {
-                need(cluster.meeting.condition() != Condition::Down, "the store is down")
+                (cluster.meeting.condition() != Condition::Down, "the store is down")
             }
             Self::SlowStore | Self::FailOverStore => {
-                need(cluster.meeting.has_link(), "this store is not a Redis of this run's own")?;
-                need(cluster.meeting.condition() == Condition::Up, "the store is down or slow")
+                (cluster.meeting.condition() == Condition::Up, "the store is down or slow")
             }
-        }
+        };
+        if holds { Ok(()) } else { Err(reason) }
     }
 }
 

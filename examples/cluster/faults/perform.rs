@@ -1,4 +1,5 @@
-//! Each event, done to a cluster. Victims are the same in every arm: the last replica that is alive.
+//! Each event, done to a cluster. The victim is chosen by one rule in every arm: of the replicas that are
+//! alive, the one that answered most of the users last; of several, the last one.
 
 use std::time::Duration;
 
@@ -28,15 +29,15 @@ pub(crate) async fn perform(
 ) -> Result<String, BoxError> {
     event.is_possible(cluster)?;
     match event {
-        Event::Kill => sessions::kill(cluster, crowd, victim(cluster)?).await,
+        Event::Kill => sessions::kill(cluster, crowd, victim(cluster, crowd)?.0).await,
         Event::Stop => {
-            let (index, name) = named(cluster)?;
+            let (index, name) = victim(cluster, crowd)?;
             cluster.stop(index).await?;
             Ok(format!("stopped {name}"))
         }
         Event::Start => start(cluster).await,
         Event::Drain => {
-            let (index, name) = named(cluster)?;
+            let (index, name) = victim(cluster, crowd)?;
             cluster.drain(index).await?;
             Ok(format!("drained {name}"))
         }
@@ -59,12 +60,12 @@ pub(crate) async fn perform(
         }
         Event::Spike => spike(cluster, crowd).await,
         Event::FailHealth => {
-            let (index, name) = named(cluster)?;
+            let (index, name) = victim(cluster, crowd)?;
             cluster.fail_health(index).await?;
             Ok(format!("the health check of {name} fails, its process lives"))
         }
         Event::Clock => {
-            let (index, name) = named(cluster)?;
+            let (index, name) = victim(cluster, crowd)?;
             cluster.restart_with_clock(index, CLOCK_OFFSET).await?;
             Ok(format!("restarted {name} with a clock {} s ahead", CLOCK_OFFSET / 1000))
         }
@@ -95,15 +96,14 @@ pub(crate) async fn perform(
     }
 }
 
-/// The last replica that is alive.
-fn victim(cluster: &Cluster<'_>) -> Result<usize, BoxError> {
-    cluster.alive().pop().ok_or_else(|| "no replica is alive".into())
-}
-
-/// The same, with its name.
-fn named(cluster: &Cluster<'_>) -> Result<(usize, String), BoxError> {
-    let index = victim(cluster)?;
-    Ok((index, cluster.replicas()[index].name.clone()))
+/// The replica that is to suffer, and its name.
+fn victim(cluster: &Cluster<'_>, crowd: &Crowd) -> Result<(usize, String), BoxError> {
+    let users = crowd.users();
+    let name = |index: usize| &cluster.replicas()[index].name;
+    let of = |index: usize| users.iter().filter(|user| user.replica == *name(index)).count();
+    let index = cluster.alive().into_iter().max_by_key(|&index| of(index));
+    let index = index.ok_or("no replica is alive")?;
+    Ok((index, name(index).clone()))
 }
 
 /// Brings every replica back that is not alive, or whose clock is off.

@@ -24,7 +24,7 @@ use crate::{
     users::tally::{Expect, Tally},
 };
 
-/// How long a user who was logged out waits before the next login.
+/// How long a user who was logged out waits before the next login, so that one can see it.
 const OUT: Duration = Duration::from_secs(2);
 
 /// A crowd at work. Dropping it stops its users where they are.
@@ -68,6 +68,8 @@ impl CrowdView {
 struct Shared {
     /// How long a user waits between two requests, in microseconds.
     pause: AtomicU64,
+    /// How long one waits who was logged out, likewise.
+    out: AtomicU64,
     /// Held for reading while a login is on its way.
     logins: Arc<RwLock<()>>,
     tally: Mutex<Tally>,
@@ -96,6 +98,7 @@ impl Crowd {
     pub(crate) fn start(base: &str, count: usize, pause: Duration) -> Self {
         let shared = Shared {
             pause: AtomicU64::new(micros(pause)),
+            out: AtomicU64::new(micros(OUT)),
             logins: Arc::default(),
             tally: Mutex::default(),
             users: Mutex::default(),
@@ -126,6 +129,11 @@ impl Crowd {
     /// Changes how long each user waits between two requests: the load.
     pub(crate) fn set_pause(&self, pause: Duration) {
         self.shared.pause.store(micros(pause), Ordering::Relaxed);
+    }
+
+    /// Changes how long a user who was logged out waits before the next login.
+    pub(crate) fn set_out(&self, out: Duration) {
+        self.shared.out.store(micros(out), Ordering::Relaxed);
     }
 
     /// How long each user waits between two requests.
@@ -235,7 +243,7 @@ async fn work(client: Client, jar: Arc<Jar>, shared: Arc<Shared>, place: usize, 
                 user.ended += u64::from(ended);
             });
             if refused {
-                sleep(OUT).await;
+                sleep(Duration::from_micros(shared.out.load(Ordering::Relaxed))).await;
                 continue;
             }
         }
