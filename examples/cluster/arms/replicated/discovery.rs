@@ -19,8 +19,10 @@ use crate::{
 pub(crate) const ANNOUNCE_EVERY: Duration = Duration::from_millis(200);
 /// After how long without a sign of life a peer is gone.
 pub(crate) const SILENCE: Duration = Duration::from_secs(1);
+/// Every so many announcements go to all ports, the others to the peers that are known.
+const EVERYWHERE: u32 = 10;
 /// How many ports there are to announce oneself on: more than a cluster has replicas.
-const PORTS: usize = 24;
+const PORTS: usize = 16;
 /// No announcement is longer.
 const LONGEST: usize = 512;
 /// Nobody listens to more peers.
@@ -39,7 +41,9 @@ pub(crate) fn free_ports() -> io::Result<Vec<u16>> {
 /// A place to announce oneself from.
 pub(crate) struct Announcer {
     socket: UdpSocket,
-    ports: Vec<u16>,
+    /// Where the socket is.
+    pub(crate) port: u16,
+    others: Vec<u16>,
 }
 
 impl Announcer {
@@ -50,8 +54,8 @@ impl Announcer {
     pub(crate) async fn bind(ports: &[u16]) -> Result<Self, BoxError> {
         for &port in ports {
             if let Ok(socket) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).await {
-                let ports = ports.iter().copied().filter(|it| *it != port).collect();
-                return Ok(Self { socket, ports });
+                let others = ports.iter().copied().filter(|it| *it != port).collect();
+                return Ok(Self { socket, port, others });
             }
         }
         let count = ports.len();
@@ -59,11 +63,20 @@ impl Announcer {
             .into())
     }
 
-    /// Announces a replica on all other ports, or on one. Returns how many bytes that took. Where nobody
-    /// listens they are lost; so may be any other datagram, and the next one follows soon.
-    pub(crate) async fn announce(&self, hello: &Hello, only: Option<u16>) -> u64 {
+    /// The announcement of this number: to all other ports, or to those of the peers that are known.
+    /// Returns how many bytes that took. Where nobody listens they are lost; so may be any other
+    /// datagram, and the next one follows soon.
+    pub(crate) async fn announce(&self, hello: &Hello, number: u32, peers: &[Peer]) -> u64 {
+        if number.is_multiple_of(EVERYWHERE) {
+            return self.send(hello, &self.others).await;
+        }
+        let ports: Vec<_> = peers.iter().map(|peer| peer.discovery).collect();
+        self.send(hello, &ports).await
+    }
+
+    /// Announces a replica on these ports.
+    pub(crate) async fn send(&self, hello: &Hello, ports: &[u16]) -> u64 {
         let text = serde_json::to_vec(hello).expect("these types have a form in JSON");
-        let ports = only.as_ref().map_or(self.ports.as_slice(), std::slice::from_ref);
         let mut sent = 0;
         for &port in ports {
             let to = (Ipv4Addr::LOCALHOST, port);
@@ -72,16 +85,15 @@ impl Announcer {
         sent
     }
 
-    /// The next datagram: who announces itself, if that can be read, the port that it came from, and how
-    /// many bytes it has.
-    pub(crate) async fn hear(&self) -> (Option<Hello>, u16, u64) {
+    /// The next datagram: who announces itself, if that can be read, and how many bytes it has.
+    pub(crate) async fn hear(&self) -> (Option<Hello>, u64) {
         let mut buffer = [0; LONGEST];
         loop {
             // An error is that of a datagram sent before, to a port where nobody listens.
-            if let Ok((length, from)) = self.socket.recv_from(&mut buffer).await {
+            if let Ok(length) = self.socket.recv(&mut buffer).await {
                 let hello = serde_json::from_slice(&buffer[..length]).ok();
                 let hello = hello.filter(|it: &Hello| it.check().is_ok());
-                return (hello, from.port(), length as u64);
+                return (hello, length as u64);
             }
         }
     }
@@ -100,6 +112,8 @@ pub(crate) struct Peer {
     pub(crate) node: Node,
     /// Where it takes connections.
     pub(crate) address: SocketAddr,
+    /// Where it hears announcements.
+    discovery: u16,
     heard: Instant,
 }
 
@@ -111,14 +125,15 @@ impl Members {
 
     /// Notes a sign of life. Returns whether the peer is new, or a new process of one that was known.
     pub(crate) fn hear(&mut self, hello: &Hello, now: Instant) -> bool {
-        let Hello { node, port, .. } = hello;
+        let Hello { node, port, discovery, .. } = hello;
         let known = self.peers.get(&node.name);
         if node.name == self.own.name || (known.is_none() && self.peers.len() >= MOST_PEERS) {
             return false;
         }
         let is_new = known.is_none_or(|peer| peer.node != *node);
         let address = (Ipv4Addr::LOCALHOST, *port).into();
-        self.peers.insert(node.name.clone(), Peer { node: node.clone(), address, heard: now });
+        let peer = Peer { node: node.clone(), address, discovery: *discovery, heard: now };
+        self.peers.insert(node.name.clone(), peer);
         is_new
     }
 
@@ -151,7 +166,7 @@ mod tests {
 
     fn hello(number: u64, life: u64) -> Hello {
         let node = Node { name: format!("replica-{number}"), life };
-        Hello { run: "run".to_owned(), node, port: 9000 }
+        Hello { run: "run".to_owned(), node, port: 9000, discovery: 9001 }
     }
 
     #[test]
@@ -186,11 +201,14 @@ mod tests {
         let ports = free_ports().expect("ports");
         let one = Announcer::bind(&ports).await.expect("the first");
         let two = Announcer::bind(&ports).await.expect("the second");
-        assert!(one.announce(&hello(1, 7), None).await > 0);
-        let (heard, from, length) = two.hear().await;
-        assert_eq!((heard, from), (Some(hello(1, 7)), ports[0]));
-        assert_eq!(two.announce(&hello(2, 7), Some(from)).await, length);
+        let length = one.announce(&hello(1, 7), 0, &[]).await / (PORTS as u64 - 1);
+        assert_eq!(two.hear().await, (Some(hello(1, 7)), length));
+        assert_eq!(two.send(&hello(2, 7), &ports[..1]).await, length);
         assert_eq!(one.hear().await.0, Some(hello(2, 7)));
+        let mut members = Members::new(hello(1, 7).node);
+        assert!(members.hear(&Hello { discovery: two.port, ..hello(2, 7) }, Instant::now()));
+        assert_eq!(one.announce(&hello(1, 8), 1, &members.peers()).await, length);
+        assert_eq!(two.hear().await.0, Some(hello(1, 8)));
         two.socket.send_to(b"nonsense", ("127.0.0.1", ports[0])).await.expect("sent");
         assert_eq!(one.hear().await.0, None);
         let error = Announcer::bind(&ports[..2]).await.err().expect("both are taken");

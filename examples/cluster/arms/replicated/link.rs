@@ -11,7 +11,13 @@ use std::{
 };
 
 use axum::body::Bytes;
-use tokio::{io::AsyncWriteExt, net::TcpStream, sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::mpsc,
+    task::JoinSet,
+    time::timeout,
+};
 
 use crate::BoxError;
 
@@ -68,13 +74,18 @@ async fn send(
 ) -> Result<(), BoxError> {
     let mut stream = timeout(PATIENCE, TcpStream::connect(address)).await??;
     stream.set_nodelay(true)?;
+    let (mut back, mut stream) = stream.split();
     let mut first = first.into_iter();
     loop {
         let frame = match first.next() {
             Some(frame) => frame,
-            None => match frames.recv().await {
-                Some(frame) => frame,
-                None => return Ok(()),
+            None => tokio::select! {
+                frame = frames.recv() => match frame {
+                    Some(frame) => frame,
+                    None => return Ok(()),
+                },
+                // A peer says nothing here: this is its end. A write would notice it one frame too late.
+                _ = back.read_u8() => return Err("the peer has closed it".into()),
             },
         };
         timeout(PATIENCE, stream.write_all(&frame)).await??;
@@ -105,6 +116,17 @@ mod tests {
         assert!(pushed >= QUEUE && link.is_up());
         let sent = traffic.sent.load(Ordering::Relaxed);
         assert!(sent < pushed as u64 * (1 << 20), "only what was written is counted");
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_closes_the_connection_is_noticed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let link = Link::open(address, Vec::new(), Arc::default());
+        drop(listener.accept().await.expect("a connection"));
+        while link.is_up() {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 
     #[tokio::test]

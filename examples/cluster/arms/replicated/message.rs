@@ -36,6 +36,8 @@ pub(crate) struct Hello {
     pub(crate) node: Node,
     /// Its TCP port on 127.0.0.1.
     pub(crate) port: u16,
+    /// Its UDP port, on which it hears announcements.
+    pub(crate) discovery: u16,
 }
 
 /// The user of a session.

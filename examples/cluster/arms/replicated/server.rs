@@ -30,6 +30,8 @@ use crate::{
 
 /// How often changes are sent: what was changed in the last moment before a crash is lost.
 pub(crate) const COPY_EVERY: Duration = Duration::from_millis(50);
+/// Every so many times this replica looks for what has expired, and for sessions whose owner is gone.
+const LOOK_EVERY: u32 = 10;
 /// How long a newcomer listens at least until it believes that it knows its peers.
 const SETTLING: Duration = Duration::from_millis(500);
 /// How long it may take until it has the sessions of all.
@@ -82,7 +84,7 @@ impl Replicated {
         let shared = Arc::new(Shared {
             table: Mutex::new(Table::new(node.clone(), lifetime)),
             members: Mutex::new(Members::new(node.clone())),
-            hello: Hello { run: run.to_owned(), node, port },
+            hello: Hello { run: run.to_owned(), node, port, discovery: announcer.port },
             complete: Mutex::default(),
             traffic: Arc::default(),
         });
@@ -142,8 +144,9 @@ impl Shared {
         if hello.run != self.hello.run {
             return Err(invalid("a replica of another cluster"));
         }
-        self.hear(&hello);
         loop {
+            // Whatever a peer sends is a sign of life.
+            self.hear(&hello);
             match next().await? {
                 Message::Changes(changes) => {
                     let (now, mut table) = (Instant::now(), lock(&self.table));
@@ -187,20 +190,27 @@ async fn discover(announcer: Announcer, shared: Arc<Shared>) {
     let mut due = interval(ANNOUNCE_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let Traffic { sent, received } = &*shared.traffic;
+    let mut number: u32 = 0;
     loop {
-        tokio::select! {
+        let length = tokio::select! {
             _ = due.tick() => {
-                sent.fetch_add(announcer.announce(&shared.hello, None).await, Ordering::Relaxed);
+                let peers = lock(&shared.members).peers();
+                let length = announcer.announce(&shared.hello, number, &peers).await;
+                number = number.wrapping_add(1);
+                length
             }
-            (hello, from, length) = announcer.hear() => {
+            (hello, length) = announcer.hear() => {
                 received.fetch_add(length, Ordering::Relaxed);
-                // A newcomer need not wait for the next announcement.
-                if hello.is_some_and(|hello| shared.hear(&hello)) {
-                    let length = announcer.announce(&shared.hello, Some(from)).await;
-                    sent.fetch_add(length, Ordering::Relaxed);
+                match hello {
+                    // A newcomer need not wait for the next announcement.
+                    Some(hello) if shared.hear(&hello) => {
+                        announcer.send(&shared.hello, &[hello.discovery]).await
+                    }
+                    _ => 0,
                 }
             }
-        }
+        };
+        sent.fetch_add(length, Ordering::Relaxed);
     }
 }
 
@@ -211,7 +221,7 @@ async fn replicate(shared: Arc<Shared>) {
     let mut due = interval(COPY_EVERY);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = Instant::now();
-    loop {
+    for turn in (0..LOOK_EVERY).cycle() {
         due.tick().await;
         let now = Instant::now();
         let (peers, alive) = {
@@ -229,10 +239,12 @@ async fn replicate(shared: Arc<Shared>) {
         links.retain(|node, _| alive.contains(node));
 
         let mut table = lock(&shared.table);
-        table.expire(now);
-        let taken = table.take_over(&alive);
-        if taken > 0 {
-            tracing::info!(sessions = taken, "took over the sessions of a peer that is gone");
+        if turn == 0 {
+            table.expire(now);
+            let taken = table.take_over(&alive);
+            if taken > 0 {
+                tracing::info!(sessions = taken, "took over the sessions of a peer that is gone");
+            }
         }
         for peer in peers {
             let is_due = match links.get(&peer.node) {

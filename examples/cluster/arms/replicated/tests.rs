@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, sleep, timeout},
+};
 
 use crate::arms::{
     app::User,
     local::Table as _,
-    replicated::discovery::free_ports,
+    replicated::discovery::{Announcer, free_ports},
+    replicated::message::{Hello, Message, Node},
     replicated::server::{COPY_EVERY, Replicated},
 };
 
@@ -121,4 +125,47 @@ async fn other_clusters_on_the_same_ports_are_ignored() {
     sleep(4 * COPY_EVERY).await;
     assert_eq!((one.peers(), other.peers()), (Some(0), Some(0)));
     assert!(other.find("session").is_none());
+}
+
+/// The peer is played by the test: it announces itself, accepts a connection, and does not read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_does_not_read_blocks_nobody_and_gets_all_anew() {
+    let replicas = Replicas::new("slow");
+    let one = replicas.join(1).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let announcer = Announcer::bind(&replicas.ports).await.expect("a port");
+    let hello = Hello {
+        run: replicas.run.clone(),
+        node: Node { name: "replica-2".to_owned(), life: 7 },
+        port: listener.local_addr().expect("an address").port(),
+        discovery: announcer.port,
+    };
+    let announcing = tokio::spawn(async move {
+        loop {
+            announcer.announce(&hello, 0, &[]).await;
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let (_unread, _) = listener.accept().await.expect("a connection");
+    let (start, mut count) = (Instant::now(), 0);
+    let (mut again, _) = loop {
+        assert!(start.elapsed() < Duration::from_secs(30), "it waits for the peer");
+        for _ in 0..2000 {
+            log_in(&one, &format!("session-{count}"));
+            count += 1;
+        }
+        if let Ok(accepted) = timeout(COPY_EVERY, listener.accept()).await {
+            break accepted.expect("a connection");
+        }
+    };
+    let mut received = 0;
+    loop {
+        match Message::read(&mut again).await.expect("a message").0 {
+            Message::Hello(_) => {}
+            Message::Changes(changes) => received += changes.len(),
+            Message::Complete => break,
+        }
+    }
+    assert!(received > 0 && (count - 2000..=count).contains(&received), "{received} of {count}");
+    announcing.abort();
 }
