@@ -36,10 +36,14 @@ fn the_proof_holds() {
 #[test]
 fn the_proof_holds_without_a_store() {
     let temporary = tempfile::tempdir().unwrap();
-    let output = cluster(&["--store", "derived"], &temporary).output().unwrap();
+    // With the arm whose processes talk to each other: it may lose sessions, and need not.
+    let arguments = ["--store", "derived", "--arms", "stateless,replicated"];
+    let output = cluster(&arguments, &temporary).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("✓ a new root secret"), "{text}");
+    assert_eq!(text.matches("✓ the killed one returns").count(), 2, "{text}");
+    assert!(text.contains("of the others did: replicated "), "{text}");
     assert!(is_empty(&temporary), "something was left behind");
 }
 
@@ -98,6 +102,7 @@ fn a_mistake_is_answered_with_the_usage() {
         (["load", "--seconds", "ten"], "cluster: --seconds ten: invalid digit"),
         (["load", "--arm", "redis"], "cluster: --arm redis: expected one of stateless, memory, "),
         (["serve", "--arm", "bare"], "cluster: `--arm bare` is for `load`\n"),
+        (["serve", "--arm", "database"], "the arm `database`; it takes the feature `redis`:\n"),
     ] {
         let temporary = tempfile::tempdir().unwrap();
         let output = cluster(&arguments, &temporary).output().unwrap();

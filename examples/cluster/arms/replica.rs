@@ -133,7 +133,10 @@ pub(crate) async fn application(options: &ReplicaOptions) -> Result<Router, BoxE
             local::app(name, Replicated::join(run, name, lifetime, discovery).await?)
         }
         #[cfg(feature = "redis")]
-        Arm::Database => database::app(options)?,
+        Arm::Database => {
+            let keys = options.keys.as_ref().ok_or("the arm `database` takes a store")?;
+            database::app::app(&options.name, keys, options.pace)?
+        }
         #[cfg(not(feature = "redis"))]
         Arm::Database => return Err("the arm `database` takes the feature `redis`".into()),
         Arm::Bare => bare::app(options),
