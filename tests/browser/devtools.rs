@@ -15,9 +15,9 @@ pub(crate) fn resize(browser: &mut Browser, width: u32, height: u32) {
     devtools(browser, "Emulation.setDeviceMetricsOverride", size);
 }
 
-/// Prefers light or dark pages.
-pub(crate) fn prefer(browser: &mut Browser, scheme: &str) {
-    let feature = json!({"name": "prefers-color-scheme", "value": scheme});
+/// Has a preference of its user's, such as `prefers-color-scheme`, and no other.
+pub(crate) fn prefer(browser: &mut Browser, feature: &str, value: &str) {
+    let feature = json!({"name": feature, "value": value});
     devtools(browser, "Emulation.setEmulatedMedia", json!({"features": [feature]}));
 }
 

@@ -253,6 +253,16 @@ mod tests {
     }
 
     #[test]
+    fn watch_shows_all_arms_unless_some_are_chosen() {
+        let watch = |port, arms, replicas, users| {
+            Ok(Command::Watch(WatchOptions { port, arms, replicas, users }))
+        };
+        assert_eq!(parsed("watch"), watch(8080, None, 3, 24));
+        let line = "watch --port 0 --arms stateless,sticky --replicas 4 --users 30";
+        assert_eq!(parsed(line), watch(0, Some(vec![Arm::Stateless, Arm::Sticky]), 4, 30));
+    }
+
+    #[test]
     fn a_mistake_is_named() {
         for (line, problem) in [
             ("sevre", "unexpected argument `sevre`"),
@@ -291,6 +301,9 @@ mod tests {
             ("--arms stateless,memory,memory", "--arms: `memory` was named twice"),
             ("serve --log loud", "--log loud: expected one of off, error, warn, info, debug"),
             ("serve --arm bare", "`--arm bare` is for `load`"),
+            ("watch --users 0", "--users 0: expected 1 to 99"),
+            ("watch --arms bare", "--arms: `bare` is for `load`"),
+            ("watch --store file", "unknown option `--store`"),
             ("load --seconds 0", "--seconds 0: expected 1 to 600"),
             ("load --replicas 10", "--replicas 10: expected 1 to 9"),
             ("load --store file", "`load` derives its keys, and takes no `--store`"),

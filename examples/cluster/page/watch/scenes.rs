@@ -78,7 +78,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     },
     Scene {
         title: "A traffic spike",
-        sentence: "Four times the load, and two more replicas. With affinity the new ones get few users.",
+        sentence: "Four times the load, and two more replicas. With affinity, users who are logged in stay where they are.",
         seconds: 8.0,
         steps: &[step(0.5, "spike")],
     },
