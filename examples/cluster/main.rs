@@ -19,8 +19,8 @@
 //! must lose some, else the script would prove nothing.
 //!
 //! Where to read: `arms/stateless.rs` is the crate at work and `store/keys.rs` where its keys come
-//! from, `arms/memory.rs` is what it replaces, `script/steps.rs` is what is done to both,
-//! `script/verdict.rs` is what counts as a pass.
+//! from, `arms/memory.rs` is what it replaces, `arms/replicated/` and `arms/database/` are the other usual
+//! cures, `script/steps.rs` is what is done to all of them, `script/verdict.rs` is what counts as a pass.
 
 mod arms;
 mod balancer;
