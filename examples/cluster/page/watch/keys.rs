@@ -17,6 +17,8 @@ pub(crate) struct Key {
     signs_until: f64,
     verifies_until: f64,
     retire_at: Option<f64>,
+    /// When it was first seen to sign, which may be ahead of its time.
+    signed_at: Option<f64>,
     /// When it was first seen revoked.
     revoked_at: Option<f64>,
     /// How many users hold a session that it signed.
@@ -27,7 +29,8 @@ pub(crate) struct Key {
 #[derive(Default)]
 pub(crate) struct Keys {
     last: Vec<Key>,
-    revoked: BTreeMap<String, f64>,
+    /// When keys were first seen in a state, by state and ID.
+    since: BTreeMap<(&'static str, String), f64>,
 }
 
 impl Keys {
@@ -35,8 +38,7 @@ impl Keys {
     pub(crate) fn see(&mut self, ring: &Value, now: f64) {
         let Some(keys) = ring["keys"].as_array() else { return };
         self.last = keys.iter().filter_map(|key| self.read(key, now)).collect();
-        let known = |kid: &String| self.last.iter().any(|key| key.kid == *kid);
-        self.revoked.retain(|kid, _| known(kid));
+        self.since.retain(|(_, kid), _| self.last.iter().any(|key| key.kid == *kid));
     }
 
     /// The keys; `kids` are those of the users' sessions.
@@ -48,8 +50,10 @@ impl Keys {
     fn read(&mut self, key: &Value, now: f64) -> Option<Key> {
         let (kid, state) = (key["key_id"].as_str()?, key["state"].as_str()?);
         let times = &key["times"];
-        let revoked_at =
-            (state == "revoked").then(|| *self.revoked.entry(kid.to_owned()).or_insert(now));
+        for known in ["signing", "revoked"].into_iter().filter(|it| *it == state) {
+            self.since.entry((known, kid.to_owned())).or_insert(now);
+        }
+        let since = |state| self.since.get(&(state, kid.to_owned())).copied();
         Some(Key {
             generation: key["generation"].as_u64()?,
             kid: kid.to_owned(),
@@ -59,7 +63,8 @@ impl Keys {
             signs_until: seconds(&times["signs_until"])?,
             verifies_until: seconds(&times["verifies_until"])?,
             retire_at: seconds(&key["retire_at"]),
-            revoked_at,
+            signed_at: since("signing"),
+            revoked_at: since("revoked"),
             users: 0,
         })
     }
@@ -89,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_keeps_the_time_at_which_it_was_seen_revoked() {
+    fn a_key_keeps_the_times_at_which_it_was_first_seen_so() {
         let mut keys = Keys::default();
         keys.see(&ring("signing"), 3.5);
         let [key] = &keys.with_users(&["a".into(), "b".into(), "a".into()])[..] else { panic!() };
@@ -97,7 +102,8 @@ mod tests {
         assert_eq!((key.users, key.revoked_at, key.retire_at), (2, None, None));
         keys.see(&ring("revoked"), 3.75);
         keys.see(&ring("revoked"), 4.0);
-        assert_eq!(keys.with_users(&[])[0].revoked_at, Some(3.75));
+        let key = &keys.with_users(&[])[0];
+        assert_eq!((key.signed_at, key.revoked_at), (Some(3.5), Some(3.75)));
         // A status that could not be read changes nothing.
         keys.see(&Value::Null, 5.0);
         assert_eq!(keys.with_users(&[]).len(), 1);

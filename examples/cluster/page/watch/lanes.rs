@@ -247,6 +247,13 @@ pub(crate) fn now() -> f64 {
     SystemClock.now().as_unix_millis() as f64 / 1e3
 }
 
+/// Words with a capital letter and a full stop; nothing of nothing.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|first| first.to_uppercase().collect::<String>());
+    first.map_or_else(String::new, |first| format!("{first}{}.", letters.as_str()))
+}
+
 /// The state of the store that an arm asks.
 fn store(cluster: &Cluster<'_>) -> Option<Condition> {
     cluster.arm().has_store().then(|| cluster.meeting.condition())
@@ -275,7 +282,7 @@ impl Worker<'_> {
         };
         lane.seen().store = store(&self.cluster);
         let (sentence, done) = match outcome {
-            Ok(sentence) => (sentence, Done::Yes),
+            Ok(words) => (sentence(&words), Done::Yes),
             Err(error) => (format!("Failed: {error}."), Done::Failed),
         };
         lane.say(sentence, true);
@@ -308,5 +315,16 @@ impl Worker<'_> {
     pub(crate) async fn end(self) {
         drop(self.crowd);
         self.cluster.end().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_is_shown_as_a_sentence() {
+        assert_eq!(sentence("killed the store"), "Killed the store.");
+        assert_eq!(sentence(""), "");
     }
 }

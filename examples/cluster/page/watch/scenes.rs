@@ -55,19 +55,19 @@ pub(crate) const SCENES: [Scene; 8] = [
     Scene {
         title: "Log in",
         sentence: "The same users log in to each cluster. Each dot is one user, in the replica that answered last.",
-        seconds: 6.0,
+        seconds: 5.0,
         steps: &[],
     },
     Scene {
         title: "Memory",
         sentence: "In the lane memory the next replica does not know the session: these are random logouts.",
-        seconds: 6.0,
+        seconds: 5.0,
         steps: &[],
     },
     Scene {
         title: "A replica dies",
         sentence: "One replica is killed. Watch whose users are logged out.",
-        seconds: 8.0,
+        seconds: 7.0,
         steps: &[step(1.5, "kill")],
     },
     Scene {
@@ -85,7 +85,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     Scene {
         title: "Keys rotate",
         sentence: "A new key takes over. Sessions of the old key stay valid: it still verifies. See below.",
-        seconds: 7.0,
+        seconds: 6.0,
         steps: &[step(0.5, "rotate-keys")],
     },
     Scene {
@@ -97,7 +97,7 @@ pub(crate) const SCENES: [Scene; 8] = [
     Scene {
         title: "A stolen cookie",
         sentence: "You log out everywhere you are, and a thief shows a copy of your cookies to every replica.",
-        seconds: 7.0,
+        seconds: 6.0,
         steps: &[step(1.0, "you-log-out"), step(2.5, REPLAY)],
     },
 ];
