@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use crate::{command::arm::Arm, faults::event::Event, users::tally::Tally};
+use crate::{command::arm::Arm, faults::event::Event, store::choice::Store, users::tally::Tally};
 
 /// The whole.
 #[derive(Debug, Serialize)]
@@ -26,6 +26,9 @@ pub(crate) struct Comparison {
 pub(crate) struct ArmOutcome {
     /// Which.
     pub(crate) arm: Arm,
+    /// Where its keys or its sessions meet, if it has a store.
+    #[serde(serialize_with = "word")]
+    pub(crate) store: Store,
     /// Its faults, in their order.
     pub(crate) rows: Vec<Row>,
     /// What many sessions cost.
@@ -41,6 +44,11 @@ impl ArmOutcome {
     /// The figures of a phase, if it was run.
     pub(crate) fn row(&self, phase: Phase) -> Option<&Row> {
         self.rows.iter().find(|row| row.phase == phase)
+    }
+
+    /// Whether a replica cannot notice that its clock is off: a directory has no clock.
+    pub(crate) fn is_without_clock(&self) -> bool {
+        self.arm == Arm::Stateless && self.store == Store::File
     }
 
     /// Everything that the users met in all rows.
@@ -167,6 +175,10 @@ pub(crate) struct Growth {
     pub(crate) copied_per_session: u64,
     /// How many other replicas there were.
     pub(crate) peers: u64,
+}
+
+fn word<S: Serializer>(store: &Store, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(store)
 }
 
 /// As much of a tally as a reader can use.

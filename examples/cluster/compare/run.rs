@@ -155,9 +155,10 @@ async fn run(
         rows.push(row);
     }
     drop(crowd);
+    let store = cluster.meeting.store().clone();
     let growth = growth::measure(&mut cluster, watched_for).await?;
     cluster.end().await;
-    Ok(ArmOutcome { arm, rows, growth, bound_ms, background_commands: unasked.per_second })
+    Ok(ArmOutcome { arm, store, rows, growth, bound_ms, background_commands: unasked.per_second })
 }
 
 /// Writes a file, if one was asked for.

@@ -44,11 +44,14 @@ fn flawless(row: &Row, reasons: &mut Vec<String>) {
     }
 }
 
-/// Nothing is lost and nothing fails; a copy is refused in time.
+/// Nothing is lost and nothing fails; a copy is refused in time. A wrong clock costs sessions where no
+/// store shows that it is wrong, as SECURITY.md says.
 fn stateless(outcome: &ArmOutcome) -> Vec<String> {
     let mut reasons = Vec::new();
     for row in &outcome.rows {
-        flawless(row, &mut reasons);
+        if !(row.phase == Phase::Fault(Event::Clock) && outcome.is_without_clock()) {
+            flawless(row, &mut reasons);
+        }
         let accepted_for = row.tally.accepted_for;
         let bound = outcome.bound_ms.map_or(Duration::ZERO, Duration::from_millis);
         if accepted_for > bound {
@@ -146,7 +149,10 @@ fn loses(row: &Row, because: &str, reasons: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{compare::outcome::Growth, users::tally::Tally};
+    use crate::{
+        compare::outcome::Growth, store::choice::Store, store::server::ServerKind,
+        users::tally::Tally,
+    };
 
     fn row(phase: Phase, lost: u64, failed: u64) -> Row {
         Row {
@@ -164,8 +170,9 @@ mod tests {
 
     fn arm(arm: Arm, rows: &[(Phase, u64, u64)]) -> ArmOutcome {
         let rows = rows.iter().map(|&(phase, lost, failed)| row(phase, lost, failed)).collect();
+        let store = Store::Own(ServerKind::Redis);
         let growth = Growth { copied_per_session: 600, peers: 2, ..Growth::default() };
-        ArmOutcome { arm, rows, growth, bound_ms: Some(300), background_commands: None }
+        ArmOutcome { arm, store, rows, growth, bound_ms: Some(300), background_commands: None }
     }
 
     const KILL: Phase = Phase::Fault(Event::Kill);
@@ -215,6 +222,14 @@ mod tests {
         assert_eq!(judge(std::slice::from_ref(&outcome)), [""; 0]);
         outcome.rows[0].tally.accepted_for = Duration::from_millis(301);
         assert_eq!(judge(&[outcome]).len(), 1);
+    }
+
+    #[test]
+    fn a_wrong_clock_costs_sessions_in_a_directory_only() {
+        let mut outcome = arm(Arm::Stateless, &[(Phase::Fault(Event::Clock), 7, 0)]);
+        assert_eq!(judge(std::slice::from_ref(&outcome)).len(), 1);
+        outcome.store = Store::File;
+        assert_eq!(judge(&[outcome]), [""; 0]);
     }
 
     #[test]

@@ -68,9 +68,15 @@ pub(crate) fn growth(outcome: &ArmOutcome) -> String {
 /// Both tables: what each arm lost, and what it costs.
 pub(crate) fn tables(comparison: &Comparison) -> String {
     let Comparison { seconds, users, replicas, .. } = comparison;
+    let clock = match comparison.arms.iter().any(ArmOutcome::is_without_clock) {
+        true => {
+            "  wrong clock: a directory has no clock by which a replica could see that its own is off; Redis has.\n"
+        }
+        false => "",
+    };
     format!(
         "{}  lost: sessions that ended though nobody ended them. 5xx: answers 5xx or none. p99: milliseconds.\n  \
-         {users} users, {replicas} replicas, {seconds} s after each fault, and then it is undone.\n\n{}  \
+         {users} users, {replicas} replicas, {seconds} s after each fault, and then it is undone.\n{clock}\n{}  \
          commands: as the store itself counts. memory: of processes, as the system counts.\n",
         losses(comparison),
         costs(comparison),
@@ -206,7 +212,10 @@ pub(crate) fn grown(count: i64) -> String {
 /// A comparison with round numbers, for tests.
 #[cfg(test)]
 pub(crate) fn sample() -> Comparison {
-    use crate::compare::outcome::{Added, Growth, Sample, Spike};
+    use crate::{
+        compare::outcome::{Added, Growth, Sample, Spike},
+        store::choice::Store,
+    };
 
     let row = |phase, lost| Row {
         phase,
@@ -240,7 +249,14 @@ pub(crate) fn sample() -> Comparison {
             [Phase::Steady].into_iter().chain(faults.take(if is_stateless { 17 } else { 9 }));
         let rows = phases.map(|phase| row(phase, if is_stateless { 0 } else { 9_999 })).collect();
         let growth = Growth { sessions: 5000, replicas_per_1000: Some(-400), ..Growth::default() };
-        ArmOutcome { arm, rows, growth, bound_ms: None, background_commands: None }
+        ArmOutcome {
+            arm,
+            store: Store::File,
+            rows,
+            growth,
+            bound_ms: None,
+            background_commands: None,
+        }
     });
     Comparison { seconds: 2, users: 24, replicas: 3, arms: arms.collect(), reasons: Vec::new() }
 }
