@@ -21,7 +21,7 @@ const SAMPLE: Duration = Duration::from_millis(100);
 /// How many of those reads make a moment of a spike.
 const SAMPLES_PER_MOMENT: usize = 5;
 /// How long users who were logged out may take to log in again, before the next fault.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(1);
+const SETTLE_TIMEOUT: Duration = Duration::from_millis(600);
 /// How long the users are watched after a fault was undone.
 const AFTERMATH: Duration = Duration::from_millis(400);
 
@@ -101,7 +101,10 @@ async fn act(
         return Ok("nothing was done".to_owned());
     };
     let said = perform(fault, cluster, crowd).await?;
-    sleep(watched_for).await;
+    if fault != Event::Spike {
+        // A spike is watched while it lasts.
+        sleep(watched_for).await;
+    }
     if let Some(remedy) = undone_by(fault) {
         perform(remedy, cluster, crowd).await?;
         sleep(AFTERMATH).await;

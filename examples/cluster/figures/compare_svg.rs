@@ -82,7 +82,7 @@ type Cost = fn(&ArmOutcome) -> Option<String>;
 /// What each arm costs while nothing happens.
 fn costs() -> [(&'static str, Cost); 5] {
     [
-        ("p99, milliseconds", |it| it.row(Phase::Steady)?.tally.percentile(99).map(milliseconds)),
+        ("p50, milliseconds", |it| it.row(Phase::Steady)?.tally.percentile(50).map(milliseconds)),
         ("store commands by request", |it| {
             it.row(Phase::Steady)?.commands_per_request.map(|it| format!("{it:.2}"))
         }),
