@@ -95,6 +95,10 @@ async fn main() -> ExitCode {
             until_interrupted(diagnose, ExitCode::from(INTERRUPTED)).await
         }
         Command::Replica(options) => arms::alone::run(options).await,
+        Command::Keys(options) => {
+            let keys = balancer::key_files::run(options);
+            until_interrupted(keys, ExitCode::SUCCESS).await
+        }
         Command::Child => arms::replica::run().await,
         Command::Balancer { port, affinity } => balancer::proxy::run(port, affinity).await,
     };

@@ -2,5 +2,6 @@
 
 pub(crate) mod affinity;
 pub(crate) mod headers;
+pub(crate) mod key_files;
 pub(crate) mod pool;
 pub(crate) mod proxy;

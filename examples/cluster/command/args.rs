@@ -4,6 +4,7 @@ use crate::command::{
     compare::{self, CompareOptions},
     diagnose::{self, DiagnoseOptions},
     flags::{Flags, unexpected},
+    keys::{self, KeysOptions},
     load::{self, LoadOptions},
     prove::{self, ProveOptions},
     replica::{self, AloneOptions},
@@ -24,6 +25,7 @@ Commands:
   watch            every arm side by side on a page: kill a replica and see who is logged out
   load             requests per second, with and without sessions
   replica          one replica by itself, for a balancer of your own
+  keys             the public keys as files, for a proxy that verifies tokens
   diagnose         users report random logouts: eight causes, and how to find each
 
   COMMAND --help   its options
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     Diagnose(DiagnoseOptions),
     /// Print a text.
     Print(&'static str),
+    /// Write the public keys as files.
+    Keys(KeysOptions),
     /// Be one replica, by itself.
     Replica(AloneOptions),
     /// Be one replica, as standard input says. For the parent only.
@@ -96,6 +100,7 @@ fn usage(name: &str) -> Option<&'static str> {
         "compare" => compare::USAGE,
         "load" => load::USAGE,
         "replica" => replica::USAGE,
+        "keys" => keys::USAGE,
         "diagnose" => diagnose::USAGE,
         "watch" => watch::USAGE,
         "child" | "balancer" => USAGE,
@@ -112,6 +117,7 @@ fn command(name: &str, arguments: &[String]) -> Result<Command, String> {
         "replica" => Command::Replica(AloneOptions::take(&mut flags)?),
         "diagnose" => Command::Diagnose(DiagnoseOptions::take(&mut flags)?),
         "watch" => Command::Watch(WatchOptions::take(&mut flags)?),
+        "keys" => Command::Keys(KeysOptions::take(&mut flags)?),
         "child" => Command::Child,
         "balancer" => Command::Balancer {
             port: flags.need("port")?,
@@ -274,6 +280,11 @@ mod tests {
             (
                 "serve --arm memory --store file",
                 "`--arm memory` has no keys, and takes no `--store`",
+            ),
+            ("keys --into keys", "`--jwks` is missing"),
+            (
+                "keys --jwks https://host --into keys",
+                "--jwks https://host: expected http://host:port/.well-known/jwks.json",
             ),
             ("--balancer envoy", "--balancer envoy: expected own, haproxy or nginx"),
             ("--algorithm RS256", "--algorithm RS256: expected EdDSA, ES256 or HS256"),

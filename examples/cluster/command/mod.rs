@@ -7,6 +7,7 @@ pub(crate) mod balancer;
 pub(crate) mod compare;
 pub(crate) mod diagnose;
 pub(crate) mod flags;
+pub(crate) mod keys;
 pub(crate) mod load;
 pub(crate) mod pace;
 pub(crate) mod prove;

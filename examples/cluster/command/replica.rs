@@ -19,7 +19,7 @@ Options:
   --name NAME      the value of `x-replica` in its answers (replica-P)
   --arm ARM        stateless (the crate), memory or sticky (stateless)
   --drain-seconds N    how long it goes on answering after SIGTERM, with `/health/ready` failing, 0 to 60 (2)
-  --session-seconds N  how long a session lives without a request, 4 to 86400 (600)
+  --session-seconds N  how long a session lives without a request, 10 to 86400 (600)
  for the arm `stateless`, the same at each replica:
   --store STORE    where replicas meet: file:DIR, redis://host:port, or
                    postgres://user:password@host/database
@@ -93,7 +93,7 @@ impl AloneOptions {
             }
         };
         let signing_period = signing_period.unwrap_or(Duration::from_secs(60));
-        let session_lifetime = flags.seconds("session-seconds", 4..=86_400)?;
+        let session_lifetime = flags.seconds("session-seconds", 10..=86_400)?;
         Ok(Self {
             name: flags.take("name")?.unwrap_or_else(|| format!("replica-{port}")),
             host: flags.take("host")?.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()),
@@ -102,8 +102,9 @@ impl AloneOptions {
             pace: Pace {
                 signing_period,
                 session_lifetime: session_lifetime.unwrap_or(Duration::from_secs(600)),
-                // Keys are published before they sign by a few of these.
-                store_timeout: (signing_period / 15).min(Duration::from_secs(2)),
+                // Keys are published before they sign by a few of these. Records have whole milliseconds.
+                store_timeout: Duration::from_millis(signing_period.as_secs() * 1000 / 15)
+                    .min(Duration::from_secs(2)),
             },
             drain: flags.seconds("drain-seconds", 0..=60)?.unwrap_or(Duration::from_secs(2)),
             keys,
