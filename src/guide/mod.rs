@@ -14,6 +14,7 @@
 //! | How do I make a store of another engine? | [`write_a_store`] |
 //! | What has to hold before users come? | [`production`] |
 //! | What do I watch and alert on in production? | [`operations`] |
+//! | How do I put HAProxy, nginx or another proxy in front? | [`proxies`] |
 //! | Why are users logged out at random? | [`random_logouts`] |
 //! | How do I use it with tonic (gRPC), hyper, or another framework? | [`other_frameworks`] |
 //! | How do I rename the issuer or change the keys without logging users out? | [`changing`] |
@@ -46,6 +47,7 @@ pages! {
     write_a_store "write_a_store.md" "Make a store of the engine that a service already has."
     production "production.md" "The checklist before users come, and how to see each line of it."
     operations "operations.md" "Readiness, metrics, alerts and emergencies."
+    proxies "proxies.md" "Behind a proxy or an edge: HAProxy, nginx, and what they can decide."
     random_logouts "random_logouts.md" "Random logouts: symptom, what to look at, cause, fix."
     other_frameworks "other_frameworks.md" "gRPC (tonic), hyper, and any other Tower service."
     changing "changing.md" "Renames and upgrades without logging anyone out."
