@@ -266,11 +266,15 @@ async fn replicate(shared: Arc<Shared>) {
 
         let frames: Vec<_> = changes.into_iter().map(|it| Message::Changes(it).frame()).collect();
         for (node, state) in &mut links {
-            let fails = |link: &Link| !link.is_up() || !frames.iter().all(|it| link.push(it));
-            if state.as_ref().is_ok_and(fails) {
-                tracing::warn!(peer = node.name, "a peer has to get all sessions anew");
-                *state = Err(now);
+            let Ok(link) = state else { continue };
+            if link.is_up() && frames.iter().all(|frame| link.push(frame)) {
+                continue;
             }
+            if link.is_up() {
+                tracing::warn!(peer = node.name, "peer does not read as fast as sessions change");
+            }
+            // It gets all sessions anew.
+            *state = Err(now);
         }
     }
 }
