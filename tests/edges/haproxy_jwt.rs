@@ -99,6 +99,18 @@ async fn haproxy_refuses_what_the_clusters_keys_have_not_signed() {
     let nobody = client().get(&me).send().await.expect("an answer");
     assert_eq!(nobody.status(), 401);
 
+    // Why the algorithm is a constant: with the one that the token names, the forgery is verified.
+    let theirs = |text: String| {
+        let constant = r#"jwt_verify("ES256",txn.key)"#;
+        assert!(text.contains(constant));
+        text.replace(constant, r#"jwt_verify("HS256",txn.key)"#)
+    };
+    let careless = Proxy::start(FILE, &replicas.ports, &[], theirs).await;
+    let forgery = forged_by_path(&good, &careless);
+    let passed = get_with_bearer(&format!("{}/me", careless.url), &forgery).await;
+    assert!(passed.headers().contains_key("x-replica"), "HAProxy refuses it: {}", careless.log());
+    assert_eq!(passed.status(), 401, "the replica is not deceived");
+
     // HAProxy 2.6 has no EdDSA.
     let eddsa = |text: String| {
         text.replace(r#"jwt_verify("ES256",txn.key)"#, r#"jwt_verify("EdDSA",txn.key)"#)
