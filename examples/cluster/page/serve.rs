@@ -98,8 +98,7 @@ impl ServerWatch {
             self.is_dead = false;
         } else if !self.is_dead && !server.listens() {
             terminal.line(&format!(
-                "{kind}, process {}, is dead. Sessions stay valid and keys go on signing; a logout, \
-                 which has to be recorded, answers 503. Press Enter to start it again.",
+                "{kind}, process {}, is dead. Press Enter to start it again.",
                 server.id().unwrap_or_default()
             ));
             self.is_dead = true;
@@ -117,7 +116,7 @@ fn instructions(cluster: &mut Cluster<'_>, terminal: &Terminal) -> String {
         text += &format!("  {} at {}, process {}\n", replica.name, replica.url, replica.id());
     }
     if let Some((kind, id)) = server {
-        text += &format!("  the keys' {kind}, process {id}\n");
+        text += &format!("  the store is a {kind}, process {id}\n");
     }
     let victim = cluster.replicas().first().map(Replica::id).unwrap_or_default();
     let keys = cluster.replicas().first().map_or(url, |it| &it.url);
