@@ -46,6 +46,9 @@ const PACE: Pace = Pace {
 };
 /// How often the page is sent what there is to see.
 const SNAPSHOT_EVERY: Duration = Duration::from_millis(150);
+/// Why there is no Redis, and what to do.
+const NO_REDIS: &str = "this build lacks the feature `redis`; run `cargo run --release --example \
+                        cluster --features redis -- watch`";
 /// The page is one file and needs nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                       img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -76,46 +79,45 @@ pub(crate) async fn watch(
         format!("cannot listen on 127.0.0.1:{port}: {error}; `--port 0` picks a free port")
     })?;
     let mut stop = pin!(interrupted());
-    let (mut places, missing) = tokio::select! {
+    let (mut places, notes) = tokio::select! {
         prepared = prepare(options.arms.as_deref()) => prepared?,
         () = &mut stop => return Ok(ExitCode::SUCCESS),
     };
-    let outcome = show(&options, listener, &mut places, &missing, terminal, stop).await;
+    let outcome = show(&options, listener, &mut places, &notes, terminal, stop).await;
     for (_, meeting) in places {
         meeting.clear().await?;
     }
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
-/// The places of the arms, and of each arm that cannot run here the reason.
-async fn prepare(chosen: Option<&[Arm]>) -> Result<(Vec<Place>, Vec<(Arm, String)>), BoxError> {
-    let (mut places, mut missing) = (Vec::new(), Vec::new());
+/// The places of the arms, and a sentence on each arm that cannot run here, or not as well.
+async fn prepare(chosen: Option<&[Arm]>) -> Result<(Vec<Place>, Vec<String>), BoxError> {
+    let (mut places, mut notes) = (Vec::new(), Vec::new());
     for &arm in chosen.unwrap_or(&Arm::COMPARED) {
-        match place(arm).await {
-            Ok(meeting) => places.push((arm, meeting)),
+        let in_redis = matches!(arm, Arm::Stateless | Arm::Database);
+        // One Redis for each, which can be killed.
+        let prepared = match in_redis {
+            true if !cfg!(feature = "redis") => Err(NO_REDIS.into()),
+            true => Meeting::prepare(Store::Own(ServerKind::Redis), Keys::Shared).await,
+            false => Meeting::prepare(Store::File, Keys::Shared).await,
+        };
+        let meeting = match prepared {
+            Ok(meeting) => meeting.with_link().await?,
+            Err(error) if arm == Arm::Stateless => {
+                notes.push(format!(
+                    "{arm} has its keys in a directory, which cannot be slow or fail over: {error}"
+                ));
+                Meeting::prepare(Store::File, Keys::Shared).await?
+            }
             Err(error) if chosen.is_some() => return Err(format!("{arm}: {error}").into()),
-            Err(error) => missing.push((arm, error.to_string())),
-        }
+            Err(error) => {
+                notes.push(format!("{arm} is missing: {error}"));
+                continue;
+            }
+        };
+        places.push((arm, meeting));
     }
-    Ok((places, missing))
-}
-
-/// Where the replicas of an arm meet: those that have a store in a Redis of their own, which can be killed,
-/// if there is one.
-async fn place(arm: Arm) -> Result<Meeting, BoxError> {
-    const FEATURE: &str = "this build lacks the feature `redis`: run it with \
-                           `cargo run --release --example cluster --features redis -- watch`";
-    let redis = async || Meeting::prepare(Store::Own(ServerKind::Redis), Keys::Shared).await;
-    let meeting = match arm {
-        Arm::Database if cfg!(feature = "redis") => redis().await?,
-        Arm::Database => return Err(FEATURE.into()),
-        Arm::Stateless if cfg!(feature = "redis") => match redis().await {
-            Ok(meeting) => meeting,
-            Err(_) => Meeting::prepare(Store::File, Keys::Shared).await?,
-        },
-        _ => Meeting::prepare(Store::File, Keys::Shared).await?,
-    };
-    meeting.with_link().await
+    Ok((places, notes))
 }
 
 /// Starts the clusters at the same time, then the users of all; then serves the page until it is stopped.
@@ -123,7 +125,7 @@ async fn show(
     options: &WatchOptions,
     listener: TcpListener,
     places: &mut [Place],
-    missing: &[(Arm, String)],
+    notes: &[String],
     terminal: &Terminal,
     mut stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), BoxError> {
@@ -142,14 +144,14 @@ async fn show(
     };
     let started = clusters.into_iter().map(|cluster| Lane::start(cluster, options.users));
     let (lanes, mut workers): (Vec<_>, Vec<_>) = started.unzip();
-    let hall = Arc::new(Hall::new(lanes, missing));
+    let hall = Arc::new(Hall::new(lanes, notes));
     terminal.clear();
     terminal.line(&terminal.bold(&format!("Open {url} in a browser. Ctrl-C ends everything.")));
     for lane in &hall.lanes {
         terminal.line(&format!("  {:<11} {}", lane.arm, scenes::how(lane.arm)));
     }
-    for (arm, reason) in missing {
-        terminal.line(&format!("  {arm:<11} is missing: {reason}"));
+    for note in notes {
+        terminal.line(&format!("  {note}"));
     }
     let lanes = hall.lanes.iter();
     let obeying = join_all(workers.iter_mut().zip(lanes).map(|(it, lane)| it.obey(lane)));
@@ -251,11 +253,11 @@ async fn forward(
 }
 
 impl Hall {
-    fn new(lanes: Vec<Lane>, missing: &[(Arm, String)]) -> Self {
+    fn new(lanes: Vec<Lane>, notes: &[String]) -> Self {
         let arm = |lane: &Lane| json!({ "arm": lane.arm, "how": scenes::how(lane.arm) });
         let setting = json!({
             "arms": lanes.iter().map(arm).collect::<Vec<_>>(),
-            "missing": missing,
+            "notes": notes,
             "groups": scenes::groups(),
             "scenes": scenes::SCENES,
         });
