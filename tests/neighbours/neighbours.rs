@@ -35,6 +35,10 @@ fn numbers_of_the_application_are_read_as_before() {
 /// Has a constant of its own only where `T` does not have that of the trait.
 struct Probe<T>(std::marker::PhantomData<T>);
 
+#[allow(
+    dead_code,
+    reason = "unused if the whole workspace is built and a test's dependency turns `rc` on"
+)]
 trait Otherwise {
     const SERIALIZES: bool = false;
 }
