@@ -329,7 +329,7 @@ mod tests {
             assert_eq!(parsed(line), Err(problem.to_owned()), "{line}");
         }
         let error = parsed("--arms memory,sticky").expect_err("nothing is proved");
-        assert!(error.starts_with("--arms: expected `stateless` and then "), "{error}");
+        assert!(error.starts_with("--arms: found `memory` first"), "{error}");
         let error = parsed("serve --port 70000").expect_err("no such port");
         assert!(error.starts_with("--port 70000: "), "{error}");
         let error = parsed("--store mysql://app:password@host").expect_err("no such store");

@@ -9,7 +9,7 @@ use crate::{
 
 /// The text of `prove --help`.
 pub(crate) const USAGE: &str = "\
-The proof: one script over two arms or more, a table. Exit status 0 only if it holds.
+The proof: one script over the arms, a table. Exit status 0 only if it holds.
 
 Usage: cargo run --release --example cluster -- prove [options]
 
@@ -39,7 +39,7 @@ pub(crate) struct ProveOptions {
     pub(crate) store: Store,
     /// Who sees them there.
     pub(crate) keys: Keys,
-    /// Which arms: first the crate, then at least one that it is compared with.
+    /// Which arms: first the crate, then those that it is compared with.
     pub(crate) arms: Vec<Arm>,
     /// What signs the crate's sessions.
     pub(crate) algorithm: Signing,
@@ -68,12 +68,8 @@ impl ProveOptions {
             return Err("`--keys private` is for `--store file`".to_owned());
         }
         let arms = flags.arms()?.unwrap_or_else(|| vec![Arm::Stateless, Arm::Memory]);
-        if arms[0] != Arm::Stateless || arms.len() < 2 {
-            return Err(
-                "--arms: expected `stateless` and then at least one other arm, which shows \
-                        what the script does to other sessions"
-                    .to_owned(),
-            );
+        if arms[0] != Arm::Stateless {
+            return Err(format!("--arms: found `{}` first, expected `stateless`", arms[0]));
         }
         let store = store.unwrap_or(Store::File);
         let algorithm = flags.algorithm(&store)?.unwrap_or_default();

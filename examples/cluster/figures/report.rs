@@ -238,12 +238,15 @@ pub(crate) fn summary(stateless: &ArmReport, others: &[ArmReport]) -> String {
             format!("{arm} {} of {}", grouped(other.unexpected_401), grouped(other.requests))
         })
         .collect();
+    let others = match others.is_empty() {
+        true => "it was compared with no other arm".to_owned(),
+        false => format!("of the others did: {}", others.join(", ")),
+    };
     format!(
         "With sessions in signed tokens, none of {} requests lost its session while replicas were \
-         killed, replaced and added and {} keys signed in turn; of the others did: {}.",
+         killed, replaced and added and {} keys signed in turn; {others}.",
         grouped(one.requests),
         one.kids.len(),
-        others.join(", "),
     )
 }
 
