@@ -94,7 +94,7 @@ async fn fetch(url: &str) -> Result<Value, BoxError> {
 fn files(jwks: &Value, directory: &Path) -> Result<Files, BoxError> {
     let mut files = Files::new();
     let mut configuration =
-        "# Written by `keys`: HAProxy verifies only with files that it is told of at its \
+        "# Written by `keys`: HAProxy verifies only with files that it reads at its \
                              start.\nbackend keys\n    mode http\n"
             .to_owned();
     for key in jwks["keys"].as_array().into_iter().flatten() {

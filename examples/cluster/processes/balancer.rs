@@ -26,7 +26,7 @@ pub(crate) struct Balancer {
 }
 
 enum Running {
-    /// The balancer of this example, which is told of replicas.
+    /// The balancer of this example, which gets orders to add and remove replicas.
     Own(Process),
     /// One that finds them at ports of its file.
     Program(Program),

@@ -15,7 +15,7 @@ pub(crate) enum State {
     Alive,
     /// Its process runs, and its readiness fails.
     Unhealthy,
-    /// Its process stands still (SIGSTOP).
+    /// Its process is stopped (SIGSTOP).
     Stopped,
     /// Its readiness fails on purpose; it answers until the balancer has noticed, then it ends.
     Draining,

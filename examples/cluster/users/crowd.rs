@@ -78,7 +78,7 @@ struct Shared {
     ended: Mutex<Ended>,
 }
 
-/// What was ended on purpose.
+/// Sessions that were ended on purpose.
 #[derive(Default)]
 struct Ended {
     /// All sessions that these keys signed.

@@ -1,4 +1,4 @@
-//! The messages between replicas: JSON in frames of limited size. Whoever sends one that cannot be read
+//! The messages between replicas: JSON in frames of limited size. A peer that sends one that cannot be read
 //! loses the connection.
 
 use std::io;
