@@ -18,9 +18,19 @@
 //! the control, over sessions in each process's memory. The first must lose no session; the second
 //! must lose some, else the script would prove nothing.
 //!
-//! Where to read: `arms/stateless.rs` is the crate at work and `store/keys.rs` where its keys come
-//! from, `arms/memory.rs` is what it replaces, `arms/replicated/` and `arms/database/` are the other usual
-//! cures, `script/steps.rs` is what is done to all of them, `script/verdict.rs` is what counts as a pass.
+//! | room | what is in it |
+//! |---|---|
+//! | `arms/` | the application, with its sessions in different places: `stateless.rs` is the crate at work, `memory.rs` is what it replaces, `replicated/` and `database/` are the other usual cures |
+//! | `balancer/` | the naive balancer, a process of its own |
+//! | `store/` | where the replicas meet: `keys.rs` opens the crate's rings and revocations |
+//! | `processes/` | the parent's view: processes, replicas and balancers, real ones among them |
+//! | `users/` | cookie jars, requests, load and counts |
+//! | `script/` | the proof: `steps.rs` is what is done to each arm, `verdict.rs` is what counts as a pass |
+//! | `faults/`, `compare/` | faults and events, and every arm in each of them |
+//! | `diagnose/` | eight causes of lost sessions, and how each is found |
+//! | `page/` | the cluster in a browser: `serve`, `watch` |
+//! | `figures/` | tables and pictures |
+//! | `command/` | the command line |
 
 mod arms;
 mod balancer;
