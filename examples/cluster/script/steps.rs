@@ -27,8 +27,7 @@ pub(crate) const REPLICAS: usize = 3;
 const MORE_REPLICAS: usize = 2;
 /// How many different keys have to have signed, at least, while they rotate.
 const LEAST_KIDS: usize = 3;
-/// After how many the step ends, and after how long at the latest.
-const ENOUGH_KIDS: usize = LEAST_KIDS + 2;
+/// After how long the step ends at the latest.
 const ROTATION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long replicas may take to hold the same keys.
 const AGREEMENT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -239,7 +238,7 @@ async fn rotate(run: &mut Run<'_>) -> Result<Tally, BoxError> {
         return load.finish().await;
     }
     let start = Instant::now();
-    while load.kids().len() < ENOUGH_KIDS && start.elapsed() < ROTATION_TIMEOUT {
+    while load.kids().len() < LEAST_KIDS && start.elapsed() < ROTATION_TIMEOUT {
         sleep(Duration::from_millis(50)).await;
     }
     let mut tally = load.finish().await?;
