@@ -21,7 +21,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | `arms/` | the application, with its sessions in different places: `stateless.rs` is the crate at work, `memory.rs` is what it replaces, `replicated/` and `database/` are the other usual cures |
-//! | `balancer/` | the naive balancer, a process of its own |
+//! | `balancer/` | the naive balancer, a separate process |
 //! | `store/` | where the replicas meet: `keys.rs` opens the crate's rings and revocations |
 //! | `processes/` | the parent's view: processes, replicas and balancers, real ones among them |
 //! | `users/` | cookie jars, requests, load and counts |

@@ -8,7 +8,7 @@ use tower_jwt_session::Algorithm;
 /// The algorithm of new keys.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub(crate) enum Signing {
-    /// Ed25519: who can verify cannot sign.
+    /// Ed25519: a service that only verifies cannot sign.
     #[default]
     EdDSA,
     /// ECDSA on P-256, for libraries and proxies without Ed25519.

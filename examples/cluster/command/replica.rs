@@ -18,7 +18,7 @@ Options:
   --host H         its address; 0.0.0.0 for other machines (127.0.0.1)
   --name NAME      the value of `x-replica` in its answers (replica-P)
   --arm ARM        stateless (the crate), memory or sticky (stateless)
-  --drain-seconds N    how long it goes on answering after SIGTERM, with `/health/ready` failing, 0 to 60 (2)
+  --drain-seconds N    how long it still answers after SIGTERM, with `/health/ready` failing, 0 to 60 (2)
   --session-seconds N  how long a session lives without a request, 10 to 86400 (600)
  for the arm `stateless`, the same at each replica:
   --store STORE    where replicas meet: file:DIR, redis://host:port, or
@@ -42,7 +42,7 @@ pub(crate) struct AloneOptions {
     pub(crate) arm: Arm,
     /// How fast keys change and sessions end.
     pub(crate) pace: Pace,
-    /// How long it goes on answering once it is to stop.
+    /// How long it still answers requests after it was asked to stop.
     pub(crate) drain: Duration,
     /// The keys; none for an arm without.
     pub(crate) keys: Option<SharedKeys>,

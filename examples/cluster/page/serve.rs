@@ -76,7 +76,7 @@ struct ServerWatch {
 impl ServerWatch {
     fn start() -> Self {
         let (pressed, enters) = mpsc::unbounded_channel();
-        // A thread of its own: Tokio would wait for one that reads standard input when it shuts down.
+        // A separate thread: Tokio would wait for one that reads standard input when it shuts down.
         std::thread::spawn(move || {
             let lines = std::io::stdin().lines();
             lines.map_while(Result::ok).try_for_each(|_| pressed.send(()))

@@ -198,7 +198,7 @@ impl<'m> Cluster<'m> {
         self.balancer.sees_down(&self.replicas[index].url).await
     }
 
-    /// Orders a replica to fail its readiness checks while it goes on; returns when the balancer has
+    /// Orders a replica to fail its readiness checks while it still serves; returns when the balancer has
     /// noticed.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ pub(crate) async fn prove(
     Ok(ExitCode::FAILURE)
 }
 
-/// Runs all steps over one arm, in a place of its own if it needs another than the crate's arm.
+/// Runs all steps over one arm, in a separate place if it needs another than the crate's arm.
 async fn place(
     arm: Arm,
     balancer: BalancerKind,

@@ -1,4 +1,4 @@
-//! The key that seals the private keys in a store, in a file of its own: the command line would show it
+//! The key that seals the private keys in a store, in a separate file: the command line would show it
 //! to everyone on the machine.
 
 use std::{

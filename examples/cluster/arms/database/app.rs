@@ -111,7 +111,7 @@ impl FromRequestParts<Shared> for Found {
     }
 }
 
-/// Makes a session, with an identifier of its own even if the request came with another session.
+/// Makes a session, with a new identifier, even if the request came with another session.
 async fn login(
     State(shared): State<Shared>,
     by_cookie: Kept,
