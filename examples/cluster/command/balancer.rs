@@ -17,7 +17,7 @@ pub(crate) enum BalancerKind {
 impl fmt::Display for BalancerKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Own => "a balancer of its own",
+            Self::Own => "the example's balancer",
             Self::HaProxy => "HAProxy",
             Self::Nginx => "nginx",
         })

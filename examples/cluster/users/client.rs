@@ -70,7 +70,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// Which replica answered; empty if it was the balancer itself.
     pub(crate) replica: String,
-    /// How many more replicas the balancer tried.
+    /// How many more tries it took: of the balancer, and of the client whose connection had broken.
     pub(crate) retries: u64,
     /// Whether it set a cookie.
     pub(crate) set_cookie: bool,
@@ -183,7 +183,8 @@ impl Client {
         };
         let request = request.body(body)?;
         let start = Instant::now();
-        let (head, body) = tokio::time::timeout(DEADLINE, self.exchange(request)).await??;
+        let exchanged = tokio::time::timeout(DEADLINE, self.exchange(request)).await??;
+        let (head, body, repeats) = exchanged;
         let took = start.elapsed();
         if let Credentials::Cookie(jar) = who {
             jar.learn(&head.headers);
@@ -192,7 +193,7 @@ impl Client {
         Ok(Answer {
             status: head.status,
             replica: text(REPLICA).unwrap_or_default().to_owned(),
-            retries: text(proxy::RETRIES).and_then(|it| it.parse().ok()).unwrap_or_default(),
+            retries: repeats + text(proxy::RETRIES).and_then(|it| it.parse().ok()).unwrap_or(0),
             set_cookie: head.headers.contains_key(header::SET_COOKIE),
             took,
             json: serde_json::from_slice(&body).unwrap_or_default(),
@@ -203,20 +204,22 @@ impl Client {
     async fn exchange(
         &self,
         request: Request<Body>,
-    ) -> Result<(axum::http::response::Parts, Bytes), BoxError> {
+    ) -> Result<(axum::http::response::Parts, Bytes, u64), BoxError> {
         let read = (request.method() == Method::GET).then(|| request.uri().clone());
         let http = if read.is_some() { &self.http } else { &self.writes };
         let again = read.map(|uri| (uri, request.headers().clone()));
         let mut sent = http.request(request).await;
+        let mut repeats = 0;
         if let (Err(error), Some((uri, headers))) = (&sent, again)
             && !error.is_connect()
         {
             let mut request = Request::get(uri).body(Body::empty())?;
             *request.headers_mut() = headers;
             sent = self.writes.request(request).await;
+            repeats = 1;
         }
         let (head, body) = sent.map_err(|error| proxy::with_causes(&error))?.into_parts();
-        Ok((head, to_bytes(Body::new(body), LARGEST_ANSWER).await?))
+        Ok((head, to_bytes(Body::new(body), LARGEST_ANSWER).await?, repeats))
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Tally {
     pub(crate) unexpected_401: u64,
     /// 5xx, and connections that broke.
     pub(crate) failed: u64,
-    /// Retries, as the balancer reports.
+    /// Retries, of the balancer and of clients.
     pub(crate) retries: u64,
     /// Copies of a session that were accepted after its logout was answered.
     pub(crate) accepted_after_logout: u64,
