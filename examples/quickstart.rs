@@ -1,17 +1,17 @@
-//! The quick start: an axum service whose sessions any replica can read.
+//! The program of the README: users log in and out, on any replica.
 //!
 //! ```text
 //! cargo run --example quickstart
-//! curl -c jar -d '{"name":"Alice"}' -H 'content-type: application/json' localhost:3000/login
+//! curl -c jar -d name=Alice -d password=correct-horse localhost:3000/login
 //! curl -b jar localhost:3000/me
 //! ```
 
-use axum::http::StatusCode;
+use axum::response::{Html, Redirect};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Form, Router, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use tower_jwt_session::store::{FileStore, Store};
-use tower_jwt_session::{BuildError, KeyRing, Login, Logout, Session, Sessions};
+use tower_jwt_session::store::{FileStore, RevocationStore};
+use tower_jwt_session::{BuildError, KeyRing, Login, Logout, Revocations, Session, Sessions};
 
 #[derive(Serialize, Deserialize)]
 struct User {
@@ -19,78 +19,71 @@ struct User {
 }
 
 #[derive(Deserialize)]
-struct LoginForm {
+struct Credentials {
     name: String,
+    password: String,
 }
+
+const HOME: &str = r#"<form method="post" action="/login"><input name="name" value="Alice">
+<input name="password" value="correct-horse"><button>Log in</button></form>
+<form method="post" action="/logout"><button>Log out</button></form>"#;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    // With RUST_LOG=debug, the log has the reason of each refused request, which no client gets.
+    tracing_subscriber::fmt::init();
     let app = app(FileStore::open("keys")?).await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-    println!("listening on http://{}", listener.local_addr()?);
     Ok(axum::serve(listener, app).await?)
 }
 
-async fn app(store: impl Store) -> Result<Router, BuildError> {
-    let keys = KeyRing::builder("app").store(store).open().await?;
-    let sessions = Sessions::<User>::builder(keys, "https://app.example", "app").build()?;
-
+async fn app(store: impl RevocationStore + Clone) -> Result<Router, BuildError> {
+    let keys = KeyRing::builder("app").store(store.clone()).open().await?;
+    let revocations = Revocations::builder("app").store(store).open().await?;
+    let sessions = Sessions::<User>::builder(keys, "https://app.example", "app")
+        .revocations(revocations)
+        .build()?;
     Ok(Router::new()
-        .route("/login", post(login))
+        .route("/", get(Html(HOME)))
         .route("/me", get(me))
-        .route("/logout", post(async || Logout::new().clear_site_data()))
-        .merge(sessions.jwks_router())
+        .route("/login", post(login))
+        .route("/logout", post(async || (Logout::new(), Redirect::to("/"))))
         .layer(sessions.layer()))
 }
 
-async fn login(Json(form): Json<LoginForm>) -> Result<Login<User>, StatusCode> {
-    // A real service checks a password here.
-    if form.name.is_empty() {
+async fn login(Form(form): Form<Credentials>) -> Result<(Login<User>, Redirect), StatusCode> {
+    if form.password != "correct-horse" {
         return Err(StatusCode::UNAUTHORIZED);
     }
-    Ok(Login::new(form.name.to_lowercase(), User { name: form.name }))
+    let login = Login::new(form.name.to_lowercase(), User { name: form.name });
+    Ok((login, Redirect::to("/me")))
 }
 
 async fn me(session: Session<User>) -> String {
     format!("hello {}\n", session.claims().name)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "test-util"))]
 mod tests {
-    use axum::body::Body;
-    use axum::http::{Request, header};
-    use tower::ServiceExt as _;
     use tower_jwt_session::store::MemoryStore;
+    use tower_jwt_session::testing::Client;
 
     use super::*;
 
     #[tokio::test]
-    async fn a_session_made_by_one_replica_is_read_by_another() {
+    async fn session_of_one_replica_is_read_and_ended_by_another() {
         let store = MemoryStore::new();
-        let one = app(store.clone()).await.expect("the first replica");
-        let other = app(store).await.expect("the second replica");
+        let mut browser = Client::new(app(store.clone()).await.expect("the first replica"));
+        let form = [("name", "Alice"), ("password", "wrong")];
+        assert_eq!(browser.post_form("/login", &form).await.status(), StatusCode::UNAUTHORIZED);
+        let form = [("name", "Alice"), ("password", "correct-horse")];
+        assert_eq!(browser.post_form("/login", &form).await.headers()["location"], "/me");
+        let token = browser.cookie("__Host-app").expect("a cookie").to_owned();
 
-        let login = Request::post("/login").header(header::CONTENT_TYPE, "application/json");
-        let login = login.body(Body::from(r#"{"name":"Alice"}"#)).expect("a request");
-        let answer = one.oneshot(login).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
-        let cookie = answer.headers()[header::SET_COOKIE].to_str().expect("a cookie");
-        let cookie = cookie.split(';').next().expect("name and value");
-
-        let me = Request::get("/me").header(header::COOKIE, cookie);
-        let answer = other.clone().oneshot(me.body(Body::empty()).expect("a request"));
-        assert_eq!(answer.await.expect("an answer").status(), StatusCode::OK);
-
-        let logout = Request::post("/logout").header(header::COOKIE, cookie);
-        let logout = logout.header("sec-fetch-site", "same-origin").body(Body::empty());
-        let answer = other.clone().oneshot(logout.expect("a request")).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
-        assert_eq!(answer.headers()["clear-site-data"], r#""cache", "storage""#);
-        let cleared = answer.headers()[header::SET_COOKIE].to_str().expect("a cookie");
-        assert!(cleared.contains("Max-Age=0"), "{cleared}");
-
-        let nobody = Request::get("/me").body(Body::empty()).expect("a request");
-        let answer = other.oneshot(nobody).await.expect("an answer");
-        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+        let mut copy = Client::new(app(store).await.expect("the second replica"));
+        copy.set_bearer(&token);
+        assert_eq!(copy.get("/me").await.body(), "hello Alice\n");
+        assert_eq!(copy.post("/logout").await.headers()["location"], "/");
+        assert_eq!(copy.get("/me").await.status(), StatusCode::UNAUTHORIZED);
     }
 }

@@ -96,7 +96,7 @@ impl IntoResponse for SessionRejection {
                 response
             }
             Reason::Mistake(mistake) => {
-                tracing::error!(mistake, "no layer of these sessions");
+                tracing::error!(mistake, "a handler cannot use the sessions");
                 (StatusCode::INTERNAL_SERVER_ERROR, mistake).into_response()
             }
         }
@@ -108,7 +108,8 @@ fn presented<C: Send + Sync + 'static>(parts: &Parts) -> Result<&Presented<C>, S
         let claims = std::any::type_name::<C>();
         SessionRejection(Reason::Mistake(format!(
             "a handler asks for `Session<{claims}>`, but no `sessions.layer()` or \
-             `sessions.validate_layer()` of `Sessions<{claims}>` is around it"
+             `sessions.validate_layer()` of `Sessions<{claims}>` is around it; in axum, `.layer(..)` is \
+             around the routes that were added before it"
         )))
     })
 }
@@ -155,7 +156,8 @@ impl<C: Send + Sync + 'static> IntoResponseParts for Login<C> {
         mut parts: ResponseParts,
     ) -> Result<ResponseParts, SessionRejection> {
         if self.bearer {
-            let mistake = "a bearer token is a whole response: return `Login::bearer` by itself";
+            let mistake = "a bearer token is a whole response: return `Login::bearer` by itself; for more \
+                           members, see `Sessions::login_with_refresh_token`";
             return Err(SessionRejection(Reason::Mistake(mistake.into())));
         }
         self.insert_into(parts.extensions_mut());
@@ -202,7 +204,7 @@ impl IntoResponse for ReturnTo {
 
 /// The response if no layer turns it into the answer.
 fn unconsumed<T: Intent>() -> Response {
-    (StatusCode::INTERNAL_SERVER_ERROR, T::MISTAKE).into_response()
+    (StatusCode::INTERNAL_SERVER_ERROR, T::mistake()).into_response()
 }
 
 /// The [status](OperationError::status), and `Retry-After` with a 503. The reason goes to the log alone.
@@ -226,6 +228,10 @@ impl<C: SessionClaims> Sessions<C> {
     /// | `POST /token` | renews the access token (RFC 6749, section 6): see [`token_response`](Self::token_response) |
     /// | `POST /revoke` | logs out by the refresh token (RFC 7009): see [`revocation_response`](Self::revocation_response) |
     pub fn token_router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        if self.0.refreshing.is_none() {
+            let mistake = "add `.refresh_tokens(..)` to the builder of the sessions";
+            tracing::error!(mistake, "the token router has no refresh tokens");
+        }
         let (sessions, revoking) = (self.clone(), self.clone());
         // Each byte of a token may be escaped as three, and other parameters may come with it.
         let limit = DefaultBodyLimit::max(3 * self.0.policy.max_token_bytes + 4096);
@@ -267,7 +273,9 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     }
 
     /// Routes for balancers, orchestrators and dashboards. Each answer is a JSON object with the format's
-    /// `version`, 1; within it, members are only added. Times are texts as of RFC 3339, in UTC.
+    /// `version`, 1; within it, members are only added. Times are texts as of RFC 3339, in UTC. The documents
+    /// of readiness and status have the replica's clock as `time`, and the version of this crate as
+    /// `crate_version`.
     ///
     /// | route | answer |
     /// |---|---|
@@ -277,8 +285,9 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     ///
     /// `issuers` has a row for each [accepted](crate::SessionsBuilder::also_accept_sessions) other issuer, with
     /// its `issuer`, `ready`, `ring` and `revocations`. The replica is not ready before the keys of each were
-    /// fetched once. It stays ready if those of another issuer are later too old to verify: all replicas lose
-    /// them at the same time, and its tokens are answered 503.
+    /// fetched once; [`ready_without_keys`](crate::SessionsBuilder::ready_without_keys) is the exception. It stays
+    /// ready if those of another issuer are later too old to verify: all replicas lose them at the same time, and
+    /// its tokens are answered 503.
     ///
     /// # Security
     ///

@@ -90,6 +90,8 @@ impl Timestamp {
     }
 
     /// Whole seconds since the Unix epoch, rounded down.
+    #[doc(alias = "as_secs")]
+    #[doc(alias = "unix_seconds")]
     pub const fn as_unix_seconds(self) -> i64 {
         self.0.div_euclid(1000)
     }

@@ -7,7 +7,7 @@
 //! ```no_run
 //! # use axum::{Json, Router, http::StatusCode, routing::{get, post}};
 //! # use serde::{Deserialize, Serialize};
-//! use tower_jwt_session::{KeyRing, Login, Logout, Session, Sessions, store::FileStore};
+//! use tower_jwt_session::{KeyRing, Login, Logout, Revocations, Session, Sessions, store::FileStore};
 //!
 //! # #[derive(Serialize, Deserialize)]
 //! # struct User { name: String }
@@ -15,8 +15,12 @@
 //! # struct Credentials { name: String }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let keys = KeyRing::builder("app").store(FileStore::open("keys")?).open().await?;
-//! let sessions = Sessions::<User>::builder(keys, "https://app.example", "app").build()?;
+//! let store = FileStore::open("keys")?;
+//! let keys = KeyRing::builder("app").store(store.clone()).open().await?;
+//! let revocations = Revocations::builder("app").store(store).open().await?;
+//! let sessions = Sessions::<User>::builder(keys, "https://app.example", "app")
+//!     .revocations(revocations)
+//!     .build()?;
 //!
 //! let app = Router::new()
 //!     .route("/login", post(login))
@@ -39,10 +43,13 @@
 //! }
 //! ```
 //!
+//! [`guide::first_service`] has the whole program, with what to add to `Cargo.toml` and how to try it.
+//!
 //! # Where to go from here
 //!
 //! 1. [`guide`] answers questions: a whole service, cookies and CSRF, refresh tokens, keys, logout,
-//!    stores, operations, tests, security, costs.
+//!    stores, operations, tests, security, costs, moves from other crates; and translates the words of other
+//!    frameworks.
 //! 2. [`Sessions`] is the object that an application builds: issuer, audience, lifetimes, transports,
 //!    keys, revocations. It makes the layers.
 //! 3. [`Session`] is a verified session, and the extractor. Only the verifier makes one.
@@ -51,6 +58,20 @@
 //!    [directory](KeyRing::directory), or follow an [issuer](KeyRing::discover).
 //! 5. [`Revocations`] hold the sessions that ended before they expired.
 //! 6. [`layer`] says how the layers answer, [`telemetry`] lists metrics and events.
+//!
+//! # Examples
+//!
+//! In the repository's folder `examples`: `cargo run --example html_login`.
+//!
+//! | example | |
+//! |---|---|
+//! | `quickstart` | the program of [`guide::first_service`] |
+//! | `html_login` | a site of pages: login page and back, "remember me", a role that changes |
+//! | `spa` | a page on another origin, with refresh tokens |
+//! | `streams` | server-sent events and a WebSocket that end with their session |
+//! | `resource_server` | an API that accepts tokens of several issuers |
+//! | `own_store` | a store of another engine |
+//! | `cluster` | real processes that are killed while users stay logged in: [`guide::cluster`] |
 //!
 //! # A request
 //!
@@ -76,14 +97,16 @@
 //! | `postgres` | | a store in PostgreSQL (`store::PostgresStore`) |
 //! | `redis` | | a store in Redis or Valkey (`store::RedisStore`) |
 //! | `jwks-client` | | the bundled HTTP client for services that only validate; the application installs a rustls crypto provider |
+//! | `cli` | | the operator's tool `sessionctl`: `cargo install tower-jwt-session --features cli,redis,postgres`. Not for an application: it chooses TLS for the whole build |
 //! | `test-util` | | a manual clock, fixed keys, token minting, seeded jitter and suites for your own store, for tests |
 //!
 //! No feature changes what other crates of the same build do. So serde_json reads untyped numbers
 //! (`serde_json::Value`, `#[serde(flatten)]`) as it does by default: a number with a fraction and 16
-//! or more digits may be rounded to its neighbour. Use fields of type `f64`, which are read exactly,
+//! or more digits may be rounded to its neighbor. Use fields of type `f64`, which are read exactly,
 //! or text; or enable serde_json's `float_roundtrip`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
 mod base64url;
 mod claims;
 mod clock;
@@ -131,6 +154,11 @@ pub use crate::keyring::fixed::FixedRingBuilder;
 pub use crate::keyring::issuer::builder::IssuerRingBuilder;
 pub use crate::keyring::ring::KeyRing;
 pub use crate::keyring::rotating::builder::KeyRingBuilder;
+pub use crate::keyring::rotating::operator::change::{RingChange, RingChangeKind};
+pub use crate::keyring::rotating::operator::handle::RingOperator;
+pub use crate::keyring::rotating::operator::records::{
+    KeySeal, NextSigner, RecordedKey, RingRecords,
+};
 pub use crate::keyring::rotating::seal::SealingKey;
 pub use crate::keyring::skew::reading::ClockOffset;
 pub use crate::keyring::status::{KeyRingStatus, KeyState, KeyStatus};
@@ -141,10 +169,10 @@ pub use crate::revocation::builder::RevocationsBuilder;
 pub use crate::revocation::handle::Revocations;
 pub use crate::revocation::status::RevocationsStatus;
 pub use crate::sessions::builder::SessionsBuilder;
-pub use crate::sessions::explain::{CheckOutcome, ExplainedCheck, Explanation};
+pub use crate::sessions::explanation::{CheckOutcome, ExplainedCheck, Explanation};
 pub use crate::sessions::handle::{ReadClaims, SessionClaims, Sessions};
 pub use crate::sessions::hook::Renewal;
-pub use crate::sessions::issued::{IssuedToken, IssuedTokens};
+pub use crate::sessions::issued::{IssuedToken, IssuedTokens, TokenResponse};
 pub use crate::sessions::login::Login;
 pub use crate::sessions::logout::Logout;
 pub use crate::sessions::profiles::IssuerProfile;

@@ -12,7 +12,7 @@ pub(crate) use std::sync::{
 };
 
 #[cfg(all(test, shuttle))]
-pub(crate) use modelled::*;
+pub(crate) use modeled::*;
 
 /// Locks a mutex under which nothing panics halfway through a change: a poisoned value is whole.
 pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -24,7 +24,7 @@ pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, 
 /// An operation of arc-swap counts as one step, as it promises, and memory as sequentially consistent.
 /// The cache reads only hints with `Relaxed`, which the entry then confirms.
 #[cfg(all(test, shuttle))]
-mod modelled {
+mod modeled {
     use std::ops::Deref;
     use std::sync::Arc;
     use std::sync::atomic::Ordering::SeqCst;

@@ -102,13 +102,13 @@ pub fn bars(bars: &[Bar]) -> String {
     for (place, Bar { label, share, value }) in bars.iter().enumerate() {
         let y = LINE * (place as f64 + 0.5);
         let width = LIMIT * share.min(1.5);
-        let colour = if *share <= 1.0 { "#3b7dd8" } else { "#c8553d" };
+        let color = if *share <= 1.0 { "#3b7dd8" } else { "#c8553d" };
         let (label, value) = (escape(label), escape(value));
         let (text_y, value_x) = (y + 13.0, LABEL + LIMIT * 1.5 - 60.0);
         writeln!(
             text,
             r##"<text x="{x}" y="{text_y}" text-anchor="end" fill="#222222">{label}</text>
-<rect x="{LABEL}" y="{y}" width="{width:.1}" height="16" fill="{colour}"/>
+<rect x="{LABEL}" y="{y}" width="{width:.1}" height="16" fill="{color}"/>
 <text x="{value_x}" y="{text_y}" fill="#222222">{value}</text>"##,
             x = LABEL - 8.0,
         )
@@ -137,7 +137,7 @@ pub struct Line {
 
 /// The lines over places of equal distance, on a logarithmic scale.
 pub fn plot(lines: &[Line], places: &[usize]) -> String {
-    const COLOURS: [&str; 6] = ["#3b7dd8", "#c8553d", "#3c9d5d", "#8a5cc2", "#b8860b", "#444444"];
+    const COLORS: [&str; 6] = ["#3b7dd8", "#c8553d", "#3c9d5d", "#8a5cc2", "#b8860b", "#444444"];
     const LEFT: f64 = 60.0;
     const TOP: f64 = 20.0;
     const WIDTH: f64 = 500.0;
@@ -177,15 +177,15 @@ pub fn plot(lines: &[Line], places: &[usize]) -> String {
     order.sort_by(|(_, one), (_, other)| end(one).total_cmp(&end(other)));
     let mut free = 0.0;
     for (number, line) in order {
-        let colour = COLOURS[number % COLOURS.len()];
+        let color = COLORS[number % COLORS.len()];
         let points = line.values.iter().enumerate();
         let points: Vec<_> =
             points.map(|(place, value)| format!("{:.1},{:.1}", x(place), y(*value))).collect();
         let label = end(line).max(free);
         free = label + 15.0;
         draw(format!(
-            r##"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"/>
-<text x="{:.1}" y="{:.1}" fill="{colour}">{}</text>"##,
+            r##"<polyline points="{}" fill="none" stroke="{color}" stroke-width="2"/>
+<text x="{:.1}" y="{:.1}" fill="{color}">{}</text>"##,
             points.join(" "),
             LEFT + WIDTH + 8.0,
             label + 4.0,

@@ -1,19 +1,19 @@
-//! The terminal: colours only for people, one line at a time.
+//! The terminal: colors only for people, one line at a time.
 
 use std::io::{IsTerminal, Write};
 
 /// How to write to standard output.
 pub(crate) struct Terminal {
     live: bool,
-    colours: bool,
+    colors: bool,
 }
 
 impl Terminal {
-    /// Colours if standard output is a terminal and `NO_COLOR` is unset or empty.
+    /// Colors if standard output is a terminal and `NO_COLOR` is unset or empty.
     pub(crate) fn detect() -> Self {
         let live = std::io::stdout().is_terminal();
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { live, colours: live && !refused }
+        Self { live, colors: live && !refused }
     }
 
     /// Writes a line.
@@ -57,7 +57,7 @@ impl Terminal {
     }
 
     fn styled(&self, code: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colors { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn write(&self, text: &str) {

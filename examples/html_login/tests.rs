@@ -1,68 +1,88 @@
 //! The example as browsers use it.
 
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, Response, header};
-use tower::ServiceExt as _;
+use axum::http::StatusCode;
+use tower_jwt_session::testing::{self, Client, ManualClock};
 
 use super::*;
 
-/// A browser's request, with its cookie.
-async fn send(app: &Router, method: &str, to: &str, cookie: &str, form: &str) -> Response<Body> {
-    let request = Request::builder().method(method).uri(to).header(header::HOST, "localhost:3000");
-    let request = request.header(header::ACCEPT, "text/html").header(header::COOKIE, cookie);
-    let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    let request = request.body(Body::from(form.to_owned())).expect("a request");
-    app.clone().oneshot(request).await.expect("an answer")
+/// Two replicas on one store and one clock.
+async fn replicas(clock: &ManualClock) -> [Sessions<User>; 2] {
+    let store = MemoryStore::new();
+    let open = async || sessions(store.clone(), CookieTransport::new(), clock.clone()).await;
+    [open().await.expect("a replica"), open().await.expect("a replica")]
 }
 
-async fn log_in(app: &Router, form: &str) -> String {
-    set_cookie(&send(app, "POST", "/login", "", &format!("{form}&next=%2Faccount")).await)
+/// A browser of the site.
+async fn browser() -> Client<Router> {
+    let [one, _] = replicas(&ManualClock::default()).await;
+    Client::new(app(one))
 }
 
-fn set_cookie(answer: &Response<Body>) -> String {
-    answer.headers()["set-cookie"].to_str().expect("a cookie").to_owned()
+/// The page that the browser shows after the login.
+async fn log_in(browser: &mut Client<Router>, fields: &[(&str, &str)]) -> String {
+    let fields = [fields, &[("next", "/account")]].concat();
+    text(&browser.submit("/login", &fields).await)
 }
 
-async fn account(app: &Router, cookie: &str) -> String {
-    let answer = send(app, "GET", "/account", cookie, "").await;
-    let page = to_bytes(answer.into_body(), 10_000).await.expect("a page");
-    String::from_utf8(page.to_vec()).expect("text")
+async fn account(browser: &mut Client<Router>) -> String {
+    text(&browser.visit("/account").await)
+}
+
+fn text(page: &axum::http::Response<axum::body::Bytes>) -> String {
+    assert_eq!(page.status(), StatusCode::OK);
+    String::from_utf8(page.body().to_vec()).expect("text")
 }
 
 #[tokio::test]
 async fn login_returns_to_the_page_that_was_asked_for() {
-    let app = app().await.expect("the site");
-    let answer = send(&app, "GET", "/account?tab=orders", "", "").await;
-    assert_eq!(answer.headers()["location"], "/login?next=%2Faccount%3Ftab%3Dorders");
-    let form = "name=Alice&next=%2Faccount%3Ftab%3Dorders";
-    let answer = send(&app, "POST", "/login", "", form).await;
-    assert_eq!(answer.headers()["location"], "/account?tab=orders");
-    assert!(account(&app, &set_cookie(&answer)).await.contains("Account of Alice"));
+    let mut browser = browser().await;
+    let form = text(&browser.visit("/account?tab=orders").await);
+    assert!(form.contains(r#"name=next value="/account?tab=orders""#), "{form}");
+    let fields = [("name", "Alice"), ("next", "/account?tab=orders")];
+    assert!(text(&browser.submit("/login", &fields).await).contains("Account of Alice"));
+    let home = text(&browser.submit("/login", &[("name", "Alice")]).await);
+    assert!(home.contains("Your account"), "a form without `next`: {home}");
 }
 
 #[tokio::test]
-async fn cookie_outlives_the_browser_only_if_the_user_asks_for_it() {
-    let app = app().await.expect("the site");
-    assert!(!log_in(&app, "name=Bob").await.contains("Max-Age"));
-    assert!(log_in(&app, "name=Bob&remember=on").await.contains("Max-Age=2592000"));
+async fn session_outlives_the_browser_only_if_the_user_asks_for_it() {
+    for (remember, page) in [(None, "Remember me"), (Some(("remember", "on")), "Account of Bob")] {
+        let clock = ManualClock::default();
+        let [one, _] = replicas(&clock).await;
+        let mut browser = Client::new(app(one.clone())).clock(&clock);
+        let fields: Vec<_> = [("name", "Bob")].into_iter().chain(remember).collect();
+        assert!(log_in(&mut browser, &fields).await.contains("Account of Bob"));
+        browser.restart_browser();
+        assert!(account(&mut browser).await.contains(page));
+        testing::pass(&clock, MONTH / 2, &[&one]).await;
+        assert!(account(&mut browser).await.contains(page));
+        testing::pass(&clock, MONTH / 2, &[&one]).await;
+        assert!(account(&mut browser).await.contains("Remember me"));
+    }
 }
 
 #[tokio::test]
 async fn role_changes_in_every_session_of_the_user() {
-    let app = app().await.expect("the site");
-    let [here, elsewhere] = [log_in(&app, "name=Carol").await, log_in(&app, "name=Carol").await];
-    let here = set_cookie(&send(&app, "POST", "/edit", &here, "").await);
-    assert!(account(&app, &here).await.contains("You are an editor"));
-    // That request has the old role, and its response a token with the new one.
-    let elsewhere = set_cookie(&send(&app, "GET", "/account", &elsewhere, "").await);
-    assert!(account(&app, &elsewhere).await.contains("You are an editor"));
+    let mut here = browser().await;
+    log_in(&mut here, &[("name", "Carol")]).await;
+    let mut elsewhere = here.clone();
+    elsewhere.forget();
+    log_in(&mut elsewhere, &[("name", "Carol")]).await;
+    assert!(text(&here.submit("/edit", &[]).await).contains("You are an editor"));
+    // This request has the old role, and its response a token with the new one.
+    account(&mut elsewhere).await;
+    assert!(account(&mut elsewhere).await.contains("You are an editor"));
 }
 
 #[tokio::test]
-async fn logout_elsewhere_keeps_this_browser_logged_in() {
-    let app = app().await.expect("the site");
-    let [here, elsewhere] = [log_in(&app, "name=Dave").await, log_in(&app, "name=Dave").await];
-    let here = set_cookie(&send(&app, "POST", "/others", &here, "").await);
-    assert!(account(&app, &here).await.contains("Account of Dave"));
-    assert!(!account(&app, &elsewhere).await.contains("Account of Dave"));
+async fn logout_elsewhere_holds_on_every_replica() {
+    let [one, other] = replicas(&ManualClock::default()).await;
+    let [mut here, mut elsewhere] = [&one, &other].map(|it| Client::new(app(it.clone())));
+    for browser in [&mut here, &mut elsewhere] {
+        log_in(browser, &[("name", "Dave")]).await;
+    }
+    assert!(text(&here.submit("/others", &[]).await).contains("Account of Dave"));
+    testing::refresh(&other).await;
+    assert!(account(&mut elsewhere).await.contains("Remember me"));
+    assert!(account(&mut here).await.contains("Account of Dave"));
 }

@@ -18,13 +18,11 @@ use tokio::net::TcpListener;
 use tower_http::cors::CorsLayer;
 use tower_jwt_session::store::{MemoryStore, RefreshTokenStore, RevocationStore};
 use tower_jwt_session::{
-    BuildError, KeyRing, Login, RefreshTokens, Revocations, Session, Sessions, Transport,
+    BuildError, KeyRing, Login, Logout, RefreshTokens, Revocations, Session, Sessions, Transport,
 };
 
 #[cfg(all(test, feature = "test-util"))]
 mod tests;
-
-const PAGE: &str = "http://localhost:3003";
 
 #[derive(Deserialize)]
 struct LoginForm {
@@ -33,37 +31,46 @@ struct LoginForm {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let any_port = std::env::args().any(|argument| argument == "any-port");
+    let bind = |port: u16| TcpListener::bind(("127.0.0.1", if any_port { 0 } else { port }));
+    let (api_port, page_port) = (bind(3002).await?, bind(3003).await?);
+    let api_url = format!("http://localhost:{}", api_port.local_addr()?.port());
+    let page_url = format!("http://localhost:{}", page_port.local_addr()?.port());
     // A real service has a store that outlives it, such as a directory, Redis or PostgreSQL.
-    let api = app(MemoryStore::new()).await?;
-    let api = axum::serve(TcpListener::bind("127.0.0.1:3002").await?, api);
-    let page = axum::serve(TcpListener::bind("127.0.0.1:3003").await?, page());
-    println!("open {PAGE}");
+    let api = axum::serve(api_port, app(MemoryStore::new(), &api_url, page_url.parse()?).await?);
+    println!("open {page_url}");
+    let page = axum::serve(page_port, page(&api_url));
     tokio::try_join!(api.into_future(), page.into_future())?;
     Ok(())
 }
 
-fn page() -> Router {
-    Router::new().route("/", get(async || Html(include_str!("spa.html"))))
+fn page(api: &str) -> Router {
+    let page = include_str!("spa.html").replace("http://localhost:3002", api);
+    Router::new().route("/", get(async || Html(page)))
 }
 
 async fn app(
     store: impl RevocationStore + RefreshTokenStore + Clone,
+    url: &str,
+    page: HeaderValue,
 ) -> Result<Router, BuildError> {
     let keys = KeyRing::builder("app").store(store.clone()).open().await?;
     let revocations = Revocations::builder("app").store(store.clone()).open().await?;
-    let sessions = Sessions::<()>::builder(keys, "http://localhost:3002", "app")
+    let sessions = Sessions::<()>::builder(keys, url, "app")
         .transports([Transport::bearer()])
         .revocations(revocations)
         .refresh_tokens(RefreshTokens::new().store(store))
         .build()?;
     let cors = CorsLayer::new()
-        .allow_origin(HeaderValue::from_static(PAGE))
+        .allow_origin(page)
         .allow_methods([Method::GET, Method::POST])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE])
         .expose_headers([RETRY_AFTER, WWW_AUTHENTICATE]);
     Ok(Router::new()
         .route("/login", post(login))
         .route("/me", get(async |session: Session<()>| format!("hello {}\n", session.subject())))
+        // A real service asks for the password on this route.
+        .route("/logout-others", post(async || Logout::new().others()))
         .merge(sessions.token_router()) // POST /token and POST /revoke
         .layer(sessions.layer())
         .layer(cors)) // outside: preflight requests have no token, and a 401 is to be read

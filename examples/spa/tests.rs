@@ -6,6 +6,13 @@ use tower_jwt_session::testing::Client;
 
 use super::*;
 
+const PAGE: &str = "http://localhost:3003";
+
+async fn service(store: MemoryStore) -> Router {
+    let page = HeaderValue::from_static(PAGE);
+    app(store, "http://localhost:3002", page).await.expect("a replica")
+}
+
 fn tokens(answer: &Response<axum::body::Bytes>) -> [String; 2] {
     let tokens: Value = serde_json::from_slice(answer.body()).expect("JSON");
     ["access_token", "refresh_token"].map(|name| tokens[name].as_str().expect(name).to_owned())
@@ -18,8 +25,8 @@ async fn refresh(client: &mut Client<Router>, token: &str) -> Response<axum::bod
 #[tokio::test]
 async fn page_logs_in_refreshes_at_another_replica_and_logs_out() {
     let store = MemoryStore::new();
-    let mut one = Client::new(app(store.clone()).await.expect("the first replica"));
-    let mut other = Client::new(app(store).await.expect("the second replica"));
+    let mut one = Client::new(service(store.clone()).await);
+    let mut other = Client::new(service(store).await);
 
     let [_, first] = tokens(&one.post_json("/login", &json!({"name": "alice"})).await);
     let [access, second] = tokens(&refresh(&mut other, &first).await);
@@ -33,7 +40,7 @@ async fn page_logs_in_refreshes_at_another_replica_and_logs_out() {
 
 #[tokio::test]
 async fn stolen_refresh_token_ends_the_session() {
-    let mut client = Client::new(app(MemoryStore::new()).await.expect("the service"));
+    let mut client = Client::new(service(MemoryStore::new()).await);
     let [_, stolen] = tokens(&client.post_json("/login", &json!({"name": "alice"})).await);
     let [_, next] = tokens(&refresh(&mut client, &stolen).await);
     assert_eq!(tokens(&refresh(&mut client, &stolen).await)[1], next, "a retry");
@@ -45,7 +52,7 @@ async fn stolen_refresh_token_ends_the_session() {
 
 #[tokio::test]
 async fn page_may_call_from_its_origin_and_read_a_401() {
-    let mut client = Client::new(app(MemoryStore::new()).await.expect("the service"));
+    let mut client = Client::new(service(MemoryStore::new()).await);
     let preflight = Request::options("/me")
         .header("origin", PAGE)
         .header("access-control-request-method", "GET")
@@ -59,4 +66,19 @@ async fn page_may_call_from_its_origin_and_read_a_401() {
     let answer = client.send(me).await;
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(answer.headers()["access-control-allow-origin"], PAGE);
+}
+
+#[tokio::test]
+async fn logout_of_other_devices_replaces_both_tokens() {
+    let mut client = Client::new(service(MemoryStore::new()).await);
+    let [access, old] = tokens(&client.post_json("/login", &json!({"name": "alice"})).await);
+    let [other, _] = tokens(&client.post_json("/login", &json!({"name": "alice"})).await);
+    client.set_bearer(&access);
+    let [access, new] = tokens(&client.post("/logout-others").await);
+    client.set_bearer(&other);
+    assert_eq!(client.get("/me").await.status(), StatusCode::UNAUTHORIZED);
+    client.set_bearer(&access);
+    assert_eq!(client.get("/me").await.body(), "hello alice\n");
+    assert_eq!(refresh(&mut client, &old).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(refresh(&mut client, &new).await.status(), StatusCode::OK);
 }

@@ -5,12 +5,7 @@
 //! ```text
 //! token=$(curl -s -X POST localhost:3000/token | sed 's/.*access_token":"\([^"]*\).*/\1/')
 //! curl -N -H "authorization: Bearer $token" localhost:3000/events
-//! ```
-//!
-//! A logout in a second terminal, with the same token, closes the stream in the first:
-//!
-//! ```text
-//! curl -X POST -H "authorization: Bearer $token" localhost:3000/logout
+//! curl -X POST -H "authorization: Bearer $token" localhost:3000/logout # in a second terminal: closes the stream
 //! ```
 
 use std::convert::Infallible;
@@ -21,7 +16,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocketUpgrade, close_code};
 use axum::response::sse::{Event, Sse};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, Response};
 use axum::routing::{get, post};
 use futures_util::{Stream, StreamExt as _, stream};
 use tower_jwt_session::store::{MemoryStore, RevocationStore};
@@ -44,14 +39,11 @@ async fn app(store: impl RevocationStore + Clone) -> Result<Router, BuildError> 
     let revocations = Revocations::builder("app").store(store).open().await?;
     // In production: `CookieTransport::new()`, and https.
     let cookie = CookieTransport::for_local_development();
+    // A script without cookies opens a WebSocket with `new WebSocket(url, ["echo", "session." + token])`.
+    let protocol = Transport::web_socket_protocol("session");
     let sessions = Sessions::<()>::builder(keys, "https://app.example", "app")
         .revocations(revocations)
-        // A script without cookies opens a WebSocket with `new WebSocket(url, ["echo", "session." + token])`.
-        .transports([
-            Transport::cookie(cookie),
-            Transport::bearer(),
-            Transport::web_socket_protocol("session"),
-        ])
+        .transports([Transport::cookie(cookie), Transport::bearer(), protocol])
         .build()?;
 
     Ok(Router::new()
@@ -81,7 +73,7 @@ async fn socket(
     session: Session<()>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let echo = upgrade.protocols(["echo"]).on_upgrade(async move |mut socket| {
+    upgrade.protocols(["echo"]).on_upgrade(async move |mut socket| {
         let mut ended = pin!(sessions.ended(&session));
         loop {
             let answer = tokio::select! {
@@ -100,6 +92,5 @@ async fn socket(
                 return;
             }
         }
-    });
-    echo.into_response()
+    })
 }

@@ -54,25 +54,24 @@ impl<'n, 'de> Extra<'n, 'de> {
         serde_json::from_str(self.json(name)?).ok()
     }
 
-    /// The texts at the end of a path of members: one text, or an array of texts. Nothing else is one.
+    /// The texts at the end of a path of members: one text, or an array of texts. Nothing else is one. `None` if
+    /// nothing is there.
     ///
     /// SECURITY: the application's type is read from the same JSON, in which no name occurs twice.
-    pub(crate) fn texts_at(&self, path: &[Box<str>]) -> Vec<Box<str>> {
-        let Some((first, rest)) = path.split_first() else { return Vec::new() };
-        let json = self.json(first).and_then(|json| serde_json::from_str::<Value>(json).ok());
-        let value = json.and_then(|mut value| {
-            for name in rest {
-                value = value.get_mut(&**name)?.take();
-            }
-            Some(value)
-        });
+    pub(crate) fn texts_at(&self, path: &[Box<str>]) -> Option<Box<[Box<str>]>> {
+        let (first, rest) = path.split_first()?;
+        let mut value = serde_json::from_str::<Value>(self.json(first)?).ok()?;
+        for name in rest {
+            value = value.get_mut(&**name)?.take();
+        }
         let text = |value: Value| match value {
             Value::String(text) => Some(text.into()),
             _ => None,
         };
         match value {
-            Some(Value::Array(values)) => values.into_iter().filter_map(text).collect(),
-            value => value.and_then(text).into_iter().collect(),
+            Value::Null => None,
+            Value::Array(values) => Some(values.into_iter().filter_map(text).collect()),
+            value => Some(text(value).into_iter().collect()),
         }
     }
 }

@@ -106,7 +106,7 @@ impl<C: Serialize> Serialize for Application<'_, C> {
     }
 }
 
-/// Serialises the members of a struct or map into an object that is already begun.
+/// Serializes the members of a struct or map into an object that is already begun.
 struct Beside<'a, M> {
     members: &'a mut M,
     /// A validator refuses duplicate names, so none is issued.
@@ -127,15 +127,20 @@ impl<M: SerializeMap> Beside<'_, M> {
     }
 }
 
-fn no_object<T, E: Error>() -> Result<T, E> {
-    Err(E::custom("claims must be a struct, a map with string keys, or `()`"))
+/// `found` is the method of [`Serializer`] that was called.
+fn no_object<T, E: Error>(found: &str) -> Result<T, E> {
+    let found = found.trim_start_matches("serialize_");
+    Err(E::custom(format_args!(
+        "claims must be a struct, a map with string keys, or `()`, and are a `{found}`: put them into a \
+         struct"
+    )))
 }
 
 macro_rules! refuse {
     ($($method:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
         fn $method(self, $($argument: $type),*) -> Result<$result, M::Error> {
             $(let _ = $argument;)*
-            no_object()
+            no_object(stringify!($method))
         }
     )*};
 }
@@ -206,7 +211,7 @@ impl<M: SerializeMap> Serializer for Beside<'_, M> {
         _variant: &'static str,
         _value: &T,
     ) -> Result<(), M::Error> {
-        no_object()
+        no_object("newtype_variant")
     }
 
     fn serialize_map(self, _length: Option<usize>) -> Result<Self, M::Error> {
@@ -244,7 +249,7 @@ impl<M: SerializeMap> SerializeMap for Beside<'_, M> {
         // Keys are written by the inner format; here only their text is looked at.
         match serde_json::to_value(key).map_err(M::Error::custom)? {
             serde_json::Value::String(name) => self.name(name.into())?,
-            _ => return no_object(),
+            _ => return no_object("map with other keys"),
         }
         self.members.serialize_key(key)
     }

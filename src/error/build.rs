@@ -22,7 +22,7 @@ enum Kind {
     Key { setting: &'static str, source: Source },
     #[error("the store of ring {ring:?} failed: {source}")]
     Store { ring: String, source: Source },
-    #[error("the store of ring {ring:?} holds entries, but no usable key: {reason}")]
+    #[error("the store of ring {ring:?} cannot be used: {reason}")]
     Unreadable { ring: String, reason: String },
     #[error(
         "the store holds no key of ring {ring:?}, and `never_found` is set: check that it is the \
@@ -30,8 +30,13 @@ enum Kind {
          the ring"
     )]
     NoRing { ring: String },
-    #[error("the keys of {issuer} could not be fetched: {source}")]
-    Fetch { issuer: String, source: Source },
+    #[error(
+        "the store holds no revocations {name:?}, and `never_found` is set: check that it is the right store \
+         and the right name; if they were lost just now, live replicas restore them: try again"
+    )]
+    NoRevocations { name: String },
+    #[error("the keys of {issuer} could not be fetched: {source}{fix}")]
+    Fetch { issuer: String, source: Source, fix: &'static str },
 }
 
 type Source = Box<dyn Error + Send + Sync>;
@@ -61,8 +66,16 @@ impl BuildError {
         Self(Box::new(Kind::NoRing { ring: ring.to_string() }))
     }
 
-    pub(crate) fn fetch(issuer: impl fmt::Display, source: impl Into<Source>) -> Self {
-        Self(Box::new(Kind::Fetch { issuer: issuer.to_string(), source: source.into() }))
+    pub(crate) fn no_revocations(name: impl fmt::Display) -> Self {
+        Self(Box::new(Kind::NoRevocations { name: name.to_string() }))
+    }
+
+    pub(crate) fn fetch(
+        issuer: impl fmt::Display,
+        source: impl Into<Source>,
+        fix: &'static str,
+    ) -> Self {
+        Self(Box::new(Kind::Fetch { issuer: issuer.to_string(), source: source.into(), fix }))
     }
 
     /// Returns the name of the setting whose value was refused, if it was one.
@@ -105,6 +118,11 @@ impl BuildError {
     /// Returns whether the store holds no key of the ring and `never_found` is set.
     pub fn is_no_ring(&self) -> bool {
         matches!(*self.0, Kind::NoRing { .. })
+    }
+
+    /// Returns whether the store holds no revocations of the name and `never_found` is set.
+    pub fn is_no_revocations(&self) -> bool {
+        matches!(*self.0, Kind::NoRevocations { .. })
     }
 
     /// Returns whether the first keys of a followed issuer could not be fetched.

@@ -5,8 +5,16 @@
 use std::fmt;
 
 /// The detail of a rejection, made where the token is refused.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Detail {
+    pub(crate) finding: Option<Finding>,
+    /// The session's ID as audit events have it, if the signature was verified.
+    pub(crate) session_id: Option<Box<str>>,
+}
+
+/// What was found, and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finding {
     /// A part of the token, a member of its header, or a claim.
     pub(crate) about: &'static str,
     pub(crate) found: Box<str>,
@@ -37,7 +45,7 @@ pub(crate) fn bounded(value: impl fmt::Display, longest: usize) -> Box<str> {
 }
 
 /// The longest text that is found or expected, in characters.
-const LONGEST: usize = 200;
+const LONGEST: usize = 300;
 
 /// A list of texts as it is found in a claim.
 pub(crate) struct List<'a, T>(pub(crate) &'a [T]);

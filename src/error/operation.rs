@@ -56,6 +56,9 @@ pub enum OperationErrorKind {
     InvalidKey,
     /// The ring holds no key of this ID.
     UnknownKey,
+    /// The application's [audit sink](crate::audit::AuditSink) did not record a login, so that its session is
+    /// not handed out.
+    Audit,
     /// The ring is not ready for this operation, or could not make a successor of the signing key.
     KeyRingNotReady,
 }
@@ -146,6 +149,7 @@ impl OperationError {
             // Another replica's clock may be right.
             | OperationErrorKind::ClockOutOfRange
             | OperationErrorKind::Store
+            | OperationErrorKind::Audit
             | OperationErrorKind::KeySource
             | OperationErrorKind::KeyRingNotReady => true,
             OperationErrorKind::Rejected => self.rejection().is_some_and(Rejection::is_temporary),
@@ -181,6 +185,7 @@ impl OperationErrorKind {
             Self::KeySource => "key_source",
             Self::InvalidKey => "invalid_key",
             Self::UnknownKey => "unknown_key",
+            Self::Audit => "audit",
             Self::KeyRingNotReady => "not_ready",
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use crate::error::detail::{Detail, shown};
+use crate::error::detail::{Detail, Finding, shown};
 
 /// Why a request was refused, or why it is anonymous.
 ///
@@ -17,15 +17,27 @@ use crate::error::detail::{Detail, shown};
 ///
 /// The value found may be chosen by a sender, such as a key's ID or an issuer: it is bounded and escaped
 /// for logs. It is never a token, a signature or a secret. Show it to no client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Rejection {
     kind: RejectionKind,
     detail: Option<Arc<Detail>>,
+    /// The ring of the issuer's sessions that have refused it, where several issuers are accepted.
+    ring: Option<Arc<str>>,
 }
+
+/// By the reason, whichever ring it is counted for, and whichever session it is of.
+impl PartialEq for Rejection {
+    fn eq(&self, other: &Self) -> bool {
+        (self.kind, self.finding()) == (other.kind, other.finding())
+    }
+}
+
+impl Eq for Rejection {}
 
 /// The kinds of [`Rejection`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[doc(alias = "401")]
 pub enum RejectionKind {
     /// The request has no credential.
     Missing,
@@ -149,9 +161,18 @@ texts! {
 }
 
 impl Rejection {
+    /// The same, of a token or a session of that ring's issuer.
+    pub(crate) fn of_ring(self, ring: &Arc<str>) -> Self {
+        Self { ring: Some(ring.clone()), ..self }
+    }
+
+    pub(crate) fn ring(&self) -> Option<&str> {
+        self.ring.as_deref()
+    }
+
     /// A rejection whose kind says it all.
     pub(crate) fn new(kind: RejectionKind) -> Self {
-        Self { kind, detail: None }
+        Self { kind, detail: None, ring: None }
     }
 
     /// The kind.
@@ -160,20 +181,40 @@ impl Rejection {
     }
 
     /// Returns the part of the token that was refused: `token`, `header`, `header kid` or another member
-    /// of the header, `signature`, `payload`, `application claims`, `claims`, `roles`, or a registered claim's name. `None`
-    /// if the kind says it all.
+    /// of the header, `signature`, `payload`, `application claims`, `claims`, `roles`, or a registered claim's name;
+    /// `revocations` if they are stale. `None` if the kind says it all.
     pub fn about(&self) -> Option<&'static str> {
-        self.detail.as_ref().map(|detail| detail.about)
+        self.finding().map(|finding| finding.about)
     }
 
     /// Returns the value found, if it adds to the kind.
     pub fn found(&self) -> Option<&str> {
-        self.detail.as_ref().map(|detail| &*detail.found)
+        self.finding().map(|finding| &*finding.found)
     }
 
     /// Returns the value expected, if it adds to the kind.
     pub fn expected(&self) -> Option<&str> {
-        self.detail.as_ref().map(|detail| &*detail.expected)
+        self.finding().map(|finding| &*finding.expected)
+    }
+
+    /// Returns the ID of the token's session as [audit events](crate::audit) have it, by which a refusal is
+    /// tied to its login and to its revocation; `None` if the signature was not verified, or the token has
+    /// none.
+    pub fn session_id(&self) -> Option<&str> {
+        self.detail.as_ref()?.session_id.as_deref()
+    }
+
+    fn finding(&self) -> Option<&Finding> {
+        self.detail.as_ref()?.finding.as_ref()
+    }
+
+    /// The same, of the token of this session.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn of_session(self, session_id: String) -> Self {
+        let finding = self.finding().cloned();
+        let detail = Detail { finding, session_id: Some(session_id.into()) };
+        Self { detail: Some(Arc::new(detail)), ..self }
     }
 
     /// Returns whether the request has no credential.
@@ -219,8 +260,9 @@ impl RejectionKind {
         found: impl fmt::Display,
         expected: impl fmt::Display,
     ) -> Rejection {
-        let detail = Detail { about, found: shown(found), expected: shown(expected) };
-        Rejection { kind: self, detail: Some(Arc::new(detail)) }
+        let finding = Finding { about, found: shown(found), expected: shown(expected) };
+        let detail = Detail { finding: Some(finding), session_id: None };
+        Rejection { kind: self, detail: Some(Arc::new(detail)), ring: None }
     }
 }
 
@@ -229,8 +271,8 @@ impl RejectionKind {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)?;
-        match self.detail.as_deref() {
-            Some(Detail { about, found, expected }) if f.alternate() => {
+        match self.finding() {
+            Some(Finding { about, found, expected }) if f.alternate() => {
                 write!(f, ": {about}: found {found}, expected {expected}")
             }
             _ => Ok(()),

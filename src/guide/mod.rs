@@ -3,57 +3,91 @@
 //! | question | page |
 //! |---|---|
 //! | How do I log users in, read their session and log them out? | [`first_service`] |
-//! | What does the cookie protect against, and what must a browser application do? | [`browsers`] |
-//! | What about pages on another origin, apps, callbacks, frames and sub-domains? | [`cross_origin`] |
+//! | How does a site of pages log users in, with a login page and CSRF protection? | [`browsers`] |
+//! | How does a single-page application on another origin log in? Callbacks, frames, sub-domains? | [`cross_origin`] |
+//! | How do I answer with error pages of my own? | [`error_pages`] |
 //! | How do users stay logged in for weeks ("remember me")? | [`remember_me`] |
-//! | How do mobile apps, command-line tools and other services stay logged in? | [`bearer`] |
+//! | How do clients that keep their tokens themselves stay logged in: apps, single-page applications, other services? | [`bearer`] |
 //! | How do I validate tokens that another service issues? | [`other_issuers`] |
 //! | Which algorithm, which key source, and how do keys rotate? | [`keys`] |
-//! | How do I end a session before it expires? | [`ending_sessions`] |
+//! | How do I end a session before it expires, or take a role away? | [`ending_sessions`] |
 //! | Which store, and what does it need? | [`stores`] |
 //! | How do I make a store of another engine? | [`write_a_store`] |
-//! | What has to hold before users come? | [`production`] |
+//! | How do I deploy it, and what has to hold before users come? | [`production`] |
 //! | What do I watch and alert on in production? | [`operations`] |
+//! | Who did what, when? What does OWASP ASVS 16 ask for? | [`audit`] |
+//! | An alert fires, or a key leaked: what now? | [`runbook`] |
+//! | How do I rotate or revoke keys, and check a store, from a shell? | [`sessionctl`] |
+//! | What happens when a store, a replica, a clock or the network fails? | [`faults`] |
 //! | How do I put HAProxy, nginx or another proxy in front? | [`proxies`] |
 //! | Why are users logged out at random? | [`random_logouts`] |
 //! | How do I use it with tonic (gRPC), hyper, or another framework? | [`other_frameworks`] |
+//! | How do I move from tower-sessions and axum-login? | [`from_axum_login`] |
+//! | How do users of axum-login stay logged in while I move? | [`adopting_sessions`] |
+//! | How do I move from axum-jwt-auth, jwt-authorizer or hand-written jsonwebtoken? | [`from_jsonwebtoken`] |
 //! | How do I rename the issuer or change the keys without logging users out? | [`changing`] |
 //! | How do I test an application that uses this crate? | [`testing`] |
 //! | What is promised against which attacker? | [`security`] |
 //! | What does it cost per request? | [`costs`] |
 //! | How do I try all of it on my machine? | [`cluster`] |
 //! | How does it work inside? | [`walks`] |
+//!
+//! # Words of other frameworks
+//!
+//! | there | here |
+//! |---|---|
+//! | authentication ticket, principal, current user | [`Session`](crate::Session) |
+//! | authentication scheme, filter chain, middleware | [`Sessions::layer`](crate::Sessions::layer), [`validate_layer`](crate::Sessions::validate_layer) |
+//! | sliding expiration, expiry on inactivity after `d` | [`idle_lifetime(2 * d)`](crate::SessionsBuilder::idle_lifetime): a user is logged out after `d` to `2 * d` without a request |
+//! | remember-me, `IsPersistent` | [`remember_me`] |
+//! | `LoginPath`, `ReturnUrl`, request cache, `login_required!` | [`login_page`](crate::SessionsBuilder::login_page), [`ReturnTo`](crate::ReturnTo) |
+//! | policy, authority, `permission_required!` | [`authorize`](crate::layer::ValidateLayer::authorize), [`require_role`](crate::layer::ValidateLayer::require_role) |
+//! | session fixation, `cycle_id` | every [`Login`](crate::Login) begins a session with a new ID |
+//! | security stamp, `session_auth_hash` | [`Logout::others`](crate::Logout::others), [`revoke_subject`](crate::Sessions::revoke_subject) |
+//! | `OnValidatePrincipal`, `UserDetailsService` | [`on_renewal`](crate::SessionsBuilder::on_renewal), [`reload_claims`](crate::Sessions::reload_claims) |
+//! | denylist of tokens | [`Revocations`](crate::Revocations) |
+//! | data protection, key rotation | [`keys`] |
+//! | anti-forgery token, CSRF filter | [`browsers`]: no token in forms is needed |
+//! | server-side session data, flash messages | not here: keep them beside, for example in `tower-sessions`: [`from_axum_login`] |
 
-/// Gives each page a module, whose documentation is a Markdown file beside this one.
+/// Gives each page a module, whose documentation is a Markdown file beside this one: the question, the shortest
+/// answer, then why, then limits.
 macro_rules! pages {
-    ($($name:ident $file:literal $summary:literal)*) => {$(
-        #[doc = $summary]
-        ///
+    ($($name:ident $file:literal)*) => {$(
         #[cfg_attr(all(feature = "axum", feature = "cookie"), doc = include_str!($file))]
+        #[cfg_attr(not(all(feature = "axum", feature = "cookie")), doc = $file)]
         pub mod $name {}
     )*};
 }
 
 pages! {
-    first_service "first_service.md" "Log in, read the session, log out: a whole axum service."
-    browsers "browsers.md" "Cookies, renewal and the guard against cross-site requests (CSRF)."
-    cross_origin "cross_origin.md" "Pages on other origins, apps, callbacks, frames and sub-domains."
-    remember_me "remember_me.md" "Persistent logins: a lifetime of their own, and a cookie that stays."
-    bearer "bearer.md" "Bearer tokens and refresh tokens, for clients that are not browsers."
-    other_issuers "other_issuers.md" "Validate the tokens of another service."
-    keys "keys.md" "Algorithms, key sources, and how keys rotate."
-    ending_sessions "ending_sessions.md" "Log users out on every replica."
-    stores "stores.md" "Where replicas meet: a directory, Redis, PostgreSQL, or no store."
-    write_a_store "write_a_store.md" "Make a store of the engine that a service already has."
-    production "production.md" "The checklist before users come, and how to see each line of it."
-    operations "operations.md" "Readiness, metrics, alerts and emergencies."
-    proxies "proxies.md" "Behind a proxy or an edge: HAProxy, nginx, and what they can decide."
-    random_logouts "random_logouts.md" "Random logouts: symptom, what to look at, cause, fix."
-    other_frameworks "other_frameworks.md" "gRPC (tonic), hyper, and any other Tower service."
-    changing "changing.md" "Renames and upgrades without logging anyone out."
-    testing "testing.md" "Test an application that uses this crate."
-    security "security.md" "The security model in one page."
-    costs "costs.md" "What a request costs."
-    cluster "cluster.md" "The cluster example: what it shows, and how to run it."
-    walks "walks.md" "Five walks through the source, for its readers."
+    first_service "first_service.md"
+    browsers "browsers.md"
+    cross_origin "cross_origin.md"
+    error_pages "error_pages.md"
+    remember_me "remember_me.md"
+    bearer "bearer.md"
+    other_issuers "other_issuers.md"
+    keys "keys.md"
+    ending_sessions "ending_sessions.md"
+    stores "stores.md"
+    write_a_store "write_a_store.md"
+    production "production.md"
+    operations "operations.md"
+    audit "audit.md"
+    runbook "runbook.md"
+    sessionctl "sessionctl.md"
+    faults "faults.md"
+    proxies "proxies.md"
+    random_logouts "random_logouts.md"
+    other_frameworks "other_frameworks.md"
+    from_axum_login "from_axum_login.md"
+    adopting_sessions "adopting_sessions.md"
+    from_jsonwebtoken "from_jsonwebtoken.md"
+    changing "changing.md"
+    testing "testing.md"
+    security "security.md"
+    costs "costs.md"
+    cluster "cluster.md"
+    walks "walks.md"
 }

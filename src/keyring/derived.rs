@@ -191,7 +191,7 @@ impl DerivedRingBuilder {
     /// If a setting is invalid. The error names the setting, its value and the fix.
     pub fn build(self) -> Result<KeyRing, BuildError> {
         let Self { keys: mut derived, clock } = self;
-        derived.name = ring_name::parse(&derived.name, "")?;
+        derived.name = ring_name::parse("name of the key ring", &derived.name, "")?;
         derived.roots.sort_by_key(|root| root.generation);
         for pair in derived.roots.windows(2) {
             let follows = pair[0].generation < pair[1].generation
@@ -262,6 +262,7 @@ impl Derived {
         (signs_from < signs_until).then_some(KeyTimes {
             published: signs_from,
             propagated: signs_from,
+            jwks_propagated: signs_from,
             signs_from,
             signs_until,
             signs_latest: signs_until,

@@ -33,7 +33,11 @@ impl RingError {
         match self {
             Self::Store(source) => BuildError::store(ring, source),
             Self::Directory { path, reason } => BuildError::invalid("directory", path, reason),
-            Self::Fetch(source) => BuildError::fetch(ring, source),
+            Self::Fetch(source) => {
+                let fix = "; to start before the issuer answers, set `start_without_keys`";
+                let fix = if source.is_outage() && !source.has_fix() { fix } else { "" };
+                BuildError::fetch(ring, source, fix)
+            }
             Self::Key(source) => BuildError::key("algorithm", source),
             other => BuildError::unreadable(ring, other),
         }

@@ -7,15 +7,20 @@ use metrics::gauge;
 
 use crate::clock::Timestamp;
 use crate::error::not_ready::{NotReady, NotReadyKind};
+use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keyring::ring::KeyRing;
 use crate::keyring::skew::watch::ClockWatch;
 use crate::keyring::source::Issues;
 use crate::keyring::status::{KeyRingStatus, KeyStatus};
 use crate::keys::key_set::KeySet;
-use crate::keys::schedule::IssuingPaused;
+use crate::keys::schedule::{IssuingPaused, PauseReason};
+use crate::replica::founding::Wait;
 use crate::replica::writes::Writes;
 use crate::store::contract::Skipped;
-use crate::telemetry::{CLOCK_OFFSET, KEY_AGE, KEYS, READY, ROTATION_OVERDUE, SIGNING_GENERATION};
+use crate::telemetry::{
+    CLOCK_OFFSET, ISSUING_PAUSED, KEY_AGE, KEY_FINGERPRINT, KEYS, KEYS_REVOKED, READY,
+    ROTATION_OVERDUE, SIGNING_GENERATION,
+};
 
 impl KeyRing {
     /// Returns the keys that the ring holds, and its health.
@@ -36,6 +41,7 @@ impl KeyRing {
             failures: refreshed.failures,
             write_failure: writes.and_then(Writes::failure),
             written_at: writes.and_then(Writes::written_at),
+            sealed: self.0.source.rotating().map(|rotating| rotating.seals()),
             task_panics: tasks.panics(),
             rotation_overdue: self.is_overdue(&keys, now),
             issuing_paused: self.pause(&keys, now),
@@ -125,7 +131,55 @@ impl KeyRing {
         if was_ready || resumes {
             return Ok(());
         }
-        Err(NotReady::new(NotReadyKind::NoSigningKey, "no key of the ring may sign now"))
+        let text = self.why_no_key_signs(keys, now);
+        Err(NotReady::new(NotReadyKind::NoSigningKey, text))
+    }
+
+    /// The error of a token that no key may sign: why, until when, and how to fix it.
+    #[cold]
+    pub(crate) fn no_signing_key(&self, keys: &KeySet, now: Timestamp) -> OperationError {
+        let text = self.why_no_key_signs(keys, now);
+        OperationError::new(OperationErrorKind::NoSigningKey, text)
+    }
+
+    fn why_no_key_signs(&self, keys: &KeySet, now: Timestamp) -> String {
+        let blocked = self.0.core.refreshes.state().report.blocked.clone();
+        let why = match (blocked.filter(|_| keys.keys().is_empty()), self.pause(keys, now)) {
+            (Some(blocked), _) => blocked.to_string(),
+            (None, Some(IssuingPaused { reason, until })) => {
+                let until = until.map_or_else(
+                    || {
+                        "no successor is written yet: see `write_failure` in /health/status"
+                            .to_owned()
+                    },
+                    |until| format!("its successor signs from {until}, when every replica has it"),
+                );
+                match reason {
+                    PauseReason::NoKey => {
+                        "it holds none that can sign: see `failure` and `write_failure` in /health/status".to_owned()
+                    }
+                    PauseReason::Revoked => format!("the signing key was revoked, and {until}"),
+                    PauseReason::Retired => format!("the signing key was retired, and {until}"),
+                    PauseReason::Overdue => {
+                        format!("the last key is max_overdue_signing past its time, and {until}")
+                    }
+                }
+            }
+            (None, None) if self.0.source.issues() == Issues::Never => {
+                "it follows an issuer, whose keys only verify".to_owned()
+            }
+            (None, None) => {
+                "it holds no private key: give it one, or issue tokens where the private \
+                             key is"
+                    .to_owned()
+            }
+        };
+        format!("no key of ring {:?} may sign now: {why}", &**self.name())
+    }
+
+    /// The wait before this replica founds the ring.
+    fn founding(&self) -> Option<Wait> {
+        self.0.core.refreshes.state().report.founding
     }
 
     /// Whether this replica polls often enough for the keys that sign now and later.
@@ -169,7 +223,10 @@ impl KeyRing {
     /// if a key signs, or it is not known when one will.
     pub(crate) fn issues_again_in(&self) -> Option<std::time::Duration> {
         let now = self.now();
-        Some(self.pause(&self.keys(now), now)?.until? - now)
+        match self.pause(&self.keys(now), now)?.until {
+            Some(until) => Some(until - now),
+            None => Some(self.founding()?.remaining(now)),
+        }
     }
 
     /// Logs what a refresh has changed, and sets the gauges.
@@ -179,15 +236,24 @@ impl KeyRing {
             return;
         }
         let now = self.now();
+        self.note_signer();
         self.log_overdue(now);
         self.log_pause(now);
         self.record_ready(self.check_ready(now).is_ok(), now);
     }
 
-    /// Logs that issuing is paused, once for each reason and time, and that it is no longer.
+    /// Writes into the audit trail which key signs, if that is another one than before.
+    pub(crate) fn note_signer(&self) {
+        if self.0.source.rotating().is_some() {
+            self.0.core.note_signer(true);
+        }
+    }
+
+    /// Logs that issuing is paused, once for each reason and time, and that it is no longer. The wait before
+    /// a ring is founded is logged where it begins.
     pub(crate) fn log_pause(&self, now: Timestamp) {
         let keys = self.keys(now);
-        let pause = self.pause(&keys, now);
+        let pause = self.pause(&keys, now).filter(|_| self.founding().is_none());
         let mut logged = self.0.logged_pause.lock().unwrap_or_else(PoisonError::into_inner);
         if *logged == pause {
             return;
@@ -251,9 +317,13 @@ impl KeyRing {
         }
         if self.0.source.issues() == Issues::Always {
             if let Some(offset) = self.clock_watch().and_then(ClockWatch::offset) {
-                set(CLOCK_OFFSET, offset.millis as f64 / 1000.);
+                set(CLOCK_OFFSET, offset.offset_ms as f64 / 1000.);
             }
             set(ROTATION_OVERDUE, flag(self.is_overdue(&keys, now)));
+            set(ISSUING_PAUSED, flag(self.pause(&keys, now).is_some()));
+            set(KEY_FINGERPRINT, keys.fingerprint_number());
+            let revoked = keys.keys().iter().filter(|key| key.scheduled.revoked);
+            set(KEYS_REVOKED, revoked.count() as f64);
             if let Some(signer) = keys.signer(now) {
                 set(SIGNING_GENERATION, signer.scheduled.generation as f64);
                 set(KEY_AGE, (now - signer.scheduled.times.published).as_secs_f64());

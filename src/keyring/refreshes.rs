@@ -8,6 +8,7 @@ use metrics::{counter, gauge};
 use crate::clock::{Clock, Moment};
 use crate::error::not_ready::NotReady;
 use crate::error::operation::OperationError;
+use crate::replica::founding::Wait;
 use crate::store::contract::Skipped;
 use crate::sync::ArcSwap;
 use crate::telemetry::{REFRESH_FAILURES, REFRESH_LAG, REFRESHES};
@@ -19,6 +20,8 @@ pub(crate) struct Report {
     /// Why this replica makes no keys, and is not ready: entries that it may not go past, or a wait
     /// before it founds the ring.
     pub(crate) blocked: Option<NotReady>,
+    /// That wait.
+    pub(crate) founding: Option<Wait>,
     /// Whether there was no readable key, and something that may be one.
     pub(crate) unreadable: bool,
     /// The error of the writes after the read.
@@ -80,6 +83,9 @@ impl Refreshes {
             }
         }
         match &state.failure {
+            Some(error) if before.failure != state.failure && before.refreshed.is_none() => {
+                tracing::warn!(ring, error, "refresh failed; nothing was read yet");
+            }
             Some(error) if before.failure != state.failure => {
                 tracing::warn!(ring, error, "refresh failed; serving the last known state");
             }
@@ -91,8 +97,11 @@ impl Refreshes {
 
     pub(crate) fn set_gauges(&self) {
         let state = self.state();
+        if state.refreshed.is_some() || state.failures > 0 {
+            let failures = gauge!(REFRESH_FAILURES, "ring" => self.ring.clone());
+            failures.set(f64::from(state.failures));
+        }
         let Some(refreshed) = state.refreshed else { return };
-        gauge!(REFRESH_FAILURES, "ring" => self.ring.clone()).set(f64::from(state.failures));
         let lag = refreshed.age(&*self.clock).as_secs_f64();
         gauge!(REFRESH_LAG, "ring" => self.ring.clone()).set(lag);
     }

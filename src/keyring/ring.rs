@@ -47,6 +47,8 @@ use crate::tasks::Tasks;
 /// # }
 /// ```
 #[derive(Clone)]
+#[doc(alias = "data protection")]
+#[doc(alias = "key rotation")]
 pub struct KeyRing(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
@@ -139,7 +141,7 @@ impl KeyRing {
     /// the signing key, and the new algorithm signs a full lead from now, 12.5 minutes by default.
     /// Call it once every replica has the new setting: until then replicas with the former one go on
     /// making keys of the former algorithm, which take their turn later. Calling it again skips those.
-    /// Open the ring with the service's own settings, also in an operator's tool.
+    /// A tool that is none of the replicas uses [`operate`](Self::operate): it makes no key.
     ///
     /// # Errors
     ///
@@ -166,6 +168,7 @@ impl KeyRing {
     /// revocation is written when the store is back.
     pub async fn revoke(&self, key_id: &str) -> Result<(), OperationError> {
         let revoked = self.rotating()?.revoke(&self.0.core, Some(key_id)).await;
+        self.note_signer();
         self.log_pause(self.now());
         revoked
     }
@@ -180,6 +183,7 @@ impl KeyRing {
     /// store is back.
     pub async fn replace_all(&self) -> Result<(), OperationError> {
         let replaced = self.rotating()?.revoke(&self.0.core, None).await;
+        self.note_signer();
         self.log_pause(self.now());
         replaced
     }
@@ -226,6 +230,11 @@ impl KeyRing {
         self.0.source.max_staleness().map(|_| &**self.name())
     }
 
+    /// Whether it follows an issuer, and may be there before the issuer's keys.
+    pub(crate) fn starts_without_keys(&self) -> bool {
+        self.0.source.starts_without_keys()
+    }
+
     /// Whether tokens are ever issued with this ring.
     pub(crate) fn issues(&self) -> bool {
         match self.0.source.issues() {
@@ -235,6 +244,11 @@ impl KeyRing {
             }
             Issues::Never => false,
         }
+    }
+
+    /// Whether tokens are issued only because the application gave a private key.
+    pub(crate) fn issues_by_given_key(&self) -> bool {
+        self.issues() && self.0.source.issues() == Issues::WithPrivateKey
     }
 
     /// The longest life of any token that the ring's keys verify (L): by its own policy, and by those

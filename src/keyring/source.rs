@@ -70,6 +70,11 @@ pub(crate) trait KeySource: Send + Sync + 'static {
         None
     }
 
+    /// Whether the ring was opened, or could have been, without the keys of the issuer that it follows.
+    fn starts_without_keys(&self) -> bool {
+        false
+    }
+
     /// The source as one whose keys rotate in a store.
     fn rotating(&self) -> Option<&dyn Rotating> {
         None
@@ -92,6 +97,9 @@ pub(crate) trait Rotating: Send + Sync {
     ) -> SourceFuture<'a, Result<(), OperationError>>;
 
     fn writes(&self) -> &Writes;
+
+    /// Whether private keys are sealed when they are written.
+    fn seals(&self) -> bool;
 
     fn clock_watch(&self) -> &ClockWatch;
 }

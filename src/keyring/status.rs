@@ -1,6 +1,6 @@
 //! The status of a ring: for operators, readiness checks and dashboards.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
@@ -35,6 +35,9 @@ pub struct KeyRingStatus {
     pub write_failure: Option<String>,
     /// When this replica last wrote to the store.
     pub written_at: Option<Timestamp>,
+    /// Whether this replica seals the private keys that it writes to the store; `None` if the keys are not
+    /// in a store.
+    pub sealed: Option<bool>,
     /// How often a background task has panicked. It is restarted.
     pub task_panics: u64,
     /// Whether rotation is overdue: an alarm for the operator, with time to act. The key after next
@@ -54,8 +57,9 @@ pub struct KeyRingStatus {
     pub skipped: Vec<String>,
 }
 
-/// A key of a ring.
-#[derive(Clone, Debug, Serialize)]
+/// A key of a ring. As JSON, a time that does not exist is `null`, and so is the generation of a key that never
+/// signs, such as one of a followed issuer.
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KeyStatus {
     /// Its number in the ring.
@@ -70,6 +74,52 @@ pub struct KeyStatus {
     pub times: KeyTimes,
     /// When it stops signing ahead of its time.
     pub retire_at: Option<Timestamp>,
+}
+
+impl Serialize for KeyStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Times {
+            published: Option<Timestamp>,
+            propagated: Option<Timestamp>,
+            jwks_propagated: Option<Timestamp>,
+            signs_from: Option<Timestamp>,
+            signs_until: Option<Timestamp>,
+            signs_latest: Option<Timestamp>,
+            verifies_until: Option<Timestamp>,
+        }
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            generation: Option<u64>,
+            key_id: &'a str,
+            algorithm: Algorithm,
+            state: KeyState,
+            times: Times,
+            retire_at: Option<Timestamp>,
+        }
+        let Self { generation, key_id, algorithm, state, times, retire_at } = self;
+        let never = [Timestamp::from_unix_seconds(0), Timestamp::MAX];
+        let exists = |time: Timestamp| (!never.contains(&time)).then_some(time);
+        let KeyTimes { published, propagated, jwks_propagated, .. } = *times;
+        let KeyTimes { signs_from, signs_until, signs_latest, verifies_until, .. } = *times;
+        let shown = Shown {
+            generation: Some(*generation).filter(|_| signs_from < Timestamp::MAX),
+            key_id,
+            algorithm: *algorithm,
+            state: *state,
+            times: Times {
+                published: exists(published),
+                propagated: exists(propagated),
+                jwks_propagated: exists(jwks_propagated),
+                signs_from: exists(signs_from),
+                signs_until: exists(signs_until),
+                signs_latest: exists(signs_latest),
+                verifies_until: exists(verifies_until),
+            },
+            retire_at: *retire_at,
+        };
+        shown.serialize(serializer)
+    }
 }
 
 /// The state of a key.

@@ -3,9 +3,7 @@
 //! Members without a meaning here are ignored, whatever their values. A private member in any form
 //! makes a key private: no source reads such a key as a public one.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::key::Key;
@@ -14,6 +12,7 @@ use crate::claims::issuer::IssuerName;
 use crate::crypto::algorithm::{Algorithm, Curve, Primitive};
 use crate::crypto::error::{KeyError, KeyErrorKind};
 use crate::crypto::numbers::{PrivateKey, PublicKey, RsaPrivate, RsaPublic};
+use crate::keys::jwk_json::Json;
 
 impl Key {
     /// Reads a public key from the JSON text of a JWK (RFC 7517), with its `kid` if it has one.
@@ -78,6 +77,20 @@ impl Jwk {
     /// Whether the key says that it is for signatures.
     pub(crate) fn is_for_signatures(&self) -> bool {
         self.member("use").text() == Some("sig")
+    }
+
+    /// Whether it is a public key for encryption or key agreement, by `use` or by each of its `key_ops` (RFC 7517,
+    /// sections 4.2 and 4.3).
+    pub(crate) fn is_for_encryption(&self) -> bool {
+        let is_given = |member: &&str| !matches!(self.member(member), Json::Missing | Json::Null);
+        let is_public = !PRIVATE.iter().any(is_given);
+        let of_key_ops = match self.member("key_ops") {
+            Json::List(Some(given)) => {
+                !given.is_empty() && given.iter().all(|it| ENCRYPTION.contains(&&**it))
+            }
+            _ => false,
+        };
+        is_public && (self.member("use").text() == Some("enc") || of_key_ops)
     }
 
     /// Reads a public key. `rsa_algorithm` is that of an RSA key that names none. Fails if it holds
@@ -375,134 +388,16 @@ const RSA_ALGORITHMS: [Algorithm; 6] = [
     Algorithm::PS512,
 ];
 
+/// The operations of keys that neither sign nor verify (RFC 7517, section 4.3).
+const ENCRYPTION: [&str; 6] =
+    ["encrypt", "decrypt", "wrapKey", "unwrapKey", "deriveKey", "deriveBits"];
+
 /// The private members of every type (RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1; RFC 8037, section
 /// 2), whatever the key's own.
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
-/// The members that are read; others are ignored.
-const KNOWN: [&str; 20] = [
-    "kty", "use", "key_ops", "alg", "kid", "crv", "x", "y", "n", "e", "d", "p", "q", "dp", "dq",
-    "qi", "oth", "k", "keys", "issuer",
-];
-
-/// The parts of a JSON value that a JWK needs.
-enum Json {
-    Missing,
-    Null,
-    /// A boolean or a number, by its type.
-    Other(&'static str),
-    Text(Zeroizing<String>),
-    /// Of strings alone, or of other things.
-    List(Option<Vec<String>>),
-    Object(Vec<(&'static str, Json)>),
-    /// A member that is there more than once.
-    Repeated,
-}
-
-impl Json {
-    fn text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// Its type, without its value.
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Missing => "missing",
-            Self::Null => "null",
-            Self::Other(kind) => kind,
-            Self::Text(text) if text.is_empty() => "an empty string",
-            Self::Text(_) => "a string",
-            Self::List(_) => "a list",
-            Self::Object(_) => "an object",
-            Self::Repeated => "given more than once",
-        }
-    }
-
-    /// Its value, for a member that is public in every key: escaped, and cut.
-    fn shown(&self) -> String {
-        let cut = |text: &str| text.chars().take(32).collect::<String>();
-        match self {
-            Self::Text(text) => format!("{:?}", cut(text)),
-            Self::List(Some(texts)) => {
-                format!("{:?}", texts.iter().take(8).map(|text| cut(text)).collect::<Vec<_>>())
-            }
-            other => other.kind().to_owned(),
-        }
-    }
-}
-
 impl<'de> Deserialize<'de> for Jwk {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Json::deserialize(deserializer).map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(JsonVisitor)
-    }
-}
-
-struct JsonVisitor;
-
-impl<'de> Visitor<'de> for JsonVisitor {
-    type Value = Json;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Json, E> {
-        Ok(Json::Other("a boolean"))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Json, E> {
-        Ok(Json::Other("a number"))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Json, E> {
-        Ok(Json::Other("a number"))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Json, E> {
-        Ok(Json::Other("a number"))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::Text(text.to_owned().into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Json, A::Error> {
-        let mut texts = Some(Vec::new());
-        while let Some(json) = list.next_element::<Json>()? {
-            match (json.text(), &mut texts) {
-                (Some(text), Some(texts)) => texts.push(text.to_owned()),
-                _ => texts = None,
-            }
-        }
-        Ok(Json::List(texts))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Json, A::Error> {
-        let mut members: Vec<(&'static str, Json)> = Vec::new();
-        while let Some(name) = object.next_key::<String>()? {
-            let Some(known) = KNOWN.into_iter().find(|known| *known == name) else {
-                object.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let json = object.next_value()?;
-            match members.iter_mut().find(|(held, _)| *held == known) {
-                Some((_, held)) => *held = Json::Repeated,
-                None => members.push((known, json)),
-            }
-        }
-        Ok(Json::Object(members))
     }
 }

@@ -11,14 +11,13 @@ use crate::claims::issuer::IssuerName;
 use crate::crypto::algorithm::{Algorithm, Primitive};
 use crate::crypto::backend;
 use crate::crypto::backend::CryptoBackend;
-use crate::crypto::by_signing::BySigning;
 use crate::crypto::error::KeyError;
-use crate::crypto::generate;
 use crate::crypto::material::{key_type, secret_length};
 use crate::crypto::numbers::{PrivateKey, PublicKey, RsaPublic};
-use crate::crypto::operations::{Pair, Sign, Verify};
+use crate::crypto::operations::Sign;
 use crate::crypto::secret;
 use crate::crypto::secret::Advice;
+use crate::keys::material::{Identity, Material};
 
 /// A key with its algorithm and key ID. It verifies; it also signs if it was made from private or
 /// shared material. `Debug` shows no secret; clones share the material.
@@ -45,14 +44,6 @@ pub struct Key {
     material: Arc<Material>,
 }
 
-struct Material {
-    signer: Option<Arc<dyn Sign>>,
-    verifier: Box<dyn Verify>,
-    identity: Identity,
-    /// What another backend makes the same key of; `None` where there is none, and once it has.
-    private: Option<PrivateKey>,
-}
-
 /// How the keys of a ring that makes its own sign and verify.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operations {
@@ -63,58 +54,6 @@ pub(crate) struct Operations {
 impl Default for Operations {
     fn default() -> Self {
         Self { backend: CryptoBackend::default(), verify_by_signing: true }
-    }
-}
-
-/// What distinguishes a key pair or a shared secret from others.
-#[derive(PartialEq, Eq)]
-enum Identity {
-    Public(PublicKey),
-    /// Identifies a shared secret without revealing it.
-    Commitment([u8; 32]),
-}
-
-impl Material {
-    fn of_public(
-        backend: CryptoBackend,
-        algorithm: Algorithm,
-        public: &PublicKey,
-    ) -> Result<Self, KeyError> {
-        let verifier = backend.verifier(algorithm, public)?;
-        let identity = Identity::Public(public.clone());
-        Ok(Self { signer: None, verifier, identity, private: None })
-    }
-
-    fn of_private(
-        backend: CryptoBackend,
-        algorithm: Algorithm,
-        private: &PrivateKey,
-    ) -> Result<Self, KeyError> {
-        let Pair { signer, verifier, public } = backend.pair(algorithm, private)?;
-        let identity = match (public, private) {
-            (Some(public), _) => Identity::Public(public),
-            (None, PrivateKey::Document(secret)) => {
-                Identity::Commitment(generate::commitment(secret))
-            }
-            (None, _) => return Err(KeyError::unsupported_algorithm()),
-        };
-        Ok(Self { signer: Some(signer), verifier, identity, private: None })
-    }
-
-    /// Verifies by [signing again](crate::crypto::by_signing), if the algorithm allows it.
-    fn verifying_by_signing(mut self, algorithm: Algorithm) -> Self {
-        if let (Primitive::Ed25519, Some(signer)) = (algorithm.primitive(), &self.signer)
-            && let Some(by_signing) = BySigning::new(signer, &*self.verifier)
-        {
-            self.verifier = Box::new(by_signing);
-        }
-        self
-    }
-
-    /// Keeps the private material until the key's ring is opened, which may choose a backend.
-    fn keeping(mut self, private: PrivateKey) -> Self {
-        self.private = cfg!(feature = "aws-lc-rs").then_some(private);
-        self
     }
 }
 
@@ -393,7 +332,7 @@ impl Key {
         let header = |algorithm: Algorithm| {
             let alg = algorithm.as_str();
             let members = HeaderMembers { alg, typ: token_type, kid: &self.key_id };
-            // A struct of strings always serialises.
+            // A struct of strings always serializes.
             base64url::encode(serde_json::to_vec(&members).unwrap_or_default())
         };
         names.map(header).collect()
@@ -423,7 +362,7 @@ const ADVICE: Advice = Advice { constructors: "Key::hmac_", has_text: true };
 
 /// The RFC 7638 thumbprint: the SHA-256 of the required members, in order, without white space.
 fn thumbprint(algorithm: Algorithm, public: &PublicKey) -> String {
-    // A map of strings always serialises.
+    // A map of strings always serializes.
     let members = serde_json::to_vec(&members(algorithm, public)).unwrap_or_default();
     base64url::encode(backend::sha256([&members]))
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -32,6 +33,16 @@ pub(crate) struct KeySet {
     /// while the set stays the same, so that what is bound to the set stays bound to it.
     limit: AtomicI64,
     times: Range<Timestamp>,
+    /// How the issuer of these keys is followed, if one is.
+    pub(crate) following: Option<Following>,
+}
+
+/// How often an issuer's keys are fetched, for the reason of a refusal.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Following {
+    pub(crate) max_staleness: Duration,
+    /// The shortest time to a fetch for an unknown key.
+    pub(crate) cooldown: Duration,
 }
 
 /// A key in its ring.
@@ -100,8 +111,8 @@ impl KeySet {
     }
 
     /// The keys of an issuer that is followed, before they were ever fetched.
-    pub(crate) fn unfetched() -> Self {
-        Self::followed(Vec::new(), Timestamp::from_unix_millis(0))
+    pub(crate) fn unfetched(following: Following) -> Self {
+        Self::followed(Vec::new(), Timestamp::from_unix_millis(0), following)
     }
 
     /// Whether no key of the set verifies at `now` because an issuer's keys could not be fetched for
@@ -110,9 +121,16 @@ impl KeySet {
         self.limit() <= now
     }
 
+    /// How long ago the keys of a followed issuer were fetched, and the least time to a fetch for an unknown key.
+    pub(crate) fn fetched_ago(&self, now: Timestamp) -> Option<(Duration, Duration)> {
+        let Following { max_staleness, cooldown } = self.following?;
+        Some((now - (self.limit() - max_staleness), cooldown))
+    }
+
     /// The keys of an issuer that is followed: they only verify, and no longer than to `until`.
-    pub(crate) fn followed(keys: Vec<Key>, until: Timestamp) -> Self {
-        Self { limit: until.as_unix_millis().into(), ..Self::scheduled([], keys) }
+    pub(crate) fn followed(keys: Vec<Key>, until: Timestamp, following: Following) -> Self {
+        let (limit, following) = (until.as_unix_millis().into(), Some(following));
+        Self { limit, following, ..Self::scheduled([], keys) }
     }
 
     /// Lets the keys of this set verify to `until`, if that is no earlier than before. The set stays
@@ -145,7 +163,7 @@ impl KeySet {
         let fingerprint = fingerprint(&keys);
         let limit = Timestamp::MAX.as_unix_millis().into();
         let times = Timestamp::from_unix_millis(i64::MIN)..Timestamp::MAX;
-        Self { keys, signing, by_header, by_key_id, fingerprint, limit, times }
+        Self { keys, signing, by_header, by_key_id, fingerprint, limit, times, following: None }
     }
 
     /// The same keys, of which these are revoked.
@@ -157,6 +175,7 @@ impl KeySet {
         Self {
             limit: self.limit().as_unix_millis().into(),
             times: self.times.clone(),
+            following: self.following,
             ..Self::of_schedule(keys, self.signing)
         }
     }
@@ -264,6 +283,12 @@ impl KeySet {
     /// A short text that is the same on all replicas that know the same keys and marks.
     pub(crate) fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// The first 48 bits of the fingerprint: a metric holds that many exactly.
+    pub(crate) fn fingerprint_number(&self) -> f64 {
+        let bytes = base64url::decode(&self.fingerprint[..8]).unwrap_or_default();
+        bytes.iter().fold(0., |number, byte| number * 256. + f64::from(*byte))
     }
 }
 

@@ -253,7 +253,7 @@ impl RotationPolicy {
                 "clock_skew",
                 format_args!("{:?}", self.clock_skew),
                 format_args!(
-                    "the leeway has to be shorter than max_token_lifetime ({:?})",
+                    "make it shorter than max_token_lifetime ({:?}), or make that longer",
                     self.max_token_lifetime
                 ),
             ));

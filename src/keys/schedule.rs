@@ -44,22 +44,13 @@ impl RotationPolicy {
         self.times(now, now + self.replica_lead(), signs_from)
     }
 
-    /// The keys that count when the next one is planned: neither marked nor over, none that a later
-    /// one has followed already, and not made by a clock that was far ahead.
     fn open<'k>(&self, keys: &'k [ScheduledKey], now: Timestamp) -> Vec<&'k ScheduledKey> {
-        let base = base(keys, |key| key, now);
-        let is_open = |key: &&ScheduledKey| {
-            key.generation >= base
-                && key.is_unmarked()
-                && now < key.times.signs_until
-                && !self.is_of_the_future(key, now)
-        };
-        keys.iter().filter(is_open).collect()
+        open(keys, self.margin(), now)
     }
 
     /// Whether a key was made by a clock that was further ahead than clocks may be.
     pub(crate) fn is_of_the_future(&self, key: &ScheduledKey, now: Timestamp) -> bool {
-        key.times.published > now + 2 * self.clock_skew
+        key.is_of_the_future(self.margin(), now)
     }
 
     fn times(
@@ -73,6 +64,7 @@ impl RotationPolicy {
         KeyTimes {
             published,
             propagated,
+            jwks_propagated: propagated + self.jwks_max_age,
             signs_from,
             signs_until,
             signs_latest,
@@ -87,8 +79,11 @@ impl RotationPolicy {
     }
 
     /// Whether rotation is late: a due key is not written one refresh and one write after it was due, or
-    /// the signing key is past its time.
+    /// the signing key is past its time. A ring that holds no key is not founded yet.
     pub(crate) fn is_overdue(&self, keys: &[ScheduledKey], now: Timestamp) -> bool {
+        if keys.is_empty() {
+            return false;
+        }
         let signer = signer(keys, |key| key, now);
         !self.are_two_ahead(keys, now, self.full_lead().saturating_sub(self.insert_timeout))
             || signer.is_some_and(|signer| signer.times.signs_until <= now)
@@ -96,29 +91,7 @@ impl RotationPolicy {
 
     /// Why no key signs now, and when the next known key will; `None` while one signs.
     pub(crate) fn pause(&self, keys: &[ScheduledKey], now: Timestamp) -> Option<IssuingPaused> {
-        if signer(keys, |key| key, now).is_some() {
-            return None;
-        }
-        let base = base(keys, |key| key, now);
-        // Those that would sign now or later, but for a mark.
-        let mut left = keys.iter().filter(|key| key.generation >= base);
-        let is_any = |marked: fn(&ScheduledKey) -> bool| {
-            left.clone().any(|key| marked(key) && now < key.times.signs_latest)
-        };
-        let reason = match () {
-            () if keys.is_empty() => PauseReason::NoKey,
-            () if is_any(|key| key.revoked) => PauseReason::Revoked,
-            () if is_any(|key| key.retire_at.is_some()) => PauseReason::Retired,
-            () => PauseReason::Overdue,
-        };
-        // A key begins to sign once every replica has it; at any other time one can only end. What a
-        // wrong clock has made is nothing to wait for.
-        let begins = left.by_ref().filter(|key| !self.is_of_the_future(key, now));
-        let mut begins: Vec<_> =
-            begins.map(|key| key.times.propagated).filter(|at| now < *at).collect();
-        begins.sort_unstable();
-        let until = begins.into_iter().find(|at| signer(keys, |key| key, *at).is_some());
-        Some(IssuingPaused { reason, until })
+        pause(keys, self.margin(), now)
     }
 
     /// Whether two keys are open to sign, and the last one does not take over within `lead`.
@@ -182,6 +155,8 @@ pub struct KeyTimes {
     pub published: Timestamp,
     /// When every replica has read it.
     pub propagated: Timestamp,
+    /// When every cache of the JWKS has it, too.
+    pub jwks_propagated: Timestamp,
     /// When its time to sign begins.
     pub signs_from: Timestamp,
     /// When its successor takes over.
@@ -200,6 +175,7 @@ impl KeyTimes {
         Self {
             published: past,
             propagated: past,
+            jwks_propagated: past,
             signs_from,
             signs_until: Timestamp::MAX,
             signs_latest: Timestamp::MAX,
@@ -222,6 +198,7 @@ impl KeyTimes {
     /// Whether the times follow each other as they must.
     pub(crate) fn are_ordered(&self) -> bool {
         self.published <= self.propagated
+            && self.propagated <= self.jwks_propagated
             && self.published <= self.signs_from
             && self.signs_from < self.signs_until
             && self.signs_until <= self.signs_latest
@@ -249,6 +226,11 @@ impl ScheduledKey {
         !self.revoked && self.retire_at.is_none()
     }
 
+    /// Whether it was made by a clock that was further ahead than clocks may be.
+    pub(crate) fn is_of_the_future(&self, margin: Duration, now: Timestamp) -> bool {
+        self.times.published > now + margin
+    }
+
     fn may_sign(&self, now: Timestamp) -> bool {
         (self.times.has_no_lead() || self.times.propagated <= now)
             && !self.revoked
@@ -269,23 +251,89 @@ pub(crate) fn signer<K>(
     keys.iter().find(|key| scheduled(key).generation >= base && scheduled(key).may_sign(now))
 }
 
+/// Why no key signs now, and when the next known key will; `None` while one signs. A key that was
+/// published later than `margin` from now was made by a wrong clock.
+pub(crate) fn pause(
+    keys: &[ScheduledKey],
+    margin: Duration,
+    now: Timestamp,
+) -> Option<IssuingPaused> {
+    if signer(keys, |key| key, now).is_some() {
+        return None;
+    }
+    let base = base(keys, |key| key, now);
+    // Those that would sign now or later, but for a mark.
+    let mut left = keys.iter().filter(|key| key.generation >= base);
+    let is_any = |marked: fn(&ScheduledKey) -> bool| {
+        left.clone().any(|key| marked(key) && now < key.times.signs_latest)
+    };
+    let reason = match () {
+        () if keys.is_empty() => PauseReason::NoKey,
+        () if is_any(|key| key.revoked) => PauseReason::Revoked,
+        () if is_any(|key| key.retire_at.is_some()) => PauseReason::Retired,
+        () => PauseReason::Overdue,
+    };
+    // A key begins to sign once every replica has it; at any other time one can only end. What a
+    // wrong clock has made is nothing to wait for.
+    let begins = left.by_ref().filter(|key| !key.is_of_the_future(margin, now));
+    let mut begins: Vec<_> =
+        begins.map(|key| key.times.propagated).filter(|at| now < *at).collect();
+    begins.sort_unstable();
+    let until = begins.into_iter().find(|at| signer(keys, |key| key, *at).is_some());
+    Some(IssuingPaused { reason, until })
+}
+
 /// When the key of that generation begins to sign, as the keys and marks are; `None` if it will not.
 pub(crate) fn takes_over(
     keys: &[ScheduledKey],
     generation: u64,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    // The signer changes at no other time.
+    let signs = |at: &Timestamp| {
+        signer(keys, |key| key, *at).is_some_and(|signer| signer.generation == generation)
+    };
+    changes(keys, now).into_iter().find(signs)
+}
+
+/// When the signer next becomes another key, as the keys and marks are, and its place; `None` if none
+/// follows.
+pub(crate) fn next_signer(keys: &[ScheduledKey], now: Timestamp) -> Option<(usize, Timestamp)> {
+    let place = |at| {
+        let signer = signer(keys, |key| key, at)?;
+        keys.iter().position(|key| std::ptr::eq(key, signer))
+    };
+    let current = place(now);
+    let mut later = changes(keys, now).into_iter().filter_map(|at| Some((place(at)?, at)));
+    later.find(|(next, _)| Some(*next) != current)
+}
+
+/// Now and the later times at which the signer may change, in order: it does at no other.
+fn changes(keys: &[ScheduledKey], now: Timestamp) -> Vec<Timestamp> {
     let times = keys.iter().flat_map(|key| {
         let KeyTimes { propagated, signs_from, signs_latest, .. } = key.times;
         [Some(propagated), Some(signs_from), Some(signs_latest), key.retire_at]
     });
     let mut times: Vec<_> = times.flatten().filter(|at| now < *at).chain([now]).collect();
     times.sort_unstable();
-    let signs = |at: &Timestamp| {
-        signer(keys, |key| key, *at).is_some_and(|signer| signer.generation == generation)
+    times
+}
+
+/// Whether two keys are open to sign: with fewer, live replicas make another.
+pub(crate) fn are_two_open(keys: &[ScheduledKey], margin: Duration, now: Timestamp) -> bool {
+    open(keys, margin, now).len() >= 2
+}
+
+/// The keys that count when the next one is planned: neither marked nor over, none that a later one has
+/// followed already, and not made by a clock that was far ahead.
+fn open(keys: &[ScheduledKey], margin: Duration, now: Timestamp) -> Vec<&ScheduledKey> {
+    let base = base(keys, |key| key, now);
+    let is_open = |key: &&ScheduledKey| {
+        key.generation >= base
+            && key.is_unmarked()
+            && now < key.times.signs_until
+            && !key.is_of_the_future(margin, now)
     };
-    times.into_iter().find(signs)
+    keys.iter().filter(is_open).collect()
 }
 
 /// When the time of each later key begins, revoked or not: from then on this one signs no more.

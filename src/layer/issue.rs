@@ -4,9 +4,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::{HeaderMap, Request, Response};
+use bytes::Bytes;
+use http::{Request, Response};
 use tower_layer::Layer;
 
+use crate::audit::handle::Draft;
 use crate::error::operation::OperationError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::presented::Presented;
@@ -15,11 +17,11 @@ use crate::layer::service::{Around, Granted, SessionService, Work, Worked};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
 use crate::response::token_endpoint;
-use crate::revocation::handle::Versions;
+use crate::revocation::versions::Versions;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::login::Login;
 use crate::sessions::logout::Logout;
-use crate::sessions::pending::Pending;
+use crate::sessions::pending::{Passed, Pending};
 use crate::sessions::session::Session;
 use crate::transport::cookie_use::{CookieUse, Sets};
 use crate::transport::transports::append_cookie;
@@ -33,18 +35,23 @@ enum Travel {
     Pair,
 }
 
+/// Issues the session of a login, with the event that the caller has recorded.
 fn grant<C: SessionClaims>(
     sessions: &Sessions<C>,
     login: &Login<C>,
     travel: Travel,
     versions: Versions,
-) -> Result<Granted, OperationError> {
-    match travel {
-        Travel::Pair => sessions.issue_pair_under(login, versions).map(Granted::Pair),
-        Travel::Cookie | Travel::Bearer => {
-            sessions.issue_under(login, versions).map(Granted::Token)
+) -> Result<(Granted, Option<Draft>), OperationError> {
+    Ok(match travel {
+        Travel::Pair => {
+            let (pair, event) = sessions.issue_pair_under(login, versions)?;
+            (Granted::Pair(pair), event)
         }
-    }
+        Travel::Cookie | Travel::Bearer => {
+            let (token, event) = sessions.issue_under(login, versions)?;
+            (Granted::Token(token), event)
+        }
+    })
 }
 
 /// Issues and renews sessions: made by [`Sessions::issue_layer`].
@@ -93,8 +100,12 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             return Err(OperationError::no_transport("bearer"));
         }
         // A bearer token needs a body of its own.
-        if !is_whole || !T::CARRIES_BODY {
-            return Err(OperationError::no_transport("cookie"));
+        if !T::CARRIES_BODY {
+            return Err(OperationError::not_configured(NO_BODY));
+        }
+        if !is_whole {
+            let has_cookie = transports.cookie.is_some();
+            return Err(OperationError::not_configured(if has_cookie { WHOLE } else { NO_COOKIE }));
         }
         let has_refresh_token = self.sessions.0.refreshing.is_some() && login.continues.is_none();
         Ok(if has_refresh_token { Travel::Pair } else { Travel::Bearer })
@@ -124,8 +135,8 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         Renewer::new().begin(&self.sessions, presented?, response)
     }
 
-    /// The work of a new session's login: it reads the cutoffs, issues, and revokes the session that the
-    /// request came with (ASVS 7.2.4). The login succeeds if that fails.
+    /// The work of a new session's login: it reads the cutoffs, issues, records the login, and revokes the
+    /// session that the request came with (ASVS 7.2.4). The login succeeds if the last fails.
     #[cold]
     fn log_in(
         &self,
@@ -133,15 +144,21 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         travel: Travel,
         replaced: Option<&Session<C>>,
     ) -> Option<Work> {
-        self.sessions.revocations().filter(|_| pending.intent.continues.is_none())?;
+        let has_work = self.sessions.revocations().is_some() || self.sessions.0.audit.has_sink();
+        if !has_work || pending.intent.continues.is_some() {
+            return None;
+        }
         let (sessions, pending) = (self.sessions.clone(), pending.clone());
         let can_end = |session: &&Session<C>| sessions.home_of(session).revocations().is_some();
         let replaced = replaced.filter(can_end).cloned();
         Some(Box::pin(async move {
             let versions = sessions.versions_for_login(&pending.intent).await;
-            let granted = grant(&sessions, &pending.intent, travel, versions)?;
+            let (granted, event) = grant(&sessions, &pending.intent, travel, versions)?;
+            if let Some(event) = event {
+                event.record_first().await?;
+            }
             if let Some(session) = replaced
-                && let Err(error) = sessions.logout(&session).await
+                && let Err(error) = sessions.end_replaced(&session).await
             {
                 let session_id = session.session_id();
                 tracing::warn!(session_id, %error, "cannot revoke the session before a login");
@@ -169,14 +186,18 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
                 Some(worked) => worked?,
                 None => {
                     let versions = self.sessions.known_versions(login);
-                    Some(grant(&self.sessions, login, travel, versions)?)
+                    let (granted, event) = grant(&self.sessions, login, travel, versions)?;
+                    event.into_iter().for_each(Draft::note);
+                    Some(granted)
                 }
             };
             self.write(response, &pending, travel, granted)
         });
         match issued {
             Ok(()) => {}
-            Err(error) => *response = self.failure(&error, response.headers()),
+            Err(error) => {
+                respond::refuse(response, self.failure(&error), &self.respond, &self.sessions)
+            }
         }
         None
     }
@@ -214,18 +235,15 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
     }
 
     #[cold]
-    fn failure<B>(&self, error: &OperationError, handler: &HeaderMap) -> Response<B>
-    where
-        T: Respond<B>,
-    {
+    fn failure(&self, error: &OperationError) -> Response<Bytes> {
         if let Some(rejection) = error.rejection() {
-            let answer = respond::rejection(rejection.clone(), &self.sessions);
-            return self.respond.respond_after(answer, handler);
+            return respond::rejection(rejection.clone(), &self.sessions);
         }
         tracing::error!(%error, "a session could not be issued");
         let mut answer = respond::problem(error.status());
         respond::retry_issuing(&mut answer, error, &self.sessions);
-        self.respond.respond_after(answer, handler)
+        answer.extensions_mut().insert(error.clone());
+        answer
     }
 }
 
@@ -260,6 +278,7 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
     }
 
     fn after(&self, response: &mut Response<B>, found: &Found<C>) -> Option<Work> {
+        Passed::note::<C>(response.extensions(), "issue_layer");
         self.issue_or_renew(response, found.presented.as_ref(), found.cookie_use)
     }
 
@@ -282,3 +301,9 @@ impl<C, T> fmt::Debug for IssueLayer<C, T> {
         f.debug_struct("IssueLayer").field("sessions", &self.sessions).finish_non_exhaustive()
     }
 }
+
+const NO_BODY: &str = "a bearer token is in the body, and `respond_with` makes responses without one: \
+                       give it a function that carries bodies";
+const WHOLE: &str = "a bearer token is a whole response: return the `Login` by itself";
+const NO_COOKIE: &str = "the sessions have no cookie transport, and a bearer token is a whole response: \
+                         return the `Login` by itself, or add `Transport::cookie(..)` to the sessions";

@@ -13,6 +13,8 @@ use crate::layer::renew::Renewer;
 use crate::layer::service::{Granted, Work};
 use crate::response::respond::{self, Respond, problem, problem_because};
 use crate::response::token_endpoint;
+use crate::sessions::cause::Cause;
+use crate::sessions::counters::LogoutOutcome;
 use crate::sessions::handle::Sessions;
 use crate::sessions::logout::{Logout, Reach};
 use crate::sessions::pending::Pending;
@@ -36,6 +38,20 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
     let has_revocations = home.revocations().is_some();
     let is_cookies_alone = presented.by_cookie() && !has_revocations && logout.reach == Reach::This;
     match &presented.session {
+        Ok(session) if is_cookies_alone => {
+            home.0.counters.logged_out(Reach::This, LogoutOutcome::CookieOnly);
+            let Some(event) = home.cookie_event(Cause::Logout(Reach::This), session) else {
+                return Ok(None);
+            };
+            if !home.0.audit.has_sink() {
+                event.note();
+                return Ok(None);
+            }
+            Ok(Some(Box::pin(async move {
+                event.record().await;
+                Ok(None)
+            })))
+        }
         _ if is_cookies_alone => Ok(None),
         Ok(_) if !has_revocations => Err(no_revocations(logout).into()),
         Ok(session) => {
@@ -59,18 +75,14 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
                 }
             }
         }
-        // The request has no session, so that neither its subject nor the others are known.
-        Err(rejection) if logout.reach == Reach::Others => {
-            Err(respond::rejection(rejection.clone(), sessions).into())
-        }
         Err(rejection) => match rejection.kind() {
-            RejectionKind::Missing => Ok(None),
-            kind if is_final(kind) || is_of_another(kind) => Ok(None),
-            kind if kind.is_temporary() || has_another_answer(kind) => {
-                Err(respond::rejection(rejection.clone(), sessions).into())
+            kind if has_ended(kind, logout, presented.by_cookie()) => Ok(None),
+            kind if is_unreadable(kind) && logout.reach != Reach::Others => {
+                let mut answer = not_recorded(&format_args!("{rejection:#}"), logout);
+                answer.extensions_mut().insert(rejection.clone());
+                Err(answer.into())
             }
-            // Another replica may accept the token, and this one cannot read whose session it is.
-            kind => Err(not_recorded(&kind).into()),
+            _ => Err(respond::rejection(rejection.clone(), sessions).into()),
         },
     }
 }
@@ -81,9 +93,24 @@ fn is_of_another(kind: RejectionKind) -> bool {
     matches!(kind, WrongIssuer | WrongAudience | WrongType | WrongClaim)
 }
 
-/// Whether the client can present the session in another way.
-fn has_another_answer(kind: RejectionKind) -> bool {
-    matches!(kind, RejectionKind::Ambiguous | RejectionKind::StaleClaims)
+/// Whether nothing is left to end for a request without a valid session. Other sessions of its subject are, and
+/// so is the session of a bearer token: its client may hold a refresh token or a newer token.
+fn has_ended(kind: RejectionKind, logout: Logout, by_cookie: bool) -> bool {
+    use RejectionKind::{Missing, Revoked, WrongType};
+    let is_ended = match kind {
+        Missing | Revoked => true,
+        // A refresh token, for example.
+        WrongType if !by_cookie => false,
+        _ => (is_final(kind) && by_cookie) || is_of_another(kind),
+    };
+    is_ended && logout.reach == Reach::This
+}
+
+/// Whether another replica may accept the token, and this one cannot read whose session it is.
+fn is_unreadable(kind: RejectionKind) -> bool {
+    use RejectionKind::{Ambiguous, Missing, Revoked, StaleClaims};
+    let is_answered = matches!(kind, Missing | Ambiguous | Revoked | StaleClaims);
+    !is_answered && !is_final(kind) && !is_of_another(kind) && !kind.is_temporary()
 }
 
 /// The response to a completed logout, with the new token of a session that stays.
@@ -134,22 +161,36 @@ pub(crate) fn complete<B, C>(
 
 /// The answer to a logout whose work failed.
 #[cold]
-pub(crate) fn failed<C>(sessions: &Sessions<C>, error: &OperationError) -> Response<Bytes> {
-    match error.rejection() {
-        Some(rejection) => respond::rejection(rejection.clone(), sessions),
-        None if error.is_temporary() => not_recorded(error),
+pub(crate) fn failed<C>(
+    sessions: &Sessions<C>,
+    logout: Logout,
+    error: &OperationError,
+) -> Response<Bytes> {
+    let mut answer = match error.rejection() {
+        Some(rejection) => return respond::rejection(rejection.clone(), sessions),
+        None if error.is_temporary() => not_recorded(error, logout),
         None => {
             tracing::error!(%error, "a logout was not recorded");
             problem(error.status())
         }
-    }
+    };
+    answer.extensions_mut().insert(error.clone());
+    answer
 }
 
 /// The answer to a logout that is not recorded.
 #[cold]
-fn not_recorded(error: &dyn Display) -> Response<Bytes> {
+fn not_recorded(error: &dyn Display, logout: Logout) -> Response<Bytes> {
     tracing::error!(%error, "a logout was not recorded");
-    let detail = "The logout was not recorded, and the session is still valid. Try again.";
+    let detail = match logout.reach {
+        Reach::This | Reach::Everywhere => {
+            "The logout was not recorded, and the session is still valid. Try again."
+        }
+        // The handler may have done more, such as changing the password.
+        Reach::Others => {
+            "The logout of the other sessions was not recorded, and they are still valid."
+        }
+    };
     let mut answer = problem_because(StatusCode::SERVICE_UNAVAILABLE, detail);
     respond::try_again(&mut answer);
     answer

@@ -35,7 +35,7 @@ impl<C> Presented<C> {
     pub(crate) fn to_renew(&self, sessions: &Sessions<C>) -> Option<&Session<C>> {
         let session = self.session.as_ref().ok()?;
         let lifetime = session.expires_at() - session.issued_at();
-        let lifetime = lifetime.min(sessions.0.idle_lifetime);
+        let lifetime = lifetime.min(sessions.0.lifetimes.idle);
         let is_past_half = self.now - session.issued_at() > lifetime / 2;
         let is_due = is_past_half || sessions.has_stale_claims(session);
         (is_due && self.by_cookie()).then_some(session)
@@ -53,9 +53,17 @@ impl<C> Presented<C> {
         }
     }
 
-    /// Whether the credential is an invalid cookie that no replica will accept, so that it is cleared.
+    /// Whether the credential is an invalid cookie that is cleared.
     pub(crate) fn is_final_cookie(&self) -> bool {
-        self.by_cookie() && self.session.as_ref().is_err_and(|rejection| is_final(rejection.kind()))
+        self.by_cookie()
+            && self.session.as_ref().is_err_and(|rejection| is_final(rejection.kind()))
+            && !self.is_revoked()
+    }
+
+    /// Whether the session was revoked. Its cookie stays: the session may continue under a new ID, or a login
+    /// may have replaced it, and this response may reach the browser after the one with the new cookie.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.session.as_ref().is_err_and(|rejection| rejection.kind() == RejectionKind::Revoked)
     }
 
     /// Whether the credential came in a cookie.
@@ -70,8 +78,8 @@ impl<C> Presented<C> {
     }
 }
 
-/// Whether no replica accepts such a token now or later, whatever its clock, keys and release, so
-/// that its cookie can be cleared. The table is in [`layer`](crate::layer).
+/// Whether no replica accepts such a token now or later, whatever its clock, keys and release. The table is
+/// in [`layer`](crate::layer).
 pub(crate) fn is_final(kind: RejectionKind) -> bool {
     matches!(
         kind,

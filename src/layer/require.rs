@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::build::BuildError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::validate::ValidateLayer;
+use crate::sessions::handle::Sessions;
 use crate::sessions::protected_resource::is_scope;
 use crate::sessions::session::Session;
 
@@ -13,47 +14,111 @@ impl<C, T> ValidateLayer<C, T> {
     /// Requires `check` of a session; otherwise 403.
     #[must_use]
     #[doc(alias = "role")]
+    #[doc(alias = "permission_required")]
+    #[doc(alias = "PreAuthorize")]
+    #[doc(alias = "policy")]
     pub fn authorize(self, check: impl Fn(&Session<C>) -> bool + Send + Sync + 'static) -> Self {
         self.refuse(move |session| {
-            (!check(session)).then(|| Rejection::new(RejectionKind::Forbidden))
+            let found = || format!("a session of {:?}", session.issuer());
+            let expected = "a session that the check of `authorize` accepts";
+            (!check(session)).then(|| RejectionKind::Forbidden.about("session", found(), expected))
         })
     }
 
-    /// Requires a scope of a session; otherwise 403 with `insufficient_scope` and the
-    /// `scope` (RFC 6750, section 3.1). A 401 of these routes names it, too, so that clients ask for it at
-    /// once. If several are required, a challenge names all.
+    /// Requires a session of this issuer, where the sessions accept
+    /// [several](crate::SessionsBuilder::also_accept_sessions); otherwise 403. Another
+    /// [name](crate::SessionsBuilder::also_accept_issuer) of the same issuer counts, too. With `{tenantid}` in
+    /// it, any accepted tenant does; with a tenant in its place, that one alone.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the sessions do not accept the issuer.
+    pub fn require_issuer(self, issuer: impl Into<String>) -> Result<Self, BuildError>
+    where
+        C: Send + Sync + 'static,
+    {
+        let required = issuer.into();
+        let sessions = self.sessions.clone();
+        if !sessions.each().any(|sessions| sessions.may_be_of(&required)) {
+            let help = format_args!(
+                "these sessions do not accept it: give one of {}, exactly as it is written there",
+                sessions.issuer_names()
+            );
+            return Err(BuildError::invalid("require_issuer", format_args!("{required:?}"), help));
+        }
+        Ok(self.refuse(move |session| {
+            let issuer = session.issuer();
+            let is_it = sessions.home_of(session).are_one_issuer(&required, issuer);
+            let (found, expected) = (format_args!("{issuer:?}"), format_args!("{required:?}"));
+            (!is_it).then(|| RejectionKind::Forbidden.about("iss", found, expected))
+        }))
+    }
+
+    /// Requires a scope of a session, or several, separated by spaces; otherwise 403 with
+    /// `insufficient_scope` and the `scope` (RFC 6750, section 3.1). A 401 of these routes names it, too, so
+    /// that clients ask for it at once. If several are required, a session has to have all, and a challenge
+    /// names all.
+    ///
+    /// A text without a scope is a mistake: it is logged as an error, and refuses every session.
     #[must_use]
     pub fn require_scope(mut self, scope: impl Into<String>) -> Self {
-        let required = scope.into();
-        if is_scope(&required) {
-            let others = self.scope.iter().map(|scope| &**scope);
-            let scopes: Vec<_> = others.chain([&*required]).collect();
-            self.scope = Some(scopes.join(" ").into());
+        let required: Vec<String> =
+            scope.into().split(' ').filter(|it| !it.is_empty()).map(str::to_owned).collect();
+        if required.is_empty() {
+            let mistake = "`require_scope` is given no scope: every session is refused";
+            tracing::error!(mistake, "a requirement can never be met");
         }
+        let named = required.iter().map(|scope| &**scope).filter(|scope| is_scope(scope));
+        let scopes: Vec<_> = self.scope.as_deref().into_iter().chain(named).collect();
+        self.scope = (!scopes.is_empty()).then(|| scopes.join(" ").into());
         self.refuse(move |session| {
-            let has_scope = session.scopes().any(|scope| scope == required);
+            let has_scope = |required: &String| session.scopes().any(|scope| scope == *required);
+            if !required.is_empty() && required.iter().all(has_scope) {
+                return None;
+            }
             let found = session.scope().unwrap_or("none");
-            (!has_scope).then(|| RejectionKind::InsufficientScope.about("scope", found, &required))
+            let expected = match required.is_empty() {
+                true => "a scope: `require_scope` is given none".to_owned(),
+                false => required.join(" "),
+            };
+            Some(RejectionKind::InsufficientScope.about("scope", found, expected))
         })
     }
 
     /// Requires a role of a session, from the claim that
-    /// [`roles_claim`](crate::SessionsBuilder::roles_claim) names; otherwise 403.
+    /// [`roles_claim`](crate::SessionsBuilder::roles_claim) names for the session's issuer; otherwise 403.
     ///
     /// # Errors
     ///
-    /// Fails if the sessions have no `roles_claim`: no session would have a role.
+    /// Fails if neither the sessions nor [those that they accept](crate::SessionsBuilder::also_accept_sessions)
+    /// have a `roles_claim`, or the role is empty: no session would have it.
     #[doc(alias = "rbac")]
-    pub fn require_role(self, role: impl Into<String>) -> Result<Self, BuildError> {
+    #[doc(alias = "GrantedAuthority")]
+    #[doc(alias = "authority")]
+    pub fn require_role(self, role: impl Into<String>) -> Result<Self, BuildError>
+    where
+        C: Send + Sync + 'static,
+    {
         let required = role.into();
-        if !self.sessions.reads_roles() {
-            let help = "set `roles_claim` on the builder of the sessions";
-            return Err(BuildError::invalid("require_role", format_args!("{required:?}"), help));
+        let invalid = |help: &str| {
+            Err(BuildError::invalid("require_role", format_args!("{required:?}"), help))
+        };
+        if required.is_empty() {
+            return invalid("give the name of a role");
+        }
+        let sessions = self.sessions.clone();
+        if !sessions.each().any(Sessions::reads_roles) {
+            return invalid(match sessions.0.others.is_empty() {
+                true => "set `roles_claim` on the builder of the sessions",
+                false => {
+                    "neither these sessions nor accepted ones have a `roles_claim`: set it on the builder of \
+                     the sessions of each issuer that writes roles"
+                }
+            });
         }
         Ok(self.refuse(move |session| {
             let has_role = session.roles().any(|role| role == required);
-            let found = || format!("{:?}", session.roles().collect::<Vec<_>>());
-            (!has_role).then(|| RejectionKind::Forbidden.about("roles", found(), &required))
+            (!has_role).then(|| sessions.home_of(session).lacks_role(session, &required))
         }))
     }
 
@@ -117,7 +182,8 @@ impl<C, T> ValidateLayer<C, T> {
         let sessions = self.sessions.clone();
         Ok(self.refuse(move |session| {
             let revocations = sessions.home_of(session).revocations()?;
-            (!revocations.is_fresh(max_age)).then(|| Rejection::new(revocations.stale()))
+            let stale = || revocations.stale("require_fresh_revocations", max_age);
+            (!revocations.is_fresh(max_age)).then(stale)
         }))
     }
 

@@ -13,7 +13,7 @@ use crate::layer::validate::{Kept, ValidateLayer};
 use crate::response::respond::{Respond, WithBody};
 use crate::sessions::handle::{ReadClaims, SessionClaims, Sessions};
 use crate::sessions::login::Login;
-use crate::sessions::pending::Pending;
+use crate::sessions::pending::{Passed, Pending};
 
 /// All layers at once, with validation optional: the handler's extractor decides. See
 /// [`Sessions::layer`].
@@ -25,6 +25,7 @@ pub struct SessionLayer<C, T = WithBody> {
 
 impl<C> Sessions<C> {
     /// All layers at once: guards, validates if there is a credential, issues, renews.
+    #[doc(alias = "filter chain")]
     pub fn layer(&self) -> SessionLayer<C>
     where
         C: SessionClaims,
@@ -88,6 +89,7 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for SessionLayer<C, T> {
     }
 
     fn after(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work> {
+        Passed::note::<C>(response.extensions(), "layer");
         let is_login = response.extensions().get::<Arc<Pending<Login<C>>>>().is_some();
         let work = self.issue.issue_or_renew(response, Some(&kept.presented), kept.cookie_use);
         if is_login { work } else { self.validate.log_out(response, kept).or(work) }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::header::SET_COOKIE;
@@ -17,13 +18,13 @@ use crate::layer::logout;
 use crate::layer::presented::{Presented, Refused};
 use crate::layer::renew::{self, Renewer};
 use crate::layer::service::{Around, SessionService, Work, Worked};
-use crate::response::login_redirect;
+use crate::response::login_redirect::{self, Outcome};
 use crate::response::respond;
 use crate::response::respond::{Respond, WithBody};
 use crate::sessions::handle::{ReadClaims, Sessions};
 use crate::sessions::login_page::LoginPage;
 use crate::sessions::logout::Logout;
-use crate::sessions::pending::Pending;
+use crate::sessions::pending::{Passed, Pending};
 use crate::sessions::session::Session;
 use crate::transport::cookie_use::{CookieUse, Sets};
 use crate::transport::credential::{Credential, Place};
@@ -56,6 +57,8 @@ pub struct ValidateLayer<C, T = WithBody> {
     /// None if the claims cannot be issued.
     renewer: Option<Renewer<C>>,
     login_page: Option<LoginPage>,
+    /// Whether it was logged that the login page itself requires a session.
+    has_logged_page: Arc<AtomicBool>,
     respond: T,
 }
 
@@ -65,8 +68,17 @@ type Check<C> = Arc<dyn Fn(&Session<C>) -> Option<Rejection> + Send + Sync>;
 impl<C> ValidateLayer<C> {
     pub(crate) fn new(sessions: Sessions<C>, renewer: Option<Renewer<C>>) -> Self {
         let (login_page, checks) = (sessions.0.login_page.clone(), Vec::new());
-        let (optional, guards_all, scope, respond) = (false, false, None, WithBody);
-        Self { sessions, optional, guards_all, checks, scope, renewer, login_page, respond }
+        Self {
+            sessions,
+            optional: false,
+            guards_all: false,
+            checks,
+            scope: None,
+            renewer,
+            login_page,
+            has_logged_page: Arc::default(),
+            respond: WithBody,
+        }
     }
 }
 
@@ -82,15 +94,15 @@ impl<C, T> ValidateLayer<C, T> {
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> ValidateLayer<C, U> {
-        let Self { sessions, optional, guards_all, checks, scope, renewer, login_page, .. } = self;
         ValidateLayer {
-            sessions,
-            optional,
-            guards_all,
-            checks,
-            scope,
-            renewer,
-            login_page,
+            sessions: self.sessions,
+            optional: self.optional,
+            guards_all: self.guards_all,
+            checks: self.checks,
+            scope: self.scope,
+            renewer: self.renewer,
+            login_page: self.login_page,
+            has_logged_page: self.has_logged_page,
             respond,
         }
     }
@@ -155,7 +167,10 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
     /// Why the layer itself refuses what was presented, if it does.
     fn refusal(&self, presented: &Presented<C>) -> Option<Rejection> {
         match &presented.session {
-            Ok(session) => self.checks.iter().find_map(|check| check(session)),
+            Ok(session) => {
+                let rejection = self.checks.iter().find_map(|check| check(session))?;
+                Some(rejection.of_ring(self.sessions.home_of(session).keys().name()))
+            }
             Err(rejection) => (!self.optional).then(|| rejection.clone()),
         }
     }
@@ -227,7 +242,17 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
     fn answer(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
         let mut answer = respond::rejection_where(rejection, &self.sessions, self.scope.as_deref());
         if let Some(page) = &self.login_page {
-            login_redirect::redirect(&mut answer, page, request);
+            let is_page =
+                login_redirect::redirect(&mut answer, page, request) == Outcome::PageItself;
+            if is_page && !self.has_logged_page.swap(true, Ordering::Relaxed) {
+                let mistake = match self.optional {
+                    true => "its handler takes `Session`: take `Option<Session>`",
+                    false => {
+                        "`validate_layer` is around it: put the layer around the other routes only"
+                    }
+                };
+                tracing::error!(login_page = %page, mistake, "the login page requires a session");
+            }
         }
         answer
     }
@@ -266,13 +291,13 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         if matches!(kept.cookie_use.sets, Sets::FromAnotherSite) {
             let rejection = Rejection::new(RejectionKind::CrossSite);
             let answer = respond::rejection(rejection, &self.sessions);
-            *response = self.respond.respond_after(answer, response.headers());
+            respond::refuse(response, answer, &self.respond, &self.sessions);
             return None;
         }
         let renewer = self.renewer.as_ref();
         let begun = logout::begin(&self.sessions, &kept.presented, logout, renewer, has_body);
         begun.unwrap_or_else(|answer| {
-            *response = self.respond.respond_after(*answer, response.headers());
+            respond::refuse(response, *answer, &self.respond, &self.sessions);
             None
         })
     }
@@ -285,11 +310,12 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
     ) where
         T: Respond<B>,
     {
-        if kept.is_first && response.extensions().get::<Arc<Pending<Logout>>>().is_some() {
+        let logout = response.extensions().get::<Arc<Pending<Logout>>>().map(|it| it.intent);
+        if let Some(logout) = logout.filter(|_| kept.is_first) {
             match worked {
                 Some(Err(error)) => {
-                    let answer = logout::failed(&self.sessions, &error);
-                    *response = self.respond.respond_after(answer, response.headers());
+                    let answer = logout::failed(&self.sessions, logout, &error);
+                    respond::refuse(response, answer, &self.respond, &self.sessions);
                 }
                 worked => {
                     let granted = worked.and_then(Result::ok).flatten();
@@ -349,6 +375,7 @@ impl<B, C: ReadClaims, T: Respond<B>> Around<B> for ValidateLayer<C, T> {
     }
 
     fn after(&self, response: &mut Response<B>, kept: &Kept<C>) -> Option<Work> {
+        Passed::note::<C>(response.extensions(), "validate_layer");
         let renewer = self.renewer.as_ref().filter(|_| kept.is_first);
         let work = renewer.and_then(|it| it.begin(&self.sessions, &kept.presented, response));
         self.log_out(response, kept).or(work)
@@ -369,6 +396,7 @@ impl<C, T: Clone> Clone for ValidateLayer<C, T> {
             scope: self.scope.clone(),
             renewer: self.renewer,
             login_page: self.login_page.clone(),
+            has_logged_page: self.has_logged_page.clone(),
             respond: self.respond.clone(),
         }
     }

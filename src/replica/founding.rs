@@ -28,6 +28,7 @@ use crate::clock::Timestamp;
 use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::replica::note::{self, Kind, Notes};
 use crate::store::contract::{Entry, Store, StoreError, StoreProperties};
+use crate::store::measured::{INSERT, REMOVE, measured};
 use crate::store::polling::{Polling, within};
 
 /// When a replica founds a place that it finds empty.
@@ -62,14 +63,18 @@ pub(crate) struct Wait {
     pub(crate) until: Option<Timestamp>,
     /// Whether a live replica has answered that it restores the content.
     pub(crate) is_restored: bool,
+    /// How long the wait takes from its beginning.
+    pub(crate) takes: Duration,
 }
 
 impl Wait {
     /// As the reason why a replica without `content`, the place's, is not ready.
     pub(crate) fn not_ready(&self, content: &str) -> NotReady {
-        let Self { since, until, is_restored } = self;
-        let until =
-            until.map_or_else(|| "a time not yet known".to_owned(), |until| until.to_string());
+        let Self { since, until, is_restored, takes } = self;
+        let until = match until {
+            Some(until) => until.to_string(),
+            None => format!("a time not yet known ({takes:?} after the wait can begin)"),
+        };
         let text = match is_restored {
             true => format!(
                 "the store lost {content}, and a live replica is restoring what it held: waiting \
@@ -78,10 +83,17 @@ impl Wait {
             false => format!(
                 "the store does not hold {content}: waiting since {since} for a live replica to \
                  restore what it may have lost; without one, this replica founds {content} anew at \
-                 {until}. To skip the wait at the first start of a service, set `found_now`"
+                 {until}. If other replicas run, check this one's clock, for which the keys may have \
+                 expired, its store and its names. To skip the wait at the first start of a service, \
+                 and only then, set `found_now`"
             ),
         };
         NotReady::new(NotReadyKind::Founding, text)
+    }
+
+    /// How long the wait still takes, at least.
+    pub(crate) fn remaining(&self, now: Timestamp) -> Duration {
+        self.until.map_or(self.takes, |until| until - now)
     }
 }
 
@@ -201,7 +213,8 @@ impl Founding {
                 self.restart_wait();
                 self.look_again = Some(began + POLL);
                 let since = self.newcomer.as_ref().map_or(now, |newcomer| newcomer.since);
-                return Some(Wait { since, until: None, is_restored: false });
+                let takes = self.wait;
+                return Some(Wait { since, until: None, is_restored: false, takes });
             }
         };
         if goes_on {
@@ -213,7 +226,9 @@ impl Founding {
         self.look_again = Some(began + POLL.min(self.wait));
         let mut newcomer = self.newcomer.take().unwrap_or_else(|| {
             let (ring, wait) = (&*self.place, self.wait);
-            tracing::info!(ring, ?wait, "waiting for live replicas before founding");
+            let fix = "none at the first start of a service: it answers 503 until then; `found_now` skips \
+                       the wait";
+            tracing::info!(ring, ?wait, fix, "waiting for live replicas before founding");
             Newcomer::new(now)
         });
         if !self.notes.has(Kind::Newcomer, &newcomer.id) {
@@ -250,6 +265,7 @@ impl Founding {
             since: newcomer.since,
             until: deadline.map(|deadline| now + deadline.saturating_duration_since(began)),
             is_restored: newcomer.answered.is_some(),
+            takes: self.wait,
         };
         self.look_again = self.look_again.min(deadline.or(self.look_again));
         self.newcomer = Some(newcomer);
@@ -304,7 +320,8 @@ impl Founding {
             });
         for ((kind, id), _) in served.take(MOST_AT_ONCE) {
             let name = kind.name(id);
-            within(limit, "removing an entry", store.remove(&self.place, &name)).await?;
+            let removing = measured(&self.place, REMOVE, store.remove(&self.place, &name));
+            within(limit, "removing an entry", removing).await?;
         }
         Ok(())
     }
@@ -338,11 +355,12 @@ impl Newcomer {
 
 async fn insert(
     store: &dyn Store,
-    place: &str,
+    place: &Arc<str>,
     limit: Duration,
     entry: Entry,
 ) -> Result<(), StoreError> {
-    within(limit, "writing an entry", store.insert(place, &entry)).await.map(drop)
+    let inserting = measured(place, INSERT, store.insert(place, &entry));
+    within(limit, "writing an entry", inserting).await.map(drop)
 }
 
 /// How long a newcomer waits for an answer where the store reports changes: a second until live

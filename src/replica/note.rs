@@ -71,6 +71,12 @@ impl Notes {
         })
     }
 
+    /// How many newcomers wait that no holder has answered.
+    pub(crate) fn newcomers(&self) -> usize {
+        let newcomers = self.0.keys().filter(|(kind, _)| *kind == Kind::Newcomer);
+        newcomers.filter(|(_, id)| !self.has(Kind::Holder, id)).count()
+    }
+
     pub(crate) fn has(&self, kind: Kind, id: &str) -> bool {
         self.0.contains_key(&(kind, id.to_owned()))
     }

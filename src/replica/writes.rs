@@ -4,11 +4,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use metrics::{counter, gauge};
+use metrics::gauge;
 
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::crypto::backend;
 use crate::store::contract::{Entry, EntryName, Insertion, Store, StoreError};
+use crate::store::measured::{self, Operation, PROBE, measured};
 use crate::sync::lock;
 
 /// The state of one replica's writes to its place in a store.
@@ -17,6 +18,8 @@ pub(crate) struct Writes {
     ring: Arc<str>,
     clock: Arc<dyn Clock>,
     interval: Duration,
+    /// The kinds of writes to this place.
+    operations: &'static [Operation],
     /// The entry that is inserted and removed as a test.
     probe: EntryName,
     state: Mutex<State>,
@@ -33,7 +36,12 @@ struct State {
 
 impl Writes {
     /// For a replica that reads the store in this interval.
-    pub(crate) fn new(ring: Arc<str>, clock: Arc<dyn Clock>, interval: Duration) -> Self {
+    pub(crate) fn new(
+        ring: Arc<str>,
+        clock: Arc<dyn Clock>,
+        interval: Duration,
+        operations: &'static [Operation],
+    ) -> Self {
         // Without randomness two replicas may share a name; each then finds it taken once.
         let mut random = [0; 8];
         let _ = backend::fill_random(&mut random);
@@ -44,6 +52,7 @@ impl Writes {
             ring,
             clock,
             interval,
+            operations,
             probe: name.expect("letters, hyphens and digits"),
             state: Mutex::new(State { failure: None, written: None, tried }),
         }
@@ -60,8 +69,7 @@ impl Writes {
     }
 
     pub(crate) fn set_metrics(&self) {
-        // There from the first on.
-        counter!(WRITE_FAILURES, "ring" => self.ring.clone()).increment(0);
+        measured::show_zeros(&self.ring, self.operations);
         let written = lock(&self.state).written;
         if let Some(written) = written {
             let lag = written.age(&*self.clock).as_secs_f64();
@@ -81,7 +89,6 @@ impl Writes {
 
     /// A write failed: warns once for each different error.
     pub(crate) fn failed(&self, error: &StoreError) {
-        counter!(WRITE_FAILURES, "ring" => self.ring.clone()).increment(1);
         let (now, error) = (Moment::now(&*self.clock), error.to_string());
         let mut state = lock(&self.state);
         state.tried = now;
@@ -110,6 +117,10 @@ impl Writes {
     ///
     /// If the entry can't be written.
     pub(crate) async fn probe(&self, store: &dyn Store) -> Result<(), StoreError> {
+        measured(&self.ring, PROBE, self.probe_unmeasured(store)).await
+    }
+
+    async fn probe_unmeasured(&self, store: &dyn Store) -> Result<(), StoreError> {
         let entry = Entry { name: self.probe.clone(), value: b"{\"version\":1}".to_vec().into() };
         if store.insert(&self.ring, &entry).await? != Insertion::Inserted {
             // Left behind when it could not be removed; or the store says so of equal values.
@@ -123,4 +134,3 @@ impl Writes {
 const HEALTHY_EVERY: u32 = 40;
 
 pub(crate) const WRITE_LAG: &str = "tower_jwt_session_write_lag_seconds";
-pub(crate) const WRITE_FAILURES: &str = "tower_jwt_session_write_failures_total";

@@ -27,7 +27,7 @@ impl KeyRing {
     /// Caches may keep it for [`jwks_max_age`](crate::RotationPolicy::jwks_max_age); keys are
     /// published that much earlier than they sign.
     pub fn jwks_response(&self, request: &HeaderMap) -> Response<Bytes> {
-        // Strings and numbers always serialise.
+        // Strings and numbers always serialize.
         let body = serde_json::to_vec(&self.jwks()).unwrap_or_default();
         let tag = format!("\"{}\"", base64url::encode(&backend::sha256([&body])[..16]));
         let matches = request.get_all(IF_NONE_MATCH).iter().any(|tags| {

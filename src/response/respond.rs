@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
+use crate::sessions::failure_log::Entrance;
 use crate::sessions::handle::Sessions;
 use crate::sessions::protected_resource::is_scope;
 use crate::transport::caching::remove_targeted;
@@ -53,7 +54,8 @@ pub trait Respond<B>: Clone {
 
     /// Turns the answer into a response where the handler has answered with the headers `handler`, as with
     /// a login, or a logout that could not be recorded. Default: [`respond`](Self::respond) without a
-    /// request.
+    /// request. If it refuses the login or the logout, the handler's other cookies are added to it: those that
+    /// are neither the session's nor set by it. A login from another site gets none.
     fn respond_after(&self, answer: Response<Bytes>, handler: &HeaderMap) -> Response<B> {
         let _ = handler;
         self.respond(answer, None)
@@ -104,10 +106,8 @@ pub(crate) fn rejection_where<C>(
     sessions: &Sessions<C>,
     scope: Option<&str>,
 ) -> Response<Bytes> {
-    let (reason, about) = (rejection.kind(), rejection.about());
-    let (found, expected) = (rejection.found(), rejection.expected());
-    tracing::debug!(%reason, about, found, expected, "rejected a request");
-    sessions.0.counters.rejected(rejection.kind());
+    sessions.0.failure_log.log(&rejection, Entrance::Layer, sessions.now());
+    sessions.count_rejected(&rejection);
     let mut answer = problem(rejection.status());
     if let Some(challenge) = challenge(&rejection, sessions, scope) {
         answer.headers_mut().insert(WWW_AUTHENTICATE, challenge);
@@ -130,6 +130,9 @@ pub(crate) fn retry_issuing<C>(
     error: &OperationError,
     sessions: &Sessions<C>,
 ) {
+    if error.kind() == OperationErrorKind::Audit {
+        try_again(answer);
+    }
     let is_paused = error.kind() == OperationErrorKind::NoSigningKey;
     if let Some(wait) = is_paused.then(|| sessions.keys().issues_again_in()).flatten() {
         let seconds = wait.as_millis().div_ceil(1000).clamp(1, u64::MAX.into());
@@ -172,6 +175,24 @@ pub(crate) fn answer_whole<B>(
     }
     let answer = respond.respond_after(answer, response.headers());
     put_in_place(response, answer);
+}
+
+/// Refuses in the place of a handler's response. The other cookies that it sets stay: what they refer to,
+/// such as the new ID of a cart, is stored. A request from another site sets none.
+#[cold]
+pub(crate) fn refuse<B, C>(
+    response: &mut Response<B>,
+    answer: Response<Bytes>,
+    respond: &impl Respond<B>,
+    sessions: &Sessions<C>,
+) {
+    let rejection = answer.extensions().get::<Rejection>();
+    let is_cross_site = rejection.is_some_and(|it| it.kind() == RejectionKind::CrossSite);
+    let mut answer = respond.respond_after(answer, response.headers());
+    if !is_cross_site {
+        sessions.transports().keep_other_cookies(response.headers(), answer.headers_mut());
+    }
+    *response = answer;
 }
 
 /// Says that the same request may succeed in some seconds.

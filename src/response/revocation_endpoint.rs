@@ -5,7 +5,8 @@ use http::{HeaderMap, Response, StatusCode};
 
 use crate::error::operation::OperationErrorKind;
 use crate::response::respond;
-use crate::response::token_endpoint::{INVALID_REQUEST, UNAVAILABLE, failure, parameters};
+use crate::response::token_endpoint::{BadForm, UNAVAILABLE, failure, parameters};
+use crate::sessions::failure_log::Entrance;
 use crate::sessions::handle::Sessions;
 
 impl<C> Sessions<C> {
@@ -23,19 +24,14 @@ impl<C> Sessions<C> {
     pub async fn revocation_response(&self, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
         let token = match parameters(headers, body, ["token"]) {
             Ok([Some(token)]) => token,
-            _ => {
-                return failure(
-                    StatusCode::BAD_REQUEST,
-                    INVALID_REQUEST,
-                    "expected one form with one token",
-                );
-            }
+            Ok([None]) => return BadForm::Parameter("token", "none").into_response(),
+            Err(not_good) => return not_good.into_response(),
         };
         let Err(error) = self.revoke_token(&token).await else { return done() };
         if let Some(rejection) = error.rejection() {
-            let (reason, about) = (rejection.kind(), rejection.about());
-            let (found, expected) = (rejection.found(), rejection.expected());
-            tracing::debug!(%reason, about, found, expected, "ignored the revocation of an invalid token");
+            let now = self.now();
+            self.0.failure_log.log(rejection, Entrance::RevocationEndpoint, now);
+            self.count_rejected(rejection);
             let mut answer = done();
             answer.extensions_mut().insert(rejection.clone());
             return answer;

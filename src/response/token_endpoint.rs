@@ -10,8 +10,9 @@ use serde::Serialize;
 
 use crate::error::operation::OperationError;
 use crate::response::respond;
+use crate::sessions::failure_log::Entrance;
 use crate::sessions::handle::{SessionClaims, Sessions};
-use crate::sessions::issued::{IssuedToken, IssuedTokens};
+use crate::sessions::issued::{IssuedToken, IssuedTokens, TokenResponse};
 
 impl<C: SessionClaims> Sessions<C> {
     /// Answers a request to the token endpoint (RFC 6749, section 6), in any framework: a form with
@@ -30,7 +31,7 @@ impl<C: SessionClaims> Sessions<C> {
     pub async fn token_response(&self, headers: &HeaderMap, body: &[u8]) -> Response<Bytes> {
         let refresh_token = match refresh_token(headers, body) {
             Ok(refresh_token) => refresh_token,
-            Err(code) => return refused(StatusCode::BAD_REQUEST, code),
+            Err(not_good) => return not_good.into_response(),
         };
         match self.refresh(&refresh_token).await {
             Ok(IssuedTokens { access_token, refresh_token, scope }) => {
@@ -38,6 +39,9 @@ impl<C: SessionClaims> Sessions<C> {
             }
             Err(error) => {
                 let mut answer = failed(&error);
+                if let Some(rejection) = error.rejection() {
+                    self.0.failure_log.log(rejection, Entrance::TokenEndpoint, self.now());
+                }
                 respond::retry_issuing(&mut answer, &error, self);
                 answer
             }
@@ -47,12 +51,37 @@ impl<C: SessionClaims> Sessions<C> {
 
 /// Finds the refresh token in a form. A parameter that comes twice is ambiguous, and one without a
 /// value has not come (RFC 6749, section 3.2).
-fn refresh_token<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, str>, &'static str> {
+fn refresh_token<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, str>, BadForm> {
     let [grant_type, refresh_token] = parameters(headers, body, ["grant_type", "refresh_token"])?;
     match grant_type.as_deref() {
-        None => Err(INVALID_REQUEST),
-        Some("refresh_token") => refresh_token.ok_or(INVALID_REQUEST),
-        Some(_) => Err(UNSUPPORTED),
+        None => Err(BadForm::Parameter("grant_type", "none")),
+        Some("refresh_token") => refresh_token.ok_or(BadForm::Parameter("refresh_token", "none")),
+        Some(_) => Err(BadForm::GrantType),
+    }
+}
+
+/// Why a request is no form of these endpoints.
+pub(crate) enum BadForm {
+    /// The media type found.
+    MediaType(String),
+    /// The parameter that is missing or repeated, and how often it was found.
+    Parameter(&'static str, &'static str),
+    GrantType,
+}
+
+impl BadForm {
+    /// RFC 6749, section 5.2, with what was found.
+    pub(crate) fn into_response(self) -> Response<Bytes> {
+        let (code, description) = match self {
+            Self::MediaType(found) => {
+                (INVALID_REQUEST, format!("expected content-type {FORM}, found {found}"))
+            }
+            Self::Parameter(name, found) => {
+                (INVALID_REQUEST, format!("expected the parameter {name} once, found {found}"))
+            }
+            Self::GrantType => (UNSUPPORTED, "expected grant_type=refresh_token".to_owned()),
+        };
+        failure(StatusCode::BAD_REQUEST, code, &description)
     }
 }
 
@@ -60,29 +89,34 @@ fn refresh_token<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, str>
 pub(crate) fn parameters<'b, const N: usize>(
     headers: &HeaderMap,
     body: &'b [u8],
-    names: [&str; N],
-) -> Result<[Option<Cow<'b, str>>; N], &'static str> {
-    if !is_form(headers) {
-        return Err(INVALID_REQUEST);
-    }
+    names: [&'static str; N],
+) -> Result<[Option<Cow<'b, str>>; N], BadForm> {
+    is_form(headers)?;
     let mut values = [const { None }; N];
     for (name, value) in form_urlencoded::parse(body) {
         let Some(place) = names.iter().position(|known| *known == name) else { continue };
         if values[place].replace(value).is_some() {
-            return Err(INVALID_REQUEST);
+            return Err(BadForm::Parameter(names[place], "more"));
         }
     }
     Ok(values.map(|value| value.filter(|value| !value.is_empty())))
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+fn is_form(headers: &HeaderMap) -> Result<(), BadForm> {
     let mut content_types = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(content_type), None) = (content_types.next(), content_types.next()) else {
-        return false;
+    let found = match (content_types.next(), content_types.next()) {
+        (None, _) => "none".to_owned(),
+        (Some(_), Some(_)) => "more than one".to_owned(),
+        (Some(content_type), None) => {
+            let media_type = content_type.as_bytes().split(|byte| *byte == b';').next();
+            let media_type = media_type.unwrap_or_default().trim_ascii();
+            if media_type.eq_ignore_ascii_case(FORM.as_bytes()) {
+                return Ok(());
+            }
+            media_type[..media_type.len().min(LONGEST_SHOWN)].escape_ascii().to_string()
+        }
     };
-    let media_type = content_type.to_str().unwrap_or_default().split(';').next();
-    let media_type = media_type.unwrap_or_default().trim();
-    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    Err(BadForm::MediaType(found))
 }
 
 /// The answer with tokens: RFC 6749, section 5.1.
@@ -91,31 +125,13 @@ pub(crate) fn granted(
     refresh_token: Option<&IssuedToken>,
     scope: Option<&str>,
 ) -> Response<Bytes> {
-    #[derive(Serialize)]
-    struct Granted<'a> {
-        access_token: &'a str,
-        token_type: &'static str,
-        expires_in: u64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        refresh_token: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        scope: Option<&'a str>,
-    }
-    let granted = Granted {
-        access_token: access_token.as_str(),
-        token_type: "Bearer",
-        expires_in: access_token.lifetime().as_secs(),
-        refresh_token: refresh_token.map(IssuedToken::as_str),
-        scope,
-    };
+    let granted = TokenResponse::new(access_token, refresh_token, scope);
     respond::json(StatusCode::OK, &granted)
 }
 
 /// A code and its fixed text, without the reason.
 fn refused(status: StatusCode, error: &'static str) -> Response<Bytes> {
     let description = match error {
-        INVALID_REQUEST => "expected one form with grant_type=refresh_token and one refresh_token",
-        UNSUPPORTED => "expected grant_type=refresh_token",
         INVALID_GRANT => {
             "the refresh token is invalid, expired, revoked or already used; log in again"
         }
@@ -129,12 +145,12 @@ fn refused(status: StatusCode, error: &'static str) -> Response<Bytes> {
 pub(crate) fn failure(
     status: StatusCode,
     error: &'static str,
-    error_description: &'static str,
+    error_description: &str,
 ) -> Response<Bytes> {
     #[derive(Serialize)]
-    struct Failure {
+    struct Failure<'a> {
         error: &'static str,
-        error_description: &'static str,
+        error_description: &'a str,
     }
     respond::json(status, &Failure { error, error_description })
 }
@@ -155,14 +171,14 @@ fn failed(error: &OperationError) -> Response<Bytes> {
         tracing::error!(%error, "a refresh token could not be redeemed");
         return answer;
     };
-    let (reason, about) = (rejection.kind(), rejection.about());
-    let (found, expected) = (rejection.found(), rejection.expected());
-    tracing::debug!(%reason, about, found, expected, "refused a refresh token");
     answer.extensions_mut().insert(rejection.clone());
     answer
 }
 
-pub(crate) const INVALID_REQUEST: &str = "invalid_request";
+const FORM: &str = "application/x-www-form-urlencoded";
+/// Bytes of a media type in a description.
+const LONGEST_SHOWN: usize = 64;
+const INVALID_REQUEST: &str = "invalid_request";
 const INVALID_GRANT: &str = "invalid_grant";
 const UNSUPPORTED: &str = "unsupported_grant_type";
 pub(crate) const UNAVAILABLE: &str = "temporarily_unavailable";

@@ -6,12 +6,13 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::Instant;
 
+use crate::audit::handle::Audit;
 use crate::clock::{Clock, SystemClock};
 use crate::error::build::BuildError;
 use crate::replica::founding::{Founding, When};
 use crate::revocation::handle::{Inner, Revocations};
 use crate::revocation::place::Place;
-use crate::revocation::reader::Reader;
+use crate::revocation::reader::{Reader, is_founded};
 use crate::revocation::writer::{LONGEST_QUEUE, write};
 use crate::store::contract::StoreProperties;
 use crate::store::feed::RevocationStore;
@@ -28,6 +29,7 @@ pub struct RevocationsBuilder {
     max_staleness: Duration,
     when: When,
     clock: Arc<dyn Clock>,
+    audit: Audit,
 }
 
 impl Revocations {
@@ -50,6 +52,7 @@ impl Revocations {
             max_staleness: Duration::from_secs(24 * 60 * 60),
             when: When::default(),
             clock: Arc::new(SystemClock),
+            audit: Audit::default(),
         }
     }
 }
@@ -112,9 +115,28 @@ impl RevocationsBuilder {
         self
     }
 
-    /// Sets the clock; use the same for the keys. Default: the system's clock.
+    /// Never founds revocations: [`open`](Self::open) fails if the store holds none of this name, and has
+    /// then written nothing. Default: they are founded after a wait, see [`found_now`](Self::found_now).
+    ///
+    /// This protects against a wrong store or name, in tools. Another replica has to found them. With a store
+    /// that is [private](crate::store::StoreProperties::is_private) to the process, it always fails.
+    pub fn never_found(mut self) -> Self {
+        self.when = When::Never;
+        self
+    }
+
+    /// Sets the clock; it must be that of the keys, which the builder of the sessions checks. Default: the
+    /// system's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Sets where audit events go: of revocations that this replica learns from the store, reads as a whole, or
+    /// restores. Give the same to the builders of the keys and the sessions. Default: to the log, with
+    /// pseudonyms that change with each process.
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.audit = audit;
         self
     }
 
@@ -123,9 +145,10 @@ impl RevocationsBuilder {
     ///
     /// # Errors
     ///
-    /// Fails if a setting is missing or invalid, or the store can't be read.
+    /// Fails if a setting is missing or invalid, the store can't be read, or it holds no revocations and
+    /// none [may](Self::never_found) be founded.
     pub async fn open(self) -> Result<Revocations, BuildError> {
-        let ring = ring_name::parse(&self.name, PLACE)?;
+        let ring = ring_name::parse("name of the revocations", &self.name, PLACE)?;
         let Some(store) = self.store else {
             let help = "set the store that records revocations, for example that of the keys: \
                        `.store(store.clone())`";
@@ -145,8 +168,14 @@ impl RevocationsBuilder {
             let value = format_args!("{:?}", self.max_staleness);
             return Err(BuildError::invalid("max_staleness", value, help));
         }
-        let place = Place::new(ring.clone(), store.clone(), polling, self.clock);
+        let place = Place::new(ring.clone(), store.clone(), polling, self.clock, self.audit);
         place.keep_for(self.max_staleness);
+        if self.when == When::Never {
+            let is_founded = is_founded(&place).await;
+            if !is_founded.map_err(|source| BuildError::store(&ring, source))? {
+                return Err(BuildError::no_revocations(self.name));
+            }
+        }
         let founding =
             (!is_private).then(|| Founding::new(&*store, ring.clone(), &polling, self.when));
         let (recording, recordings) = mpsc::channel(LONGEST_QUEUE);

@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::error::rejection::RejectionKind;
+use crate::error::rejection::{Rejection, RejectionKind};
+use crate::replica::founding::Wait;
 use crate::revocation::handle::{Inner, Revocations};
 use crate::revocation::known::Candidate;
 use crate::revocation::rules::{self, Issued};
@@ -12,11 +13,7 @@ use crate::store::feed::{Register, RegisterId};
 
 impl Revocations {
     /// Checks that a verified token's session is not revoked.
-    pub(crate) fn check(
-        &self,
-        mut candidate: Candidate,
-        now: Timestamp,
-    ) -> Result<(), RejectionKind> {
+    pub(crate) fn check(&self, mut candidate: Candidate, now: Timestamp) -> Result<(), Rejection> {
         let inner = &*self.0;
         // Before the lookups: what was read until then is in the table.
         let known_at = inner.known_at.load(Ordering::Acquire);
@@ -34,18 +31,79 @@ impl Revocations {
                 *version = 0;
             }
         }
-        inner.known.check(&candidate)?;
+        inner.known.check(&candidate).map_err(Rejection::new)?;
         // Huge if the clock was set back before `known_at`.
         let age = now.as_unix_millis().wrapping_sub(known_at).cast_unsigned();
         if age > inner.usual_age { self.check_age(known_at, now) } else { Ok(()) }
     }
 
+    /// Whether a token claims the version of a cutoff that this replica has not read.
+    ///
+    /// SECURITY: such a token is good, for the time that a read takes. It is not signed again, with a new
+    /// `iat`: a version that was invented would be believed anew with each token.
+    pub(crate) fn is_unread(&self, candidate: &Candidate, now: Timestamp) -> bool {
+        let Candidate { digests, subject_version, all_version, .. } = candidate;
+        let (subject, all) = (RegisterId::Subject(digests.subject), RegisterId::All);
+        let mut claimed = [(subject, *subject_version), (all, *all_version)].into_iter();
+        claimed.any(|(id, version)| {
+            let held = (version > 0).then(|| self.0.known.register(id));
+            held.is_some_and(|held| self.0.durations().is_unread(held.as_ref(), version, now))
+        })
+    }
+
+    /// The kind of a rejection that the next read may lift.
+    fn behind(&self) -> RejectionKind {
+        RejectionKind::StaleRevocations { retry_after: self.0.place.polling.interval }
+    }
+
+    /// The rejection of a token with such a version where another one would follow: the next read shows it.
+    #[cold]
+    pub(crate) fn unread(&self) -> Rejection {
+        let kind = self.behind();
+        let expected =
+            "a version that this replica has read: the next read shows it, or that there is none";
+        kind.about("revocations", "the claim rv or rg is above them", expected)
+    }
+
+    /// The revocation that refuses a session, as text; `None` if none does.
+    #[cold]
+    pub(crate) fn describe(&self, token: &Candidate) -> Option<String> {
+        let known = &self.0.known;
+        let subject = known.subject(&token.digests.subject);
+        let cutoffs = [
+            (subject, token.subject_version, "logins of the subject"),
+            (known.all(), token.all_version, "all logins"),
+        ];
+        let hit = cutoffs.into_iter().find_map(|(register, version, which)| {
+            let register = register?;
+            let is_hit = rules::hits(&register, version, token.login, token.slack);
+            is_hit.then(|| {
+                let login = token.login.map_or_else(|| "unknown".to_owned(), |it| it.to_string());
+                let Register { at, version: of_cutoff, .. } = register;
+                let slack = match token.login.is_some_and(|login| login > at) {
+                    true => format!(
+                        "; a login that did not know of it is refused for {:?} after it, too",
+                        token.slack
+                    ),
+                    false => String::new(),
+                };
+                format!(
+                    "{which} up to {at} were revoked (version {of_cutoff}); the login was at {login} \
+                     (version {version}){slack}"
+                )
+            })
+        });
+        let is_session = || known.has_session(&token.digests.session);
+        hit.or_else(|| is_session().then(|| "the session of this ID was revoked".to_owned()))
+    }
+
     /// Refuses a session once what is held is too old, by either clock. The request may be the first to
     /// notice: the process may have been stopped, and no task has run since.
     #[cold]
-    fn check_age(&self, known_at: i64, now: Timestamp) -> Result<(), RejectionKind> {
-        let age = now - Timestamp::from_unix_millis(known_at);
-        if age > self.0.max_staleness || self.is_stale() { Err(self.stale()) } else { Ok(()) }
+    fn check_age(&self, known_at: i64, now: Timestamp) -> Result<(), Rejection> {
+        let (age, limit) = (now - Timestamp::from_unix_millis(known_at), self.0.max_staleness);
+        let is_stale = age > limit || self.is_stale();
+        if is_stale { Err(self.stale("max_staleness", limit)) } else { Ok(()) }
     }
 
     /// Whether all is known that was recorded until that long ago.
@@ -54,9 +112,22 @@ impl Revocations {
         self.age() <= longest && found.wait.is_none() && found.newer_format.is_none()
     }
 
-    /// The rejection if fresher revocations are required; the next read may have them.
-    pub(crate) fn stale(&self) -> RejectionKind {
-        RejectionKind::StaleRevocations { retry_after: self.0.place.polling.interval }
+    /// The rejection where a setting requires fresher revocations; the next read may have them.
+    #[cold]
+    pub(crate) fn stale(&self, setting: &str, limit: Duration) -> Rejection {
+        let kind = self.behind();
+        let found = self.0.found.load();
+        let (read_at, age) = (self.read_at(), self.age());
+        let found = match (&found.wait, found.newer_format) {
+            (Some(Wait { since, .. }), _) => {
+                format!("waiting since {since} for live replicas to restore them")
+            }
+            (None, Some(format)) if age <= limit => {
+                format!("revocations written by a newer version (format {format})")
+            }
+            _ => format!("last read {age:?} ago, at {read_at}"),
+        };
+        kind.about("revocations", found, format_args!("read at most {limit:?} ago (`{setting}`)"))
     }
 }
 

@@ -29,6 +29,11 @@ pub(crate) fn of_session(issuer: &str, session_id: &str, is_own_id: bool) -> Dig
     own.unwrap_or_else(|| hash("tower-jwt-session session", issuer, session_id))
 }
 
+/// A session's ID in the log and in audit events: that of this crate, or the digest of another issuer's.
+pub(crate) fn shown_session(issuer: &str, session_id: &str, is_own_id: bool) -> String {
+    base64url::encode(of_session(issuer, session_id, is_own_id))
+}
+
 /// The digest of a subject: a pseudonym, since anyone can compute it for a subject that he can guess.
 pub(crate) fn of_subject(issuer: &str, subject: &str) -> Digest {
     hash("tower-jwt-session subject", issuer, subject)

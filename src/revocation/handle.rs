@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::audit::handle::Draft;
 use crate::clock::{Moment, Timestamp};
 use crate::cooldown::Cooldown;
 use crate::error::operation::OperationError;
@@ -26,7 +27,6 @@ use crate::revocation::rules::Durations;
 use crate::revocation::waiting::Waiter;
 use crate::revocation::writer::{Recorder, Recording, Revocation};
 use crate::store::contract::StoreError;
-use crate::store::feed::{Digest, RegisterId};
 use crate::store::polling::Followed;
 use crate::tasks::Tasks;
 use crate::telemetry::RECORDED;
@@ -80,6 +80,9 @@ use crate::telemetry::RECORDED;
 /// # }
 /// ```
 #[derive(Clone)]
+#[doc(alias = "blacklist")]
+#[doc(alias = "denylist")]
+#[doc(alias = "logout")]
 pub struct Revocations(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
@@ -124,15 +127,6 @@ pub(crate) struct Found {
     pub(crate) wait: Option<Wait>,
     /// The highest format that only a newer version of this crate understands.
     pub(crate) newer_format: Option<u64>,
-}
-
-/// The versions of the registers under which a login is made: the claims `rv` and `rg`. And `rc`, the version
-/// of stale claims after which the token's claims were read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Versions {
-    pub(crate) subject: u64,
-    pub(crate) all: u64,
-    pub(crate) claims: u64,
 }
 
 impl Inner {
@@ -217,15 +211,20 @@ impl Revocations {
     /// Records a revocation; then it holds on this replica.
     ///
     /// Returns the version that a register has risen to; 0 for a session. It is written even if the caller
-    /// stops waiting.
-    pub(crate) async fn record(&self, revocation: Revocation) -> Result<u64, Arc<StoreError>> {
+    /// stops waiting, and so is the event of it.
+    pub(crate) async fn record(
+        &self,
+        revocation: Revocation,
+        event: Option<Draft>,
+    ) -> Result<u64, Arc<StoreError>> {
         let (done, recorded) = oneshot::channel();
         // One that is written just now goes before it.
         let limit = self.0.place.polling.insert_timeout.saturating_mul(2);
+        let limit = limit.saturating_add(event.as_ref().map_or(Duration::ZERO, Draft::takes));
         let recording = async {
             let gone = |context: &str| Arc::new(StoreError::new(context));
             let stopped = |_| gone("the task that writes revocations has stopped");
-            self.0.recording.send(Recording { revocation, done }).await.map_err(stopped)?;
+            self.0.recording.send(Recording { revocation, event, done }).await.map_err(stopped)?;
             // Nobody answers any more.
             let panicked =
                 |_| gone("the task that writes revocations panicked while it wrote this");
@@ -255,80 +254,6 @@ impl Revocations {
         self.0.durations().slack()
     }
 
-    /// The versions under which a subject's login is made, from the store. If it fails, those last known.
-    pub(crate) async fn versions_for_login(&self, subject: &Digest) -> Versions {
-        let ids = [RegisterId::Subject(*subject), RegisterId::All];
-        match self.0.place.registers(ids).await {
-            Ok(registers) => {
-                let now = self.0.place.clock.now();
-                for (id, register) in ids.into_iter().zip(registers) {
-                    if let Some(register) = register.filter(|it| it.is_plausible(now)) {
-                        self.0.known.mirror_risen(id, register, now);
-                    }
-                }
-            }
-            Err(error) => {
-                let ring = &*self.0.place.name;
-                tracing::warn!(ring, %error, "a login could not read the cutoffs; using the last known");
-            }
-        }
-        self.versions(subject)
-    }
-
-    /// The versions that this replica knows, for a login.
-    pub(crate) fn versions(&self, subject: &Digest) -> Versions {
-        let known = &self.0.known;
-        Versions {
-            subject: known.version(RegisterId::Subject(*subject)),
-            all: known.version(RegisterId::All),
-            claims: self.claims_version_at_login(subject),
-        }
-    }
-
-    /// The version under which a login was made at the register `next`, if it was made under `version` of
-    /// the register `held`: the registers of one subject under two names of its issuer.
-    ///
-    /// SECURITY: a cutoff is recorded in both, at one time, and a replica may know it in one of them only.
-    /// So `next` counts if the last cutoff in it is one that `held` has, too, and that this login knew; and
-    /// if it is old enough for a later one in `held` to be known. Otherwise 0: the time of the login decides.
-    pub(crate) fn renamed_version(
-        &self,
-        held: &Digest,
-        version: u64,
-        next: &Digest,
-        now: Timestamp,
-    ) -> u64 {
-        let registers = [held, next].map(|digest| self.0.known.subject(digest));
-        let [Some(held), Some(next)] = registers else { return 0 };
-        let durations = self.0.durations();
-        let settled = durations.refresh_bound + durations.insert_timeout * 2;
-        let settled = settled + durations.clock_skew * 2;
-        let is_known = version >= held.version && next.at <= held.at;
-        if is_known && now - next.at >= settled { next.version } else { 0 }
-    }
-
-    /// The version of a subject's stale claims after which the claims of a login were read. The handler has
-    /// read them before it returned the login, so a call of `reload_claims` within the last moments does
-    /// not count: the next request then renews once more than it has to.
-    fn claims_version_at_login(&self, subject: &Digest) -> u64 {
-        let id = RegisterId::Stale(*subject);
-        let Some(stale) = self.0.known.register(id) else { return 0 };
-        let moments = self.0.durations().clock_skew.saturating_add(LOGIN_TAKES);
-        let is_later = self.0.place.clock.now() - stale.at > moments;
-        if is_later { self.0.known.version(id) } else { 0 }
-    }
-
-    /// The version of a subject's stale claims that this replica knows; 0 for none.
-    pub(crate) fn claims_version(&self, subject: &Digest) -> u64 {
-        self.0.known.version(RegisterId::Stale(*subject))
-    }
-
-    /// Whether a subject's claims became stale after they were read under that version. It costs a request
-    /// nothing where nobody's claims are.
-    pub(crate) fn has_stale_claims(&self, subject: &Digest, version: u64) -> bool {
-        self.0.known.stale(subject).is_some_and(|stale| stale.version > version)
-    }
-
     /// Waits for revocations that concern a session.
     pub(crate) fn wait_for(&self, digests: Digests) -> Waiter {
         self.0.known.waiting.wait_for(digests)
@@ -342,6 +267,10 @@ impl Revocations {
 
     pub(crate) fn is_stale(&self) -> bool {
         self.age() > self.0.max_staleness
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.place.clock.now()
     }
 
     pub(crate) fn read_at(&self) -> Timestamp {
@@ -388,9 +317,6 @@ impl Recorder for Inner {
         &self.known
     }
 }
-
-/// How long a handler of a login may take.
-const LOGIN_TAKES: Duration = Duration::from_secs(60);
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

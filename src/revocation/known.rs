@@ -12,6 +12,7 @@ use crate::revocation::digest::Digests;
 use crate::revocation::rules::{self, Mirrored};
 use crate::revocation::table::Table;
 use crate::revocation::waiting::Waiting;
+use crate::revocation::writing::News;
 use crate::store::feed::{Digest, Register, RegisterId, RevokedSession};
 use crate::sync::{ArcSwapOption, lock};
 
@@ -85,8 +86,12 @@ impl Known {
         // The sessions last: the processor then goes on while it waits for memory.
         let is_revoked = is_cut_off(self.subject(&token.digests.subject), token.subject_version)
             || is_cut_off(self.all(), token.all_version)
-            || self.sessions.get(&token.digests.session).is_some();
+            || self.has_session(&token.digests.session);
         if is_revoked { Err(RejectionKind::Revoked) } else { Ok(()) }
+    }
+
+    pub(crate) fn has_session(&self, digest: &Digest) -> bool {
+        self.sessions.get(digest).is_some()
     }
 
     pub(crate) fn subject(&self, digest: &Digest) -> Option<Register> {
@@ -109,6 +114,14 @@ impl Known {
             RegisterId::Subject(digest) => self.subject(&digest),
             RegisterId::All => self.all(),
             RegisterId::Stale(digest) => self.stale(&digest),
+        }
+    }
+
+    /// Whether what was read is more than what is held.
+    pub(crate) fn is_news(&self, read: &News) -> bool {
+        match read {
+            News::Session(digest) => self.sessions.get(digest).is_none(),
+            News::Register(id, seen) => self.version(*id) < seen.version,
         }
     }
 

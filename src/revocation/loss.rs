@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 
 use tokio::time::Instant;
 
+use crate::audit::event::AuditKind;
 use crate::clock::Timestamp;
 use crate::revocation::board::{self, Board};
 use crate::revocation::known::{Known, seconds};
@@ -20,17 +21,20 @@ pub(crate) struct Loss {
     registers: BTreeMap<RegisterId, Register>,
     /// The parts that may have to be restored.
     parts: BTreeSet<usize>,
+    /// Whether the store has all of it, for a shorter time than it is needed now.
+    pub(crate) is_extension: bool,
     /// How many records this replica has restored.
     restored: usize,
 }
 
 impl Loss {
-    /// Everything may be lost.
-    pub(crate) fn new() -> Self {
+    /// Everything may be lost, or is to be kept for longer.
+    pub(crate) fn new(is_extension: bool) -> Self {
         Self {
             sessions: Table::new(),
             registers: BTreeMap::new(),
             parts: (0..PARTS).collect(),
+            is_extension,
             restored: 0,
         }
     }
@@ -50,10 +54,10 @@ impl Loss {
     }
 
     /// Whether nothing is left to restore, which is then reported.
-    pub(crate) fn is_restored(&self, ring: &str) -> bool {
+    pub(crate) fn is_restored(&self, place: &Place) -> bool {
         let (is_restored, restored) = (self.parts.is_empty(), self.restored);
-        if is_restored && restored > 0 {
-            tracing::warn!(ring, restored, "the store lost revocations; restored them");
+        if is_restored && restored > 0 && !self.is_extension {
+            place.note_count(AuditKind::RevocationsRestored, restored);
         }
         is_restored
     }

@@ -19,5 +19,7 @@ pub(crate) mod table;
 mod table_model;
 #[cfg(all(test, not(miri)))]
 mod table_tests;
+pub(crate) mod versions;
 pub(crate) mod waiting;
 pub(crate) mod writer;
+pub(crate) mod writing;

@@ -4,12 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::audit::event::{AuditKind, Origin};
+use crate::audit::handle::Audit;
+use crate::base64url;
 use crate::clock::{Clock, Timestamp};
 use crate::replica::writes::Writes;
 use crate::revocation::rules;
+use crate::revocation::writing::{News, Writing};
 use crate::store::contract::{Entry, EntryName, Insertion, Loaded, StoreError};
 use crate::store::feed::{
     Advance, Cursor, FeedRead, Register, RegisterId, RevocationStore, RevokedSession,
+};
+use crate::store::measured::{
+    ADVANCE, APPEND, INSERT, Operation, PROBE, REMOVE, RESTORE, measured,
 };
 use crate::store::polling::{Polling, within};
 
@@ -20,6 +27,9 @@ pub(crate) struct Place {
     pub(crate) polling: Polling,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) writes: Writes,
+    pub(crate) audit: Audit,
+    /// What this replica writes just now.
+    pub(crate) writing: Writing,
     /// How long records are kept, in seconds: the longest that anyone who is known needs. It never gets
     /// shorter while a replica runs.
     kept: AtomicU64,
@@ -31,10 +41,12 @@ impl Place {
         store: Arc<dyn RevocationStore>,
         polling: Polling,
         clock: Arc<dyn Clock>,
+        audit: Audit,
     ) -> Self {
-        let writes = Writes::new(name.clone(), clock.clone(), polling.interval);
+        let writes = Writes::new(name.clone(), clock.clone(), polling.interval, &OPERATIONS);
         let kept = LEAST_KEPT.as_secs().into();
-        Self { name, store, polling, clock, writes, kept }
+        audit.show_zeros(&name, &KINDS);
+        Self { name, store, polling, clock, writes, audit, writing: Writing::default(), kept }
     }
 
     /// How long records are kept.
@@ -58,6 +70,44 @@ impl Place {
     pub(crate) fn restoration(&self) -> Duration {
         let bound = self.polling.bound().saturating_add(self.polling.insert_timeout);
         bound.saturating_mul(4)
+    }
+
+    /// Writes what this replica has learned from the store into the audit trail.
+    pub(crate) fn note_learned(&self, news: impl IntoIterator<Item = News>) {
+        for news in news {
+            let kind = match news {
+                News::Session(_) => AuditKind::SessionRevoked,
+                News::Register(RegisterId::Subject(_), _) => AuditKind::SubjectRevoked,
+                News::Register(RegisterId::All, _) => AuditKind::LoginsRevoked,
+                News::Register(RegisterId::Stale(_), _) => AuditKind::ClaimsReload,
+            };
+            let Some(mut draft) = self.audit.begin(kind, &self.name, self.clock.now()) else {
+                continue;
+            };
+            draft.event.origin = Origin::Store;
+            match news {
+                News::Session(digest) => {
+                    draft.event.session_id = Some(base64url::encode(digest));
+                }
+                News::Register(id, register) => {
+                    if let RegisterId::Subject(digest) | RegisterId::Stale(digest) = id {
+                        draft.event.subject = self.audit.subject(&digest, None);
+                    }
+                    draft.event.effective_at = Some(register.at);
+                }
+            }
+            draft.note();
+        }
+    }
+
+    /// Writes that a number of revocations were read or restored into the audit trail.
+    pub(crate) fn note_count(&self, kind: AuditKind, count: usize) {
+        let Some(mut draft) = self.audit.begin(kind, &self.name, self.clock.now()) else { return };
+        draft.event.count = Some(count as u64);
+        if kind == AuditKind::RevocationsRead {
+            draft.event.origin = Origin::Store;
+        }
+        draft.note();
     }
 
     pub(crate) async fn load(&self) -> Result<Loaded, StoreError> {
@@ -89,24 +139,26 @@ impl Place {
     }
 
     pub(crate) async fn insert(&self, entry: &Entry) -> Result<Insertion, StoreError> {
-        let inserting = self.store.insert(&self.name, entry);
+        let inserting = measured(&self.name, INSERT, self.store.insert(&self.name, entry));
         let inserted = within(self.polling.insert_timeout, "writing an entry", inserting).await;
         self.noted(inserted)
     }
 
     pub(crate) async fn remove(&self, name: &EntryName) -> Result<(), StoreError> {
-        let removing = self.store.remove(&self.name, name);
+        let removing = measured(&self.name, REMOVE, self.store.remove(&self.name, name));
         self.noted(within(self.polling.insert_timeout, "removing an entry", removing).await)
     }
 
     pub(crate) async fn append(&self, sessions: &[RevokedSession]) -> Result<(), StoreError> {
         let appending = self.store.append(&self.name, sessions, self.clock.now());
+        let appending = measured(&self.name, APPEND, appending);
         let limit = self.polling.insert_timeout;
         self.noted(within(limit, "recording revoked sessions", appending).await)
     }
 
     pub(crate) async fn advance(&self, advance: &Advance) -> Result<Register, StoreError> {
         let advancing = self.store.advance(&self.name, advance);
+        let advancing = measured(&self.name, ADVANCE, advancing);
         let limit = self.polling.insert_timeout;
         let advanced = within(limit, "advancing a register", advancing).await;
         let now = self.clock.now();
@@ -126,6 +178,7 @@ impl Place {
 
     pub(crate) async fn restore(&self, held: &[(RegisterId, Register)]) -> Result<(), StoreError> {
         let restoring = self.store.restore(&self.name, held, self.clock.now());
+        let restoring = measured(&self.name, RESTORE, restoring);
         let limit = self.polling.insert_timeout;
         self.noted(within(limit, "restoring registers", restoring).await)
     }
@@ -171,6 +224,17 @@ fn check_advanced(
     )))
 }
 
+/// The kinds of events of a place.
+const KINDS: [AuditKind; 6] = [
+    AuditKind::SessionRevoked,
+    AuditKind::SubjectRevoked,
+    AuditKind::LoginsRevoked,
+    AuditKind::ClaimsReload,
+    AuditKind::RevocationsRead,
+    AuditKind::RevocationsRestored,
+];
+/// The kinds of writes.
+const OPERATIONS: [Operation; 6] = [INSERT, REMOVE, APPEND, ADVANCE, RESTORE, PROBE];
 /// How long records are kept at least: as long as the default settings need them, so that who has those
 /// need not say so.
 pub(crate) const LEAST_KEPT: Duration = Duration::from_secs((24 + 24) * 3600 + 4 * 60);

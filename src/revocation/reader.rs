@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::audit::event::AuditKind;
 use crate::clock::Timestamp;
 use crate::replica::founding::{Content, Founding, Wait};
 use crate::revocation::board::{self, Board};
@@ -12,6 +13,7 @@ use crate::revocation::known::Known;
 use crate::revocation::loss::{self, Loss};
 use crate::revocation::place::{LEAST_KEPT, Place};
 use crate::revocation::rules;
+use crate::revocation::writing::News;
 use crate::store::contract::{Insertion, Skipped, StoreError};
 use crate::store::feed::{Advance, Cursor, FeedPage, FeedRead, Register, RegisterId};
 
@@ -31,10 +33,14 @@ pub(crate) struct Reader {
     skipped: Vec<Skipped>,
     /// When what was skipped has expired: it is of no more concern.
     skipped_until: Timestamp,
+    /// While the whole is read: how many revocations were new.
+    new_of_whole: Option<usize>,
     /// What the store has lost, while it is restored.
     loss: Option<Loss>,
     /// How long all that is held was to be kept when it was recorded.
     kept: Duration,
+    /// The latest time that the clock has shown.
+    latest: Timestamp,
 }
 
 impl Reader {
@@ -48,8 +54,10 @@ impl Reader {
             newer_format: None,
             skipped: Vec::new(),
             skipped_until: Timestamp::from_unix_millis(i64::MIN),
+            new_of_whole: Some(0),
             loss: None,
             kept: LEAST_KEPT,
+            latest: Timestamp::from_unix_millis(i64::MIN),
         }
     }
 
@@ -60,6 +68,7 @@ impl Reader {
     /// Fails if the store can't be read in time. What was read until then is in.
     pub(crate) async fn read(&mut self, place: &Place, known: &Known) -> Result<(), StoreError> {
         let (began, mut has_gap) = (Instant::now(), false);
+        self.heed_clock(place, known);
         let notes = loop {
             // Before the records: who finds the marker then reads all that was written before it.
             let (board, notes) = Board::read(place.load().await?);
@@ -107,15 +116,31 @@ impl Reader {
             }
             self.take(page, place, known).await;
             if !has_more {
+                if let Some(new) = self.new_of_whole.take().filter(|new| *new > 0) {
+                    place.note_count(AuditKind::RevocationsRead, new);
+                }
                 return Ok(true);
             }
         }
     }
 
+    /// SECURITY: a clock that was ahead has dropped what is not over. Once it is set back, all is read again.
+    fn heed_clock(&mut self, place: &Place, known: &Known) {
+        let now = place.clock.now();
+        if now + SET_BACK < self.latest {
+            let ring = &*place.name;
+            tracing::warn!(ring, "the clock was set back; reading all revocations");
+            self.latest = now;
+            self.begin_whole(known);
+        }
+        self.latest = self.latest.max(now);
+    }
+
     fn begin_whole(&mut self, known: &Known) {
         (self.cursor, self.is_empty, self.newer_format) = (None, true, None);
+        self.new_of_whole = Some(0);
         self.skipped.clear();
-        self.loss = (!known.is_empty()).then(Loss::new);
+        self.loss = (!known.is_empty()).then(|| Loss::new(false));
     }
 
     /// Takes a page in, a part at a time, and lets others run between.
@@ -134,14 +159,31 @@ impl Reader {
         let room = MOST_SKIPPED.saturating_sub(self.skipped.len());
         self.skipped.extend(page.skipped.drain(..).take(room));
         for sessions in page.sessions.chunks(CHUNK) {
+            let alive = sessions.iter().filter(|session| session.until > now);
+            let news = alive.map(|session| News::Session(session.digest));
+            let news = place.writing.news(news, |news| known.is_news(news));
             known.insert(sessions, now);
+            self.learn(news, place);
             tokio::task::yield_now().await;
         }
-        page.registers.iter().for_each(|(id, register)| known.mirror(*id, *register, now));
+        for (id, register) in &page.registers {
+            let alive = Some(News::Register(*id, *register)).filter(|_| register.until > now);
+            let news = place.writing.news(alive.into_iter(), |news| known.is_news(news));
+            known.mirror(*id, *register, now);
+            self.learn(news, place);
+        }
         if let Some(loss) = &mut self.loss {
             loss.take(&page).await;
         }
         self.cursor = Some(page.cursor);
+    }
+
+    /// Writes what is new into the audit trail; of a whole read only how much that is.
+    fn learn(&mut self, news: Vec<News>, place: &Place) {
+        match &mut self.new_of_whole {
+            Some(new) => *new += news.len(),
+            None => place.note_learned(news),
+        }
     }
 
     /// Records everything for longer, if someone needs it longer than it was recorded for.
@@ -149,7 +191,8 @@ impl Reader {
         let kept = place.kept();
         if kept > self.kept && !known.is_empty() {
             known.extend(kept - self.kept).await;
-            self.loss = Some(Loss::new());
+            let is_extension = self.loss.as_ref().is_none_or(|loss| loss.is_extension);
+            self.loss = Some(Loss::new(is_extension));
         }
         self.kept = kept;
     }
@@ -182,6 +225,11 @@ impl Reader {
             }
         }
         while let Some((&id, &version)) = claims.first_key_value() {
+            // It was not lost: this read has found it.
+            if known.version(id) == version {
+                claims.remove(&id);
+                continue;
+            }
             let at = rules::lost_cutoff(known.register(id).as_ref(), version, now);
             let advance = Advance::new(id, version, at, place.until(at, now), now);
             let advanced = place.advance(&advance).await?;
@@ -253,7 +301,7 @@ impl Reader {
                 return Ok(false);
             }
         }
-        let is_restored = self.loss.as_ref().is_none_or(|loss| loss.is_restored(&place.name));
+        let is_restored = self.loss.as_ref().is_none_or(|loss| loss.is_restored(place));
         if is_restored {
             self.loss = None;
         }
@@ -278,6 +326,19 @@ impl Reader {
     }
 }
 
+/// Whether the place holds revocations that were founded. Writes nothing.
+///
+/// # Errors
+///
+/// Fails if the store can't be read in time.
+pub(crate) async fn is_founded(place: &Place) -> Result<bool, StoreError> {
+    let (board, _) = Board::read(place.load().await?);
+    match place.read(None).await? {
+        FeedRead::Page(page) => Ok(board.is_marked(page.cursor.incarnation())),
+        FeedRead::Gap => Ok(false),
+    }
+}
+
 fn implausible_register(Register { version, at, .. }: Register) -> Skipped {
     let reason = format!("version {version} or cutoff {at} is 0 or too far ahead of the clock");
     Skipped::new("register", reason)
@@ -287,5 +348,7 @@ fn implausible_register(Register { version, at, .. }: Register) -> Skipped {
 const CHUNK: usize = 256;
 /// How many unreadable records are reported.
 const MOST_SKIPPED: usize = 100;
+/// How far a clock may be set back while nothing has to be read again: less than any margin of expiry.
+const SET_BACK: Duration = Duration::from_secs(1);
 /// How often a replica reads while others restore.
 const RESTORING_EVERY: Duration = Duration::from_secs(1);

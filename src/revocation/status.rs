@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::not_ready::{NotReady, NotReadyKind};
 use crate::revocation::handle::Revocations;
 use crate::store::contract::Skipped;
-use crate::telemetry::{READY, RECORDED, REVOCATIONS};
+use crate::telemetry::{FEED_LAG, READY, RECORDED, REVOCATIONS};
 
 /// The revocations that a replica holds, as counts and times, at one time. Serializable; contains no
 /// IDs or subjects.
@@ -115,6 +115,7 @@ impl Revocations {
     fn set_gauges(&self, is_ready: bool) {
         let set = |name, value: f64| gauge!(name, "ring" => self.0.place.name.clone()).set(value);
         set(READY, f64::from(u8::from(is_ready)));
+        set(FEED_LAG, self.age().as_secs_f64());
         self.0.refreshes.set_gauges();
         self.0.place.writes.set_metrics();
         for outcome in ["recorded", "failed"] {

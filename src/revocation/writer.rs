@@ -7,10 +7,12 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use crate::audit::handle::Draft;
 use crate::clock::Timestamp;
 use crate::revocation::known::{Known, seconds};
 use crate::revocation::place::Place;
 use crate::revocation::rules;
+use crate::revocation::writing::Item;
 use crate::store::contract::StoreError;
 use crate::store::feed::{Advance, Digest, RegisterId, RevokedSession};
 
@@ -29,6 +31,8 @@ pub(crate) enum Revocation {
 /// A revocation on its way to the store, and the channel to the caller.
 pub(crate) struct Recording {
     pub(crate) revocation: Revocation,
+    /// What the audit trail gets once it is recorded.
+    pub(crate) event: Option<Draft>,
     /// Answered with the version that a register has risen to; 0 for a session.
     pub(crate) done: oneshot::Sender<Result<u64, Arc<StoreError>>>,
 }
@@ -48,6 +52,11 @@ pub(crate) async fn write<R: Recorder>(
 ) {
     let (mut batch, mut pace) = (Vec::new(), Pace::new());
     let mut recordings = recordings.lock().await;
+    if let Some(recorder) = recorder.upgrade() {
+        // After a panic no write runs.
+        let place = recorder.place();
+        place.note_learned(place.writing.abandon());
+    }
     while let Some(recording) = recordings.recv().await {
         batch.push(recording);
         pace.wait().await;
@@ -87,7 +96,7 @@ async fn record_all<R: Recorder>(recorder: Arc<R>, batch: &mut Vec<Recording>) {
     let now = place.clock.now();
     let until = place.until(now, now);
     let (mut sessions, mut appended, mut advancing) = (Vec::new(), Vec::new(), JoinSet::new());
-    for Recording { revocation, done } in batch.drain(..) {
+    for Recording { revocation, event, done } in batch.drain(..) {
         match revocation {
             Revocation::Session(_) if !can_be_kept(until, now) => {
                 let context =
@@ -95,15 +104,19 @@ async fn record_all<R: Recorder>(recorder: Arc<R>, batch: &mut Vec<Recording>) {
                 let _ = done.send(Err(Arc::new(StoreError::new(context))));
             }
             Revocation::Session(digest) => {
+                place.writing.begin(Item::Session(digest));
                 sessions.push(RevokedSession::new(digest, until));
-                appended.push(done);
+                appended.push((event, done));
             }
             Revocation::Cutoff { id, above, at } => {
                 let recorder = recorder.clone();
                 advancing.spawn(async move {
-                    // Who has gone away need not know.
-                    let _ =
-                        done.send(advance(&*recorder, id, above, at, now).await.map_err(Arc::new));
+                    recorder.place().writing.begin(Item::Register(id));
+                    let advanced = advance(&*recorder, id, above, at, now).await;
+                    let version = advanced.as_ref().ok().copied();
+                    let news = recorder.place().writing.end(Item::Register(id), version);
+                    recorder.place().note_learned(news);
+                    answer(advanced.map_err(Arc::new), event, done);
                 });
             }
         }
@@ -113,11 +126,36 @@ async fn record_all<R: Recorder>(recorder: Arc<R>, batch: &mut Vec<Recording>) {
         if recorded.is_ok() {
             recorder.known().insert(&sessions, now);
         }
-        for done in appended {
-            let _ = done.send(recorded.clone().map(|()| 0));
+        for session in &sessions {
+            let written = recorded.is_ok().then_some(0);
+            place.note_learned(place.writing.end(Item::Session(session.digest), written));
+        }
+        for (event, done) in appended {
+            answer(recorded.clone().map(|()| 0), event, done);
         }
     }
     advancing.join_all().await;
+}
+
+/// Answers the caller, who may have gone away, once the event is recorded. A slow audit sink holds up no
+/// other revocation.
+fn answer(
+    recorded: Result<u64, Arc<StoreError>>,
+    event: Option<Draft>,
+    done: oneshot::Sender<Result<u64, Arc<StoreError>>>,
+) {
+    match event.filter(|_| recorded.is_ok()) {
+        Some(event) if !event.takes().is_zero() => {
+            tokio::spawn(async move {
+                event.record().await;
+                let _ = done.send(recorded);
+            });
+        }
+        event => {
+            event.into_iter().for_each(Draft::note);
+            let _ = done.send(recorded);
+        }
+    }
 }
 
 /// Whether memory can say that time, and it is later than `now`.

@@ -1,54 +1,46 @@
-//! The settings of [`Sessions`], checked together.
+//! The settings of [`Sessions`].
 
 use std::error::Error;
 use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::build::BuildError;
+use tracing::Level;
+
+use crate::audit::handle::Audit;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
-use crate::sessions::counters::Counters;
 use crate::sessions::external_tokens::ExternalTokens;
-use crate::sessions::handle::{Inner, ReadClaims, SessionClaims, Sessions, SessionsId};
+use crate::sessions::handle::{ReadClaims, SessionClaims, Sessions};
 use crate::sessions::hook::{Hook, Renewal};
-use crate::sessions::issuers;
-use crate::sessions::login_page::LoginPage;
-use crate::sessions::protected_resource::{self, ProtectedResource};
-use crate::sessions::refresh_tokens::{RefreshTokens, Refreshing};
-use crate::sessions::roles;
-use crate::sessions::room;
+use crate::sessions::lifetimes::Lifetimes;
+use crate::sessions::protected_resource::ProtectedResource;
+use crate::sessions::refresh_tokens::RefreshTokens;
 use crate::sessions::session::Session;
-use crate::token::cache::TokenCache;
-use crate::token::names::{Issuers, Names};
-#[cfg(feature = "cookie")]
-use crate::transport::cookie::CookieTransport;
 use crate::transport::transport::Transport;
-use crate::transport::transports::Transports;
 
 /// Builds [`Sessions`].
 #[derive(Debug)]
 #[must_use]
 pub struct SessionsBuilder<C> {
-    keys: KeyRing,
-    issuer: String,
-    audience: String,
-    other_issuers: Vec<String>,
-    other_audiences: Vec<String>,
-    idle_lifetime: Duration,
-    absolute_lifetime: Duration,
-    persistent_lifetime: Option<Duration>,
-    max_token_bytes: usize,
-    token_cache_bytes: usize,
-    transports: Option<Vec<Transport>>,
-    login_page: Option<String>,
-    revocations: Option<Revocations>,
-    refresh_tokens: Option<RefreshTokens>,
-    on_renewal: Option<Hook<C>>,
+    pub(super) keys: KeyRing,
+    pub(super) issuer: String,
+    pub(super) audience: String,
+    pub(super) other_issuers: Vec<String>,
+    pub(super) other_audiences: Vec<String>,
+    pub(super) lifetimes: Lifetimes,
+    pub(super) max_token_bytes: usize,
+    pub(super) token_cache_bytes: usize,
+    pub(super) transports: Option<Vec<Transport>>,
+    pub(super) login_page: Option<String>,
+    pub(super) revocations: Option<Revocations>,
+    pub(super) refresh_tokens: Option<RefreshTokens>,
+    pub(super) on_renewal: Option<Hook<C>>,
     pub(crate) external: ExternalTokens,
-    roles_claim: Option<String>,
-    others: Vec<Sessions<C>>,
-    resource: Option<ProtectedResource>,
+    pub(super) roles_claim: Option<String>,
+    pub(super) others: Vec<Sessions<C>>,
+    pub(super) resource: Option<ProtectedResource>,
+    pub(super) audit: Audit,
+    pub(super) failure_log: (Level, u32),
     claims: PhantomData<fn() -> C>,
 }
 
@@ -69,9 +61,7 @@ impl<C> Sessions<C> {
             audience: audience.into(),
             other_issuers: Vec::new(),
             other_audiences: Vec::new(),
-            idle_lifetime: Duration::from_secs(60 * 60),
-            absolute_lifetime: Duration::from_secs(12 * 60 * 60),
-            persistent_lifetime: None,
+            lifetimes: Lifetimes::default(),
             max_token_bytes: 8 * 1024,
             token_cache_bytes: 8 * 1024 * 1024,
             transports: None,
@@ -83,6 +73,8 @@ impl<C> Sessions<C> {
             roles_claim: None,
             others: Vec::new(),
             resource: None,
+            audit: Audit::default(),
+            failure_log: (Level::DEBUG, 60),
             claims: PhantomData,
         }
     }
@@ -119,7 +111,8 @@ impl<C> SessionsBuilder<C> {
     /// extractor and the requirements of routes then work for the sessions of all issuers as for those of
     /// one.
     ///
-    /// Credentials are read by the transports of this builder. Renewal, [`reissue`](Sessions::reissue) and
+    /// Credentials are read by the transports of this builder; its `login_page`, `protected_resource` and
+    /// `log_failures` hold for all, and those of `other` are not used. Renewal, [`reissue`](Sessions::reissue) and
     /// refresh tokens are for its own sessions only; [`logout`](Sessions::logout) and
     /// [`ended`](Sessions::ended) use the revocations of the session's own issuer. The replica is not ready
     /// before the keys of every issuer were fetched once.
@@ -168,19 +161,29 @@ impl<C> SessionsBuilder<C> {
         self
     }
 
-    /// Sets the lifetime of a token, and so how long a session lives without a request. A cookie session
-    /// past half of it is renewed by the next request. At least one second, at most the ring's
-    /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime). Default: 1 hour.
+    /// Sets the lifetime of a token. A cookie session past half of it is renewed by the next request. At
+    /// least one second, at most the ring's
+    /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime) and
+    /// [`absolute_lifetime`](Self::absolute_lifetime). Default: 1 hour.
+    ///
+    /// A user is logged out after half of it to all of it without a request, since a request in the first
+    /// half renews nothing. To keep users for at least `d` without a request, set `2 * d`.
+    ///
+    /// A token is accepted for [`clock_skew`](crate::RotationPolicy::clock_skew) (60 seconds) longer. To see
+    /// a session expire in a trial, set `RotationPolicy::new().clock_skew(Duration::from_secs(1))` on the
+    /// ring, or move the clock of a [test](crate::guide::testing).
     #[doc(alias = "expiry")]
+    #[doc(alias = "sliding expiration")]
+    #[doc(alias = "OnInactivity")]
     pub fn idle_lifetime(mut self, lifetime: Duration) -> Self {
-        self.idle_lifetime = lifetime;
+        self.lifetimes.idle = lifetime;
         self
     }
 
-    /// Sets the longest life of a session from its login, however often it is renewed. Default: 12
-    /// hours.
+    /// Sets the longest life of a session from its login, however often it is renewed. At least
+    /// [`idle_lifetime`](Self::idle_lifetime); `Duration::MAX` sets no limit. Default: 12 hours.
     pub fn absolute_lifetime(mut self, lifetime: Duration) -> Self {
-        self.absolute_lifetime = lifetime;
+        self.lifetimes.absolute = lifetime;
         self
     }
 
@@ -210,7 +213,7 @@ impl<C> SessionsBuilder<C> {
     /// ```
     #[doc(alias = "remember me")]
     pub fn persistent_lifetime(mut self, longest: Duration) -> Self {
-        self.persistent_lifetime = Some(longest);
+        self.lifetimes.persistent = Some(longest);
         self
     }
 
@@ -257,6 +260,9 @@ impl<C> SessionsBuilder<C> {
     /// - A request for the login page itself is not redirected.
     #[doc(alias = "login_url")]
     #[doc(alias = "redirect")]
+    #[doc(alias = "LoginPath")]
+    #[doc(alias = "RequestCache")]
+    #[doc(alias = "login_required")]
     pub fn login_page(mut self, path: impl Into<String>) -> Self {
         self.login_page = Some(path.into());
         self
@@ -323,6 +329,8 @@ impl<C> SessionsBuilder<C> {
     /// # }
     /// ```
     #[doc(alias = "role")]
+    #[doc(alias = "OnValidatePrincipal")]
+    #[doc(alias = "UserDetailsService")]
     pub fn on_renewal<H, F>(mut self, hook: H) -> Self
     where
         C: SessionClaims,
@@ -347,155 +355,24 @@ impl<C> SessionsBuilder<C> {
         self
     }
 
-    /// Checks the settings and makes the sessions.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error that names the setting, its value and how to fix it.
-    pub fn build(mut self) -> Result<Sessions<C>, BuildError> {
-        self.check_names()?;
-        if let Some(resource) = self.resource.as_ref().map(ProtectedResource::resource)
-            && self.audience != resource
-            && !self.other_audiences.iter().any(|audience| audience == resource)
-        {
-            self.other_audiences.push(resource.to_owned());
-        }
-        let own = Issuers::new(&self.issuer, &self.other_issuers);
-        issuers::check(&self.others, &own)?;
-        let external = &self.external;
-        let policy = external.policy(
-            &self.keys,
-            own,
-            Names::new(&self.audience, &self.other_audiences),
-            roles::path(self.roles_claim.as_deref())?,
-            self.max_token_bytes,
-            self.revocations.is_some(),
-        )?;
-        if self.on_renewal.is_some() && !self.keys.issues() {
-            let help = "these sessions are issued by another service, which renews them: remove it";
-            return Err(BuildError::invalid("on_renewal", "set", help));
-        }
-        let longest = policy.max_lifetime;
-        // How long sessions live is the issuer's to say, where that is another service.
-        let issues = self.keys.followed_issuer().is_none();
-        if issues && (self.idle_lifetime < Duration::from_secs(1) || self.idle_lifetime > longest) {
-            return Err(BuildError::invalid(
-                "idle_lifetime",
-                format_args!("{:?}", self.idle_lifetime),
-                format_args!(
-                    "make it at least 1s and at most the ring's max_token_lifetime ({longest:?}), \
-                     or make that longer: `RotationPolicy::new().max_token_lifetime(..)`; for \
-                     \"remember me\", see `persistent_lifetime`"
-                ),
-            ));
-        }
-        if self.absolute_lifetime < self.idle_lifetime {
-            return Err(BuildError::invalid(
-                "absolute_lifetime",
-                format_args!("{:?}", self.absolute_lifetime),
-                format_args!("make it at least the idle_lifetime ({:?})", self.idle_lifetime),
-            ));
-        }
-        if let Some(persistent) = self.persistent_lifetime {
-            let help = if !issues {
-                "it applies only to sessions that are issued here: remove it".to_owned()
-            } else if persistent < self.idle_lifetime || persistent > longest {
-                format!(
-                    "make it at least the idle_lifetime ({:?}) and at most the ring's \
-                     max_token_lifetime ({longest:?}), or make that longer: \
-                     `RotationPolicy::new().max_token_lifetime(..)`",
-                    self.idle_lifetime
-                )
-            } else {
-                String::new()
-            };
-            if !help.is_empty() {
-                let value = format_args!("{persistent:?}");
-                return Err(BuildError::invalid("persistent_lifetime", value, help));
-            }
-        }
-        if !(512..=65_536).contains(&self.max_token_bytes) {
-            let help = "set it to 512 to 65,536 bytes";
-            return Err(BuildError::invalid("max_token_bytes", self.max_token_bytes, help));
-        }
-        let cache_bytes = TokenCache::<C>::LEAST_BYTES..=TokenCache::<C>::MOST_BYTES;
-        if self.token_cache_bytes != 0 && !cache_bytes.contains(&self.token_cache_bytes) {
-            let help = "set it to 65,536 to 1,073,741,824 bytes, or to 0 for no cache";
-            return Err(BuildError::invalid("token_cache_bytes", self.token_cache_bytes, help));
-        }
-        let transports = self.transports.unwrap_or_else(|| {
-            vec![
-                #[cfg(feature = "cookie")]
-                Transport::cookie(CookieTransport::new()),
-                Transport::bearer(),
-            ]
-        });
-        let transports = Transports::build(transports, self.keys.name())?;
-        let login_page = self.login_page.as_deref().map(LoginPage::parse).transpose()?;
-        let has_revocations = self.revocations.is_some();
-        let has_refresh_tokens = self.refresh_tokens.is_some();
-        let cookie = transports.cookie.as_ref();
-        let has_persistent = self.persistent_lifetime.is_some();
-        let keys = &self.keys;
-        room::check(keys, &policy, cookie, has_revocations, has_refresh_tokens, has_persistent)?;
-        if let Some(revocations) = &self.revocations {
-            external.check_revocations(&self.keys, &policy.header.token_type)?;
-            revocations.keep_for(self.keys.longest_token_lifetime(), policy.leeway);
-        }
-        let resource = self.resource.map(|resource| {
-            let others = self.others.iter().map(|Sessions(other)| (&other.keys, &other.policy));
-            let issuers = [(&self.keys, &policy)].into_iter().chain(others);
-            let followed = issuers.filter(|(keys, _)| !keys.issues());
-            let names = followed.map(|(_, policy)| policy.issuers.first.to_string());
-            let names = names.filter(|name| protected_resource::is_url(name)).collect();
-            resource.build(names, transports.bearer)
-        });
-        let resource = resource.transpose()?;
-        let refreshing = self.refresh_tokens.map(|tokens| {
-            let revocations = self.revocations.as_ref();
-            Refreshing::new(tokens, &self.keys, &policy, transports.bearer, revocations)
-        });
-        Ok(Sessions(Arc::new(Inner {
-            id: SessionsId::new(),
-            policy,
-            counters: Counters::new(self.keys.name().clone()),
-            keys: self.keys,
-            idle_lifetime: self.idle_lifetime,
-            absolute_lifetime: self.absolute_lifetime,
-            persistent_lifetime: self.persistent_lifetime,
-            transports,
-            login_page,
-            cache: (self.token_cache_bytes != 0).then(|| TokenCache::new(self.token_cache_bytes)),
-            refreshing: refreshing.transpose()?,
-            revocations: self.revocations,
-            on_renewal: self.on_renewal,
-            revokes_by_issued_at: external.revokes_by_issued_at,
-            others: self.others.into(),
-            resource,
-        })))
+    /// Sets where audit events of sessions go, and how they name subjects. Give the same to the builders of the
+    /// keys and the revocations. Default: to the log, with pseudonyms that change with each process.
+    #[doc(alias = "log")]
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
     }
 
-    /// Checks the names that are issued and those that are accepted.
-    fn check_names(&self) -> Result<(), BuildError> {
-        let names = [("issuer", &self.issuer), ("audience", &self.audience)].into_iter();
-        let issuers = self.other_issuers.iter().map(|name| ("also_accept_issuer", name));
-        let audiences = self.other_audiences.iter().map(|name| ("audiences", name));
-        let mut names = names.chain(issuers.clone()).chain(audiences);
-        if let Some((field, _)) = names.find(|(_, name)| name.is_empty()) {
-            let help = match field {
-                "issuer" | "audience" => "set it to the name of this service",
-                _ => "give a name, or remove it",
-            };
-            return Err(BuildError::invalid(field, "empty", help));
-        }
-        let mut known = vec![&self.issuer];
-        for (field, name) in issuers {
-            if known.contains(&name) {
-                let help = "it is accepted already: remove it";
-                return Err(BuildError::invalid(field, format_args!("{name:?}"), help));
-            }
-            known.push(name);
-        }
-        Ok(())
+    /// Sets the level at which refused credentials are logged (`rejected a request`), and how many lines a
+    /// minute there are at most for each [`RejectionKind`](crate::RejectionKind): 1 or more. Then one line
+    /// says how many were suppressed, with the next refusal of the kind in a later minute. All are counted in
+    /// the metric `rejections_total`. Default: debug, 60.
+    ///
+    /// The layers, the token endpoint and the revocation endpoint log; [`validate`](Sessions::validate) and
+    /// [`refresh`](Sessions::refresh) return the reason to their caller.
+    #[doc(alias = "rate limit")]
+    pub fn log_failures(mut self, level: Level, per_minute: u32) -> Self {
+        self.failure_log = (level, per_minute);
+        self
     }
 }

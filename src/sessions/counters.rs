@@ -1,4 +1,4 @@
-//! The counters of one `Sessions`: validations, cache lookups, rejections, issued tokens.
+//! The counters of one `Sessions`: validations, cache lookups, rejections, issued tokens, logouts.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,7 +7,8 @@ use metrics::{Counter, counter};
 
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::RejectionKind;
-use crate::telemetry::{CACHE_LOOKUPS, ISSUED, REJECTIONS, VALIDATIONS};
+use crate::sessions::logout::Reach;
+use crate::telemetry::{CACHE_LOOKUPS, ISSUED, LOGOUTS, REJECTIONS, TOKEN_REFRESHES, VALIDATIONS};
 
 /// Counts what the requests of one `Sessions` do. Its handles are made when the first is needed.
 pub(crate) struct Counters {
@@ -23,6 +24,8 @@ struct Handles {
     rejected: Outcomes,
     issued: Counter,
     not_issued: Outcomes,
+    refreshes: Outcomes,
+    logouts: [Outcomes; 3],
 }
 
 impl Counters {
@@ -58,6 +61,28 @@ impl Counters {
         }
     }
 
+    /// Counts the redemption of a refresh token, and whether it was a repeated one.
+    pub(crate) fn refreshed(&self, is_repeated: &Result<bool, &OperationError>) {
+        self.handles().refreshes.count(match is_repeated {
+            Ok(false) => "refreshed",
+            Ok(true) => "repeated",
+            Err(error) => match error.rejection() {
+                Some(rejection) if rejection.kind() == RejectionKind::Reused => "reused",
+                Some(rejection) if !rejection.is_temporary() => "rejected",
+                _ => "failed",
+            },
+        });
+    }
+
+    /// Counts a logout.
+    pub(crate) fn logged_out(&self, reach: Reach, outcome: LogoutOutcome) {
+        self.handles().logouts[reach as usize].count(match outcome {
+            LogoutOutcome::Recorded => "recorded",
+            LogoutOutcome::CookieOnly => "cookie_only",
+            LogoutOutcome::Failed => "failed",
+        });
+    }
+
     #[inline]
     fn handles(&self) -> &Handles {
         self.handles.get_or_init(|| Handles::new(&self.ring))
@@ -87,6 +112,17 @@ impl Handles {
             rejected: Outcomes::new(REJECTIONS, ring, RejectionKind::NAMES),
             issued: handle(ISSUED, ring, "issued"),
             not_issued: Outcomes::new(ISSUED, ring, &of_issuing),
+            refreshes: Outcomes::new(TOKEN_REFRESHES, ring, &OF_REFRESHES),
+            logouts: [Reach::This, Reach::Others, Reach::Everywhere].map(|reach| {
+                let outcomes = OF_LOGOUTS.iter().map(|outcome| {
+                    let (ring, reach) = (ring.clone(), reach.as_str());
+                    (
+                        *outcome,
+                        counter!(LOGOUTS, "ring" => ring, "reach" => reach, "outcome" => *outcome),
+                    )
+                });
+                Outcomes(outcomes.collect())
+            }),
         }
     }
 }
@@ -114,6 +150,17 @@ impl Outcomes {
 fn handle(name: &'static str, ring: &Arc<str>, outcome: &'static str) -> Counter {
     counter!(name, "ring" => ring.clone(), "outcome" => outcome)
 }
+
+/// How a logout went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LogoutOutcome {
+    Recorded,
+    CookieOnly,
+    Failed,
+}
+
+const OF_REFRESHES: [&str; 5] = ["refreshed", "repeated", "reused", "rejected", "failed"];
+const OF_LOGOUTS: [&str; 3] = ["recorded", "cookie_only", "failed"];
 
 /// The kinds that validating a token never returns.
 const OF_REQUESTS: [RejectionKind; 8] = [

@@ -61,8 +61,8 @@ impl<C: Send + Sync + 'static> Sessions<C> {
             if let Err(rejection) = self.check_tenant(verified) {
                 return rejection.kind();
             }
-            if let Err(kind) = self.check_revocation(verified, now) {
-                return kind;
+            if let Err(rejection) = self.check_revocation(verified, now) {
+                return rejection.kind();
             }
             let changed = async {
                 match &waiter {

@@ -1,17 +1,17 @@
 //! Why a token is accepted or refused, check by check: for a developer's log, and for tools.
 
-use std::fmt;
-
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::claims::values::LAST_SECOND;
 use crate::clock::Timestamp;
-use crate::error::detail::{bounded, shown};
+use crate::error::detail::shown;
 use crate::error::rejection::Rejection;
+use crate::sessions::explanation::{CheckOutcome, ExplainedCheck, Explanation};
+use crate::sessions::fix;
 use crate::sessions::handle::{ReadClaims, Sessions};
 use crate::token;
 use crate::token::checks::{CHECKS, Observer};
+use crate::token::verified::Verified;
 
 impl<C: ReadClaims> Sessions<C> {
     /// Explains the result of [`validate`](Self::validate) for a token: its header, claims and times, and
@@ -54,21 +54,7 @@ impl<C: ReadClaims> Sessions<C> {
         }
         let judge = match self.judge_of(token, now) {
             Ok(judge) => judge,
-            Err(rejection) => {
-                let checks = of_unknown_issuer(&rejection);
-                let [header, claims] = readable(token);
-                let times = claims.as_ref().map(times).unwrap_or_default();
-                let (rejection, signature_verified) = (Some(rejection), false);
-                return Explanation {
-                    at: now,
-                    rejection,
-                    signature_verified,
-                    header,
-                    claims,
-                    times,
-                    checks,
-                };
-            }
+            Err(rejection) => return of_unknown_issuer(token, rejection, now),
         };
         let explanation = judge.explain_alone(token, now);
         let other = match &explanation.rejection {
@@ -80,29 +66,96 @@ impl<C: ReadClaims> Sessions<C> {
         other.map_or(explanation, |other| other.explain_alone(token, now))
     }
 
+    /// Explains a token whose key is not at hand: every check of [`explain`](Self::explain) but those of the
+    /// key, the signature and the revocations, which are [not checked](CheckOutcome::NotChecked). It shows
+    /// what else is wrong with a token of an unknown key, and what a token of any other service says.
+    ///
+    /// # Security
+    ///
+    /// Anyone may have written the token: whatever the explanation says, it is not valid. What
+    /// [`explain`](Self::explain) says of personal data applies.
+    pub fn explain_without_key(&self, token: &str) -> Explanation {
+        let (now, token) = (self.now(), token.as_bytes());
+        let judge = match self.0.others.is_empty() {
+            true => Ok(self),
+            false => self.judge_by_issuer(token),
+        };
+        match judge {
+            Ok(judge) => {
+                let mut checks = Checks(Vec::new());
+                let checked =
+                    token::without_key::check::<C>(token, &judge.0.policy, now, &mut checks);
+                if checked.is_ok() {
+                    checks.not_checked("revocation");
+                }
+                judge.explanation(token, now, checks, checked.err(), None)
+            }
+            Err(rejection) => of_unknown_issuer(token, rejection, now),
+        }
+    }
+
     /// Explains a token with the keys of these sessions' own issuer.
     fn explain_alone(&self, token: &[u8], now: Timestamp) -> Explanation {
         let keys = self.0.keys.keys(now);
-        let mut passed = Passed(Vec::new());
-        let verified = token::verify::verify::<C>(token, &keys, &self.0.policy, now, &mut passed);
+        let (mut checks, mut revocation) = (Checks(Vec::new()), None);
+        let verified = token::verify::verify::<C>(token, &keys, &self.0.policy, now, &mut checks);
         let checked = verified.and_then(|verified| {
-            self.check_revocation(&verified, now).map_err(Rejection::new)?;
-            passed.passed("revocation", || match self.revocations() {
+            self.check_revocation(&verified, now).inspect_err(|_| {
+                revocation = self.revocation_of(&verified);
+            })?;
+            checks.passed("revocation", || match self.revocations() {
                 Some(_) => "not revoked".to_owned(),
                 None => "no revocations are configured".to_owned(),
             });
             Ok(())
         });
-        let rejection = checked.err();
+        self.explanation(token, now, checks, checked.err(), revocation)
+    }
+
+    /// The revocation that refuses a session.
+    fn revocation_of(&self, verified: &Verified<C>) -> Option<String> {
+        let (revocations, candidate) = self.candidate(verified)?;
+        revocations.describe(&candidate)
+    }
+
+    /// The explanation of these checks. `found` is what the one that has failed found, if the rejection does
+    /// not say it.
+    fn explanation(
+        &self,
+        token: &[u8],
+        now: Timestamp,
+        checks: Checks,
+        rejection: Option<Rejection>,
+        found: Option<String>,
+    ) -> Explanation {
         // Text longer than any token is not parsed.
         let [header, claims] = match token.len() <= self.0.policy.max_token_bytes {
             true => readable(token),
             false => [None, None],
         };
-        let signature_verified = passed.0.iter().any(|check| check.name == "signature");
+        let signature_verified = checks.has_passed("signature");
+        let outcome = match &rejection {
+            Some(rejection) => rejection.kind().as_str(),
+            None if signature_verified => "valid",
+            None => "not_verified",
+        };
         let times = claims.as_ref().map(times).unwrap_or_default();
-        let checks = passed.explained(rejection.as_ref());
-        Explanation { at: now, rejection, signature_verified, header, claims, times, checks }
+        let checks = checks.explained(rejection.as_ref(), found);
+        let failed = checks.iter().find(|check| check.outcome == CheckOutcome::Failed);
+        let is_followed = self.0.keys.followed_issuer().is_some();
+        let fix = failed.zip(rejection.as_ref());
+        let fix = fix.map(|(check, it)| fix::fix(check.name, it, is_followed));
+        Explanation {
+            at: now,
+            rejection,
+            outcome,
+            fix,
+            signature_verified,
+            header,
+            claims,
+            times,
+            checks,
+        }
     }
 }
 
@@ -111,16 +164,30 @@ fn readable(token: &[u8]) -> [Option<Value>; 2] {
     [0, 1].map(|part| token.split(|byte| *byte == b'.').nth(part).and_then(token::decode::readable))
 }
 
-/// All checks of a token whose issuer is not accepted: no key is asked about it.
-fn of_unknown_issuer(rejection: &Rejection) -> Vec<ExplainedCheck> {
-    let checks = CHECKS.into_iter().map(|name| {
+/// A token whose issuer is not accepted: no key is asked about it.
+fn of_unknown_issuer(token: &[u8], rejection: Rejection, now: Timestamp) -> Explanation {
+    // It is looked at before all others.
+    let others = CHECKS.into_iter().filter(|name| *name != "issuer");
+    let checks = ["issuer"].into_iter().chain(others).map(|name| {
         let is_failed = name == "issuer";
         let shown = |text: Option<&str>| text.filter(|_| is_failed).map(Box::from);
         let (found, expected) = (shown(rejection.found()), shown(rejection.expected()));
         let outcome = if is_failed { CheckOutcome::Failed } else { CheckOutcome::NotReached };
         ExplainedCheck { name, outcome, found, expected }
     });
-    checks.collect()
+    let checks = checks.collect();
+    let [header, claims] = readable(token);
+    Explanation {
+        at: now,
+        outcome: rejection.kind().as_str(),
+        fix: Some(fix::fix("issuer", &rejection, false)),
+        rejection: Some(rejection),
+        signature_verified: false,
+        header,
+        times: claims.as_ref().map(times).unwrap_or_default(),
+        claims,
+        checks,
+    }
 }
 
 /// The times among the claims.
@@ -133,30 +200,42 @@ fn times(claims: &Value) -> Vec<(&'static str, Timestamp)> {
     times.collect()
 }
 
-/// The checks that a token has passed.
-struct Passed(Vec<ExplainedCheck>);
+/// The checks that a token has passed, and those that were not made.
+struct Checks(Vec<ExplainedCheck>);
 
-impl Observer for Passed {
+impl Observer for Checks {
     fn passed(&mut self, name: &'static str, found: impl FnOnce() -> String) {
-        debug_assert_eq!(CHECKS.get(self.0.len()), Some(&name), "in their order");
-        self.0.push(ExplainedCheck {
-            name,
-            outcome: CheckOutcome::Passed,
-            found: Some(shown(found())),
-            expected: None,
-        });
+        self.push(name, CheckOutcome::Passed, Some(shown(found())));
+    }
+
+    fn not_checked(&mut self, name: &'static str) {
+        self.push(name, CheckOutcome::NotChecked, None);
     }
 }
 
-impl Passed {
-    /// All checks: those that were passed, the one that has failed, and those that were not reached.
-    fn explained(mut self, rejection: Option<&Rejection>) -> Vec<ExplainedCheck> {
+impl Checks {
+    fn push(&mut self, name: &'static str, outcome: CheckOutcome, found: Option<Box<str>>) {
+        debug_assert_eq!(CHECKS.get(self.0.len()), Some(&name), "in their order");
+        self.0.push(ExplainedCheck { name, outcome, found, expected: None });
+    }
+
+    fn has_passed(&self, name: &str) -> bool {
+        self.0.iter().any(|check| check.name == name && check.outcome == CheckOutcome::Passed)
+    }
+
+    /// All checks: these, the one that has failed, and those that were not reached.
+    fn explained(
+        mut self,
+        rejection: Option<&Rejection>,
+        found: Option<String>,
+    ) -> Vec<ExplainedCheck> {
         let mut others = CHECKS.into_iter().skip(self.0.len());
         if let (Some(rejection), Some(name)) = (rejection, others.next()) {
+            let of_rejection = || rejection.found().map_or_else(|| shown(rejection), Box::from);
             self.0.push(ExplainedCheck {
                 name,
                 outcome: CheckOutcome::Failed,
-                found: Some(rejection.found().map_or_else(|| shown(rejection), Box::from)),
+                found: Some(found.map_or_else(of_rejection, shown)),
                 expected: rejection.expected().or_else(|| expected(name)).map(Box::from),
             });
         }
@@ -176,125 +255,5 @@ fn expected(check: &str) -> Option<&'static str> {
         "signature" => Some("the signature of the key over the bytes as they came"),
         "revocation" => Some("a session that is not revoked"),
         _ => None,
-    }
-}
-
-/// Why a token is accepted or refused: made by [`Sessions::explain`]. `Display` writes it as text of
-/// several lines, and it serializes as an object.
-///
-/// # Security
-///
-/// It shows claims: for developers and operators, not for clients.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Explanation {
-    /// The time for which it was checked.
-    pub at: Timestamp,
-    /// Why the token is refused; `None` if it is valid. The same as [`Sessions::validate`] answers.
-    #[serde(rename = "outcome", serialize_with = "write_outcome")]
-    pub rejection: Option<Rejection>,
-    /// Whether the signature is the key's. If not, anyone may have written header and claims.
-    pub signature_verified: bool,
-    /// The header, if it can be read.
-    pub header: Option<Value>,
-    /// The claims, if they can be read.
-    pub claims: Option<Value>,
-    /// The times among the claims, with their names: `iat`, `nbf`, `exp` and `auth_time`.
-    #[serde(serialize_with = "write_times")]
-    pub times: Vec<(&'static str, Timestamp)>,
-    /// Every check, in the order in which it is made.
-    pub checks: Vec<ExplainedCheck>,
-}
-
-impl Explanation {
-    /// The check that has failed, if one has.
-    pub fn failed(&self) -> Option<&ExplainedCheck> {
-        self.checks.iter().find(|check| check.outcome == CheckOutcome::Failed)
-    }
-}
-
-fn outcome(rejection: &Option<Rejection>) -> &'static str {
-    rejection.as_ref().map_or("valid", |rejection| rejection.kind().as_str())
-}
-
-fn write_outcome<S: Serializer>(
-    rejection: &Option<Rejection>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(outcome(rejection))
-}
-
-/// Writes the times as an object.
-fn write_times<S: Serializer>(
-    times: &[(&'static str, Timestamp)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(times.iter().copied())
-}
-
-/// One check of an [`Explanation`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct ExplainedCheck {
-    /// A short name that stays the same, such as `audience`.
-    pub name: &'static str,
-    /// Its outcome.
-    pub outcome: CheckOutcome,
-    /// The value found, if the check was reached.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub found: Option<Box<str>>,
-    /// The value expected, if the check has failed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected: Option<Box<str>>,
-}
-
-/// The outcome of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum CheckOutcome {
-    /// The token has passed it.
-    Passed,
-    /// The token is refused by it.
-    Failed,
-    /// An earlier check has failed.
-    NotReached,
-}
-
-/// The longest header and the longest claims that are displayed, in characters.
-const LONGEST: usize = 4096;
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "outcome: {} at {}", outcome(&self.rejection), self.at)?;
-        let verified = if self.signature_verified { "verified" } else { "not verified" };
-        for (name, object) in [("header", &self.header), ("claims", &self.claims)] {
-            match object {
-                Some(object) => writeln!(f, "{name} ({verified}): {}", bounded(object, LONGEST))?,
-                None => writeln!(f, "{name}: cannot be read")?,
-            }
-        }
-        for &(name, time) in &self.times {
-            match time <= self.at {
-                true => writeln!(f, "{name}: {time}, {:?} ago", self.at - time)?,
-                false => writeln!(f, "{name}: {time}, in {:?}", time - self.at)?,
-            }
-        }
-        for ExplainedCheck { name, outcome, found, expected } in &self.checks {
-            let outcome = match outcome {
-                CheckOutcome::Passed => "passed",
-                CheckOutcome::Failed => "FAILED",
-                CheckOutcome::NotReached => "not reached",
-            };
-            write!(f, "{name}: {outcome}")?;
-            if let Some(found) = found {
-                write!(f, ", found {found}")?;
-            }
-            if let Some(expected) = expected {
-                write!(f, ", expected {expected}")?;
-            }
-            writeln!(f)?;
-        }
-        Ok(())
     }
 }

@@ -56,6 +56,26 @@ impl<C> SessionsBuilder<C> {
         self
     }
 
+    /// Lets a replica be ready before it has had the keys of these sessions' issuer, so that users of other issuers
+    /// get in while this one is down; needs
+    /// [`start_without_keys`](crate::IssuerRingBuilder::start_without_keys) on the ring. Default: the replica
+    /// waits for them, so that no user of this issuer gets a 503 after a rollout.
+    ///
+    /// Its tokens are answered 503 until its keys come.
+    ///
+    /// 1. On sessions that others [accept](Self::also_accept_sessions): the replica does not wait for their keys. Their
+    ///    row in `/health/ready` says `"ready": false`.
+    /// 2. On the main sessions, which accept others: the replica is ready while any of those others is, whether the
+    ///    main keys were never fetched or are older than
+    ///    [`max_staleness`](crate::IssuerRingBuilder::max_staleness).
+    ///
+    /// A replica that can accept tokens of no issuer is not ready. With public keys that are given, as in a test, it
+    /// has no effect: they are always there.
+    pub fn ready_without_keys(mut self) -> Self {
+        self.external.ready_without_keys = true;
+        self
+    }
+
     /// Checks this claim in place of `aud` in another issuer's tokens that have no `aud`, such as `client_id`
     /// (Amazon Cognito) or `azp` (Keycloak): a text, or an array of texts, against the audiences of these
     /// sessions. If there is an `aud`, it is checked as always, and this claim is not.

@@ -30,6 +30,7 @@ pub(crate) struct ExternalTokens {
     pub(crate) trusts_revocation_version: bool,
     pub(crate) takes_session_id: bool,
     pub(crate) revokes_by_issued_at: bool,
+    pub(crate) ready_without_keys: bool,
 }
 
 impl ExternalTokens {
@@ -137,8 +138,24 @@ impl ExternalTokens {
         ];
         let set = settings.into_iter().find(|(_, set)| *set);
         if let Some((field, _)) = set.filter(|_| keys.issues()) {
-            let help = "it applies only to tokens of another issuer: remove it";
+            let help = match keys.issues_by_given_key() {
+                true => {
+                    "it applies only to tokens of another issuer, and this ring can sign: give it public keys, or \
+                     `Key::verify_only` if these are another issuer's tokens, or else remove it"
+                }
+                false => "it applies only to tokens of another issuer: remove it",
+            };
             return Err(BuildError::invalid(field, "set", help));
+        }
+        let is_followed = keys.followed_issuer().is_some();
+        if self.ready_without_keys && keys.issues() {
+            let help = "it applies only to a ring that follows another issuer: remove it";
+            return Err(BuildError::invalid("ready_without_keys", "set", help));
+        }
+        if self.ready_without_keys && is_followed && !keys.starts_without_keys() {
+            let help = "it needs a ring that may open without keys: set `start_without_keys` on the builder \
+                        of the ring, or remove it";
+            return Err(BuildError::invalid("ready_without_keys", "set", help));
         }
         self.check_tenants(keys, issuers)?;
         self.check_claims()?;

@@ -4,28 +4,30 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::audit::handle::{Audit, Draft};
 use crate::clock::Timestamp;
 use crate::error::operation::OperationError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keyring::ring::KeyRing;
-use crate::revocation::handle::{Revocations, Versions};
+use crate::revocation::digest;
+use crate::revocation::handle::Revocations;
 use crate::revocation::known::Candidate;
-use crate::revocation::writer::Revocation;
+use crate::revocation::versions::Versions;
 use crate::sessions::counters::Counters;
+use crate::sessions::failure_log::FailureLog;
 use crate::sessions::hook::Hook;
 use crate::sessions::issued::IssuedToken;
+use crate::sessions::lifetimes::Lifetimes;
 use crate::sessions::login::Login;
 use crate::sessions::login_page::LoginPage;
 use crate::sessions::protected_resource::Described;
 use crate::sessions::refresh_tokens::Refreshing;
 use crate::sessions::session::Session;
-use crate::store::feed::RegisterId;
 use crate::token;
 use crate::token::cache::TokenCache;
 use crate::token::cache::entry::Shared;
@@ -58,7 +60,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> ReadClaims for C {}
                `serde::Deserialize`",
     label = "these claims cannot be issued",
     note = "claims are owned, `Send`, `Sync` and `'static`; use `()` for no claims",
-    note = "a service that only validates needs no `Serialize`: use `validate_only_layer()`"
+    note = "a service that only validates needs no `Serialize`: use `validate_only_layer()`, and in tests \
+            `TestSession::from_json`"
 )]
 pub trait SessionClaims: ReadClaims + Serialize {}
 
@@ -95,6 +98,9 @@ impl<C: ReadClaims + Serialize> SessionClaims for C {}
 /// # }
 /// ```
 #[doc(alias = "jwt")]
+#[doc(alias = "cookie authentication")]
+#[doc(alias = "authentication scheme")]
+#[doc(alias = "AuthManagerLayer")]
 pub struct Sessions<C>(pub(crate) Arc<Inner<C>>);
 
 /// The identity of sessions; clones share it. A request carries it instead of a clone, whose reference
@@ -114,10 +120,7 @@ pub(crate) struct Inner<C> {
     pub(crate) keys: KeyRing,
     pub(crate) counters: Counters,
     pub(crate) policy: Policy,
-    pub(crate) idle_lifetime: Duration,
-    pub(crate) absolute_lifetime: Duration,
-    /// The longest of a persistent login; `None` if there are none.
-    pub(crate) persistent_lifetime: Option<Duration>,
+    pub(crate) lifetimes: Lifetimes,
     pub(crate) transports: Transports,
     pub(crate) login_page: Option<LoginPage>,
     pub(crate) cache: Option<TokenCache<C>>,
@@ -126,10 +129,15 @@ pub(crate) struct Inner<C> {
     pub(crate) on_renewal: Option<Hook<C>>,
     /// Whether `iat` replaces a login time that is missing.
     pub(crate) revokes_by_issued_at: bool,
+    /// Whether a replica that accepts these sessions is ready before their keys are there.
+    #[cfg(feature = "axum")]
+    pub(crate) ready_without_keys: bool,
     /// The sessions of other issuers that these accept.
     pub(crate) others: Box<[Sessions<C>]>,
     /// How the service describes itself to OAuth clients, if it does.
     pub(crate) resource: Option<Described>,
+    pub(crate) audit: Audit,
+    pub(crate) failure_log: FailureLog,
 }
 
 impl<C> Sessions<C> {
@@ -140,16 +148,22 @@ impl<C> Sessions<C> {
     ///
     /// # Errors
     ///
-    /// Fails if no key may sign, the claims can't be written, or the token is too long.
+    /// Fails if no key may sign, the claims can't be written, the token is too long, or the
+    /// [audit sink](crate::audit::AuditSink) did not record the login.
     pub async fn login(&self, login: &Login<C>) -> Result<IssuedToken, OperationError>
     where
         C: SessionClaims,
     {
-        self.issue_under(login, self.versions_for_login(login).await)
+        let (token, event) = self.issue_under(login, self.versions_for_login(login).await)?;
+        if let Some(event) = event {
+            event.record_first().await?;
+        }
+        Ok(token)
     }
 
     /// Issues a new session like [`login`](Self::login), without reading the store. A login right after
-    /// the subject was logged out everywhere by another replica may be revoked, too.
+    /// the subject was logged out everywhere by another replica may be revoked, too. An
+    /// [audit sink](crate::audit::AuditSink) gets the event in the background.
     ///
     /// # Errors
     ///
@@ -158,14 +172,17 @@ impl<C> Sessions<C> {
     where
         C: SessionClaims,
     {
-        self.issue_under(login, self.known_versions(login))
+        let (token, event) = self.issue_under(login, self.known_versions(login))?;
+        event.into_iter().for_each(Draft::note);
+        Ok(token)
     }
 
+    /// Issues the session of a login, with the event that the caller has recorded.
     pub(crate) fn issue_under(
         &self,
         login: &Login<C>,
         versions: Versions,
-    ) -> Result<IssuedToken, OperationError>
+    ) -> Result<(IssuedToken, Option<Draft>), OperationError>
     where
         C: SessionClaims,
     {
@@ -235,7 +252,7 @@ impl<C: ReadClaims> Sessions<C> {
         };
         let checked = verified.and_then(|verified| {
             self.check_tenant(&verified)?;
-            self.check_revocation(&verified, now).map_err(Rejection::new)?;
+            self.check_revocation(&verified, now)?;
             Ok(verified)
         });
         match checked {
@@ -263,104 +280,6 @@ impl<C: ReadClaims> Sessions<C> {
 }
 
 impl<C> Sessions<C> {
-    /// Revokes a session: a logout where no layer does it. A handler returns [`Logout`](crate::Logout)
-    /// instead.
-    ///
-    /// Afterwards no replica accepts a token of the session: this one as soon as this returns, the
-    /// others within the revocations' [`refresh_bound`](crate::Revocations::refresh_bound), usually in
-    /// milliseconds. [`clear_cookie`](Self::clear_cookie) is the field for the response. A session of
-    /// [another issuer](crate::SessionsBuilder::also_accept_sessions) is revoked with the revocations of
-    /// that one's sessions.
-    ///
-    /// # Errors
-    ///
-    /// If the sessions have no revocations, or the store did not record it. The session then stays
-    /// valid: keep its cookie, and let the user try again.
-    pub async fn logout(&self, session: &Session<C>) -> Result<(), OperationError> {
-        let home = self.home_of(session);
-        home.record_session(Some(session.issuer()), session.session_id()).await
-    }
-
-    /// Revokes all sessions of the same subject, under every
-    /// [accepted name](crate::SessionsBuilder::also_accept_issuer) of the issuer: a logout everywhere.
-    /// Otherwise like [`logout`](Self::logout).
-    ///
-    /// # Errors
-    ///
-    /// If the sessions have no revocations, or the store did not record it.
-    pub async fn logout_everywhere(&self, session: &Session<C>) -> Result<(), OperationError> {
-        self.cut_off_subject_of(session).await.map(drop)
-    }
-
-    /// Returns the version of the cutoff.
-    pub(crate) async fn cut_off_subject_of(
-        &self,
-        session: &Session<C>,
-    ) -> Result<u64, OperationError> {
-        let verified = session.verified();
-        let login = verified.authenticated_at.unwrap_or(verified.issued_at);
-        let home = self.home_of(session);
-        home.cut_off_session(session, home.now().max(login)).await
-    }
-
-    /// Revokes the session of that ID.
-    ///
-    /// # Errors
-    ///
-    /// If the sessions have no revocations, or the store did not record it.
-    pub async fn revoke_session(&self, session_id: &str) -> Result<(), OperationError> {
-        self.record_session(None, session_id).await?;
-        tracing::debug!(session_id, "revoked a session");
-        Ok(())
-    }
-
-    /// Revokes all sessions of a subject that have begun by now: after a change of the password, or
-    /// when a user is removed.
-    ///
-    /// Later logins stay valid, whatever the clocks, on every replica: the layers and
-    /// [`login`](Self::login) read from the store that there was this revocation. Only a login that could
-    /// not read it, within 10 minutes, is revoked, too.
-    ///
-    /// # Errors
-    ///
-    /// If the sessions have no revocations, or the store did not record it.
-    pub async fn revoke_subject(&self, subject: &str) -> Result<(), OperationError> {
-        self.cut_off_subject(None, subject).await
-    }
-
-    /// Revokes all sessions of a subject of one issuer, where these sessions accept several
-    /// [tenants](crate::SessionsBuilder::tenants) or
-    /// [issuers](crate::SessionsBuilder::also_accept_sessions): `issuer` is the `iss` of its tokens. Otherwise like
-    /// [`revoke_subject`](Self::revoke_subject), which revokes the subject of every tenant.
-    ///
-    /// # Errors
-    ///
-    /// If these sessions do not accept the issuer, they have no revocations, or the store did not record it.
-    pub async fn revoke_subject_of(
-        &self,
-        issuer: &str,
-        subject: &str,
-    ) -> Result<(), OperationError> {
-        let home = self.of_issuer(issuer).unwrap_or(self);
-        home.cut_off_subject(Some(issuer), subject).await
-    }
-
-    /// Revokes all sessions of all subjects whose login was before `time`, at the latest now: after an
-    /// incident. Renewals do not change the time of the login.
-    ///
-    /// Logins up to 10 minutes after `time` are revoked, too: clocks differ. It holds for all sessions
-    /// with the same revocations.
-    ///
-    /// # Errors
-    ///
-    /// If the sessions have no revocations, or the store did not record it.
-    pub async fn revoke_logins_before(&self, time: Timestamp) -> Result<(), OperationError> {
-        // No session began before 1970.
-        let earliest = Timestamp::from_unix_seconds(0);
-        let at = time.clamp(earliest, self.now().max(earliest));
-        self.record(Revocation::Cutoff { id: RegisterId::All, above: 0, at }).await.map(drop)
-    }
-
     /// The `Set-Cookie` field that clears the session's cookie, where no layer does it; `None` if the
     /// sessions have no cookie.
     pub fn clear_cookie(&self) -> Option<HeaderValue> {
@@ -388,23 +307,6 @@ impl<C> Sessions<C> {
         self.0.revocations.as_ref()
     }
 
-    pub(crate) fn require_revocations(&self) -> Result<&Revocations, OperationError> {
-        self.revocations().ok_or_else(|| {
-            OperationError::not_configured(
-                "the sessions have no revocations: add `.revocations(..)` to their builder",
-            )
-        })
-    }
-
-    /// Revocations are kept for as long as the ring's tokens need it: those of the ring's policy, and
-    /// of keys that were made under another one and still verify.
-    pub(crate) async fn record(&self, revocation: Revocation) -> Result<u64, OperationError> {
-        let revocations = self.require_revocations()?;
-        revocations.keep_for(self.keys().longest_token_lifetime(), self.keys().policy().clock_skew);
-        let recorded = revocations.record(revocation).await;
-        recorded.map_err(|error| OperationError::store(error))
-    }
-
     /// Refuses a session whose tenant is no longer allowed, also if its token is in the cache.
     #[inline]
     pub(crate) fn check_tenant(&self, verified: &Verified<C>) -> Result<(), Rejection> {
@@ -420,10 +322,29 @@ impl<C> Sessions<C> {
         &self,
         verified: &Verified<C>,
         now: Timestamp,
-    ) -> Result<(), RejectionKind> {
-        let Some((revocations, digests)) = self.revocations().zip(verified.digests) else {
-            return Ok(());
-        };
+    ) -> Result<(), Rejection> {
+        match self.candidate(verified) {
+            Some((revocations, candidate)) => revocations.check(candidate, now).map_err(|error| {
+                let texts = &verified.texts;
+                let is_own_id = self.0.policy.has_own_session_ids;
+                let (issuer, session_id) = (texts.issuer(), texts.session_id());
+                error.of_session(digest::shown_session(issuer, session_id, is_own_id))
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a token claims the version of a cutoff that this replica has not read, so that no token follows
+    /// it yet.
+    pub(crate) fn has_unread_version(&self, verified: &Verified<C>, now: Timestamp) -> bool {
+        let candidate = self.candidate(verified);
+        candidate.is_some_and(|(revocations, candidate)| revocations.is_unread(&candidate, now))
+    }
+
+    /// The values of a token that decide whether it is revoked; `None` if nothing can be.
+    #[inline]
+    pub(crate) fn candidate(&self, verified: &Verified<C>) -> Option<(&Revocations, Candidate)> {
+        let (revocations, digests) = self.revocations().zip(verified.digests)?;
         let login = verified.authenticated_at;
         let login = login.or(Some(verified.issued_at).filter(|_| self.0.revokes_by_issued_at));
         // Tokens of issuers that write no versions are judged by their times alone.
@@ -438,12 +359,7 @@ impl<C> Sessions<C> {
             all_version: all,
             slack,
         };
-        revocations.check(candidate, now)
-    }
-
-    /// Whether sessions have roles.
-    pub(crate) fn reads_roles(&self) -> bool {
-        !self.0.policy.roles.is_empty()
+        Some((revocations, candidate))
     }
 
     pub(crate) fn transports(&self) -> &Transports {

@@ -55,6 +55,7 @@ impl<C> Hook<C> {
         ring: &Arc<str>,
         now: Timestamp,
     ) -> Option<Renewal<C>> {
+        let session_id = session.session_id().to_owned();
         // The application's code runs inside, from its first line.
         let asking = caught(async { (self.ask)(session).await });
         let (outcome, answer) = match tokio::time::timeout(TIMEOUT, asking).await {
@@ -67,7 +68,12 @@ impl<C> Hook<C> {
         counter!(RENEWAL_HOOKS, "ring" => ring.clone(), "outcome" => outcome).increment(1);
         let warn = |error: &String| {
             if self.warnings.try_begin(now) {
-                tracing::warn!(ring = &**ring, error, "the renewal hook failed; the claims stay");
+                tracing::warn!(
+                    ring = &**ring,
+                    session_id,
+                    error,
+                    "the renewal hook failed; the claims stay"
+                );
             }
         };
         answer.inspect_err(warn).ok()

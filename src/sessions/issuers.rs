@@ -5,6 +5,7 @@
 //! is asked. So no issuer can sign for another, whatever key IDs and algorithms it publishes.
 
 use crate::base64url::Buffer;
+use crate::claims::issuer::IssuerName;
 use crate::clock::Timestamp;
 use crate::error::build::BuildError;
 use crate::error::rejection::{Rejection, RejectionKind};
@@ -13,6 +14,8 @@ use crate::sessions::session::Session;
 use crate::token;
 use crate::token::header_rules::TokenType;
 use crate::token::names::Issuers;
+use crate::token::other_rules::OtherRules;
+use crate::token::policy::Policy;
 
 impl<C> Sessions<C> {
     /// Returns the sessions that validate tokens with this `iss`: these, or
@@ -40,9 +43,23 @@ impl<C> Sessions<C> {
     }
 
     /// The names of all issuers, as they are expected.
-    fn issuer_names(&self) -> String {
+    pub(crate) fn issuer_names(&self) -> String {
         let names: Vec<_> = self.each().map(|it| it.0.policy.issuers.to_string()).collect();
         names.join(" or ")
+    }
+
+    /// Whether a session of these may be one of the issuer of that name, `{tenantid}` in it or not.
+    pub(crate) fn may_be_of(&self, name: &str) -> bool {
+        let Policy { issuers, others, .. } = &self.0.policy;
+        let is_allowed = |others: &OtherRules| others.check_tenant(issuers, name).is_ok();
+        issuers.has_name(name) || (issuers.accept(name) && others.as_deref().is_none_or(is_allowed))
+    }
+
+    /// Whether these sessions accept both names for one issuer: of a tenant only its own.
+    pub(crate) fn are_one_issuer(&self, name: &str, iss: &str) -> bool {
+        let issuers = &self.0.policy.issuers;
+        let is_other_name = || issuers.is_exact(name) && issuers.is_exact(iss);
+        IssuerName::new(name).accepts(iss) || is_other_name()
     }
 
     /// Whether the token begins with a header that the ring's own keys write.
@@ -57,14 +74,23 @@ impl<C> Sessions<C> {
         cache.is_some_and(|cache| cache.holds(token, &self.0.keys.keys(now), now))
     }
 
-    /// Chooses who validates a token: the owner of its header, who has validated it before, or who has the
-    /// issuer that it names. Where there is none that could be read, these sessions refuse it.
+    /// Counts a rejection for the ring of the issuer whose token or session it is.
+    pub(crate) fn count_rejected(&self, rejection: &Rejection) {
+        let of_ring = |ring: &str| self.each().find(|sessions| **sessions.0.keys.name() == *ring);
+        let sessions = rejection.ring().and_then(of_ring).unwrap_or(self);
+        sessions.0.counters.rejected(rejection.kind());
+    }
+
+    /// Chooses who validates a token: the only owner of its header, who has validated it before, or who has
+    /// the issuer that it names. Where there is none that could be read, these sessions refuse it.
     ///
     /// # Errors
     ///
     /// If the token names an issuer that is not accepted.
     pub(crate) fn judge_of(&self, token: &[u8], now: Timestamp) -> Result<&Self, Rejection> {
-        if self.has_own_header(token, now) {
+        // Rings of two issuers may hold one key, or keys of one ID: now, or after a rotation.
+        let is_shared = || self.0.others.iter().any(|it| it.has_own_header(token, now));
+        if self.has_own_header(token, now) && !is_shared() {
             return Ok(self);
         }
         match self.each().find(|sessions| sessions.holds(token, now)) {
@@ -73,7 +99,7 @@ impl<C> Sessions<C> {
         }
     }
 
-    fn judge_by_issuer(&self, token: &[u8]) -> Result<&Self, Rejection> {
+    pub(crate) fn judge_by_issuer(&self, token: &[u8]) -> Result<&Self, Rejection> {
         let longest = self.each().map(|sessions| sessions.0.policy.max_token_bytes).max();
         let mut buffer = Buffer::new();
         let short = Some(token).filter(|token| Some(token.len()) <= longest);
@@ -109,13 +135,15 @@ impl<C: ReadClaims> Sessions<C> {
         })?;
         let validated = judge.validate_alone(token, now);
         let Err(rejection) = &validated else { return validated };
-        if judge.0.id != self.0.id {
-            return validated;
-        }
-        match self.other_judge_of(token, rejection.kind()) {
-            Some(other) => other.validate_alone(token, now),
-            None => validated,
-        }
+        let other = match judge.0.id == self.0.id {
+            true => self.other_judge_of(token, rejection.kind()),
+            false => None,
+        };
+        let (judge, validated) = match other {
+            Some(other) => (other, other.validate_alone(token, now)),
+            None => (judge, validated),
+        };
+        validated.map_err(|rejection| rejection.of_ring(judge.0.keys.name()))
     }
 }
 

@@ -16,7 +16,15 @@ use crate::sessions::session::Session;
 ///
 /// If the sessions have [revocations](crate::SessionsBuilder::revocations), the layer then revokes the
 /// session that the request came with. If the store is down, it logs a warning, and the login succeeds.
+/// An expired token ends nothing: the session of a bearer client continues by its refresh token, until the
+/// client sends that to [`POST /revoke`](crate::Sessions::token_router).
+///
+/// A login that cannot be issued is answered 500 or 503 in place of the handler's response. Cookies that
+/// the handler has set stay on that answer, such as the new ID of a visitor's cart.
 #[doc(alias = "sign in")]
+#[doc(alias = "session fixation")]
+#[doc(alias = "cycle_id")]
+#[doc(alias = "SignInAsync")]
 pub struct Login<C> {
     pub(crate) subject: String,
     pub(crate) claims: C,
@@ -48,7 +56,7 @@ impl<C> Login<C> {
         self
     }
 
-    /// Sends a bearer token in the response's body, for clients other than browsers.
+    /// Sends a bearer token in the response's body, for clients that keep their tokens themselves.
     #[must_use]
     pub fn bearer(mut self) -> Self {
         self.bearer = true;
@@ -78,6 +86,8 @@ impl<C> Login<C> {
     #[doc(alias = "remember me")]
     #[doc(alias = "max-age")]
     #[must_use]
+    #[doc(alias = "remember-me")]
+    #[doc(alias = "IsPersistent")]
     pub fn persistent(mut self, lifetime: Duration) -> Self {
         self.persistent = Some(lifetime);
         self
@@ -98,11 +108,17 @@ impl<C: Send + Sync + 'static> Login<C> {
 }
 
 impl<C: Send + Sync + 'static> Intent for Login<C> {
-    const MISTAKE: &'static str = "a handler returned `Login`, but no `sessions.layer()` or \
-                                   `sessions.issue_layer()` with the same claims is around it";
+    fn mistake() -> String {
+        let claims = std::any::type_name::<C>();
+        format!(
+            "a handler returned `Login<{claims}>`, but no `sessions.layer()` or `sessions.issue_layer()` \
+             of `Sessions<{claims}>` is around it; in axum, `.layer(..)` is around the routes that were \
+             added before it"
+        )
+    }
 
-    fn log_lost() {
-        tracing::error!(mistake = Self::MISTAKE, "a login was lost");
+    fn log_lost(around: &str) {
+        tracing::error!(mistake = Self::mistake(), around, "a login was lost");
     }
 }
 

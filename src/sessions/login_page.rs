@@ -1,5 +1,6 @@
 //! [`LoginPage`]: where browsers that navigate to a page without a session are sent.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::error::build::BuildError;
@@ -22,14 +23,14 @@ impl LoginPage {
         }
     }
 
+    /// Whether `target`, a path with its query, is the login page itself.
+    pub(crate) fn is_at(&self, target: &str) -> bool {
+        target.split('?').next() == self.0.split('?').next()
+    }
+
     /// The location to which a request for `target` is redirected: a path with its query, or `None` if it
-    /// is unknown. `None` for the login page itself, which would lead to itself. `max_age` is the greatest
-    /// age of a login in seconds, where the user has to log in again.
-    pub(crate) fn location(&self, target: Option<&str>, max_age: Option<u64>) -> Option<String> {
-        let path = |target: &str| target.split('?').next() == self.0.split('?').next();
-        if target.is_some_and(path) {
-            return None;
-        }
+    /// is unknown. `max_age` is the greatest age of a login in seconds, where the user has to log in again.
+    pub(crate) fn location(&self, target: Option<&str>, max_age: Option<u64>) -> String {
         let mut parameters = form_urlencoded::Serializer::new(String::new());
         if let Some(next) = target.and_then(local_path::parse) {
             parameters.append_pair(ReturnTo::PARAMETER, &next);
@@ -43,6 +44,12 @@ impl LoginPage {
             (_, true) => "&",
             (_, false) => "?",
         };
-        Some(format!("{}{separator}{parameters}", self.0))
+        format!("{}{separator}{parameters}", self.0)
+    }
+}
+
+impl fmt::Display for LoginPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }

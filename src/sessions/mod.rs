@@ -3,7 +3,11 @@
 // The page of `Sessions` lists its methods in the order of these modules.
 pub(crate) mod builder;
 
+mod build;
+
 pub(crate) mod handle;
+
+mod ending;
 
 pub(crate) mod refresh;
 
@@ -15,12 +19,19 @@ pub(crate) mod ended;
 
 pub(crate) mod explain;
 
+pub(crate) mod audited;
+pub(crate) mod cause;
+mod clocks;
 pub(crate) mod counters;
+pub(crate) mod explanation;
 pub(crate) mod external_settings;
 pub(crate) mod external_tokens;
+pub(crate) mod failure_log;
+pub(crate) mod fix;
 pub(crate) mod hook;
 pub(crate) mod issued;
 pub(crate) mod issuers;
+pub(crate) mod lifetimes;
 pub(crate) mod login;
 pub(crate) mod login_page;
 pub(crate) mod logout;

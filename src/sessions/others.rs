@@ -3,9 +3,11 @@
 use crate::claims::write::Payload as TokenClaims;
 use crate::error::operation::OperationError;
 use crate::error::rejection::{Rejection, RejectionKind};
-use crate::revocation::handle::Versions;
+use crate::revocation::versions::Versions;
+use crate::sessions::counters::LogoutOutcome;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::issued::{IssuedToken, IssuedTokens};
+use crate::sessions::logout::Reach;
 use crate::sessions::session::Session;
 use crate::sessions::sign::Later;
 use crate::store::feed::Register;
@@ -38,7 +40,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// If the sessions have no revocations, the session was revoked, its new token can't be issued, or the
-    /// store did not record it. Nothing has changed then.
+    /// store did not record it. No session has changed then.
     pub async fn logout_others(&self, session: &Session<C>) -> Result<IssuedToken, OperationError> {
         self.log_out_others(session, Self::sign_anew).await
     }
@@ -80,13 +82,16 @@ impl<C: SessionClaims> Sessions<C> {
         let revocations = self.require_revocations()?;
         // SECURITY: a session that was logged out elsewhere must not rise above its own cutoff, so all is
         // read that was recorded until now.
-        revocations.refresh().await?;
+        let refreshed = revocations.refresh().await;
+        refreshed.inspect_err(|_| {
+            self.0.counters.logged_out(Reach::Others, LogoutOutcome::Failed);
+        })?;
         let verified = session.verified();
-        self.check_revocation(verified, self.now()).map_err(rejected)?;
+        self.check_revocation(verified, self.now()).map_err(OperationError::rejected)?;
         // Before anything is recorded: a token that can't be issued shall not cost the session.
         let versions = |subject| Versions { subject, ..verified.versions };
         sign(self, session, versions(Register::MAX_VERSION))?;
-        let version = self.cut_off_subject_of(session).await?;
+        let version = self.cut_off_subject_of(session, Reach::Others).await?;
         let issued = sign(self, session, versions(version)).map_err(|error| {
             tracing::error!(%error, "a session could not be issued");
             // It has ended with the others.
@@ -104,7 +109,7 @@ impl<C: SessionClaims> Sessions<C> {
         let mut ids = Ids::default();
         let [session_id, jti] = ids.draw()?;
         let claims = self.claims_anew(session, session_id, versions)?;
-        let lifetime = self.idle_lifetime(claims.pu);
+        let lifetime = self.0.lifetimes.of_token(claims.pu);
         self.sign(self.now(), lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
 

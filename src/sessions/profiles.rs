@@ -38,6 +38,9 @@ impl IssuerProfile {
     ///
     /// Tokens of clients without the scope `basic` have no `sub`, and those without an audience mapper no `aud`:
     /// add `.subject_claim("azp")`, `.audience_claim("azp")`.
+    ///
+    /// Keycloak signs with a new key at once. Tokens of it are a 401 until the next fetch, at most
+    /// [`unknown_key_cooldown`](crate::IssuerRingBuilder::unknown_key_cooldown) later: set this on the ring.
     pub const KEYCLOAK: Self = Self(&[
         Setting::TokenType("JWT"),
         Setting::Claim("typ", "Bearer"),

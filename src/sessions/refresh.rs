@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use metrics::counter;
-
+use crate::audit::event::Outcome;
+use crate::audit::handle::Draft;
 use crate::base64url;
 use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
 use crate::crypto::backend;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::error::rejection::{Rejection, RejectionKind};
-use crate::revocation::handle::Versions;
+use crate::revocation::versions::Versions;
+use crate::sessions::cause::{Cause, Whom};
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::hook::Renewal;
 use crate::sessions::issued::IssuedTokens;
@@ -20,7 +21,6 @@ use crate::sessions::session::Session;
 use crate::sessions::sign::Later;
 use crate::store::contract::{EntryName, StoreError};
 use crate::store::redemption::Redemption;
-use crate::telemetry::REDEMPTIONS;
 use crate::token;
 use crate::token::cache::entry::Shared;
 use crate::token::checks::Nobody;
@@ -28,7 +28,46 @@ use crate::token::id::Ids;
 use crate::token::verified::Verified;
 
 impl<C: SessionClaims> Sessions<C> {
-    /// Issues a new session as a pair of access token and refresh token, where no layer does it.
+    /// Like [`login`](Self::login), for a client with a refresh token: returns an access token and a refresh
+    /// token. For an answer with more members than the layer writes:
+    ///
+    /// ```
+    /// use serde::Serialize;
+    /// use tower_jwt_session::{Login, OperationError, Sessions, TokenResponse};
+    ///
+    /// #[derive(Serialize)]
+    /// struct Answer<'a> {
+    ///     #[serde(flatten)]
+    ///     tokens: TokenResponse<'a>,
+    ///     name: &'a str,
+    /// }
+    ///
+    /// /// A body with the header `Cache-Control: no-store`.
+    /// async fn log_in(sessions: &Sessions<()>) -> Result<serde_json::Value, OperationError> {
+    ///     let tokens = sessions.login_with_refresh_token(&Login::new("alice", ())).await?;
+    ///     let answer = Answer { tokens: tokens.response(), name: "Alice" };
+    ///     Ok(serde_json::to_value(answer).unwrap_or_default())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If the sessions have no refresh tokens, the session is one that was [reissued](Self::reissue), and as
+    /// [`login`](Self::login).
+    pub async fn login_with_refresh_token(
+        &self,
+        login: &Login<C>,
+    ) -> Result<IssuedTokens, OperationError> {
+        let (pair, event) = self.issue_pair_under(login, self.versions_for_login(login).await)?;
+        if let Some(event) = event {
+            event.record_first().await?;
+        }
+        Ok(pair)
+    }
+
+    /// Issues a new session like [`login_with_refresh_token`](Self::login_with_refresh_token), without reading
+    /// the store. A login right after the subject was logged out everywhere by another replica may be revoked,
+    /// too. An [audit sink](crate::audit::AuditSink) gets the event in the background.
     ///
     /// # Errors
     ///
@@ -39,14 +78,17 @@ impl<C: SessionClaims> Sessions<C> {
         &self,
         login: &Login<C>,
     ) -> Result<IssuedTokens, OperationError> {
-        self.issue_pair_under(login, self.known_versions(login))
+        let (pair, event) = self.issue_pair_under(login, self.known_versions(login))?;
+        event.into_iter().for_each(Draft::note);
+        Ok(pair)
     }
 
+    /// Issues the pair of a login, with the event that the caller has recorded.
     pub(crate) fn issue_pair_under(
         &self,
         login: &Login<C>,
         versions: Versions,
-    ) -> Result<IssuedTokens, OperationError> {
+    ) -> Result<(IssuedTokens, Option<Draft>), OperationError> {
         if login.continues.is_some() {
             // Its client has one already.
             return Err(no_refresh_tokens());
@@ -59,7 +101,7 @@ impl<C: SessionClaims> Sessions<C> {
             self.sign_pair(0, now, Later::Longer, &TokenClaims { pu, ..claims })
         });
         self.0.counters.issued(&issued);
-        issued
+        Ok((issued?, self.login_event(&login.subject, session_id)))
     }
 
     /// Redeems a refresh token for the next access token and the next refresh token.
@@ -71,6 +113,7 @@ impl<C: SessionClaims> Sessions<C> {
     /// may be tried again.
     pub async fn refresh(&self, refresh_token: &str) -> Result<IssuedTokens, OperationError> {
         let refreshed = self.redeem(refresh_token).await;
+        self.0.counters.refreshed(&refreshed.as_ref().map(|(_, is_repeated)| *is_repeated));
         match &refreshed {
             Ok(_) => self.0.counters.issued(&Ok(())),
             // Tokens that could not be issued are counted where they are signed.
@@ -83,15 +126,35 @@ impl<C: SessionClaims> Sessions<C> {
                 }
             }
         }
-        refreshed
+        refreshed.map(|(tokens, _)| tokens)
     }
 
-    async fn redeem(&self, refresh_token: &str) -> Result<IssuedTokens, OperationError> {
+    /// Reads the revocations if a token claims the version of a cutoff that this replica has not read.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store cannot be read or does not show that version: the client tries again.
+    async fn read_claimed_version(&self, verified: &Verified<C>) -> Result<(), OperationError> {
+        let Some(revocations) = self.revocations() else { return Ok(()) };
+        if self.has_unread_version(verified, self.now()) {
+            let read = revocations.refresh().await;
+            if self.has_unread_version(verified, self.now()) {
+                read?;
+                return Err(OperationError::rejected(revocations.unread()));
+            }
+            self.check_revocation(verified, self.now()).map_err(OperationError::rejected)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the next pair, and whether the token was redeemed before.
+    async fn redeem(&self, refresh_token: &str) -> Result<(IssuedTokens, bool), OperationError> {
         let now = self.now();
         let refreshing = self.refreshing()?;
         let (verified, sequence) = self
             .verify_refresh_token(refresh_token, refreshing, now)
             .map_err(OperationError::rejected)?;
+        self.read_claimed_version(&verified).await?;
         // For a repeated redemption, too: the old claims shall not come back by asking twice. What makes a
         // repetition is the token's number alone, whatever the claims.
         // SECURITY: before the application reads, so that a change meanwhile is not missed. If that fails, the
@@ -102,20 +165,13 @@ impl<C: SessionClaims> Sessions<C> {
         let now = self.now();
         // Before anything is recorded: what can't be issued shall not cost the token.
         let tokens = self.successor(&verified, fresh, sequence, now)?;
-        let Some(redemptions) = &refreshing.redemptions else { return Ok(tokens) };
+        let Some(redemptions) = &refreshing.redemptions else { return Ok((tokens, false)) };
         let redemption = self.redemption(&verified, sequence, now);
         let redemption = redemption.map_err(OperationError::rejected)?;
         let last = redemptions.redeem(&redemption).await;
-        let outcome = match &last {
-            Ok(last) if (last.sequence, last.at) == (sequence, now) => "redeemed",
-            Ok(_) => "repeated",
-            Err(_) => "failed",
-        };
-        counter!(REDEMPTIONS, "ring" => self.0.keys.name().clone(), "outcome" => outcome)
-            .increment(1);
         let last = last.map_err(|error| OperationError::store(Arc::new(error)))?;
         if (last.sequence, last.at) == (sequence, now) {
-            return Ok(tokens);
+            return Ok((tokens, false));
         }
         let leeway = refreshing.policy.leeway;
         if last.at > now + leeway {
@@ -133,11 +189,20 @@ impl<C: SessionClaims> Sessions<C> {
             // The client counts its lifetime from now.
             let now = Timestamp::from_unix_seconds(now.as_unix_seconds());
             tokens.access_token.issued_at = tokens.access_token.issued_at.max(now);
-            return Ok(tokens);
+            return Ok((tokens, true));
         }
-        let session_id = verified.texts.session_id();
-        tracing::warn!(session_id, "a refresh token was used again: its session is ended");
-        self.revoke_session(session_id).await?;
+        let whom = Whom {
+            issuer: Some(verified.texts.issuer()),
+            session_id: Some(verified.texts.session_id()),
+            subject: Some(verified.texts.subject()),
+        };
+        if let Err(error) = self.record_session(Cause::ReusedRefreshToken, whom).await {
+            if let Some(mut draft) = self.ending_event(Cause::ReusedRefreshToken, whom) {
+                draft.event.outcome = Outcome::Failed;
+                draft.record().await;
+            }
+            return Err(error);
+        }
         Err(rejected(RejectionKind::Reused))
     }
 
@@ -155,12 +220,12 @@ impl<C: SessionClaims> Sessions<C> {
             None | Some(Renewal::Keep) => None,
             Some(Renewal::Replace(claims)) => Some(claims),
             Some(Renewal::End) => {
-                self.end_by_hook(session.session_id()).await?;
+                self.end_by_hook(&session).await?;
                 return Err(rejected(RejectionKind::Revoked));
             }
         };
         // It may have been revoked meanwhile.
-        self.check_revocation(verified, self.now()).map_err(rejected)?;
+        self.check_revocation(verified, self.now()).map_err(OperationError::rejected)?;
         Ok(claims)
     }
 
@@ -178,7 +243,7 @@ impl<C: SessionClaims> Sessions<C> {
             now,
             &mut Nobody,
         )?;
-        self.check_revocation(&verified, now).map_err(Rejection::new)?;
+        self.check_revocation(&verified, now)?;
         let missing = || Rejection::new(RejectionKind::MissingClaim("seq"));
         let sequence = verified.sequence.ok_or_else(missing)?;
         Ok((verified, sequence))

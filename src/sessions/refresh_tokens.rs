@@ -7,12 +7,13 @@ use crate::error::build::BuildError;
 use crate::keyring::ring::KeyRing;
 use crate::revocation::handle::Revocations;
 use crate::store::contract::StoreError;
+use crate::store::measured::{self, REDEEM, measured};
 use crate::store::polling::{check_durations, within};
 use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 use crate::token::header_rules::{HeaderRules, TokenType};
 use crate::token::policy::Policy;
 
-/// Refresh tokens for clients that are no browsers: a short access token, and a long refresh token
+/// Refresh tokens for clients that keep their tokens themselves: a short access token, and a long refresh token
 /// with which the client gets the next two. Given to
 /// [`SessionsBuilder::refresh_tokens`](crate::SessionsBuilder::refresh_tokens).
 ///
@@ -85,7 +86,7 @@ impl RefreshTokens {
         self
     }
 
-    /// How long an access token is valid; up to a twentieth less, so that clients which logged in
+    /// How long an access token is valid, and [`clock_skew`](crate::RotationPolicy::clock_skew) longer; up to a twentieth less, so that clients which logged in
     /// together don't come back together. At least 10 seconds. Default: 5 minutes.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.access_token_lifetime = lifetime;
@@ -94,7 +95,8 @@ impl RefreshTokens {
 
     /// How long a refresh token is valid, and so how long a client may stay away. At least the
     /// access token's lifetime. Default and upper bound: the ring's
-    /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime).
+    /// [`max_token_lifetime`](crate::RotationPolicy::max_token_lifetime), 24 hours. No token lives past
+    /// [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) after the login: 12 hours by default.
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.lifetime = Some(lifetime);
         self
@@ -148,6 +150,8 @@ pub(crate) struct Redemptions {
     /// The name of the revocations: of services that share a store, each has its own, whatever their
     /// keys are.
     ring: Arc<str>,
+    /// The ring that metrics name.
+    keys: Arc<str>,
     timeout: Duration,
 }
 
@@ -155,7 +159,7 @@ impl Redemptions {
     /// Records a redemption, unless that token or a later one of its family was redeemed. Returns the
     /// latest.
     pub(crate) async fn redeem(&self, redemption: &Redemption) -> Result<Redeemed, StoreError> {
-        let redeeming = self.store.redeem(&self.ring, redemption);
+        let redeeming = measured(&self.keys, REDEEM, self.store.redeem(&self.ring, redemption));
         within(self.timeout, "redeeming a refresh token", redeeming).await
     }
 }
@@ -196,10 +200,14 @@ impl Refreshing {
             return Err(BuildError::invalid("refresh_tokens", value, help));
         }
         check_durations([("redeem_timeout", tokens.redeem_timeout, false)])?;
-        let redemptions = tokens.store.zip(revocations).map(|(store, revocations)| Redemptions {
-            store,
-            ring: revocations.0.name.clone(),
-            timeout: tokens.redeem_timeout,
+        let redemptions = tokens.store.zip(revocations).map(|(store, revocations)| {
+            measured::show_zeros(keys.name(), &[REDEEM]);
+            Redemptions {
+                store,
+                ring: revocations.0.name.clone(),
+                keys: keys.name().clone(),
+                timeout: tokens.redeem_timeout,
+            }
         });
         let RefreshTokens { access_token_lifetime, lifetime, grace, .. } = tokens;
         let longest = sessions.max_lifetime;
@@ -210,7 +218,8 @@ impl Refreshing {
         if lifetime > longest {
             let help = format!(
                 "make it at most the ring's max_token_lifetime ({longest:?}), or make that longer: \
-                 keys are kept for as long"
+                 keys are kept for as long; a session ends after absolute_lifetime all the same, unless its login is \
+                 persistent"
             );
             return invalid("refresh token lifetime", lifetime, help);
         }

@@ -30,13 +30,15 @@ impl<C> Sessions<C> {
     /// store raises with each call, and are stale below it. So clocks that differ neither hide a call nor
     /// repeat a renewal. The version is read before the function is called. A login within a minute and
     /// the clocks' difference after a call is renewed once more, since its handler may have read the claims
-    /// before.
+    /// before: with refresh tokens, its first access token is refused, and the client refreshes.
     ///
     /// # Errors
     ///
     /// If the sessions have no `on_renewal` or no revocations, or the store did not record it.
     #[doc(alias = "role")]
     #[doc(alias = "permission")]
+    #[doc(alias = "SecurityStamp")]
+    #[doc(alias = "session_auth_hash")]
     pub async fn reload_claims(&self, subject: &str) -> Result<(), OperationError> {
         if self.0.on_renewal.is_none() {
             return Err(OperationError::not_configured(
@@ -90,6 +92,17 @@ impl<C> Sessions<C> {
         let is_refused = self.0.refreshing.is_some()
             && place != Place::Cookie
             && self.has_stale_claims(&session);
-        if is_refused { Err(Rejection::new(RejectionKind::StaleClaims)) } else { Ok(session) }
+        if is_refused { Err(self.stale(session.verified())) } else { Ok(session) }
+    }
+
+    #[cold]
+    fn stale(&self, verified: &Verified<C>) -> Rejection {
+        let held = verified.versions.claims;
+        let found = format_args!("claims of version {held}");
+        let version = self.next_claims_version(verified);
+        let expected = format_args!(
+            "version {version}, by `reload_claims`; the client refreshes, also shortly after a login"
+        );
+        RejectionKind::StaleClaims.about("rc", found, expected)
     }
 }

@@ -1,6 +1,7 @@
 //! Renewals whose claims the application's hook answers.
 
 use crate::error::operation::OperationError;
+use crate::sessions::cause::{Cause, Whom};
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::hook::Renewal;
 use crate::sessions::issued::IssuedToken;
@@ -41,7 +42,7 @@ impl<C: SessionClaims> Sessions<C> {
             Some(Renewal::Replace(claims)) => Some(claims),
             Some(Renewal::End) => {
                 let session_id = session.session_id();
-                if let Err(error) = self.end_by_hook(session_id).await {
+                if let Err(error) = self.end_by_hook(session).await {
                     tracing::error!(session_id, %error, "cannot revoke a session that the renewal hook ended");
                 }
                 return Ok(Renewed::Ended);
@@ -55,10 +56,14 @@ impl<C: SessionClaims> Sessions<C> {
     /// # Errors
     ///
     /// Fails if the store did not record it.
-    pub(crate) async fn end_by_hook(&self, session_id: &str) -> Result<(), OperationError> {
-        match self.revocations() {
-            Some(_) => self.revoke_session(session_id).await,
-            None => Ok(()),
+    pub(crate) async fn end_by_hook(&self, session: &Session<C>) -> Result<(), OperationError> {
+        let cause = Cause::RenewalHook;
+        if self.revocations().is_some() {
+            return self.record_session(cause, Whom::of(session)).await;
         }
+        if let Some(event) = self.cookie_event(cause, session) {
+            event.record().await;
+        }
+        Ok(())
     }
 }

@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use http::header::REFERER;
+use http::request::Parts;
+use http::{Method, Uri};
 use serde::{Deserialize, Deserializer};
 
-use crate::transport::local_path;
+use crate::transport::{local_path, navigation};
 
 /// The page to which a user returns after the login: a path on this site, with its query, from the
 /// parameter `next` that a redirect to the [login page](crate::SessionsBuilder::login_page) has.
@@ -42,6 +45,7 @@ use crate::transport::local_path;
 /// assert_eq!(ReturnTo::from_query(Some("next=%2Fcart%3Fitem%3D7")).as_str(), "/cart?item=7");
 /// assert_eq!(ReturnTo::from_query(Some("next=https://else.example")).as_str(), "/");
 /// assert_eq!(ReturnTo::new("//else.example"), None);
+/// assert_eq!(ReturnTo::new("/cart?item=7").unwrap().to_query(), "next=%2Fcart%3Fitem%3D7");
 /// ```
 #[doc(alias = "next")]
 #[doc(alias = "redirect")]
@@ -67,6 +71,27 @@ impl ReturnTo {
             (Some((_, next)), None) => Self::new(&next).unwrap_or_default(),
             _ => Self::default(),
         }
+    }
+
+    /// The page from which a request comes: the target of a `GET`, also inside a nested router of axum; of another
+    /// method, as of a form, the path of `Referer`. `/` if it is not known or refused.
+    pub fn of(request: &Parts) -> Self {
+        let page = match request.method {
+            Method::GET | Method::HEAD => navigation::target(&request.uri, &request.extensions),
+            // The path alone, and so a page of this site.
+            _ => request.headers.get(REFERER).and_then(|page| {
+                let page = page.to_str().ok()?.parse::<Uri>().ok()?;
+                Some(page.path_and_query()?.as_str().to_owned())
+            }),
+        };
+        page.and_then(|page| Self::new(&page)).unwrap_or_default()
+    }
+
+    /// Returns the parameter `next` for a URL's query, such as `next=%2Fcart%3Fitem%3D7`: after a wrong
+    /// password, `format!("/login?{}", next.to_query())` leads back to the form.
+    pub fn to_query(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair(Self::PARAMETER, &self.0).finish()
     }
 
     /// Returns the path with its query, for `Location`: visible ASCII without quotes and angle brackets.

@@ -11,6 +11,10 @@ use crate::token::verified::Verified;
 /// As an axum extractor (feature `axum`) it answers 401 without a valid session;
 /// `Option<Session<C>>` reads a request without a credential as anonymous. See
 /// [the layers](crate::layer).
+#[doc(alias = "principal")]
+#[doc(alias = "ticket")]
+#[doc(alias = "current user")]
+#[doc(alias = "AuthSession")]
 pub struct Session<C>(Shared<C>);
 
 impl<C> Session<C> {
@@ -75,7 +79,8 @@ impl<C> Session<C> {
         self.0.persistent_until
     }
 
-    /// Returns the scopes of the session: the `scope` claim (RFC 8693, section 4.2).
+    /// Returns the scopes of the session: the `scope` claim (RFC 8693, section 4.2), or `scp`
+    /// of another issuer's token without `scope`.
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
         self.scope().unwrap_or_default().split(' ').filter(|scope| !scope.is_empty())
     }
@@ -84,7 +89,7 @@ impl<C> Session<C> {
     /// [`roles_claim`](crate::SessionsBuilder::roles_claim). None if that is not set.
     #[doc(alias = "groups")]
     pub fn roles(&self) -> impl Iterator<Item = &str> {
-        self.0.roles.iter().map(|role| &**role)
+        self.0.roles.iter().flatten().map(|role| &**role)
     }
 
     pub(crate) fn verified(&self) -> &Verified<C> {

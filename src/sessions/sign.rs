@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use crate::audit::handle::Draft;
 use crate::claims::values::LAST_SECOND;
 use crate::claims::write::Payload as TokenClaims;
 use crate::clock::Timestamp;
 use crate::error::operation::{OperationError, OperationErrorKind};
-use crate::error::rejection::Rejection;
 use crate::revocation::digest;
-use crate::revocation::handle::Versions;
+use crate::revocation::versions::Versions;
 use crate::sessions::handle::{SessionClaims, Sessions};
 use crate::sessions::issued::IssuedToken;
 use crate::sessions::login::Login;
@@ -28,28 +28,32 @@ pub(crate) enum Later {
 }
 
 impl<C: SessionClaims> Sessions<C> {
-    /// Signs the token of a new session, or of one that continues with other claims.
+    /// Signs the token of a new session, or of one that continues with other claims. With the event of a new
+    /// session's login.
     pub(crate) fn sign_login(
         &self,
         login: &Login<C>,
         versions: Versions,
-    ) -> Result<IssuedToken, OperationError> {
+    ) -> Result<(IssuedToken, Option<Draft>), OperationError> {
         let now = self.now();
         if let Some(session) = &login.continues {
             let begun = session.authenticated_at().unwrap_or(now);
             let pu = self.persistent_until(login, begun, true)?.or(session.persistent_until());
             let claims = self.claims_of_login(login, session.session_id(), versions, now);
             let refreshing = self.0.refreshing.as_ref().filter(|_| login.bearer);
-            let lifetime = refreshing.map_or(self.idle_lifetime(pu), |r| r.access_token_lifetime);
+            let lifetime =
+                refreshing.map_or(self.0.lifetimes.of_token(pu), |r| r.access_token_lifetime);
             let claims = TokenClaims { pu, ..claims };
-            return self.sign_again(session, claims, lifetime, Later::Longer, now);
+            let token = self.sign_again(session, claims, lifetime, Later::Longer, now)?;
+            return Ok((token, None));
         }
         let mut ids = Ids::default();
         let [session_id, jti] = ids.draw()?;
         let pu = self.persistent_until(login, now, true)?;
         let claims = self.claims_of_login(login, session_id, versions, now);
         let claims = TokenClaims { jti, pu, ..claims };
-        self.sign(now, self.idle_lifetime(pu), Later::Longer, claims)
+        let token = self.sign(now, self.0.lifetimes.of_token(pu), Later::Longer, claims)?;
+        Ok((token, self.login_event(&login.subject, session_id)))
     }
 
     /// Issues the session anew, with its ID and its login's time, and with other claims if there are some,
@@ -71,13 +75,16 @@ impl<C: SessionClaims> Sessions<C> {
         renewed
     }
 
-    /// Whether a renewal gains time or claims. Without a login time there is no end to count from.
+    /// Whether a renewal gains time or claims, and is due now: a later request renews a session whose login was
+    /// under a cutoff that this replica has not read. Without a login time there is no end to count from.
     pub(crate) fn gains_from_renewal(&self, session: &Session<C>) -> bool {
         session.authenticated_at().is_some_and(|begun| {
             let (until, now) = (session.persistent_until(), self.now());
-            let latest = (now + self.idle_lifetime(until)).min(self.end_of(until, begun));
+            let latest =
+                (now + self.0.lifetimes.of_token(until)).min(self.0.lifetimes.end_of(until, begun));
             let gains_time = now < latest && gains_time(session, latest);
-            gains_time || self.has_stale_claims(session)
+            let gains = gains_time || self.has_stale_claims(session);
+            gains && !self.has_unread_version(session.verified(), now)
         })
     }
 
@@ -90,7 +97,7 @@ impl<C: SessionClaims> Sessions<C> {
         if !self.gains_from_renewal(session) {
             return Err(OperationError::lifetime_reached());
         }
-        let (lifetime, now) = (self.idle_lifetime(session.persistent_until()), self.now());
+        let (lifetime, now) = (self.0.lifetimes.of_token(session.persistent_until()), self.now());
         let old = self.claims_of(session.verified(), session.login_time()?, now);
         let claims = TokenClaims { claims: claims.unwrap_or(old.claims), rc: version, ..old };
         let token = self.sign_again(session, claims, lifetime, Later::AsThis, now)?;
@@ -112,7 +119,7 @@ impl<C: SessionClaims> Sessions<C> {
         in_cookie: bool,
     ) -> Result<Option<Timestamp>, OperationError> {
         let Some(lifetime) = login.persistent else { return Ok(None) };
-        let Some(longest) = self.0.persistent_lifetime else {
+        let Some(longest) = self.0.lifetimes.persistent else {
             return Err(OperationError::not_configured(
                 "`Login::persistent` was called, but the sessions have no `persistent_lifetime`: add \
                  `.persistent_lifetime(..)` to their builder",
@@ -121,7 +128,8 @@ impl<C: SessionClaims> Sessions<C> {
         if lifetime < Duration::from_secs(1) || lifetime > longest {
             return Err(OperationError::not_configured(format!(
                 "`Login::persistent` is {lifetime:?}, expected 1s to the sessions' \
-                 persistent_lifetime ({longest:?})"
+                 persistent_lifetime ({longest:?}): give one in this range, or raise \
+                 `.persistent_lifetime(..)` on their builder"
             )));
         }
         if in_cookie && (login.bearer || self.transports().cookie.is_none()) {
@@ -133,16 +141,6 @@ impl<C: SessionClaims> Sessions<C> {
         let until = begun + lifetime;
         in_range(until)?;
         Ok(Some(until))
-    }
-
-    /// How long a token lives of a session that is persistent until then, or is not.
-    pub(crate) fn idle_lifetime(&self, persistent_until: Option<Timestamp>) -> Duration {
-        persistent_until.map_or(self.0.idle_lifetime, |_| Duration::MAX)
-    }
-
-    /// When a session ends that began then, however often it is renewed.
-    fn end_of(&self, persistent_until: Option<Timestamp>, begun: Timestamp) -> Timestamp {
-        persistent_until.unwrap_or(begun + self.0.absolute_lifetime)
     }
 
     /// Signs the next token of a session, unless it is revoked.
@@ -159,8 +157,7 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(OperationError::not_configured(text));
         }
         let verified = session.verified();
-        let checked = self.check_revocation(verified, now);
-        checked.map_err(|kind| OperationError::rejected(Rejection::new(kind)))?;
+        self.check_revocation(verified, now).map_err(OperationError::rejected)?;
         let auth_time = session.login_time()?;
         let mut ids = Ids::default();
         let [jti] = ids.draw()?;
@@ -261,14 +258,14 @@ impl<C: SessionClaims> Sessions<C> {
         in_range(now)?;
         let inner = &*self.0;
         let keys = inner.keys.keys(now);
-        let key = keys.signer(now).ok_or_else(OperationError::no_signing_key)?;
+        let key = keys.signer(now).ok_or_else(|| inner.keys.no_signing_key(&keys, now))?;
         // Tokens hold whole seconds.
         let whole = |time: Timestamp| Timestamp::from_unix_seconds(time.as_unix_seconds());
         let issued_at = whole(now);
         let times = &key.scheduled.times;
         let longest = inner.policy.issued_lifetime(times);
         let expires_at = (issued_at + lifetime.min(longest))
-            .min(self.end_of(claims.pu, claims.auth_time))
+            .min(self.0.lifetimes.end_of(claims.pu, claims.auth_time))
             .min(times.verifies_until - inner.policy.leeway);
         let expires_at = whole(expires_at);
         if expires_at <= issued_at {

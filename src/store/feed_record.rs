@@ -151,9 +151,9 @@ mod tests {
     }
 
     fn sessions() -> Vec<RevokedSession> {
-        let untils = [0, 1_800_000_000_001, -1, i64::MAX, i64::MIN];
+        let ends = [0, 1_800_000_000_001, -1, i64::MAX, i64::MIN];
         let session = |(number, until)| RevokedSession::new([number; 16], time(until));
-        (0..).zip(untils).map(session).collect()
+        (0..).zip(ends).map(session).collect()
     }
 
     fn registers() -> Vec<(RegisterId, Register)> {

@@ -23,14 +23,14 @@
 //! The figures are for keys; [revocations](crate::Revocations) are read separately. Each replica reads
 //! the whole ring once per refresh interval and jitter, by default every 15.75 seconds on average, and
 //! once for each pushed change, of which there are a few per day. A ring of the default policy
-//! (Ed25519, unsealed) that has rotated for days holds its founding entry and 4 or 5 keys: 2.9 to
-//! 3.6 KB with the entries' names, without protocol overhead:
+//! (Ed25519, unsealed) that has rotated for days holds its founding entry and 4 or 5 keys: 3.1 to
+//! 3.9 KB with the entries' names, without protocol overhead:
 //!
 //! | replicas | reads per second | read per second |
 //! |---|---|---|
-//! | 10 | 0.6 | 1.9 to 2.3 KB |
-//! | 1,000 | 63 | 190 to 230 KB |
-//! | 10,000 | 635 | 1.9 to 2.3 MB |
+//! | 10 | 0.6 | 2.0 to 2.5 KB |
+//! | 1,000 | 63 | 200 to 250 KB |
+//! | 10,000 | 635 | 2.0 to 2.5 MB |
 //!
 //! Writes hardly grow with the number of replicas: one key per day, which a few replicas try to insert,
 //! and the restoration of a loss. A simulation of 10,000 replicas, among this crate's tests, counts
@@ -57,6 +57,7 @@ pub(crate) mod feed_record;
 pub(crate) mod file;
 #[cfg(any(feature = "postgres", feature = "redis"))]
 pub(crate) mod listener;
+pub(crate) mod measured;
 pub(crate) mod memory;
 pub(crate) mod memory_feed;
 pub(crate) mod polling;

@@ -5,8 +5,8 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, LOCATION, ORIGIN, REFERER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Full};
 use serde::Serialize;
@@ -25,7 +25,7 @@ use crate::testing::manual_clock::ManualClock;
 ///   (`__Host-` without `Secure`, for example) is a panic. `Path`, `Domain` and `Expires` are not read.
 /// - A request has `Host` and `Sec-Fetch-Site: same-origin`, unless it brings its own `Host`, `Origin` or
 ///   `Sec-Fetch-Site`.
-/// - Redirects are followed by [`visit`](Self::visit) alone.
+/// - Redirects are followed by [`visit`](Self::visit) and [`submit`](Self::submit) alone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,12 +62,14 @@ pub struct Client<S> {
     cookies: Cookies,
     bearer: Option<HeaderValue>,
     clock: Option<ManualClock>,
+    /// The page that the browser shows.
+    page: Option<Uri>,
 }
 
 impl<S> Client<S> {
     /// A client of `service` without cookies.
     pub fn new(service: S) -> Self {
-        Self { service, cookies: Cookies::default(), bearer: None, clock: None }
+        Self { service, cookies: Cookies::default(), bearer: None, clock: None, page: None }
     }
 
     /// Sets the clock that the service reads: [`advance`](Self::advance) moves it, and cookies expire by
@@ -89,7 +91,8 @@ impl<S> Client<S> {
     }
 
     /// Logs in without the application's form: issues a session of `subject` as a login does, and keeps its
-    /// cookie, or sends it as a bearer token if the sessions have no cookie.
+    /// cookie, or sends it as a bearer token if the sessions have no cookie. A bearer token of before is sent
+    /// no more.
     ///
     /// # Panics
     ///
@@ -117,6 +120,7 @@ impl<S> Client<S> {
         let cookie = sessions.set_cookie(&token);
         let cookie = cookie.unwrap_or_else(|error| panic!("cannot log in: {error}"));
         self.cookies.set(&cookie, self.now());
+        self.bearer = None;
     }
 
     /// Sends `Authorization: Bearer` and this token with each request from now on.
@@ -176,14 +180,14 @@ where
         self.send(request(Method::POST, path)).await
     }
 
-    /// Sends a form, as `application/x-www-form-urlencoded`.
+    /// Sends a form as a script does, as `application/x-www-form-urlencoded`; [`submit`](Self::submit) sends
+    /// it as a browser does.
     ///
     /// # Panics
     ///
     /// Panics if the path is not one, or the service fails.
     pub async fn post_form(&mut self, path: &str, fields: &[(&str, &str)]) -> Response<Bytes> {
-        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.post_as(path, "application/x-www-form-urlencoded", form.into()).await
+        self.send(form(path, fields)).await
     }
 
     /// Sends a JSON document.
@@ -193,18 +197,7 @@ where
     /// Panics if the path is not one, the value cannot be JSON, or the service fails.
     pub async fn post_json(&mut self, path: &str, value: &impl Serialize) -> Response<Bytes> {
         let body = serde_json::to_vec(value).expect("a JSON document");
-        self.post_as(path, "application/json", body.into()).await
-    }
-
-    async fn post_as(
-        &mut self,
-        path: &str,
-        media_type: &'static str,
-        body: Bytes,
-    ) -> Response<Bytes> {
-        let mut request = request(Method::POST, path).map(|_| body);
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        self.send(request).await
+        self.send(post(path, "application/json", body)).await
     }
 
     /// Opens a page as a link or the address bar does, and follows up to 10 redirects.
@@ -214,19 +207,51 @@ where
     /// Panics if the path is not one, the service fails, or a redirect leads to another site or in a
     /// circle.
     pub async fn visit(&mut self, path: &str) -> Response<Bytes> {
-        let mut path = path.to_owned();
+        let mut page = request(Method::GET, path);
+        page.headers_mut().insert(SEC_FETCH_SITE, HeaderValue::from_static("none"));
+        self.navigate(page).await
+    }
+
+    /// Submits a form of a page of this site: a `POST` as `application/x-www-form-urlencoded` with the
+    /// headers of a navigation, `Origin`, and the page that was visited last as `Referer`. Follows up to 10
+    /// redirects, and returns the page that a user then sees. The cross-site guard, login pages and error pages answer as they answer a browser.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the path is not one, the service fails, or a redirect leads to another site or in a
+    /// circle.
+    pub async fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Response<Bytes> {
+        let mut form = form(path, fields);
+        form.headers_mut().insert(ORIGIN, HeaderValue::from_static(SITE));
+        form.headers_mut().insert(SEC_FETCH_SITE, HeaderValue::from_static("same-origin"));
+        if let Some(page) = &self.page {
+            let page = HeaderValue::try_from(format!("{SITE}{page}"));
+            form.headers_mut().insert(REFERER, page.expect("a path is a header's value"));
+        }
+        self.navigate(form).await
+    }
+
+    async fn navigate(&mut self, mut page: Request<Bytes>) -> Response<Bytes> {
+        for (name, value) in NAVIGATION {
+            page.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
         for _ in 0..=10 {
-            let mut page = request(Method::GET, &path);
-            for (name, value) in NAVIGATION {
-                page.headers_mut().insert(name, HeaderValue::from_static(value));
-            }
-            let response = self.send(page).await;
-            if !is_redirect(response.status()) {
+            let response = self.send(page.clone()).await;
+            let status = response.status();
+            if !is_redirect(status) {
+                self.page = Some(page.uri().clone());
                 return response;
             }
-            path = target(response.headers());
+            *page.uri_mut() = uri(&target(response.headers()));
+            // The others repeat the request with its method and body (RFC 9110, section 15.4).
+            if !matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT) {
+                *page.method_mut() = Method::GET;
+                *page.body_mut() = Bytes::new();
+                page.headers_mut().remove(CONTENT_TYPE);
+                page.headers_mut().remove(ORIGIN);
+            }
         }
-        panic!("too many redirects, the last one to {path}");
+        panic!("too many redirects, the last one to {}", page.uri());
     }
 
     /// Sends any request with the client's cookies and bearer token, and keeps the cookies of the response.
@@ -268,8 +293,24 @@ impl<S> Debug for Client<S> {
 fn request(method: Method, path: &str) -> Request<Bytes> {
     let mut request = Request::new(Bytes::new());
     *request.method_mut() = method;
-    *request.uri_mut() = path.parse().unwrap_or_else(|_| panic!("{path:?} is not a path"));
+    *request.uri_mut() = uri(path);
     request
+}
+
+fn uri(path: &str) -> Uri {
+    let uri = path.parse().ok().filter(|_| path.starts_with('/'));
+    uri.unwrap_or_else(|| panic!("{path:?} is not a path"))
+}
+
+fn post(path: &str, media_type: &'static str, body: impl Into<Bytes>) -> Request<Bytes> {
+    let mut request = request(Method::POST, path).map(|_| body.into());
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    request
+}
+
+fn form(path: &str, fields: &[(&str, &str)]) -> Request<Bytes> {
+    let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    post(path, "application/x-www-form-urlencoded", form)
 }
 
 fn is_redirect(status: StatusCode) -> bool {
@@ -290,9 +331,8 @@ const SITE: &str = "https://app.example";
 const AUTHORITY: &str = "app.example";
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The headers of a browser that opens a page.
-const NAVIGATION: [(HeaderName, &str); 4] = [
+const NAVIGATION: [(HeaderName, &str); 3] = [
     (ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8"),
     (HeaderName::from_static("sec-fetch-dest"), "document"),
     (HeaderName::from_static("sec-fetch-mode"), "navigate"),
-    (SEC_FETCH_SITE, "none"),
 ];

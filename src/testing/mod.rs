@@ -33,12 +33,11 @@ mod client;
 mod cookies;
 mod keys;
 mod manual_clock;
+pub mod primitives;
 mod session;
 pub mod store_contract;
 
 pub use crate::testing::client::Client;
-pub use crate::testing::keys::{
-    fixed_key, fixed_ring, hkdf_sha256, mint, open, ring_key, sign, verify,
-};
-pub use crate::testing::manual_clock::ManualClock;
+pub use crate::testing::keys::{fixed_key, fixed_ring, mint};
+pub use crate::testing::manual_clock::{ManualClock, pass, refresh};
 pub use crate::testing::session::{TestSession, session};

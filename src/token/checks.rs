@@ -28,6 +28,9 @@ pub(crate) const CHECKS: [&str; 20] = [
 pub(crate) trait Observer {
     /// One of the [`CHECKS`] was passed; `found` makes the text of the value found.
     fn passed(&mut self, check: &'static str, found: impl FnOnce() -> String);
+
+    /// One of the [`CHECKS`] is not made, since no key is at hand.
+    fn not_checked(&mut self, _check: &'static str) {}
 }
 
 /// The observer of requests.

@@ -15,3 +15,4 @@ pub(crate) mod tenants;
 pub(crate) mod unverified;
 pub(crate) mod verified;
 pub(crate) mod verify;
+pub(crate) mod without_key;

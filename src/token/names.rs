@@ -18,6 +18,11 @@ impl Names {
         Self { first: first.into(), others: others.collect() }
     }
 
+    /// All names, that one first.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &str> {
+        [&*self.first].into_iter().chain(self.others.iter().map(|other| &**other))
+    }
+
     /// Whether any of the other names is one of these. The first name is compared by the caller, for speed.
     #[cold]
     #[inline(never)]
@@ -29,8 +34,10 @@ impl Names {
 /// As what a name is expected.
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.first)?;
-        self.others.iter().try_for_each(|other| write!(f, " or {other:?}"))
+        self.all().enumerate().try_for_each(|(number, name)| match number {
+            0 => write!(f, "{name:?}"),
+            _ => write!(f, " or {name:?}"),
+        })
     }
 }
 
@@ -48,11 +55,22 @@ impl Issuers {
         Self { first: first.into(), names: names.map(IssuerName::new).collect() }
     }
 
+    /// All names, that one first.
+    #[cfg(feature = "axum")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = String> {
+        self.names.iter().map(IssuerName::to_string)
+    }
+
     /// Whether a token with this `iss` is of the issuer. The first name is compared by the caller, for speed.
     #[cold]
     #[inline(never)]
     pub(crate) fn accept(&self, iss: &str) -> bool {
         self.names.iter().any(|name| name.accepts(iss))
+    }
+
+    /// Whether that is one of the names, as it was given.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.names.contains(&IssuerName::new(name))
     }
 
     /// Whether an `iss` is one of the names that are no templates.

@@ -92,7 +92,7 @@ impl Policy {
         observer: &mut impl Observer,
     ) -> Result<Required<'c>, Rejection> {
         let (times, key_issuer) = key;
-        let issuer = claims.iss.as_deref().ok_or_else(|| missing("iss"))?;
+        let issuer = claims.iss.as_deref().ok_or_else(|| self.missing("iss"))?;
         if *issuer != *self.issuers.first && !self.issuers.accept(issuer) {
             return Err(different(WrongIssuer, "iss", &issuer, &self.issuers));
         }
@@ -100,17 +100,17 @@ impl Policy {
             others.check_issuer(&self.issuers, issuer, key_issuer, extra)?;
         }
         observer.passed("issuer", || format!("{issuer:?}"));
-        let audience = claims.aud.as_ref().ok_or_else(|| missing("aud"))?;
+        let audience = claims.aud.as_ref().ok_or_else(|| self.missing("aud"))?;
         if !audience.contains(&self.audiences.first)
             && !self.audiences.has_other(|other| audience.contains(other))
         {
             return Err(different(WrongAudience, "aud", audience, &self.audiences));
         }
         observer.passed("audience", || format!("{audience:?}"));
-        let subject = claims.sub.as_ref().ok_or_else(|| missing("sub"))?;
+        let subject = claims.sub.as_ref().ok_or_else(|| self.missing("sub"))?;
         let token_id = claims.jti.as_deref();
         if token_id.is_none() && !self.without_token_id {
-            return Err(missing("jti"));
+            return Err(self.missing("jti"));
         }
         // An empty text identifies nothing, and all such tokens would be one session.
         for (name, text) in
@@ -130,13 +130,13 @@ impl Policy {
             others.check_required(claims, extra)?;
         }
         observer.passed("required claims", || self.required_claims());
-        let expires_at = claims.exp.ok_or_else(|| missing("exp"))?.0;
+        let expires_at = claims.exp.ok_or_else(|| self.missing("exp"))?.0;
         let longest = self.lifetime_of(times);
         let issued_at = match claims.iat {
             Some(issued_at) => issued_at.0,
             // The earliest that it can have been, so that no check takes it for a young one.
             None if self.without_issued_at => expires_at - longest,
-            None => return Err(missing("iat")),
+            None => return Err(self.missing("iat")),
         };
         if expires_at <= issued_at {
             let expected = format_args!("later than iat, {issued_at}");
@@ -169,7 +169,7 @@ impl Policy {
             None => "no nbf".to_owned(),
         });
         match claims.auth_time {
-            None if self.requires_auth_time => return Err(missing("auth_time")),
+            None if self.requires_auth_time => return Err(self.missing("auth_time")),
             Some(at) if at.0 > soon => {
                 return Err(self.too_late(InvalidClaim("auth_time"), "auth_time", at.0, now));
             }
@@ -199,6 +199,34 @@ impl Policy {
         if names.is_empty() { "none is required".to_owned() } else { names.join(", ") }
     }
 
+    /// A claim that is not there: what it should be, and the setting that accepts another issuer's tokens without it.
+    #[cold]
+    #[inline(never)]
+    fn missing(&self, claim: &'static str) -> Rejection {
+        let (expected, setting) = match claim {
+            "iss" => (self.issuers.to_string(), None),
+            "aud" => (self.audiences.to_string(), Some("audience_claim")),
+            "sub" => ("a subject".to_owned(), Some("subject_claim")),
+            "jti" => ("an ID of the token".to_owned(), Some("accept_without_token_id")),
+            "iat" => ("a time of issue".to_owned(), Some("dangerous_accept_without_issued_at")),
+            "exp" => ("a time of expiry".to_owned(), None),
+            _ => ("a time of the login".to_owned(), None),
+        };
+        let Some((others, setting)) = self.others.as_deref().zip(setting) else {
+            return MissingClaim(claim).about(claim, "none", expected);
+        };
+        let in_place = match claim {
+            "aud" => others.audience_claim.as_deref(),
+            "sub" => others.subject_claim.as_deref(),
+            _ => None,
+        };
+        let expected = match in_place {
+            Some(name) => format!("{expected} in {claim}, or in {name} (`{setting}`)"),
+            None => format!("{expected}, or the setting `{setting}`"),
+        };
+        MissingClaim(claim).about(claim, "none", expected)
+    }
+
     /// A time of the future.
     #[cold]
     fn too_late(
@@ -212,11 +240,6 @@ impl Policy {
         let expected = format_args!("at most {now} and the leeway of {:?}", self.leeway);
         kind.about(claim, found, expected)
     }
-}
-
-#[cold]
-fn missing(claim: &'static str) -> Rejection {
-    MissingClaim(claim).about(claim, "none", "a value")
 }
 
 #[cold]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::clock::Timestamp;
 use crate::crypto::algorithm::Algorithm;
 use crate::revocation::digest::Digests;
-use crate::revocation::handle::Versions;
+use crate::revocation::versions::Versions;
 
 /// A token that was verified. Only [`verify`](super::verify) makes one.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub(crate) struct Verified<C> {
     pub(crate) digests: Option<Digests>,
     /// The `seq` claim of a refresh token.
     pub(crate) sequence: Option<u32>,
-    /// The roles, if they are read.
-    pub(crate) roles: Box<[Box<str>]>,
+    /// The roles, if they are read and their claim is there.
+    pub(crate) roles: Option<Box<[Box<str>]>>,
     pub(crate) claims: C,
 }
 

@@ -21,8 +21,8 @@ use crate::crypto::backend;
 use crate::error::detail::{List, of_message, without_quotes};
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::keys::key_set::{KeySet, RingKey};
-use crate::revocation::digest::Digests;
-use crate::revocation::handle::Versions;
+use crate::revocation::digest::{self, Digests};
+use crate::revocation::versions::Versions;
 
 /// Verifies `token` at `now`. The payload is not read before the signature is verified.
 // Out of the way of requests whose token is in the cache.
@@ -34,12 +34,7 @@ pub(crate) fn verify<C: DeserializeOwned>(
     now: Timestamp,
     observer: &mut impl Observer,
 ) -> Result<Arc<Verified<C>>, Rejection> {
-    if token.len() > policy.max_token_bytes {
-        let found = format_args!("{} bytes", token.len());
-        let expected = format_args!("at most {} (max_token_bytes)", policy.max_token_bytes);
-        return Err(RejectionKind::TooLong.about("token", found, expected));
-    }
-    observer.passed("length", || format!("{} bytes", token.len()));
+    check_length(token, policy, observer)?;
     let mut buffer = Buffer::new();
     let (segments, ring_key) =
         authenticate(token, keys, &policy.header, &mut buffer, now, observer)?;
@@ -54,7 +49,9 @@ pub(crate) fn verify<C: DeserializeOwned>(
         others.fill(&mut registered, &extra);
     }
     let key = (&ring_key.scheduled.times, ring_key.key.issuer());
-    let required = policy.check(&registered, &extra, key, now, observer)?;
+    let required = policy
+        .check(&registered, &extra, key, now, observer)
+        .map_err(|rejection| of_session(rejection, policy, &registered))?;
     let token_id = match required.token_id {
         Some(token_id) => Cow::Borrowed(token_id),
         // What is signed names it: an ECDSA signature can be written in two ways.
@@ -83,12 +80,24 @@ pub(crate) fn verify<C: DeserializeOwned>(
         },
         digests,
         sequence: registered.seq,
-        roles: match policy.roles.is_empty() {
-            true => Box::default(),
-            false => extra.texts_at(&policy.roles).into(),
-        },
+        roles: extra.texts_at(&policy.roles),
         claims,
     }))
+}
+
+#[inline(always)]
+pub(super) fn check_length(
+    token: &[u8],
+    policy: &Policy,
+    observer: &mut impl Observer,
+) -> Result<(), Rejection> {
+    if token.len() > policy.max_token_bytes {
+        let found = format_args!("{} bytes", token.len());
+        let expected = format_args!("at most {} (max_token_bytes)", policy.max_token_bytes);
+        return Err(RejectionKind::TooLong.about("token", found, expected));
+    }
+    observer.passed("length", || format!("{} bytes", token.len()));
+    Ok(())
 }
 
 /// Splits a token and verifies its signature: all steps before its claims.
@@ -140,10 +149,23 @@ pub(crate) fn authenticate<'t, 'k>(
     Ok((segments, ring_key))
 }
 
+/// A refusal of a token whose signature is valid, with its session's ID for the log.
+#[cold]
+#[inline(never)]
+fn of_session(rejection: Rejection, policy: &Policy, claims: &Registered<'_>) -> Rejection {
+    match (claims.iss.as_deref(), policy.session_id(claims)) {
+        (Some(issuer), Some(id)) if !id.is_empty() => {
+            let is_own_id = policy.has_own_session_ids;
+            rejection.of_session(digest::shown_session(issuer, id, is_own_id))
+        }
+        _ => rejection,
+    }
+}
+
 /// Why a payload is refused that could not be read.
 #[cold]
 #[inline(never)]
-fn unreadable<C>(error: &ReadError) -> Rejection {
+pub(super) fn unreadable<C>(error: &ReadError) -> Rejection {
     let (found, expected) = of_message(&error.message);
     match error.what {
         Unread::Malformed => {
@@ -210,11 +232,7 @@ fn key_of_header<'k>(
     observer: &mut impl Observer,
 ) -> Result<&'k RingKey, Rejection> {
     let (algorithm, header) = Header::parse(header, buffer, rules.ignores_embedded_keys, observer)?;
-    let typ = header.typ.as_deref();
-    if !rules.token_type.accepts(typ) {
-        return Err(RejectionKind::WrongType.about("header typ", Found(typ), &rules.token_type));
-    }
-    observer.passed("type", || Found(typ).to_string());
+    check_type(header.typ.as_deref(), rules, observer)?;
     let key_id = header.kid.as_deref();
     let found = key_id.and_then(|key_id| keys.by_key_id(key_id, algorithm));
     let ring_key = match found {
@@ -227,6 +245,19 @@ fn key_of_header<'k>(
     };
     observer.passed("key", || key_text(ring_key.key.key_id()));
     Ok(ring_key)
+}
+
+/// Checks the `typ` of a header that none of the ring's own keys writes.
+pub(super) fn check_type(
+    typ: Option<&str>,
+    rules: &HeaderRules,
+    observer: &mut impl Observer,
+) -> Result<(), Rejection> {
+    if !rules.token_type.accepts(typ) {
+        return Err(RejectionKind::WrongType.about("header typ", Found(typ), &rules.token_type));
+    }
+    observer.passed("type", || Found(typ).to_string());
+    Ok(())
 }
 
 /// Why no key of the ring is the one that a header names.
@@ -244,8 +275,17 @@ fn no_key(key_id: Option<&str>, algorithm: Algorithm, keys: &KeySet, now: Timest
     }
     let held: Vec<_> = keys.keys().iter().take(4).map(|key| key.key.key_id()).collect();
     let more = if keys.keys().len() > held.len() { " and others" } else { "" };
-    let expected = format_args!("a key of the ring: {}{more}", List(&held));
-    RejectionKind::UnknownKey.about("header kid", Found(key_id), expected)
+    let held = format_args!("{}{more}", List(&held));
+    let (found, kind) = (Found(key_id), RejectionKind::UnknownKey);
+    let Some((fetched, cooldown)) = keys.fetched_ago(now) else {
+        return kind.about("header kid", found, format_args!("a key of the ring: {held}"));
+    };
+    let expected = format_args!(
+        "a key of the followed issuer, fetched {}s ago, and again for an unknown key at most every \
+         {cooldown:?} (unknown_key_cooldown): {held}",
+        fetched.as_secs(),
+    );
+    kind.about("header kid", found, expected)
 }
 
 /// Why no key of the ring can be the only one that a token without the ID of a key may mean.

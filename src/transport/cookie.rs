@@ -41,6 +41,9 @@ use crate::transport::{local_path, navigation};
 ///     .trusted_origin("https://admin.example");
 /// ```
 #[derive(Clone, Debug, Default)]
+#[doc(alias = "csrf")]
+#[doc(alias = "SameSite")]
+#[doc(alias = "cors")]
 pub struct CookieTransport {
     /// `None` for the ring's, until the sessions are built.
     name: Option<Cow<'static, str>>,

@@ -7,6 +7,7 @@
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use http::header::{HOST, ORIGIN, UPGRADE};
@@ -18,12 +19,15 @@ use tower_service::Service;
 use super::origin;
 use crate::error::build::BuildError;
 use crate::transport::credential::one;
+use crate::transport::origins_seen::OriginsSeen;
 
 #[derive(Clone, Debug)]
 pub(crate) struct CrossSiteCheck {
     guard: Csrf<Reached>,
     /// Trusted origins of apps and extensions, which the guard does not know.
     apps: Vec<String>,
+    /// Origins of the same site that a warning names.
+    warned: Arc<OriginsSeen>,
 }
 
 impl CrossSiteCheck {
@@ -39,7 +43,7 @@ impl CrossSiteCheck {
             }
             layer = layer.add_trusted_origin(origin).map_err(|error| invalid(error.to_string()))?;
         }
-        Ok(Self { guard: layer.layer(Reached), apps })
+        Ok(Self { guard: layer.layer(Reached), apps, warned: Arc::default() })
     }
 
     /// Whether the request may pass. `is_secure` says that it carries a cookie which travels by
@@ -81,13 +85,43 @@ impl CrossSiteCheck {
         let answer = pin!(guard.call(asked)).poll(&mut Context::from_waker(Waker::noop()));
         let passes = matches!(answer, Poll::Ready(Ok(answer)) if answer.status().is_success());
         if !passes {
-            let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
-            let origin = shown(field(&ORIGIN).map(HeaderValue::as_bytes));
-            let host = shown(target.or(field(&HOST).map(HeaderValue::as_bytes)));
-            let sec_fetch_site = shown(site.map(HeaderValue::as_bytes));
-            tracing::debug!(origin, host, sec_fetch_site, "a request comes from another site");
+            self.log(request);
         }
         passes
+    }
+
+    /// Logs where a request comes from: at warn, once for each origin, if it is one of the same site, which may be
+    /// a page of the application.
+    #[cold]
+    fn log<B>(&self, request: &Request<B>) {
+        let field = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+        let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+        let found = field(&ORIGIN).filter(|origin| *origin != b"null");
+        let origin = shown(field(&ORIGIN));
+        let host = shown(target.or(field(&HOST)));
+        let site = field(&SEC_FETCH_SITE).filter(|site| !site.is_empty());
+        let sec_fetch_site = shown(site);
+        let fix = found.map(|_| {
+            format!("if it is yours, add `.trusted_origin(\"{origin}\")` to the `CookieTransport`")
+        });
+        let is_same_site = site == Some(b"same-site");
+        if is_same_site && found.is_some_and(|origin| self.warned.is_new(origin)) {
+            tracing::warn!(
+                origin,
+                host,
+                sec_fetch_site,
+                fix,
+                "a request comes from another origin"
+            );
+        } else {
+            tracing::debug!(
+                origin,
+                host,
+                sec_fetch_site,
+                fix,
+                "a request comes from another origin"
+            );
+        }
     }
 
     fn is_trusted_app<B>(&self, request: &Request<B>) -> bool {

@@ -17,6 +17,8 @@ pub(crate) mod navigation;
 pub(crate) mod old_cookies;
 #[cfg(feature = "cookie")]
 pub(crate) mod origin;
+#[cfg(feature = "cookie")]
+pub(crate) mod origins_seen;
 #[expect(clippy::module_inception, reason = "the file of `Transport`")]
 pub(crate) mod transport;
 pub(crate) mod transports;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
+use smallvec::SmallVec;
 
 use crate::error::build::BuildError;
 use crate::error::operation::OperationError;
@@ -32,7 +33,8 @@ impl Transports {
     pub(crate) fn build(list: Vec<Transport>, ring: &str) -> Result<Self, BuildError> {
         let mut built = Self::default();
         if list.is_empty() {
-            let help = "name at least one transport";
+            let help = "give one or more, such as `Transport::cookie(CookieTransport::new())` and \
+                        `Transport::bearer()`, or leave the setting out for these two";
             return Err(BuildError::invalid("transports", "empty", help));
         }
         for Transport(kind) in list {
@@ -51,7 +53,7 @@ impl Transports {
             };
             if is_second {
                 let value = format_args!("two of the kind {name}");
-                return Err(BuildError::invalid("transports", value, "name each kind once"));
+                return Err(BuildError::invalid("transports", value, "give each kind once"));
             }
         }
         Ok(built)
@@ -179,6 +181,21 @@ impl Transports {
         }
     }
 
+    /// Copies the cookies that a handler's response sets, but for this one and those that the headers set
+    /// already.
+    #[cold]
+    pub(crate) fn keep_other_cookies(&self, handler: &HeaderMap, headers: &mut HeaderMap) {
+        let set: SmallVec<[HeaderValue; 4]> = headers.get_all(SET_COOKIE).iter().cloned().collect();
+        let others = handler.get_all(SET_COOKIE).iter().filter(|field| {
+            !self.is_ours(field) && !set.iter().any(|set| name_of(set) == name_of(field))
+        });
+        let before = headers.len();
+        headers.extend(others.map(|field| (SET_COOKIE, field.clone())));
+        if headers.len() > before {
+            forbid_storing(headers);
+        }
+    }
+
     /// Forbids caches to store a response that sets the cookie or takes it away, whoever did it.
     pub(crate) fn forbid_storing_cookie(&self, headers: &mut HeaderMap) {
         if self.cookie.is_some() && headers.contains_key(SET_COOKIE) && self.has_set_cookie(headers)
@@ -190,6 +207,11 @@ impl Transports {
     fn is_ours(&self, field: &HeaderValue) -> bool {
         self.cookie.as_ref().is_some_and(|cookie| cookie.is_set_by(field))
     }
+}
+
+/// The name of the cookie that a field sets (RFC 6265, section 4.1.1).
+fn name_of(field: &HeaderValue) -> &[u8] {
+    field.as_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
 }
 
 /// Has a response's headers set a cookie, past every cache.

@@ -31,27 +31,24 @@ impl Browser {
         self.wait_for(url);
     }
 
-    /// Clicks, and waits until the page is left: for an answer that the browser may show as an error page.
-    pub(crate) fn click_away(&mut self, selector: &str) {
+    /// Clicks, and waits until the page is left, and the next one shows one of these texts or has it in
+    /// its URL: for an answer that the browser may show as an error page.
+    pub(crate) fn click_away(&mut self, selector: &str, expected: &[&str]) {
         let before = self.url();
         self.run(&format!("setTimeout(() => document.querySelector('{selector}').click())"));
-        self.wait_until(|url| url != before, "still");
+        // A browser that takes another process for the next page begins there with an empty one.
+        wait_while("the next page", || {
+            Some(self.url()).filter(|url| *url == before || url == "about:blank")
+        });
+        wait_while(&expected.join(" or "), || {
+            let page = self.run("return document.documentURI + document.body?.innerText");
+            let page = page.as_str().expect("text").to_owned();
+            Some(page).filter(|page| !expected.iter().any(|text| page.contains(text)))
+        });
     }
 
-    fn wait_for(&mut self, url: &str) {
-        self.wait_until(|at| at == url, url);
-    }
-
-    fn wait_until(&mut self, is_there: impl Fn(&str) -> bool, expected: &str) {
-        let began = Instant::now();
-        loop {
-            let url = self.url();
-            if is_there(&url) {
-                return;
-            }
-            assert!(began.elapsed() < Duration::from_secs(10), "at {url}, expected {expected}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+    fn wait_for(&mut self, expected: &str) {
+        wait_while(expected, || Some(self.url()).filter(|url| url != expected));
     }
 
     /// All cookies for the page.
@@ -65,5 +62,14 @@ impl Browser {
         let found = self.0.send(("FindElement", "POST", "/element"), found);
         let id = found.as_object().and_then(|found| found.values().next()).and_then(Value::as_str);
         id.expect("an element").to_owned()
+    }
+}
+
+/// Waits while something else than expected is found.
+fn wait_while(expected: &str, mut found: impl FnMut() -> Option<String>) {
+    let began = Instant::now();
+    while let Some(other) = found() {
+        assert!(began.elapsed() < Duration::from_secs(10), "expected {expected}, found {other}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

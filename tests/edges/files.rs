@@ -16,7 +16,8 @@ fn accepts(program: &str, arguments: &[&str], file: &str) {
 #[test]
 fn haproxy_accepts_its_files() {
     if is_installed("haproxy") {
-        for file in ["haproxy.cfg", "haproxy-sticky.cfg", "haproxy-jwt.cfg"] {
+        for file in ["haproxy.cfg", "haproxy-sticky.cfg", "haproxy-jwt.cfg", "compose/haproxy.cfg"]
+        {
             accepts("haproxy", &["-c", "-f"], file);
         }
     }

@@ -3,6 +3,9 @@
 //! Each claim of the guide "Behind a proxy or an edge" has a test here. Where the programs are missing the
 //! tests say so and check nothing; with the environment variable `REQUIRE_BALANCERS=1` they fail.
 
+/// The example as a program.
+#[path = "../support/example.rs"]
+mod example;
 mod files;
 mod haproxy_jwt;
 mod host;

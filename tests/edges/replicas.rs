@@ -1,31 +1,17 @@
 //! Replicas of the example cluster, and their users.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, SET_COOKIE};
 use reqwest::{Client, RequestBuilder, Response};
 
+use crate::example::{self, PATIENCE, listens};
 use crate::place::{Place, WatchedChild};
 
-/// The first replica looks for others before it makes keys.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The example, built with the features of the other steps of CI.
+/// The example's program.
 pub(crate) fn cluster() -> PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let build = || {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let arguments = ["build", "--quiet", "--all-features", "--example", "cluster"];
-        let built = Command::new(env!("CARGO")).args(arguments).current_dir(root).status();
-        assert!(built.expect("cargo starts").success(), "the example does not build");
-        let this = std::env::current_exe().expect("a path");
-        let profile = this.parent().and_then(Path::parent).expect("target/debug/deps");
-        profile.join("examples/cluster")
-    };
-    BUILT.get_or_init(build).clone()
+    example::cluster(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
 }
 
 /// Replicas with one store. They end with this value.
@@ -52,7 +38,7 @@ impl Replicas {
             replicas.running.push((child.expect("it starts"), place));
         }
         for (_, place) in &replicas.running {
-            let port = listens(&place.path().join("log")).await;
+            let port = listens(&place.path().join("log")).await.expect("a port");
             let url = format!("http://127.0.0.1:{port}/health/ready");
             until(&url, async || {
                 client().get(&url).send().await.is_ok_and(|it| it.status() == 200)
@@ -71,22 +57,6 @@ impl Replicas {
     /// Kills all.
     pub(crate) fn kill(&mut self) {
         self.running.clear();
-    }
-}
-
-/// The port that a replica names in its log.
-async fn listens(log: &Path) -> u16 {
-    let start = Instant::now();
-    loop {
-        let text = std::fs::read_to_string(log).unwrap_or_default();
-        let port = text
-            .split_once(" is at http://127.0.0.1:")
-            .and_then(|(_, rest)| rest.split(',').next());
-        if let Some(port) = port.and_then(|port| port.parse().ok()) {
-            return port;
-        }
-        assert!(start.elapsed() < PATIENCE, "it does not listen: {text}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

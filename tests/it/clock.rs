@@ -1,4 +1,4 @@
-//! Every time can be shown and serialised.
+//! Every time can be shown and serialized.
 
 use tower_jwt_session::Timestamp;
 

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{KeyRing, Revocations, Sessions};
@@ -26,6 +26,7 @@ async fn status_router_of_a_ready_replica() {
     let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
     let revocations = revocations.found_now().open().await.unwrap();
     let sessions = Sessions::<()>::builder(keys.clone(), "https://app.example", "app");
+    let sessions = sessions.also_accept_issuer("https://old.example").audiences(["app-2"]);
     let sessions = sessions.revocations(revocations).build().unwrap();
     let app = sessions.status_router();
 
@@ -36,13 +37,21 @@ async fn status_router_of_a_ready_replica() {
     );
     let (status, ready) = document(&app, "/health/ready").await;
     assert_eq!((status, &ready["ready"]), (StatusCode::OK, &true.into()));
-    assert_eq!(ready["version"], 1);
+    assert_eq!((&ready["version"], &ready["time"]), (&1.into(), &"2027-01-15T08:00:00Z".into()));
+    assert_eq!(ready["crate_version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(ready["ring"]["fingerprint"], keys.status().fingerprint);
     assert_eq!(ready["ring"]["generation"], 0);
     assert_eq!(ready["ring"]["clock_offset"], Value::Null);
     assert_eq!(ready["revocations"]["writes_ok"], true);
     let (_, all) = document(&app, "/health/status").await;
+    for document in [&ready, &all] {
+        assert_eq!(document["issuer"], "https://app.example");
+        let accepted = &document["accepted_issuers"];
+        assert_eq!(*accepted, json!(["https://app.example", "https://old.example"]));
+        assert_eq!(document["audiences"], json!(["app", "app-2"]));
+    }
     assert_eq!(all["ring"]["keys"][0]["state"], "signing");
+    assert_eq!(all["ring"]["sealed"], false);
     assert_eq!((&all["version"], &all["revocations"]["sessions"]), (&1.into(), &0.into()));
 
     store.down();

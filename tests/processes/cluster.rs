@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 
-/// The cluster, as README runs it but without optimisation, with a directory for its temporary
+/// The cluster, as README runs it but without optimization, with a directory for its temporary
 /// files that the test can look into.
 fn cluster(arguments: &[&str], temporary: &tempfile::TempDir) -> Command {
     let mut command = Command::new(env!("CARGO"));

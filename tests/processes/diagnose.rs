@@ -51,7 +51,7 @@ fn proxy_that_rewrites_host_is_found() {
 
 #[test]
 fn service_with_the_same_cookie_name_is_found() {
-    finds("shared-cookie-name", &["a token of https://neighbour.example; key: found"]);
+    finds("shared-cookie-name", &["a token of https://neighbor.example; key: found"]);
 }
 
 #[test]
@@ -61,5 +61,9 @@ fn expired_session_is_found() {
 
 #[test]
 fn revoked_session_is_found() {
-    finds("revoked", &["revoked 1", "reason=session revoked"]);
+    // Its cookie stays, so that each of its requests shows the reason.
+    finds(
+        "revoked",
+        &["12 of 15 requests failed", "refusals: revoked 6", "reason=session revoked"],
+    );
 }

@@ -149,10 +149,10 @@ fn a_read_of_a_default_ring_is_about_3_kilobytes() {
         }
         println!("bytes and entries: {sizes:?}");
         let (least, most) = (sizes.first().unwrap().0, sizes.last().unwrap().0);
-        assert!((2_800..3_050).contains(&least) && (3_500..3_750).contains(&most), "{sizes:?}");
+        assert!((3_050..3_200).contains(&least) && (3_800..3_950).contains(&most), "{sizes:?}");
         // The figures of the documentation, for 10,000 replicas.
         let megabytes = |bytes| READS_PER_SECOND * bytes as f64 / 1e6;
         let [least, most] = [least, most].map(megabytes);
-        assert!((1.8..2.0).contains(&least) && (2.2..2.4).contains(&most), "{least} {most}");
+        assert!((1.9..2.1).contains(&least) && (2.4..2.6).contains(&most), "{least} {most}");
     });
 }

@@ -16,7 +16,7 @@ pub(super) const REVOKED_HERE: &str =
     "a replica that knows of a revocation, or makes it, accepts that key never again";
 pub(super) const SUCCEEDS: &str = "a revoked key's published successor signs in the same instant";
 pub(super) const KNOWN: &str = "what stands in the store is known to every replica within R";
-pub(super) const UNLEARNT: &str = "a replica un-learns no key before its life has ended";
+pub(super) const UNLEARNED: &str = "a replica un-learns no key before its life has ended";
 pub(super) const SIGNER: &str =
     "the signer is that of the rule: the first that may, and none below the last that has begun";
 pub(super) const ONE_KEY: &str =

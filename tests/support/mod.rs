@@ -9,6 +9,7 @@ pub(crate) mod issuer;
 pub(crate) mod recorder;
 pub(crate) mod replicas;
 pub(crate) mod stores;
+pub(crate) mod trail;
 pub(crate) mod web;
 
 /// The entry under which the revocations named `app` are kept in a store.

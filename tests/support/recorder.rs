@@ -5,7 +5,9 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics::{
+    Counter, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
 
 /// A metric: its name, and its labels in the order of their names.
 type Series = (String, Vec<(String, String)>);
@@ -15,16 +17,29 @@ type Series = (String, Vec<(String, String)>);
 pub(crate) struct Metrics {
     counters: Mutex<BTreeMap<Series, Arc<AtomicU64>>>,
     gauges: Mutex<BTreeMap<Series, Arc<AtomicU64>>>,
-    pub(crate) described: Mutex<BTreeSet<(String, &'static str)>>,
+    histograms: Mutex<BTreeMap<Series, Arc<Samples>>>,
+    /// Each metric's name, kind and unit.
+    pub(crate) described: Mutex<BTreeSet<(String, &'static str, &'static str)>>,
 }
 
 impl Metrics {
     /// What a counter of the ring shows for the outcome.
     pub(crate) fn counter(&self, ring: &str, name: &str, outcome: &str) -> u64 {
-        let labels = [("outcome", outcome), ("ring", ring)].map(|(k, v)| (k.into(), v.into()));
+        self.counter_of(ring, name, &[("outcome", outcome)])
+    }
+
+    /// What a counter of the ring shows for these labels.
+    pub(crate) fn counter_of(&self, ring: &str, name: &str, labels: &[(&str, &str)]) -> u64 {
         let counters = self.counters.lock().unwrap();
-        let counter = counters.get(&(format!("tower_jwt_session_{name}"), labels.to_vec()));
+        let counter = counters.get(&series(ring, name, labels));
         counter.map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// How many values a histogram of the ring has for these labels.
+    pub(crate) fn samples_of(&self, ring: &str, name: &str, labels: &[(&str, &str)]) -> u64 {
+        let histograms = self.histograms.lock().unwrap();
+        let samples = histograms.get(&series(ring, name, labels));
+        samples.map_or(0, |samples| samples.0.load(Ordering::Relaxed))
     }
 
     /// What a gauge of the ring shows, if it was ever set.
@@ -39,10 +54,13 @@ impl Metrics {
     pub(crate) fn series(&self) -> BTreeMap<Series, &'static str> {
         let (counters, gauges) = (self.counters.lock().unwrap(), self.gauges.lock().unwrap());
         let counters = counters.keys().map(|series| (series.clone(), "counter"));
-        counters.chain(gauges.keys().map(|series| (series.clone(), "gauge"))).collect()
+        let histograms = self.histograms.lock().unwrap();
+        let histograms = histograms.keys().map(|series| (series.clone(), "histogram"));
+        let gauges = gauges.keys().map(|series| (series.clone(), "gauge"));
+        counters.chain(gauges).chain(histograms).collect()
     }
 
-    fn handle(all: &Mutex<BTreeMap<Series, Arc<AtomicU64>>>, key: &Key) -> Arc<AtomicU64> {
+    fn handle<T: Default>(all: &Mutex<BTreeMap<Series, Arc<T>>>, key: &Key) -> Arc<T> {
         let label = |label: &metrics::Label| (label.key().to_owned(), label.value().to_owned());
         let mut labels: Vec<_> = key.labels().map(label).collect();
         labels.sort();
@@ -50,17 +68,42 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    fn describe(&self, name: KeyName, kind: &'static str, unit: Option<Unit>) {
+        let unit = unit.map_or("", |unit| unit.as_str());
+        self.described.lock().unwrap().insert((name.as_str().to_owned(), kind, unit));
+    }
+}
+
+fn series(ring: &str, name: &str, labels: &[(&str, &str)]) -> Series {
+    let labels = labels.iter().copied().chain([("ring", ring)]);
+    let mut labels: Vec<_> =
+        labels.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    labels.sort();
+    (format!("tower_jwt_session_{name}"), labels)
+}
+
+/// How many values a histogram has.
+#[derive(Default)]
+struct Samples(AtomicU64);
+
+impl HistogramFn for Samples {
+    fn record(&self, _: f64) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl Recorder for Metrics {
-    fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-        self.described.lock().unwrap().insert((name.as_str().to_owned(), "counter"));
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+        self.describe(name, "counter", unit);
     }
 
-    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-        self.described.lock().unwrap().insert((name.as_str().to_owned(), "gauge"));
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+        self.describe(name, "gauge", unit);
     }
 
-    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
-        self.described.lock().unwrap().insert((name.as_str().to_owned(), "histogram"));
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, _: SharedString) {
+        self.describe(name, "histogram", unit);
     }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
@@ -72,7 +115,7 @@ impl Recorder for Metrics {
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
-        panic!("{key} is no counter and no gauge")
+        Histogram::from_arc(Self::handle(&self.histograms, key))
     }
 }
 
@@ -125,6 +168,13 @@ impl Events {
     pub(crate) fn warnings(&self) -> Vec<Event> {
         let events = self.all().into_iter();
         events.filter(|event| event.level <= tracing::Level::WARN).collect()
+    }
+
+    /// The audit events of that kind.
+    pub(crate) fn audited(&self, kind: &str) -> Vec<Event> {
+        let is_kind = |event: &Event| event.fields["kind"].trim_matches('"') == kind;
+        let events = self.all().into_iter().filter(|event| event.message == "audit event");
+        events.filter(is_kind).collect()
     }
 
     /// How often that message was logged.

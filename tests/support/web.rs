@@ -144,6 +144,11 @@ impl Answer {
         pair.strip_prefix("__Host-fixed=").unwrap()
     }
 
+    /// Why the request was refused, with what was found and expected.
+    pub(crate) fn rejection(&self) -> Option<&Rejection> {
+        self.extensions.get()
+    }
+
     /// Why the request was refused.
     pub(crate) fn kind(&self) -> Option<RejectionKind> {
         self.extensions.get::<Rejection>().map(Rejection::kind)

@@ -12,7 +12,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use benches::{Fixture, accepts};
-use tower_jwt_session::{Algorithm, CryptoBackend, testing};
+use tower_jwt_session::testing::primitives;
+use tower_jwt_session::{Algorithm, CryptoBackend};
 
 /// The paths that are counted, and whether each has an HMAC, which is subtracted.
 const PATHS: [(&str, bool); 5] = [
@@ -150,12 +151,12 @@ fn run(path: &str, times: u32) {
 /// Refuses the signature with another first or last byte, by the key alone.
 fn differ(first: bool, times: u32) {
     let seed = [&b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20"[..], &[7; 32]];
-    let key = testing::ring_key(Algorithm::EdDSA, &seed.concat(), CryptoBackend::Ring);
+    let key = primitives::ring_key(Algorithm::EdDSA, &seed.concat(), CryptoBackend::Ring);
     let key = key.expect("a good key");
     let message = [0x2e; 300];
-    let mut signature = testing::sign(&key, &message);
+    let mut signature = primitives::sign(&key, &message);
     signature[if first { 0 } else { 63 }] ^= 1;
     for _ in 0..times {
-        assert!(!testing::verify(&key, black_box(&message), black_box(&signature)));
+        assert!(!primitives::verify(&key, black_box(&message), black_box(&signature)));
     }
 }

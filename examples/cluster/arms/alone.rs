@@ -30,10 +30,10 @@ const LAST_ANSWERS: Duration = Duration::from_secs(10);
 /// # Errors
 /// If the address is taken, the sealing key cannot be read, or the keys cannot be opened.
 pub(crate) async fn run(options: AloneOptions) -> Result<ExitCode, BoxError> {
-    let AloneOptions { name, host, port, arm, pace, keys, drain } = options;
+    let AloneOptions { name, host, port, arm, pace, keys, log, drain } = options;
     let listener = replica::listen(host, port).await?;
     let keys = keys.map(open).transpose()?;
-    let log = Log::StandardError("warn".to_owned());
+    let log = Log::StandardError(log);
     let options = ReplicaOptions {
         name,
         port,
@@ -70,11 +70,12 @@ pub(crate) async fn run(options: AloneOptions) -> Result<ExitCode, BoxError> {
     }
 }
 
-/// Where the keys are, with the key that seals them.
+/// Where the keys are, with the keys that seal them.
 fn open(keys: SharedKeys) -> Result<KeyOptions, BoxError> {
+    let sealing_keys = keys.secret_files.iter().map(|file| sealing_key::of(file));
     Ok(KeyOptions {
         ring: keys.ring,
-        source: KeySource::Stored(sealing_key::of(&keys.secret_file)?),
+        source: KeySource::Stored(sealing_keys.collect::<Result<_, _>>()?),
         place: match keys.store {
             SharedStore::Directory(path) => Place::Kept(path),
             SharedStore::Server(url) => Place::at(url.kind, url.secret),
@@ -82,5 +83,6 @@ fn open(keys: SharedKeys) -> Result<KeyOptions, BoxError> {
         algorithm: keys.algorithm,
         // Other replicas may start at the same moment.
         founds: false,
+        limits: keys.limits,
     })
 }

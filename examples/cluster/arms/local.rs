@@ -50,7 +50,7 @@ pub(crate) fn app<T: Table>(replica: &str, table: T) -> Router {
         .route("/logout", post(logout))
         .route("/logout-everywhere", post(logout_everywhere))
         .merge(session::routes())
-        // Ready at once: what a table has to know it has learnt before it is served.
+        // Ready at once: what a table has to know it has learned before it is served.
         .merge(app::always_ready(move || asked.peers()))
         .with_state(Shared { replica: replica.into(), table })
         .merge(figures::route(move || counted.figures()))

@@ -136,6 +136,7 @@ mod tests {
         command::{algorithm::Signing, arm::Arm, balancer::BalancerKind, prove::Keys},
         faults::event::Event,
         store::choice::Store,
+        store::keys::Limits,
     };
 
     fn parsed(line: &str) -> Result<Command, String> {
@@ -210,16 +211,20 @@ mod tests {
     #[test]
     fn a_replica_by_itself_has_its_own_options() {
         let line = "replica --port 9001 --store file:keys --secret-file key --algorithm ES256 \
-                    --signing-seconds 3";
+                    --secret-file=old --log debug --signing-seconds 3 --clock-skew-seconds 60 --stale-seconds 5";
         let Ok(Command::Replica(options)) = parsed(line) else { panic!("{:?}", parsed(line)) };
         assert_eq!((&*options.name, options.port), ("replica-9001", 9001));
         let keys = options.keys.expect("it has keys");
+        assert_eq!((&*options.log, keys.secret_files), ("debug", vec!["key".into(), "old".into()]));
         assert_eq!((keys.algorithm, &*keys.ring), (Signing::ES256, "cluster"));
         assert_eq!(options.pace.store_timeout.as_millis(), 200);
+        let seconds = std::time::Duration::from_secs;
+        let limits = Limits { clock_skew: seconds(60), max_staleness: Some(seconds(5)) };
+        assert_eq!(keys.limits, limits);
         let Ok(Command::Replica(options)) = parsed("replica --port 9001 --arm memory") else {
             panic!("memory needs no store")
         };
-        assert_eq!(options.keys, None);
+        assert_eq!((options.keys, &*options.log), (None, "info"));
 
         for (line, problem) in [
             ("replica", "`--port` is missing"),

@@ -29,7 +29,7 @@ impl Flags {
                     _ => return Err(format!("`--{flag}` needs a value")),
                 },
             };
-            if flags.iter().any(|(known, _)| known == name) {
+            if !REPEATED.contains(&name) && flags.iter().any(|(known, _)| known == name) {
                 return Err(format!("`--{name}` was given twice"));
             }
             flags.push((name.to_owned(), value));
@@ -50,6 +50,21 @@ impl Flags {
         };
         let (_, value) = self.0.remove(index);
         value.parse().map(Some).map_err(|problem| format!("--{name} {value}: {problem}"))
+    }
+
+    /// Takes all values of an option that may be repeated, in their order.
+    ///
+    /// # Errors
+    /// If one cannot be parsed.
+    pub(crate) fn take_all<T: FromStr<Err: fmt::Display>>(
+        &mut self,
+        name: &str,
+    ) -> Result<Vec<T>, String> {
+        let mut values = Vec::new();
+        while let Some(value) = self.take(name)? {
+            values.push(value);
+        }
+        Ok(values)
     }
 
     /// Takes an option that has to be there.
@@ -171,6 +186,9 @@ impl Flags {
         }
     }
 }
+
+/// The options that may be repeated.
+const REPEATED: [&str; 1] = ["secret-file"];
 
 /// What to say of an argument that has no place.
 pub(crate) fn unexpected(argument: &str) -> String {

@@ -5,6 +5,7 @@ use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 use crate::{
     command::{algorithm::Signing, arm::Arm, flags::Flags, pace::Pace},
     store::choice::{ServerUrl, Store},
+    store::keys::Limits,
 };
 
 /// The text of `replica --help`.
@@ -18,16 +19,20 @@ Options:
   --host H         its address; 0.0.0.0 for other machines (127.0.0.1)
   --name NAME      the value of `x-replica` in its answers (replica-P)
   --arm ARM        stateless (the crate), memory or sticky (stateless)
+  --log LEVEL      its log on standard error: off, error, warn, info or debug (info)
   --drain-seconds N    how long it still answers after SIGTERM, with `/health/ready` failing, 0 to 60 (2)
   --session-seconds N  how long a session lives without a request, 10 to 86400 (600)
  for the arm `stateless`, the same at each replica:
   --store STORE    where replicas meet: file:DIR, redis://host:port, or
                    postgres://user:password@host/database
-  --secret-file F  the key that seals the private keys in the store, 64 hexadecimal digits;
-                   made if it is missing
+  --secret-file F  the key that seals the private keys in the store, 32 bytes as base64 or as 64
+                   hexadecimal digits; made if it is missing. Repeated: the first one seals, all decrypt
   --ring NAME      the name of their keys in the store (cluster)
   --algorithm ALG  what signs the sessions: EdDSA, ES256 or HS256 (EdDSA)
-  --signing-seconds N  how long one key signs, 3 to 86400 (60)";
+  --signing-seconds N  how long one key signs, 3 to 86400 (60)
+  --clock-skew-seconds N   the largest difference between two clocks, 0 to 600 (0.1 s)
+  --stale-seconds N    how long it uses the last known revocations while the store cannot be
+                   read; then it answers 503 to sessions; 1 to 86400 (86400)";
 
 /// The options of a replica by itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +47,8 @@ pub(crate) struct AloneOptions {
     pub(crate) arm: Arm,
     /// How fast keys change and sessions end.
     pub(crate) pace: Pace,
+    /// The level of its log.
+    pub(crate) log: String,
     /// How long it still answers requests after it was asked to stop.
     pub(crate) drain: Duration,
     /// The keys; none for an arm without.
@@ -55,10 +62,12 @@ pub(crate) struct SharedKeys {
     pub(crate) ring: String,
     /// The store.
     pub(crate) store: SharedStore,
-    /// The file with the key that seals them there.
-    pub(crate) secret_file: PathBuf,
+    /// The files with the keys that seal them there; the first seals new ones.
+    pub(crate) secret_files: Vec<PathBuf>,
     /// The algorithm of new ones.
     pub(crate) algorithm: Signing,
+    /// What may differ between the replicas.
+    pub(crate) limits: Limits,
 }
 
 /// A store that was there before the replica, and stays when it ends.
@@ -88,7 +97,8 @@ impl AloneOptions {
             _ => {
                 return Err(format!(
                     "`--arm {arm}` has no keys: it takes no `--store`, `--secret-file`, `--ring`, \
-                     `--algorithm` or `--signing-seconds`"
+                     `--algorithm`, `--signing-seconds`, `--clock-skew-seconds` or \
+                     `--stale-seconds`"
                 ));
             }
         };
@@ -106,6 +116,7 @@ impl AloneOptions {
                 store_timeout: Duration::from_millis(signing_period.as_secs() * 1000 / 15)
                     .min(Duration::from_secs(2)),
             },
+            log: flags.level()?.unwrap_or_else(|| "info".to_owned()),
             drain: flags.seconds("drain-seconds", 0..=60)?.unwrap_or(Duration::from_secs(2)),
             keys,
         })
@@ -122,19 +133,33 @@ impl SharedKeys {
         let store: Option<String> = flags.take("store")?;
         let store = store.map(|text| text.parse::<SharedStore>()).transpose();
         let store = store.map_err(|problem| format!("--store: {problem}"))?;
-        let secret_file: Option<PathBuf> = flags.take("secret-file")?;
+        let secret_files: Vec<PathBuf> = flags.take_all("secret-file")?;
         let ring: Option<String> = flags.take("ring")?;
         let algorithm = flags.take("algorithm")?;
-        if store.is_none() && secret_file.is_none() && ring.is_none() && algorithm.is_none() {
+        let clock_skew = flags.seconds("clock-skew-seconds", 0..=600)?;
+        let max_staleness = flags.seconds("stale-seconds", 1..=86_400)?;
+        if store.is_none()
+            && secret_files.is_empty()
+            && ring.is_none()
+            && algorithm.is_none()
+            && clock_skew.is_none()
+            && max_staleness.is_none()
+        {
             return Ok(None);
         }
+        let clock_skew = clock_skew.unwrap_or(Limits::default().clock_skew);
         let no_file = "`--secret-file` is missing: expected the file with the key that seals the \
                        private keys in the store; it is made if there is none";
+        let store = store.ok_or(MISSING)?;
+        if secret_files.is_empty() {
+            return Err(no_file.to_owned());
+        }
         Ok(Some(Self {
-            store: store.ok_or(MISSING)?,
-            secret_file: secret_file.ok_or(no_file)?,
+            store,
+            secret_files,
             ring: ring.unwrap_or_else(|| "cluster".to_owned()),
             algorithm: algorithm.unwrap_or_default(),
+            limits: Limits { clock_skew, max_staleness },
         }))
     }
 }

@@ -1,4 +1,4 @@
-//! The comparison: one arm after the other, the tables, the picture, the judgement.
+//! The comparison: one arm after the other, the tables, the picture, the judgment.
 
 use std::{fs::OpenOptions, io, path::Path, process::ExitCode, time::Duration};
 

@@ -1,4 +1,4 @@
-//! The judgement of a comparison: each arm has to show its own weakness, and the crate none.
+//! The judgment of a comparison: each arm has to show its own weakness, and the crate none.
 
 use std::time::Duration;
 

@@ -67,14 +67,14 @@ impl User {
     }
 }
 
-/// Breaks the cluster, and plays what a user sees. `neighbour` is another service.
+/// Breaks the cluster, and plays what a user sees. `neighbor` is another service.
 ///
 /// # Errors
 /// If the cluster itself fails.
 pub(crate) async fn play(
     cause: Cause,
     cluster: &mut Cluster<'_>,
-    neighbour: &Cluster<'_>,
+    neighbor: &Cluster<'_>,
 ) -> Result<Story, BoxError> {
     let mut user = User::new(cluster.url());
     match cause {
@@ -106,8 +106,7 @@ pub(crate) async fn play(
             user.log_in().await?;
             user.ask(1).await?;
             // A browser sends cookies to every port of a host.
-            let answer =
-                Client::new(neighbour.url()).login_too(&user.jar, "bob", "builder").await?;
+            let answer = Client::new(neighbor.url()).login_too(&user.jar, "bob", "builder").await?;
             user.see("POST /login (another service)", true, &answer);
         }
         Cause::Expired => {

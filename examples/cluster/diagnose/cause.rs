@@ -66,7 +66,8 @@ impl Cause {
                 "Another service on the same host name sets a cookie of the same name."
             }
             Self::Expired => {
-                "The session has expired: the user was away for longer than `idle_lifetime`."
+                "The session has expired: no request renewed it in the second half of `idle_lifetime`, or \
+                 `absolute_lifetime` is over."
             }
             Self::Revoked => "The session was revoked: a logout elsewhere, or an administrator.",
         }
@@ -93,7 +94,8 @@ impl Cause {
                 "Nothing is broken; a longer `idle_lifetime` or `persistent_lifetime` keeps users longer."
             }
             Self::Revoked => {
-                "Nothing is broken; the debug log and `revocations_recorded_total` show who revokes."
+                "Nothing is broken; the audit events `logout`, `session_revoked`, `subject_revoked` and \
+                 `logins_revoked` show which."
             }
         }
     }

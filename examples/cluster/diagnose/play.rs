@@ -64,7 +64,7 @@ pub(crate) async fn diagnose(causes: &[Cause], terminal: &Terminal) -> Result<Ex
     Ok(ExitCode::FAILURE)
 }
 
-/// Starts the service and a neighbour, breaks the service, and looks at it.
+/// Starts the service and a neighbor, breaks the service, and looks at it.
 async fn play(cause: Cause) -> Result<(Vec<Seen>, Findings), BoxError> {
     let mut meeting = Meeting::prepare(Store::File, Keys::Shared).await?;
     let mut other_meeting = Meeting::prepare(Store::File, Keys::Shared).await?;
@@ -82,17 +82,17 @@ async fn play(cause: Cause) -> Result<(Vec<Seen>, Findings), BoxError> {
         log: Log::Directory(logs.clone()),
         service: Service { cookie, ..Service::default() },
     };
-    let mut neighbour = options.clone();
-    neighbour.log = Log::Off;
-    neighbour.replicas = 1;
-    neighbour.service.issuer = "https://neighbour.example".to_owned();
+    let mut neighbor = options.clone();
+    neighbor.log = Log::Off;
+    neighbor.replicas = 1;
+    neighbor.service.issuer = "https://neighbor.example".to_owned();
 
     let mut cluster = Cluster::start(options, &mut meeting).await?;
-    let neighbour = Cluster::start(neighbour, &mut other_meeting).await?;
-    let Story { answers, token } = breakage::play(cause, &mut cluster, &neighbour).await?;
+    let neighbor = Cluster::start(neighbor, &mut other_meeting).await?;
+    let Story { answers, token } = breakage::play(cause, &mut cluster, &neighbor).await?;
     let findings = Findings::gather(&cluster, &logs, answers.clone(), token.as_deref()).await?;
     cluster.end().await;
-    neighbour.end().await;
+    neighbor.end().await;
     meeting.clear().await?;
     other_meeting.clear().await?;
     Ok((answers, findings))

@@ -1,5 +1,5 @@
-//! A comparison as a picture: arms as columns, faults as rows, the sessions lost as numbers with colour.
-//! Its text is written by hand; colours follow the reader's light or dark mode.
+//! A comparison as a picture: arms as columns, faults as rows, the sessions lost as numbers with color.
+//! Its text is written by hand; colors follow the reader's light or dark mode.
 
 use crate::{
     compare::outcome::{ArmOutcome, Comparison, Phase, Row},

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "redis")]
 use tower_jwt_session::store::RedisStore;
 use tower_jwt_session::{
-    Clock, KeyRing, RefreshTokens, Revocations, Root, RotationPolicy, SealingKey, Timestamp,
+    Clock, KeyRing, RefreshTokens, Revocations, Root, RotationPolicy, Timestamp,
     store::{FileStore, RefreshTokenStore, RevocationStore, Store},
 };
 #[cfg(feature = "postgres")]
@@ -16,7 +16,7 @@ use {sqlx::postgres::PgPoolOptions, tower_jwt_session::store::PostgresStore};
 use crate::{
     BoxError,
     command::{algorithm::Signing, pace::Pace},
-    store::server::ServerKind,
+    store::{sealing_key, server::ServerKind},
 };
 
 /// How often replicas poll the store, if it does not report changes.
@@ -39,6 +39,25 @@ pub(crate) struct KeyOptions {
     pub(crate) algorithm: Signing,
     /// Whether the run begins, so that there is no replica to wait for.
     pub(crate) founds: bool,
+    /// What may differ from replica to replica, and for how long.
+    pub(crate) limits: Limits,
+}
+
+/// How far clocks may differ, and how old the known revocations may be.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Limits {
+    /// The largest difference between two clocks.
+    pub(crate) clock_skew: Duration,
+    /// How long the last known revocations are used while the store cannot be read; the crate's own
+    /// default if there is none.
+    pub(crate) max_staleness: Option<Duration>,
+}
+
+impl Default for Limits {
+    /// For replicas on one machine.
+    fn default() -> Self {
+        Self { clock_skew: Duration::from_millis(100), max_staleness: None }
+    }
 }
 
 /// Where keys come from.
@@ -46,9 +65,9 @@ pub(crate) struct KeyOptions {
 pub(crate) enum KeySource {
     /// From nowhere: each replica derives them from the newest of these that has begun to sign.
     Derived(Vec<RootOptions>),
-    /// From the place where the replicas meet. This seals the private keys there: who can read the
-    /// place alone cannot sign.
-    Stored(Secret),
+    /// From the place where the replicas meet. The first of these keys, as base64 or hexadecimal digits, seals
+    /// the private keys there, and all decrypt: read access to the place alone yields no key.
+    Stored(Vec<String>),
 }
 
 /// The store that replicas share.
@@ -142,14 +161,21 @@ impl KeyOptions {
             .refresh_timeout(pace.store_timeout)
             .insert_timeout(write_timeout);
         let revocations = if self.founds { revocations.found_now() } else { revocations };
+        let revocations = match self.limits.max_staleness {
+            Some(limit) => revocations.max_staleness(limit),
+            None => revocations,
+        };
+        let rotation = rotation(pace, self.limits);
         let keys = match &self.source {
-            KeySource::Derived(roots) => self.derive(roots, rotation(pace), clock)?,
-            KeySource::Stored(sealing_key) => {
+            KeySource::Derived(roots) => self.derive(roots, rotation, clock)?,
+            KeySource::Stored(sealing_keys) => {
+                let sealing_keys = sealing_keys.iter().map(|text| sealing_key::parsed(text));
+                let sealing_keys = sealing_keys.collect::<Result<Vec<_>, _>>()?;
                 let keys =
-                    KeyRing::builder(&self.ring).clock(clock).store(store).rotation(rotation(pace));
+                    KeyRing::builder(&self.ring).clock(clock).store(store).rotation(rotation);
                 let keys = keys.algorithm(self.algorithm.algorithm());
                 let keys = if self.founds { keys.found_now() } else { keys };
-                keys.seal_with([SealingKey::new(sealing_key)?]).open().await?
+                keys.seal_with(sealing_keys).open().await?
             }
         };
         Ok((keys, revocations.open().await?, refresh_tokens))
@@ -202,12 +228,11 @@ impl KeyOptions {
 }
 
 /// Periods that are short enough to watch. Every one has a default for a real service.
-fn rotation(pace: Pace) -> RotationPolicy {
+fn rotation(pace: Pace, limits: Limits) -> RotationPolicy {
     RotationPolicy::new()
         .signing_period(pace.signing_period)
         .max_token_lifetime(pace.session_lifetime)
-        // All replicas run on one machine here.
-        .clock_skew(Duration::from_millis(100))
+        .clock_skew(limits.clock_skew)
         .refresh_interval(REFRESH_INTERVAL)
         .refresh_timeout(pace.store_timeout)
         .insert_timeout(pace.store_timeout)

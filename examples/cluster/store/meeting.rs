@@ -11,7 +11,7 @@ use crate::{
     command::{algorithm::Signing, prove::Keys},
     store::choice::Store,
     store::faulty::{self, Condition, LinkedServer},
-    store::keys::{DIRECTORY, KeyOptions, KeySource, Place, RootOptions, Secret},
+    store::keys::{DIRECTORY, KeyOptions, KeySource, Limits, Place, RootOptions, Secret},
     store::server::{Server, ServerKind},
 };
 
@@ -52,7 +52,7 @@ impl Meeting {
             Store::Derived => {
                 KeySource::Derived(vec![RootOptions { secret: random()?, follows: None }])
             }
-            _ => KeySource::Stored(random()?),
+            _ => KeySource::Stored(vec![hexadecimal(&random()?)]),
         };
         let ring = format!("cluster-{}", hexadecimal(&random()?[..8]));
         let meeting = Self {
@@ -62,6 +62,7 @@ impl Meeting {
                 place,
                 algorithm: Signing::default(),
                 founds: false,
+                limits: Limits::default(),
             },
             store,
             sharing,

@@ -6,31 +6,34 @@ use std::{
     path::Path,
 };
 
+use tower_jwt_session::{KeyError, SealingKey};
+
 use crate::{
     BoxError,
-    store::{
-        keys::Secret,
-        meeting::{hexadecimal, random},
-    },
+    store::meeting::{hexadecimal, random},
 };
 
-/// The key in the file, which is made if there is none: 64 hexadecimal digits.
+/// The text of the key in the file, which is made if there is none.
 ///
 /// # Errors
 /// If it holds something else, or others can read it.
-pub(crate) fn of(file: &Path) -> Result<Secret, BoxError> {
+pub(crate) fn of(file: &Path) -> Result<String, BoxError> {
     let shown = file.display();
     match std::fs::read_to_string(file) {
         Ok(text) => {
             private(file)?;
-            read(text.trim()).ok_or_else(|| {
-                format!(
-                    "--secret-file {shown}: expected 64 hexadecimal digits, found {} characters; make \
-                     one with `openssl rand -hex 32`",
-                    text.trim().chars().count()
+            let text = text.trim().to_owned();
+            match parsed(&text) {
+                Ok(_) => Ok(text),
+                Err(_) => Err(format!(
+                    "--secret-file {shown}: expected 32 bytes as base64 or as 64 hexadecimal digits, \
+                     found {} characters in {} lines; make one with `openssl rand -base64 32`; for two \
+                     keys, give two files and the option twice",
+                    text.chars().count(),
+                    text.lines().count()
                 )
-                .into()
-            })
+                .into()),
+            }
         }
         Err(error) if error.kind() == ErrorKind::NotFound => make(file)
             .map_err(|error| format!("--secret-file {shown}: cannot make it: {error}").into()),
@@ -40,14 +43,14 @@ pub(crate) fn of(file: &Path) -> Result<Secret, BoxError> {
 
 /// Makes the file, which only its owner can read. Of several replicas that start at once, one makes it;
 /// none sees half of it.
-fn make(file: &Path) -> Result<Secret, BoxError> {
+fn make(file: &Path) -> Result<String, BoxError> {
     let directory = match file.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let secret = random()?;
+    let secret = hexadecimal(&random()?);
     let mut made = tempfile::NamedTempFile::new_in(directory)?;
-    writeln!(made, "{}", hexadecimal(&secret))?;
+    writeln!(made, "{secret}")?;
     match made.persist_noclobber(file) {
         Ok(_) => Ok(secret),
         Err(failed) if failed.error.kind() == ErrorKind::AlreadyExists => of(file),
@@ -55,12 +58,15 @@ fn make(file: &Path) -> Result<Secret, BoxError> {
     }
 }
 
-fn read(text: &str) -> Option<Secret> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
-    let digits = digits?;
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
-    if digits.len() == 64 { bytes.try_into().ok() } else { None }
+/// Reads the text of a key.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn parsed(text: &str) -> Result<SealingKey, KeyError> {
+    match text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        true => SealingKey::from_hex(text),
+        false => SealingKey::from_base64(text),
+    }
 }
 
 #[cfg(unix)]
@@ -104,11 +110,15 @@ mod tests {
             std::fs::set_permissions(&file, mode(0o600)).expect("its owner may");
         }
 
-        std::fs::write(&file, "secret").expect("it can be written");
-        let problem = of(&file).expect_err("no key").to_string();
-        assert!(
-            problem.contains("expected 64 hexadecimal digits, found 6 characters"),
-            "{problem}"
-        );
+        let other = "3q2+7wABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhs=";
+        std::fs::write(&file, format!("{other}\n")).expect("it can be written");
+        assert_eq!(of(&file).expect("base64"), other);
+        for (text, found) in [("tiny", "4 characters"), (&format!("{made}\n{made}"), "in 2 lines")]
+        {
+            std::fs::write(&file, text).expect("it can be written");
+            let problem = of(&file).expect_err("no key").to_string();
+            assert!(problem.contains("as base64 or as 64") && problem.contains(found), "{problem}");
+            assert!(!problem.contains(text), "{problem}");
+        }
     }
 }

@@ -124,7 +124,9 @@ impl State {
         let times = |(place, key): (usize, &Key)| match came(key) {
             Some(published) if !(alone && place == 0) => {
                 let signs_from = published + lead;
-                KeyTimes { published, propagated: signs_from, signs_from, ..KeyTimes::fixed(true) }
+                let [propagated, jwks_propagated] = [signs_from; 2];
+                let always = KeyTimes::fixed(true);
+                KeyTimes { published, propagated, jwks_propagated, signs_from, ..always }
             }
             _ => KeyTimes::fixed(true),
         };

@@ -63,9 +63,9 @@ pub struct IssuerRingBuilder {
 /// # }
 /// ```
 ///
-/// It accepts keys for EdDSA (Ed25519), ES256, ES384, RS and PS, not for
-/// another `use`. A key that is not taken is skipped, affects no other key, and is listed with the
-/// reason in [`status`](KeyRing::status). Several keys may have one `kid` if their `alg` differs
+/// It accepts keys for EdDSA (Ed25519), ES256, ES384, RS and PS. A key that is not taken is skipped, affects no
+/// other key, and is listed with the reason in [`status`](KeyRing::status); a public key for encryption (`use: enc`)
+/// is no fault, and is not listed. Several keys may have one `kid` if their `alg` differs
 /// (RFC 7517, section 4.5); of different keys with the same `kid` and `alg` none is taken.
 impl KeyRing {
     /// Begins a ring that follows the JWKS (RFC 7517) at `url`. `issuer` is the `iss` of its
@@ -132,7 +132,7 @@ impl IssuerRingBuilder {
 
     /// Sets how long a fetch may take, including all documents up to the last byte. 10 milliseconds
     /// to 1 minute. Default: 5 seconds.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub fn refresh_timeout(mut self, timeout: Duration) -> Self {
         self.limits.timeout = timeout;
         self
     }
@@ -148,20 +148,24 @@ impl IssuerRingBuilder {
     /// hour.
     ///
     /// While fetches succeed, a withdrawn key verifies for at most the longer one.
-    pub fn refresh_bounds(mut self, least: Duration, most: Duration) -> Self {
+    pub fn refresh_interval_bounds(mut self, least: Duration, most: Duration) -> Self {
         (self.limits.least_refresh, self.limits.most_refresh) = (least, most);
         self
     }
 
-    /// Sets how long an answer without a lifetime is fresh. Default: 10 minutes.
+    /// Sets how long an answer without `Cache-Control: max-age` is fresh, within the
+    /// [bounds](Self::refresh_interval_bounds). Default: 10 minutes.
     pub fn default_max_age(mut self, age: Duration) -> Self {
         self.limits.default_max_age = age;
         self
     }
 
     /// Sets the shortest time from any fetch to a fetch for an unknown key ID, so that forged
-    /// tokens cannot cause many fetches. Also the first wait after a failure. At least the timeout.
+    /// tokens cannot cause many fetches. Also the first wait after a failure. At least `refresh_timeout`.
     /// Default: 30 seconds.
+    ///
+    /// Until the fetch succeeds, tokens of a new key are answered 401. An issuer that publishes a key before it
+    /// signs with it loses none; for one that signs at once, make this shorter.
     pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
         self.limits.cooldown = cooldown;
         self
@@ -214,7 +218,8 @@ impl IssuerRingBuilder {
     }
 
     /// Accepts `http` URLs of a loopback address or `localhost`: for tests, or a local proxy that
-    /// speaks https to the issuer.
+    /// speaks https to the issuer. For an issuer inside a cluster see
+    /// [`dangerous_allow_http`](Self::dangerous_allow_http).
     pub fn allow_http_on_loopback(mut self) -> Self {
         self.limits.plain_http.on_loopback = true;
         self
@@ -237,11 +242,15 @@ impl IssuerRingBuilder {
     /// Opens the ring also while the issuer cannot be reached. Until the first fetch succeeds, the ring
     /// is not [ready](KeyRing::ready) ([`NoKeysYet`](crate::NotReadyKind::NoKeysYet)), and tokens that
     /// need its keys are answered 503 with `Retry-After`, not 401: they may be valid. Fetches are tried
-    /// again after the [cooldown](Self::unknown_key_cooldown), and after twice as long each further time.
-    /// Default: `open` fails.
+    /// again after the [cooldown](Self::unknown_key_cooldown), and after twice as long each further time, up to
+    /// 1 minute, or the cooldown if that is longer. Default: `open` fails.
+    ///
+    /// A replica whose sessions [accept](crate::SessionsBuilder::also_accept_sessions) this issuer's waits for
+    /// its keys, too, unless [`ready_without_keys`](crate::SessionsBuilder::ready_without_keys) is set.
     ///
     /// Only what may pass by itself is waited for: no answer, status 408, 429 or 5xx, and a JWKS without any
-    /// key, as of an issuer that has not made its first one yet. Any other answer, such as a redirect, status 404 or a document of another issuer, is the mark of a wrong setting,
+    /// key, as of an issuer that has not made its first one yet. No answer may also be a certificate that is not
+    /// trusted: a proxy in front of an issuer that starts may show its own; the log and the status name the cause. Any other answer, such as a redirect, status 404 or a document of another issuer, is the mark of a wrong setting,
     /// and `open` fails as before.
     pub fn start_without_keys(mut self) -> Self {
         self.starts_without_keys = true;
@@ -281,14 +290,16 @@ impl IssuerRingBuilder {
             Some(client) => client,
             None => default_client()?,
         };
+        let keys = KeySet::unfetched(self.limits.following());
         let source = IssuerSource {
             origin,
             client,
             cooldown: Cooldown::new(self.limits.cooldown),
             limits: self.limits,
+            starts_without_keys: self.starts_without_keys,
             pace: Mutex::default(),
         };
-        let core = RingCore::new(self.issuer.into(), self.clock, self.policy, KeySet::unfetched());
+        let core = RingCore::new(self.issuer.into(), self.clock, self.policy, keys);
         let report = match source.update(&core).await {
             Err(RingError::Fetch(error)) if self.starts_without_keys && error.is_outage() => {
                 Err(RingError::Fetch(error).into())
@@ -346,14 +357,14 @@ impl IssuerRingBuilder {
             self.limits;
         let RotationPolicy { max_token_lifetime, clock_skew, .. } = self.policy;
         let is_sensible = (Duration::from_millis(10)..=MINUTE).contains(&timeout);
-        require(is_sensible, "timeout", timeout, "make it 10ms to 1 minute")?;
+        require(is_sensible, "refresh_timeout", timeout, "make it 10ms to 1 minute")?;
         let is_ordered = SECOND <= least_refresh && least_refresh <= most_refresh;
         let fix =
             format_args!("make it at least 1s, and at most the longer bound ({most_refresh:?})");
-        require(is_ordered, "refresh_bounds", least_refresh, fix)?;
+        require(is_ordered, "refresh_interval_bounds", least_refresh, fix)?;
         let fix = "make the longer bound at most 24 hours";
-        require(most_refresh <= DAY, "refresh_bounds", most_refresh, fix)?;
-        let fix = format_args!("make it at least the timeout ({timeout:?})");
+        require(most_refresh <= DAY, "refresh_interval_bounds", most_refresh, fix)?;
+        let fix = format_args!("make it at least refresh_timeout ({timeout:?})");
         require(cooldown >= timeout, "unknown_key_cooldown", cooldown, fix)?;
         // The wait for the next fetch, its jitter, and the fetch itself.
         let least = most_refresh + most_refresh / 8 + timeout;

@@ -1,6 +1,8 @@
 //! The bundled HTTP client: hyper over rustls, with the operating system's roots of trust and the
 //! application's crypto provider.
 
+use std::error::Error;
+use std::io;
 use std::sync::Arc;
 
 use http::header::USER_AGENT;
@@ -60,8 +62,9 @@ impl JwksClient {
     /// image without `ca-certificates`.
     pub fn new() -> Result<Self, BuildError> {
         let Some(provider) = CryptoProvider::get_default() else {
-            let fix = "call `rustls::crypto::ring::default_provider().install_default()` at the \
-                        start of `main`, or give `JwksClient::with_provider(..)` as the client";
+            let fix = "call `rustls::crypto::ring::default_provider().install_default()` at the start of `main` (`cargo \
+                       add rustls --no-default-features --features ring,std,tls12`), or give \
+                       `JwksClient::with_provider(..)` as the client";
             return Err(BuildError::invalid("client", "without a TLS crypto provider", fix));
         };
         Self::with_provider(provider.clone())
@@ -100,8 +103,41 @@ impl HttpClient for JwksClient {
         let mut request = request.map(|()| String::new());
         request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
         Box::pin(async move {
-            let response = self.0.request(request).await.map_err(ClientError::new)?;
+            let response = self.0.request(request).await.map_err(|error| {
+                let fix = tls_error(&error).and_then(fix);
+                ClientError::new(error).with_fix(fix)
+            })?;
             Ok(response.map(ClientBody::new))
         })
+    }
+}
+
+/// The error of TLS among the causes of an error.
+fn tls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref() {
+            return Some(error);
+        }
+        // The source of an I/O error is that of the error in it.
+        let inner = error.downcast_ref().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn fix(error: &rustls::Error) -> Option<&'static str> {
+    match error {
+        rustls::Error::InvalidCertificate(_) => Some(
+            "expected a certificate for this host from a root of trust of the operating system: add a private \
+             CA there",
+        ),
+        rustls::Error::InvalidMessage(_) => {
+            Some("expected TLS: check the port, it may speak plain http")
+        }
+        _ => None,
     }
 }

@@ -102,8 +102,10 @@ fn described(
         .map_err(|_| document(answer.is_not(Expected::Description)))?;
     if description.issuer != issuer {
         let (found, expected) = (cut(&description.issuer), cut(issuer));
-        let reason =
-            format!("it describes another issuer: found `issuer` {found}; expected {expected}");
+        let reason = format!(
+            "it describes another issuer: found `issuer` {found}; expected {expected}; give the one \
+                     found, or, if it is reached by another address, `KeyRing::jwks_url` with both"
+        );
         return Err(document(reason));
     }
     let keys = Endpoint::parse(&description.jwks_uri, plain_http).map_err(|_| {

@@ -19,6 +19,8 @@ use crate::store::contract::Skipped;
 pub(crate) struct Parsed {
     pub(crate) keys: Vec<Key>,
     pub(crate) skipped: Vec<Skipped>,
+    /// Keys for encryption, which are no fault.
+    pub(crate) not_for_signatures: Vec<Skipped>,
 }
 
 /// The algorithm of RSA keys that name none.
@@ -64,13 +66,17 @@ pub(crate) fn parse(
         let bound = |key: Key| key.with_backend(backend).map_err(|error| error.to_string());
         match key(&jwk, rsa_algorithm).and_then(bound) {
             Ok(key) => parsed.keys.push(key),
+            Err(reason) if jwk.is_for_encryption() => {
+                parsed.not_for_signatures.push(Skipped { name, reason });
+            }
             Err(reason) => parsed.skipped.push(Skipped { name, reason }),
         }
     }
     parsed.keys.sort_by(|one, other| names(one).cmp(&names(other)));
     refuse_doubled(&mut parsed);
     if parsed.keys.is_empty() {
-        let Some(Skipped { name, reason }) = parsed.skipped.first() else {
+        let mut others = parsed.skipped.iter().chain(&parsed.not_for_signatures);
+        let Some(Skipped { name, reason }) = others.next() else {
             return Err(Cause::NoKeys);
         };
         let reason = format!("the JWKS holds no key that can be used: {name}: {reason}");

@@ -147,6 +147,11 @@ impl FetchError {
             _ => false,
         }
     }
+
+    /// Whether the error names what to do about it.
+    pub(crate) fn has_fix(&self) -> bool {
+        matches!(&self.cause, Cause::Client(error) if error.has_fix())
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

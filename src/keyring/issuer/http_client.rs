@@ -91,30 +91,43 @@ impl fmt::Debug for ClientBody {
 /// Why there is no whole answer. Among the sources of an error of a ring it means that the issuer was
 /// not reached, or not in time; any other cause is in its answer.
 #[derive(Debug)]
-pub struct ClientError(Box<dyn Error + Send + Sync>);
+pub struct ClientError {
+    cause: Box<dyn Error + Send + Sync>,
+    /// What to do about it, where that is known.
+    fix: Option<&'static str>,
+}
 
 impl ClientError {
     /// From a client's own error, or a text.
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self(cause.into())
+        Self { cause: cause.into(), fix: None }
+    }
+
+    pub(crate) fn has_fix(&self) -> bool {
+        self.fix.is_some()
+    }
+
+    #[cfg(feature = "jwks-client")]
+    pub(crate) fn with_fix(self, fix: Option<&'static str>) -> Self {
+        Self { fix, ..self }
     }
 }
 
 /// Shows the client's error and all its causes: "refused" is often only in the last.
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
+        write!(f, "{}", self.cause)?;
+        let mut cause = self.cause.source();
         while let Some(deeper) = cause {
             write!(f, ": {deeper}")?;
             cause = deeper.source();
         }
-        Ok(())
+        self.fix.map_or(Ok(()), |fix| write!(f, "; {fix}"))
     }
 }
 
 impl Error for ClientError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
+        Some(&*self.cause)
     }
 }

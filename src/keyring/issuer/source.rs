@@ -30,13 +30,15 @@ use crate::keyring::issuer::http_client::{ClientError, HttpClient};
 use crate::keyring::refreshes::Report;
 use crate::keyring::source::{Issues, KeySource, SourceFuture};
 use crate::keys::key::Key;
-use crate::keys::key_set::{KeySet, RingKey};
+use crate::keys::key_set::{Following, KeySet, RingKey};
+use crate::store::contract::Skipped;
 
 /// The source of a ring that follows an issuer, whose name is the ring's.
 pub(crate) struct IssuerSource {
     pub(crate) origin: Origin,
     pub(crate) client: Arc<dyn HttpClient>,
     pub(crate) limits: Limits,
+    pub(crate) starts_without_keys: bool,
     /// When a fetch was last begun or requested. Requests touch only this.
     pub(crate) cooldown: Cooldown,
     /// Held for a whole fetch, so that fetches follow each other.
@@ -100,7 +102,7 @@ impl IssuerSource {
         });
         let before = ring.keys().clone();
         match fetched {
-            Ok((Parsed { keys, skipped }, fresh_for)) => {
+            Ok((Parsed { keys, skipped, not_for_signatures }, fresh_for)) => {
                 *pace = Pace { failures: 0, fresh_for, fetched: Some(began) };
                 warn_of_replaced(&ring.name, &before, &keys);
                 // From before the fetch: an answer may be as old as that.
@@ -109,8 +111,11 @@ impl IssuerSource {
                 let same = |(held, key): (&RingKey, &Key)| held.key.is_same(key);
                 let is_same =
                     before.keys().len() == keys.len() && before.keys().iter().zip(&keys).all(same);
+                if !is_same {
+                    log_changed(&ring.name, &before, &keys, &not_for_signatures);
+                }
                 if !is_same || !before.extend(until) {
-                    ring.publish(KeySet::followed(keys, until));
+                    ring.publish(KeySet::followed(keys, until, self.limits.following()));
                 }
                 Ok(Report { skipped, ..Report::default() })
             }
@@ -119,7 +124,11 @@ impl IssuerSource {
                 // By the time of day, which may have been set back, they may still verify.
                 if pace.fetched.is_some_and(|fetched| fetched.age(&*ring.clock) >= max_staleness) {
                     let keys = before.keys().iter().map(|key| key.key.clone()).collect();
-                    ring.publish(KeySet::followed(keys, Timestamp::from_unix_millis(0)));
+                    ring.publish(KeySet::followed(
+                        keys,
+                        Timestamp::from_unix_millis(0),
+                        self.limits.following(),
+                    ));
                 }
                 Err(error.into())
             }
@@ -146,6 +155,28 @@ impl IssuerSource {
     }
 }
 
+/// Logs another set of keys than before, and keys beside it that are for encryption. The first keys are no change.
+fn log_changed(ring: &str, before: &KeySet, keys: &[Key], not_for_signatures: &[Skipped]) {
+    for Skipped { name, reason } in not_for_signatures {
+        tracing::debug!(ring, entry = name, reason, "ignored a key for encryption");
+    }
+    if before.keys().is_empty() {
+        return;
+    }
+    let held = || before.keys().iter().map(|held| &held.key);
+    let added = keys.iter().filter(|key| !held().any(|held| held.is_same(key)));
+    let removed = held().filter(|held| !keys.iter().any(|key| key.is_same(held)));
+    let (added, removed) = (key_ids(added), key_ids(removed));
+    tracing::info!(ring, added, removed, "the issuer's keys changed");
+}
+
+/// The IDs of the first few keys.
+fn key_ids<'k>(keys: impl Iterator<Item = &'k Key>) -> String {
+    let ids: Vec<_> = keys.map(|key| cut(key.key_id())).collect();
+    let more = if ids.len() > 8 { " and others" } else { "" };
+    format!("[{}]{more}", ids[..ids.len().min(8)].join(", "))
+}
+
 /// Warns of each key ID whose key was replaced by another.
 fn warn_of_replaced(ring: &str, before: &KeySet, keys: &[Key]) {
     for of_one_id in keys.chunk_by(|one, other| one.key_id() == other.key_id()) {
@@ -159,11 +190,18 @@ fn warn_of_replaced(ring: &str, before: &KeySet, keys: &[Key]) {
     }
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 impl Limits {
+    pub(crate) fn following(&self) -> Following {
+        Following { max_staleness: self.max_staleness, cooldown: self.cooldown }
+    }
+
     /// The time until the next fetch; `random` spreads the followers of one issuer.
     ///
     /// After an answer: until most of its lifetime is over, so that the next is there before it
-    /// ends. After a failure: the cooldown, and twice as long each further time.
+    /// ends. After a failure: the cooldown, and twice as long each further time; at most a minute, or the
+    /// cooldown, before the first answer.
     fn wait(&self, pace: &Pace, random: u16) -> Duration {
         let base = match pace.failures {
             0 => {
@@ -173,7 +211,9 @@ impl Limits {
             }
             failures => {
                 let factor = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
-                self.cooldown.saturating_mul(factor).min(self.most_refresh.max(self.cooldown))
+                // Without any keys the replica may wait for them before it gets requests.
+                let most = if pace.fetched.is_some() { self.most_refresh } else { MINUTE };
+                self.cooldown.saturating_mul(factor).min(most.max(self.cooldown))
             }
         };
         base + base / 8 * u32::from(random) / 0x1_0000
@@ -206,18 +246,38 @@ impl KeySource for IssuerSource {
     fn max_staleness(&self) -> Option<Duration> {
         Some(self.limits.max_staleness)
     }
+
+    fn starts_without_keys(&self) -> bool {
+        self.starts_without_keys
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use crate::clock::Clock;
+
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// Always shows one time.
+    #[derive(Debug)]
+    struct StoppedClock;
+
+    impl Clock for StoppedClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_seconds(0)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
     fn wait(failures: u32, fresh_for: Option<u32>, random: u16) -> Duration {
-        let pace =
-            Pace { failures, fresh_for: fresh_for.map(|seconds| SECOND * seconds), fetched: None };
-        Limits::default().wait(&pace, random)
+        let fresh_for = fresh_for.map(|seconds| SECOND * seconds);
+        let fetched = Some(Moment::now(&StoppedClock));
+        Limits::default().wait(&Pace { failures, fresh_for, fetched }, random)
     }
 
     #[test]
@@ -244,5 +304,15 @@ mod tests {
             (1..=9).map(|failures| wait(failures, Some(600), 0).as_secs()).collect();
         assert_eq!(waits, [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
         assert_eq!(wait(u32::MAX, None, 0), SECOND * 3600);
+    }
+
+    #[test]
+    fn first_keys_are_tried_again_within_a_minute_or_the_cooldown() {
+        for (cooldown, expected) in [(30, [30, 60, 60]), (1, [1, 2, 60]), (300, [300; 3])] {
+            let limits = Limits { cooldown: SECOND * cooldown, ..Limits::default() };
+            let pace = |failures| Pace { failures, ..Pace::default() };
+            let waits = [1, 2, 40].map(|failures| limits.wait(&pace(failures), 0).as_secs());
+            assert_eq!(waits, expected);
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::audit::event::{AuditKind, Origin};
+use crate::audit::handle::Audit;
 use crate::clock::{Clock, SystemClock};
 use crate::crypto::algorithm::Algorithm;
 use crate::crypto::backend::CryptoBackend;
@@ -12,7 +14,7 @@ use crate::keyring::core::RingCore;
 use crate::keyring::ring::KeyRing;
 use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::RecordContext;
-use crate::keyring::rotating::replica::Replica;
+use crate::keyring::rotating::replica::{OPERATIONS, Replica};
 use crate::keyring::rotating::seal::{Sealing, SealingKey};
 use crate::keyring::rotating::source::RotatingSource;
 use crate::keyring::skew::watch::ClockWatch;
@@ -37,6 +39,7 @@ pub struct KeyRingBuilder {
     when: When,
     jitter: Jitter,
     clock: Arc<dyn Clock>,
+    audit: Audit,
 }
 
 impl KeyRing {
@@ -53,6 +56,7 @@ impl KeyRing {
             when: When::default(),
             jitter: Jitter::Random,
             clock: Arc::new(SystemClock),
+            audit: Audit::default(),
         }
     }
 }
@@ -82,7 +86,8 @@ impl KeyRingBuilder {
 
     /// Encrypts private keys at rest with the first key; every listed key can decrypt. To change
     /// the sealing key: add the new one last on every replica, then put it first, and drop the old
-    /// one when the last key that it sealed no longer verifies.
+    /// one when each key that it sealed has ended or is revoked. Until then, a replica without it does not start,
+    /// and one that runs makes no keys.
     pub fn seal_with(mut self, keys: impl IntoIterator<Item = SealingKey>) -> Self {
         self.sealing.keys = keys.into_iter().collect();
         self
@@ -157,6 +162,13 @@ impl KeyRingBuilder {
         self
     }
 
+    /// Sets where audit events of keys go. Give the same to the builders of the revocations and the sessions.
+    /// Default: to the log.
+    pub fn audit(mut self, audit: Audit) -> Self {
+        self.audit = audit;
+        self
+    }
+
     /// Reads the ring from its store and starts the background task, which ends when the last clone
     /// of the ring is dropped. Requires a Tokio runtime.
     ///
@@ -168,7 +180,7 @@ impl KeyRingBuilder {
     /// If a setting is missing or invalid, the store cannot be read, none of its keys can be read,
     /// or it holds no ring and none [may](Self::never_found) or can be founded.
     pub async fn open(self) -> Result<KeyRing, BuildError> {
-        let name = ring_name::parse(&self.name, "")?;
+        let name = ring_name::parse("name of the key ring", &self.name, "")?;
         let Some(store) = self.store else {
             let fix = "give the store that the replicas share, for example `.store(FileStore::open(\"keys\")?)`";
             return Err(BuildError::invalid("store", "missing", fix));
@@ -185,8 +197,9 @@ impl KeyRingBuilder {
                     return Err(BuildError::invalid("sealing keys", "missing", fix));
                 }
                 SealingNeed::Advised => {
-                    let fix = "give `.seal_with([..])`, with `.dangerous_unsealed()` beside it until \
-                               no unsealed key is left";
+                    let fix = "none if this service alone can read the store and its backups; otherwise \
+                               give `.seal_with([..])`, with `.dangerous_unsealed()` beside it until no \
+                               unsealed key is left";
                     tracing::warn!(ring = &*name, fix, "private keys are unsealed in the store");
                 }
                 SealingNeed::NotApplicable => {}
@@ -203,8 +216,14 @@ impl KeyRingBuilder {
             store: store.clone(),
             policy: policy.clone(),
             algorithm: self.algorithm,
-            writes: Writes::new(name.clone(), self.clock.clone(), policy.refresh_interval),
+            writes: Writes::new(
+                name.clone(),
+                self.clock.clone(),
+                policy.refresh_interval,
+                &OPERATIONS,
+            ),
             clock: self.clock.clone(),
+            audit: self.audit.clone(),
             clock_watch: ClockWatch::new(&policy),
         };
         let started = replica.start(&mut log).await;
@@ -222,8 +241,29 @@ impl KeyRingBuilder {
             return Err(BuildError::no_ring(name));
         }
         let keys = log.snapshot(self.algorithm);
-        let core = RingCore::new(name, self.clock, policy, keys);
+        self.audit.show_zeros(&name, &KINDS);
+        let read = keys.keys().len() - log.made_here.len().min(keys.keys().len());
+        if read > 0
+            && let Some(mut draft) = self.audit.begin(AuditKind::RingRead, &name, self.clock.now())
+        {
+            draft.event.origin = Origin::Store;
+            draft.event.count = Some(read as u64);
+            draft.note();
+        }
+        let core = RingCore::new(name, self.clock, policy, keys).audited(self.audit);
+        core.note_signer(!log.made_here.is_empty());
         let source = RotatingSource::new(replica, log);
         Ok(KeyRing::opened(core, source, Ok(report), self.jitter, began, Some(store)))
     }
 }
+
+/// The kinds of events of a ring.
+const KINDS: [AuditKind; 7] = [
+    AuditKind::KeyPublished,
+    AuditKind::KeySigns,
+    AuditKind::KeyRetired,
+    AuditKind::KeyRevoked,
+    AuditKind::RingFounded,
+    AuditKind::RingRead,
+    AuditKind::RingRestored,
+];

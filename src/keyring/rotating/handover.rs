@@ -1,12 +1,14 @@
 //! Rotation ahead of time: hands signing over to the next key of the ring's algorithm.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 use crate::keyring::error::RingError;
 use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::{KeyRecord, MarkKind, Statement};
 use crate::keyring::rotating::replica::{MOST_KEYS_AT_ONCE, Replica};
 use crate::keys::schedule;
-use crate::keys::schedule::ScheduledKey;
+use crate::keys::schedule::{KeyTimes, ScheduledKey};
 
 impl Replica {
     /// Hands signing over to the first later key of this replica's algorithm, for the time when that key
@@ -28,13 +30,12 @@ impl Replica {
         let now = self.clock.now();
         let signer = signing(log, now)?;
         let next = self.successor(log, &signer, now).ok_or(RingError::NoSuccessor)?;
-        let reaches_everyone = next.times.published + self.policy.full_lead();
-        // The marks, too, have to reach everyone.
-        let at = now + self.policy.replica_lead();
-        let at = at.max(reaches_everyone).max(next.times.propagated);
-        // The signer last: a failure between two writes leaves it as it is.
-        let passed = passed_over(log, signer.generation, next.generation);
-        for mark in passed.iter().rev().filter_map(|kid| log.mark(kid, at)).collect::<Vec<_>>() {
+        let leads = Leads { replica: self.policy.replica_lead(), full: self.policy.full_lead() };
+        let at = handover_at(&next, leads, now);
+        let passed = passed_over(&log.schedule(), signer.generation, next.generation);
+        let keys = signing_keys(log);
+        let key_ids = passed.into_iter().map(|place| keys[place].0.key.key_id());
+        for mark in key_ids.filter_map(|kid| log.mark(kid, at)).collect::<Vec<_>>() {
             self.write_statement(log, Statement::Mark(MarkKind::Retire, mark)).await?;
         }
         self.create_due_keys(log).await?;
@@ -89,10 +90,25 @@ fn signing(log: &KeyLog, now: Timestamp) -> Result<ScheduledKey, RingError> {
     signer.map(|(_, scheduled)| scheduled.clone()).ok_or(RingError::NoSigningKey)
 }
 
-/// The IDs of the keys from the signer up to its successor that are not marked yet.
-fn passed_over(log: &KeyLog, signer: u64, next: u64) -> Vec<String> {
-    let keys = signing_keys(log).into_iter();
-    let passed = keys.filter(|(_, key)| (signer..next).contains(&key.generation));
-    let unmarked = passed.filter(|(_, key)| key.is_unmarked());
-    unmarked.map(|(record, _)| record.key.key_id().to_owned()).collect()
+/// How long before it signs a key is published: to replicas, and to caches of the JWKS, too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Leads {
+    pub(crate) replica: Duration,
+    pub(crate) full: Duration,
+}
+
+/// When signing can be handed over to `next`: it has reached every replica and cache by then, and so have
+/// the marks on the keys before it.
+pub(crate) fn handover_at(next: &ScheduledKey, leads: Leads, now: Timestamp) -> Timestamp {
+    let KeyTimes { published, propagated, jwks_propagated, .. } = next.times;
+    let reached = (published + leads.full).max(propagated).max(jwks_propagated);
+    (now + leads.replica).max(reached)
+}
+
+/// The places of the keys from the signer up to its successor that are not marked yet, the signer last: a
+/// failure between two writes leaves it as it is.
+pub(crate) fn passed_over(keys: &[ScheduledKey], signer: u64, next: u64) -> Vec<usize> {
+    let is_passed =
+        |key: &ScheduledKey| (signer..next).contains(&key.generation) && key.is_unmarked();
+    (0..keys.len()).rev().filter(|place| is_passed(&keys[*place])).collect()
 }

@@ -1,7 +1,7 @@
 //! A replica's log of the ring: the union of all entries it has read. It only grows (a CRDT merge):
 //! a purged or older store removes nothing.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
@@ -29,6 +29,9 @@ pub(crate) struct KeyLog {
     /// Why this replica makes no keys, by the last read.
     pub(crate) blocked: Option<NotReady>,
     pub(crate) founding: Founding,
+    /// The IDs of keys that this replica made, and of those that it retired.
+    pub(crate) made_here: BTreeSet<String>,
+    pub(crate) retired_here: BTreeSet<String>,
 }
 
 type KeyOrder = (RingIdentity, u64, Timestamp, String);
@@ -44,6 +47,8 @@ impl KeyLog {
             restored_at: None,
             blocked: None,
             founding,
+            made_here: BTreeSet::new(),
+            retired_here: BTreeSet::new(),
         }
     }
 
@@ -198,6 +203,9 @@ impl KeyLog {
             !is_held && (is_gone || mark.kept_until <= ended)
         });
         let marks = marks.map(|((kind, _), mark)| (kind, mark));
+        for here in [&mut self.made_here, &mut self.retired_here] {
+            here.retain(|kid| !gone.iter().any(|record| is_of(record, kid)));
+        }
         let marks = in_order(marks, |key_id| gone.iter().position(|it| is_of(it, key_id)));
         marks.into_iter().chain(gone.into_iter().map(Statement::Key)).collect()
     }

@@ -56,6 +56,19 @@ pub(crate) struct KeyRecord {
     pub(crate) value: SecretBytes,
 }
 
+/// The terms of a key, which its entry has outside of the sealed material.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyTerms {
+    pub(crate) identity: RingIdentity,
+    pub(crate) generation: u64,
+    pub(crate) kid: String,
+    pub(crate) algorithm: Algorithm,
+    pub(crate) times: KeyTimes,
+}
+
+/// Whether the material of a key is sealed.
+pub(crate) type IsSealed = bool;
+
 /// The parsed content of an entry of the store. Only keys are sealed: an attacker with write access
 /// can add or remove an identity or a mark.
 #[derive(Clone, Debug)]
@@ -145,7 +158,7 @@ impl KeyRecord {
             algorithm: algorithm.canonical(),
             times,
         };
-        // A struct of strings and numbers always serialises.
+        // A struct of strings and numbers always serializes.
         let record = serde_json::to_string(&record).unwrap_or_default();
         let material = context.sealing.seal(&material, record.as_bytes())?;
         let value = write(&WireKey { version: VERSION, record, material });
@@ -153,22 +166,11 @@ impl KeyRecord {
     }
 
     /// Parses a key's entry, and checks its seal and what its record says.
-    fn parse(entry: &Entry, context: &RecordContext) -> Result<Self, Unreadable> {
+    pub(crate) fn parse(entry: &Entry, context: &RecordContext) -> Result<Self, Unreadable> {
         let WireKey { record, material, .. } = read(&entry.value)?;
         let material = context.sealing.open(&material, record.as_bytes())?;
-        let WireRecord { ring, identity, generation, kid, algorithm, times } =
-            read(record.as_bytes())?;
-        if *ring != *context.ring {
-            // Whatever it is, it shall not fill a log.
-            let ring: String = ring.chars().take(64).collect();
-            return Err(Unreadable::Corrupt(format!("found a key of another ring, {ring:?}")));
-        }
-        if generation > MAX_GENERATION {
-            return Err(Unreadable::corrupt("found a generation above 9999999999"));
-        }
-        if !times.are_ordered() {
-            return Err(Unreadable::corrupt("found times out of order"));
-        }
+        let KeyTerms { identity, generation, kid, algorithm, times } =
+            WireRecord::read(&record, &context.ring)?;
         let key = Key::of_ring(algorithm, &material, context.operations)
             .map_err(|error| Unreadable::Corrupt(error.to_string()))?;
         if key.key_id() != kid {
@@ -185,23 +187,67 @@ impl KeyRecord {
 
     /// The name that exactly one key of a generation can have.
     fn name(&self) -> Option<EntryName> {
-        EntryName::parse(format!("{KEY}{}-{:010}", self.identity.id, self.generation))
+        name(&self.identity, self.generation)
     }
 
     fn name_beside(&self) -> Option<EntryName> {
-        let (ring, kid) = (&self.identity.id, self.key.key_id());
-        EntryName::parse(format!("{KEY}{ring}-{:010}-{kid}", self.generation))
+        name_beside(&self.identity, self.generation, self.key.key_id())
     }
+}
+
+impl KeyTerms {
+    /// Reads what a key's entry says outside of its sealed material, which stays sealed: so nothing
+    /// proves that the ring has written it.
+    pub(crate) fn parse(entry: &Entry, ring: &str) -> Result<(Self, IsSealed), Unreadable> {
+        let WireKey { record, material, .. } = read(&entry.value)?;
+        let terms = WireRecord::read(&record, ring)?;
+        let Self { identity, generation, kid, .. } = &terms;
+        let names = [name(identity, *generation), name_beside(identity, *generation, kid)];
+        if !names.contains(&Some(entry.name.clone())) {
+            return Err(Unreadable::corrupt("the name does not match the content"));
+        }
+        Ok((terms, matches!(material, AtRest::Sealed { .. })))
+    }
+
+    /// Whether an entry of that name is a key's.
+    pub(crate) fn is_named(name: &EntryName) -> bool {
+        name.as_str().starts_with(KEY)
+    }
+}
+
+impl WireRecord {
+    /// Reads a record, and checks that it is of this ring and in order.
+    fn read(record: &str, ring: &str) -> Result<KeyTerms, Unreadable> {
+        let Self { ring: found, identity, generation, kid, algorithm, times } =
+            read(record.as_bytes())?;
+        if found != ring {
+            // Whatever it is, it shall not fill a log.
+            let found: String = found.chars().take(64).collect();
+            return Err(Unreadable::Corrupt(format!("found a key of another ring, {found:?}")));
+        }
+        if generation > MAX_GENERATION {
+            return Err(Unreadable::corrupt("found a generation above 9999999999"));
+        }
+        if !times.are_ordered() {
+            return Err(Unreadable::corrupt("found times out of order"));
+        }
+        Ok(KeyTerms { identity, generation, kid, algorithm, times })
+    }
+}
+
+fn name(identity: &RingIdentity, generation: u64) -> Option<EntryName> {
+    EntryName::parse(format!("{KEY}{}-{generation:010}", identity.id))
+}
+
+fn name_beside(identity: &RingIdentity, generation: u64, kid: &str) -> Option<EntryName> {
+    EntryName::parse(format!("{KEY}{}-{generation:010}-{kid}", identity.id))
 }
 
 impl Statement {
     /// Parses an entry, and checks that its name is that of its content.
     pub(crate) fn parse(entry: &Entry, context: &RecordContext) -> Result<Self, Unreadable> {
         // First: entries of a newer version may have any name.
-        let format = versioned::format_of(&entry.value, VERSION).map_err(Unreadable::Corrupt)?;
-        if let Format::Newer(version) = format {
-            return Err(Unreadable::Newer(version));
-        }
+        Self::check_format(entry)?;
         let name = entry.name.as_str();
         let mark = [MarkKind::Revoke, MarkKind::Retire]
             .into_iter()
@@ -219,6 +265,14 @@ impl Statement {
             Ok(statement)
         } else {
             Err(Unreadable::corrupt("the name does not match the content"))
+        }
+    }
+
+    /// Refuses an entry that a newer version wrote.
+    pub(crate) fn check_format(entry: &Entry) -> Result<(), Unreadable> {
+        match versioned::format_of(&entry.value, VERSION).map_err(Unreadable::Corrupt)? {
+            Format::Current => Ok(()),
+            Format::Newer(version) => Err(Unreadable::Newer(version)),
         }
     }
 

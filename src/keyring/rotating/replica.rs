@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::audit::event::{AuditEvent, AuditKind};
+use crate::audit::handle::Audit;
 use crate::clock::{Clock, Timestamp};
 use crate::crypto::algorithm::Algorithm;
 use crate::error::not_ready::{NotReady, NotReadyKind};
@@ -16,7 +18,7 @@ use crate::keyring::error::RingError;
 use crate::keyring::refreshes::Report;
 use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::{
-    IDENTITY, KeyRecord, MarkKind, RecordContext, RingIdentity, Statement,
+    IDENTITY, KeyRecord, KeyTerms, MarkKind, RecordContext, RingIdentity, Statement,
 };
 use crate::keyring::rotating::seal::Unreadable;
 use crate::keyring::skew::lease::{LeaseDue, Leases};
@@ -27,7 +29,8 @@ use crate::keys::schedule::KeyTimes;
 use crate::replica::founding::Content;
 use crate::replica::note::Notes;
 use crate::replica::writes::Writes;
-use crate::store::contract::{Entry, EntryName, Insertion, Skipped, Store, StoreError};
+use crate::store::contract::{EntryName, Skipped, Store, StoreError};
+use crate::store::measured::{INSERT, Operation, PROBE, REMOVE};
 use crate::store::polling::within;
 
 /// One replica's access to the ring in its store. The source owns its key log and passes it in.
@@ -42,6 +45,7 @@ pub(crate) struct Replica {
     pub(crate) clock_watch: ClockWatch,
     /// Whether the store takes writes.
     pub(crate) writes: Writes,
+    pub(crate) audit: Audit,
 }
 
 /// The writes that are due after a read.
@@ -49,7 +53,8 @@ pub(crate) struct Replica {
 pub(crate) struct Due {
     /// The topics of the statements in the store.
     seen: HashSet<String>,
-    ended: Vec<Statement>,
+    /// The entries of keys that have ended.
+    ended: Vec<EntryName>,
     lease: Option<LeaseDue>,
 }
 
@@ -93,7 +98,7 @@ impl Replica {
         let mut report = Report { skipped: loaded.skipped, ..Report::default() };
         let (mut seen, mut notes, mut leases) =
             (HashSet::new(), Notes::default(), Leases::default());
-        let mut bad_notes = Vec::new();
+        let (mut bad_notes, mut unopened) = (Vec::new(), Vec::new());
         for entry in loaded.entries.into_iter().filter(|entry| !entry.name.is_probe()) {
             let skipped = |reason| Skipped { name: entry.name.to_string(), reason };
             if let Some(note) = notes.take(&entry).or_else(|| leases.observe(&entry)) {
@@ -126,16 +131,31 @@ impl Replica {
                     );
                     report.blocked = Some(NotReady::new(NotReadyKind::NewerFormat, text));
                 }
-                Err(Unreadable::Sealed) => {
-                    skip("none of the sealing keys can decrypt it: give `seal_with` every sealing key in use".to_owned());
+                // Whether it matters is clear when all marks are read.
+                Err(Unreadable::Sealed) => unopened.push(entry),
+            }
+        }
+        let long_ago = now - self.policy.margin();
+        let mut ended: Vec<_> =
+            log.prune(long_ago).iter().flat_map(Statement::names).flatten().collect();
+        for entry in unopened {
+            let terms = KeyTerms::parse(&entry, &self.context.ring).map(|(terms, _)| terms).ok();
+            // SECURITY: these terms are not authenticated. An attacker who can change them can also remove the entry.
+            let over = terms.as_ref().filter(|KeyTerms { kid, times, .. }| {
+                !log.is_empty() && (times.verifies_until <= now || log.is_revoked(kid))
+            });
+            match over {
+                Some(over) if over.times.verifies_until <= long_ago => ended.push(entry.name),
+                Some(_) => {}
+                None => {
+                    let (name, reason) = (entry.name.to_string(), unopened_reason(terms));
+                    report.skipped.push(Skipped { name, reason });
                     let text = "found keys in the store that none of the sealing keys can decrypt: \
                                 give `seal_with` every sealing key in use";
                     report.blocked = Some(NotReady::new(NotReadyKind::Sealed, text));
                 }
             }
         }
-        let ended = now - self.policy.margin();
-        let ended = log.prune(ended);
         // No new key beside unreadable entries: they may be the keys of a whole ring.
         report.unreadable = log.is_empty() && !report.skipped.is_empty();
         report.skipped.extend(bad_notes);
@@ -146,7 +166,10 @@ impl Replica {
             (false, true) => Content::Whole,
         };
         let wait = log.founding.observe(began_at, content, notes, now);
-        report.blocked = report.blocked.or_else(|| Some(wait?.not_ready("the ring")));
+        if report.blocked.is_none() {
+            report.founding = wait;
+            report.blocked = wait.map(|wait| wait.not_ready("the ring"));
+        }
         log.blocked = report.blocked.clone();
         let lease = self.clock_watch.observe(&self.context.ring, trip, loaded.store_time, leases);
         // A ring that is not there needs no lease.
@@ -171,7 +194,7 @@ impl Replica {
         }
         let removed = match log.blocked {
             Some(_) => Ok(()),
-            None => self.remove(due.ended.iter().flat_map(Statement::names).flatten()).await,
+            None => self.remove(due.ended).await,
         };
         let cleaned = log.founding.clean(self.writing(), now).await;
         let noted = announced.and(cleaned).map_err(RingError::from);
@@ -183,14 +206,6 @@ impl Replica {
         if log.blocked.is_none() && self.writes.is_probe_due() {
             self.writes.probe(&*self.store).await?;
             self.writes.succeeded();
-        }
-        Ok(())
-    }
-
-    /// Takes the clock lease, unless another replica was first. The next read finds the holder.
-    async fn lease(&self, LeaseDue { entry, lower }: LeaseDue) -> Result<(), RingError> {
-        if matches!(self.insert(Some(entry)).await?, InsertOutcome::Written) {
-            self.remove(lower).await?;
         }
         Ok(())
     }
@@ -226,62 +241,6 @@ impl Replica {
             self.write_statement(log, Statement::Mark(MarkKind::Revoke, mark)).await?;
         }
         self.create_due_keys(log).await
-    }
-
-    /// Restores to a purged or older store what this replica holds. Not more often than twice per
-    /// interval: another replica whose clock differs may remove it again, and the store wakes both.
-    async fn restore_missing(
-        &self,
-        log: &mut KeyLog,
-        seen: &HashSet<String>,
-    ) -> Result<(), RingError> {
-        // A newcomer does not hold all of it yet.
-        if log.founding.is_waiting() {
-            return Ok(());
-        }
-        let now = self.clock.now();
-        let pause = self.policy.refresh_interval / 2;
-        let paused = log.restored_at.is_some_and(|at| at <= now && now < at + pause);
-        if paused && !log.founding.is_awaited(now) {
-            return Ok(());
-        }
-        // No replica restores what another removes.
-        let margin = now + self.policy.margin();
-        let mut failed = Ok(());
-        let mut restored = 0;
-        for statement in log.missing(seen, margin) {
-            // The identity is the marker that all else is restored.
-            if failed.is_err() && matches!(statement, Statement::Identity(_)) {
-                break;
-            }
-            match self.restore(log, statement).await {
-                Ok(was_lost) => restored += usize::from(was_lost),
-                Err(error) => failed = failed.and(Err(error)),
-            }
-        }
-        if restored > 0 {
-            let ring = &*self.context.ring;
-            tracing::warn!(ring, restored, "restored entries that the store had lost");
-            if failed.is_ok() {
-                log.restored_at = Some(now);
-            }
-        }
-        failed
-    }
-
-    async fn restore(&self, log: &mut KeyLog, statement: Statement) -> Result<bool, RingError> {
-        let InsertOutcome::Conflict(other) = self.insert(statement.to_entry()).await? else {
-            return Ok(true);
-        };
-        let beside = match &statement {
-            // Another key has this generation now: both have to be known.
-            Statement::Key(record) => self.insert(record.entry_beside()).await?,
-            _ => InsertOutcome::Conflict(None),
-        };
-        if let Some(other) = other {
-            self.merge(log, other);
-        }
-        Ok(matches!(beside, InsertOutcome::Written))
     }
 
     /// Makes keys until enough are ahead.
@@ -321,8 +280,12 @@ impl Replica {
         let kid = record.key.key_id().to_owned();
         self.write_statement(log, Statement::Key(Arc::new(record))).await?;
         if log.record(&kid).is_some() {
-            let (ring, signs_from) = (&*self.context.ring, times.signs_from);
-            tracing::info!(ring, generation, kid, %signs_from, "published a key");
+            self.note(AuditKind::KeyPublished, |event| {
+                event.generation = Some(generation);
+                event.key_id = Some(kid.clone());
+                event.effective_at = Some(times.signs_from);
+            });
+            log.made_here.insert(kid);
         }
         // An unreadable entry takes the generation, too.
         log.skip_generation(&identity.id, generation);
@@ -338,7 +301,11 @@ impl Replica {
         let own = RingIdentity::new(now)?;
         self.write_statement(log, Statement::Identity(own.clone())).await?;
         match log.identity() {
-            Some(identity) => Ok((*identity == own).then_some(own)),
+            Some(identity) if *identity == own => {
+                self.note(AuditKind::RingFounded, |_| {});
+                Ok(Some(own))
+            }
+            Some(_) => Ok(None),
             None => Err(StoreError::new(
                 "found an unreadable entry `birth`; expected the ring's identity: remove the entry",
             )
@@ -346,70 +313,28 @@ impl Replica {
         }
     }
 
-    async fn remove(&self, names: impl IntoIterator<Item = EntryName>) -> Result<(), RingError> {
-        for name in names {
-            let remove = self.store.remove(&self.context.ring, &name);
-            within(self.policy.insert_timeout, "removing an entry", remove).await?;
-            self.writes.succeeded();
-        }
-        Ok(())
-    }
-
-    /// Writes a statement, and merges the one that the store then holds: this one or an earlier
-    /// one.
-    pub(crate) async fn write_statement(
-        &self,
-        log: &mut KeyLog,
-        statement: Statement,
-    ) -> Result<(), RingError> {
-        match (self.insert(statement.to_entry()).await?, &statement) {
-            (InsertOutcome::Written, _) => self.merge(log, statement),
-            (InsertOutcome::Conflict(Some(other)), _) => self.merge(log, other),
-            (InsertOutcome::Conflict(None), Statement::Mark(_, mark)) => {
-                let text =
-                    format!("found an unreadable mark of key {}: remove the entry", mark.kid);
-                return Err(StoreError::new(text).into());
-            }
-            (InsertOutcome::Conflict(None), _) => {}
-        }
-        Ok(())
-    }
-
-    async fn insert(&self, entry: Option<Entry>) -> Result<InsertOutcome, RingError> {
-        let entry = entry.ok_or_else(|| StoreError::new("the name of an entry is too long"))?;
-        let insert = self.store.insert(&self.context.ring, &entry);
-        let insertion = within(self.policy.insert_timeout, "writing an entry", insert).await?;
-        if insertion == Insertion::Inserted {
-            self.writes.succeeded();
-        }
-        Ok(match insertion {
-            Insertion::Inserted => InsertOutcome::Written,
-            Insertion::Exists(value) if value == entry.value => InsertOutcome::Written,
-            Insertion::Exists(value) => {
-                let other = Entry { name: entry.name, value };
-                InsertOutcome::Conflict(Statement::parse(&other, &self.context).ok())
-            }
-            Insertion::Unreadable(reason) => {
-                let (ring, entry) = (&*self.context.ring, entry.name);
-                tracing::debug!(ring, %entry, reason, "found an unreadable entry under the name of a new one");
-                InsertOutcome::Conflict(None)
-            }
-        })
-    }
-
-    fn merge(&self, log: &mut KeyLog, statement: Statement) {
-        if let Err(reason) = log.merge(statement) {
-            let ring = &*self.context.ring;
-            tracing::warn!(ring, reason, "ignored an entry that contradicts a known one");
+    /// Writes what this replica did into the audit trail.
+    pub(super) fn note(&self, kind: AuditKind, fill: impl FnOnce(&mut AuditEvent)) {
+        let now = self.clock.now();
+        if let Some(mut draft) = self.audit.begin(kind, &self.context.ring, now) {
+            fill(&mut draft.event);
+            draft.note();
         }
     }
 }
 
-/// The store's content after a write: the statement, or an earlier one, if that can be read.
-enum InsertOutcome {
-    Written,
-    Conflict(Option<Statement>),
+/// What is wrong with a key that no sealing key opens.
+fn unopened_reason(terms: Option<KeyTerms>) -> String {
+    let key = terms.map(|KeyTerms { kid, times, .. }| {
+        format!(" (key {kid} verifies until {})", times.verifies_until)
+    });
+    format!(
+        "none of the sealing keys can decrypt it: give `seal_with` every sealing key in use{}",
+        key.unwrap_or_default()
+    )
 }
 
+/// The kinds of writes.
+pub(crate) const OPERATIONS: [Operation; 3] = [INSERT, REMOVE, PROBE];
 /// After `replace_all` two keys have to be made; more give room for lost generations.
 pub(crate) const MOST_KEYS_AT_ONCE: usize = 4;

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::time::Instant;
 
+use crate::audit::event::{AuditKind, Origin};
 use crate::clock::Timestamp;
 use crate::error::operation::{OperationError, OperationErrorKind};
 use crate::keyring::core::RingCore;
@@ -69,14 +70,15 @@ impl RotatingSource {
     }
 
     fn publish(&self, ring: &RingCore, log: &KeyLog) {
-        publish_without(ring, &log.snapshot(self.replica.algorithm), &self.revoked_here());
+        let keys = log.snapshot(self.replica.algorithm);
+        publish_without(ring, &keys, &self.revoked_here(), Some(log));
     }
 
     /// Revokes keys in the snapshot at once.
     fn revoke_here(&self, ring: &RingCore, key_ids: impl IntoIterator<Item = String>) {
         let mut revoked = self.revoked_here();
         revoked.extend(key_ids);
-        publish_without(ring, &ring.keys(), &revoked);
+        publish_without(ring, &ring.keys(), &revoked, None);
     }
 
     /// No request takes this lock, and no panic leaves the set half changed.
@@ -87,25 +89,44 @@ impl RotatingSource {
 
 /// Publishes keys less those revoked here. That set is locked meanwhile: of two callers the later
 /// one knows what the earlier one did.
-fn publish_without(ring: &RingCore, keys: &KeySet, revoked: &BTreeSet<String>) {
+fn publish_without(
+    ring: &RingCore,
+    keys: &KeySet,
+    revoked: &BTreeSet<String>,
+    log: Option<&KeyLog>,
+) {
     let before = ring.keys();
     if let Some(after) = ring.publish(keys.with_revoked(revoked)) {
-        log_marks(&ring.name, &before, &after);
+        note_changes(ring, &before, &after, revoked, log);
     }
 }
 
-/// Logs new revocations and retirements, of this replica and of others.
-fn log_marks(ring: &str, before: &KeySet, after: &KeySet) {
+/// Writes new keys, retirements and revocations into the audit trail, of this replica and of others. A key
+/// that this replica made is noted where it is made.
+fn note_changes(
+    ring: &RingCore,
+    before: &KeySet,
+    after: &KeySet,
+    revoked: &BTreeSet<String>,
+    log: Option<&KeyLog>,
+) {
+    let origin = |is_here| if is_here { Origin::Here } else { Origin::Store };
     for key in after.keys() {
         let (kid, scheduled) = (key.key.key_id(), &key.scheduled);
-        let Some(before) = before.by_key_id(kid, key.key.algorithm()) else { continue };
-        let before = &before.scheduled;
-        let generation = scheduled.generation;
-        if scheduled.revoked && !before.revoked {
-            tracing::warn!(ring, generation, kid, "a key was revoked");
+        let before = before.by_key_id(kid, key.key.algorithm()).map(|key| &key.scheduled);
+        if before.is_none() && log.is_none_or(|log| !log.made_here.contains(kid)) {
+            let signs_from = Some(scheduled.times.signs_from);
+            ring.note_key(AuditKind::KeyPublished, Origin::Store, key, signs_from);
         }
-        if let Some(at) = scheduled.retire_at.filter(|_| before.retire_at.is_none()) {
-            tracing::info!(ring, generation, kid, %at, "a key was retired");
+        if let Some(at) = scheduled.retire_at
+            && before.is_none_or(|before| before.retire_at.is_none())
+        {
+            let is_here = log.is_some_and(|log| log.retired_here.contains(kid));
+            ring.note_key(AuditKind::KeyRetired, origin(is_here), key, Some(at));
+        }
+        if scheduled.revoked && before.is_none_or(|before| !before.revoked) {
+            let is_here = revoked.contains(kid);
+            ring.note_key(AuditKind::KeyRevoked, origin(is_here), key, None);
         }
     }
 }
@@ -186,6 +207,10 @@ impl Rotating for RotatingSource {
 
     fn writes(&self) -> &Writes {
         &self.replica.writes
+    }
+
+    fn seals(&self) -> bool {
+        !self.replica.context.sealing.keys.is_empty()
     }
 
     fn clock_watch(&self) -> &ClockWatch {

@@ -78,7 +78,7 @@ impl Leases {
     pub(crate) fn next(self, holder: &str, until: Timestamp) -> Option<LeaseDue> {
         let number = self.latest.map_or(Some(0), |latest| latest.number.checked_add(1))?;
         let entry = WireLease { holder: holder.to_owned(), until_millis: until.as_unix_millis() };
-        // A struct of strings and numbers always serialises.
+        // A struct of strings and numbers always serializes.
         let value = serde_json::to_vec(&Versioned { version: VERSION, entry }).unwrap_or_default();
         let entry = Entry::new(name(number)?, value);
         let lower = self.numbers.into_iter().filter_map(name).collect();

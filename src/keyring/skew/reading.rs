@@ -23,9 +23,9 @@ pub(crate) struct RoundTrip {
 #[non_exhaustive]
 pub struct ClockOffset {
     /// The replica's time less the store's, in milliseconds: positive where the replica is ahead.
-    pub millis: i64,
-    /// The uncertainty of `millis`, in milliseconds: half of the round trip to the store.
-    pub uncertainty_millis: u64,
+    pub offset_ms: i64,
+    /// The uncertainty of `offset_ms`, in milliseconds: half of the round trip to the store.
+    pub uncertainty_ms: u64,
 }
 
 impl ClockOffset {
@@ -38,28 +38,27 @@ impl ClockOffset {
         // is taken for a wrong clock.
         let took = trip.took.as_micros().div_ceil(1000).max((ended - began).unsigned_abs());
         Self {
-            millis: offset.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
-            uncertainty_millis: took.div_ceil(2).try_into().unwrap_or(u64::MAX),
+            offset_ms: offset.clamp(i64::MIN.into(), i64::MAX.into()) as i64,
+            uncertainty_ms: took.div_ceil(2).try_into().unwrap_or(u64::MAX),
         }
     }
 
     /// Whether the clocks are sure to differ by more than `limit`.
     pub(crate) fn is_beyond(&self, limit: Duration) -> bool {
-        let least = self.millis.unsigned_abs().saturating_sub(self.uncertainty_millis);
+        let least = self.offset_ms.unsigned_abs().saturating_sub(self.uncertainty_ms);
         u128::from(least) > limit.as_millis()
     }
 
     /// Whether the clocks are sure to differ by no more than `limit`.
     pub(crate) fn is_within(&self, limit: Duration) -> bool {
-        let most = self.millis.unsigned_abs().saturating_add(self.uncertainty_millis);
+        let most = self.offset_ms.unsigned_abs().saturating_add(self.uncertainty_ms);
         u128::from(most) <= limit.as_millis()
     }
 
     /// Whether both readings can be of clocks that stayed as they were, but for `slack`.
     pub(crate) fn agrees(&self, other: &Self, slack: Duration) -> bool {
-        let uncertainty =
-            u128::from(self.uncertainty_millis) + u128::from(other.uncertainty_millis);
-        u128::from(self.millis.abs_diff(other.millis)) <= uncertainty + slack.as_millis()
+        let uncertainty = u128::from(self.uncertainty_ms) + u128::from(other.uncertainty_ms);
+        u128::from(self.offset_ms.abs_diff(other.offset_ms)) <= uncertainty + slack.as_millis()
     }
 }
 
@@ -71,8 +70,8 @@ mod tests {
         let [began, ended, store] = [began, ended, store].map(Timestamp::from_unix_millis);
         let took = Duration::from_micros(took_micros);
         let trip = RoundTrip { began, ended, began_at: Instant::now(), took };
-        let ClockOffset { millis, uncertainty_millis } = ClockOffset::of(&trip, store);
-        (millis, uncertainty_millis)
+        let ClockOffset { offset_ms, uncertainty_ms } = ClockOffset::of(&trip, store);
+        (offset_ms, uncertainty_ms)
     }
 
     #[test]
@@ -93,8 +92,8 @@ mod tests {
         assert_eq!(reading(i64::MAX, i64::MAX, 0, i64::MIN), (i64::MAX, 0));
         assert_eq!(reading(i64::MIN, i64::MIN, 0, i64::MAX), (i64::MIN, 0));
         assert_eq!(reading(i64::MIN, i64::MAX, 0, 0), (-1, u64::MAX / 2 + 1));
-        let odd = ClockOffset { millis: i64::MIN, uncertainty_millis: u64::MAX };
-        let other = ClockOffset { millis: i64::MAX, uncertainty_millis: u64::MAX };
+        let odd = ClockOffset { offset_ms: i64::MIN, uncertainty_ms: u64::MAX };
+        let other = ClockOffset { offset_ms: i64::MAX, uncertainty_ms: u64::MAX };
         assert!(!odd.is_beyond(Duration::ZERO) && !odd.is_within(Duration::from_secs(1)));
         assert!(odd.agrees(&other, Duration::ZERO));
     }
@@ -103,9 +102,9 @@ mod tests {
     fn a_limit_is_passed_only_when_that_is_sure() {
         let limit = Duration::from_millis(100);
         for sign in [1, -1] {
-            let reading = |offset: i64, uncertainty_millis| ClockOffset {
-                millis: sign * offset,
-                uncertainty_millis,
+            let reading = |offset: i64, uncertainty_ms| ClockOffset {
+                offset_ms: sign * offset,
+                uncertainty_ms,
             };
             assert!(!reading(100, 0).is_beyond(limit) && reading(100, 0).is_within(limit));
             assert!(reading(101, 0).is_beyond(limit) && !reading(101, 0).is_within(limit));

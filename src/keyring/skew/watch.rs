@@ -130,7 +130,7 @@ impl ClockWatch {
 
     fn warn(&self, ring: &str, state: &mut State, now: Timestamp) {
         let Some(reading) = state.last else { return };
-        let (offset_ms, uncertainty_ms) = (reading.millis, reading.uncertainty_millis);
+        let (offset_ms, uncertainty_ms) = (reading.offset_ms, reading.uncertainty_ms);
         let clock_skew = tracing::field::debug(self.limit);
         if !state.has_warned && reading.is_beyond(self.limit / 2) {
             state.has_warned = true;
@@ -170,7 +170,7 @@ impl ClockWatch {
     pub(crate) fn ready(&self, now: Timestamp) -> Result<(), NotReady> {
         let state = self.state();
         match state.last {
-            Some(ClockOffset { millis: offset, .. }) if state.leaves(now) => {
+            Some(ClockOffset { offset_ms: offset, .. }) if state.leaves(now) => {
                 let direction = if offset < 0 { "behind" } else { "ahead of" };
                 let text = format!(
                     "this replica's clock is {} ms {direction} the store's clock, more than \

@@ -56,12 +56,18 @@ impl Durations {
         read_began: Option<Timestamp>,
         now: Timestamp,
     ) -> bool {
-        let shown = held.map_or(0, |held| held.version);
-        let made = Timestamp::from_unix_millis(i64::try_from(token.version).unwrap_or(i64::MAX));
         let is_read_after = read_began.is_some_and(|began| began > token.at + self.clock_skew);
+        is_read_after && self.is_unread(held, token.version, now)
+    }
+
+    /// Whether a token claims a version above what is held, of a register that would still be kept: this
+    /// replica has not read it yet, the store has lost it, or a holder of a signing key invented it.
+    pub(crate) fn is_unread(&self, held: Option<&Register>, version: u64, now: Timestamp) -> bool {
+        let shown = held.map_or(0, |held| held.version);
+        let made = Timestamp::from_unix_millis(i64::try_from(version).unwrap_or(i64::MAX));
         // By the clock that was ahead when it was made, and the one that is behind now.
         let may_be_dropped = now + self.clock_skew.saturating_mul(2) >= made + self.keeping();
-        shown < token.version && is_read_after && !may_be_dropped
+        shown < version && !may_be_dropped
     }
 }
 

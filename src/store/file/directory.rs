@@ -97,7 +97,7 @@ impl Directory {
                     return Ok(Insertion::Unreadable(format!("{path}: what is there {reason}")));
                 }
             }
-            let temporary = self.write_aside(&directory, &entry.value)?;
+            let (temporary, _) = self.write_aside(&directory, &entry.value)?;
             // A rename would replace the entry that another replica has made meanwhile.
             let linked = fs::hard_link(&temporary.0, &path);
             drop(temporary);
@@ -172,8 +172,13 @@ impl Directory {
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let what = "create, as its parent is missing, the directory";
-                return Err(failed(what, &path)(error));
+                let parent = path.parent().unwrap_or(&path).display();
+                let text = format!(
+                    "could not create the directory {}: its parent is missing: mount its volume, or \
+                     make it with `mkdir -p {parent}`",
+                    path.display()
+                );
+                return Err(StoreError::with_source(text, error));
             }
             Err(error) => return Err(failed("create the directory", &path)(error)),
         }
@@ -192,13 +197,39 @@ impl Directory {
         let reason = if metadata.is_symlink() {
             "is a symbolic link: name the directory itself".to_owned()
         } else if !metadata.is_dir() {
-            "is not a directory".to_owned()
+            "is not a directory: move that file away, or name another directory".to_owned()
         } else if let Some(reason) = self.exposed(&metadata, path) {
-            reason
+            match self.foreign(path) {
+                // A wrong path, such as the parent's: others need that directory as it is.
+                Some(name) => format!(
+                    "holds {name:?}, which no store has: name the store's own directory; nothing was changed"
+                ),
+                None => reason,
+            }
         } else {
             return Ok(());
         };
         Err(StoreError::new(format!("{} {reason}", path.display())))
+    }
+
+    /// An entry of the store's directory that no store makes, if there is one.
+    #[cfg(unix)]
+    fn foreign(&self, path: &Path) -> Option<String> {
+        let items = fs::read_dir(path).ok().filter(|_| path == self.path)?.flatten();
+        let mut foreign = items.filter(|item| {
+            let is_hidden = item.file_name().as_encoded_bytes().starts_with(b".");
+            let is_private = |it: Metadata| it.is_dir() && it.mode() & 0o007 == 0;
+            let is_founded = |name| item.path().join(name).is_file();
+            let is_of_store = item.metadata().is_ok_and(is_private)
+                || ["birth.json", "founded.json"].into_iter().any(is_founded);
+            !is_hidden && !is_of_store
+        });
+        Some(foreign.next()?.file_name().to_string_lossy().into_owned())
+    }
+
+    #[cfg(not(unix))]
+    fn foreign(&self, _path: &Path) -> Option<String> {
+        None
     }
 
     /// The error for a missing directory of the store, with the fix.
@@ -211,15 +242,20 @@ impl Directory {
         )
     }
 
-    /// Writes a new file, whole and synced, into the ring's directory of temporary files.
+    /// Writes a new file, whole and synced, into the ring's directory of temporary files. Returns the file
+    /// system's time, too: that of its server, where machines share it.
     ///
     /// They have a directory of their own, so that a ring's directory changes with its entries
     /// alone, and sweeping costs the same however many entries there are.
-    pub(crate) fn write_aside(&self, ring: &Path, value: &[u8]) -> Result<Temporary, StoreError> {
+    pub(crate) fn write_aside(
+        &self,
+        ring: &Path,
+        value: &[u8],
+    ) -> Result<(Temporary, SystemTime), StoreError> {
         let directory = self.made(ring.join(TEMPORARIES))?;
         let (temporary, now) = self.write_temporary(&directory, value)?;
         sweep(&directory, now);
-        Ok(temporary)
+        Ok((temporary, now))
     }
 
     /// Writes a new file, whole and synced, and returns the file system's time.

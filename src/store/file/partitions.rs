@@ -115,7 +115,7 @@ impl Directory {
         value: &[u8],
         shared: bool,
     ) -> Result<(), StoreError> {
-        let temporary = self.write_aside(feed.parent().unwrap_or(feed), value)?;
+        let (temporary, _) = self.write_aside(feed.parent().unwrap_or(feed), value)?;
         #[cfg(unix)]
         if shared && self.group {
             use std::os::unix::fs::PermissionsExt as _;
@@ -193,11 +193,19 @@ impl Directory {
         Ok(listing)
     }
 
-    /// Removes the partitions of which all records have expired. What fails is tried again in an hour.
+    /// Removes the partitions of which all records have expired, by this clock and by that of the file system.
+    /// What fails is tried again in an hour.
     pub(crate) fn expire(&self, feed: &Path, now: Timestamp) -> Result<(), StoreError> {
         let Listing { partitions, expired: before, .. } = self.list_feed(feed)?;
-        let (hour, mut over) = (hour_of(now), partitions);
-        over.retain(|partition| *partition <= hour);
+        let is_over = |partition: &u64, now| *partition <= hour_of(now);
+        let mut over = partitions;
+        over.retain(|partition| is_over(partition, now));
+        if over.is_empty() {
+            return Ok(());
+        }
+        // SECURITY: a replica whose clock is ahead must not remove what holds for the others.
+        let (_, written) = self.write_aside(feed.parent().unwrap_or(feed), b"")?;
+        over.retain(|partition| is_over(partition, written.into()));
         let Some(last) = over.last().copied() else { return Ok(()) };
         if last > before {
             self.enter_file(feed, &feed.join(format!("{EXPIRED}{last}")), b"", false)?;

@@ -28,7 +28,9 @@ impl Directory {
         let shelf = self.made(redeemed.join(shelf))?;
         let until = *at + *keep_for;
         let value = format!("{} {}", at.as_unix_millis(), until.as_unix_millis());
-        let temporary = self.write_aside(&ring, value.as_bytes())?;
+        let (temporary, written) = self.write_aside(&ring, value.as_bytes())?;
+        // SECURITY: a replica whose clock is ahead must not remove what holds for the others.
+        let now = Timestamp::from(written).min(*at);
         let path = file_path(&shelf, family, *sequence);
         let is_new = match fs::hard_link(&temporary.0, &path) {
             Ok(()) => true,
@@ -48,7 +50,7 @@ impl Directory {
                 continue;
             };
             let needless = is_new.then_some(*sequence);
-            self.tidy(&shelf, &files, (family, *highest), needless, *at);
+            self.tidy(&shelf, &files, (family, *highest), needless, now);
             return Ok(Redeemed { sequence: *highest, at: redeemed_at });
         }
         Err(StoreError::new(format!(

@@ -217,8 +217,9 @@ impl Drop for End<'_> {
 }
 
 fn chain(error: &StoreError) -> String {
+    // Its text has the first cause.
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = std::error::Error::source(error).and_then(std::error::Error::source);
     while let Some(error) = source {
         text = format!("{text}: {error}");
         source = error.source();

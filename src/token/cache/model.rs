@@ -10,7 +10,7 @@ use super::super::verified::Texts;
 use super::*;
 use crate::Algorithm;
 use crate::clock::Clock as _;
-use crate::revocation::handle::Versions;
+use crate::revocation::versions::Versions;
 use crate::sync::explore;
 use crate::testing::{ManualClock, fixed_key};
 
@@ -110,7 +110,7 @@ fn verified(origin: Origin) -> Arc<Verified<Origin>> {
         versions: Versions::default(),
         digests: None,
         sequence: None,
-        roles: Box::default(),
+        roles: None,
         persistent_until: None,
         claims: origin,
     })

@@ -111,7 +111,7 @@ impl Service {
         let clears = replica.sessions.validate(token).is_err_and(|rejection| {
             use RejectionKind::*;
             let kind = rejection.kind();
-            matches!(kind, Expired | Revoked | Malformed | BadSignature | WrongAlgorithm)
+            matches!(kind, Expired | Malformed | BadSignature | WrongAlgorithm)
         });
         let in_header = (AUTHORIZATION, format!("Bearer {token}"));
         let in_cookie = (COOKIE, format!("{}={token}", self.cookie));

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek::hazmat::{ExpandedSecretKey, raw_sign};
 use ed25519_dalek::{Sha512, SigningKey, VerifyingKey};
 use tower_jwt_session::store::{MemoryStore, Store};
-use tower_jwt_session::testing::{fixed_key, mint, ring_key, sign, verify};
+use tower_jwt_session::testing::primitives::{ring_key, sign, verify};
+use tower_jwt_session::testing::{fixed_key, mint};
 use tower_jwt_session::{Algorithm, CryptoBackend, Key, KeyRing, RejectionKind, Sessions};
 
 const BACKENDS: [CryptoBackend; 2] = [CryptoBackend::Ring, CryptoBackend::AwsLcRs];
@@ -222,7 +223,7 @@ fn other_keys_verify_as_usual() {
             let ring = ring.expect("a good key");
             let header = format!(r#"{{"alg":"{algorithm}","kid":"{}"}}"#, key.key_id());
             let token = mint(&key, header, "payload");
-            assert!(tower_jwt_session::testing::open(&ring, &token).is_ok());
+            assert!(tower_jwt_session::testing::primitives::open(&ring, &token).is_ok());
         }
     }
 }

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Value, json};
-use tower_jwt_session::testing::{ManualClock, fixed_key, mint, sign};
+use tower_jwt_session::testing::primitives::sign;
+use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{Algorithm, Key, KeyRing, Login, Sessions, Timestamp};
 
 /// All but the last, which is `EdDSA` under another name.

@@ -232,11 +232,11 @@ fn log_of_whole_run_contains_no_token_or_secret() {
     for expected in [
         "rejected a request",
         "could not be issued",
-        "published a key",
+        "key_published",
         "skipped",
-        "revoked a session",
-        "a refresh token was used again",
-        "refused a refresh token",
+        "kind=\"logout\"",
+        "refresh_token_reused",
+        "token_endpoint",
     ] {
         assert!(log.contains(expected), "nothing of {expected:?} in\n{log}");
     }

@@ -152,7 +152,10 @@ async fn derived_ring_rotation_and_invalid_settings_are_refused() {
     let error = |build: Result<KeyRing, BuildError>| build.unwrap_err().to_string();
     let derived = || KeyRing::derived("app", root());
     assert!(error(derived().algorithm(Algorithm::ES256).build()).contains("ES256"));
-    assert!(error(KeyRing::derived("a/b", root()).build()).starts_with("name is \"a/b\""));
+    assert!(
+        error(KeyRing::derived("a/b", root()).build())
+            .starts_with("name of the key ring is \"a/b\"")
+    );
     assert!(error(derived().root(root()).build()).starts_with("root is 0"));
 }
 

@@ -70,7 +70,7 @@ async fn the_document_is_a_jwk_set_that_caches_may_keep() {
     assert_eq!(answer.header(CACHE_CONTROL), "public, max-age=300");
     let tag = answer.header(ETAG);
     assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 20, "{tag}");
-    let served = serde_json::to_value(replica.ring.jwks()).expect("serialises");
+    let served = serde_json::to_value(replica.ring.jwks()).expect("serializes");
     assert_eq!(answer.document(), served);
 }
 

@@ -120,4 +120,9 @@ async fn sessions_live_no_longer_than_their_keys() {
     let error = error.to_string();
     assert!(error.starts_with("idle_lifetime is 3601s: "), "{error}");
     assert!(error.contains("max_token_lifetime (3600s)"), "{error}");
+    assert!(!error.contains("absolute_lifetime"), "{error}");
+    let error = builder().idle_lifetime(seconds(48 * 3600)).build().expect_err("both are shorter");
+    let error = error.to_string();
+    assert!(error.contains("max_token_lifetime (3600s)"), "{error}");
+    assert!(error.contains("absolute_lifetime (43200s) has to be"), "{error}");
 }

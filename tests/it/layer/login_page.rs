@@ -11,6 +11,7 @@ use http::{Request, Response, StatusCode};
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{Rejection, RejectionKind, ReturnTo, Session, Sessions};
 
+use crate::support::recorder::Events;
 use crate::support::web::*;
 
 /// What Chromium accepts when it navigates.
@@ -196,6 +197,43 @@ async fn login_page_itself_is_never_redirected() {
     }
     let answer = send(&pages().layer(sessions.validate_layer()), navigation("/login/")).await;
     assert_eq!(answer.all("location"), ["/login?a=b&next=%2Flogin%2F"]);
+}
+
+/// Once for each layer: nobody can log in.
+#[tokio::test]
+async fn login_page_that_requires_a_session_is_logged_as_a_mistake() {
+    const REQUIRES: &str = "the login page requires a session";
+    let scenario = async || {
+        let sessions = with_login_page();
+        let login = || Router::new().route("/login", on_get(async || "in"));
+        let handler = on_get(async |_: Session<User>| "in");
+        let strict = login().route("/mine", on_get(async || "in")).layer(sessions.validate_layer());
+        let by_handler = Router::new().route("/login", handler).layer(sessions.layer());
+        for app in [strict, by_handler] {
+            for _ in 0..2 {
+                send(&app, navigation("/login?next=%2Fmine")).await;
+            }
+        }
+        // None of these is a mistake.
+        let app = login().layer(sessions.layer());
+        for request in [navigation("/login"), navigation("/login").cookie("x"), get("/login")] {
+            send(&app, request).await;
+        }
+        let app = login().route_layer(sessions.validate_layer());
+        send(&app, get("/login")).await;
+        send(&app, navigation("/mine")).await;
+    };
+    let events = Events::of(scenario, |events| events.count(REQUIRES) == 2).await;
+    let all = events.all();
+    let all: Vec<_> = all.iter().filter(|event| event.message == REQUIRES).collect();
+    let mistakes =
+        all.iter().map(|event| (&*event.fields["login_page"], &*event.fields["mistake"]));
+    let expected = [
+        "\"`validate_layer` is around it: put the layer around the other routes only\"",
+        "\"its handler takes `Session`: take `Option<Session>`\"",
+    ];
+    assert_eq!(mistakes.collect::<Vec<_>>(), expected.map(|mistake| ("/login", mistake)));
+    assert!(all.iter().all(|event| event.level == tracing::Level::ERROR));
 }
 
 #[tokio::test]

@@ -7,9 +7,14 @@ use axum::routing::{get as on_get, post as on_post};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tower_jwt_session::Transport;
-use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{CookieTransport, Login, Logout, Session, Sessions};
+use tower_jwt_session::store::MemoryStore;
+use tower_jwt_session::testing::{self, ManualClock};
+use tower_jwt_session::{
+    Algorithm, CookieTransport, KeyRing, Login, Logout, RejectionKind, Revocations, Session,
+    Sessions,
+};
 
+use crate::support::recorder::Events;
 use crate::support::web::*;
 
 /// The claims of another kind of session in the same application.
@@ -187,4 +192,77 @@ async fn extractor_of_two_layers_takes_the_inner_session() {
     assert_eq!(send(&app, get("/").cookie(&token(&outer))).await.status, StatusCode::UNAUTHORIZED);
     let cookie = format!("__Host-inner={}", token(&inner));
     assert_eq!(send(&app, get("/").header("cookie", cookie)).await.body, "alice");
+}
+
+/// The log names the type of the login, and the layers that did not take it.
+#[tokio::test]
+async fn lost_login_and_logout_name_their_type_and_the_layers_around_them() {
+    let scenario = async || {
+        let users = sessions(&ManualClock::default());
+        let admins = admins(&users);
+        let routes = || {
+            Router::new()
+                .route("/in", on_post(async || (login(), "welcome")))
+                .route("/out", on_post(async || (Logout::new(), "bye")))
+        };
+        let around_in = routes().layer(users.validate_layer().optional()).layer(admins.layer());
+        send(&routes(), post("/in")).await;
+        send(&around_in, post("/in")).await;
+        send(&routes().layer(users.issue_layer()), post("/out")).await;
+        // These two are not lost.
+        send(&routes().layer(users.layer()).layer(admins.layer()), post("/in")).await;
+        send(&routes().layer(admins.layer()).layer(users.layer()), post("/in")).await;
+    };
+    let lost = |events: &Events| {
+        let events = events.all().into_iter().filter(|event| event.message.ends_with("was lost"));
+        events.collect::<Vec<_>>()
+    };
+    let events = Events::of(scenario, |events| lost(events).len() == 3).await;
+    let [user, admin] = [std::any::type_name::<User>(), std::any::type_name::<Admin>()];
+    let mistake = format!(
+        "a handler returned `Login<{user}>`, but no `sessions.layer()` or `sessions.issue_layer()` of \
+         `Sessions<{user}>` is around it; in axum, `.layer(..)` is around the routes that were added \
+         before it"
+    );
+    let around = [
+        ("a login was lost", "none".to_owned()),
+        (
+            "a login was lost",
+            format!("`validate_layer` of `Sessions<{user}>`, `layer` of `Sessions<{admin}>`"),
+        ),
+        ("a logout was lost", format!("`issue_layer` of `Sessions<{user}>`")),
+    ];
+    let lost = lost(&events);
+    assert_eq!(lost.len(), around.len(), "{lost:?}");
+    for (event, (message, around)) in lost.iter().zip(around) {
+        assert_eq!((&*event.message, &event.fields["around"]), (message, &format!("{around:?}")));
+        if message == "a login was lost" {
+            assert_eq!(event.fields["mistake"], format!("{mistake:?}"));
+        }
+    }
+}
+
+/// A cookie of another ring, as of replicas with two stores: the log names the key.
+#[tokio::test]
+async fn logout_with_the_token_of_an_unknown_key_names_the_key() {
+    let scenario = async || {
+        let clock = ManualClock::default();
+        let revocations = Revocations::builder("fixed").store(MemoryStore::new());
+        let revocations = revocations.clock(clock.clone()).open().await.unwrap();
+        let users = builder(&clock).revocations(revocations).build().unwrap();
+        let routes = Router::new().route("/out", on_post(async || (Logout::new(), "bye")));
+        let key = testing::fixed_key(Algorithm::EdDSA).with_key_id("elsewhere");
+        let elsewhere = KeyRing::fixed([key]).clock(clock).build().unwrap();
+        let elsewhere = Sessions::builder(elsewhere, "https://app.example", "app").build().unwrap();
+        let cookie = format!("__Host-fixed={}", token(&elsewhere));
+        let request = post("/out").header("cookie", cookie);
+        let answer = send(&routes.layer(users.layer()), request).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.kind(), Some(RejectionKind::UnknownKey));
+    };
+    let lost = "a logout was not recorded";
+    let events = Events::of(scenario, |events| events.count(lost) == 1).await;
+    let event = events.all().into_iter().find(|event| event.message == lost).unwrap();
+    let error = &event.fields["error"];
+    assert!(error.starts_with("unknown key: header kid: found \"elsewhere\""), "{error}");
 }

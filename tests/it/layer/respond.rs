@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::response::Redirect;
-use axum::routing::get as on_get;
+use axum::response::{AppendHeaders, Redirect};
+use axum::routing::{get as on_get, post as on_post};
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::request::Parts;
@@ -15,8 +15,9 @@ use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_jwt_session::layer::HeadersOnly;
 use tower_jwt_session::testing::ManualClock;
-use tower_jwt_session::{Login, Logout, Rejection, RejectionKind, Session};
+use tower_jwt_session::{Login, Logout, Rejection, RejectionKind, Revocations, Session, Sessions};
 
+use crate::support::stores::TestStore;
 use crate::support::web::*;
 
 /// An application's own answers: a page in place of a 401, the reason where it may be known.
@@ -214,4 +215,82 @@ async fn respond_gets_the_rejected_request() {
     let app = Router::new().route("/", on_get(async || Login::new("", User { role: "".into() })));
     let app = app.layer(sessions.layer().respond_with(back));
     assert_eq!(send(&app, get("/")).await.body, "none");
+}
+
+/// The cookies of a handler that gives a visitor's cart a new ID, and sets the session's cookie itself.
+const OF_HANDLER: AppendHeaders<[(&str, &str); 5]> = AppendHeaders([
+    ("set-cookie", "cart=new; Path=/"),
+    ("set-cookie", "theme=dark"),
+    ("set-cookie", "__Host-fixed=x; Path=/"),
+    ("cache-control", "public, max-age=60"),
+    ("x-request-id", "7"),
+]);
+
+/// A login that cannot be issued, and logouts.
+fn with_cart() -> Router {
+    let nobody = || Login::new("", User { role: String::new() });
+    Router::new()
+        .route("/login", on_post(async move || (OF_HANDLER, nobody())))
+        .route("/logout", on_post(async || (OF_HANDLER, Logout::new())))
+        .route("/everywhere", on_post(async || (OF_HANDLER, Logout::new().everywhere(), "bye")))
+}
+
+/// Sessions whose logouts cannot be recorded, and a token of theirs.
+async fn with_store_down() -> (Sessions<User>, String) {
+    let (clock, store) = (ManualClock::default(), TestStore::new());
+    let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
+    let revocations = revocations.open().await.unwrap();
+    let sessions = builder(&clock).revocations(revocations).build().unwrap();
+    let token = token(&sessions);
+    store.down();
+    (sessions, token)
+}
+
+#[tokio::test]
+async fn refused_login_or_logout_keeps_the_other_cookies_of_the_handler() {
+    let (sessions, token) = with_store_down().await;
+    let app = with_cart().layer(sessions.layer());
+    let inside = sessions.validate_layer().optional();
+    let apart = with_cart().layer(sessions.issue_layer()).layer(inside);
+    for app in [app, apart] {
+        for (path, status) in [("/login", 500), ("/logout", 503), ("/everywhere", 503)] {
+            let answer = send(&app, post(path).cookie(&token)).await;
+            assert_eq!(answer.status, status, "{path}");
+            assert_eq!(answer.all("set-cookie"), ["cart=new; Path=/", "theme=dark"], "{path}");
+            assert_eq!(answer.all("cache-control"), ["no-store"], "{path}");
+            assert_eq!(answer.all("x-request-id"), [""; 0], "{path}");
+        }
+        // Without a session, the subject is not known.
+        let answer = send(&app, post("/everywhere")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(answer.all("set-cookie"), ["cart=new; Path=/", "theme=dark"]);
+    }
+}
+
+#[tokio::test]
+async fn own_answer_to_a_refused_login_or_logout_sets_each_cookie_once() {
+    let (sessions, token) = with_store_down().await;
+    let own = |_: Response<Bytes>, _: Option<&Parts>| {
+        let answer = Response::builder().header("set-cookie", "theme=light");
+        let answer = answer.header("cache-control", "max-age=60").header("expires", "0");
+        answer.body(Body::from("try again")).unwrap()
+    };
+    let app = with_cart().layer(sessions.layer().respond_with(own));
+    for path in ["/login", "/logout"] {
+        let answer = send(&app, post(path).cookie(&token)).await;
+        assert_eq!(&*answer.body, "try again");
+        assert_eq!(answer.all("set-cookie"), ["theme=light", "cart=new; Path=/"], "{path}");
+        assert_eq!(answer.all("cache-control"), ["no-store"], "{path}");
+        assert_eq!(answer.all("expires"), [""; 0], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn login_from_another_site_sets_no_cookie_of_the_handler() {
+    let (sessions, _) = with_store_down().await;
+    for app in [with_cart().layer(sessions.layer()), with_cart().layer(sessions.issue_layer())] {
+        let answer = send(&app, post("/login").header("origin", "https://else.example")).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN);
+        assert_eq!(answer.all("set-cookie"), [""; 0]);
+    }
 }

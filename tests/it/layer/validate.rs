@@ -230,6 +230,25 @@ async fn a_session_without_the_scope_is_403_insufficient_scope() {
 }
 
 #[tokio::test]
+async fn several_scopes_in_one_text_are_all_required_and_none_refuses_everyone() {
+    let clock = ManualClock::default();
+    let sessions = sessions(&clock);
+    let layer = |scope: &str| behind(sessions.validate_layer().require_scope(scope)).0;
+    let (both, none) = (layer("read  write "), layer(" "));
+    for (scope, status) in [("read", 403), ("write", 403), ("", 403), ("write read", 200)] {
+        let answer = send(&both, get("/").bearer(&scoped(&sessions, scope))).await;
+        assert_eq!(answer.status.as_u16(), status, "{scope}");
+        let expected = r#"Bearer error="insufficient_scope", scope="read write""#;
+        assert_eq!(
+            answer.all("www-authenticate").first(),
+            Some(&expected).filter(|_| status == 403)
+        );
+        let answer = send(&none, get("/").bearer(&scoped(&sessions, scope))).await;
+        assert_eq!(answer.kind(), Some(RejectionKind::InsufficientScope), "{scope}");
+    }
+}
+
+#[tokio::test]
 async fn every_check_has_to_hold_and_the_first_that_fails_decides() {
     let clock = ManualClock::default();
     let sessions = sessions(&clock);

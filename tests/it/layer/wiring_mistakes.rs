@@ -11,6 +11,7 @@ use tower_jwt_session::Transport;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{CookieTransport, Login, Logout, Session, Sessions};
 
+use crate::support::recorder::Events;
 use crate::support::web::*;
 
 #[derive(Serialize, Deserialize)]
@@ -190,4 +191,41 @@ fn there_is_a_fixed_key_of_each_algorithm() {
             })
             .collect();
     assert_eq!(bad, []);
+}
+
+#[tokio::test]
+async fn bearer_login_beside_another_response_logs_the_fix() {
+    const MESSAGE: &str = "a session could not be issued";
+    let clock = ManualClock::default();
+    let bearer = builder(&clock).transports([Transport::bearer()]).build().unwrap();
+    let both = sessions(&clock);
+    let inserted = async || {
+        let mut response: axum::response::Response = Default::default();
+        login().bearer().insert_into(response.extensions_mut());
+        response
+    };
+    let part = Router::new().route("/", on_post(async || (login(), "in"))).layer(bearer.layer());
+    let other = Router::new().route("/", on_post(inserted)).layer(both.layer());
+    let scenario = async || {
+        for app in [&part, &other] {
+            assert_eq!(send(app, post("/")).await.status, StatusCode::INTERNAL_SERVER_ERROR);
+        }
+    };
+    let events = Events::of(scenario, |events| events.count(MESSAGE) == 2).await.all();
+    let events = events.iter().filter(|event| event.message == MESSAGE);
+    let errors: Vec<_> = events.map(|event| event.fields["error"].clone()).collect();
+    let [part, other] = &errors[..] else { panic!("{errors:?}") };
+    assert!(
+        part.contains("return the `Login` by itself, or add `Transport::cookie(..)`"),
+        "{part}"
+    );
+    assert!(other.ends_with("return the `Login` by itself"), "{other}");
+}
+
+#[tokio::test]
+async fn token_router_without_refresh_tokens_is_an_error_at_once() {
+    const MESSAGE: &str = "the token router has no refresh tokens";
+    let scenario = async || drop(sessions(&ManualClock::default()).token_router::<()>());
+    let events = Events::of(scenario, |events| events.count(MESSAGE) == 1).await;
+    assert_eq!(events.count(MESSAGE), 1);
 }

@@ -268,3 +268,32 @@ async fn only_a_private_store_and_a_setting_need_no_wait() {
         assert_eq!(replica.judge(&replica.login("alice")), Ok(()));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn never_found_opens_only_what_was_founded_and_writes_nothing_else() {
+    for reach in [Reach::Notifying, Reach::Polled] {
+        let (store, clock) = (TestStore::shared(reach), ManualClock::new(START));
+        let open = async || builder(store.sibling(), &clock).never_found().open().await;
+        let error = open().await.expect_err("nothing is there");
+        assert!(error.is_no_revocations() && error.to_string().contains("right name"), "{error}");
+        assert!(store.entries_of(PLACE).await.is_empty() && store.feed(PLACE).await.is_empty());
+
+        let live = founder(&store).await;
+        let ended = live.login("alice");
+        live.logout(&ended).await;
+        let tool = open().await.expect("founded");
+        assert_eq!((tool.ready().is_ok(), tool.status().sessions), (true, 1));
+        // A marker that a lost feed has left behind is that of no feed.
+        drop((live, tool));
+        store.replace_feeds(MemoryStore::new());
+        assert!(open().await.expect_err("lost").is_no_revocations(), "{reach:?}");
+        let failed = open_of_broken(&store, &clock).await;
+        assert!(failed.is_store_unavailable(), "{failed}");
+    }
+}
+
+async fn open_of_broken(store: &TestStore, clock: &ManualClock) -> tower_jwt_session::BuildError {
+    let broken = store.sibling();
+    broken.down();
+    builder(broken, clock).never_found().open().await.expect_err("it cannot be read")
+}

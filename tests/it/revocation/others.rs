@@ -121,8 +121,9 @@ async fn logout_others_without_revocations_names_the_setting() {
 mod routes {
     use axum::Router;
     use axum::response::Redirect;
-    use axum::routing::post as on_post;
+    use axum::routing::{get, post as on_post};
     use http::StatusCode;
+    use tower_jwt_session::testing::Client;
     use tower_jwt_session::{Logout, RefreshTokens};
 
     use super::*;
@@ -196,15 +197,20 @@ mod routes {
         }
     }
 
-    #[tokio::test]
-    async fn logout_others_with_refresh_tokens_answers_the_new_pair() {
-        let (store, clock) = (TestStore::new(), ManualClock::new(START));
-        let revocations = builder(store.clone(), &clock).open().await.unwrap();
-        let sessions = Sessions::<()>::builder(fixed_ring(clock), "https://app.example", "app")
+    /// Sessions with refresh tokens.
+    async fn refreshing(clock: &ManualClock) -> Sessions<()> {
+        let store = TestStore::new();
+        let revocations = builder(store.clone(), clock).open().await.unwrap();
+        Sessions::builder(fixed_ring(clock.clone()), "https://app.example", "app")
             .revocations(revocations)
             .refresh_tokens(RefreshTokens::new().store(store))
             .build()
-            .unwrap();
+            .unwrap()
+    }
+
+    #[tokio::test]
+    async fn logout_others_with_refresh_tokens_answers_the_new_pair() {
+        let sessions = refreshing(&ManualClock::new(START)).await;
         let login = || sessions.issue_with_refresh_token(&Login::new("alice", ())).unwrap();
         let (this, other) = (login(), login());
         let this = sessions.refresh(this.refresh_token.as_str()).await.unwrap();
@@ -235,6 +241,7 @@ mod routes {
             let answer = send(&app, post(path).cookie(&this)).await;
             assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!((answer.all("retry-after"), answer.all("set-cookie").len()), (vec!["5"], 0));
+            assert!(answer.body.contains("the other sessions was not recorded, and they are"));
         }
         store.up();
         unchanged();
@@ -245,5 +252,67 @@ mod routes {
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(answer.body.contains("use `layer()` or `validate_layer()`"), "{answer:?}");
         unchanged();
+    }
+
+    /// A page calls while its session gets a new ID: the calls that the service answers later still have the old
+    /// cookie, and their responses may reach the browser last.
+    #[tokio::test]
+    async fn late_response_to_the_old_cookie_does_not_clear_the_new_one() {
+        let one = Replica::open(TestStore::new()).await;
+        let me = async |session: Session<()>| session.subject().to_owned();
+        let maybe = async |session: Option<Session<()>>| session.is_some().to_string();
+        let app = Router::new()
+            .route("/others", on_post(async || Logout::new().others()))
+            .route("/login", on_post(async || Login::new("alice", ())))
+            .route("/me", get(me))
+            .route("/maybe", get(maybe))
+            .route("/strict", get(async || "in").layer(one.sessions.validate_layer()))
+            .layer(one.sessions.layer());
+        for change in ["/others", "/login"] {
+            let mut page = Client::new(app.clone());
+            page.login_as(&one.sessions, "alice", ()).await;
+            let mut in_flight = page.clone();
+            assert_eq!(page.post(change).await.status(), StatusCode::NO_CONTENT);
+            for path in ["/me", "/strict", "/maybe"] {
+                let late = in_flight.get(path).await;
+                let is_refused = late.status() == StatusCode::UNAUTHORIZED;
+                assert!(is_refused || late.body() == "false", "{change} {path}");
+                assert!(!late.headers().contains_key("set-cookie"), "{change} {path}");
+            }
+            assert_eq!(page.get("/me").await.body(), "alice");
+        }
+    }
+
+    /// The client still has a refresh token, or a newer access token: nothing has ended.
+    #[tokio::test]
+    async fn logout_by_an_invalid_bearer_token_is_401_so_that_the_client_refreshes() {
+        let clock = ManualClock::new(START);
+        let sessions = refreshing(&clock).await;
+        let app = Router::new()
+            .route("/this", on_post(async || Logout::new()))
+            .route("/part", on_post(async || (Logout::new(), Redirect::to("/"))))
+            .route("/everywhere", on_post(async || Logout::new().everywhere()))
+            .route("/others", on_post(async || Logout::new().others()))
+            .layer(sessions.layer());
+        for path in ["/this", "/part", "/everywhere", "/others"] {
+            let pair = sessions.issue_with_refresh_token(&Login::new("alice", ())).unwrap();
+            clock.advance(seconds(10 * 60));
+            let (access, refresh) = (pair.access_token.as_str(), pair.refresh_token.as_str());
+            for token in [access, refresh, &access[1..], "garbage"] {
+                let answer = send(&app, post(path).bearer(token)).await;
+                assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path} {token}");
+                assert_eq!(answer.all("www-authenticate"), [r#"Bearer error="invalid_token""#]);
+                assert_eq!(answer.all("location"), [""; 0]);
+            }
+            let pair = sessions.refresh(refresh).await.unwrap();
+            let answer = send(&app, post(path).bearer(pair.access_token.as_str())).await;
+            assert!(answer.status.is_success() || answer.status.is_redirection(), "{path}");
+            let error = sessions.refresh(pair.refresh_token.as_str()).await.unwrap_err();
+            assert_eq!(error.rejection().map(|it| it.kind()), Some(RejectionKind::Revoked));
+            // Its session is over, and stays so.
+            let answer = send(&app, post(path).bearer(pair.access_token.as_str())).await;
+            let is_over = answer.status != StatusCode::UNAUTHORIZED;
+            assert_eq!(is_over, ["/this", "/part"].contains(&path), "{path}");
+        }
     }
 }

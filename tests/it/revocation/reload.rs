@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::routing::{get as on_get, post as on_post};
 use http::StatusCode;
-use tower_jwt_session::{Logout, OperationErrorKind, RefreshTokens, Renewal};
+use tower_jwt_session::{Logout, OperationErrorKind, RefreshTokens, Rejection, Renewal};
 
 use super::*;
 use crate::support::stores::TestStore;
@@ -275,6 +275,12 @@ async fn bearer_token_with_stale_claims_is_refused_until_it_is_refreshed() {
     for service in [&one, &two] {
         let answer = visit(service, old).await;
         assert_eq!(answer.kind(), Some(RejectionKind::StaleClaims));
+        let rejection = answer.extensions.get::<Rejection>().unwrap();
+        assert_eq!(
+            (rejection.about(), rejection.found()),
+            (Some("rc"), Some("claims of version 0"))
+        );
+        assert!(rejection.expected().unwrap().contains("by `reload_claims`; the client refreshes"));
         assert_eq!((answer.status, &*answer.body), (StatusCode::UNAUTHORIZED, web::UNAUTHORIZED));
         assert_eq!(answer.all("www-authenticate"), [r#"Bearer error="invalid_token""#]);
         let answer = send(&service.app, post("/logout").bearer(old)).await;

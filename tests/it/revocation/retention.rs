@@ -1,10 +1,13 @@
 //! How long revocations are kept: for as long as anyone's tokens need it, whatever the settings of the
 //! one who revokes.
 
+use tower_jwt_session::audit::{Audit, AuditEvent, AuditKind};
+use tower_jwt_session::store::FileStore;
 use tower_jwt_session::{KeyRing, Root, RotationPolicy};
 
 use super::*;
 use crate::support::stores::TestStore;
+use crate::support::trail::Trail;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -145,8 +148,11 @@ async fn replica_with_shorter_settings_keeps_what_the_others_need() {
 async fn revocations_are_recorded_again_when_someone_needs_them_longer() {
     let clock = ManualClock::new(START);
     let store = TestStore::new();
+    let (trail, _) = Trail::new();
+    let audit = Audit::builder().sink(trail.clone()).build().unwrap();
     let open = async |limit: Duration| {
-        builder(store.sibling(), &clock).max_staleness(limit).open().await.unwrap()
+        let builder = builder(store.sibling(), &clock).max_staleness(limit).audit(audit.clone());
+        builder.open().await.unwrap()
     };
     let one = open(DAY).await;
     let sessions = Sessions::<()>::builder(fixed_ring(clock.clone()), "https://app.example", "app");
@@ -163,6 +169,10 @@ async fn revocations_are_recorded_again_when_someone_needs_them_longer() {
     let page = store.feed(PLACE).await;
     assert!(page.sessions.iter().any(|session| session.until >= latest), "{page:?}");
     assert!(page.registers.iter().all(|(_, it)| it.until >= latest), "{page:?}");
+    // Nothing was lost.
+    audit.flush().await;
+    let restored = |event: &AuditEvent| event.kind == AuditKind::RevocationsRestored;
+    assert!(!trail.events().iter().any(restored), "{:?}", trail.events());
     clock.advance(DAY * 9);
     let newcomer = open(DAY).await;
     for revocations in [&long, &one] {
@@ -192,4 +202,49 @@ async fn needed_retention_that_the_store_lost_is_announced_again() {
     let other = TestStore::new();
     builder(other.clone(), &clock).open().await.unwrap().refresh().await.unwrap();
     assert!(other.entries_of(PLACE).await.is_empty());
+}
+
+/// One replica's clock is days ahead for a while. The directory keeps what is not over for the others, and
+/// that replica reads it again.
+#[tokio::test]
+async fn clock_that_was_days_ahead_loses_no_revocation() {
+    let place = tempfile::tempdir().unwrap();
+    let (right, wrong) = (ManualClock::new(START), ManualClock::new(START));
+    let open = async |clock: &ManualClock| {
+        let store = FileStore::open(place.path().join("keys")).unwrap();
+        let revocations = builder(store, clock).found_now().open().await.unwrap();
+        let keys = fixed_ring(clock.clone());
+        let sessions = Sessions::<()>::builder(keys, "https://app.example", "app");
+        sessions.revocations(revocations).build().unwrap()
+    };
+    let (one, other) = (open(&right).await, open(&wrong).await);
+    let (token, session) = login(&one);
+    for kind_of in KINDS {
+        revoke(&one, kind_of, &session).await;
+    }
+    let (later, _) = login(&one);
+    let refresh = async |sessions: &Sessions<()>| {
+        let revocations = sessions.revocations().unwrap();
+        revocations.refresh().await.unwrap();
+        held(revocations)
+    };
+    assert_eq!(refresh(&other).await, 3);
+    for days in [2, 5, 400] {
+        wrong.advance(DAY * days + HOUR);
+        // What this clock takes for expired it neither holds nor removes from the store.
+        refresh(&other).await;
+        other.revoke_session("another").await.unwrap();
+        assert_eq!(held(other.revocations().unwrap()), 1, "{days} days ahead");
+        wrong.set(START + seconds(60));
+        // It shows a version that this replica has dropped.
+        let _ = other.validate(&later);
+        assert!(refresh(&other).await >= 3, "{days} days ahead");
+        assert_eq!(kind(&other, &token), Some(RejectionKind::Revoked), "{days} days ahead");
+        refresh(&one).await;
+        for sessions in [&one, &other] {
+            assert_eq!(kind(sessions, &later), None, "{days} days ahead");
+        }
+        let newcomer = open(&right).await;
+        assert_eq!(kind(&newcomer, &token), Some(RejectionKind::Revoked), "{days} days ahead");
+    }
 }

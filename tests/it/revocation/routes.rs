@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Redirect;
 use axum::routing::{get, post};
 use tower_jwt_session::testing::fixed_key;
-use tower_jwt_session::{Algorithm, KeyRing, Logout};
+use tower_jwt_session::{Algorithm, KeyRing, Logout, OperationError, OperationErrorKind};
 
 use super::*;
 use crate::support::stores::{Operation, TestStore};
@@ -87,7 +87,7 @@ async fn cookie_replayed_after_logout_is_refused_like_any_other() {
         let answer = send(&app, request("/me").cookie(&token)).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
         assert_eq!(answer.body, UNAUTHORIZED);
-        assert_eq!(answer.all("set-cookie"), [CLEARED]);
+        assert_eq!(answer.all("set-cookie"), [""; 0]);
         assert_eq!(answer.kind(), Some(RejectionKind::Revoked));
         assert_eq!(send(&app, request("/maybe").cookie(&token)).await.body, "nobody");
         let answer = send(&app, request("/maybe").bearer(&token)).await;
@@ -106,6 +106,8 @@ async fn a_logout_that_could_not_be_recorded_says_so() {
         let answer = send(&app, logout_request(path, &token)).await;
         assert_eq!(answer.all("location"), [""; 0]);
         assert_unavailable(&answer, "5");
+        let reason = answer.extensions.get::<OperationError>().map(OperationError::kind);
+        assert_eq!(reason, Some(OperationErrorKind::Store));
         assert_eq!(
             answer.body,
             concat!(
@@ -307,4 +309,28 @@ async fn logout_with_a_token_that_another_replica_may_accept_is_503() {
     // A cookie that nobody accepts is cleared.
     let answer = send(&app, logout_request("/logout", "garbage")).await;
     assert_eq!((answer.status, answer.all("set-cookie")), (StatusCode::NO_CONTENT, vec![CLEARED]));
+}
+
+/// An expired cookie is the end of its session, and of no other session of the subject.
+#[tokio::test]
+async fn logout_everywhere_without_a_valid_session_is_401() {
+    let (app, one) = app(&TestStore::new()).await;
+    let expired = one.login("alice");
+    pass(&[&one], seconds(2 * 60 * 60));
+    let (revoked, other) = (one.login("alice"), one.login("alice"));
+    one.logout(&revoked).await;
+    let path = "/logout-everywhere";
+    let by_cookie = |token: &str| logout_request(path, token);
+    for (request, cleared) in [
+        (by_cookie(&expired), vec![CLEARED]),
+        (by_cookie("garbage"), vec![CLEARED]),
+        (by_cookie(&revoked), vec![]),
+        (crate::support::web::post(path).bearer(&revoked), vec![]),
+        (crate::support::web::post(path), vec![]),
+    ] {
+        let answer = send(&app, request).await;
+        assert_eq!((answer.status, &*answer.body), (StatusCode::UNAUTHORIZED, UNAUTHORIZED));
+        assert_eq!(answer.all("set-cookie"), cleared);
+        assert_eq!(one.judge(&other), Ok(()));
+    }
 }

@@ -26,7 +26,8 @@ async fn a_setting_that_can_not_be_used_is_an_error_that_says_how_to_fix_it() {
     }
     for name in ["", ".app", "a/b", &"n".repeat(59)] {
         let error = error(Revocations::builder(name).store(MemoryStore::new())).await;
-        assert!(error.contains("use 1 to 58 of"), "{error}");
+        let whose = format!("name of the revocations is {name:?}: use 1 to 58 of");
+        assert!(error.starts_with(&whose), "{error}");
     }
     let longest = Revocations::builder("n".repeat(58)).store(MemoryStore::new());
     longest.open().await.unwrap();
@@ -74,4 +75,48 @@ async fn the_status_names_nobody() {
     );
     let debug = format!("{:?} {:?}", one.revocations, one.sessions);
     assert!(debug.contains("Revocations") && !debug.contains("bob"), "{debug}");
+}
+
+/// Requests are judged by the clock of the keys.
+#[tokio::test]
+async fn revocations_on_another_clock_than_the_keys_are_refused() {
+    let clock = ManualClock::new(START);
+    let refused = |sessions: Result<Sessions<()>, tower_jwt_session::BuildError>,
+                   setting,
+                   other| {
+        let error = sessions.unwrap_err();
+        assert_eq!(error.setting(), Some(setting));
+        let expected = format!(
+            "{setting} is on a clock that shows {other}: the clock of the keys shows {START}, and \
+             clock_skew is {SKEW:?}: give all builders the same clock, `.clock(clock.clone())`"
+        );
+        assert_eq!(error.to_string(), expected);
+    };
+    let ours = || Sessions::<()>::builder(fixed_ring(clock.clone()), "https://app.example", "app");
+    let theirs =
+        |clock| Sessions::<()>::builder(fixed_ring(clock), "https://theirs.example", "app");
+    let beyond = SKEW + Duration::from_millis(1);
+    for other in [START + beyond, START - beyond] {
+        let other_clock = ManualClock::new(other);
+        let revocations = builder(MemoryStore::new(), &other_clock).open().await.unwrap();
+        refused(ours().revocations(revocations).build(), "revocations", other);
+        let theirs = theirs(other_clock).build().unwrap();
+        refused(ours().also_accept_sessions(theirs).build(), "also_accept_sessions", other);
+    }
+    for other in [START + SKEW, START - SKEW] {
+        let other_clock = ManualClock::new(other);
+        let revocations = builder(MemoryStore::new(), &other_clock).open().await.unwrap();
+        let theirs = theirs(other_clock).build().unwrap();
+        ours().revocations(revocations).also_accept_sessions(theirs).build().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn revocations_on_the_same_clock_need_no_skew() {
+    let policy = tower_jwt_session::RotationPolicy::new().clock_skew(Duration::ZERO);
+    let key = tower_jwt_session::testing::fixed_key(tower_jwt_session::Algorithm::EdDSA);
+    let keys = KeyRing::fixed([key]).rotation(policy).build().unwrap();
+    let revocations = Revocations::builder("app").store(MemoryStore::new()).open().await.unwrap();
+    let sessions = Sessions::<()>::builder(keys, "https://app.example", "app");
+    sessions.revocations(revocations).build().unwrap();
 }

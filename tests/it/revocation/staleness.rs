@@ -4,6 +4,7 @@
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get as on_get;
+use tower_jwt_session::Rejection;
 use tower_jwt_session::store::{Store, StoreProperties};
 
 use super::*;
@@ -47,6 +48,37 @@ async fn freshness_counts_what_the_store_may_be_behind() {
         pass(&[&one], Duration::from_millis(1));
         assert_eq!(ask(&one, longest).await, StatusCode::SERVICE_UNAVAILABLE, "{staleness:?}");
     }
+}
+
+/// What is said beside the kind, to the log, to tests and by an explanation.
+#[tokio::test]
+async fn stale_revocations_say_when_they_were_read_and_what_is_required() {
+    let store = TestStore::new();
+    let one = Replica::open(store.clone()).await;
+    store.down();
+    let limit = Duration::from_secs(24 * 3600);
+    pass(&[&one], seconds(120));
+    let layer = one.sessions.validate_layer().require_fresh_revocations(seconds(71)).unwrap();
+    let app = Router::new().route("/", on_get(async || "fresh")).route_layer(layer);
+    let answer = send(&app, get("/").bearer(&one.login("alice"))).await;
+    let rejection = answer.extensions.get::<Rejection>().expect("why");
+    assert_eq!(rejection.about(), Some("revocations"));
+    assert_eq!(rejection.found(), Some(&*format!("last read 120s ago, at {START}")));
+    let expected = "read at most 71s ago (`require_fresh_revocations`)";
+    assert_eq!(rejection.expected(), Some(expected));
+
+    pass(&[&one], limit);
+    let token = one.login("alice");
+    let rejection = one.sessions.validate(&token).unwrap_err();
+    assert_eq!(rejection.found(), Some(&*format!("last read 86520s ago, at {START}")));
+    assert_eq!(rejection.expected(), Some("read at most 86400s ago (`max_staleness`)"));
+    let explanation = one.sessions.explain(&token);
+    let failed = explanation.failed().expect("stale");
+    assert_eq!(
+        (failed.found.as_deref(), failed.expected.as_deref()),
+        (rejection.found(), rejection.expected())
+    );
+    assert!(explanation.fix.expect("a fix").contains("`testing::refresh`"));
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 mod changing;
 mod ended;
 #[cfg(all(feature = "axum", feature = "cookie"))]
+mod issuers_in_layers;
+#[cfg(all(feature = "axum", feature = "cookie"))]
 mod on_renewal;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod persistent;

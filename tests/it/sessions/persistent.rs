@@ -231,7 +231,8 @@ async fn persistent_login_out_of_range_is_an_error_with_both_numbers() {
         assert_eq!(error.status(), StatusCode::INTERNAL_SERVER_ERROR);
         let text = error.to_string();
         assert!(text.contains(&format!("is {wrong:?}, expected 1s to")), "{text}");
-        assert!(text.contains("persistent_lifetime (2592000s)"), "{text}");
+        let fix = "persistent_lifetime (2592000s): give one in this range, or raise";
+        assert!(text.contains(fix), "{text}");
     }
     for good in [Duration::from_secs(1), MONTH] {
         let token = sessions.issue(&login().persistent(good)).unwrap();

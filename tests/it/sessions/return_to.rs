@@ -1,6 +1,12 @@
 //! The path to which a user returns after the login.
 
+use axum::Router;
+use axum::routing::any;
+use http::Request;
+use http::request::{Builder, Parts};
 use tower_jwt_session::ReturnTo;
+
+use crate::support::web::send;
 
 const TOO_LONG: usize = 2049;
 
@@ -117,4 +123,27 @@ fn return_to_is_read_from_the_one_parameter_next() {
         assert_eq!(ReturnTo::from_query(query).as_str(), path, "{query:?}");
     }
     assert_eq!(ReturnTo::default().as_str(), "/");
+}
+
+/// The target of a `GET`, the page of a form's `Referer`, and never another site.
+#[tokio::test]
+async fn page_of_a_request_is_its_target_or_its_referer() {
+    let page = |parts: Parts| async move { ReturnTo::of(&parts).to_string() };
+    let nested = Router::new().route("/summary", any(page));
+    let app = Router::new().nest("/reports", nested).route("/save", any(page));
+    let of = async |request: Builder| send(&app, request).await.body;
+    // Where a router is nested is known with the feature `axum` alone.
+    let summary = if cfg!(feature = "axum") { "/reports/summary?x=1" } else { "/summary?x=1" };
+    assert_eq!(of(Request::get("/reports/summary?x=1")).await, summary);
+    assert_eq!(of(Request::get("/save").header("referer", "https://a.example/b")).await, "/save");
+    for (referer, page) in [
+        ("https://app.example/profile?tab=2", "/profile?tab=2"),
+        ("https://app.example", "/"),
+        ("https://app.example//evil.example/", "/"),
+        ("none", "/"),
+    ] {
+        let form = Request::post("/save").header("referer", referer);
+        assert_eq!(of(form).await, page, "{referer}");
+    }
+    assert_eq!(of(Request::post("/save")).await, "/");
 }

@@ -13,23 +13,23 @@ use tower_jwt_session::{
 use crate::support::issuer::{Answer, FakeClient, ISSUER, following, set};
 use crate::token::{accepted, answer};
 
-const APP: &str = "https://app.example";
-const PARTNER: &str = "https://partner.example";
+pub(super) const APP: &str = "https://app.example";
+pub(super) const PARTNER: &str = "https://partner.example";
 
 /// An Ed25519 key of its own under a key ID.
-fn ed25519(seed: u8, key_id: &str) -> Key {
+pub(super) fn ed25519(seed: u8, key_id: &str) -> Key {
     let start = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
     let der = [start, [seed; 32].as_slice()].concat();
     Key::from_pkcs8_der(Algorithm::EdDSA, &der).unwrap().with_key_id(key_id.to_owned())
 }
 
-fn of(clock: &ManualClock, key: Key, issuer: &str) -> SessionsBuilder<()> {
+pub(super) fn of(clock: &ManualClock, key: Key, issuer: &str) -> SessionsBuilder<()> {
     let keys = KeyRing::fixed([key]).clock(clock.clone()).build().unwrap();
     Sessions::builder(keys, issuer, "app")
 }
 
 /// A token of the key, with this `iss`.
-fn signed(clock: &ManualClock, key: &Key, issuer: &str) -> String {
+pub(super) fn signed(clock: &ManualClock, key: &Key, issuer: &str) -> String {
     signed_with(clock, key, |claims| claims["iss"] = json!(issuer))
 }
 
@@ -139,6 +139,33 @@ fn public_key_of_one_issuer_is_no_secret_of_another() {
         for issuer in [APP, PARTNER] {
             assert!(answer(&sessions, &signed(&clock, &forged, issuer)).is_err());
         }
+    }
+}
+
+/// One service with two names, say: one ring, or two rings with one key.
+#[test]
+fn issuers_with_one_key_are_chosen_by_the_issuer_of_the_token() {
+    let clock = ManualClock::default();
+    let key = ed25519(1, "shared");
+    for theirs in [key.clone(), ed25519(2, "shared")] {
+        let partner = of(&clock, theirs.clone(), PARTNER).build().unwrap();
+        let sessions = of(&clock, key.clone(), APP).also_accept_sessions(partner.clone());
+        let sessions = sessions.build().unwrap();
+        for _ in 0..3 {
+            let login = Login::new("alice", ());
+            for (issuer, by) in [(APP, &sessions), (PARTNER, &partner)] {
+                let token = by.issue(&login).unwrap();
+                assert_eq!(accepted(&sessions, token.as_str()).issuer(), issuer);
+            }
+            assert_eq!(accepted(&sessions, &signed(&clock, &theirs, PARTNER)).issuer(), PARTNER);
+        }
+        let unknown = signed(&clock, &key, "https://evil.example");
+        let refused = answer(&sessions, &unknown).unwrap_err();
+        assert_eq!(refused.expected(), Some(&*format!("{APP:?} or {PARTNER:?}")));
+        let wrong = signed_with(&clock, &theirs, |claims| {
+            (claims["iss"], claims["aud"]) = (json!(PARTNER), json!("other"));
+        });
+        assert_eq!(kind(&sessions, &wrong), RejectionKind::WrongAudience);
     }
 }
 
@@ -385,7 +412,7 @@ mod routes {
         let partner = of(&clock, theirs.clone(), PARTNER).revocations(revocations.clone());
         let sessions = of(&clock, ours.clone(), APP).also_accept_sessions(partner.build().unwrap());
         let sessions = sessions.build().unwrap();
-        let only_ours = sessions.validate_layer().authorize(|session| session.issuer() == APP);
+        let only_ours = sessions.validate_layer().require_issuer(APP).unwrap();
         let scoped = sessions.validate_layer().require_scope("read");
         let recent = sessions.validate_layer().max_auth_age(Duration::from_secs(60));
         let app = Router::new()
@@ -468,6 +495,29 @@ mod routes {
         assert_eq!(ready["issuers"][0]["issuer"], ISSUER);
         assert_eq!(ready["issuers"][0]["ready"], false);
         assert_eq!(ready["issuers"][0]["ring"]["reads_ok"], false);
+        let optional = Sessions::builder(keys.clone(), ISSUER, "orders").ready_without_keys();
+        let waits_for_none = of(&clock, ed25519(1, "ours"), APP);
+        let waits_for_none = waits_for_none.also_accept_sessions(optional.build().unwrap());
+        let health = waits_for_none.build().unwrap().status_router::<()>();
+        let answer = send(&health, request("/health/ready")).await;
+        let early: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((answer.status.as_u16(), &early["reasons"]), (200, &json!([])));
+        assert_eq!(early["issuers"][0]["ready"], false);
+        let error = of(&clock, ed25519(1, "ours"), APP).ready_without_keys().build();
+        assert_eq!(error.unwrap_err().setting(), Some("ready_without_keys"));
+        // The keys of a test are always there.
+        let given = of(&clock, ed25519(1, "ours").verify_only(), APP).ready_without_keys();
+        given.build().unwrap();
+        // A ring that never opens without keys.
+        let there = FakeClient::new(set([serde_json::to_value(
+            fixed_key(Algorithm::EdDSA).to_jwk().unwrap(),
+        )
+        .unwrap()]));
+        let waits = following(&there, &clock).open().await.unwrap();
+        let error = Sessions::<()>::builder(waits, ISSUER, "orders").ready_without_keys().build();
+        let error = error.unwrap_err();
+        assert_eq!(error.setting(), Some("ready_without_keys"));
+        assert!(error.to_string().contains("`start_without_keys`"), "{error}");
 
         let key = fixed_key(Algorithm::EdDSA).with_key_id("a");
         client.says(set([serde_json::to_value(key.to_jwk().unwrap()).unwrap()]));

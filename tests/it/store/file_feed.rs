@@ -15,7 +15,7 @@ use tower_jwt_session::store::{
 };
 
 const FEED: &str = "app";
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Two subjects whose registers are in the same file.
 const ALICE: RegisterId = RegisterId::Subject([1; 16]);
@@ -234,6 +234,17 @@ async fn file_feed_incomplete_register_is_cut_off_by_the_next_advance() {
         assert_eq!(page(&store, &torn.cursor).await.registers, [(ALICE, next)], "{length}");
         assert_eq!(whole(&store).await.skipped, [], "{length}");
     }
+}
+
+#[tokio::test]
+async fn file_feed_error_of_a_deleted_store_names_its_cause_once() {
+    let (_place, keys) = place();
+    let store = open(&keys);
+    append(&store, 1).await;
+    fs::remove_dir_all(&keys).expect("removes");
+    let error = store.append(FEED, &[session(2)], NOW).await.expect_err("is gone").to_string();
+    assert!(error.contains("is missing"), "{error}");
+    assert_eq!(error.matches("No such file").count(), 1, "{error}");
 }
 
 #[tokio::test]

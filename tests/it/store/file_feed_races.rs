@@ -15,7 +15,7 @@ use tower_jwt_session::store::{
 };
 
 const FEED: &str = "app";
-const NOW: Timestamp = Timestamp::from_unix_seconds(1_800_000_000);
+const NOW: Timestamp = Timestamp::from_unix_seconds(1_700_000_000);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const ALICE: RegisterId = RegisterId::Subject([1; 16]);
 

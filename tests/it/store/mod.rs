@@ -316,7 +316,7 @@ mod file_store_only {
         let (place, _store) = with_entry().await;
         let file = place.path().join("ring/a.json");
         let error = FileStore::open(&file).expect_err("is a file");
-        assert_says(&error, &[&file, &"is not a directory"]);
+        assert_says(&error, &[&file, &"is not a directory: move that file away"]);
 
         let below = file.join("keys");
         let error = FileStore::open(&below).expect_err("is below a file");
@@ -325,7 +325,8 @@ mod file_store_only {
 
         let orphan = place.path().join("volume/keys");
         let error = FileStore::open(&orphan).expect_err("has no parent");
-        assert_says(&error, &[&orphan, &"parent"]);
+        let fix = format!("`mkdir -p {}`", place.path().join("volume").display());
+        assert_says(&error, &[&orphan, &"its parent is missing: mount its volume", &fix]);
         assert_eq!(io_kind(&error), io::ErrorKind::NotFound);
         assert!(!place.path().join("volume").exists());
 

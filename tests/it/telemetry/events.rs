@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::{any, get as on_get};
 use http::{HeaderMap, HeaderValue};
+use tower_jwt_session::audit::Audit;
 use tower_jwt_session::store::FileStore;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{CookieTransport, Transport};
@@ -86,12 +88,36 @@ async fn emit_everything() {
     let app = app.layer(sessions.layer());
     send(&app, get("/me")).await;
     send(&app, get("/nobody")).await;
-    send(&app, crate::support::web::post("/me").header("origin", "https://else.example")).await;
+    let elsewhere = || crate::support::web::post("/me").header("origin", "https://else.example");
+    send(&app, elsewhere()).await;
+    send(&app, elsewhere().header("sec-fetch-site", "same-site")).await;
     send(&app, get("/me").cookie("x").bearer("x")).await;
     send(&app, get("/out").bearer(&token)).await;
 
+    let guarded = crate::support::web::builder(&clock).login_page("/login").build();
+    let app = Router::new().route("/login", on_get(async || "a form"));
+    let app = app.layer(guarded.expect("sessions").validate_layer());
+    send(&app, get("/login").header("accept", "text/html")).await;
+
     let local = Transport::cookie(CookieTransport::for_local_development());
+    let _ = sessions.validate_layer().require_scope("");
+    let _ = sessions.token_router::<()>();
     crate::support::web::builder(&clock).transports([local]).build().expect("sessions");
+
+    let few = crate::support::web::builder(&clock).log_failures(tracing::Level::DEBUG, 1);
+    let few = few.build().expect("sessions");
+    let app = Router::new().route("/", on_get(async |_: Session<User>| ())).layer(few.layer());
+    for pause in [0, 0, 60] {
+        clock.advance(seconds(pause));
+        send(&app, get("/")).await;
+    }
+    let (sink, is_down) = crate::support::trail::Trail::new();
+    let audit = Audit::builder().sink(sink.clone()).build().expect("good settings");
+    let audited = crate::support::web::builder(&clock).audit(audit).build().expect("sessions");
+    for down in [true, false] {
+        is_down.store(down, Ordering::Relaxed);
+        let _ = audited.login(&crate::support::web::login()).await;
+    }
 
     let store = TestStore::new();
     let revocations = Revocations::builder(RING).store(store.clone()).clock(clock.clone());
@@ -149,7 +175,9 @@ fn rows(events: &Events) -> BTreeSet<Row> {
 }
 
 /// What needs a server, another issuer, or a store that is hardly ever so.
-const NOT_SEEN_HERE: [&str; 22] = [
+const NOT_SEEN_HERE: [&str; 27] = [
+    "refresh failed; nothing was read yet",
+    "lost an audit event",
     "a background task panicked; restarting it",
     "a replica announced a restoration and restored nothing; asking again",
     "a session could not be renewed",
@@ -170,6 +198,9 @@ const NOT_SEEN_HERE: [&str; 22] = [
     "cannot revoke a session that the renewal hook ended",
     "cannot revoke the session before a login",
     "the issuer replaced the key of a key ID",
+    "the clock was set back; reading all revocations",
+    "the issuer's keys changed",
+    "ignored a key for encryption",
     "the store cannot report changes now",
     "writes to the store succeed again",
 ];
@@ -182,8 +213,10 @@ fn table_equals_events_in_the_code() {
     let macros = ["error", "warn", "info", "debug", "trace"];
     let mut found = BTreeSet::new();
     for source in &sources {
-        for level in macros {
-            for call in source.split(&format!("tracing::{level}!(")).skip(1) {
+        let macros = macros.map(|level| (level, format!("tracing::{level}!(")));
+        // At the level that the application chooses; by default this.
+        for (level, name) in macros.into_iter().chain([("debug", "log_at!(".to_owned())]) {
+            for call in source.split(&name).skip(1) {
                 // The message is the last thing in it.
                 let call = call.split(");").next().expect("a first part");
                 let call = call.split("),\n").next().expect("a first part");
@@ -221,7 +254,7 @@ async fn unplaced_key_is_not_logged_as_published() {
         assert_eq!(replica.generations(), [0, 1, 3]);
     };
     let generations = |events: &Events| {
-        let all = events.all().into_iter().filter(|event| event.message == "published a key");
+        let all = events.audited("key_published").into_iter();
         all.map(|event| event.fields["generation"].clone()).collect::<Vec<_>>()
     };
     let events = Events::of(scenario, |events| generations(events).len() > 2).await;
@@ -230,7 +263,7 @@ async fn unplaced_key_is_not_logged_as_published() {
 
 #[tokio::test]
 async fn refusal_event_shows_found_values_and_no_token() {
-    const SITE: &str = "a request comes from another site";
+    const SITE: &str = "a request comes from another origin";
     const TWO: &str = "a request has more than one credential";
     let sessions = crate::support::web::builder(&ManualClock::default());
     let sessions = sessions
@@ -277,9 +310,10 @@ async fn refusal_event_shows_found_values_and_no_token() {
         fields.collect::<Vec<_>>()
     };
     let [first, second, long, escaped] = &fields(SITE)[..] else { panic!("{events:?}") };
-    assert_eq!(first, "host=app.example origin=https://else.example sec_fetch_site=none");
+    assert!(first.ends_with("host=app.example origin=https://else.example sec_fetch_site=none"));
+    assert!(first.contains("fix=if it is yours, add `.trusted_origin("), "{first}");
     assert_eq!(second, "host=app.example origin=none sec_fetch_site=cross-site");
-    assert!(long.len() < 200 && long.contains("aaa... sec"), "{long}");
+    assert!(long.len() < 420 && long.contains("aaa... sec"), "{long}");
     assert!(escaped.is_ascii() && escaped.contains("xc3") && !escaped.contains('\t'), "{escaped}");
     assert_eq!(
         fields(TWO),
@@ -290,4 +324,28 @@ async fn refusal_event_shows_found_values_and_no_token() {
             "places=Authorization; Sec-WebSocket-Protocol",
         ]
     );
+}
+
+#[tokio::test]
+async fn origin_of_the_same_site_is_warned_of_once_and_bounded() {
+    const ORIGIN: &str = "a request comes from another origin";
+    let origins: Vec<_> = (0..20).map(|port| format!("http://localhost:{}", 3000 + port)).collect();
+    let all = || origins.iter().chain(&origins).map(String::as_str);
+    let scenario = async || {
+        let sessions = crate::support::web::sessions(&ManualClock::default());
+        let app = Router::new().route("/", any(async || "in")).layer(sessions.layer());
+        let token = crate::support::web::token(&sessions);
+        let cross_site = ("https://else.example", "cross-site");
+        for (origin, site) in
+            all().map(|origin| (origin, "same-site")).chain([cross_site, ("null", "same-site")])
+        {
+            let request = crate::support::web::post("/").cookie(&token).header("origin", origin);
+            assert_eq!(send(&app, request.header("sec-fetch-site", site)).await.status, 403);
+        }
+    };
+    let events = Events::of(scenario, |events| events.count(ORIGIN) == 42).await.all();
+    let warnings = events.iter().filter(|event| event.message == ORIGIN);
+    let warnings = warnings.filter(|event| event.level == tracing::Level::WARN);
+    let warnings = warnings.map(|event| event.fields["origin"].trim_matches('"').to_owned());
+    assert_eq!(warnings.collect::<Vec<_>>(), origins[..16]);
 }

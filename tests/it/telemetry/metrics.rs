@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use axum::Router;
 use axum::routing::get as on_get;
+use tower_jwt_session::audit::Audit;
 use tower_jwt_session::store::MemoryStore;
 use tower_jwt_session::testing::{ManualClock, fixed_key, mint};
 use tower_jwt_session::{
-    Algorithm, KeyRing, Login, OperationErrorKind, RefreshTokens, RejectionKind, Renewal,
+    Algorithm, KeyRing, Login, Logout, OperationErrorKind, RefreshTokens, RejectionKind, Renewal,
     Revocations, Root, Session, Sessions, telemetry,
 };
 
@@ -34,7 +35,9 @@ async fn emit_everything() {
 async fn redeem_and_fail() {
     let (store, clock) = (TestStore::new(), ManualClock::default());
     let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
+    let (sink, _) = crate::support::trail::Trail::new();
     let sessions = crate::support::web::builder(&clock)
+        .audit(Audit::builder().sink(sink).build().unwrap())
         .on_renewal(async |_: Session<User>| Ok(Renewal::Keep))
         .revocations(revocations.open().await.expect("opens"))
         .refresh_tokens(RefreshTokens::new().store(store.clone()))
@@ -50,12 +53,22 @@ async fn redeem_and_fail() {
 }
 
 #[tokio::test]
-async fn redemptions_are_counted_by_outcome() {
+async fn token_refreshes_are_counted_by_outcome() {
     let recorder = Metrics::default();
     let _guard = metrics::set_default_local_recorder(&recorder);
     redeem_and_fail().await;
-    let counted = |outcome| recorder.counter("fixed", "redemptions_total", outcome);
-    assert_eq!(["redeemed", "repeated", "failed"].map(counted), [1, 2, 1]);
+    let counted = |outcome| recorder.counter("fixed", "token_refreshes_total", outcome);
+    assert_eq!(
+        ["refreshed", "repeated", "failed", "reused", "rejected"].map(counted),
+        [1, 2, 1, 0, 0]
+    );
+    let written = |outcome| {
+        let labels = [("operation", "redeem"), ("outcome", outcome)];
+        recorder.counter_of("fixed", "store_writes_total", &labels)
+    };
+    assert_eq!(["ok", "failed", "unfinished"].map(written), [3, 1, 0]);
+    let operation = [("operation", "redeem")];
+    assert_eq!(recorder.samples_of("fixed", "store_write_seconds", &operation), 4);
 }
 
 #[tokio::test]
@@ -74,7 +87,8 @@ async fn revocations_tell_what_they_hold_and_since_when() {
     sessions.revoke_session("s").await.unwrap();
     clock.advance(seconds(100));
     revocations.refresh().await.unwrap();
-    assert_eq!(["revocations", "ready", "refresh_lag_seconds"].map(gauge), [2., 1., 0.]);
+    let names = ["revocations", "ready", "refresh_lag_seconds", "feed_lag_seconds"];
+    assert_eq!(names.map(gauge), [2., 1., 0., 0.]);
     sessions.validate(&token).expect_err("is ended");
     assert_eq!(recorder.counter("fixed", "validations_total", "revoked"), 1);
 
@@ -86,7 +100,44 @@ async fn revocations_tell_what_they_hold_and_since_when() {
     clock.advance(seconds(1));
     revocations.ready().expect_err("is stale");
     assert_eq!(["ready", "refresh_lag_seconds"].map(gauge), [0., 24. * 3600. + 1.]);
+    assert_eq!(gauge("feed_lag_seconds"), 24. * 3600. + 1.);
     assert_eq!(["ok", "unwritten", "failed"].map(refreshes), [2, 0, 1]);
+}
+
+#[tokio::test]
+async fn logouts_are_counted_by_reach_and_outcome() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let (store, clock) = (TestStore::new(), ManualClock::default());
+    let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
+    let sessions = crate::support::web::builder(&clock)
+        .revocations(revocations.open().await.expect("opens"))
+        .build()
+        .unwrap();
+    let session = || sessions.validate(&crate::support::web::token(&sessions)).expect("is valid");
+    sessions.logout(&session()).await.expect("is recorded");
+    sessions.revoke_token(&crate::support::web::token(&sessions)).await.expect("is recorded");
+    let new = sessions.logout_others(&session()).await.expect("is recorded");
+    let session = sessions.validate(new.as_str()).expect("the new token is valid");
+    sessions.logout_everywhere(&session).await.expect("is recorded");
+    // None of these is a logout.
+    sessions.revoke_session("s").await.expect("is recorded");
+    sessions.revoke_subject("alice").await.expect("is recorded");
+    store.down();
+    sessions.logout(&session).await.expect_err("the store is down");
+    // Without revocations the layer can only clear the cookie.
+    let without = crate::support::web::sessions(&clock);
+    let app = Router::new().route("/out", on_get(async || Logout::new())).layer(without.layer());
+    let out = get("/out").cookie(&crate::support::web::token(&without));
+    assert_eq!(send(&app, out).await.status, 204);
+    assert_eq!(send(&app, get("/out")).await.status, 204);
+
+    let counted = |reach, outcome| {
+        let labels = [("reach", reach), ("outcome", outcome)];
+        recorder.counter_of("fixed", "logouts_total", &labels)
+    };
+    let of = |reach| ["recorded", "cookie_only", "failed"].map(|outcome| counted(reach, outcome));
+    assert_eq!(["this", "others", "everywhere"].map(of), [[2, 1, 1], [1, 0, 0], [1, 0, 0]]);
 }
 
 #[tokio::test]
@@ -95,21 +146,25 @@ async fn table_equals_emitted_metrics() {
     let _guard = metrics::set_default_local_recorder(&recorder);
     telemetry::describe();
     emit_everything().await;
-    let table: BTreeSet<_> = super::table("Metrics")
-        .into_iter()
-        .map(|row| (format!("tower_jwt_session_{}", row[0].trim_matches('`')), row[1].clone()))
-        .collect();
-    assert!(table.len() >= 12, "the table is read: {table:?}");
+    let rows = super::table("Metrics");
+    let name = |row: &Vec<String>| format!("tower_jwt_session_{}", row[0].trim_matches('`'));
+    assert!(rows.len() >= 12, "the table is read: {rows:?}");
     let series = recorder.series();
-    let emitted = series.iter().map(|((name, _), kind)| (name.clone(), (*kind).to_owned()));
-    assert_eq!(emitted.collect::<BTreeSet<_>>(), table);
+    let emitted = series.iter().map(|((name, labels), kind)| {
+        let labels: BTreeSet<_> = labels.iter().map(|(name, _)| name.clone()).collect();
+        (name.clone(), (*kind).to_owned(), labels)
+    });
+    let labeled = rows.iter().map(|row| {
+        let labels = row[3].split(", ").map(str::to_owned).collect();
+        (name(row), row[1].clone(), labels)
+    });
+    assert_eq!(emitted.collect::<BTreeSet<_>>(), labeled.collect());
     let described = recorder.described.lock().unwrap();
-    let described = described.iter().map(|(name, kind)| (name.clone(), (*kind).to_owned()));
-    assert_eq!(described.collect::<BTreeSet<_>>(), table);
-    for (_, labels) in series.keys() {
-        let names: Vec<_> = labels.iter().map(|(name, _)| &**name).collect();
-        assert!(names == ["ring"] || names == ["outcome", "ring"], "{names:?}");
-    }
+    let described = described
+        .iter()
+        .map(|(name, kind, unit)| (name.clone(), (*kind).to_owned(), (*unit).to_owned()));
+    let with_unit = rows.iter().map(|row| (name(row), row[1].clone(), row[2].clone()));
+    assert_eq!(described.collect::<BTreeSet<_>>(), with_unit.collect());
 }
 
 #[tokio::test]
@@ -269,6 +324,32 @@ async fn gauges_follow_an_outage_and_its_end() {
     replica.refresh().await;
     assert_eq!(["refresh_failures", "rotation_overdue"].map(gauge), [0., 0.]);
     assert_eq!(refreshes("ok"), 3);
+}
+
+#[tokio::test]
+async fn fingerprint_and_revoked_keys_show_a_replica_that_does_not_follow() {
+    let recorder = Metrics::default();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    // Both replicas set the same gauges.
+    let gauges = |replica: &Replica| {
+        replica.ring.ready().expect("a key verifies");
+        ["key_fingerprint", "keys_revoked", "issuing_paused"]
+            .map(|name| recorder.gauge("app", name).expect("is set"))
+    };
+    let store = TestStore::new();
+    let one = Replica::open(store.clone(), START).await;
+    let two = Replica::open(store.sibling(), START).await;
+    let [fingerprint, ..] = gauges(&one);
+    assert_eq!([gauges(&one), gauges(&two)], [[fingerprint, 0., 0.]; 2]);
+    assert!(fingerprint > 0. && fingerprint < (1_u64 << 48) as f64, "{fingerprint}");
+    assert_eq!(fingerprint.fract(), 0.);
+
+    one.revoke(0).await;
+    let [revoked, ..] = gauges(&one);
+    assert_ne!(revoked, fingerprint);
+    assert_eq!([gauges(&one), gauges(&two)], [[revoked, 1., 1.], [fingerprint, 0., 0.]]);
+    two.refresh().await;
+    assert_eq!(gauges(&two), [revoked, 1., 1.]);
 }
 
 #[tokio::test]

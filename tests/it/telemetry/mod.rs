@@ -1,5 +1,8 @@
 //! Metrics and events: the tables in the docs against the code.
 
+mod alerts;
+mod audit;
+mod day;
 mod events;
 mod metrics;
 

@@ -3,7 +3,8 @@
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::Value;
-use tower_jwt_session::testing::{ManualClock, fixed_ring, sign};
+use tower_jwt_session::testing::primitives::sign;
+use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{Login, OperationErrorKind, RejectionKind, Sessions};
 
 use super::*;

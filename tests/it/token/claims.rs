@@ -80,7 +80,7 @@ fn a_struct_survives_with_every_type_of_field() {
     });
 }
 
-/// Numbers that serde_json reads as their neighbours, unless some crate of the build turns on its
+/// Numbers that serde_json reads as their neighbors, unless some crate of the build turns on its
 /// `float_roundtrip`.
 const HARD: [f64; 6] = [
     240.95940143555438,
@@ -334,7 +334,7 @@ fn cannot_be_issued<C: SessionClaims>(claims: C) -> String {
     }
 }
 
-/// Serialises anything; is read from anything.
+/// Serializes anything; is read from anything.
 struct Any<F>(F);
 
 impl<F: Serialize> Serialize for Any<F> {
@@ -359,7 +359,9 @@ fn claims_that_are_no_object_can_not_be_issued() {
     cannot_be_issued('a');
     cannot_be_issued("text".to_owned());
     cannot_be_issued(None::<User>);
-    cannot_be_issued(vec![1]);
+    let error = cannot_be_issued(vec![1]);
+    let fix = "claims must be a struct, a map with string keys, or `()`, and are a `seq`: put them into a struct";
+    assert!(error.contains(fix), "{error}");
     cannot_be_issued((1, 2));
     cannot_be_issued([0; 3]);
     cannot_be_issued(json!([1]));

@@ -3,7 +3,8 @@
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use tower_jwt_session::testing::{fixed_key, mint, sign};
+use tower_jwt_session::testing::primitives::sign;
+use tower_jwt_session::testing::{fixed_key, mint};
 use tower_jwt_session::{Algorithm, Key, RejectionKind};
 
 use super::*;

@@ -6,6 +6,7 @@ mod cache;
 mod claims;
 mod confusion;
 mod debug;
+mod explained;
 mod header;
 mod issuable;
 mod json;

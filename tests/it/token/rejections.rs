@@ -17,25 +17,25 @@ use crate::support::web::{Credentials as _, UNAUTHORIZED, get, send};
 use crate::token::{NOW, ed25519, header, payload, spliced, with, without};
 
 #[derive(Debug, Serialize, Deserialize)]
-struct User {
+pub(super) struct User {
     #[serde(default)]
     level: u8,
 }
 
-fn sessions() -> Sessions<User> {
+pub(super) fn sessions() -> Sessions<User> {
     crate::token::sessions()
 }
 
-fn headed(header: Value) -> String {
+pub(super) fn headed(header: Value) -> String {
     mint(&ed25519(), header.to_string(), payload().to_string())
 }
 
-fn claiming(payload: impl std::fmt::Display) -> String {
+pub(super) fn claiming(payload: impl std::fmt::Display) -> String {
     mint(&ed25519(), header(&ed25519()).to_string(), payload.to_string())
 }
 
 /// A token for each thing that a rejection can be about: what it is about, and what is to be said.
-fn refusals() -> Vec<(String, RejectionKind, &'static str, &'static str, &'static str)> {
+pub(super) fn refusals() -> Vec<(String, RejectionKind, &'static str, &'static str, &'static str)> {
     use RejectionKind::*;
     let good = claiming(payload());
     let (head, rest) = good.split_once('.').unwrap();
@@ -156,7 +156,13 @@ fn refusals() -> Vec<(String, RejectionKind, &'static str, &'static str, &'stati
             "an empty text",
             "a text",
         ),
-        (claiming(without(payload(), "jti")), MissingClaim("jti"), "jti", "none", "a value"),
+        (
+            claiming(without(payload(), "jti")),
+            MissingClaim("jti"),
+            "jti",
+            "none",
+            "an ID of the token",
+        ),
         (
             text("exp", r#""1800000890""#),
             InvalidClaim("exp"),

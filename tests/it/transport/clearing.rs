@@ -1,5 +1,5 @@
-//! Which invalid cookies are cleared: those that no replica can accept any more. All of them read
-//! as anonymous where a session is optional.
+//! Which invalid cookies are cleared: those that no replica can accept any more, and that no other response
+//! replaces. All of them read as anonymous where a session is optional.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn invalid_cookie_is_anonymous_and_cleared_if_final() {
 }
 
 #[tokio::test]
-async fn a_revoked_session_is_anonymous_and_its_cookie_cleared() {
+async fn a_revoked_session_is_anonymous_and_its_cookie_kept_until_a_login() {
     let store = MemoryStore::new();
     let keys = KeyRing::builder("app").store(store.clone()).open().await.unwrap();
     let revocations = Revocations::builder("app").store(store).open().await.unwrap();
@@ -95,8 +95,12 @@ async fn a_revoked_session_is_anonymous_and_its_cookie_cleared() {
         .unwrap();
     let token = token(&sessions);
     sessions.logout(&sessions.validate(&token).unwrap()).await.unwrap();
-    let answer = send(&routes().layer(sessions.layer()), get("/any").cookie(&token)).await;
-    assert_eq!((&*answer.body, answer.all("set-cookie")), ("false", vec![CLEARED]));
+    let log_in = axum::routing::post(async || login());
+    let app = routes().route("/login", log_in).layer(sessions.layer());
+    let answer = send(&app, get("/any").cookie(&token)).await;
+    assert_eq!((&*answer.body, answer.all("set-cookie")), ("false", vec![]));
+    let answer = send(&app, post("/login").cookie(&token)).await;
+    assert!(sessions.validate(answer.cookie_token()).is_ok());
 }
 
 #[tokio::test]

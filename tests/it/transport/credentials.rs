@@ -335,6 +335,20 @@ fn a_cookie_name_that_cannot_be_used_is_refused_and_named() {
 }
 
 #[test]
+fn transports_none_or_twice_are_refused_with_fix() {
+    let two = [Transport::bearer(), Transport::bearer()];
+    for (transports, value, fix) in [
+        (&two[..0], "empty", "`Transport::bearer()`, or leave the setting out"),
+        (&two[..], "two of the kind bearer", "give each kind once"),
+    ] {
+        let clock = ManualClock::default();
+        let error = builder(&clock).transports(transports.to_vec()).build().unwrap_err();
+        assert_eq!((error.setting(), error.value()), (Some("transports"), Some(value)));
+        assert!(error.help().unwrap().contains(fix), "{error}");
+    }
+}
+
+#[test]
 fn trusted_origin_no_browser_sends_is_refused_with_fix() {
     for (origin, fix) in [
         ("app.example", "`https://host`"),

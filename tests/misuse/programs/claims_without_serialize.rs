@@ -4,7 +4,7 @@
 //~ let _ = sessions.validate_layer();
 //~ let _ = sessions.issue(&Login::new("alice", user));
 //~ these claims cannot be issued
-//~ a service that only validates needs no `Serialize`: use `validate_only_layer()`
+//~ a service that only validates needs no `Serialize`: use `validate_only_layer()`, and in tests `TestSession::from_json`
 
 use serde::Deserialize;
 use tower_jwt_session::{BuildError, KeyRing, Login, Sessions};

@@ -7,7 +7,7 @@ use tower_jwt_session::{KeyRingStatus, KeyState, KeyStatus, KeyTimes, Timestamp}
 use super::super::store::Says;
 use super::super::world::State;
 use super::{
-    KNOWN, ONE_KEY, ONE_RING, REVOKED_HERE, SIGNER, TWO_AHEAD, UNLEARNT, has_seen, is_calm,
+    KNOWN, ONE_KEY, ONE_RING, REVOKED_HERE, SIGNER, TWO_AHEAD, UNLEARNED, has_seen, is_calm,
 };
 
 pub(super) fn check(state: &mut State, replica: usize, status: &KeyRingStatus, local: Timestamp) {
@@ -78,7 +78,7 @@ fn check_memory(state: &mut State, replica: usize, status: &KeyRingStatus, local
     let alive = |kid: &&String| up.knows.get(*kid).is_some_and(lives);
     let risen = up.revoked.iter().filter(alive).find(|kid| !revoked(kid)).cloned();
     if let Some(kid) = forgotten {
-        state.fail(UNLEARNT, format!("replica {replica}: {}", state.name(&kid)));
+        state.fail(UNLEARNED, format!("replica {replica}: {}", state.name(&kid)));
     }
     if let Some(kid) = risen {
         let name = state.name(&kid);

@@ -21,6 +21,7 @@ mod failover;
 mod forwarder;
 mod founding;
 mod group;
+pub mod operator;
 pub mod postgres;
 mod postgres_feed;
 mod postgres_losses;
@@ -29,6 +30,7 @@ pub mod redis;
 mod redis_feed;
 mod refresh_tokens;
 mod revocations;
+pub mod revoking;
 mod rings;
 mod scenarios;
 pub mod sentinel;
@@ -71,6 +73,8 @@ pub trait Backend: Sized + Send + Sync + 'static {
 
     /// Makes an empty database, and says its name.
     fn database(&self) -> impl Future<Output = String>;
+    /// The URL of that database, with the password.
+    fn url(&self, database: &str) -> String;
     /// Opens a store there, with connections of its own.
     fn open(&self, database: &str) -> impl Future<Output = Self::Store>;
     /// Removes all that stores have written there.
@@ -110,6 +114,8 @@ pub fn run<B: Backend>() -> ! {
         .chain(founding::all())
         .chain(refresh_tokens::all())
         .chain(failover::all())
+        .chain(operator::all())
+        .chain(revoking::all())
         .chain(B::own());
     run_tests(B::installed(), || block_on(B::start()), tests)
 }

@@ -126,6 +126,11 @@ impl Backend for Postgres {
         name
     }
 
+    fn url(&self, database: &str) -> String {
+        let (password, port) = (Self::PASSWORD, self.server.port);
+        format!("postgres://postgres:{password}@127.0.0.1:{port}/{database}")
+    }
+
     async fn open(&self, database: &str) -> PostgresStore {
         let store = PostgresStore::new(self.pool(database));
         store.migrate().await.expect("migrates");

@@ -29,10 +29,6 @@ pub struct Redis {
 }
 
 impl Redis {
-    fn url(&self, database: &str) -> String {
-        format!("{}/{database}", self.server.url())
-    }
-
     /// Sends a command beside the store.
     pub(crate) async fn send<T: FromRedisValue>(&self, database: &str, command: &Cmd) -> T {
         let mut connection = self.connection(database).await;
@@ -82,6 +78,10 @@ impl Backend for Redis {
 
     async fn database(&self) -> String {
         self.databases.fetch_add(1, Ordering::Relaxed).to_string()
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("{}/{database}", self.server.url())
     }
 
     async fn open(&self, database: &str) -> RedisStore {

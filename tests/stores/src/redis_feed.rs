@@ -710,16 +710,18 @@ async fn feed_needs_only_the_smallest_rights(server: &Redis) {
 async fn feed_without_the_right_to_append_fails_without_a_session_too(server: &Redis) {
     const COMMANDS: &str = "+eval +hget +hmget +hset +hdel +hexists +exists +set +pexpireat \
                             +xrange +time +info +subscribe +ping";
-    let keys = "~{tower-jwt-session:feed:*}:*";
+    // The database and its channel are another test's, too.
+    const FEED: &str = "unappended";
+    let keys = format!("~{{tower-jwt-session:{FEED}:*}}:*");
     let rights = format!("{keys} &tower-jwt-session:changed +publish {COMMANDS}");
     let able = open_as(server, "appends", &format!("{rights} +xadd")).await;
-    able.changed("feed").await.expect("listens");
-    able.append("feed", &[], now()).await.expect("appends");
-    timeout(Duration::from_secs(1), able.changed("feed")).await.expect_err("nobody is notified");
+    able.changed(FEED).await.expect("listens");
+    able.append(FEED, &[], now()).await.expect("appends");
+    timeout(Duration::from_secs(1), able.changed(FEED)).await.expect_err("nobody is notified");
     let unable = open_as(server, "reads", &rights).await;
-    page(&unable, None).await;
+    unable.read_feed(FEED, None).await.expect("reads");
     for sessions in [&[][..], &[session(1)]] {
-        let refused = unable.append("feed", sessions, now()).await.expect_err("may not");
-        assert!(refused.to_string().contains("append to the feed feed"), "{refused}");
+        let refused = unable.append(FEED, sessions, now()).await.expect_err("may not");
+        assert!(refused.to_string().contains("append to the feed unappended"), "{refused}");
     }
 }

@@ -1,5 +1,6 @@
 //! A Redis or PostgreSQL of one's own, made from what is installed: on the loopback interface, in
-//! a directory that is removed with it, and never outliving its parent. The stores' tests use it too.
+//! a directory that is removed with it, and never outliving its parent. The stores' tests and the chaos
+//! tests use it, too.
 
 mod group;
 pub(crate) mod place;
@@ -133,6 +134,18 @@ impl Server {
     pub(crate) fn id(&self) -> Option<u32> {
         let file = self.nodes.first()?.place.path().join("pid");
         std::fs::read_to_string(file).ok()?.trim().parse().ok()
+    }
+
+    /// The directory of its data and its log, or that of the first of them.
+    #[allow(dead_code, reason = "the chaos tests use it")]
+    pub(crate) fn directory(&self) -> &std::path::Path {
+        self.nodes[0].place.path()
+    }
+
+    /// Another program of the same installation, in that directory, as the server's user.
+    #[allow(dead_code, reason = "the chaos tests use it")]
+    pub(crate) fn program(&self, name: &str) -> std::process::Command {
+        self.nodes[0].place.command(&self.programs.program.with_file_name(name))
     }
 
     /// Whether it listens at its port, as it does as long as its process lives.

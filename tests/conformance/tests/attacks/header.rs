@@ -249,7 +249,8 @@ pub(crate) fn crit(target: &Target) -> Vec<Attack> {
     let unencoded = {
         let head = URL_SAFE_NO_PAD.encode(&critical);
         let signed = format!("{head}.{}", target.payload());
-        let signature = tower_jwt_session::testing::sign(&target.key, signed.as_bytes());
+        let signature =
+            tower_jwt_session::testing::primitives::sign(&target.key, signed.as_bytes());
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     };
     attacks.push(bad("a payload that is not encoded", unencoded));

@@ -4,7 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use tower_jwt_session::Algorithm;
-use tower_jwt_session::testing::{fixed_key, sign};
+use tower_jwt_session::testing::fixed_key;
+use tower_jwt_session::testing::primitives::sign;
 
 use super::target::{Attack, Target, bad, good};
 

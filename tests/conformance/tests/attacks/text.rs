@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
-use tower_jwt_session::testing::sign;
+use tower_jwt_session::testing::primitives::sign;
 
 use super::target::{Attack, Target, bad, good, with};
 
@@ -49,9 +49,9 @@ pub(crate) fn structure(target: &Target) -> Vec<Attack> {
         ("a tab inside", format!("{head}.\t{body}.{tail}")),
         ("quotes around", format!("\"{token}\"")),
         ("the scheme again", format!("Bearer {token}")),
-        ("JSON serialisation, flattened", flattened.to_string()),
-        ("JSON serialisation", general.to_string()),
-        ("JSON serialisation without a signature", json!({ "payload": body }).to_string()),
+        ("JSON serialization, flattened", flattened.to_string()),
+        ("JSON serialization", general.to_string()),
+        ("JSON serialization without a signature", json!({ "payload": body }).to_string()),
         ("JSON around a token", format!("{{\"a\":\"{head}.{body}.{tail}\"}}")),
         ("a fraction of dots", format!("{head}%2E{body}%2E{tail}")),
         ("percent-encoded", token.replace('e', "%65")),

@@ -5,7 +5,8 @@ use std::path::Path;
 use conformance::{count, published};
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
-use tower_jwt_session::testing::{fixed_key, sign, verify};
+use tower_jwt_session::testing::fixed_key;
+use tower_jwt_session::testing::primitives::{sign, verify};
 use tower_jwt_session::{Algorithm, BuildError, Key, KeyRing, KeyState};
 
 /// A key file, how it is given, and what should happen.

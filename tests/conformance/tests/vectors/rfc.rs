@@ -6,7 +6,8 @@ use conformance::{count, published};
 use libtest_mimic::{Failed, Trial};
 use serde::Deserialize;
 use serde_json::Value;
-use tower_jwt_session::testing::{ManualClock, fixed_ring, open, ring_key, sign, verify};
+use tower_jwt_session::testing::primitives::{open, ring_key, sign, verify};
+use tower_jwt_session::testing::{ManualClock, fixed_ring};
 use tower_jwt_session::{Algorithm, CryptoBackend, Key, KeyErrorKind};
 
 #[derive(Deserialize)]
@@ -19,7 +20,7 @@ struct Vector {
     #[serde(default)]
     private_jwk: Value,
     compact: Option<String>,
-    /// A JWS in the JSON serialisation.
+    /// A JWS in the JSON serialization.
     serialized: Option<Value>,
     thumbprint_sha256: Option<String>,
 }

@@ -1,6 +1,7 @@
 //! JWKS as they come: one bad key hurts no other, and none is taken that could be misused.
 
 use super::*;
+use crate::support::recorder::Events;
 use tower_jwt_session::RejectionKind;
 
 /// A good key with one member changed.
@@ -33,9 +34,12 @@ async fn bad_key_is_reported_and_hurts_no_other() {
         (with(ed(), "kid", json!(5)), "`kid` is a number"),
         (json!({ "kid": "bad" }), "`kty` is missing"),
         (with(ed(), "kty", json!("new")), "`kty` is \"new\""),
-        (with(ed(), "use", json!("enc")), "`use`"),
+        (with(ed(), "use", json!("encryption")), "`use` is \"encryption\""),
+        (with(with(rsa(), "use", json!("enc")), "d", json!("AAAA")), "`d` is private"),
         (with(ed(), "use", json!(["sig"])), "`use` is [\"sig\"]"),
-        (with(ed(), "key_ops", json!(["encrypt"])), "`key_ops`"),
+        (with(ed(), "key_ops", json!(["sign"])), "`key_ops` is [\"sign\"]"),
+        (with(ed(), "key_ops", json!([])), "`key_ops` is []"),
+        (with(ed(), "key_ops", json!(["encrypt", "sign"])), "`key_ops`"),
         (with(ed(), "key_ops", json!("verify")), "`key_ops` is \"verify\""),
         (with(ed(), "alg", json!(8)), "`alg` is a number"),
         (with(ed(), "crv", json!("X25519")), "`crv` is \"X25519\", expected Ed25519"),
@@ -78,6 +82,34 @@ async fn bad_key_is_reported_and_hurts_no_other() {
             let [skipped] = status.skipped.as_slice() else { panic!("{bad}: {status:?}") };
             assert!(skipped.contains(reason), "{bad}: {skipped}");
         }
+    }
+}
+
+/// As every realm of Keycloak publishes one.
+#[tokio::test]
+async fn key_for_encryption_is_no_fault_and_verifies_nothing() {
+    let rsa = || jwk(Algorithm::RS256, "enc-1");
+    for other in [
+        with(with(rsa(), "use", json!("enc")), "alg", json!("RSA-OAEP")),
+        with(rsa(), "use", json!("enc")),
+        with(rsa(), "key_ops", json!(["encrypt", "wrapKey"])),
+        with(jwk(Algorithm::ES256, "enc-1"), "key_ops", json!(["deriveBits"])),
+        json!({ "kid": "enc-1", "kty": "new", "use": "enc" }),
+    ] {
+        let events = Events::capture();
+        let (keys, clock) = open(set([other.clone(), jwk(Algorithm::EdDSA, "a")])).await;
+        assert!(validate(&keys, &clock, Algorithm::EdDSA, "a").is_ok(), "{other}");
+        for algorithm in [Algorithm::RS256, Algorithm::ES256] {
+            let refused = validate(&keys, &clock, algorithm, "enc-1").unwrap_err();
+            assert_eq!(refused.kind(), RejectionKind::UnknownKey, "{other}");
+        }
+        let status = keys.status();
+        assert_eq!((status.keys.len(), &status.skipped[..]), (1, &[][..]), "{other}");
+        assert!(events.warnings().is_empty(), "{other}: {:?}", events.all());
+        // With no other key it is the reason.
+        let alone = following(&FakeClient::new(set([other.clone()])), &clock);
+        let error = alone.start_without_keys().open().await.unwrap_err().to_string();
+        assert!(error.contains("\"enc-1\": "), "{other}: {error}");
     }
 }
 

@@ -175,7 +175,7 @@ async fn fifty_mebibytes_are_refused_before_they_are_read() {
 async fn a_slow_body_meets_the_timeout_of_the_whole() {
     let server = Server::start("/keys").await;
     let begun = Instant::now();
-    let ring = server.ring("/slow").timeout(Duration::from_millis(300));
+    let ring = server.ring("/slow").refresh_timeout(Duration::from_millis(300));
     let error = ring.open().await.unwrap_err().to_string();
     assert!(error.contains("no whole answer within 300ms"), "{error}");
     assert_eq!(server.sent.load(Ordering::SeqCst), 1, "the answer had begun");
@@ -197,6 +197,7 @@ async fn absent_server_and_server_without_tls_are_reported_apart() {
     let plain = format!("https://{}/keys", server.address);
     let error = KeyRing::jwks_url(ISSUER, &plain).open().await.unwrap_err().to_string();
     assert!(error.contains(&plain) && error.contains("corrupt message"), "{error}");
+    assert!(error.contains("it may speak plain http"), "{error}");
     assert_eq!(server.hits(), 0);
 
     let gone = server.url("/keys");
@@ -207,4 +208,32 @@ async fn absent_server_and_server_without_tls_are_reported_apart() {
     let error = KeyRing::jwks_url(ISSUER, &gone).allow_http_on_loopback().open().await;
     let error = error.unwrap_err().to_string();
     assert!(error.to_lowercase().contains("connection refused"), "{error}");
+}
+
+/// A certificate that no root of trust of this machine has signed.
+#[tokio::test]
+async fn certificate_that_is_not_trusted_is_refused_with_the_fix() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let key = include_bytes!("../../../../src/testing/p-256.pk8").to_vec();
+    let chain = vec![include_bytes!("self_signed.der").to_vec().into()];
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key).into();
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = Arc::new(config.with_single_cert(chain, key).unwrap());
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}/keys", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut tls = rustls::ServerConnection::new(config.clone()).unwrap();
+            // The client ends the handshake.
+            let _ = tls.complete_io(&mut stream);
+        }
+    });
+    let fix = "from a root of trust of the operating system: add a private CA there";
+    let error = KeyRing::jwks_url(ISSUER, &url).open().await.unwrap_err().to_string();
+    assert!(error.contains("invalid peer certificate") && error.ends_with(fix), "{error}");
+    // It is waited for: a proxy in front of an issuer that starts may show another certificate.
+    let keys = KeyRing::jwks_url(ISSUER, &url).start_without_keys().open().await.unwrap();
+    assert!(keys.status().failure.unwrap().ends_with(fix));
+    serving.join().unwrap();
 }

@@ -23,7 +23,7 @@ async fn ring_started_without_keys_becomes_ready_when_they_come() {
     ] {
         let (client, clock) = (FakeClient::new(""), ManualClock::default());
         client.answers(URL, failure.clone());
-        let ring = following(&client, &clock).timeout(Duration::from_millis(10));
+        let ring = following(&client, &clock).refresh_timeout(Duration::from_millis(10));
         let keys = ring.start_without_keys().open().await.unwrap();
         let unready = keys.ready().unwrap_err();
         assert_eq!(unready.kind(), NotReadyKind::NoKeysYet, "{failure:?}");
@@ -140,4 +140,69 @@ async fn request_with_a_token_that_no_key_can_judge_is_answered_503() {
     keys.refresh().await.unwrap();
     assert_eq!(ask(&strict, "/", &token).await.status(), StatusCode::OK);
     assert_eq!(ask(&optional, "/open", &token).await.status(), StatusCode::OK);
+}
+
+/// Each of two issuers may be down at the start; none of them is this service.
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn replica_is_ready_with_the_keys_of_one_issuer_where_none_is_waited_for() {
+    use crate::support::web::{get, send};
+
+    const PARTNER: (&str, &str) = ("https://partner.example", "https://partner.example/keys");
+    let (client, clock) = (FakeClient::new(""), ManualClock::default());
+    let set_up = |url: &str, is_up: bool| match is_up {
+        true => client.answers(url, Answer::Says(200, "", one_key())),
+        false => client.answers(url, Answer::Fails("connection refused")),
+    };
+    let document = async |health: &axum::Router| {
+        let answer = send(health, get("/health/ready")).await;
+        let document: Value = serde_json::from_str(&answer.body).unwrap();
+        (answer.status.as_u16(), document["reasons"].as_array().unwrap().len())
+    };
+    for (main_up, partner_up, waits_for_main, expected) in [
+        (true, true, false, (200, 0)),
+        (true, false, false, (200, 0)),
+        (false, true, false, (200, 0)),
+        (false, true, true, (503, 1)),
+        (false, false, false, (503, 1)),
+    ] {
+        set_up(URL, main_up);
+        set_up(PARTNER.1, partner_up);
+        let main = following(&client, &clock).start_without_keys().open().await.unwrap();
+        let partner = KeyRing::jwks_url(PARTNER.0, PARTNER.1).client(client.clone());
+        let partner = partner.clock(clock.clone()).start_without_keys().open().await.unwrap();
+        let partner = Sessions::<()>::builder(partner, PARTNER.0, "orders").ready_without_keys();
+        let sessions = Sessions::builder(main.clone(), ISSUER, "orders")
+            .also_accept_sessions(partner.build().unwrap());
+        let sessions = if waits_for_main { sessions } else { sessions.ready_without_keys() };
+        let health = sessions.build().unwrap().status_router();
+        assert_eq!(document(&health).await, expected, "{main_up} {partner_up} {waits_for_main}");
+        if !main_up {
+            set_up(URL, true);
+            main.refresh().await.unwrap();
+            assert_eq!(document(&health).await, (200, 0), "{partner_up} {waits_for_main}");
+        }
+    }
+}
+
+/// Old keys of the main issuer count as much as none: replicas that start later would differ.
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn stale_keys_of_the_main_issuer_are_spared_only_while_another_issuer_is_ready() {
+    use crate::support::web::{get, send};
+
+    let (client, clock) = (FakeClient::new(one_key()), ManualClock::default());
+    let ring = KeyRing::fixed([testing::fixed_key(Algorithm::ES256)]).clock(clock.clone());
+    let own = Sessions::<()>::builder(ring.build().unwrap(), "https://app.example", "app");
+    for (own, expected) in [(None, 503), (Some(own.build().unwrap()), 200)] {
+        let main = following(&client, &clock).start_without_keys().open().await.unwrap();
+        let mut sessions = Sessions::builder(main, ISSUER, "orders").ready_without_keys();
+        if let Some(own) = own {
+            sessions = sessions.also_accept_sessions(own);
+        }
+        let health = sessions.build().unwrap().status_router();
+        assert_eq!(send(&health, get("/health/ready")).await.status, 200);
+        clock.advance(Duration::from_secs(24 * 60 * 60));
+        assert_eq!(send(&health, get("/health/ready")).await.status, expected);
+    }
 }

@@ -87,7 +87,7 @@ async fn a_first_fetch_that_fails_names_the_url_and_the_cause() {
     for (answer, cause) in cases {
         let (client, clock) = (FakeClient::new(""), ManualClock::default());
         client.answers(URL, answer.clone());
-        let ring = following(&client, &clock).timeout(Duration::from_millis(10));
+        let ring = following(&client, &clock).refresh_timeout(Duration::from_millis(10));
         let error = ring.open().await.unwrap_err();
         assert!(error.is_issuer_unavailable(), "{error:?}");
         let text = error.to_string();
@@ -120,11 +120,14 @@ async fn settings_are_checked_before_anything_is_asked() {
     let ring = || following(&client, &clock);
     let seconds = Duration::from_secs;
     let cases = [
-        ("timeout", ring().timeout(Duration::ZERO)),
-        ("timeout", ring().timeout(seconds(61))),
-        ("refresh_bounds", ring().refresh_bounds(Duration::ZERO, seconds(60))),
-        ("refresh_bounds", ring().refresh_bounds(seconds(61), seconds(60))),
-        ("refresh_bounds", ring().refresh_bounds(seconds(60), seconds(24 * 60 * 60 + 1))),
+        ("refresh_timeout", ring().refresh_timeout(Duration::ZERO)),
+        ("refresh_timeout", ring().refresh_timeout(seconds(61))),
+        ("refresh_interval_bounds", ring().refresh_interval_bounds(Duration::ZERO, seconds(60))),
+        ("refresh_interval_bounds", ring().refresh_interval_bounds(seconds(61), seconds(60))),
+        (
+            "refresh_interval_bounds",
+            ring().refresh_interval_bounds(seconds(60), seconds(24 * 60 * 60 + 1)),
+        ),
         ("unknown_key_cooldown", ring().unknown_key_cooldown(seconds(4))),
         ("max_staleness", ring().max_staleness(seconds(60 * 60))),
         ("max_document_bytes", ring().max_document_bytes(0)),
@@ -152,10 +155,10 @@ async fn settings_at_their_bounds_are_taken() {
     // A refresh and its jitter of an eighth, and the fetch itself.
     let least = seconds(3600 + 450 + 5);
     for ring in [
-        ring().timeout(Duration::from_millis(10)),
-        ring().timeout(seconds(60)).unknown_key_cooldown(seconds(60)),
-        ring().refresh_bounds(seconds(1), seconds(1)),
-        ring().refresh_bounds(seconds(1), day).max_staleness(2 * day),
+        ring().refresh_timeout(Duration::from_millis(10)),
+        ring().refresh_timeout(seconds(60)).unknown_key_cooldown(seconds(60)),
+        ring().refresh_interval_bounds(seconds(1), seconds(1)),
+        ring().refresh_interval_bounds(seconds(1), day).max_staleness(2 * day),
         ring().unknown_key_cooldown(seconds(5)),
         ring().max_staleness(least + Duration::from_millis(1)),
         ring().max_document_bytes(1024),
@@ -169,7 +172,7 @@ async fn settings_at_their_bounds_are_taken() {
         ring().max_staleness(least),
         ring().max_document_bytes(1023),
         ring().max_document_bytes(16 * 1024 * 1024 + 1),
-        ring().timeout(Duration::from_micros(9999)),
+        ring().refresh_timeout(Duration::from_micros(9999)),
     ] {
         let error = ring.open().await.unwrap_err();
         assert!(error.setting().is_some(), "{error}");

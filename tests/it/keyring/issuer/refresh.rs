@@ -58,7 +58,7 @@ async fn a_failure_leaves_the_last_good_keys_for_a_day() {
     for failure in failures {
         let (client, clock) =
             (FakeClient::new(set([jwk(Algorithm::EdDSA, "a")])), ManualClock::default());
-        let ring = following(&client, &clock).timeout(Duration::from_millis(10));
+        let ring = following(&client, &clock).refresh_timeout(Duration::from_millis(10));
         let keys = ring.open().await.unwrap();
         let (opened, fingerprint) = (clock.now(), keys.status().fingerprint);
         client.answers(URL, failure.clone());
@@ -115,7 +115,21 @@ async fn keys_are_fetched_in_turn_without_being_asked_for() {
     let second = Duration::from_secs(1);
     // However long the answer says that it stays fresh.
     client.answers(URL, Answer::Says(200, "max-age=86400", set([jwk(Algorithm::EdDSA, "a")])));
-    let keys = following(&client, &clock).refresh_bounds(second, second).open().await.unwrap();
+    let keys =
+        following(&client, &clock).refresh_interval_bounds(second, second).open().await.unwrap();
+    client.says(set([jwk(Algorithm::ES256, "b")]));
+    client.reaches(2).await;
+    settle().await;
+    assert!(validate(&keys, &clock, Algorithm::ES256, "b").is_ok());
+}
+
+#[tokio::test]
+async fn answer_without_lifetime_is_fresh_for_the_default_age() {
+    let (client, clock) =
+        (FakeClient::new(set([jwk(Algorithm::EdDSA, "a")])), ManualClock::default());
+    let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+    let ring = following(&client, &clock).refresh_interval_bounds(second, hour);
+    let keys = ring.default_max_age(second).open().await.unwrap();
     client.says(set([jwk(Algorithm::ES256, "b")]));
     client.reaches(2).await;
     settle().await;
@@ -225,6 +239,13 @@ async fn fetch_without_change_keeps_the_cache() {
         assert_eq!(cached.validate(&token), Ok(true));
         let after = keys.status();
         assert_eq!(after.refreshed_at, Some(clock.now()));
+        // It signs nothing here, and when it was published is not known.
+        let shown = serde_json::to_value(&after.keys[0]).unwrap();
+        for absent in ["/generation", "/times/published", "/times/propagated", "/times/signs_from"]
+        {
+            assert_eq!(shown.pointer(absent), Some(&serde_json::Value::Null), "{absent}: {shown}");
+        }
+        assert!(shown["times"]["verifies_until"].is_string(), "{shown}");
         let limit = |status: &KeyRingStatus| status.keys[0].times.verifies_until;
         assert_eq!(limit(&after) - limit(&before), Duration::from_secs(60));
     }

@@ -1,7 +1,9 @@
 //! Scopes and roles, wherever issuers write them.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower_jwt_session::layer::ValidateLayer;
 use tower_jwt_session::{Login, SessionsBuilder};
 
 use super::*;
@@ -86,6 +88,21 @@ async fn roles_are_the_texts_at_the_path() {
     assert_eq!(roles(&sessions, &claiming(&clock, json!({"roles": ["a"]}))), [""; 0]);
 }
 
+/// The status and the rejection of a request with that token.
+async fn through<C: DeserializeOwned + Send + Sync + 'static>(
+    layer: ValidateLayer<C>,
+    token: &str,
+) -> (u16, Option<Rejection>) {
+    let handler = service_fn(async |_: ::http::Request<()>| {
+        Ok::<_, std::convert::Infallible>(::http::Response::new(bytes::Bytes::new()))
+    });
+    let request = ::http::Request::get("/").header("host", "app.example");
+    let request = request.header("authorization", format!("Bearer {token}"));
+    let answer = layer.layer(handler).oneshot(request.body(()).unwrap()).await.unwrap();
+    let rejection = answer.extensions().get::<Rejection>().cloned();
+    (answer.status().as_u16(), rejection)
+}
+
 /// The claims of an application that issues its own tokens.
 #[derive(Serialize, Deserialize)]
 struct User {
@@ -103,21 +120,46 @@ async fn route_that_requires_a_role_is_403_without_it() {
     let answer = async |roles: &[&str]| {
         let roles = roles.iter().map(|role| (*role).to_owned()).collect();
         let token = sessions.issue(&Login::new("alice", User { roles })).unwrap();
-        let handler = service_fn(async |_: ::http::Request<()>| {
-            Ok::<_, std::convert::Infallible>(::http::Response::new(bytes::Bytes::new()))
-        });
-        let layer = sessions.validate_layer().require_role("admin").unwrap();
-        let request = ::http::Request::get("/").header("host", "app.example");
-        let request = request.header("authorization", format!("Bearer {}", token.as_str()));
-        let answer = layer.layer(handler).oneshot(request.body(()).unwrap()).await.unwrap();
-        let rejection = answer.extensions().get::<Rejection>().cloned();
-        (answer.status().as_u16(), rejection)
+        through(sessions.validate_layer().require_role("admin").unwrap(), token.as_str()).await
     };
     assert_eq!(answer(&["reader", "admin"]).await, (200, None));
     for roles in [&["reader", "administrator"][..], &["Admin"], &[]] {
         let (status, rejection) = answer(roles).await;
         let rejection = rejection.unwrap();
         assert_eq!((status, rejection.about()), (403, Some("roles")));
-        assert_eq!(rejection.expected(), Some("admin"));
+        assert_eq!(rejection.found(), Some(&*format!(r#"{roles:?} in "roles""#)));
+        assert_eq!(rejection.expected(), Some(r#"admin in "roles""#));
     }
+}
+
+#[tokio::test]
+async fn refusal_for_a_role_names_the_claim_that_was_read() {
+    let (keys, clock) = open().await;
+    let in_realm = json!({"realm_access": {"roles": ["admin"]}});
+    for (claim, claims, found) in [
+        ("/realm_access/roles", json!({}), r#"no claim "/realm_access/roles""#),
+        ("/realm_access/role", in_realm.clone(), r#"no claim "/realm_access/role""#),
+        (
+            "realm_access.roles",
+            in_realm.clone(),
+            r#"no claim "realm_access.roles" (if it is nested, write "/realm_access/roles")"#,
+        ),
+        ("https://a.example/roles", in_realm, r#"no claim "https://a.example/roles""#),
+        ("roles", json!({"roles": null}), r#"no claim "roles""#),
+        ("roles", json!({"roles": {"admin": true}}), r#"[] in "roles""#),
+        ("/a/x~1y", json!({"a": {"x/y": "b"}}), r#"["b"] in "/a/x~1y""#),
+    ] {
+        let sessions = builder(&keys).roles_claim(claim).build().unwrap();
+        let layer = sessions.validate_layer().require_role("admin").unwrap();
+        let (status, rejection) = through(layer, &claiming(&clock, claims)).await;
+        let rejection = rejection.unwrap();
+        assert_eq!((status, rejection.found()), (403, Some(found)));
+        assert_eq!(rejection.expected(), Some(&*format!("admin in {claim:?}")));
+    }
+    let sessions = builder(&keys).roles_claim("roles").build().unwrap();
+    let error = sessions.validate_layer().require_role("").unwrap_err();
+    assert_eq!(
+        (error.setting(), error.help()),
+        (Some("require_role"), Some("give the name of a role"))
+    );
 }

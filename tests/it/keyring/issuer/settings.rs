@@ -180,3 +180,48 @@ async fn setting_that_names_a_registered_claim_is_a_build_error() {
         assert_eq!(error.setting(), Some(setting), "{error}");
     }
 }
+
+#[tokio::test]
+async fn missing_claim_names_what_is_expected_and_the_setting() {
+    let (keys, clock) = open().await;
+    let plain = builder(&keys).build().unwrap();
+    let in_place = builder(&keys).audience_claim("azp").subject_claim("azp").build().unwrap();
+    for (sessions, claim, expected, setting) in [
+        (&plain, "aud", r#""orders" or "web", or the setting"#, "audience_claim"),
+        (&plain, "sub", "a subject, or the setting", "subject_claim"),
+        (&plain, "jti", "an ID of the token, or", "accept_without_token_id"),
+        (&plain, "iat", "a time of issue, or", "dangerous_accept_without_issued_at"),
+        (&in_place, "aud", r#""orders" or "web" in aud, or in azp"#, "audience_claim"),
+        (&in_place, "sub", "a subject in sub, or in azp", "subject_claim"),
+        (&plain, "exp", "a time of expiry", ""),
+        (&plain, "iss", "\"https://login.example\"", ""),
+    ] {
+        let explanation = sessions.explain(&claiming(&clock, json!({ claim: null })));
+        assert_eq!(explanation.outcome, "missing_claim", "{claim}");
+        let failed = explanation.failed().unwrap();
+        let text = failed.expected.as_deref().unwrap();
+        assert!(text.starts_with(expected) && text.contains(setting), "{claim}: {text}");
+        let fix = explanation.fix.unwrap();
+        assert!(fix.contains(&format!("claim `{claim}`")) && fix.contains(setting), "{fix}");
+    }
+    // These settings are none for tokens that are issued here.
+    let own = testing::fixed_ring(clock.clone());
+    let own = Sessions::<Value>::builder(own, ISSUER, "orders").build().unwrap();
+    let key = testing::fixed_key(Algorithm::EdDSA);
+    let header = json!({ "alg": "EdDSA", "typ": "session+jwt", "kid": key.key_id() });
+    let token = testing::mint(&key, header.to_string(), json!({ "iss": ISSUER }).to_string());
+    let refused = own.validate(&token).unwrap_err();
+    let text = format!("{refused:#}");
+    assert!(text.ends_with(r#"aud: found none, expected "orders""#), "{text}");
+}
+
+#[tokio::test]
+async fn setting_for_another_issuers_tokens_on_a_ring_that_can_sign_names_the_fix() {
+    let ring = testing::fixed_ring(ManualClock::default());
+    let error = builder(&ring).accept_token_type("JWT").build().unwrap_err();
+    assert_eq!(error.setting(), Some("accept_token_type"));
+    assert!(error.to_string().contains("`Key::verify_only`"), "{error}");
+    let key = testing::fixed_key(Algorithm::EdDSA).verify_only();
+    let fixed = KeyRing::fixed([key]).build().unwrap();
+    assert!(builder(&fixed).accept_token_type("JWT").build().is_ok());
+}

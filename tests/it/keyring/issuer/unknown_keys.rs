@@ -3,6 +3,7 @@
 use tower_jwt_session::RejectionKind;
 
 use super::*;
+use crate::support::recorder::Events;
 
 const COOLDOWN: Duration = Duration::from_secs(30);
 
@@ -130,4 +131,54 @@ async fn a_clock_that_was_set_back_does_not_stop_the_fetches() {
     clock.set(tower_jwt_session::Timestamp::from_unix_seconds(1_700_000_000));
     miss(&keys, &clock, "b");
     client.reaches(2).await;
+}
+
+#[tokio::test]
+async fn reason_says_when_keys_were_fetched_and_how_often_they_are() {
+    let (keys, _, clock) = open().await;
+    clock.advance(Duration::from_millis(12_900));
+    let refused = validate(&keys, &clock, Algorithm::ES256, "b").unwrap_err();
+    assert_eq!(
+        format!("{refused:#}"),
+        "unknown key: header kid: found \"b\", expected a key of the followed issuer, fetched 42s ago, \
+         and again for an unknown key at most every 30s (unknown_key_cooldown): [\"a\"]"
+    );
+    // A fetch that finds the same keys counts.
+    keys.refresh().await.unwrap();
+    clock.advance(Duration::from_secs(5));
+    let token = token(&clock, Algorithm::ES256, "b");
+    let explained = sessions(&keys).explain(&token);
+    let expected = explained.failed().unwrap().expected.as_deref().unwrap();
+    assert!(expected.contains("fetched 5s ago"), "{expected}");
+
+    let own = KeyRing::fixed([testing::fixed_key(Algorithm::EdDSA).verify_only()]);
+    let own = own.clock(clock.clone()).build().unwrap();
+    let refused = sessions(&own).validate(&token).unwrap_err();
+    assert!(format!("{refused:#}").contains("expected a key of the ring: ["), "{refused:#}");
+}
+
+#[tokio::test]
+async fn change_of_the_issuers_keys_is_logged_once_with_their_ids() {
+    let changes = || async {
+        let (keys, client, _) = open().await;
+        for set in [
+            set([jwk(Algorithm::EdDSA, "a"), jwk(Algorithm::ES256, "b")]),
+            set([jwk(Algorithm::ES256, "b"), jwk(Algorithm::EdDSA, "a")]),
+            set([jwk(Algorithm::ES256, "b"), jwk(Algorithm::ES384, "c\n")]),
+        ] {
+            client.says(set);
+            keys.refresh().await.unwrap();
+        }
+    };
+    let of = |events: &Events| {
+        let mut all = events.all();
+        all.retain(|event| event.message == "the issuer's keys changed");
+        all
+    };
+    let events = Events::of(async || changes().await, |events| of(events).len() == 2).await;
+    let found = of(&events);
+    assert!(found.iter().all(|event| event.level == tracing::Level::INFO), "{found:?}");
+    let fields = |name| found.iter().map(move |event| event.fields[name].as_str());
+    assert_eq!(fields("added").collect::<Vec<_>>(), [r#""[\"b\"]""#, r#""[\"c\\n\"]""#]);
+    assert_eq!(fields("removed").collect::<Vec<_>>(), [r#""[]""#, r#""[\"a\"]""#]);
 }

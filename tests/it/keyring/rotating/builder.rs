@@ -15,7 +15,10 @@ async fn a_name_out_of_form_is_refused() {
     for name in ["", ".hidden", "a b", "a/b", "ä", &long] {
         let error = KeyRing::builder(name).store(MemoryStore::new()).open().await;
         let error = error.expect_err(name).to_string();
-        assert!(error.starts_with(&format!("name is {name:?}: use 1 to 64")), "{error}");
+        assert!(
+            error.starts_with(&format!("name of the key ring is {name:?}: use 1 to 64")),
+            "{error}"
+        );
     }
     for name in ["a", "A.b_c-9", &"a".repeat(64)] {
         KeyRing::builder(name).store(MemoryStore::new()).open().await.expect(name);
@@ -144,7 +147,7 @@ async fn status_shows_no_secret() {
     let store = TestStore::new();
     let replica = Replica::open(store.clone(), START + SKEW).await;
     let text = format!("{:?} {:?}", replica.ring, replica.ring.status());
-    let json = serde_json::to_string(&replica.ring.status()).expect("serialises");
+    let json = serde_json::to_string(&replica.ring.status()).expect("serializes");
     for value in store.entries().await.into_values() {
         let record: serde_json::Value = serde_json::from_slice(&value).expect("is JSON");
         if let Some(material) = record["material"]["unsealed"].as_str() {

@@ -6,7 +6,10 @@ mod background;
 mod birth;
 mod builder;
 mod clocks;
+#[cfg(all(feature = "axum", feature = "cookie"))]
+mod first_start;
 mod founding;
+mod operator;
 mod outage;
 mod overdue;
 #[cfg(all(feature = "axum", feature = "cookie"))]

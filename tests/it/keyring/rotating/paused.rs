@@ -31,9 +31,16 @@ impl Replica {
     fn assert_paused(&self, reason: PauseReason, until: tower_jwt_session::Timestamp) {
         let paused = self.paused().expect("no key signs");
         assert_eq!((paused.reason, paused.until), (reason, Some(until)));
-        assert!(
-            matches!(self.try_issue(), Err(error) if error.kind() == OperationErrorKind::NoSigningKey)
-        );
+        let error = self.try_issue().expect_err("no key signs");
+        assert_eq!(error.kind(), OperationErrorKind::NoSigningKey);
+        let why = match reason {
+            PauseReason::Revoked => "the signing key was revoked",
+            PauseReason::Retired => "the signing key was retired",
+            _ => "the last key is max_overdue_signing past its time",
+        };
+        let expected = [why, &*format!("its successor signs from {until}")];
+        let error = error.to_string();
+        assert!(expected.iter().all(|it| error.contains(it)), "{error}");
         assert_eq!(self.ring.ready(), Ok(()));
         let now = self.clock.now();
         assert_eq!(self.signs_at(until - MILLI), None);
@@ -100,6 +107,8 @@ async fn replica_never_ready_stays_unready_without_a_signing_time() {
     let unknown = |replica: &Replica| {
         let paused = replica.paused().expect("no key signs");
         assert_eq!((paused.reason, paused.until), (PauseReason::Overdue, None));
+        let error = replica.try_issue().expect_err("no key signs").to_string();
+        assert!(error.contains("past its time, and no successor is written yet: see"), "{error}");
     };
     unknown(&one);
     assert_eq!(one.ring.ready(), Ok(()), "it verifies, and so do all the others");
@@ -134,7 +143,7 @@ async fn pause_is_logged_once_with_its_reason_and_end() {
         assert_eq!(event.fields["reason"], "\"revoked\"");
         assert_eq!(event.fields["until"], (START + LEAD).to_string());
     }
-    assert_eq!(events.count("a key was revoked"), 4, "two keys at two replicas");
+    assert_eq!(events.audited("key_revoked").len(), 4, "two keys at two replicas");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Sealed keys: what rests in a store is of no use without a sealing key, and can't be replaced.
 
+use std::time::Duration;
+
 use crate::support::delegate::delegate;
 use tower_jwt_session::store::{Entry, EntryName, MemoryStore, Store};
 use tower_jwt_session::testing::ManualClock;
@@ -76,6 +78,55 @@ async fn sealing_keys_change_one_after_the_other() {
     assert_ne!(first.status().fingerprint, second.status().fingerprint);
     assert_ne!(first.status().fingerprint, fingerprint, "the mark was read all the same");
     second.ready().unwrap();
+}
+
+/// A sealing key leaked, together with the store: every key that it sealed is revoked, and replicas start
+/// without it at once.
+#[tokio::test]
+async fn revoked_and_ended_keys_need_no_sealing_key() {
+    let (old, new) = (sealing_key(1), sealing_key(2));
+    let (store, clock) = (MemoryStore::new(), ManualClock::default());
+    let builder = || KeyRing::builder("app").clock(clock.clone()).store(store.clone());
+    builder().seal_with([old.clone()]).open().await.unwrap();
+    let both = builder().seal_with([new.clone(), old]).open().await.unwrap();
+    // The first revokes the keys of the old sealing key, the second those that were made meanwhile.
+    for _ in 0..2 {
+        both.replace_all().await.unwrap();
+        clock.advance(Duration::from_secs(600));
+        both.refresh().await.unwrap();
+    }
+    let alone = async || builder().seal_with([new.clone()]).open().await;
+    let replica = alone().await.unwrap();
+    replica.ready().unwrap();
+    let token = sessions(replica.clone()).issue(&Login::new("alice", ())).unwrap();
+    assert!(sessions(both.clone()).validate(token.as_str()).is_ok());
+    assert_eq!(replica.status().skipped.len(), 0);
+
+    // Without their marks they could sign again.
+    let marks: Vec<_> = texts(&store, "app").await;
+    let marks = marks.iter().filter(|(name, _)| name.starts_with("revoke-"));
+    for (name, _) in marks.clone() {
+        store.remove("app", &EntryName::parse(name.clone()).unwrap()).await.unwrap();
+    }
+    let error = alone().await.unwrap_err().to_string();
+    let named = both.status().keys.iter().any(|key| {
+        let (kid, until) = (&key.key_id, key.times.verifies_until);
+        error.contains(&format!("key {kid} verifies until {until}"))
+    });
+    assert!(named, "{error}");
+
+    // Live replicas restore the marks, and one without the sealing key removes what has ended.
+    both.refresh().await.unwrap();
+    drop(both);
+    for _ in 0..28 {
+        clock.advance(Duration::from_secs(6 * 3600));
+        replica.refresh().await.unwrap();
+        replica.ready().unwrap();
+    }
+    let names = texts(&store, "app").await.into_iter().map(|(name, _)| name);
+    let generations = names.filter_map(|name| Some(name.strip_prefix("key-")?.to_owned()));
+    let first = generations.min().unwrap();
+    assert!(!first.ends_with("-0000000000"), "{first}");
 }
 
 #[tokio::test]

@@ -163,6 +163,24 @@ async fn invalid_form_is_a_bad_request() {
         assert_eq!(answer["error"], code, "{content_type} {body}");
         assert!(answer["error_description"].as_str().unwrap().contains("expected"), "{answer}");
     }
+    for (content_type, body, description) in [
+        (
+            "application/json; charset=utf-8",
+            r#"{"grant_type":"refresh_token"}"#,
+            "expected content-type application/x-www-form-urlencoded, found application/json",
+        ),
+        (FORM, "token=x", "expected the parameter grant_type once, found none"),
+        (
+            FORM,
+            "grant_type=refresh_token&refresh_token=a&refresh_token=b",
+            "expected the parameter refresh_token once, found more",
+        ),
+    ] {
+        let answer = ask(&app, content_type, body.to_owned()).await;
+        assert_eq!(json_of(&answer)["error_description"], description);
+    }
+    let long = json_of(&ask(&app, &"x".repeat(5000), good.clone()).await);
+    assert!(long["error_description"].as_str().unwrap().len() < 200);
     for content_type in [FORM, "Application/X-WWW-Form-Urlencoded; charset=UTF-8"] {
         // What the endpoint does not know, and what clients escape.
         let body = format!("client_id=app&scope=admin&{}", good.replace('.', "%2E"));

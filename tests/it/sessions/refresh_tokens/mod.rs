@@ -8,6 +8,8 @@ mod rotation;
 #[cfg(all(feature = "axum", feature = "cookie"))]
 mod settings;
 mod tokens;
+#[cfg(all(feature = "axum", feature = "cookie"))]
+mod unread_versions;
 
 use std::time::Duration;
 

@@ -5,9 +5,12 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tower_jwt_session::testing::{fixed_key, fixed_ring};
-use tower_jwt_session::{Algorithm, Clock, KeyRing, Login, OperationErrorKind};
+use tower_jwt_session::{
+    Algorithm, Clock, KeyRing, Login, OperationErrorKind, Revocations, TokenResponse,
+};
 
 use super::*;
+use crate::support::stores::TestStore;
 use crate::support::web::{claims, header, signed};
 
 #[tokio::test]
@@ -213,5 +216,60 @@ fn issued_tokens_debug_shows_no_token() {
         for part in token.as_str().split('.') {
             assert!(!printed.contains(part), "{printed}");
         }
+    }
+}
+
+/// Two replicas, whose revocations are read when a call reads them.
+#[tokio::test]
+async fn login_with_refresh_token_stays_valid_after_a_logout_everywhere_elsewhere() {
+    let (clock, store) = (ManualClock::default(), TestStore::new());
+    let replica = async |store: TestStore| {
+        let revocations = Revocations::builder("app").store(store.clone()).clock(clock.clone());
+        let revocations = revocations.refresh_interval(MINUTE).open().await.unwrap();
+        let refresh_tokens = RefreshTokens::new().store(store);
+        let sessions = web::builder(&clock).revocations(revocations.clone());
+        (sessions.refresh_tokens(refresh_tokens).build().unwrap(), revocations)
+    };
+    let (one, revocations) = replica(store.clone()).await;
+    let (two, _) = replica(store.sibling()).await;
+    two.revoke_subject("alice").await.unwrap();
+    let unread = one.issue_with_refresh_token(&web::login()).unwrap();
+    let tokens = one.login_with_refresh_token(&web::login()).await.unwrap();
+    revocations.refresh().await.unwrap();
+    for sessions in [&one, &two] {
+        assert_eq!(sessions.validate(tokens.access_token.as_str()).unwrap().subject(), "alice");
+    }
+    refresh(&two, &tokens).await;
+    assert_eq!(refused(&one, unread.refresh_token.as_str()).await, RejectionKind::Revoked);
+}
+
+#[tokio::test]
+async fn token_response_is_the_json_of_rfc_6749_beside_other_members() {
+    #[derive(Serialize)]
+    struct Answer<'a> {
+        #[serde(flatten)]
+        tokens: TokenResponse<'a>,
+        name: &'static str,
+    }
+    let sessions = sessions(&ManualClock::default());
+    for scope in [None, Some("read write")] {
+        let login = scope.map_or(web::login(), |scope| web::login().scope(scope));
+        let tokens = sessions.login_with_refresh_token(&login).await.unwrap();
+        let [access, refresh] =
+            [&tokens.access_token, &tokens.refresh_token].map(|token| token.as_str());
+        let mut expected = json!({
+            "access_token": access,
+            "token_type": "Bearer",
+            "expires_in": tokens.access_token.lifetime().as_secs(),
+            "refresh_token": refresh,
+            "name": "Alice",
+        });
+        if let Some(scope) = scope {
+            expected["scope"] = json!(scope);
+        }
+        let answer = Answer { tokens: tokens.response(), name: "Alice" };
+        assert_eq!(serde_json::to_value(&answer).unwrap(), expected);
+        let shown = format!("{:?}", answer.tokens);
+        assert!(!shown.contains(access) && !shown.contains(refresh), "{shown}");
     }
 }

@@ -3,7 +3,7 @@
 use conformance::published;
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use tower_jwt_session::testing::{hkdf_sha256, verify};
+use tower_jwt_session::testing::primitives::{hkdf_sha256, verify};
 use tower_jwt_session::{Algorithm, Key, KeyErrorKind};
 
 use super::{Suite, Vector, expect, hex};

@@ -8,7 +8,8 @@ use conformance::{followed, published, read};
 use libtest_mimic::Trial;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_jwt_session::testing::{ManualClock, open};
+use tower_jwt_session::testing::ManualClock;
+use tower_jwt_session::testing::primitives::open;
 use tower_jwt_session::{Algorithm, Key, KeyErrorKind, KeyRing};
 
 use super::{Suite, Vector, expect};
@@ -96,6 +97,6 @@ fn shared(jwk: &Value) -> Result<Key, String> {
 }
 
 fn accepts(ring: &KeyRing, vector: &Vector) -> bool {
-    // One vector is a JWS in the JSON serialisation, as text.
+    // One vector is a JWS in the JSON serialization, as text.
     vector.members["jws"].as_str().is_some_and(|token| open(ring, token).is_ok())
 }

@@ -26,7 +26,7 @@ async fn no_provider_is_chosen_for_the_application_and_its_lack_is_a_build_error
 
 #[test]
 fn numbers_of_the_application_are_read_as_before() {
-    // By default serde_json reads some as their neighbour.
+    // By default serde_json reads some as their neighbor.
     let text = "240.95940143555438";
     let (read, nearest): (f64, f64) = (serde_json::from_str(text).unwrap(), text.parse().unwrap());
     assert_eq!(read.to_bits().abs_diff(nearest.to_bits()), 1);

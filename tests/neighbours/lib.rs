@@ -1,1 +1,0 @@
-//! Only the test `neighbours` is here.
