@@ -107,6 +107,7 @@
 //! | error | a handler cannot use the sessions | mistake | it asked for a session, and no layer, or that of other sessions, is around it; or it returned `Login::bearer` beside another response |
 //! | error | the token router has no refresh tokens | mistake | `token_router` of sessions without `refresh_tokens`; when the router is built |
 //! | error | the login page requires a session | login_page, mistake | the page to which browsers without a session are sent refused one of them; once for each layer |
+//! | error | the login page is not found | login_page, fix | browsers without a session are sent to a path that is answered 404; once for each layer |
 //! | error | no protected resource is described | mistake | `resource_metadata_router` without `protected_resource` is answered 500 |
 //! | error | a session could not be issued | error | the request is answered 500 or 503 |
 //! | error | a token was not revoked | error | the revocation endpoint answered 503; the token is still valid |
@@ -114,6 +115,8 @@
 //! | error | a refresh token could not be redeemed | error | the request is answered 500 or 503; the same token may be tried again |
 //! | error | a logout was not recorded | error | the request is answered 503; the session stays valid |
 //! | warn | the session cookie is for local development | name | sessions with [`for_local_development`](crate::CookieTransport::for_local_development) are built; a login for another host is a 500 |
+//! | warn | a login came from a page by plain http; browsers drop its cookie | fix | the page's host is not this machine; once for each layer |
+//! | warn | a GET logged a user out | fix | the logout succeeds; once for each layer |
 //! | warn | a request comes from another origin | origin, host, sec_fetch_site, fix | the same at warn, if the browser says that the origin is of the same site: perhaps a page of yours; once per origin, for the first 16 |
 //! | warn | cannot revoke the session before a login | session_id, error | the login succeeds; the session before it stays valid |
 //! | warn | a session could not be renewed | error | the old token stays valid |

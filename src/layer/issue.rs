@@ -11,6 +11,7 @@ use tower_layer::Layer;
 use crate::audit::handle::Draft;
 use crate::error::operation::OperationError;
 use crate::error::rejection::{Rejection, RejectionKind};
+use crate::layer::mistakes::Mistakes;
 use crate::layer::presented::Presented;
 use crate::layer::renew::{self, Renewer};
 use crate::layer::service::{Around, Granted, SessionService, Work, Worked};
@@ -57,6 +58,7 @@ fn grant<C: SessionClaims>(
 /// Issues and renews sessions: made by [`Sessions::issue_layer`].
 pub struct IssueLayer<C, T = WithBody> {
     sessions: Sessions<C>,
+    mistakes: Arc<Mistakes>,
     respond: T,
 }
 
@@ -64,13 +66,13 @@ impl<C, T> IssueLayer<C, T> {
     /// Replaces how the layer's own answers get their bodies, or the answers themselves. See
     /// [`Respond`].
     pub fn respond_with<U>(self, respond: U) -> IssueLayer<C, U> {
-        IssueLayer { sessions: self.sessions, respond }
+        IssueLayer { sessions: self.sessions, mistakes: self.mistakes, respond }
     }
 }
 
 impl<C: SessionClaims, T> IssueLayer<C, T> {
     pub(crate) fn new(sessions: Sessions<C>, respond: T) -> Self {
-        Self { sessions, respond }
+        Self { sessions, mistakes: Arc::default(), respond }
     }
 
     /// How a login's session travels.
@@ -89,7 +91,7 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
         let transports = self.sessions.transports();
         if !login.bearer && transports.cookie.is_some() {
             return match cookie_use.sets {
-                Sets::Allowed => Ok(Travel::Cookie),
+                Sets::Allowed | Sets::Dropped => Ok(Travel::Cookie),
                 Sets::FromAnotherSite => {
                     Err(OperationError::rejected(Rejection::new(RejectionKind::CrossSite)))
                 }
@@ -194,6 +196,9 @@ impl<C: SessionClaims, T> IssueLayer<C, T> {
             self.write(response, &pending, travel, granted)
         });
         match issued {
+            Ok(()) if !login.bearer && matches!(cookie_use.sets, Sets::Dropped) => {
+                self.mistakes.cookie_is_dropped();
+            }
             Ok(()) => {}
             Err(error) => {
                 respond::refuse(response, self.failure(&error), &self.respond, &self.sessions)
@@ -292,7 +297,11 @@ impl<B, C: SessionClaims, T: Respond<B>> Around<B> for IssueLayer<C, T> {
 
 impl<C, T: Clone> Clone for IssueLayer<C, T> {
     fn clone(&self) -> Self {
-        Self { sessions: self.sessions.clone(), respond: self.respond.clone() }
+        Self {
+            sessions: self.sessions.clone(),
+            mistakes: self.mistakes.clone(),
+            respond: self.respond.clone(),
+        }
     }
 }
 

@@ -48,6 +48,7 @@
 
 pub(crate) mod issue;
 pub(crate) mod logout;
+pub(crate) mod mistakes;
 pub(crate) mod presented;
 pub(crate) mod renew;
 pub(crate) mod require;

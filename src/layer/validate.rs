@@ -4,17 +4,17 @@
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use http::header::SET_COOKIE;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Request, Response};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use tower_layer::Layer;
 
 use crate::error::build::BuildError;
 use crate::error::rejection::{Rejection, RejectionKind};
 use crate::layer::logout;
+use crate::layer::mistakes::Mistakes;
 use crate::layer::presented::{Presented, Refused};
 use crate::layer::renew::{self, Renewer};
 use crate::layer::service::{Around, SessionService, Work, Worked};
@@ -28,6 +28,7 @@ use crate::sessions::pending::{Passed, Pending};
 use crate::sessions::session::Session;
 use crate::transport::cookie_use::{CookieUse, Sets};
 use crate::transport::credential::{Credential, Place};
+use crate::transport::navigation;
 use crate::transport::old_cookies::OldCookies;
 
 /// Validates requests: made by [`Sessions::validate_layer`]. Strict unless made
@@ -57,8 +58,7 @@ pub struct ValidateLayer<C, T = WithBody> {
     /// None if the claims cannot be issued.
     renewer: Option<Renewer<C>>,
     login_page: Option<LoginPage>,
-    /// Whether it was logged that the login page itself requires a session.
-    has_logged_page: Arc<AtomicBool>,
+    mistakes: Arc<Mistakes>,
     respond: T,
 }
 
@@ -76,7 +76,7 @@ impl<C> ValidateLayer<C> {
             scope: None,
             renewer,
             login_page,
-            has_logged_page: Arc::default(),
+            mistakes: Arc::default(),
             respond: WithBody,
         }
     }
@@ -102,7 +102,7 @@ impl<C, T> ValidateLayer<C, T> {
             scope: self.scope,
             renewer: self.renewer,
             login_page: self.login_page,
-            has_logged_page: self.has_logged_page,
+            mistakes: self.mistakes,
             respond,
         }
     }
@@ -169,7 +169,9 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         match &presented.session {
             Ok(session) => {
                 let rejection = self.checks.iter().find_map(|check| check(session))?;
-                Some(rejection.of_ring(self.sessions.home_of(session).keys().name()))
+                let home = self.sessions.home_of(session);
+                let rejection = home.about_session(rejection, session.verified());
+                Some(rejection.of_ring(home.keys().name()))
             }
             Err(rejection) => (!self.optional).then(|| rejection.clone()),
         }
@@ -219,7 +221,18 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         if let Some(protocol) = &self.sessions.transports().web_socket {
             protocol.remove(request.headers_mut());
         }
-        Ok(Kept { presented, cookie_use, is_first, old })
+        let is_get = request.method() == Method::GET;
+        let is_login_page = is_get && is_first && self.is_login_page(request);
+        Ok(Kept { presented, cookie_use, is_first, is_get, is_login_page, old })
+    }
+
+    fn is_login_page<R>(&self, request: &Request<R>) -> bool {
+        // Nested routers remove their prefix: the whole path is asked for only if what is left is the page's.
+        self.login_page.as_ref().is_some_and(|page| {
+            page.is_at(request.uri().path())
+                && navigation::target(request.uri(), request.extensions())
+                    .is_some_and(|target| page.is_at(&target))
+        })
     }
 
     /// Answers in the place of the inner service, which does not get the request any more.
@@ -241,18 +254,10 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
     #[cold]
     fn answer(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
         let mut answer = respond::rejection_where(rejection, &self.sessions, self.scope.as_deref());
-        if let Some(page) = &self.login_page {
-            let is_page =
-                login_redirect::redirect(&mut answer, page, request) == Outcome::PageItself;
-            if is_page && !self.has_logged_page.swap(true, Ordering::Relaxed) {
-                let mistake = match self.optional {
-                    true => "its handler takes `Session`: take `Option<Session>`",
-                    false => {
-                        "`validate_layer` is around it: put the layer around the other routes only"
-                    }
-                };
-                tracing::error!(login_page = %page, mistake, "the login page requires a session");
-            }
+        if let Some(page) = &self.login_page
+            && login_redirect::redirect(&mut answer, page, request) == Outcome::PageItself
+        {
+            self.mistakes.page_requires_session(page, self.optional);
         }
         answer
     }
@@ -294,6 +299,9 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
             respond::refuse(response, answer, &self.respond, &self.sessions);
             return None;
         }
+        if kept.is_get && kept.presented.by_cookie() {
+            self.mistakes.logout_by_get();
+        }
         let renewer = self.renewer.as_ref();
         let begun = logout::begin(&self.sessions, &kept.presented, logout, renewer, has_body);
         begun.unwrap_or_else(|answer| {
@@ -326,6 +334,12 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
         } else if let Some(worked) = worked {
             renew::complete(&self.sessions, response, worked);
         }
+        if kept.is_login_page
+            && response.status() == StatusCode::NOT_FOUND
+            && let Some(page) = &self.login_page
+        {
+            self.mistakes.page_not_found(page);
+        }
         if kept.presented.session.is_err() {
             if let Some(Refused { rejection, request }) =
                 response.extensions_mut().remove::<Refused>()
@@ -355,6 +369,8 @@ pub struct Kept<C> {
     old: Option<Box<OldCookies>>,
     /// Whether no outer layer of the same sessions has found it.
     is_first: bool,
+    is_get: bool,
+    is_login_page: bool,
 }
 
 impl<S, C, T: Clone> Layer<S> for ValidateLayer<C, T> {
@@ -396,7 +412,7 @@ impl<C, T: Clone> Clone for ValidateLayer<C, T> {
             scope: self.scope.clone(),
             renewer: self.renewer,
             login_page: self.login_page.clone(),
-            has_logged_page: self.has_logged_page.clone(),
+            mistakes: self.mistakes.clone(),
             respond: self.respond.clone(),
         }
     }

@@ -9,7 +9,7 @@ use crate::sessions::pending::{Intent, Pending};
 ///
 /// As the whole response it is answered 204. With axum it can also be a part of another response:
 /// `(Logout::new(), Redirect::to("/"))`. Make the route a `POST`: the guard against cross-site requests does not
-/// look at `GET`, so that a link on another site could log the user out.
+/// look at `GET`, so that a link on another site could log the user out. The log warns of the first such logout.
 ///
 /// | the sessions have | the session came | |
 /// |---|---|---|

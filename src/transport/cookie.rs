@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::Request;
 use http::header::{AUTHORIZATION, COOKIE};
 
-use super::cross_site::{CrossSiteCheck, is_subresource, may_change};
+use super::cross_site::{CrossSiteCheck, is_plain_page, is_subresource, may_change};
 use super::origin;
 use crate::error::build::BuildError;
 use crate::error::rejection::RejectionKind;
@@ -309,7 +309,9 @@ impl CookieTransport {
         {
             return self.admit_from_another_site(request, changes);
         }
-        Ok(self.unguarded(request))
+        let cookie_use = self.unguarded(request);
+        let is_dropped = changes && !self.is_local && is_plain_page(request);
+        Ok(if is_dropped { CookieUse { sets: Sets::Dropped, ..cookie_use } } else { cookie_use })
     }
 
     /// What a request of the own site, or with another credential, may do with the cookie.

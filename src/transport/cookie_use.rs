@@ -13,6 +13,9 @@ pub(crate) struct CookieUse {
 pub(crate) enum Sets {
     /// It may.
     Allowed,
+    /// It may, and the browser drops the cookie, since the page came by plain http.
+    #[cfg_attr(not(feature = "cookie"), expect(dead_code, reason = "there is no cookie"))]
+    Dropped,
     /// The request comes from another site: no cookie is set, and nobody is logged out.
     FromAnotherSite,
     /// The cookie is for local development, and the request is for another host than this machine.

@@ -101,8 +101,13 @@ impl CrossSiteCheck {
         let host = shown(target.or(field(&HOST)));
         let site = field(&SEC_FETCH_SITE).filter(|site| !site.is_empty());
         let sec_fetch_site = shown(site);
-        let fix = found.map(|_| {
-            format!("if it is yours, add `.trusted_origin(\"{origin}\")` to the `CookieTransport`")
+        // From another site the cookie would not come, but from an app's page it may.
+        let is_other_site = site == Some(b"cross-site") && origin.starts_with("http");
+        let fix = found.map(|_| match is_other_site {
+            true => OTHER_SITE.to_owned(),
+            false => format!(
+                "if it is yours, add `.trusted_origin(\"{origin}\")` to the `CookieTransport`"
+            ),
         });
         let is_same_site = site == Some(b"same-site");
         if is_same_site && found.is_some_and(|origin| self.warned.is_new(origin)) {
@@ -130,6 +135,8 @@ impl CrossSiteCheck {
     }
 }
 
+const OTHER_SITE: &str = "if it is yours, open it and this service by names of one site, or use bearer tokens: \
+                          browsers send the cookie from no other site; a callback needs `.callback_path(..)`";
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -152,6 +159,12 @@ pub(crate) fn is_subresource<B>(request: &Request<B>) -> bool {
 pub(crate) fn may_change<B>(request: &Request<B>) -> bool {
     let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     !reads || is_upgrade(request)
+}
+
+/// Whether the page that sends it came by plain http from another machine: browsers say of no such request from
+/// which site it is (Fetch Metadata, section 2).
+pub(crate) fn is_plain_page<B>(request: &Request<B>) -> bool {
+    !request.headers().contains_key(SEC_FETCH_SITE) && origin::is_plain(request)
 }
 
 fn is_upgrade<B>(request: &Request<B>) -> bool {

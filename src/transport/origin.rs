@@ -172,6 +172,12 @@ pub(crate) fn is_local<B>(request: &Request<B>, has_own_origin: bool) -> bool {
     host(request).is_some_and(is_local) && page.is_none_or(is_local)
 }
 
+/// Whether a request's `Origin` is plain http on another machine, where browsers keep no `Secure` cookie.
+pub(crate) fn is_plain<B>(request: &Request<B>) -> bool {
+    let page = field(request, header::ORIGIN).and_then(|origin| origin.strip_prefix(b"http://"));
+    page.and_then(split).is_some_and(|(authority, _)| !is_this_machine(authority.host()))
+}
+
 /// An authority without a user, and its port.
 fn split(authority: &[u8]) -> Option<(Authority, Option<u16>)> {
     let authority = Authority::try_from(authority).ok()?;

@@ -236,6 +236,39 @@ async fn login_page_that_requires_a_session_is_logged_as_a_mistake() {
     assert!(all.iter().all(|event| event.level == tracing::Level::ERROR));
 }
 
+/// Once for each layer: browsers that it sends there see a 404.
+#[tokio::test]
+async fn login_page_without_a_route_is_logged_as_a_mistake() {
+    const NOT_FOUND: &str = "the login page is not found";
+    let scenario = async || {
+        let sessions = with_login_page();
+        let pages = || {
+            Router::new()
+                .route("/mine", on_get(async |_: Session<User>| "in"))
+                .route("/log-in", on_get(async || "a form"))
+        };
+        let app = pages().layer(sessions.layer());
+        let nested = Router::new().nest("/app", pages().layer(sessions.layer()));
+        for path in ["/mine", "/log-in", "/other", "/login/x"] {
+            send(&app, navigation(path)).await;
+        }
+        send(&app, post("/login")).await;
+        // Another page than `/login`.
+        send(&nested, navigation("/app/login")).await;
+        let there = pages().route("/login", on_get(async || "a form")).layer(sessions.layer());
+        send(&there, navigation("/login?next=%2Fmine")).await;
+        for _ in 0..2 {
+            let answer = send(&app, navigation("/login?next=%2Fmine")).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        }
+    };
+    let events = Events::of(scenario, |events| events.count(NOT_FOUND) == 1).await;
+    let all = events.all();
+    let all: Vec<_> = all.iter().filter(|event| event.message == NOT_FOUND).collect();
+    let [event] = &all[..] else { panic!("{all:?}") };
+    assert_eq!((event.level, &*event.fields["login_page"]), (tracing::Level::ERROR, "/login"));
+}
+
 #[tokio::test]
 async fn nested_routers_send_back_to_the_path_that_the_browser_sees() {
     let sessions = with_login_page();

@@ -229,3 +229,76 @@ async fn token_router_without_refresh_tokens_is_an_error_at_once() {
     let events = Events::of(scenario, |events| events.count(MESSAGE) == 1).await;
     assert_eq!(events.count(MESSAGE), 1);
 }
+
+#[tokio::test]
+async fn logout_by_get_is_warned_of_once() {
+    const MESSAGE: &str = "a GET logged a user out";
+    let sessions = sessions(&ManualClock::default());
+    let cookie = token(&sessions);
+    let app = || {
+        let out = on_get(async || Logout::new()).post(async || Logout::new());
+        Router::new().route("/out", out).layer(sessions.layer())
+    };
+    let scenario = async || {
+        // None of these logs a user out by a link.
+        let careful = app();
+        for request in [post("/out").cookie(&cookie), get("/out"), get("/out").bearer(&cookie)] {
+            send(&careful, request).await;
+        }
+        let app = app();
+        for _ in 0..2 {
+            assert_eq!(send(&app, get("/out").cookie(&cookie)).await.all("set-cookie"), [CLEARED]);
+        }
+    };
+    let events = Events::of(scenario, |events| events.count(MESSAGE) == 1).await.all();
+    let [event] = &events.iter().filter(|event| event.message == MESSAGE).collect::<Vec<_>>()[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!(event.level, tracing::Level::WARN);
+    assert!(event.fields["fix"].contains("make its route a POST"), "{event:?}");
+}
+
+/// A form's login over plain http on another machine, whose browser says no `Sec-Fetch-Site`.
+#[tokio::test]
+async fn cookie_that_browsers_drop_is_warned_of_once() {
+    const MESSAGE: &str = "a login came from a page by plain http; browsers drop its cookie";
+    let app = |cookie: CookieTransport| {
+        let transports = [Transport::cookie(cookie), Transport::bearer()];
+        let sessions = builder(&ManualClock::default()).transports(transports).build().unwrap();
+        let bearer = on_post(async || login().bearer());
+        Router::new()
+            .route("/in", on_post(async || login()))
+            .route("/token", bearer)
+            .layer(sessions.layer())
+    };
+    let from = |path: &str, origin: &str| {
+        let host = origin.split("//").nth(1).expect("an authority");
+        let request = Request::builder().method("POST").uri(path);
+        request.header("host", host).header("origin", origin)
+    };
+    const PLAIN: &str = "http://192.168.1.7:3000";
+    let scenario = async || {
+        let careful = app(CookieTransport::new());
+        for request in [
+            from("/in", "https://app.example"),
+            from("/in", "http://localhost:3000"),
+            from("/in", "http://127.0.0.1:3000"),
+            from("/token", PLAIN),
+            // A proxy speaks TLS, and replaced the origin.
+            from("/in", PLAIN).header("sec-fetch-site", "same-origin"),
+            post("/in"),
+        ] {
+            assert!(send(&careful, request).await.status.is_success());
+        }
+        let local = app(CookieTransport::for_local_development());
+        send(&local, from("/in", PLAIN)).await;
+        let app = app(CookieTransport::new());
+        for _ in 0..2 {
+            let answer = send(&app, from("/in", PLAIN)).await;
+            assert_eq!(answer.all("set-cookie").len(), 1);
+        }
+    };
+    let events = Events::of(scenario, |events| events.count(MESSAGE) == 1).await;
+    assert_eq!(events.count(MESSAGE), 1);
+}

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::{any, get as on_get};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use tower_jwt_session::audit::Audit;
 use tower_jwt_session::store::FileStore;
 use tower_jwt_session::testing::ManualClock;
@@ -77,7 +77,7 @@ async fn emit_everything() {
     let nobody = || Login::new("", User { role: "reader".into() });
     let app = Router::new()
         .route("/me", on_get(async |session: Session<User>| session.subject().to_owned()))
-        .route("/in", on_get(async move || (login(), Redirect::to("/"))))
+        .route("/in", any(async move || (login(), Redirect::to("/"))))
         .route("/nobody", on_get(async move || nobody()))
         .route("/out", on_get(async || Logout::new()));
     let token = crate::support::web::token(&sessions);
@@ -93,11 +93,20 @@ async fn emit_everything() {
     send(&app, elsewhere().header("sec-fetch-site", "same-site")).await;
     send(&app, get("/me").cookie("x").bearer("x")).await;
     send(&app, get("/out").bearer(&token)).await;
+    send(&app, get("/out").cookie(&token)).await;
+    let plain = Request::post("/in").header("host", "192.168.1.7");
+    send(&app, plain.header("origin", "http://192.168.1.7")).await;
 
     let guarded = crate::support::web::builder(&clock).login_page("/login").build();
     let app = Router::new().route("/login", on_get(async || "a form"));
-    let app = app.layer(guarded.expect("sessions").validate_layer());
+    let guarded = guarded.expect("sessions");
+    let app = app.layer(guarded.validate_layer());
     send(&app, get("/login").header("accept", "text/html")).await;
+    send(
+        &Router::new().fallback(on_get(async || StatusCode::NOT_FOUND)).layer(guarded.layer()),
+        get("/login"),
+    )
+    .await;
 
     let local = Transport::cookie(CookieTransport::for_local_development());
     let _ = sessions.validate_layer().require_scope("");

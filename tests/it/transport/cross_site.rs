@@ -9,6 +9,7 @@ use tower_jwt_session::Transport;
 use tower_jwt_session::testing::ManualClock;
 use tower_jwt_session::{CookieTransport, Logout, RejectionKind, Session, Sessions};
 
+use crate::support::recorder::Events;
 use crate::support::web::*;
 
 fn guarded() -> Sessions<User> {
@@ -441,4 +442,31 @@ async fn validate_layer_alone_guards_cookies_as_the_whole_layer_does() {
     assert_eq!(answer.kind(), Some(RejectionKind::CrossSite));
     assert!(answer.all("set-cookie").is_empty());
     assert_eq!(send(&app, post("/login")).await.all("set-cookie").len(), 1);
+}
+
+/// A browser sends the cookie to a trusted origin of the same site, and from another site never.
+#[tokio::test]
+async fn log_of_a_refusal_names_the_fix_that_helps() {
+    const MESSAGE: &str = "a request comes from another origin";
+    let of = |site: &str, origin: &str| {
+        let request = request("POST").header("cookie", "theme=dark");
+        request.header("sec-fetch-site", site).header("origin", origin)
+    };
+    let scenario = async || {
+        let app = app(&guarded());
+        for (site, origin) in [
+            ("same-site", "https://sub.app.example"),
+            ("cross-site", "https://else.example"),
+            ("cross-site", "tauri://localhost"),
+        ] {
+            assert_eq!(send(&app, of(site, origin)).await.status, StatusCode::FORBIDDEN);
+        }
+    };
+    let events = Events::of(scenario, |events| events.count(MESSAGE) == 3).await.all();
+    let events = events.iter().filter(|event| event.message == MESSAGE);
+    let fixes: Vec<_> = events.map(|event| event.fields["fix"].clone()).collect();
+    let [same_site, other_site, app] = &fixes[..] else { panic!("{fixes:?}") };
+    assert!(same_site.contains(r#"`.trusted_origin(\"https://sub.app.example\")`"#), "{same_site}");
+    assert!(other_site.contains("by names of one site, or use bearer tokens"), "{other_site}");
+    assert!(app.contains(r#"`.trusted_origin(\"tauri://localhost\")`"#), "{app}");
 }
