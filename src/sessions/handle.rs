@@ -324,14 +324,19 @@ impl<C> Sessions<C> {
         now: Timestamp,
     ) -> Result<(), Rejection> {
         match self.candidate(verified) {
-            Some((revocations, candidate)) => revocations.check(candidate, now).map_err(|error| {
-                let texts = &verified.texts;
-                let is_own_id = self.0.policy.has_own_session_ids;
-                let (issuer, session_id) = (texts.issuer(), texts.session_id());
-                error.of_session(digest::shown_session(issuer, session_id, is_own_id))
-            }),
+            Some((revocations, candidate)) => revocations
+                .check(candidate, now)
+                .map_err(|error| self.about_session(error, verified)),
             None => Ok(()),
         }
+    }
+
+    /// A rejection with the ID of the session that is rejected.
+    #[cold]
+    pub(crate) fn about_session(&self, rejection: Rejection, verified: &Verified<C>) -> Rejection {
+        let (texts, is_own_id) = (&verified.texts, self.0.policy.has_own_session_ids);
+        let id = digest::shown_session(texts.issuer(), texts.session_id(), is_own_id);
+        rejection.of_session(id)
     }
 
     /// Whether a token claims the version of a cutoff that this replica has not read, so that no token follows

@@ -203,7 +203,8 @@ impl<C: SessionClaims> Sessions<C> {
             }
             return Err(error);
         }
-        Err(rejected(RejectionKind::Reused))
+        let reused = Rejection::new(RejectionKind::Reused);
+        Err(OperationError::rejected(self.about_session(reused, &verified)))
     }
 
     /// The claims with which the session goes on, in place of its own.

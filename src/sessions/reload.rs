@@ -103,6 +103,6 @@ impl<C> Sessions<C> {
         let expected = format_args!(
             "version {version}, by `reload_claims`; the client refreshes, also shortly after a login"
         );
-        RejectionKind::StaleClaims.about("rc", found, expected)
+        self.about_session(RejectionKind::StaleClaims.about("rc", found, expected), verified)
     }
 }

@@ -540,3 +540,29 @@ async fn refusals_of_a_kind_are_logged_so_many_a_minute_and_their_rest_counted()
     let error = zero.log_failures(tracing::Level::WARN, 0).build().unwrap_err().to_string();
     assert!(error.contains("log_failures"), "{error}");
 }
+
+/// Also where the token itself is valid.
+#[tokio::test]
+async fn refusal_of_a_valid_token_has_the_session_id() {
+    let service = Service::new().await;
+    let strict = service.sessions.validate_layer().require_scope("orders:write");
+    let strict = Router::new().route("/", on_get(async || "in")).layer(strict);
+    let check = |answer: &Answer, kind: RejectionKind, id: &str| {
+        assert_eq!(answer.kind(), Some(kind));
+        assert_eq!(answer.rejection().unwrap().session_id(), Some(id), "{kind}");
+    };
+    let (token, used) = (service.token(), service.used().await);
+    let session = service.sessions.validate(&token).unwrap();
+    let answer = send(&strict, get("/").bearer(&token)).await;
+    check(&answer, RejectionKind::InsufficientScope, session.session_id());
+    service.sessions.reload_claims("alice").await.unwrap();
+    let answer = send(&service.app, get("/me").bearer(&token)).await;
+    check(&answer, RejectionKind::StaleClaims, session.session_id());
+    service.settle().await;
+    service.clock.advance(seconds(200));
+    let error = service.sessions.refresh(&used).await.unwrap_err();
+    let [reused] = &service.trail.events()[..] else { panic!("{:?}", service.trail.events()) };
+    assert_eq!(reused.kind.as_str(), "refresh_token_reused");
+    assert_eq!(error.rejection().unwrap().session_id(), reused.session_id.as_deref());
+    assert!(reused.session_id.is_some());
+}
