@@ -343,9 +343,11 @@ impl KeyRing {
     pub(crate) fn warn_of_future_token(&self, now: Timestamp) {
         if self.issues() && self.0.future_tokens.try_begin(now) {
             let (ring, clock_skew) = (&**self.name(), self.policy().clock_skew);
+            let fix = "`sessionctl doctor` with the URLs of all replicas shows whose; set it right";
             tracing::warn!(
                 ring,
                 ?clock_skew,
+                fix,
                 "a token of this ring was issued in the future: a replica's clock is wrong"
             );
         }

@@ -120,7 +120,13 @@ fn key(jwk: &Jwk, rsa_algorithm: RsaAlgorithm) -> Result<Key, String> {
             "JWK member `kty` is \"oct\", a shared secret, which cannot be published".to_owned()
         }
         KeyErrorKind::AmbiguousAlgorithm => {
-            format!("{error}, and no metadata lists exactly one for RSA: set `rsa_algorithm`")
+            let fix = "set `rsa_algorithm`";
+            match rsa_algorithm.described {
+                Some(_) => format!(
+                    "{error}, and `use` is not \"sig\", so that metadata do not count: {fix}"
+                ),
+                None => format!("{error}, and no metadata lists exactly one for RSA: {fix}"),
+            }
         }
         _ => error.to_string(),
     })?;

@@ -71,7 +71,8 @@ impl Endpoint {
                 Err("give an https URL; for a test, set `allow_http_on_loopback`")
             }
             _ => Err(
-                "give an https URL: with any other, an attacker on the network can replace the keys",
+                "give an https URL that begins with `https://`: with any other, an attacker on the network can \
+                 replace the keys; inside of a network of your own, `dangerous_allow_http` allows http",
             ),
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::clock::{Moment, Timestamp};
 use crate::cooldown::Cooldown;
@@ -52,16 +52,6 @@ pub(crate) enum Origin {
     Described(Places),
 }
 
-impl Origin {
-    /// The URL that is asked first.
-    fn endpoint(&self) -> &Endpoint {
-        match self {
-            Self::Jwks(endpoint) => endpoint,
-            Self::Described(places) => &places.first,
-        }
-    }
-}
-
 /// The limits that an issuer is followed within.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
@@ -92,14 +82,10 @@ impl IssuerSource {
     /// Fetches the keys and publishes them.
     pub(crate) async fn update(&self, ring: &RingCore) -> Result<Report, RingError> {
         let mut pace = self.pace.lock().await;
-        let Limits { timeout, max_staleness, .. } = self.limits;
+        let max_staleness = self.limits.max_staleness;
         let began = Moment::now(&*ring.clock);
         self.cooldown.begin(began.time);
-        let fetching = tokio::time::timeout(timeout, self.fetch(&ring.name));
-        let fetched = fetching.await.unwrap_or_else(|_| {
-            let text = format!("no whole answer within {timeout:?}");
-            Err(self.origin.endpoint().error(ClientError::new(text)))
-        });
+        let fetched = self.fetch(&ring.name).await;
         let before = ring.keys().clone();
         match fetched {
             Ok((Parsed { keys, skipped, not_for_signatures }, fresh_for)) => {
@@ -136,18 +122,26 @@ impl IssuerSource {
     }
 
     async fn fetch(&self, issuer: &str) -> Result<(Parsed, Option<Duration>), FetchError> {
-        let limit = self.limits.document_bytes;
+        let Limits { timeout, document_bytes: limit, .. } = self.limits;
+        let deadline = Instant::now() + timeout;
+        // It names the one that is late.
+        let late = |endpoint: &Endpoint| {
+            let text = format!("no whole answer within {timeout:?}");
+            endpoint.error(ClientError::new(text))
+        };
         let found;
         let (endpoint, described) = match &self.origin {
             Origin::Jwks(endpoint) => (endpoint, None),
             Origin::Described(places) => {
                 let plain_http = &self.limits.plain_http;
-                found = places.find_keys(issuer, &*self.client, limit, plain_http).await?;
+                let finding = places.find_keys(issuer, &*self.client, limit, plain_http);
+                found = timeout_at(deadline, finding).await.map_err(|_| late(&places.first))??;
                 (&found.keys, found.rsa_algorithm)
             }
         };
         let rsa_algorithm = RsaAlgorithm { set: self.limits.rsa_algorithm, described };
-        let got = endpoint.get(&*self.client, limit).await;
+        let getting = endpoint.get(&*self.client, limit);
+        let got = timeout_at(deadline, getting).await.map_err(|_| late(endpoint))?;
         let answer = got.map_err(|cause| endpoint.error(cause))?;
         let parsed = document::parse(&answer, rsa_algorithm, self.limits.backend)
             .map_err(|cause| endpoint.error(cause))?;

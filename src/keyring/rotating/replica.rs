@@ -112,8 +112,8 @@ impl Replica {
                         && record.times.published > now + self.policy.margin()
                     {
                         skip(
-                            "made in the future, by a wrong clock: the key only \
-                              verifies"
+                            "made in the future, by a wrong clock, this replica's or its maker's: the key \
+                              only verifies"
                                 .to_owned(),
                         );
                     }

@@ -1,5 +1,6 @@
 //! Temporary files: their names, and how the file store sweeps what dead writers left.
 
+use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,8 +45,42 @@ pub(crate) fn sweep(directory: &Path, now: SystemTime) {
     }
 }
 
+/// The error of what could not be done at a path: the same text for each temporary file, so that it is logged once.
 pub(crate) fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    move |error| StoreError::with_source(format!("could not {what} {}", path.display()), error)
+    move |error| {
+        let is_temporary = |name: &OsStr| name.to_string_lossy().starts_with(TEMPORARY);
+        let place = match (path.file_name().is_some_and(is_temporary), path.parent()) {
+            (true, Some(directory)) => format!("a file in {}", directory.display()),
+            _ => path.display().to_string(),
+        };
+        let text = format!("could not {what} {place}{}", who_may(&error, path));
+        StoreError::with_source(text, error)
+    }
+}
+
+/// Whose the directory is, where this process may not use it.
+#[cfg(unix)]
+fn who_may(error: &io::Error, path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt as _;
+
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return String::new();
+    }
+    let directories = path.ancestors().filter_map(|path| Some((path, fs::metadata(path).ok()?)));
+    let mut directories = directories.filter(|(_, metadata)| metadata.is_dir());
+    directories.next().map_or(String::new(), |(directory, metadata)| {
+        let (owner, mode) = (metadata.uid(), metadata.mode() & 0o7777);
+        format!(
+            " ({} belongs to user {owner} and has mode {mode:04o}: run the service as its owner, or give it to \
+             the service's user)",
+            directory.display()
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn who_may(_: &io::Error, _: &Path) -> String {
+    String::new()
 }
 
 /// The directory in a ring's. Where entries are listed, names that begin with a dot are skipped.
@@ -56,3 +91,22 @@ const TEMPORARY: &str = ".tmp-";
 
 /// The age from which a temporary file's writer is assumed dead.
 const STALE: Duration = Duration::from_secs(3600);
+
+#[cfg(all(test, unix, not(miri)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_says_whose_the_directory_is_and_names_no_temporary_file() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let text = |path: &Path| failed("create", path)(denied()).to_string();
+        let [one, two] = [(); 2].map(|()| text(&Temporary::new(place.path()).0));
+        assert_eq!(one, two, "it is logged once");
+        let directory = place.path().display();
+        assert!(one.starts_with(&format!("could not create a file in {directory} (")), "{one}");
+        assert!(one.contains("belongs to user ") && one.contains("has mode 0"), "{one}");
+        let entry = text(&place.path().join("a.json"));
+        assert!(entry.starts_with(&format!("could not create {directory}/a.json (")), "{entry}");
+    }
+}

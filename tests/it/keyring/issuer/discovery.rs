@@ -29,6 +29,20 @@ async fn discovery_leads_to_the_keys() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn error_names_the_document_that_does_not_come() {
+    let (client, elsewhere) = (FakeClient::new(""), "https://keys.example/set");
+    client.answers(DISCOVERY, Answer::Hangs);
+    let open = || KeyRing::discover(ISSUER).client(client.clone()).open();
+    let error = open().await.unwrap_err().to_string();
+    assert!(error.contains(&format!("{DISCOVERY}: no whole answer within")), "{error}");
+    let document = json!({ "issuer": ISSUER, "jwks_uri": elsewhere });
+    client.answers(DISCOVERY, Answer::Says(200, "", document.to_string()));
+    client.answers(elsewhere, Answer::Hangs);
+    let error = open().await.unwrap_err().to_string();
+    assert!(error.contains(&format!("{elsewhere}: no whole answer within")), "{error}");
+}
+
 #[tokio::test]
 async fn a_description_of_another_issuer_or_place_is_refused() {
     let cases = [
