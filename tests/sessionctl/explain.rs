@@ -432,7 +432,7 @@ fn explain_refuses_wrong_usage() {
         (&["token", "explain"][..], "", "standard input is empty"),
         (&["token", "explain"], " \n\" \"", "standard input is empty"),
         (&["token", "explain", "--at", "noon"], "x", "expected a time such as"),
-        (&["token", "explain", "a.b.c"], "x", "unexpected argument"),
+        (&["token", "explain", "a.b.c"], "x", "expected the token on standard input"),
         (&["token", "explain", "--jwks-file", "/none"], "x", "could not read it"),
         (&["token", "explain", "--issuer-discovery"], "x", "--issuer"),
         (
@@ -450,4 +450,27 @@ fn explain_refuses_wrong_usage() {
     assert!(run.status == 1 && run.err.contains("give an https URL"), "{run:?}");
     let run = sessionctl(&["token", "explain", "--url", "http://127.0.0.1:9/jwks"], "a.b.c");
     assert!(run.status == 1 && run.err.contains("127.0.0.1:9"), "{run:?}");
+}
+
+/// Neither the parser's error nor ours prints it.
+#[test]
+fn token_as_an_argument_is_refused_and_not_printed() {
+    let token = of(header(), claims());
+    for arguments in [
+        vec!["token", "explain", &token],
+        vec!["token", "explain", "--at", "now", &token, "--json"],
+    ] {
+        let run = sessionctl(&arguments, "");
+        assert_eq!((run.status, &*run.out), (2, ""));
+        assert!(run.err.contains("expected the token on standard input"), "{}", run.err);
+        assert!(!run.err.contains("ey"), "{}", run.err);
+    }
+}
+
+#[test]
+fn jar_whose_cookie_was_cleared_has_no_token() {
+    let jar = "# Netscape HTTP Cookie File\n# https://curl.se/docs/http-cookies.html\n\n";
+    let run = sessionctl(&["token", "explain"], jar);
+    assert_eq!(run.status, 2);
+    assert!(run.err.contains("is a cookie jar without a token"), "{}", run.err);
 }

@@ -35,10 +35,14 @@ pub(crate) fn read(terminal: &Terminal) -> Result<Credential, Failure> {
     }
     let credential = find(&String::from_utf8_lossy(&bytes));
     if credential.token.is_empty() {
-        return Err(Failure::usage(
-            "standard input is empty: expected a token, `Bearer …`, a cookie or a header's line; for \
-             example `sessionctl token explain < token.txt`",
-        ));
+        let found = match credential.source {
+            "a cookie jar without a token" => "standard input is a cookie jar without a token",
+            _ => "standard input is empty",
+        };
+        return Err(Failure::usage(format!(
+            "{found}: expected a token, `Bearer …`, a cookie or a header's line; for \
+             example `sessionctl token explain < token.txt`"
+        )));
     }
     Ok(credential)
 }
@@ -78,8 +82,11 @@ pub(crate) fn find(text: &str) -> Credential {
             break;
         }
     }
-    if let Some(value) = text.lines().find_map(jar_value) {
-        return finished("a line of a cookie jar", value);
+    let is_jar = text.starts_with("# Netscape HTTP Cookie File");
+    match text.lines().find_map(jar_value) {
+        Some(value) => return finished("a line of a cookie jar", value),
+        None if is_jar => return finished("a cookie jar without a token", ""),
+        None => {}
     }
     rest = bare(rest);
     if let Some(token) = without_scheme(rest) {

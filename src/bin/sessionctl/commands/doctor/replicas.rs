@@ -370,14 +370,20 @@ fn sealed(replicas: &[Replica]) -> Line {
 fn skipped(replicas: &[Replica]) -> Line {
     let check = Check {
         name: "entries",
-        expected: "no entry of the store that cannot be read",
+        expected: "no entry of the store that cannot be used",
         fix: "remove the entry, or give the sealing key or version that reads it; nothing for a key that was made in \
               the future, if all clocks are right again",
     };
     let problems = each(replicas, |status| {
         let of_keys = status.ring.skipped.iter();
         let skipped = of_keys.chain(status.revocations.iter().flat_map(|it| &it.skipped));
-        skipped.take(3).map(|skipped| (Warning, skipped.clone())).collect()
+        let mut skipped: Vec<_> = skipped.map(|skipped| (Warning, skipped.clone())).collect();
+        let more = skipped.len().saturating_sub(MOST_SHOWN);
+        skipped.truncate(MOST_SHOWN);
+        if more > 0 {
+            skipped.push((Warning, format!("and {more} more: see skipped in /health/status")));
+        }
+        skipped
     });
     check.of(problems, "all are read")
 }
@@ -409,5 +415,7 @@ fn issuers(replicas: &[Replica]) -> Line {
     check.of(problems, "none is unready")
 }
 
+/// Entries that one replica's line shows.
+const MOST_SHOWN: usize = 3;
 /// More than a replica with default settings needs for a read of its keys.
 const LONGEST_REFRESH: Duration = Duration::from_secs(60);

@@ -17,10 +17,14 @@ use crate::time;
 /// The options of `token explain`.
 #[derive(Args)]
 pub(crate) struct Explain {
+    /// Refused: others could read it in the list of processes. Without it, the parser's error would print the token.
+    #[arg(hide = true, num_args = 0.., trailing_var_arg = true)]
+    arguments: Vec<String>,
     #[command(flatten)]
     keys: KeyOptions,
-    /// The issuer that the service expects. May be repeated. Otherwise SESSIONCTL_ISSUER, with a space between two
-    /// names; without both the token's own is assumed.
+    /// The issuer that the service expects. May be repeated for the names of one issuer: a service with several issuers
+    /// is asked about once for each. Otherwise SESSIONCTL_ISSUER, with a space between two names; without both the
+    /// token's own is assumed.
     #[arg(long, value_name = "ISS")]
     issuer: Vec<String>,
     /// The audience that the service expects. May be repeated. Otherwise SESSIONCTL_AUDIENCE, with a space between
@@ -85,6 +89,12 @@ pub(crate) struct Settings {
 
 impl Explain {
     pub(crate) async fn run(mut self, terminal: &Terminal) -> Result<(), Failure> {
+        if !self.arguments.is_empty() {
+            return Err(Failure::usage(
+                "found an argument that is no option: expected the token on standard input, where no list of \
+                 processes shows it: `sessionctl token explain < token.txt`",
+            ));
+        }
         self.issuer = issuers(self.issuer)?;
         self.audience = audiences(self.audience)?;
         let credential = credential::read(terminal)?;
