@@ -87,6 +87,8 @@ impl fmt::Display for SessionRejection {
 
 impl std::error::Error for SessionRejection {}
 
+/// The layer answers in its place: a body or a header field that is put into it is lost. For those of your own use
+/// [`Respond`](crate::layer::Respond), or another response of the rejection's status.
 impl IntoResponse for SessionRejection {
     fn into_response(self) -> Response {
         match self.0 {
@@ -280,11 +282,11 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// | route | answer |
     /// |---|---|
     /// | `GET /health/live` | 200: the process runs |
-    /// | `GET /health/ready` | 200 if the replica should get requests, else 503: `ready`, `reasons`; of `ring` the `name`, `fingerprint`, `generation`, `clock_offset`, `reads_ok`, `writes_ok`; of `revocations`, or `null`, the `name`, `sessions`, `subjects`, `reads_ok`, `writes_ok`; `issuers` |
-    /// | `GET /health/status` | 200: `ready`, `reasons`; `ring` is the [`KeyRingStatus`](crate::KeyRingStatus), `revocations` the [`RevocationsStatus`](crate::RevocationsStatus) or `null`; `issuers` |
+    /// | `GET /health/ready` | 200 if the replica should get requests, else 503: `ready`, `reasons`, `issuer`, `accepted_issuers`, `audiences`; of `ring` the `name`, `fingerprint`, `generation`, `clock_offset`, `reads_ok`, `writes_ok`; of `revocations`, or `null`, the `name`, `sessions`, `subjects`, `reads_ok`, `writes_ok`; `issuers` |
+    /// | `GET /health/status` | 200: `ready`, `reasons`, `issuer`, `accepted_issuers`, `audiences`; `ring` is the [`KeyRingStatus`](crate::KeyRingStatus), `revocations` the [`RevocationsStatus`](crate::RevocationsStatus) or `null`; `issuers` |
     ///
     /// `issuers` has a row for each [accepted](crate::SessionsBuilder::also_accept_sessions) other issuer, with
-    /// its `issuer`, `ready`, `ring` and `revocations`. The replica is not ready before the keys of each were
+    /// its `issuer`, `accepted_issuers`, `audiences`, `ready`, `ring` and `revocations`. The replica is not ready before the keys of each were
     /// fetched once; [`ready_without_keys`](crate::SessionsBuilder::ready_without_keys) is the exception. It stays
     /// ready if those of another issuer are later too old to verify: all replicas lose them at the same time, and
     /// its tokens are answered 503.

@@ -85,7 +85,7 @@
 //! ```
 //!
 //! A token is a compact JWS (RFC 7515) with `typ: session+jwt`. Claims: `iss sub aud iat exp jti sid
-//! auth_time`, `scope`, `rv`, `rg` and `rc` where given, `seq` in a refresh token, and the application's own beside
+//! auth_time`, `scope`, `rv`, `rg`, `rc` and `pu` where given, `seq` in a refresh token, and the application's own beside
 //! them. It is signed, not encrypted: its holder can read it.
 //!
 //! # Features

@@ -133,7 +133,7 @@
 //! | warn | private keys are unsealed in the store | ring, fix | at the start, in a private directory; fine if this service alone can read it and its backups |
 //! | warn | this replica's clock differs from the store's | ring, offset_ms, uncertainty_ms, clock_skew | by more than half of `clock_skew`; once per occurrence |
 //! | warn | this replica is not ready because of its clock | ring, offset_ms, uncertainty_ms, clock_skew | it differs by more than `clock_skew`, and this replica holds the clock lease |
-//! | warn | a token of this ring was issued in the future: a replica's clock is wrong | ring, clock_skew | the token's signature is valid; at most once in 10 minutes |
+//! | warn | a token of this ring was issued in the future: a replica's clock is wrong | ring, clock_skew, fix | the token's signature is valid; at most once in 10 minutes |
 //! | warn | the issuer replaced the key of a key ID | ring, kid | the issuer may be compromised |
 //! | warn | another server of the store answers | store, before, now | its address leads to another server, as after a failover or a restart |
 //! | warn | cannot listen for changes; polling only | error, cause | the connection for changes was lost |
@@ -163,7 +163,6 @@
 //! | debug | rejected a request | reason, about, found, expected, session_id, kind, entrance, ring | the reason, which the client does not see, and the part of the token; `session_id`, as in audit events, only after a valid signature; `entrance` is `layer`, `token_endpoint` or `revocation_endpoint`; `ring` is as in `rejections_total`; at the level and the rate of [`log_failures`](crate::SessionsBuilder::log_failures) |
 //! | debug | suppressed refusals of one kind | ring, kind, suppressed | how many were not logged in the last minute in which there were any; at the same level |
 //! | debug | a request comes from another origin | origin, host, sec_fetch_site, fix | the cross-site guard refused it, or lets it set no cookie; the values found, or `none` |
-//! | debug | a request has more than one credential | places | where they are, without their values |
 //! | debug | found an unreadable entry under the name of a new one | ring, entry, reason | an insert found data that can't be read |
 //! | debug | ignored a key for encryption | ring, entry, reason | a followed issuer publishes it beside its keys for signatures |
 //! | debug | the store cannot report changes now | ring, error | once per failure |

@@ -107,7 +107,7 @@ impl OperationError {
 
     pub(crate) fn not_local() -> Self {
         Self::not_configured(
-            "a login for a host other than localhost, 127.0.0.0/8 and [::1]: the cookie of \
+            "a login whose `Host` or `Origin` is other than localhost, 127.0.0.0/8 and [::1]: the cookie of \
              `CookieTransport::for_local_development` is for these only; use `CookieTransport::new` and https",
         )
     }

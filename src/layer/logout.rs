@@ -76,6 +76,10 @@ pub(crate) fn begin<C: Send + Sync + 'static>(
             }
         }
         Err(rejection) => match rejection.kind() {
+            // No client of bearer tokens is without one: it forgot to send it.
+            RejectionKind::Missing if sessions.transports().cookie.is_none() => {
+                Err(respond::rejection(rejection.clone(), sessions).into())
+            }
             kind if has_ended(kind, logout, presented.by_cookie()) => Ok(None),
             kind if is_unreadable(kind) && logout.reach != Reach::Others => {
                 let mut answer = not_recorded(&format_args!("{rejection:#}"), logout);

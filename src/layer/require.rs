@@ -134,13 +134,20 @@ impl<C, T> ValidateLayer<C, T> {
         C: Send + Sync + 'static,
     {
         let sessions = self.sessions.clone();
-        let refusal = RejectionKind::InsufficientUserAuthentication { max_age };
         self.refuse(move |session| {
             let home = sessions.home_of(session);
             let allowed = max_age.saturating_add(home.keys().policy().clock_skew);
-            let logged_in = session.authenticated_at();
-            let is_recent = logged_in.is_some_and(|at| home.now() - at <= allowed);
-            (!is_recent).then(|| Rejection::new(refusal))
+            let age = session.authenticated_at().map(|at| home.now() - at);
+            let refusal = || {
+                let found = age.map_or("none".into(), |age| format!("{} s ago", age.as_secs()));
+                let expected = format_args!("at most {} s ago", max_age.as_secs());
+                RejectionKind::InsufficientUserAuthentication { max_age }.about(
+                    "auth_time",
+                    found,
+                    expected,
+                )
+            };
+            age.is_none_or(|age| age > allowed).then(refusal)
         })
     }
 

@@ -138,10 +138,7 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
                 (valid.and_then(|it| self.sessions.refuse_stale_claims(it, place)), Some(place))
             }
             Ok(None) => (Err(Rejection::new(RejectionKind::Missing)), None),
-            Err(kind) => {
-                self.sessions.transports().log_ambiguous(headers);
-                (Err(Rejection::new(kind)), None)
-            }
+            Err(_) => (Err(self.sessions.transports().ambiguous(headers)), None),
         };
         Presented { session, place, now, sessions: self.sessions.0.id }
     }
@@ -253,6 +250,7 @@ impl<C: ReadClaims, T> ValidateLayer<C, T> {
     /// The answer to a rejected request: for a navigation without a session, the way to the login page.
     #[cold]
     fn answer(&self, rejection: Rejection, request: &Parts) -> Response<Bytes> {
+        let rejection = self.sessions.transports().describe(rejection, &request.headers);
         let mut answer = respond::rejection_where(rejection, &self.sessions, self.scope.as_deref());
         if let Some(page) = &self.login_page
             && login_redirect::redirect(&mut answer, page, request) == Outcome::PageItself

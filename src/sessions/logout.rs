@@ -22,6 +22,7 @@ use crate::sessions::pending::{Intent, Pending};
 /// | the request has | [`new`](Self::new) | [`everywhere`](Self::everywhere), [`others`](Self::others) |
 /// |---|---|---|
 /// | an expired or unreadable cookie, or no credential | 204: the session is over | 401: the subject is not known, and other sessions may be valid |
+/// | no credential, and the sessions have no cookie transport | 401: the client forgot to send its token | 401 |
 /// | a revoked token | 204: the session is over | 401 |
 /// | an expired or unreadable bearer token, or a refresh token in its place | 401: the client may have a refresh token, refreshes and tries again; or it uses [`/revoke`](crate::Sessions::token_router) | 401 |
 /// | a token of another issuer or audience | 204, and the cookie stays: another service's session | 401 |

@@ -223,6 +223,11 @@ impl Refreshing {
             );
             return invalid("refresh token lifetime", lifetime, help);
         }
+        if lifetime < SHORTEST {
+            let help =
+                format!("make it at least {SHORTEST:?}, and at least the access_token_lifetime");
+            return invalid("refresh token lifetime", lifetime, help);
+        }
         if access_token_lifetime < SHORTEST || access_token_lifetime > lifetime {
             let help = format!(
                 "make it at least {SHORTEST:?} and at most the refresh token's ({lifetime:?})"

@@ -18,7 +18,8 @@ impl<C> Sessions<C> {
     ///
     /// - A cookie session is renewed by its next request, at any age. That request itself still has the
     ///   old claims, and its response carries the new token. If the function fails, the claims stay, and
-    ///   the next request tries again.
+    ///   the next request tries again. A client that keeps the old cookie has the old claims until that token
+    ///   expires.
     /// - A bearer token of sessions with refresh tokens is refused with 401 by the layers, as if it had
     ///   expired: the client redeems its refresh token, which calls the function. `validate` and
     ///   [`ended`](Self::ended) still accept it.

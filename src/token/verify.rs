@@ -143,7 +143,12 @@ pub(crate) fn authenticate<'t, 'k>(
         .decode(segments.signature)
         .ok_or_else(|| not_decoded("signature", segments.signature))?;
     if !ring_key.key.verify(segments.signed, signature) {
-        return Err(Rejection::new(RejectionKind::BadSignature));
+        let found = format_args!("not by {}", key_text(ring_key.key.key_id()));
+        return Err(RejectionKind::BadSignature.about(
+            "signature",
+            found,
+            "one by the key of the `kid`",
+        ));
     }
     observer.passed("signature", || "the signature of the key".to_owned());
     Ok((segments, ring_key))

@@ -106,7 +106,8 @@ impl CrossSiteCheck {
         let fix = found.map(|_| match is_other_site {
             true => OTHER_SITE.to_owned(),
             false => format!(
-                "if it is yours, add `.trusted_origin(\"{origin}\")` to the `CookieTransport`"
+                "if it is yours, add `.trusted_origin(\"{origin}\")` to the `CookieTransport`, or take bearer tokens \
+                 alone"
             ),
         });
         let is_same_site = site == Some(b"same-site");

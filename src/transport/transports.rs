@@ -3,13 +3,13 @@
 use std::mem;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, SET_COOKIE, VARY};
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderValue};
 use smallvec::SmallVec;
 
 use crate::error::build::BuildError;
 use crate::error::operation::OperationError;
-use crate::error::rejection::RejectionKind;
+use crate::error::rejection::{Rejection, RejectionKind};
 use crate::transport::bearer;
 use crate::transport::caching::forbid_storing;
 use crate::transport::cookie::CookieTransport;
@@ -82,9 +82,41 @@ impl Transports {
             .filter_map(|(place, token)| Some(Credential { token: token?, place })))
     }
 
-    /// Logs where the credentials of an ambiguous request are, and nothing of them.
+    /// A rejection with what the request has in place of a credential, and nothing of its value.
     #[cold]
-    pub(crate) fn log_ambiguous(&self, headers: &HeaderMap) {
+    pub(crate) fn describe(&self, rejection: Rejection, headers: &HeaderMap) -> Rejection {
+        match self.unread(headers).filter(|_| rejection.is_missing()) {
+            Some((found, expected)) => rejection.kind().about("credential", found, expected),
+            None => rejection,
+        }
+    }
+
+    /// What a request has that these transports do not read, and what they would.
+    fn unread(&self, headers: &HeaderMap) -> Option<(&'static str, String)> {
+        let has_cookie = headers.contains_key(COOKIE);
+        let (found, missing) = match bearer::read(headers) {
+            Ok(Some(_)) => ("a bearer token", "the sessions have no bearer transport"),
+            _ if self.bearer && headers.contains_key(AUTHORIZATION) => {
+                ("Authorization without the scheme Bearer", "")
+            }
+            _ if has_cookie && self.cookie.is_some() => ("cookies of other names", ""),
+            _ if has_cookie => ("a cookie", "the sessions have no cookie transport"),
+            _ => return None,
+        };
+        let cookie = self.cookie.as_ref().map(|cookie| format!("the cookie {}", cookie.own_name()));
+        let expected = match (self.bearer, cookie) {
+            (true, Some(cookie)) => format!("{cookie}, or a bearer token"),
+            (_, Some(cookie)) => cookie,
+            (true, None) => "a bearer token".to_owned(),
+            (false, None) => "the credential of the transports".to_owned(),
+        };
+        let separator = if missing.is_empty() { "" } else { ": " };
+        Some((found, format!("{expected}{separator}{missing}")))
+    }
+
+    /// The rejection of a request with several credentials: where they are, and nothing of their values.
+    #[cold]
+    pub(crate) fn ambiguous(&self, headers: &HeaderMap) -> Rejection {
         let times = format!("{} times", headers.get_all(AUTHORIZATION).iter().count());
         let twice = "more than once";
         let (protocol, header) = (self.web_socket.as_ref(), self.header.as_ref());
@@ -102,7 +134,7 @@ impl Transports {
             Err(_) => Some(format!("{place}, {times}")),
         });
         let places = places.collect::<Vec<_>>().join("; ");
-        tracing::debug!(places, "a request has more than one credential");
+        RejectionKind::Ambiguous.about("credentials", places, "one")
     }
 
     pub(crate) fn read_cookie<'r>(&self, headers: &'r HeaderMap) -> Found<'r> {

@@ -7,8 +7,8 @@ use http::{HeaderValue, Request};
 use tower_jwt_session::Transport;
 use tower_jwt_session::testing::{ManualClock, fixed_key, fixed_ring};
 use tower_jwt_session::{
-    Algorithm, BuildError, CookieTransport, KeyRing, Login, RefreshTokens, RejectionKind, Session,
-    Sessions,
+    Algorithm, BuildError, CookieTransport, KeyRing, Login, Logout, RefreshTokens, RejectionKind,
+    Session, Sessions,
 };
 
 use crate::support::web::*;
@@ -467,4 +467,69 @@ fn a_refresh_token_without_room_is_refused_too() {
         .max_token_bytes(limit)
         .refresh_tokens(RefreshTokens::new().dangerous_without_reuse_detection());
     assert!(refreshing.build().unwrap_err().to_string().contains("max_token_bytes"));
+}
+
+/// What a request has in place of a credential is in the log, and nothing of its value.
+#[tokio::test]
+async fn missing_credential_says_what_is_there_instead() {
+    let both = [Transport::cookie(CookieTransport::new()), Transport::bearer()];
+    let [cookie, bearer] = both.clone().map(|transport| vec![transport]);
+    let with = |list| builder(&ManualClock::default()).transports(list).build().unwrap();
+    let [both, cookie, bearer] = [both.to_vec(), cookie, bearer].map(with);
+    let secret = token(&both);
+    let bare = secret.clone();
+    for (sessions, field, value, found, expected) in [
+        (
+            &both,
+            "authorization",
+            &bare,
+            "Authorization without the scheme Bearer",
+            "the cookie __Host-fixed, or a bearer token",
+        ),
+        (
+            &both,
+            "cookie",
+            &format!("session={secret}"),
+            "cookies of other names",
+            "the cookie __Host-fixed, or a bearer token",
+        ),
+        (
+            &cookie,
+            "authorization",
+            &format!("Bearer {secret}"),
+            "a bearer token",
+            "the cookie __Host-fixed: the sessions have no bearer transport",
+        ),
+        (
+            &bearer,
+            "cookie",
+            &format!("__Host-fixed={secret}"),
+            "a cookie",
+            "a bearer token: the sessions have no cookie transport",
+        ),
+    ] {
+        let handler = on_get(async |_: Session<User>| "in");
+        let strict = Router::new().route("/", handler.clone()).layer(sessions.validate_layer());
+        for app in [strict, Router::new().route("/", handler).layer(sessions.layer())] {
+            let answer = send(&app, get("/").header(field, value)).await;
+            let rejection = answer.rejection().expect("a rejection");
+            assert!(rejection.is_missing() && answer.status == 401);
+            assert_eq!((rejection.found(), rejection.expected()), (Some(found), Some(expected)));
+        }
+    }
+    let app = Router::new().route("/", on_get(async |_: Session<User>| "in"));
+    let answer = send(&app.layer(both.layer()), get("/")).await;
+    assert_eq!(answer.rejection().map(|it| (it.is_missing(), it.found())), Some((true, None)));
+}
+
+/// A client of bearer tokens that forgot to send one is still logged in.
+#[tokio::test]
+async fn logout_without_a_token_is_no_success_where_there_is_no_cookie() {
+    let sessions = builder(&ManualClock::default()).transports([Transport::bearer()]).build();
+    let out = on_post(async || Logout::new());
+    let app = Router::new().route("/out", out).layer(sessions.unwrap().layer());
+    for request in [post("/out"), post("/out").header("authorization", "Token x")] {
+        let answer = send(&app, request).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (401, Some(RejectionKind::Missing)));
+    }
 }
