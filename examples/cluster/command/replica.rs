@@ -21,7 +21,7 @@ Options:
   --arm ARM        stateless (the crate), memory or sticky (stateless)
   --log LEVEL      its log on standard error: off, error, warn, info or debug (info)
   --drain-seconds N    how long it still answers after SIGTERM, with `/health/ready` failing, 0 to 60 (2)
-  --session-seconds N  how long a session lives without a request, 10 to 86400 (600)
+  --session-seconds N  how long a session lives without a request, 10 to 43200 (600)
  for the arm `stateless`, the same at each replica:
   --store STORE    where replicas meet: file:DIR, redis://host:port, or
                    postgres://user:password@host/database
@@ -103,7 +103,7 @@ impl AloneOptions {
             }
         };
         let signing_period = signing_period.unwrap_or(Duration::from_secs(60));
-        let session_lifetime = flags.seconds("session-seconds", 10..=86_400)?;
+        let session_lifetime = flags.seconds("session-seconds", 10..=43_200)?;
         Ok(Self {
             name: flags.take("name")?.unwrap_or_else(|| format!("replica-{port}")),
             host: flags.take("host")?.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()),
