@@ -6,6 +6,7 @@ use crate::error::rejection::{Rejection, RejectionKind};
 use crate::revocation::versions::Versions;
 use crate::sessions::counters::LogoutOutcome;
 use crate::sessions::handle::{SessionClaims, Sessions};
+use crate::sessions::hook::Renewal;
 use crate::sessions::issued::{IssuedToken, IssuedTokens};
 use crate::sessions::logout::Reach;
 use crate::sessions::session::Session;
@@ -13,15 +14,16 @@ use crate::sessions::sign::Later;
 use crate::store::feed::Register;
 use crate::token::id::Ids;
 
-/// Signs the tokens of a session that begins anew.
-type Sign<C, T> = fn(&Sessions<C>, &Session<C>, Versions) -> Result<T, OperationError>;
+/// Signs the tokens of a session that begins anew, with these claims in place of its own.
+type Sign<C, T> = fn(&Sessions<C>, &Session<C>, Versions, Option<&C>) -> Result<T, OperationError>;
 
 impl<C: SessionClaims> Sessions<C> {
     /// Revokes all sessions of the same subject but this one, and returns the new token of this one: after
     /// a change of the password, where no layer does it. A handler returns
     /// [`Logout::others`](crate::Logout::others) instead.
     ///
-    /// The session goes on under a new ID, with its claims, its scope and the time of its login. All its
+    /// The session goes on under a new ID, with its claims (read again, if they are to be
+    /// [reloaded](Self::reload_claims)), its scope and the time of its login. All its
     /// tokens until now are revoked with the others, copies included. It is no new login: the
     /// [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) counts from the old one. To begin
     /// a new one, [`revoke_subject`](Self::revoke_subject) and return a [`Login`](crate::Login).
@@ -63,8 +65,8 @@ impl<C: SessionClaims> Sessions<C> {
         &self,
         session: &Session<C>,
     ) -> Result<IssuedToken, OperationError> {
-        let sign: Sign<C, IssuedToken> = |sessions, session, versions| {
-            let token = sessions.sign_anew(session, versions)?;
+        let sign: Sign<C, IssuedToken> = |sessions, session, versions, claims| {
+            let token = sessions.sign_anew(session, versions, claims)?;
             sessions.set_cookie(&token).map(|_| token)
         };
         self.log_out_others(session, sign).await
@@ -88,11 +90,12 @@ impl<C: SessionClaims> Sessions<C> {
         })?;
         let verified = session.verified();
         self.check_revocation(verified, self.now()).map_err(OperationError::rejected)?;
+        let (claims, claims_version) = self.claims_now(session).await?;
         // Before anything is recorded: a token that can't be issued shall not cost the session.
-        let versions = |subject| Versions { subject, ..verified.versions };
-        sign(self, session, versions(Register::MAX_VERSION))?;
+        let versions = |subject| Versions { subject, claims: claims_version, ..verified.versions };
+        sign(self, session, versions(Register::MAX_VERSION), claims.as_ref())?;
         let version = self.cut_off_subject_of(session, Reach::Others).await?;
-        let issued = sign(self, session, versions(version)).map_err(|error| {
+        let issued = sign(self, session, versions(version), claims.as_ref()).map_err(|error| {
             tracing::error!(%error, "a session could not be issued");
             // It has ended with the others.
             rejected(RejectionKind::Revoked)
@@ -101,14 +104,39 @@ impl<C: SessionClaims> Sessions<C> {
         issued
     }
 
+    /// The claims in place of stale ones, and the version after which they were read.
+    ///
+    /// # Errors
+    ///
+    /// If the renewal hook ends the session, and if that could not be recorded.
+    async fn claims_now(&self, session: &Session<C>) -> Result<(Option<C>, u64), OperationError> {
+        let kept = self.kept_claims_version(session.verified());
+        if !self.has_stale_claims(session) {
+            return Ok((None, kept));
+        }
+        // SECURITY: before the application reads, so that a change meanwhile is not missed.
+        let version = self.next_claims_version(session.verified());
+        match self.ask_hook(session).await {
+            // The next request asks again.
+            None => Ok((None, kept)),
+            Some(Renewal::Keep) => Ok((None, version)),
+            Some(Renewal::Replace(claims)) => Ok((Some(claims), version)),
+            Some(Renewal::End) => {
+                self.end_by_hook(session).await?;
+                Err(rejected(RejectionKind::Revoked))
+            }
+        }
+    }
+
     fn sign_anew(
         &self,
         session: &Session<C>,
         versions: Versions,
+        claims: Option<&C>,
     ) -> Result<IssuedToken, OperationError> {
         let mut ids = Ids::default();
         let [session_id, jti] = ids.draw()?;
-        let claims = self.claims_anew(session, session_id, versions)?;
+        let claims = self.claims_anew(session, session_id, versions, claims)?;
         let lifetime = self.0.lifetimes.of_token(claims.pu);
         self.sign(self.now(), lifetime, Later::Longer, TokenClaims { jti, ..claims })
     }
@@ -117,10 +145,11 @@ impl<C: SessionClaims> Sessions<C> {
         &self,
         session: &Session<C>,
         versions: Versions,
+        claims: Option<&C>,
     ) -> Result<IssuedTokens, OperationError> {
         let mut ids = Ids::default();
         let [session_id] = ids.draw()?;
-        let claims = self.claims_anew(session, session_id, versions)?;
+        let claims = self.claims_anew(session, session_id, versions, claims)?;
         self.sign_pair(0, self.now(), Later::Longer, &claims)
     }
 
@@ -128,10 +157,13 @@ impl<C: SessionClaims> Sessions<C> {
         &'a self,
         session: &'a Session<C>,
         sid: &'a str,
-        Versions { subject, all, .. }: Versions,
+        versions: Versions,
+        claims: Option<&'a C>,
     ) -> Result<TokenClaims<'a, C>, OperationError> {
-        let claims = self.claims_of(session.verified(), session.login_time()?, self.now());
-        Ok(TokenClaims { sid, rv: subject, rg: all, ..claims })
+        let old = self.claims_of(session.verified(), session.login_time()?, self.now());
+        let claims = claims.unwrap_or(old.claims);
+        let Versions { subject: rv, all: rg, claims: rc } = versions;
+        Ok(TokenClaims { sid, rv, rg, rc, claims, ..old })
     }
 }
 

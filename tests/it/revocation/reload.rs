@@ -370,3 +370,27 @@ async fn reload_that_is_not_recorded_is_an_error_and_changes_nothing() {
     sessions.reload_claims("alice").await.unwrap();
     assert!(send(&app, get("/").cookie(&token)).await.headers.contains_key("set-cookie"));
 }
+
+/// The session that stays is not one more token with the old claims.
+#[tokio::test]
+async fn logout_of_others_reads_stale_claims_again() {
+    let (store, roles) = (TestStore::new(), Roles::new());
+    let one = Service::open(&store, &roles, START).await;
+    roles.set(Ok("admin"));
+    let stays = async || {
+        let session = one.sessions.validate(&web::token(&one.sessions)).unwrap();
+        roles.reads();
+        one.sessions.reload_claims("alice").await.unwrap();
+        one.sessions.logout_others(&session).await.map(|token| token.as_str().to_owned())
+    };
+    let token = stays().await.unwrap();
+    assert_eq!((claims_of(&token)["role"].as_str(), roles.reads()), (Some("admin"), 1));
+    one.assert_not_renewed(&token).await;
+    // The next request asks again.
+    roles.set(Err("the database is down"));
+    let token = stays().await.unwrap();
+    assert_eq!((claims_of(&token)["role"].as_str(), roles.reads()), (Some("reader"), 1));
+    roles.set(Ok("guest"));
+    let token = one.renewed(&token).await;
+    assert_eq!(claims_of(&token)["role"], "guest");
+}
