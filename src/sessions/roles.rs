@@ -45,7 +45,7 @@ impl<C> Sessions<C> {
         };
         let expected = match path.is_empty() {
             true => required.to_owned(),
-            false => format!("{required} in {claim:?}"),
+            false => format!("{required} in {claim:?} (roles_claim)"),
         };
         RejectionKind::Forbidden.about("roles", found, expected)
     }

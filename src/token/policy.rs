@@ -94,7 +94,8 @@ impl Policy {
         let (times, key_issuer) = key;
         let issuer = claims.iss.as_deref().ok_or_else(|| self.missing("iss"))?;
         if *issuer != *self.issuers.first && !self.issuers.accept(issuer) {
-            return Err(different(WrongIssuer, "iss", &issuer, &self.issuers));
+            let expected = format_args!("{} (the issuer of the sessions)", self.issuers);
+            return Err(different(WrongIssuer, "iss", &issuer, &expected));
         }
         if let Some(others) = &self.others {
             others.check_issuer(&self.issuers, issuer, key_issuer, extra)?;

@@ -143,12 +143,7 @@ pub(crate) fn authenticate<'t, 'k>(
         .decode(segments.signature)
         .ok_or_else(|| not_decoded("signature", segments.signature))?;
     if !ring_key.key.verify(segments.signed, signature) {
-        let found = format_args!("not by {}", key_text(ring_key.key.key_id()));
-        return Err(RejectionKind::BadSignature.about(
-            "signature",
-            found,
-            "one by the key of the `kid`",
-        ));
+        return Err(Rejection::new(RejectionKind::BadSignature));
     }
     observer.passed("signature", || "the signature of the key".to_owned());
     Ok((segments, ring_key))
@@ -259,7 +254,12 @@ pub(super) fn check_type(
     observer: &mut impl Observer,
 ) -> Result<(), Rejection> {
     if !rules.token_type.accepts(typ) {
-        return Err(RejectionKind::WrongType.about("header typ", Found(typ), &rules.token_type));
+        let setting = match rules.token_type {
+            TokenType::Other { .. } => " (accept_token_type)",
+            TokenType::Session | TokenType::Refresh => "",
+        };
+        let expected = format_args!("{}{setting}", rules.token_type);
+        return Err(RejectionKind::WrongType.about("header typ", Found(typ), expected));
     }
     observer.passed("type", || Found(typ).to_string());
     Ok(())

@@ -55,7 +55,7 @@ async fn token_of_another_name_is_accepted_and_renewed_under_the_issued_one() {
     let rejection = new.sessions.validate(&stranger.login("alice")).unwrap_err();
     assert_eq!(rejection.kind(), RejectionKind::WrongIssuer);
     assert_eq!(rejection.found(), Some(r#""https://third.example""#));
-    let expected = r#""https://new.example" or "https://old.example""#;
+    let expected = r#""https://new.example" or "https://old.example" (the issuer of the sessions)"#;
     assert_eq!(rejection.expected(), Some(expected));
 }
 

@@ -128,7 +128,7 @@ async fn route_that_requires_a_role_is_403_without_it() {
         let rejection = rejection.unwrap();
         assert_eq!((status, rejection.about()), (403, Some("roles")));
         assert_eq!(rejection.found(), Some(&*format!(r#"{roles:?} in "roles""#)));
-        assert_eq!(rejection.expected(), Some(r#"admin in "roles""#));
+        assert_eq!(rejection.expected(), Some(r#"admin in "roles" (roles_claim)"#));
     }
 }
 
@@ -154,7 +154,7 @@ async fn refusal_for_a_role_names_the_claim_that_was_read() {
         let (status, rejection) = through(layer, &claiming(&clock, claims)).await;
         let rejection = rejection.unwrap();
         assert_eq!((status, rejection.found()), (403, Some(found)));
-        assert_eq!(rejection.expected(), Some(&*format!("admin in {claim:?}")));
+        assert_eq!(rejection.expected(), Some(&*format!("admin in {claim:?} (roles_claim)")));
     }
     let sessions = builder(&keys).roles_claim("roles").build().unwrap();
     let error = sessions.validate_layer().require_role("").unwrap_err();
