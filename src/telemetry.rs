@@ -142,7 +142,7 @@
 //! | warn | cannot remove expired revocations | feed, error | the directory keeps more than is needed; tried again within the hour |
 //! | warn | cannot delete expired revocations in PostgreSQL | error | the tables keep more than is needed; tried again |
 //! | warn | a login could not read the cutoffs; using the last known | ring, error | a cutoff that this replica does not know yet ends the login, too |
-//! | warn | the store lost entries of the ring | ring, lost | it was purged or restored; the audit event `ring_restored` says that they are there again |
+//! | warn | the store lost entries of the ring | ring, lost | it was purged or restored, or a replica's clock is far ahead, which `sessionctl doctor` shows; the audit event `ring_restored` says that they are there again |
 //! | warn | the clock was set back; reading all revocations | ring | this replica's clock was ahead, and may have dropped some too early |
 //! | warn | the store lost revocations; reading all | ring | it was purged, restored, or another server took over |
 //! | warn | a replica announced a restoration and restored nothing; asking again | ring | that replica seems to have died |
