@@ -286,10 +286,11 @@ impl<C: Send + Sync + 'static> Sessions<C> {
     /// | `GET /health/status` | 200: `ready`, `reasons`, `issuer`, `accepted_issuers`, `audiences`; `ring` is the [`KeyRingStatus`](crate::KeyRingStatus), `revocations` the [`RevocationsStatus`](crate::RevocationsStatus) or `null`; `issuers` |
     ///
     /// `issuers` has a row for each [accepted](crate::SessionsBuilder::also_accept_sessions) other issuer, with
-    /// its `issuer`, `accepted_issuers`, `audiences`, `ready`, `ring` and `revocations`. The replica is not ready before the keys of each were
-    /// fetched once; [`ready_without_keys`](crate::SessionsBuilder::ready_without_keys) is the exception. It stays
-    /// ready if those of another issuer are later too old to verify: all replicas lose them at the same time, and
-    /// its tokens are answered 503.
+    /// its `issuer`, `accepted_issuers`, `audiences`, `ready`, `ring` and `revocations`. The replica is not ready
+    /// before the keys of each were fetched once;
+    /// [`ready_without_keys`](crate::SessionsBuilder::ready_without_keys) is the exception. It stays ready if those of
+    /// another issuer are later too old to verify: all replicas lose them at the same time, and its tokens are
+    /// answered 503.
     ///
     /// # Security
     ///

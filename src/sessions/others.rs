@@ -14,7 +14,7 @@ use crate::sessions::sign::Later;
 use crate::store::feed::Register;
 use crate::token::id::Ids;
 
-/// Signs the tokens of a session that begins anew, with these claims in place of its own.
+/// Signs the tokens of a session that begins anew, with these claims instead of the old ones, if there are some.
 type Sign<C, T> = fn(&Sessions<C>, &Session<C>, Versions, Option<&C>) -> Result<T, OperationError>;
 
 impl<C: SessionClaims> Sessions<C> {
@@ -22,8 +22,8 @@ impl<C: SessionClaims> Sessions<C> {
     /// a change of the password, where no layer does it. A handler returns
     /// [`Logout::others`](crate::Logout::others) instead.
     ///
-    /// The session goes on under a new ID, with its claims (read again, if they are to be
-    /// [reloaded](Self::reload_claims)), its scope and the time of its login. All its
+    /// The session continues under a new ID, with its claims, its scope and the time of its login. Claims that are
+    /// to be [reloaded](Self::reload_claims) are read again. All its
     /// tokens until now are revoked with the others, copies included. It is no new login: the
     /// [`absolute_lifetime`](crate::SessionsBuilder::absolute_lifetime) counts from the old one. To begin
     /// a new one, [`revoke_subject`](Self::revoke_subject) and return a [`Login`](crate::Login).
@@ -82,6 +82,8 @@ impl<C: SessionClaims> Sessions<C> {
             return Err(OperationError::not_configured(text));
         }
         let revocations = self.require_revocations()?;
+        // SECURITY: before all is read, since a session can be logged out while the application answers.
+        let (claims, claims_version) = self.claims_now(session).await?;
         // SECURITY: a session that was logged out elsewhere must not rise above its own cutoff, so all is
         // read that was recorded until now.
         let refreshed = revocations.refresh().await;
@@ -90,7 +92,6 @@ impl<C: SessionClaims> Sessions<C> {
         })?;
         let verified = session.verified();
         self.check_revocation(verified, self.now()).map_err(OperationError::rejected)?;
-        let (claims, claims_version) = self.claims_now(session).await?;
         // Before anything is recorded: a token that can't be issued shall not cost the session.
         let versions = |subject| Versions { subject, claims: claims_version, ..verified.versions };
         sign(self, session, versions(Register::MAX_VERSION), claims.as_ref())?;

@@ -85,10 +85,12 @@ impl Transports {
     /// A rejection with what the request has in place of a credential, and nothing of its value.
     #[cold]
     pub(crate) fn describe(&self, rejection: Rejection, headers: &HeaderMap) -> Rejection {
-        match self.unread(headers).filter(|_| rejection.is_missing()) {
-            Some((found, expected)) => rejection.kind().about("credential", found, expected),
-            None => rejection,
+        if rejection.is_missing()
+            && let Some((found, expected)) = self.unread(headers)
+        {
+            return rejection.kind().about("credential", found, expected);
         }
+        rejection
     }
 
     /// What a request has that these transports do not read, and what they would.

@@ -18,6 +18,13 @@ pub(crate) struct Credential {
     pub(crate) was_wrapped: bool,
 }
 
+impl Credential {
+    /// What a text without a token is.
+    fn without_token(&self) -> &'static str {
+        if self.source == JAR { "a cookie jar without a token" } else { "empty" }
+    }
+}
+
 /// Reads the token from standard input.
 ///
 /// # Errors
@@ -35,13 +42,10 @@ pub(crate) fn read(terminal: &Terminal) -> Result<Credential, Failure> {
     }
     let credential = find(&String::from_utf8_lossy(&bytes));
     if credential.token.is_empty() {
-        let found = match credential.source {
-            "a cookie jar without a token" => "standard input is a cookie jar without a token",
-            _ => "standard input is empty",
-        };
         return Err(Failure::usage(format!(
-            "{found}: expected a token, `Bearer …`, a cookie or a header's line; for \
-             example `sessionctl token explain < token.txt`"
+            "standard input is {}: expected a token, `Bearer …`, a cookie or a header's line; for \
+             example `sessionctl token explain < token.txt`",
+            credential.without_token()
         )));
     }
     Ok(credential)
@@ -56,7 +60,10 @@ pub(crate) fn read_file(option: &str, path: &Path) -> Result<Credential, Failure
     let place = format!("{option} {}", path.display());
     let credential = find(&String::from_utf8_lossy(&secret::file(&place, path)?));
     match credential.token.is_empty() {
-        true => Err(Failure::usage(format!("{place}: is empty: expected a token of the user"))),
+        true => {
+            let found = credential.without_token();
+            Err(Failure::usage(format!("{place}: is {found}: expected a token of the user")))
+        }
         false => Ok(credential),
     }
 }
@@ -84,8 +91,8 @@ pub(crate) fn find(text: &str) -> Credential {
     }
     let is_jar = text.starts_with("# Netscape HTTP Cookie File");
     match text.lines().find_map(jar_value) {
-        Some(value) => return finished("a line of a cookie jar", value),
-        None if is_jar => return finished("a cookie jar without a token", ""),
+        Some(value) => return finished(JAR, value),
+        None if is_jar => return finished(JAR, ""),
         None => {}
     }
     rest = bare(rest);
@@ -148,6 +155,7 @@ fn is_name(name: &str) -> bool {
 }
 
 const LONGEST: u64 = 1024 * 1024;
+const JAR: &str = "a line of a cookie jar";
 const HEADERS: [(&str, &str); 5] = [
     ("authorization", "an Authorization line"),
     ("set-cookie", "a Set-Cookie line"),

@@ -394,3 +394,23 @@ async fn logout_of_others_reads_stale_claims_again() {
     let token = one.renewed(&token).await;
     assert_eq!(claims_of(&token)["role"], "guest");
 }
+
+/// A session that is logged out while the application reads its claims must not rise above its own cutoff.
+#[tokio::test]
+async fn logout_while_the_hook_runs_is_not_missed_by_a_logout_of_others() {
+    let (store, roles, clock) = (TestStore::new(), Roles::new(), ManualClock::new(START));
+    let two = Service::open(&store, &roles, START).await;
+    let revocations = builder(store.sibling(), &clock).open().await.unwrap();
+    let elsewhere = two.sessions.clone();
+    let one = web::builder(&clock).revocations(revocations).on_renewal(
+        async move |session: Session<User>| {
+            elsewhere.logout_everywhere(&session).await?;
+            Ok(Renewal::Keep)
+        },
+    );
+    let one = one.build().unwrap();
+    let session = one.validate(&web::token(&one)).unwrap();
+    one.reload_claims("alice").await.unwrap();
+    let error = one.logout_others(&session).await.unwrap_err();
+    assert_eq!(error.rejection().map(Rejection::kind), Some(RejectionKind::Revoked));
+}
