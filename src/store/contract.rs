@@ -57,6 +57,20 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Fails if the store can't be reached or written.
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()>;
 
+    /// Returns the time by the store's own clock, if it has one that [`load`](Store::load) does not
+    /// read.
+    ///
+    /// A replica asks before it removes keys that have ended by its own clock, and leaves those that
+    /// have not ended by the store's: one whose clock is ahead removes nothing that others use. The
+    /// default implementation returns `None`: the replica's clock alone counts.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the store can't be reached, or must be written for that and can't. Then nothing is removed.
+    fn time<'a>(&'a self, _ring: &'a str) -> StoreFuture<'a, Option<Timestamp>> {
+        Box::pin(async { Ok(None) })
+    }
+
     /// Completes when something may have changed in `ring` since the last such call returned.
     ///
     /// The default implementation never completes. A missed change costs at most one refresh
@@ -122,8 +136,9 @@ pub struct Loaded {
     pub entries: Vec<Entry>,
     /// Data that is not an entry.
     pub skipped: Vec<Skipped>,
-    /// The time by the store's own clock when it answered, if it has a clock: Redis and PostgreSQL
-    /// have one, memory and a directory have none.
+    /// The time by the store's own clock when it answered, if it has one: Redis and PostgreSQL have
+    /// one, memory has none, and that of a directory's file system is known only by
+    /// [writing](Store::time).
     pub store_time: Option<Timestamp>,
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::audit::event::AuditKind;
+use crate::clock::Timestamp;
 use crate::keyring::error::RingError;
 use crate::keyring::rotating::key_log::KeyLog;
 use crate::keyring::rotating::record::{MarkKind, Statement};
@@ -76,6 +77,29 @@ impl Replica {
             self.remove(lower).await?;
         }
         Ok(())
+    }
+
+    /// Removes what has ended by the store's clock, too, if it has one.
+    ///
+    /// SECURITY: a replica whose clock is ahead must not remove what the others use.
+    pub(super) async fn remove_ended(
+        &self,
+        ended: Vec<(EntryName, Timestamp)>,
+        store_time: Option<Timestamp>,
+    ) -> Result<(), RingError> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let store_time = match store_time {
+            None => {
+                let time = self.store.time(&self.context.ring);
+                within(self.policy.insert_timeout, "asking for the store's time", time).await?
+            }
+            known => known,
+        };
+        let is_over = |until| store_time.is_none_or(|now| until <= now - self.policy.margin());
+        let over = ended.into_iter().filter(|(_, until)| is_over(*until));
+        self.remove(over.map(|(name, _)| name)).await
     }
 
     pub(super) async fn remove(

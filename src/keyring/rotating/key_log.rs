@@ -202,7 +202,13 @@ impl KeyLog {
             let is_gone = gone.iter().any(|record| is_of(record, kid));
             !is_held && (is_gone || mark.kept_until <= ended)
         });
-        let marks = marks.map(|((kind, _), mark)| (kind, mark));
+        let marks = marks.map(|((kind, _), mut mark)| {
+            // The key's own end is sealed; that in a mark is not.
+            if let Some(record) = gone.iter().find(|record| is_of(record, &mark.kid)) {
+                mark.kept_until = record.times.verifies_until;
+            }
+            (kind, mark)
+        });
         for here in [&mut self.made_here, &mut self.retired_here] {
             here.retain(|kid| !gone.iter().any(|record| is_of(record, kid)));
         }

@@ -296,6 +296,15 @@ impl Statement {
         }
     }
 
+    /// Until when replicas need it; `None` if for ever.
+    pub(crate) fn needed_until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Identity(_) => None,
+            Self::Key(record) => Some(record.times.verifies_until),
+            Self::Mark(_, mark) => Some(mark.kept_until),
+        }
+    }
+
     /// The names that the entry may have.
     pub(crate) fn names(&self) -> [Option<EntryName>; 2] {
         match self {

@@ -53,8 +53,9 @@ pub(crate) struct Replica {
 pub(crate) struct Due {
     /// The topics of the statements in the store.
     seen: HashSet<String>,
-    /// The entries of keys that have ended.
-    ended: Vec<EntryName>,
+    /// The entries of keys that have ended by this replica's clock, and when.
+    ended: Vec<(EntryName, Timestamp)>,
+    store_time: Option<Timestamp>,
     lease: Option<LeaseDue>,
 }
 
@@ -136,8 +137,11 @@ impl Replica {
             }
         }
         let long_ago = now - self.policy.margin();
-        let mut ended: Vec<_> =
-            log.prune(long_ago).iter().flat_map(Statement::names).flatten().collect();
+        let mut ended = Vec::new();
+        for statement in log.prune(long_ago) {
+            let Some(until) = statement.needed_until() else { continue };
+            ended.extend(statement.names().into_iter().flatten().map(|name| (name, until)));
+        }
         for entry in unopened {
             let terms = KeyTerms::parse(&entry, &self.context.ring).map(|(terms, _)| terms).ok();
             // SECURITY: these terms are not authenticated. An attacker who can change them can also remove the entry.
@@ -145,7 +149,9 @@ impl Replica {
                 !log.is_empty() && (times.verifies_until <= now || log.is_revoked(kid))
             });
             match over {
-                Some(over) if over.times.verifies_until <= long_ago => ended.push(entry.name),
+                Some(over) if over.times.verifies_until <= long_ago => {
+                    ended.push((entry.name, over.times.verifies_until));
+                }
                 Some(_) => {}
                 None => {
                     let (name, reason) = (entry.name.to_string(), unopened_reason(terms));
@@ -171,10 +177,11 @@ impl Replica {
             report.blocked = wait.map(|wait| wait.not_ready("the ring"));
         }
         log.blocked = report.blocked.clone();
-        let lease = self.clock_watch.observe(&self.context.ring, trip, loaded.store_time, leases);
+        let store_time = loaded.store_time;
+        let lease = self.clock_watch.observe(&self.context.ring, trip, store_time, leases);
         // A ring that is not there needs no lease.
         let lease = lease.filter(|_| !log.is_empty());
-        Ok((report, Due { seen, ended, lease }))
+        Ok((report, Due { seen, ended, store_time, lease }))
     }
 
     /// Restores what the store has lost, makes the next key if it is due, and removes expired
@@ -194,7 +201,7 @@ impl Replica {
         }
         let removed = match log.blocked {
             Some(_) => Ok(()),
-            None => self.remove(due.ended).await,
+            None => self.remove_ended(due.ended, due.store_time).await,
         };
         let cleaned = log.founding.clean(self.writing(), now).await;
         let noted = announced.and(cleaned).map_err(RingError::from);

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
+use crate::clock::Timestamp;
 use crate::crypto::secret_bytes::SecretBytes;
 use crate::store::contract::{Entry, EntryName, Insertion, Loaded, Skipped, StoreError};
 use crate::store::file::temporary::{TEMPORARIES, Temporary, failed, sweep};
@@ -127,6 +128,12 @@ impl Directory {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed("remove", &path)(error)),
         }
+    }
+
+    /// The file system's time: that of its server, where machines share it.
+    pub(crate) fn time(&self, ring: &str) -> Result<Timestamp, StoreError> {
+        let (_, now) = self.write_aside(&self.ring_made(ring)?, b"")?;
+        Ok(now.into())
     }
 
     /// The directory of `ring`, if there is one. A store that is gone is an error: it is not empty.

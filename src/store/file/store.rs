@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
+use crate::clock::Timestamp;
 use crate::store::contract::{
     Entry, EntryName, Insertion, Loaded, SealingNeed, Store, StoreError, StoreFuture,
     StoreProperties,
@@ -40,8 +41,9 @@ use crate::store::redemption::{Redeemed, Redemption, RefreshTokenStore};
 ///    file shows what was appended to the feed of that name. If that fails, or the file system hides it,
 ///    replicas see a change when they poll.
 /// 8. A feed of revocations is the directory `<feed>/.revocations`. It has a subdirectory for each time
-///    of expiry, in hours since 1970, which a writer removes as a whole once that hour has begun by the
-///    `now` of its call. Records are kept for up to an eighth longer than asked for.
+///    of expiry, in hours since 1970, which a writer removes as a whole once that hour has begun, by the
+///    `now` of its call and by the file system's clock. Records are kept for up to an eighth longer than
+///    asked for.
 /// 9. Each handle, with its clones, appends revoked sessions to files of its own. Each record has a
 ///    checksum. `Ok` means that it was synced; concurrent calls share one sync. What a dead writer left
 ///    incomplete is skipped, and hides nothing else.
@@ -185,6 +187,12 @@ impl Store for FileStore {
     fn remove<'a>(&'a self, ring: &'a str, name: &'a EntryName) -> StoreFuture<'a, ()> {
         let (ring, name) = (ring.to_owned(), name.clone());
         self.run(move |directory| directory.remove(&ring, &name))
+    }
+
+    /// The time of a file that is written for this: that of the volume's server, where machines share it.
+    fn time<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Option<Timestamp>> {
+        let ring = ring.to_owned();
+        self.run(move |directory| directory.time(&ring).map(Some))
     }
 
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {

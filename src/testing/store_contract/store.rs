@@ -28,6 +28,7 @@ macro_rules! __store_tests {
             a_value_that_is_too_long_is_refused
             one_of_many_racers_wins
             readers_see_whole_values
+            the_time_is_one_for_all_replicas
             a_store_that_notifies_reports_an_insert
         }
     };
@@ -254,6 +255,27 @@ pub async fn readers_see_whole_values<S: Store>(open: impl AsyncFn() -> S) {
     assert_eq!(content(&*reader, "ring").await.len(), 60, "entries are missing");
 }
 
+/// The store's clock, if it has one, is the same for every replica, and asking for it changes no ring.
+pub async fn the_time_is_one_for_all_replicas<S: Store>(open: impl AsyncFn() -> S) {
+    // As much as a busy machine takes to ask all.
+    const APART: Duration = Duration::from_secs(60);
+    let replicas = handles(&open).await;
+    assert_inserts(&*replicas[0], "ring", "a", b"1").await;
+    let mut times = Vec::new();
+    for store in &replicas {
+        for ring in ["ring", "unknown"] {
+            let asked = store.time(ring).await;
+            times.extend(asked.unwrap_or_else(|error| panic!("`time` failed: {error}")));
+            times.extend(load(&**store, ring).await.store_time);
+        }
+    }
+    if let (Some(earliest), Some(latest)) = (times.iter().min(), times.iter().max()) {
+        assert!(*latest - *earliest < APART, "the replicas' times are {earliest} to {latest}");
+    }
+    assert_content(&*replicas[0], "ring", &[("a", b"1")]).await;
+    assert_content(&*replicas[0], "unknown", &[]).await;
+}
+
 /// If the store's properties say that it [notifies](crate::store::StoreProperties::notifies),
 /// [`Store::changed`] completes when another replica inserts.
 pub async fn a_store_that_notifies_reports_an_insert<S: Store>(open: impl AsyncFn() -> S) {
@@ -319,8 +341,12 @@ async fn remove(store: &impl Store, ring: &str, of: &str) {
 type Content = BTreeMap<String, Vec<u8>>;
 
 async fn content(store: &impl Store, ring: &str) -> Content {
+    found("load", load(store, ring).await)
+}
+
+async fn load(store: &impl Store, ring: &str) -> Loaded {
     let loaded = store.load(ring).await;
-    found("load", loaded.unwrap_or_else(|error| panic!("`load` of ring {ring:?} failed: {error}")))
+    loaded.unwrap_or_else(|error| panic!("`load` of ring {ring:?} failed: {error}"))
 }
 
 async fn read(store: &impl Store, ring: &str, names: &[&str]) -> Content {

@@ -80,7 +80,7 @@ pub(crate) fn all<G: Group>() -> Vec<Test<G>> {
             })),+]
         };
     }
-    let of_stores: [Test<G>; 13] = store_contract::store_tests!(renamed, contract!);
+    let of_stores: [Test<G>; 14] = store_contract::store_tests!(renamed, contract!);
     let of_refresh_tokens: [Test<G>; 6] =
         store_contract::refresh_token_store_tests!(renamed, contract!);
     let of_revocations: [Test<G>; 18] = store_contract::revocation_store_tests!(renamed, contract!);

@@ -202,6 +202,10 @@ impl Store for Opened {
         self.inner().remove(ring, name)
     }
 
+    fn time<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Option<Timestamp>> {
+        self.inner().time(ring)
+    }
+
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
         self.inner().changed(ring)
     }

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use tower_jwt_session::store::MemoryStore;
+use tower_jwt_session::store::{FileStore, MemoryStore};
 use tower_jwt_session::testing::{self, ManualClock};
-use tower_jwt_session::{Algorithm, Clock as _, KeyRing, NotReadyKind, RejectionKind, Sessions};
+use tower_jwt_session::{
+    Algorithm, Clock as _, KeyRing, KeyState, NotReadyKind, RejectionKind, Sessions, SystemClock,
+};
 
 use crate::support::clocks::{Fleet, HOUR, OFF, shifted};
 use crate::support::recorder::{Events, Metrics};
-use crate::support::replicas::{REFRESH, RING, Replica, SKEW, START, seconds};
+use crate::support::replicas::{MILLI, REFRESH, RING, Replica, SKEW, START, seconds};
 use crate::support::stores::{Operation, TestStore};
 
 const NOBODY: [usize; 0] = [];
@@ -310,4 +312,75 @@ async fn token_from_the_future_of_another_issuer_is_not_warned_of() {
     let refused = sessions.validate(&issuer.issue()).unwrap_err();
     assert_eq!(refused.kind(), RejectionKind::IssuedInFuture);
     assert!(log.warnings().is_empty());
+}
+
+/// What a clock that is days ahead takes for ended stays in the store until its time is over by the store's clock.
+#[tokio::test]
+async fn clock_that_is_days_ahead_removes_no_key_of_others() {
+    let mut fleet = Fleet::new([0]).await;
+    fleet.poll().await;
+    let right = &fleet.replicas[0].0;
+    right.revoke(1).await;
+    let token = right.issue();
+    let before = fleet.store.entries().await;
+    for days in [2, 5, 400] {
+        fleet.join(days * 24 * HOUR).await;
+        let (wrong, ..) = fleet.replicas.pop().unwrap();
+        wrong.refresh().await;
+        let after = fleet.store.entries().await;
+        let kept = before.iter().filter(|(name, _)| !name.starts_with("clock-"));
+        for (name, value) in kept {
+            assert_eq!(after.get(name), Some(value), "{days} days ahead");
+        }
+        // As if all others had been killed.
+        let newcomer = Replica::open(fleet.store.sibling(), fleet.now).await;
+        assert_eq!(newcomer.judge(&token), Ok(()), "{days} days ahead");
+        assert_eq!(newcomer.state(1), KeyState::Revoked, "{days} days ahead");
+    }
+}
+
+/// A key whose time is over is removed once the store's clock agrees, also where that is behind.
+#[tokio::test]
+async fn ended_key_is_removed_when_it_is_over_by_the_stores_clock() {
+    let store = TestStore::new();
+    store.show_time(START);
+    let replica = Replica::open(store.clone(), START).await;
+    let over = replica.times(0).verifies_until + 2 * SKEW;
+    let names = async || store.names().await;
+    let first = names().await.into_iter().find(|it| it.starts_with("key-")).unwrap();
+    for (shown, holds) in [(over - MILLI, true), (over, false)] {
+        replica.clock.set(over + seconds(3600));
+        store.show_time(shown);
+        replica.refresh().await;
+        assert_eq!(names().await.contains(&first), holds, "{shown}");
+    }
+}
+
+/// The same where only writing shows the store's clock, which nobody sets.
+#[tokio::test]
+async fn clock_that_is_days_ahead_removes_no_key_from_a_directory() {
+    let place = tempfile::tempdir().unwrap();
+    let keys = place.path().join("keys");
+    let open = async |now| Replica::open(FileStore::open(&keys).unwrap(), now).await;
+    let now = SystemClock.now();
+    let right = open(now).await;
+    right.revoke(1).await;
+    let token = right.issue();
+    drop(right);
+    for days in [2, 5, 400] {
+        open(now + seconds(days * 86_400)).await.refresh().await;
+        let newcomer = open(now).await;
+        assert_eq!(newcomer.judge(&token), Ok(()), "{days} days ahead");
+        assert_eq!(newcomer.state(1), KeyState::Revoked, "{days} days ahead");
+    }
+    // The one that ended long ago by all clocks goes.
+    let old = place.path().join("old");
+    let open = async |now| Replica::open(FileStore::open(&old).unwrap(), now).await;
+    let first = open(now - seconds(30 * 86_400)).await.key(0).key_id;
+    let later = open(now).await;
+    later.refresh().await;
+    let files = std::fs::read_dir(old.join("app")).unwrap().map(|file| file.unwrap().path());
+    let texts =
+        files.filter(|path| path.is_file()).map(|path| std::fs::read_to_string(path).unwrap());
+    assert!(texts.into_iter().all(|text| !text.contains(&first)));
 }
