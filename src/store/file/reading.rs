@@ -44,13 +44,17 @@ impl Directory {
                 false => FeedRead::Gap,
             });
         };
-        let incarnation = self.incarnation(&directory)?.unwrap_or_default();
+        let mut incarnation = self.incarnation(&directory)?;
         // After the cursor of an empty feed everything is to be read, whichever feed it has become.
-        if places != Places::default() && places.incarnation != incarnation {
+        if places != Places::default() && places.incarnation != incarnation.unwrap_or_default() {
             return Ok(FeedRead::Gap);
         }
-        places.incarnation = incarnation;
         let sight = self.sight(&directory)?;
+        if incarnation.is_none() {
+            // It may have been founded since, and what is seen be of it.
+            incarnation = self.incarnation(&directory)?;
+        }
+        places.incarnation = incarnation.unwrap_or_default();
         if !self.drop_expired(&directory, &sight, &mut places)? {
             return Ok(FeedRead::Gap);
         }

@@ -226,3 +226,27 @@ async fn file_feed_restored_registers_keep_what_is_higher() {
     reader.read_on(&store).await;
     assert_eq!(reader.versions.len(), 500, "nothing is written twice");
 }
+
+/// A reader that has looked for the feed before it was founded, and sees what was written since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn file_feed_that_is_founded_while_it_is_read_shows_no_gap() {
+    for _ in 0..30 {
+        let (_place, keys) = place();
+        let writer = open(&keys);
+        let readers = [(); 3].map(|()| {
+            let store = open(&keys);
+            tokio::spawn(async move {
+                let mut reader = Reader::default();
+                while reader.sessions.is_empty() {
+                    reader.read_on(&store).await;
+                }
+                reader.read_on(&store).await;
+                assert_eq!(reader.sessions, [1].into());
+            })
+        });
+        writer.append(FEED, &[session(1)], NOW).await.expect("appends");
+        for reader in readers {
+            reader.await.expect("reads");
+        }
+    }
+}
