@@ -130,9 +130,10 @@ impl Directory {
         }
     }
 
-    /// The file system's time: that of its server, where machines share it.
-    pub(crate) fn time(&self, ring: &str) -> Result<Timestamp, StoreError> {
-        let (_, now) = self.write_aside(&self.ring_made(ring)?, b"")?;
+    /// The file system's time, by a file written into the ring's directory: that of its server, where
+    /// machines share it.
+    pub(crate) fn time(&self, ring: &Path) -> Result<Timestamp, StoreError> {
+        let (_, now) = self.write_aside(ring, b"")?;
         Ok(now.into())
     }
 

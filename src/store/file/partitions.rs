@@ -204,8 +204,8 @@ impl Directory {
             return Ok(());
         }
         // SECURITY: a replica whose clock is ahead must not remove what holds for the others.
-        let (_, written) = self.write_aside(feed.parent().unwrap_or(feed), b"")?;
-        over.retain(|partition| is_over(partition, written.into()));
+        let written = self.time(feed.parent().unwrap_or(feed))?;
+        over.retain(|partition| is_over(partition, written));
         let Some(last) = over.last().copied() else { return Ok(()) };
         if last > before {
             self.enter_file(feed, &feed.join(format!("{EXPIRED}{last}")), b"", false)?;

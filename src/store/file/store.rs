@@ -192,7 +192,7 @@ impl Store for FileStore {
     /// The time of a file that is written for this: that of the volume's server, where machines share it.
     fn time<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, Option<Timestamp>> {
         let ring = ring.to_owned();
-        self.run(move |directory| directory.time(&ring).map(Some))
+        self.run(move |directory| directory.time(&directory.ring_made(&ring)?).map(Some))
     }
 
     fn changed<'a>(&'a self, ring: &'a str) -> StoreFuture<'a, ()> {
